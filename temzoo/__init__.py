@@ -1,0 +1,47 @@
+"""temzoo: a Keras 3 model zoo for electron microscopy.
+
+From CVAT labels and micrographs to a trained network, masks and pictures of both. Names are loaded
+when they are first used: importing temzoo imports neither TensorFlow nor Keras.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "get_model": "registry",
+    "list_models": "registry",
+    "model_card": "registry",
+    "register": "registry",
+    "ModelCard": "registry",
+    "load_micrograph": "micrographs",
+    "load_dataset": "pipeline.examples",
+    "split": "pipeline.splits",
+    "split_by_names": "pipeline.splits",
+    "train": "training",
+    "evaluate": "evaluation",
+    "predict": "prediction",
+    "Example": "types",
+    "LabelledImage": "types",
+    "Micrograph": "types",
+    "Prediction": "types",
+    "Shape": "types",
+}
+_MODULES = ("labels", "models", "pipeline", "tasks", "synthetic", "classical", "report")
+
+__all__ = ["__version__", *_HOMES, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"temzoo.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"temzoo.{name}")
+    else:
+        raise AttributeError(f"module 'temzoo' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

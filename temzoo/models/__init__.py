@@ -1,0 +1,1 @@
+"""One architecture a file; ``layers`` holds what two of them share."""

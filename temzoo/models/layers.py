@@ -1,0 +1,203 @@
+"""Layers that several models share: normalise, pad, crop back, double the size.
+
+Written in ``keras.ops`` alone, so they train on any Keras backend, and with sizes that are known
+only at run time, so they export to a SavedModel that takes any image.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+NORMS = ("batch", "group", "instance", None)
+UPSAMPLINGS = ("bilinear", "transpose")
+# 0.99 needs some 500 steps before inference sees what training saw; runs here are that short.
+BATCH_NORM_MOMENTUM = 0.9
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class Normalize(keras.layers.Layer):
+    """Each image to about [-1, 1] by its own 1st and 99th percentile.
+
+    ``y = clip((x - shift) * scale, -limit, limit)`` with ``shift = (p1 + p99) / 2`` and
+    ``scale = 2 / (p99 - p1)``, one pair for all channels of an image, so that colours survive. Hot
+    pixels, dust and saturated borders move percentiles by little. A constant image becomes 0.
+
+    The percentiles are those of a regular grid of at most ``grid`` rows and columns: a fixed cost
+    for any size, and the same numbers for a tile as for its micrograph when ``statistics`` of the
+    whole is taken once.
+
+    Input and output: (B, H, W, C) float32. Computed in float32 under mixed precision too.
+    """
+
+    def __init__(self, low=1.0, high=99.0, limit=3.0, grid=256, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.low, self.high, self.limit, self.grid = low, high, limit, grid
+
+    def call(self, x):
+        height, width = ops.shape(x)[1], ops.shape(x)[2]
+        rows, cols = (height - 1) // self.grid + 1, (width - 1) // self.grid + 1
+        values = ops.reshape(x[:, ::rows, ::cols, :], (ops.shape(x)[0], -1))
+        percentiles = ops.quantile(values, [self.low / 100, self.high / 100], axis=1)
+        low, high = percentiles[0], percentiles[1]
+        spread = high - low
+        scale = ops.where(spread > 0, 2.0 / ops.where(spread > 0, spread, 1.0), 0.0)
+        shift = (low + high) / 2
+        y = (x - shift[:, None, None, None]) * scale[:, None, None, None]
+        return ops.clip(y, -self.limit, self.limit)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def statistics(self, pixels: np.ndarray) -> tuple[float, float]:
+        """The (shift, scale) that ``call`` uses for one image, pixels (H, W, C)."""
+        rows, cols = ((n - 1) // self.grid + 1 for n in pixels.shape[:2])
+        values = pixels[::rows, ::cols].astype("float32")
+        low, high = np.percentile(values, [self.low, self.high])
+        return float(low + high) / 2, (2.0 / float(high - low) if high > low else 0.0)
+
+    def apply(self, pixels: np.ndarray, shift: float, scale: float) -> np.ndarray:
+        """What ``call`` returns, with given statistics; (H, W, C) float32."""
+        y = (pixels.astype("float32") - np.float32(shift)) * np.float32(scale)
+        return np.clip(y, -self.limit, self.limit)
+
+    def get_config(self):
+        own = {"low": self.low, "high": self.high, "limit": self.limit, "grid": self.grid}
+        return {**super().get_config(), **own}
+
+
+def _padding(size, multiple):
+    """Pixels to add (before, in all) so that ``size`` becomes a multiple."""
+    total = -size % multiple
+    return total // 2, total
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class ReflectPad(keras.layers.Layer):
+    """Pads height and width to a multiple by mirroring, half on each side.
+
+    (B, H, W, C) to (B, H', W', C). The mirror goes on as often as needed, so an image smaller than
+    the padding works as well.
+    """
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, x):
+        for axis in (1, 2):
+            x = ops.take(x, self._indices(ops.shape(x)[axis]), axis=axis)
+        return x
+
+    def _indices(self, size):
+        before, total = _padding(size, self.multiple)
+        period = ops.maximum(2 * (size - 1), 1)
+        offset = ops.arange(0, size + total, dtype="int32") - before
+        return (size - 1) - ops.abs((size - 1) - offset % period)
+
+    def compute_output_shape(self, input_shape):
+        batch, *sizes, channels = input_shape
+        padded = [None if n is None else n + -n % self.multiple for n in sizes]
+        return (batch, *padded, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class CropBack(keras.layers.Layer):
+    """Cuts ``ReflectPad(multiple)``'s border off again: [padded, original] to the original size."""
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, inputs):
+        padded, original = inputs
+        height, width = ops.shape(original)[1], ops.shape(original)[2]
+        top, _ = _padding(height, self.multiple)
+        left, _ = _padding(width, self.multiple)
+        return padded[:, top : top + height, left : left + width, :]
+
+    def compute_output_shape(self, input_shape):
+        padded, original = input_shape
+        return (*original[:3], padded[3])
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class BilinearUpsample(keras.layers.Layer):
+    """Doubles height and width, bilinear with half-pixel centres: (B, H, W, C) to (B, 2H, 2W, C).
+
+    The same numbers as ``UpSampling2D(2, interpolation="bilinear")``, which fails to export with
+    sizes known only at run time (Keras 3.15: ``ops.image.resize`` compares them in Python). On
+    TensorFlow its own kernel is called, which is six times faster in training than slices and sums.
+    """
+
+    def call(self, x):
+        size = (2 * ops.shape(x)[1], 2 * ops.shape(x)[2])
+        if keras.backend.backend() != "tensorflow":
+            return ops.image.resize(x, size, interpolation="bilinear")
+        import tensorflow
+
+        return ops.cast(tensorflow.image.resize(x, size), x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, height and 2 * height, width and 2 * width, channels)
+
+
+def upsample(x, filters: int, kind: str, name: str):
+    """(H, W, C) to (2H, 2W, filters): 2 x 2 transposed convolution, or 1 x 1 then bilinear."""
+    if kind == "transpose":
+        return keras.layers.Conv2DTranspose(filters, 2, strides=2, name=f"{name}_up")(x)
+    x = keras.layers.Conv2D(filters, 1, name=f"{name}_reduce")(x)
+    return BilinearUpsample(name=f"{name}_up")(x)
+
+
+def conv_norm_relu(x, filters: int, norm: str | None, name: str):
+    """3 x 3 convolution (same padding), normalisation, ReLU: (H, W, C) to (H, W, filters)."""
+    x = keras.layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=norm is None,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    if norm == "batch":
+        x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    elif norm is not None:
+        groups = -1 if norm == "instance" else _groups(filters)
+        x = keras.layers.GroupNormalization(groups, name=f"{name}_gn")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _groups(filters: int) -> int:
+    """The largest divisor of ``filters`` up to 8; at most 8 groups, as 16 filters are common."""
+    return next(n for n in range(8, 0, -1) if filters % n == 0)
+
+
+def class_probabilities(x, classes: int):
+    """1 x 1 convolution and softmax in float32, also under mixed precision."""
+    x = keras.layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
+    return keras.layers.Softmax(dtype="float32", name="softmax")(x)
+
+
+def check_choices(**chosen) -> None:
+    """Raises ValueError when ``norm`` or ``upsampling`` is none of those offered, or a count < 1."""
+    offered = {"norm": NORMS, "upsampling": UPSAMPLINGS}
+    for keyword, value in chosen.items():
+        if keyword in offered and value not in offered[keyword]:
+            choices = ", ".join(repr(c) for c in offered[keyword])
+            raise ValueError(f"{keyword} must be one of {choices}. Received: {keyword}={value!r}.")
+        if keyword == "classes" and (not isinstance(value, int) or value < 2):
+            raise ValueError(
+                "classes counts the background too, so it is at least 2 (background and one class)."
+                f" Received: classes={value!r}."
+            )
+        if keyword in ("filters", "depth", "channels") and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{keyword} must be a whole number from 1. Received: {value!r}.")

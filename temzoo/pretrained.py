@@ -1,0 +1,190 @@
+"""A weights name or path to a local file whose sha256 was checked, with its card.
+
+A weights file ``x.weights.h5`` has its card ``x.json`` beside it. Keras loads an HDF5 file with a
+flipped bit without a word; the hash in the card is what notices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temzoo.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
+
+SUFFIX = ".weights.h5"
+BEST = f"best{SUFFIX}"
+# In a checkout the folder lies beside the package; in a wheel, inside it.
+FOLDERS = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "weights")
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """Where a set of trained weights comes from and what it is worth.
+
+    Attributes:
+        model: the registered model it belongs to.
+        config: the keywords it was built with.
+        class_names: of the classes 1, 2, …
+        dataset, licence: what it was trained on, and the licence of that data and of the file.
+        scores: figures on validation images, by name.
+        command: what made it; date: when.
+        sha256: of the file.
+    """
+
+    model: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    dataset: str = ""
+    licence: str = ""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+    date: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file that was found, with its card."""
+
+    path: Path
+    card: WeightsCard
+
+    @property
+    def model(self) -> str:
+        return self.card.model
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.card.config
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.card.class_names)
+
+    def load_into(self, model: keras.Model) -> None:
+        """Loads the file into a model of the same config.
+
+        Raises:
+            ValueError: the file's sha256 is not the card's.
+        """
+        found = sha256(self.path)
+        if found != self.card.sha256:
+            raise ValueError(
+                f"{self.path} is damaged or not the file of its card: its sha256 must be"
+                f" {self.card.sha256}. Received: {found}. Copy or download it again."
+            )
+        load(model, self.path)
+
+
+def save(model: keras.Model, path: str | Path) -> None:
+    """Writes the bare weights, without the optimizer's two copies of them; whole or not at all."""
+    with atomic_path(path) as temporary:
+        _bare(model).save_weights(temporary, overwrite=True)
+
+
+def load(model: keras.Model, path: str | Path) -> None:
+    """Loads what ``save`` wrote; a compiled model keeps its optimizer as it is."""
+    _bare(model).load_weights(path)
+
+
+def _bare(model: keras.Model) -> keras.Model:
+    """The same layers and weights in a model that was never compiled."""
+    import keras
+
+    return keras.Model(model.inputs, model.outputs)
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder() -> Path | None:
+    """The folder of shipped weights, or None where none were installed."""
+    return next((f for f in FOLDERS if (f / "index.json").is_file()), None)
+
+
+@cache
+def _index() -> Mapping[str, Mapping[str, WeightsCard]]:
+    """model -> name -> card, of the shipped weights."""
+    where = folder()
+    if where is None:
+        return {}
+    index: dict[str, dict[str, WeightsCard]] = {}
+    for entry in json.loads((where / "index.json").read_text(encoding="utf-8"))["weights"]:
+        model, name = entry.split("/")
+        index.setdefault(model, {})[name] = read_card(_shipped_path(where, model, name))
+    return index
+
+
+def _shipped_path(where: Path, model: str, name: str) -> Path:
+    return where / f"{model}-{name}{SUFFIX}"
+
+
+def available(model: str) -> Mapping[str, WeightsCard]:
+    """The shipped weights of a model, by name."""
+    return _index().get(model, {})
+
+
+def find(model: str, weights: str | Path) -> Weights:
+    """A shipped set by its name, or a file or run folder by its path.
+
+    Raises:
+        FileNotFoundError: neither; the names that exist are listed.
+        ValueError: the file's card is missing or unreadable.
+    """
+    shipped = available(model)
+    if str(weights) in shipped:
+        path = _shipped_path(folder(), model, str(weights))
+        return Weights(path, shipped[str(weights)])
+    path = Path(weights)
+    path = path / BEST if path.is_dir() else path
+    if not path.is_file():
+        names = ", ".join(shipped) or "none"
+        raise FileNotFoundError(
+            f'weights must be the name of a shipped set (for "{model}": {names}), a {SUFFIX} file or'
+            f" a run folder. Received: {weights}, and {path} is not there."
+        )
+    return Weights(path, read_card(path))
+
+
+def card_path(path: Path) -> Path:
+    """The card of a weights file: ``x.json`` beside ``x.weights.h5``."""
+    if not path.name.endswith(SUFFIX):
+        raise ValueError(f"A weights file ends in {SUFFIX}. Received: {path}.")
+    return path.with_name(path.name.removesuffix(SUFFIX) + ".json")
+
+
+def read_card(path: Path) -> WeightsCard:
+    """The card beside a weights file.
+
+    Raises:
+        ValueError: it is missing or unreadable.
+    """
+    card = card_path(path)
+    if not card.is_file():
+        raise ValueError(
+            f"{path} has no card: {card} must lie beside it, as temzoo.train writes it. For bare"
+            " Keras weights, build the model and call model.load_weights."
+        )
+    try:
+        fields = json.loads(card.read_text(encoding="utf-8"))
+        fields["class_names"] = tuple(fields.get("class_names", ()))
+        return WeightsCard(**fields)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{card} is not a weights card as temzoo.train writes it: {error}") from error
+
+
+def write_card(path: Path, card: WeightsCard) -> None:
+    """Writes the card of a weights file beside it, with the file's sha256."""
+    fields = {**asdict(card), "sha256": sha256(path)}
+    with atomic_path(card_path(path)) as temporary:
+        temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,319 @@
+"""Names to models: ``@register``, ``get_model``, ``list_models``, ``model_card``.
+
+Listing must not cost an import of Keras, so the cards are read from the source of ``models/*.py``:
+the arguments of ``@register`` and the builder's defaults are literals. Importing such a file (which
+``get_model`` does for the one it needs) registers its builder. A model registered by a user's own
+script is listed beside them.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from temzoo import pretrained
+
+if TYPE_CHECKING:
+    import keras
+
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model before it is built.
+
+    Attributes:
+        name: for ``get_model``.
+        task: "semantic", …: the module of ``temzoo.tasks`` that trains and judges it.
+        summary: in a few words.
+        paper: with DOI or arXiv id.
+        input, output: shapes and ranges.
+        config: the builder's keywords with their defaults.
+        parameters: count, at the defaults.
+        weights: shipped sets, by name.
+        free: keywords that may differ from those that weights were trained with.
+        deferred: keyword -> value that stands for "a weights file follows", for the keywords that
+            would fetch initial weights.
+        module: where its builder is.
+    """
+
+    name: str
+    task: str
+    summary: str = ""
+    paper: str = ""
+    input: str = ""
+    output: str = ""
+    parameters: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, pretrained.WeightsCard] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
+    deferred: Mapping[str, Any] = field(default_factory=dict)
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """How a model came about: enough to build it again.
+
+    Attributes:
+        name, task: of the card.
+        config: every keyword with the value it was built with.
+        class_names: of the classes 1, 2, …, where a weights card gives them.
+    """
+
+    name: str
+    task: str
+    config: Mapping[str, Any]
+    class_names: tuple[str, ...] = ()
+
+
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {}
+_CARDS: dict[str, ModelCard] = {}
+_BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
+
+
+def register(name: str, *, task: str, **card: Any) -> Callable:
+    """Registers the decorated builder under ``name``; the other arguments go into its card.
+
+    The builder takes keywords with defaults, its config, and returns an uncompiled keras.Model. In
+    a file of ``temzoo/models`` all arguments and defaults are literals.
+
+    Raises:
+        ValueError: the name is taken.
+
+    Example:
+        >>> @register("tiny", task="semantic", summary="one convolution")
+        ... def tiny(*, classes=2, channels=1): ...
+    """
+
+    def decorate(builder: Callable) -> Callable:
+        declared = _declared().get(name)
+        elsewhere = declared is not None and declared.module != builder.__module__
+        if name in _BUILDERS or elsewhere:
+            taken = _BUILDERS[name].__module__ if name in _BUILDERS else declared.module
+            raise ValueError(
+                f'A model is registered once. Received: name="{name}" in {builder.__module__}, but'
+                f" {taken} has it already. Choose another name."
+            )
+        defaults = {p.name: p.default for p in inspect.signature(builder).parameters.values()}
+        _BUILDERS[name] = builder
+        _CARDS[name] = ModelCard(
+            name=name, task=task, config=defaults, module=builder.__module__, **card
+        )
+        return builder
+
+    return decorate
+
+
+@cache
+def _declared() -> Mapping[str, ModelCard]:
+    """The cards of ``models/*.py``, read from their source."""
+    cards: dict[str, ModelCard] = {}
+    for path in sorted(MODELS.glob("*.py")):
+        for card in _cards_in(path):
+            if card.name in cards:
+                raise ValueError(
+                    f'A model is registered once. Received: name="{card.name}" in'
+                    f" {cards[card.name].module} and in {card.module}."
+                )
+            cards[card.name] = card
+    return MappingProxyType(cards)
+
+
+def _cards_in(path: Path) -> list[ModelCard]:
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [
+        _card_of(call, function, path)
+        for function in functions
+        for call in function.decorator_list
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "register"
+    ]
+
+
+def _card_of(call: ast.Call, function: ast.FunctionDef, path: Path) -> ModelCard:
+    try:
+        name = ast.literal_eval(call.args[0])
+        values = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+        arguments = function.args
+        config = {
+            argument.arg: ast.literal_eval(default)
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        }
+    except (ValueError, IndexError, TypeError) as error:
+        raise ValueError(
+            f"{path}:{call.lineno}: the arguments of @register and the builder's keyword-only"
+            " defaults must be literals, so that models can be listed without importing Keras."
+        ) from error
+    return ModelCard(name=name, config=config, module=f"temzoo.models.{path.stem}", **values)
+
+
+def list_models(task: str | None = None, pretrained: bool | None = None) -> list[str]:
+    """Names of the registered models, sorted.
+
+    Args:
+        task: only those of this task.
+        pretrained: only those with (True) or without (False) shipped weights.
+
+    Example:
+        >>> list_models(task="semantic")
+        ['unet', 'unet_mobilenet']
+    """
+    cards = [model_card(name) for name in sorted({*_declared(), *_CARDS})]
+    return [
+        card.name
+        for card in cards
+        if (task is None or card.task == task)
+        and (pretrained is None or bool(card.weights) == pretrained)
+    ]
+
+
+def model_card(name: str) -> ModelCard:
+    """The card of a registered model.
+
+    Raises:
+        ValueError: no such model; close matches are named.
+    """
+    card = _CARDS.get(name) or _declared().get(name)
+    if card is None:
+        names = sorted({*_declared(), *_CARDS})
+        raise ValueError(
+            f'No model is called "{name}".{did_you_mean(name, names)} Models: {", ".join(names)}.'
+        )
+    return _with_weights(card)
+
+
+def _with_weights(card: ModelCard) -> ModelCard:
+    fields = {**card.__dict__, "weights": MappingProxyType(pretrained.available(card.name))}
+    fields["config"] = MappingProxyType(dict(card.config))
+    return ModelCard(**fields)
+
+
+def did_you_mean(word: str, words: list[str] | tuple[str, ...]) -> str:
+    """" Did you mean …?" with the close matches, or nothing."""
+    close = difflib.get_close_matches(str(word), [str(w) for w in words], n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def get_model(
+    name: str, *, weights: str | Path | None = None, compile: bool = True, **config: Any
+) -> keras.Model:
+    """Builds a registered model.
+
+    Args:
+        name: one of ``list_models()``.
+        weights: None, the name of a shipped set (``model_card(name).weights``), or the path of a
+            ``.weights.h5`` file with its card beside it, or of a run folder. The model is then
+            built with the config it was trained with.
+        compile: with its task's default optimizer, loss and metrics, so that ``fit`` works at once.
+        **config: the builder's keywords.
+
+    Raises:
+        ValueError: unknown name or keyword (close matches are named); config that differs from
+            that of the weights (the keyword is named); a weights file whose sha256 is wrong.
+        FileNotFoundError: no such weights.
+
+    Example:
+        >>> model = get_model("unet", classes=3, filters=8)
+        >>> model(numpy.zeros((1, 100, 75, 1), "uint8")).shape
+        (1, 100, 75, 3)
+    """
+    card = model_card(name)
+    _check_keywords(card, config)
+    stored = None
+    full = {**card.config, **config}
+    if weights is not None:
+        stored = pretrained.find(name, weights)
+        full = _reconcile(card, stored, config)
+    how = Built(name, card.task, MappingProxyType(full), stored.class_names if stored else ())
+    model = _build(card, how, deferred=stored is not None)
+    if stored is not None:
+        stored.load_into(model)
+    if compile:
+        task_of(model).compile_model(model)
+    return model
+
+
+def _check_keywords(card: ModelCard, config: Mapping[str, Any]) -> None:
+    for keyword in config:
+        if keyword not in card.config:
+            raise ValueError(
+                f'"{card.name}" has no keyword "{keyword}".'
+                f"{did_you_mean(keyword, list(card.config))} Keywords: {', '.join(card.config)}."
+            )
+
+
+def _reconcile(card: ModelCard, stored: pretrained.Weights, config: Mapping[str, Any]) -> dict:
+    """The config of stored weights, after checking that what was asked for agrees with it."""
+    if stored.model != card.name:
+        raise ValueError(
+            f'The weights {stored.path} are of "{stored.model}". Received: name="{card.name}".'
+        )
+    trained = {**card.config, **stored.config}
+    for keyword, value in config.items():
+        if keyword not in card.free and _plain(trained[keyword]) != _plain(value):
+            raise ValueError(
+                f"The weights {stored.path} were trained with {keyword}={trained[keyword]!r}."
+                f" Received: {keyword}={value!r}. Leave {keyword} out, or choose other weights."
+            )
+    return {**trained, **config}
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _builder(card: ModelCard) -> Callable[..., keras.Model]:
+    if card.name not in _BUILDERS:
+        importlib.import_module(card.module)
+    return _BUILDERS[card.name]
+
+
+def built(model: keras.Model) -> Built:
+    """How ``get_model`` built this model.
+
+    Raises:
+        ValueError: the model is not from ``get_model``.
+    """
+    if model not in _BUILT:
+        raise ValueError(
+            "This needs a model from temzoo.get_model, whose name and config are known. Received:"
+            f" {model!r}. Register its builder with @temzoo.register."
+        )
+    return _BUILT[model]
+
+
+def rebuild(how: Built, **changes: Any) -> keras.Model:
+    """An uncompiled model of the same config, with the given keywords changed; no weights loaded.
+
+    Raises:
+        ValueError: a keyword that the model does not have.
+    """
+    card = model_card(how.name)
+    _check_keywords(card, changes)
+    full = MappingProxyType({**how.config, **changes})
+    return _build(card, replace(how, config=full), deferred=True)
+
+
+def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:
+    later = card.deferred if deferred else {}
+    config = {k: later[k] if k in later and v else v for k, v in how.config.items()}
+    model = _builder(card)(**config)
+    _BUILT[model] = how
+    return model
+
+
+def task_of(model: keras.Model):
+    """The module of ``temzoo.tasks`` that trains and judges this model."""
+    return importlib.import_module(f"temzoo.tasks.{built(model).task}")

@@ -1,0 +1,183 @@
+"""The data that flows through temzoo: frozen dataclasses, with their calibration carried along.
+
+Positions are ``(row, col)`` in the continuous convention that label formats use: pixel (0, 0)
+covers [0, 1) x [0, 1), its centre lies at (0.5, 0.5).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+AREA_KINDS = frozenset({"polygon", "ellipse", "box", "mask"})
+LINE_KINDS = frozenset({"polyline"})
+NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class Micrograph:
+    """One image as the microscope stored it.
+
+    Attributes:
+        pixels: (H, W) or (H, W, C), in the stored dtype and range (uint8, uint16, float32 …).
+        nm_per_pixel: size of a pixel (row, col) in nanometres; None when uncalibrated.
+        name: the file's name, for messages and outputs.
+    """
+
+    pixels: np.ndarray
+    nm_per_pixel: tuple[float, float] | None = None
+    name: str = ""
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.pixels.ndim == 2 else self.pixels.shape[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """One labelled shape, as a label file states it.
+
+    Attributes:
+        kind: "polygon", "polyline", "points", "box", "ellipse", "mask", or one without an area
+            ("cuboid", "skeleton", "tag").
+        label: the class's name.
+        points: (N, 2) float64, (row, col). polygon, polyline, points: the vertices.
+            box: two corners, [[top, left], [bottom, right]], before rotation.
+            ellipse: [[centre row, centre col], [row semi-axis, col semi-axis]], before rotation.
+            mask: [[top, left], [bottom, right]] of its bounding box, in whole pixels.
+            Kinds without an area may have none, shape (0, 2).
+        rotation: degrees clockwise on screen about the centre; boxes and ellipses only.
+        runs: mask only: (R,) int64 run lengths, row-major inside the bounding box, the first
+            counting zeros (it may be 0); they sum to its height x width.
+        z_order: higher is drawn on top.
+        occluded: marked as partly hidden by another object.
+        group_id: shapes of one image with the same group_id > 0 and the same label are parts of
+            one instance; 0: its own instance.
+        attributes: what the labeller noted, text by name.
+        source: "manual", "semi-auto", "auto" or "file".
+        track_id: the track of a video that it comes from, else None.
+    """
+
+    kind: str
+    label: str
+    points: np.ndarray
+    rotation: float = 0.0
+    runs: np.ndarray | None = None
+    z_order: int = 0
+    occluded: bool = False
+    group_id: int = 0
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
+    source: str = "manual"
+    track_id: int | None = None
+
+    @property
+    def has_area(self) -> bool:
+        return self.kind in AREA_KINDS
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Shape):
+            return NotImplemented
+        same_runs = (self.runs is None) == (other.runs is None) and (
+            self.runs is None or np.array_equal(self.runs, other.runs)
+        )
+        return (
+            same_runs
+            and np.array_equal(self.points, other.points)
+            and math.isclose(self.rotation, other.rotation)
+            and self._tags() == other._tags()
+        )
+
+    __hash__ = None
+
+    def _tags(self) -> tuple:
+        return (
+            self.kind,
+            self.label,
+            self.z_order,
+            self.occluded,
+            self.group_id,
+            dict(self.attributes),
+            self.source,
+            self.track_id,
+        )
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """The labels of one image, without its pixels.
+
+    Attributes:
+        name: as the label file states it; data from outside, never a safe path.
+        width, height: pixels.
+        shapes: in file order.
+        classes: label names that the file declares, in its order; empty when it declares none.
+        subset, task_id: where a project export says so.
+        frame: frame number of a video, else None.
+    """
+
+    name: str
+    width: int
+    height: int
+    shapes: tuple[Shape, ...] = ()
+    classes: tuple[str, ...] = ()
+    subset: str = ""
+    task_id: str = ""
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One micrograph with its labels; the pixels are read when asked for, each time.
+
+    Attributes:
+        labels: the shapes, in the pixels of this micrograph.
+        load: returns the micrograph (``functools.partial(load_micrograph, path)``).
+        group: images of one specimen or publication share it; a split never parts them.
+    """
+
+    labels: LabelledImage
+    load: Callable[[], Micrograph] = field(repr=False)
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.labels.name
+
+    @property
+    def micrograph(self) -> Micrograph:
+        return self.load()
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one micrograph.
+
+    Attributes:
+        classes: (H, W) uint8 or int32 class of each pixel; 0 is background.
+        probabilities: (H, W, classes) float32, or None when not asked for.
+        instances: (H, W) int32; 0 is background, 1..N number the instances.
+        scores: (N,) float32, instance k has scores[k - 1]; None where a model gives none.
+        class_names: names of the classes 1, 2, …
+        nm_per_pixel: (row, col), from the micrograph; None when uncalibrated.
+        name: of the micrograph.
+    """
+
+    classes: np.ndarray
+    instances: np.ndarray
+    probabilities: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    nm_per_pixel: tuple[float, float] | None = None
+    name: str = ""
