@@ -1,4 +1,4 @@
-"""The command line: ``temzoo COMMAND …``. What is heavy is imported inside the command that needs it."""
+"""The command line: ``temzoo COMMAND …``; what is heavy is imported by who needs it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ app = typer.Typer(
     help="Labels and micrographs in; trained networks, masks and figures out.",
 )
 
+labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
+app.add_typer(labels_app, name="labels")
+CLASSICAL = ("otsu", "forest")
+
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
-Labels = Annotated[
-    Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")
-]
+Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
 Groups = Annotated[
     Path | None,
     typer.Option(help="CSV of image name and specimen; a split never parts a specimen."),
@@ -121,12 +123,14 @@ def train(
         finetune_rate=finetune_rate,
         seed=seed,
     )
-    print(f"best validation IoU {run.score:.4f} in epoch {run.epoch}; weights, card, history: {out}")
+    print(
+        f"best validation IoU {run.score:.4f} in epoch {run.epoch}; weights, card, history: {out}"
+    )
 
 
 def _two_parts(images, labels, groups, train_names, val_names, val, seed):
     import temzoo
-    from temzoo.pipeline.splits import read_names
+    from temzoo.pipeline.splits import pick, read_names
 
     examples = temzoo.load_dataset(images=images, labels=labels, groups=groups)
     if val_names is None:
@@ -134,9 +138,9 @@ def _two_parts(images, labels, groups, train_names, val_names, val, seed):
     held = read_names(val_names)
     if train_names is not None:
         return temzoo.split_by_names(examples, read_names(train_names), held)
-    stems = {Path(name).stem for name in held}
-    rest = [e.name for e in examples if Path(e.name).stem not in stems]
-    return temzoo.split_by_names(examples, rest, held)
+    judge = pick(examples, held)
+    names = {example.name for example in judge}
+    return [example for example in examples if example.name not in names], judge
 
 
 def _draw(examples, count: int, seed: int):
@@ -144,6 +148,251 @@ def _draw(examples, count: int, seed: int):
 
     chosen = np.random.default_rng(seed).permutation(len(examples))[:count]
     return [examples[i] for i in sorted(chosen)]
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[
+        str, typer.Argument(help="A run folder or weights file; or otsu, forest (see --fit-names).")
+    ],
+    images: Images,
+    labels: Labels,
+    names: Annotated[Path | None, typer.Option(help="CSV of images to score; all without.")] = None,
+    fit_names: Annotated[
+        Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
+    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    flips: Annotated[
+        bool, typer.Option(help="Average over mirror images: 4 times slower.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table, figures and overlays.")
+    ] = None,
+    seed: int = 0,
+):
+    """Score a model, or a classical baseline, on labelled micrographs at full resolution.
+
+    Prints IoU, Dice, precision and recall per image and pooled, with 95 % bootstrap intervals over
+    images, and instances matched one to one at IoU 0.5.
+
+    Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
+    """
+    import temzoo
+    from temzoo.pipeline.examples import class_names
+    from temzoo.report import validation_sheet
+
+    everything = temzoo.load_dataset(images=images, labels=labels)
+    examples = _named(everything, names)
+    if weights in CLASSICAL:
+        learn = _named(everything, fit_names)
+        learn = _draw(learn, limit, seed) if limit else learn
+        model = _classical(weights, learn, class_names(everything), seed)
+    else:
+        model = _trained(weights)
+    found = temzoo.evaluate(model, examples, instances=instances, flips=flips, progress=True)
+    print(found.summary())
+    if out:
+        found.to_csv(out / "images.csv")
+        found.to_json(out / "figures.json")
+        validation_sheet(out / "overlays.png", model, examples, found.classes)
+        print(
+            f"table: {out / 'images.csv'}; figures: {out / 'figures.json'};"
+            f" overlays: {out / 'overlays.png'}"
+        )
+
+
+def _named(examples, names: Path | None):
+    from temzoo.pipeline.splits import pick, read_names
+
+    return examples if names is None else pick(examples, read_names(names))
+
+
+def _classical(name: str, examples, classes, seed: int):
+    from temzoo.classical import Otsu, PixelForest
+
+    if name == "otsu":
+        return Otsu(classes).fit(examples)
+    return PixelForest(classes, seed=seed, jobs=-1).fit(examples)
+
+
+def _trained(weights: str):
+    """The model of a run folder, a weights file, or MODEL/NAME of a shipped set."""
+    import temzoo
+    from temzoo import pretrained
+
+    model, slash, name = weights.partition("/")
+    if slash and name in pretrained.available(model):
+        return temzoo.get_model(model, weights=name, compile=False)
+    path = Path(weights)
+    found = path / pretrained.BEST if path.is_dir() else path
+    if not found.is_file():
+        raise FileNotFoundError(
+            f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`."
+            f" Received: {weights}, and {found} is not there."
+        )
+    return temzoo.get_model(pretrained.read_card(found).model, weights=found, compile=False)
+
+
+@app.command()
+def predict(
+    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
+    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    tile: Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
+    flips: Annotated[
+        bool, typer.Option(help="Average over mirror images: 4 times slower.")
+    ] = False,
+    probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
+    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    min_area_px: Annotated[int, typer.Option(help="Drop smaller instances.")] = 0,
+):
+    """Segment micrographs of any size: class map, instance map and overlay of each.
+
+    Example: temzoo predict runs/first micrographs/new --out predictions
+    """
+    import temzoo
+    from temzoo.micrographs import list_images
+    from temzoo.report import save_prediction
+
+    paths = [p for image in images for p in (list_images(image) if image.is_dir() else [image])]
+    if not paths:
+        raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
+    model = _trained(weights)
+    for path in paths:
+        micrograph = temzoo.load_micrograph(path)
+        found = temzoo.predict(
+            model,
+            micrograph,
+            tile=tile,
+            overlap=overlap,
+            flips=flips,
+            probabilities=probabilities,
+            instances=instances,
+            min_area_px=min_area_px,
+            progress=True,
+        )
+        written = save_prediction(found, out, micrograph=micrograph, probabilities=probabilities)
+        share = (found.classes > 0).mean()
+        print(f"{path.name}: {found.instances.max()} instances, {share:.1%} of the area")
+        print("".join(f"  {what}: {where}\n" for what, where in written.items()), end="")
+
+
+@app.command()
+def models(
+    task: Annotated[str | None, typer.Option(help="Only those of this task.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this model's card.")] = None,
+):
+    """List the models, or show one's card: keywords, defaults, paper, weights."""
+    from rich.console import Console
+
+    from temzoo import registry
+
+    table = _card_table(registry.model_card(name)) if name else _model_table(registry, task)
+    Console().print(table)
+
+
+def _model_table(registry, task: str | None):
+    from rich.table import Table
+
+    table = Table("model", "task", "what", "parameters", "weights", "paper")
+    for name in registry.list_models(task=task):
+        card = registry.model_card(name)
+        parameters = f"{card.parameters / 1e6:.1f} M" if card.parameters else ""
+        row = (name, card.task, card.summary, parameters, ", ".join(card.weights), card.paper)
+        table.add_row(*row)
+    return table
+
+
+def _card_table(card):
+    from rich.table import Table
+
+    table = Table(card.name, card.summary)
+    for key in ("task", "paper", "input", "output"):
+        table.add_row(key, getattr(card, key))
+    table.add_row("parameters", f"{card.parameters:,}" if card.parameters else "")
+    for key, default in card.config.items():
+        table.add_row(f"--set {key}=", repr(default))
+    for name, weights in card.weights.items():
+        scores = ", ".join(f"{k} {v}" for k, v in weights.scores.items())
+        table.add_row(f"weights {name}", f"{weights.dataset} ({weights.licence}); {scores}")
+    return table
+
+
+@labels_app.command("check")
+def labels_check(
+    labels: Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of micrographs.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Draw the flagged shapes on a page.")] = None,
+):
+    """Say what is wrong with a label set; exit status 1 when there are errors.
+
+    Example: temzoo labels check annotations.xml --images micrographs --html check.html
+    """
+    from temzoo import labels as formats
+    from temzoo.labels import check as checks
+
+    entries = formats.read(labels, images=images)
+    report = checks.check(entries, image_folder=images)
+    print(checks.to_text(report))
+    if html:
+        from temzoo.labels.check_page import to_html
+
+        to_html(report, entries, html, image_folder=images)
+        print(f"drawn: {html}")
+    raise typer.Exit(report.exit_status)
+
+
+@labels_app.command("convert")
+def labels_convert(
+    source: Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")],
+    target: Annotated[Path, typer.Argument(help="File or folder to write.")],
+    to: Annotated[str, typer.Option(help="cvat, coco, yolo or masks.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
+):
+    """Convert labels between formats.
+
+    Example: temzoo labels convert annotations.xml coco.json --to coco
+    """
+    from temzoo import labels as formats
+
+    print(formats.convert(source, target, to=to, images=images))
+
+
+@app.command()
+def augment(
+    image: Annotated[Path, typer.Argument(help="A micrograph.")],
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("augmentations.png"),
+    seed: int = 0,
+):
+    """Draw what each operation of the augmentation does to a micrograph.
+
+    Example: temzoo augment micrographs/a.tif --out augmentations.png
+    """
+    import temzoo
+    from temzoo.pipeline.augment import sheet as changed
+    from temzoo.report import Panel, sheet, stretched
+
+    pixels = temzoo.load_micrograph(image).pixels
+    panels = [
+        Panel(stretched(picture), f"{title}: {parameters['range']}" if parameters else title)
+        for title, picture, parameters in changed(pixels, seed=seed)
+    ]
+    print(sheet(out, panels, title=image.name))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
+    images: Annotated[Path | None, typer.Option(help="Your micrographs; else synthetic.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
+    seed: int = 0,
+):
+    """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
+    from temzoo.demo import demo as run
+
+    run(out, images=images, labels=labels, seed=seed)
 
 
 def main() -> None:

@@ -150,8 +150,8 @@ def find(model: str, weights: str | Path) -> Weights:
     if not path.is_file():
         names = ", ".join(shipped) or "none"
         raise FileNotFoundError(
-            f'weights must be the name of a shipped set (for "{model}": {names}), a {SUFFIX} file or'
-            f" a run folder. Received: {weights}, and {path} is not there."
+            f'weights must be the name of a shipped set (for "{model}": {names}), a {SUFFIX} file'
+            f" or a run folder. Received: {weights}, and {path} is not there."
         )
     return Weights(path, read_card(path))
 
@@ -180,7 +180,9 @@ def read_card(path: Path) -> WeightsCard:
         fields["class_names"] = tuple(fields.get("class_names", ()))
         return WeightsCard(**fields)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{card} is not a weights card as temzoo.train writes it: {error}") from error
+        raise ValueError(
+            f"{card} is not a weights card as temzoo.train writes it: {error}"
+        ) from error
 
 
 def write_card(path: Path, card: WeightsCard) -> None:

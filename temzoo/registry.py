@@ -201,7 +201,7 @@ def _with_weights(card: ModelCard) -> ModelCard:
 
 
 def did_you_mean(word: str, words: list[str] | tuple[str, ...]) -> str:
-    """" Did you mean …?" with the close matches, or nothing."""
+    """ " Did you mean …?" with the close matches, or nothing."""
     close = difflib.get_close_matches(str(word), [str(w) for w in words], n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
@@ -292,6 +292,11 @@ def built(model: keras.Model) -> Built:
             f" {model!r}. Register its builder with @temzoo.register."
         )
     return _BUILT[model]
+
+
+def name_classes(model: keras.Model, names: tuple[str, ...]) -> None:
+    """Notes the names of a model's classes 1, 2, …, once it was trained on them."""
+    _BUILT[model] = replace(built(model), class_names=tuple(names))
 
 
 def rebuild(how: Built, **changes: Any) -> keras.Model:

@@ -1,8 +1,9 @@
 """A model and labelled micrographs to trained weights, with everything needed to repeat the run.
 
 A run folder holds ``best.weights.h5`` and ``last.weights.h5`` with their cards, ``run.json``
-(settings, versions, hardware, data fingerprint, seed, command), ``history.csv``, ``tensorboard/``
-and ``state/``, from which a stopped run goes on.
+(settings, versions, hardware, data fingerprint, seed, command), ``history.csv`` and its plot,
+``validation.png`` with overlays, ``tensorboard/``, and ``state/``, from which a stopped run goes
+on.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from temzoo import pretrained, registry
 from temzoo.files import atomic_path
 from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
 from temzoo.pipeline.examples import class_names as names_in
+from temzoo.report import plot_history, validation_sheet
 from temzoo.types import Example
 
 PACKAGES = ("temzoo", "tensorflow", "keras", "numpy", "opencv-python", "imgaug", "scikit-image")
@@ -141,8 +143,8 @@ def train(
         **settings: the fields of ``Settings``.
 
     Raises:
-        ValueError: unknown or impossible settings; labels that do not fit the model's classes;
-            a micrograph in both ``train`` and ``val``.
+        ValueError: unknown or impossible settings; labels that do not fit the model's classes; a
+            micrograph in both ``train`` and ``val``; other data than the resumed run's.
         FileExistsError: ``out`` holds a run already and ``resume`` is not set.
         FileNotFoundError: nothing to resume from.
 
@@ -152,16 +154,21 @@ def train(
         >>> run.score
     """
     folder = Path(out)
-    chosen = _resumed_settings(folder) if resume else _settings(settings)
+    chosen = _resumed_settings(folder, train, val) if resume else _settings(settings)
     names = _check_data(model, train, val)
+    trainer = _Trainer(folder, chosen, names, train, val, progress)
     if not resume:
         _new_folder(folder)
         _write_run(folder, model, chosen, names, train, val)
-    trainer = _Trainer(folder, chosen, names, train, val, progress)
     interrupted = trainer.run(model, resume)
     done = trainer.done
     if done.best_epoch:
         pretrained.load(model, folder / pretrained.BEST)
+        registry.name_classes(model, names)
+        plot_history(folder / "history.csv", folder / "history.png")
+        validation_sheet(
+            folder / "validation.png", model, val, names, title=f"epoch {done.best_epoch}"
+        )
     return Run(folder, done.best, done.best_epoch, tuple(done.history), interrupted)
 
 
@@ -174,17 +181,28 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _resumed_settings(folder: Path) -> Settings:
+def _resumed_settings(folder: Path, train, val) -> Settings:
     path = folder / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no run to resume in {folder}: {path} is not there.")
-    return Settings(**json.loads(path.read_text(encoding="utf-8"))["settings"])
+    if not (folder / "state" / "progress.json").is_file():
+        raise FileNotFoundError(
+            f"There is no run to resume in {folder}: no epoch of it was finished. Start it anew."
+        )
+    run = json.loads(path.read_text(encoding="utf-8"))
+    for part, examples in (("train", train), ("val", val)):
+        before, now = run["data"][part]["fingerprint"], fingerprint(examples)
+        if before != now:
+            raise ValueError(
+                f"A run is resumed with the data it was started with. Received: other images or"
+                f" labels for {part} (fingerprint {now}, in {path} {before})."
+            )
+    return Settings(**run["settings"])
 
 
 def _new_folder(folder: Path) -> None:
-    if (folder / "run.json").exists():
+    if (folder / "state").exists():
         raise FileExistsError(
-            f"{folder} holds a run already. Resume it (resume=True, --resume), or choose another out."
+            f"{folder} holds a run already. Resume it (resume=True, --resume), or choose another"
+            " out."
         )
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -205,8 +223,8 @@ def _check_data(model: keras.Model, train, val) -> tuple[str, ...]:
     depth, built = registry.task_of(model).depth(names), model.output_shape[-1]
     if depth != built:
         raise ValueError(
-            f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so the"
-            f" model needs classes={depth}. Received: classes={built}."
+            f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
+            f" the model needs classes={depth}. Received: classes={built}."
         )
     return names
 
@@ -285,7 +303,7 @@ class _Trainer:
     def _compile(self, twin, rate: float, steps: int) -> None:
         warmup = max(1, round(self.settings.warmup * steps))
         schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
+            rate / warmup, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
         )
         weights = self.settings.class_weights
         task = registry.task_of(twin)
@@ -322,6 +340,10 @@ class _EndOfEpoch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.monotonic()
+        # Keras does not store the state of dropout's generators: each epoch has one of its own.
+        for number, layer in enumerate(self.model._flatten_layers()):
+            if hasattr(layer, "seed_generator"):
+                layer.seed_generator.state.assign([self.trainer.settings.seed + number, epoch])
 
     def on_epoch_end(self, epoch, logs=None):
         done, folder = self.trainer.done, self.trainer.folder
@@ -444,11 +466,11 @@ def _version(package: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the checkout that temzoo runs from, or None."""
+    """The commit of the checkout that temzoo runs from, "-dirty" when it was changed; else None."""
     where = Path(__file__).parents[1]
     if not (where / ".git").exists():
         return None
-    command = ["git", "-C", str(where), "rev-parse", "--short", "HEAD"]
+    command = ["git", "-C", str(where), "describe", "--always", "--dirty", "--exclude=*"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() or None
 

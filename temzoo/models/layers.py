@@ -188,7 +188,7 @@ def class_probabilities(x, classes: int):
 
 
 def check_choices(**chosen) -> None:
-    """Raises ValueError when ``norm`` or ``upsampling`` is none of those offered, or a count < 1."""
+    """Raises ValueError for a ``norm`` or ``upsampling`` that is not offered, or a count < 1."""
     offered = {"norm": NORMS, "upsampling": UPSAMPLINGS}
     for keyword, value in chosen.items():
         if keyword in offered and value not in offered[keyword]:
@@ -199,5 +199,7 @@ def check_choices(**chosen) -> None:
                 "classes counts the background too, so it is at least 2 (background and one class)."
                 f" Received: classes={value!r}."
             )
-        if keyword in ("filters", "depth", "channels") and (not isinstance(value, int) or value < 1):
+        if keyword in ("filters", "depth", "channels") and (
+            not isinstance(value, int) or value < 1
+        ):
             raise ValueError(f"{keyword} must be a whole number from 1. Received: {value!r}.")

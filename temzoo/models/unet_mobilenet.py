@@ -179,7 +179,7 @@ def _fetch(name: str) -> Path:
     try:
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception as error:  # get_file raises a bare Exception when the network fails
-        folder = Path(keras.config.keras_home()) / "models"
+        folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
         raise FileNotFoundError(
             f"The ImageNet weights {name} could not be downloaded from {origin}. Keras looks for"
             f" them in {folder} (set KERAS_HOME to move it): put the file there, or pass its path"

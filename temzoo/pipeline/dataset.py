@@ -45,12 +45,14 @@ class CropPlan:
     seed: int = 0
 
     def __post_init__(self):
+        augmenter(self.augment)  # refuses an unknown preset now, not in a thread later
         low, high = self.magnification
         if self.size < 16:
             raise ValueError(f"A crop has 16 px and more a side. Received: size={self.size}.")
         if not 0 < low <= high:
             raise ValueError(
-                f"magnification is (low, high) with 0 < low <= high. Received: {self.magnification}."
+                f"magnification is (low, high) with 0 < low <= high."
+                f" Received: {self.magnification}."
             )
 
 
@@ -206,7 +208,7 @@ def validation_set(
     depth: int,
     channels: int = 1,
 ) -> tf.data.Dataset:
-    """Whole micrographs in order, one a batch, each in its own size: (1, H, W, …) as in training."""
+    """Whole micrographs in order, one a batch, each in its own size: (1, H, W, …)."""
     decoded = _Decoded(examples, channels, target)
 
     def load(k):

@@ -26,8 +26,9 @@ class SegmentationLoss(keras.losses.Loss):
     """Cross-entropy, Dice, their sum, focal or Tversky loss on one-hot truth.
 
     ``ce``: mean over pixels of -log p(true class), weighted by class. ``focal``: the same times
-    (1 - p)^2 (Lin et al. 2017, arXiv:1708.02002). ``dice``: 1 - 2|A∩B| / (|A| + |B|), soft, over the
-    batch, mean of the foreground classes (Milletari et al. 2016, arXiv:1606.04797). ``tversky``:
+    (1 - p)^2 (Lin et al. 2017, arXiv:1708.02002). ``dice``: 1 - 2|A∩B| / (|A| + |B|), soft, over
+    the batch, mean of the foreground classes (Milletari et al. 2016,
+    arXiv:1606.04797). ``tversky``:
     1 - TP / (TP + 0.3 FP + 0.7 FN), which forgives false alarms sooner than misses (Salehi et al.
     2017, arXiv:1706.05721). ``dice_ce``: ``dice`` + ``ce``.
 

@@ -1,0 +1,76 @@
+# Sets temzoo up in a virtual environment of its own, tests it and shows it. `make help` lists what
+# there is.
+
+VENV := .venv
+INSTALL := -e .[test]
+OUT := demo
+RUN = $(VENV)/bin/python
+SET_UP = $(VENV)/.set-up
+
+# The first that runs and is of a version that setup.cfg allows.
+PYTHON = $(shell for name in python3.11 python3.12 python3; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	2>/dev/null && command -v $$name && break; done)
+
+# TensorFlow's notes on the processor are of no use to a reader.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help setup demo test lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    24 synthetic micrographs: check, train, compare, predict; about 5 minutes"
+	@echo "             DATA=folder LABELS=file make demo    the same on your own"
+	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
+	@echo "make test    the tests"
+	@echo "make lint    ruff: rules and format"
+	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
+	@echo "make clean   removes the environment and what was built, no results"
+
+demo: $(SET_UP)
+	$(VENV)/bin/temzoo demo --out "$(OUT)" $(if $(DATA),--images "$(DATA)") \
+		$(if $(LABELS),--labels "$(LABELS)") $(ARGS)
+
+# Encoder weights that lie beside the checkout serve where none were named.
+ifeq ($(origin KERAS_HOME),undefined)
+ifneq ($(wildcard ../shared/keras/models),)
+demo: export KERAS_HOME := $(abspath ../shared/keras)
+endif
+endif
+
+# A file's tests stay in one process, where they share models that are slow to build.
+test: $(SET_UP)
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+lint: $(SET_UP)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+setup: $(SET_UP)
+
+# Debian's Python may come without ensurepip: its pip, given --python, fills an environment without.
+$(SET_UP): setup.cfg
+	@test -n "$(PYTHON)" || { echo "temzoo needs Python 3.11 or 3.12. Received: neither as" \
+		"python3.11, python3.12 or python3. Install one, or say PYTHON=/path/to/it." >&2; exit 1; }
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+		&& $(PYTHON) -m pip --python $(RUN) install --quiet pip; } \
+		|| { rm -rf $(VENV); echo "A virtual environment needs Python's venv and pip (22.3 or later)." \
+		"Install them: on Debian, python3-venv." >&2; exit 1; }
+	@echo "Installing temzoo and TensorFlow into $(VENV): a few minutes, about 700 MB to download."
+	$(RUN) -m pip install -qq $(INSTALL)
+	@$(RUN) -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory headless
+	@touch $@
+
+# opencv-python needs libGL and glib for windows, which a server or container may lack. The headless
+# build of the same version is the same module without windows, and temzoo opens none. It is put
+# over the other, because imgaug asks for opencv-python by name.
+.PHONY: headless
+headless:
+	$(RUN) -m pip install --quiet --no-deps --force-reinstall opencv-python-headless==$$( \
+		$(RUN) -c 'from importlib.metadata import version; print(version("opencv-python"))')
+	$(RUN) -c 'import cv2'
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,305 @@
+"""Trains and scores on real micrographs: one command for each figure in ``results/``.
+
+    python -m benchmarks.accuracy --list
+    python -m benchmarks.accuracy emps-frozen            # trains, scores, writes results/
+    python -m benchmarks.accuracy emps-frozen --run DIR  # scores a finished run, in this process
+
+The data are not part of the repository; ``--data`` names the folder that holds ``emps/`` and
+``super1/`` (see README.md beside the results). ImageNet weights are found where Keras keeps them,
+or in ``keras/`` beside the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
+FEW = {**EMPS, "epochs": 6, "steps_per_epoch": 60}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One figure: what is trained on what.
+
+    Attributes:
+        about: in words.
+        data: "emps" or "super1".
+        model: a registered name, or "otsu" or "forest".
+        config: the model's keywords.
+        settings: of ``temzoo.train``.
+        images: train on so many images, drawn with the seed; None: all.
+    """
+
+    about: str
+    data: str
+    model: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    images: int | None = None
+
+
+SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
+EXPERIMENTS = {
+    "emps-frozen": Experiment(
+        "U-Net on MobileNet 0.75, ImageNet, frozen",
+        "emps",
+        "unet_mobilenet",
+        {"alpha": 0.75},
+        {**EMPS, "epochs": 18},
+    ),
+    "emps-scratch-encoder": Experiment(
+        "the same network, all of it from random weights",
+        "emps",
+        "unet_mobilenet",
+        SCRATCH,
+        {**EMPS, "epochs": 10},
+    ),
+    "emps-unet": Experiment(
+        "U-Net, 16 filters, from scratch",
+        "emps",
+        "unet",
+        {"filters": 16},
+        {**EMPS, "epochs": 10},
+    ),
+    "emps-forest": Experiment("random forest on pixels", "emps", "forest"),
+    "emps-otsu": Experiment("Otsu's threshold", "emps", "otsu"),
+    "emps10-frozen": Experiment(
+        "U-Net on MobileNet 0.75, ImageNet, frozen",
+        "emps",
+        "unet_mobilenet",
+        {"alpha": 0.75},
+        FEW,
+        images=10,
+    ),
+    "emps10-unet": Experiment(
+        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, FEW, images=10
+    ),
+    "emps10-forest": Experiment("random forest on pixels", "emps", "forest", images=10),
+    "emps10-otsu": Experiment("Otsu's threshold", "emps", "otsu", images=10),
+    "super1-frozen": Experiment(
+        "U-Net on MobileNet 0.75, frozen, then its deep blocks fine-tuned",
+        "super1",
+        "unet_mobilenet",
+        {"alpha": 0.75, "classes": 3},
+        {
+            "epochs": 6,
+            "steps_per_epoch": 40,
+            "finetune": {"encoder_trainable": "deep"},
+            "finetune_epochs": 3,
+            "finetune_rate": 2e-4,
+        },
+    ),
+}
+
+
+def load(experiment: Experiment, data: Path):
+    """(training, validation) examples of an experiment."""
+    import numpy as np
+
+    import temzoo
+    from temzoo.pipeline.splits import read_names
+
+    folder = data / experiment.data
+    if experiment.data == "super1":
+        learn, judge = (
+            temzoo.load_dataset(images=folder / part / "images", labels=folder / part / "labels")
+            for part in ("train", "val")
+        )
+    else:
+        examples = temzoo.load_dataset(
+            images=folder / "images",
+            labels=folder / "annotations.xml",
+            groups=folder / "groups.csv",
+        )
+        names = (read_names(folder / "train.csv"), read_names(folder / "val.csv"))
+        learn, judge = temzoo.split_by_names(examples, *names)
+    if experiment.images:
+        chosen = np.random.default_rng(0).permutation(len(learn))[: experiment.images]
+        learn = [learn[i] for i in sorted(chosen)]
+    return learn, judge
+
+
+def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
+    """The model, trained or fitted or loaded, and what is known of its training."""
+    import temzoo
+    from temzoo import classical
+    from temzoo.pipeline.examples import class_names
+
+    start = time.monotonic()
+    if experiment.model in ("otsu", "forest"):
+        kinds = {"otsu": classical.Otsu, "forest": classical.PixelForest}
+        model = kinds[experiment.model](class_names([*learn, *judge])).fit(learn)
+        return model, {"minutes": (time.monotonic() - start) / 60}
+    folder = run or Path("runs") / name
+    if not (folder / "run.json").exists():
+        model = temzoo.get_model(experiment.model, **experiment.config)
+        temzoo.train(model, learn, judge, out=folder, **experiment.settings)
+    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    _check_run(name, experiment, told)
+    progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
+    training = {key: told[key] for key in ("command", "date", "commit", "settings")}
+    training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
+    return temzoo.get_model(experiment.model, weights=folder, compile=False), training
+
+
+def _check_run(name: str, experiment: Experiment, told: Mapping[str, Any]) -> None:
+    """A run that was trained otherwise must not be filed under this name."""
+    plain = json.loads(json.dumps({"config": experiment.config, "settings": experiment.settings}))
+    for part, wanted in plain.items():
+        for key, value in wanted.items():
+            if told[part][key] != value:
+                raise ValueError(
+                    f'"{name}" has {key}={value!r}. Received: a run trained with'
+                    f" {key}={told[part][key]!r}."
+                )
+
+
+def measure(name: str, data: Path, run: Path | None) -> dict[str, Any]:
+    """Runs an experiment and gives its record."""
+    import temzoo
+    from temzoo.evaluation import scores
+    from temzoo.training import commit, fingerprint, hardware, versions
+
+    experiment = EXPERIMENTS[name]
+    learn, judge = load(experiment, data)
+    model, training = fitted(name, experiment, learn, judge, run)
+    found = temzoo.evaluate(model, judge, progress=True)
+    with_background = scores(found.confusions.sum(axis=0))["iou"]
+    return {
+        "name": name,
+        "about": experiment.about,
+        "data": experiment.data,
+        "train": {"images": len(learn), "fingerprint": fingerprint(learn)},
+        "validation": {"images": len(judge), "fingerprint": fingerprint(judge)},
+        "config": dict(experiment.config),
+        "training": training,
+        "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
+        "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
+        "pooled_iou_with_background": [round(float(v), 5) for v in with_background],
+        "iou_of_images": {row["name"]: row["iou"] for row in found.table},
+        "seconds_per_image": seconds_per_image(model, judge),
+        "command": f"python -m benchmarks.accuracy {name}",
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def seconds_per_image(model, examples, repeats: int = 5) -> dict[str, float]:
+    """Median, least and most time to predict the first validation image at full resolution."""
+    import temzoo
+
+    micrograph = examples[0].micrograph
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        temzoo.predict(model, micrograph, instances=None)
+        times.append(time.perf_counter() - start)
+    warm = times[1:]
+    return {"median": statistics.median(warm), "least": min(warm), "most": max(warm)}
+
+
+def write_table() -> Path:
+    """Regenerates ``results/accuracy.md`` from the records, with a plot of IoU image by image."""
+    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))]
+    order = list(EXPERIMENTS)
+    records.sort(key=lambda r: order.index(r["name"]))
+    lines = [
+        "# Accuracy on held-out micrographs",
+        "",
+        "Written by `python -m benchmarks.accuracy`; every row's command is beside it. Full",
+        "resolution. IoU: mean over images of the foreground classes' IoU, with the 95 % bootstrap",
+        "interval over images. F1: instances (connected components) matched one to one at IoU 0.5.",
+        "",
+        "| data, training images | model | IoU | pooled IoU | instance F1 | training, min |"
+        " s per image | command |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_row(record) for record in records]
+    lines += ["", *_super1(records), *_where(records)]
+    path = RESULTS / "accuracy.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _row(record: Mapping[str, Any]) -> str:
+    def shown(part: str, metric: str) -> str:
+        figure = record[part].get(metric)
+        return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+    cells = (
+        f"{record['data']}, {record['train']['images']}",
+        record["about"],
+        shown("per_image", "iou"),
+        f"{record['pooled']['iou']['value']:.3f}",
+        f"{record['pooled']['f1']['value']:.3f}" if "f1" in record["pooled"] else "",
+        f"{record['training']['minutes']:.1f}",
+        f"{record['seconds_per_image']['median']:.2f}",
+        f"`{record['command']}`",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _super1(records) -> list[str]:
+    lines = []
+    for record in records:
+        if record["data"] == "super1":
+            each = record["pooled_iou_with_background"]
+            lines.append(
+                f"`{record['name']}`: IoU of matrix, secondary, tertiary"
+                f" {', '.join(f'{v:.3f}' for v in each)}; mean of the three"
+                f" {sum(each) / len(each):.3f}, pooled over {record['validation']['images']}"
+                " validation images."
+            )
+    return [*lines, ""] if lines else []
+
+
+def _where(records) -> list[str]:
+    machines = {
+        f"{r['hardware']['processor']}, {r['hardware']['cores']} cores, {r['date']}"
+        for r in records
+    }
+    return [f"Measured on: {'; '.join(sorted(machines))}."]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments, see --list")
+    parser.add_argument("--list", action="store_true", help="list the experiments")
+    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the data ({DATA})")
+    parser.add_argument("--run", type=Path, help="score this finished run instead of training")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for name, experiment in EXPERIMENTS.items():
+            print(
+                f"{name:22} {experiment.data:7} {experiment.images or 'all':>4}  {experiment.about}"
+            )
+        return
+    for name in arguments.names:
+        if name not in EXPERIMENTS:
+            parser.error(f"no experiment is called {name!r}; --list shows them")
+    if (arguments.data.parent / "keras" / "models").is_dir():
+        os.environ.setdefault("KERAS_HOME", str(arguments.data.parent / "keras"))
+    for name in arguments.names:
+        record = measure(name, arguments.data, arguments.run)
+        path = RESULTS / f"accuracy-{name}.json"
+        path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+        figure = record["per_image"]["iou"]
+        print(f"{name}: IoU {figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]")
+    print(write_table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Label files of any supported format, read, written and converted; no TensorFlow in it.
+
+A file's format is told by what it is, not by its name. The modules (``labels.cvat``,
+``labels.raster``, …) are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from temzoo.types import LabelledImage
+
+FORMATS = ("cvat", "coco", "yolo", "masks")
+SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
+
+__all__ = ["convert", "not_areas", "read", "summary", "write"]
+
+
+def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
+    """All images of a label file or folder of masks.
+
+    Args:
+        path: CVAT XML, COCO JSON, VIA JSON, or a folder of PNG/TIFF masks.
+        images: the folder of the images; only VIA, which states no image sizes, needs it.
+
+    Returns:
+        one per image, in file order.
+
+    Raises:
+        FileNotFoundError: when there is nothing at ``path``.
+        ValueError: when the format is none of these, or the content is malformed.
+
+    Example:
+        >>> images = read("annotations.xml")
+        >>> print(summary(images))
+        2 images, 5 shapes: 4 polygon, 1 box
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there must be a label file or folder. Received: {path}. Correct the path."
+        )
+    if path.is_dir():
+        return _module("masks").read(path)
+    with path.open("rb") as file:
+        start = file.read(4096)
+    begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if begin == b"<":
+        return _module("cvat").read(path)
+    if begin in (b"{", b"["):
+        return _read_json(path, images)
+    raise ValueError(_unsupported(path, f"a file that begins with {start[:12]!r}"))
+
+
+def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict[str, int]:
+    """Writes labels as a format.
+
+    Args:
+        path: a file for "cvat" and "coco", a folder for "yolo" and "masks".
+        images: the labels.
+        to: "cvat", "coco", "yolo" or "masks" (class numbers).
+
+    Returns:
+        how many shapes of each kind the format could not hold, and were left out.
+
+    Raises:
+        ValueError: when the format is unknown or cannot hold a name or label.
+
+    Example:
+        >>> left_out = write("coco.json", images, to="coco")
+    """
+    if to not in FORMATS:
+        raise ValueError(f"to must be one of {list(FORMATS)}. Received: to={to!r}.")
+    return _module(to).write(path, images)
+
+
+def convert(
+    source: str | Path, target: str | Path, *, to: str, images: str | Path | None = None
+) -> str:
+    """Reads labels of any supported format and writes them as another.
+
+    Args:
+        source: what ``read`` takes.
+        target: what ``write`` takes as its path.
+        to: "cvat", "coco", "yolo" or "masks".
+        images: the folder of the images, for VIA.
+
+    Returns:
+        what was read and what was left out, in words.
+
+    Example:
+        >>> print(convert("annotations.xml", "coco.json", to="coco"))
+        2 images, 5 shapes: 4 polygon, 1 polyline; without area: 1 polyline
+        left out, since coco cannot hold them: 1 polyline
+    """
+    if to not in FORMATS:
+        raise ValueError(f"to must be one of {list(FORMATS)}. Received: to={to!r}.")
+    labelled = read(source, images=images)
+    left_out = write(target, labelled, to=to)
+    words = summary(labelled)
+    return (
+        f"{words}\nleft out, since {to} cannot hold them: {_counted(left_out)}"
+        if left_out
+        else words
+    )
+
+
+def summary(images: Iterable[LabelledImage]) -> str:
+    """How many images and shapes of each kind there are, and which have no area, in words.
+
+    Example:
+        >>> summary([LabelledImage("a.png", 640, 480)])
+        '1 image, 0 shapes'
+    """
+    images = list(images)
+    kinds = Counter(shape.kind for image in images for shape in image.shapes)
+    number = kinds.total()
+    words = f"{len(images)} image{'s' * (len(images) != 1)}, {number} shape{'s' * (number != 1)}"
+    words += f": {_counted(kinds)}" if kinds else ""
+    flat = not_areas(images)
+    return f"{words}; without area: {_counted(flat)}" if flat else words
+
+
+def not_areas(images: Iterable[LabelledImage]) -> dict[str, int]:
+    """How many shapes of each kind without an area there are (polyline, points, tag, …).
+
+    Example:
+        >>> not_areas([LabelledImage("a.png", 640, 480)])
+        {}
+    """
+    shapes = (shape for image in images for shape in image.shapes)
+    return dict(Counter(shape.kind for shape in shapes if not shape.has_area))
+
+
+def _counted(kinds: dict[str, int]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+
+
+def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
+    document = _module("jsonfile").read_json(path)
+    coco, via = _module("coco"), _module("via")
+    if coco.is_coco(document):
+        return coco.parse(document, path)
+    if via.is_via(document):
+        return via.parse(document, path, images=images)
+    keys = sorted(document)[:8] if isinstance(document, dict) else "a list"
+    raise ValueError(_unsupported(path, f"JSON with {keys}"))
+
+
+def _unsupported(path: Path, received: str) -> str:
+    return (
+        f"{path}: labels must be {SUPPORTED}. Received: {received}. "
+        "Unpack it when it is a zip, or export the labels as one of these."
+    )
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __getattr__(name: str) -> Any:
+    if name in {module.name for module in pkgutil.iter_modules(__path__)}:
+        return _module(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,621 @@
+"""What is wrong with a label set, in words: the workshop's advice as a tool.
+
+Errors are what training would fail on or learn wrongly, warnings what a person should look at,
+infos what is good to know. ``check_page.to_html`` draws the shapes that were found.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from temzoo.labels import outlines, raster
+from temzoo.labels.check_page import in_figures, to_html
+from temzoo.labels.image_folder import ImageFolder
+from temzoo.labels.names import safe_name
+from temzoo.labels.runs import check_runs
+from temzoo.micrographs import NOT_YET, image_size
+from temzoo.types import LabelledImage, Shape
+
+__all__ = ["ClassSummary", "Finding", "Report", "check", "to_html", "to_text"]
+
+LEVELS = ("error", "warning", "info")
+# Of one label: two outlines of one object drawn by hand overlap less than this.
+DUPLICATE_IOU = 0.95
+# A disc with a tenth of its area bitten off by a neighbour in front.
+CONCAVE_SOLIDITY = 0.9
+# Below, about 11 px across, a wobble of one pixel looks like a bite.
+CONCAVE_AREA_PX = 100
+# Of the objects around it: four discs packed in a square enclose 7 %, a loose ring more than 10 %.
+HOLE_SHARE = 0.1
+# Smaller gaps are what two hand-drawn outlines of one border leave between them.
+HOLE_AREA_PX = 4
+LINES_EACH = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        level: "error", "warning" or "info".
+        code: the kind of finding, in a few words with hyphens.
+        image: name of the image as the label file states it; "" for the whole set.
+        shape_index: index in ``LabelledImage.shapes``; None where it is not about one shape.
+        text: what was found and what to do.
+        place: (row, col) to look at, where no shape shows it.
+    """
+
+    level: str
+    code: str
+    image: str
+    shape_index: int | None
+    text: str
+    place: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """What the labels hold of one class.
+
+    Attributes:
+        label: the class's name.
+        shapes: of any kind.
+        objects: with an area; shapes of one group id count once.
+        images: in which a shape of it stands.
+        area_px: smallest, median and largest object, within its image; None without objects.
+    """
+
+    label: str
+    shapes: int
+    objects: int
+    images: int
+    area_px: tuple[float, float, float] | None
+
+    @property
+    def diameter_px(self) -> tuple[float, float, float] | None:
+        """Equivalent circular diameters of ``area_px``."""
+        if self.area_px is None:
+            return None
+        return tuple(math.sqrt(4 * area / math.pi) for area in self.area_px)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings of ``check`` and the figures of the label set.
+
+    Attributes:
+        findings: errors first, then warnings, then infos; by code, in file order.
+        images, shapes: how many were looked at.
+        kinds: shapes by kind.
+        classes: declared classes first, then others by name.
+        sizes: images by (height, width), the most frequent first.
+        touching_pairs: pairs of objects that overlap or share a pixel's edge.
+    """
+
+    findings: tuple[Finding, ...]
+    images: int
+    shapes: int
+    kinds: Mapping[str, int]
+    classes: tuple[ClassSummary, ...]
+    sizes: Mapping[tuple[int, int], int]
+    touching_pairs: int
+
+    @property
+    def exit_status(self) -> int:
+        """1 when there are errors, else 0."""
+        return int(any(finding.level == "error" for finding in self.findings))
+
+
+@dataclass(frozen=True)
+class _Object:
+    """One object with an area: its class, and its pixels within the image."""
+
+    label: str
+    area_px: int
+
+
+def check(
+    images: Iterable[LabelledImage],
+    *,
+    image_folder: str | Path | None = None,
+    image_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> Report:
+    """Looks for what is wrong with a label set.
+
+    Args:
+        images: the labels.
+        image_folder: where the images lie, to be compared with the labels; only their headers
+            are read.
+        image_sizes: (height, width) by name, instead of a folder.
+
+    Returns:
+        the report; its ``exit_status`` is 1 when there are errors.
+
+    Raises:
+        ValueError: when both a folder and sizes are given.
+        NotADirectoryError: when the folder is none.
+
+    Example:
+        >>> print(to_text(check(cvat.read("annotations.xml"), image_folder="images")))
+    """
+    images = list(images)
+    findings, sizes = _compared_with_files(images, image_folder, image_sizes)
+    findings += _set_findings(images, sizes)
+    objects: list[_Object] = []
+    touching_pairs = 0
+    for image in images:
+        found, held, touching = _image_findings(image)
+        findings += found
+        objects += held
+        touching_pairs += touching
+    # sorted is stable: within a code, findings stay in file order.
+    findings.sort(key=lambda finding: (LEVELS.index(finding.level), finding.code))
+    return Report(
+        findings=tuple(findings),
+        images=len(images),
+        shapes=sum(len(image.shapes) for image in images),
+        kinds=dict(Counter(shape.kind for image in images for shape in image.shapes).most_common()),
+        classes=_class_summaries(images, objects),
+        sizes=_size_counts(images, sizes),
+        touching_pairs=touching_pairs,
+    )
+
+
+def to_text(report: Report) -> str:
+    """A report to be read in a terminal: figures, classes, findings by kind.
+
+    Of each kind of finding the first ten are written out, the others counted.
+
+    Example:
+        >>> print(to_text(report))
+        2 images, 31 shapes, 4 touching pairs
+        …
+    """
+    lines = [
+        f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs",
+        *_size_lines(report.sizes),
+        "kinds: " + (", ".join(f"{kind} {n}" for kind, n in report.kinds.items()) or "none"),
+        *_class_lines(report.classes),
+    ]
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in report.findings:
+        groups.setdefault((finding.level, finding.code), []).append(finding)
+    for (level, code), group in groups.items():
+        lines += ["", f"{level}: {code} ({len(group)})"]
+        lines += [f"  {_where(finding)}{finding.text}" for finding in group[:LINES_EACH]]
+        if len(group) > LINES_EACH:
+            lines.append(f"  … and {len(group) - LINES_EACH} more")
+    counts = Counter(finding.level for finding in report.findings)
+    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS)]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _size_lines(sizes: Mapping[tuple[int, int], int]) -> list[str]:
+    shown = [f"{h} x {w} ({n})" for (h, w), n in list(sizes.items())[:LINES_EACH]]
+    more = f", … and {len(sizes) - LINES_EACH} more" if len(sizes) > LINES_EACH else ""
+    return [f"height x width in px (images): {', '.join(shown)}{more}"] if shown else []
+
+
+def _class_lines(classes: Sequence[ClassSummary]) -> list[str]:
+    rows = [("class", "objects", "images", "area px: min, median, max", "diameter px")]
+    rows += [
+        (
+            summary.label,
+            str(summary.objects),
+            str(summary.images),
+            in_figures(summary.area_px),
+            in_figures(summary.diameter_px),
+        )
+        for summary in classes
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    return ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
+
+
+def _where(finding: Finding) -> str:
+    shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
+    return f"{finding.image}{shape}: " if finding.image else ""
+
+
+def _printable(line: str) -> str:
+    """Names come from outside: control characters must not reach a terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+
+
+def _compared_with_files(
+    images: list[LabelledImage],
+    folder: str | Path | None,
+    sizes: Mapping[str, tuple[int, int]] | None,
+) -> tuple[list[Finding], dict[str, tuple[int, int]]]:
+    """Findings about names, files and sizes; and the true (height, width) by name."""
+    if folder is not None and sizes is not None:
+        raise ValueError(
+            "image_folder and image_sizes exclude each other. Received: both. "
+            "Give the folder when the images are at hand, else the sizes."
+        )
+    findings = [finding for image in images for finding in _name_findings(image)]
+    true_sizes = dict(sizes or {})
+    if folder is not None:
+        found, true_sizes = _folder_findings(images, ImageFolder(folder))
+        findings += found
+    for image in images:
+        height, width = true_sizes.get(image.name, (image.height, image.width))
+        if (height, width) != (image.height, image.width):
+            text = (
+                f"the labels say {image.height} x {image.width} px (height x width), the image "
+                f"has {height} x {width}. Use the image that was labelled, unscaled."
+            )
+            findings.append(Finding("error", "size-differs-from-file", image.name, None, text))
+    return findings, true_sizes
+
+
+def _name_findings(image: LabelledImage) -> list[Finding]:
+    try:
+        safe_name(image.name)
+    except ValueError as error:
+        return [Finding("error", "name-leaves-folder", image.name, None, str(error))]
+    return []
+
+
+def _folder_findings(
+    images: list[LabelledImage], folder: ImageFolder
+) -> tuple[list[Finding], dict[str, tuple[int, int]]]:
+    """What is amiss between labels and files; and the (height, width) that were read, by name."""
+    findings, sizes, named = [], {}, set()
+    for image in images:
+        try:
+            paths = folder.find(image.name)
+        except ValueError as error:
+            if not _name_findings(image):
+                text = str(error)
+                findings.append(Finding("error", "name-leaves-folder", image.name, None, text))
+            continue
+        named.update(path.resolve() for path in paths)
+        size, finding = _file_size(image.name, paths, folder)
+        findings += finding
+        if size is not None:
+            sizes[image.name] = size
+    text = (
+        "the image is in the folder, but not in the labels: it will not be used. "
+        "Label it, or take it out."
+    )
+    findings += [
+        Finding("warning", "file-without-labels", str(path.relative_to(folder.folder)), None, text)
+        for path in folder.files
+        if path.resolve() not in named
+    ]
+    return findings, sizes
+
+
+def _file_size(
+    name: str, paths: list[Path], folder: ImageFolder
+) -> tuple[tuple[int, int] | None, list[Finding]]:
+    """(height, width) of the file that a name means, or why there is none."""
+    if not paths:
+        close = difflib.get_close_matches(name, [path.name for path in folder.files], n=2)
+        hint = f" There is {' and '.join(map(repr, close))}." if close else ""
+        text = f"no such file in {folder.folder}.{hint} Put it there, or remove it from the labels."
+        return None, [Finding("error", "labels-without-file", name, None, text)]
+    if len(paths) > 1:
+        text = f"it may be any of {', '.join(map(str, paths[:3]))}. Name the folder in the labels."
+        return None, [Finding("error", "ambiguous-file", name, None, text)]
+    if paths[0].suffix.lower() in NOT_YET:
+        text = f"the size of a {paths[0].suffix} file is not compared with the labels."
+        return None, [Finding("info", "size-not-read", name, None, text)]
+    try:
+        return image_size(paths[0]), []
+    except (OSError, ValueError) as error:
+        text = f"the image cannot be read ({error}). Export it again."
+        return None, [Finding("error", "unreadable-file", name, None, text)]
+
+
+def _size_counts(
+    images: list[LabelledImage], sizes: Mapping[str, tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    each = (sizes.get(image.name, (image.height, image.width)) for image in images)
+    return dict(Counter(each).most_common())
+
+
+def _set_findings(
+    images: list[LabelledImage], sizes: Mapping[str, tuple[int, int]]
+) -> list[Finding]:
+    """What concerns the label set as a whole."""
+    findings = []
+    if not images:
+        text = "there is no image in the labels. Export the task again."
+        findings.append(Finding("error", "no-images", "", None, text))
+    counts = _size_counts(images, sizes)
+    if len(counts) > 1:
+        text = (
+            f"{len(counts)} sizes among {len(images)} images. Train on crops of one size; "
+            "scale no image without its calibration."
+        )
+        findings.append(Finding("warning", "sizes-differ", "", None, text))
+    findings += [
+        Finding("warning", "repeated-name", name, None, f"{n} images of the labels have this name.")
+        for name, n in Counter(image.name for image in images).items()
+        if n > 1
+    ]
+    return findings + _no_area_findings(images) + _unused_class_findings(images)
+
+
+def _no_area_findings(images: list[LabelledImage]) -> list[Finding]:
+    kinds = Counter(s.kind for image in images for s in image.shapes if not s.has_area)
+    findings = []
+    for kind, n in kinds.items():
+        remedy = "it takes a line width" if kind in raster.LINE_KINDS else "it makes no mask"
+        text = f"{n} of kind {kind}, which has no area: {remedy}."
+        findings.append(Finding("info", "no-area", "", None, text))
+    return findings
+
+
+def _unused_class_findings(images: list[LabelledImage]) -> list[Finding]:
+    used = {shape.label for image in images for shape in image.shapes}
+    declared = dict.fromkeys(name for image in images for name in image.classes)
+    text = "class {!r} is declared, but nothing is labelled with it."
+    return [
+        Finding("info", "unused-class", "", None, text.format(name))
+        for name in declared
+        if name not in used
+    ]
+
+
+def _image_findings(image: LabelledImage) -> tuple[list[Finding], list[_Object], int]:
+    """Findings of one image, its objects, and how many pairs of them touch."""
+    if not image.shapes:
+        text = "no shapes. Label it, or make sure that there is nothing to label in it."
+        return [Finding("warning", "image-without-labels", image.name, None, text)], [], 0
+    if image.height < 1 or image.width < 1:
+        text = (
+            f"the labels say {image.height} x {image.width} px (height x width); its shapes were "
+            "not looked at. Write the true size into the label file."
+        )
+        return [Finding("error", "image-without-size", image.name, None, text)], [], 0
+    findings, sound = [], []
+    for index, shape in enumerate(image.shapes):
+        found = _shape_findings(image, index, shape)
+        findings += found
+        if shape.has_area and not any(finding.level == "error" for finding in found):
+            sound.append(index)
+    found, objects, touching = _area_findings(image, sound)
+    return findings + found, objects, touching
+
+
+def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Finding]:
+    """What is wrong with one shape by itself."""
+
+    def finding(level: str, code: str, text: str, place: tuple | None = None) -> Finding:
+        return Finding(level, code, image.name, index, text, place)
+
+    found = []
+    if image.classes and shape.label not in image.classes:
+        close = difflib.get_close_matches(shape.label, image.classes)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        text = f"label {shape.label!r} is not among the classes that the file declares.{hint}"
+        found.append(finding("warning", "undeclared-label", text))
+    fault = _fault(shape)
+    if fault is not None:
+        return [
+            *found,
+            finding("error", "degenerate-shape", f"{fault} Draw it again, or remove it."),
+        ]
+    extent = raster.shape_extent(shape)
+    if extent is not None:
+        found += [finding(*off) for off in _off_image(extent, image.height, image.width)]
+    crossing = outlines.self_crossing(shape.points) if shape.kind == "polygon" else None
+    if crossing is not None:
+        text = f"edges of the polygon cross near row {crossing[0]:.1f}, column {crossing[1]:.1f}."
+        found.append(finding("warning", "self-intersecting", text, crossing))
+    return found
+
+
+def _fault(shape: Shape) -> str | None:
+    """Why a shape is none; None for a sound one."""
+    try:
+        extent = raster.shape_extent(shape)
+        least = {"polygon": 3, "polyline": 2, "points": 1}.get(shape.kind, 0)
+        if len(shape.points) < least:
+            return f"{len(shape.points)} point(s), where a {shape.kind} takes {least} or more."
+        if shape.kind == "polygon" and outlines.is_collinear(shape.points):
+            return "a polygon without area: its points lie on one line."
+        if shape.kind in ("box", "ellipse") and not _has_size(shape):
+            return f"the {shape.kind} is of zero size."
+        if shape.kind == "polyline" and extent[:2] == extent[2:]:
+            return "a polyline of zero length."
+        if shape.kind == "mask" and _mask_is_empty(shape):
+            return "a mask without pixels."
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _has_size(shape: Shape) -> bool:
+    first, second = shape.points
+    return bool(np.all(second > 0 if shape.kind == "ellipse" else second != first))
+
+
+def _mask_is_empty(shape: Shape) -> bool:
+    height, width = np.diff(shape.points, axis=0)[0].astype(int).tolist()
+    check_runs(shape.runs, height, width)
+    return not shape.runs[1::2].any()
+
+
+def _off_image(
+    extent: tuple[float, float, float, float], height: int, width: int
+) -> list[tuple[str, str, str]]:
+    top, left, bottom, right = extent
+    rows = f"rows {top:.1f} to {bottom:.1f}, columns {left:.1f} to {right:.1f}"
+    size = f"an image of {height} x {width} px (height x width)"
+    if bottom <= 0 or right <= 0 or top >= height or left >= width:
+        text = f"it lies wholly outside: {rows}, in {size}. Remove it, or check the image's size."
+        return [("error", "off-image", text)]
+    if top < 0 or left < 0 or bottom > height or right > width:
+        return [("info", "partly-off-image", f"it is cut at the border: {rows}, in {size}.")]
+    return []
+
+
+def _area_findings(
+    image: LabelledImage, sound: list[int]
+) -> tuple[list[Finding], list[_Object], int]:
+    """What the pixels tell: objects, pairs of them, the gaps between them.
+
+    Args:
+        image: the labels.
+        sound: indices of the shapes with an area and without an error.
+    """
+    drawn = replace(image, shapes=tuple(image.shapes[index] for index in sound))
+    numbers = [number for _, number in raster.numbered_shapes(drawn)]
+    windows = [raster.shape_window(shape, image.height, image.width) for shape in drawn.shapes]
+    objects = _objects(drawn, windows, numbers)
+    findings = [
+        finding
+        for index, shape, window in zip(sound, drawn.shapes, windows, strict=True)
+        for finding in _window_findings(image.name, index, shape, window[2])
+    ]
+    pair_findings, touching = _pair_findings(image, sound, windows, numbers)
+    pixels = raster.instance_map(drawn)
+    first_index = {number: index for index, number in zip(sound[::-1], numbers[::-1], strict=True)}
+    findings += pair_findings
+    findings += _covered_findings(image.name, pixels, objects, first_index)
+    findings += _hole_findings(image.name, pixels, objects, first_index)
+    return findings, [held for held in objects if held.area_px], touching
+
+
+def _objects(
+    drawn: LabelledImage, windows: list[raster.Window], numbers: list[int]
+) -> list[_Object]:
+    areas = dict(zip(numbers, (int(window[2].sum()) for window in windows), strict=True))
+    objects = []
+    for number, instance in enumerate(raster.instances(drawn), start=1):
+        if len(instance.shapes) > 1:
+            # Parts may overlap.
+            union = raster.instance_window(instance, drawn.height, drawn.width)
+            areas[number] = int(union[2].sum())
+        objects.append(_Object(instance.label, areas[number]))
+    return objects
+
+
+def _window_findings(name: str, index: int, shape: Shape, window: np.ndarray) -> list[Finding]:
+    area = int(window.sum())
+    if area == 0:
+        text = "it holds no pixel's centre: it is too small or too thin to be seen in a mask."
+        return [Finding("warning", "without-pixel", name, index, text)]
+    # A grouped shape is known to be a piece of an object.
+    if shape.kind not in ("polygon", "mask") or shape.group_id > 0 or area < CONCAVE_AREA_PX:
+        return []
+    share = outlines.solidity(window)
+    if share >= CONCAVE_SOLIDITY:
+        return []
+    text = (
+        f"concave: it fills {share:.0%} of its convex hull. Likely a convex object that another "
+        "hides in part: label its whole outline and order them by z, or keep it if it is concave."
+    )
+    return [Finding("warning", "concave-mask", name, index, text)]
+
+
+def _pair_findings(
+    image: LabelledImage,
+    sound: list[int],
+    windows: list[raster.Window],
+    numbers: list[int],
+) -> tuple[list[Finding], int]:
+    """Shapes drawn twice; and how many pairs of objects touch."""
+    areas = [int(window[2].sum()) for window in windows]
+    twice: dict[int, tuple[int, float]] = {}
+    touching = set()
+    for i, j in outlines.near_pairs(windows):
+        shared, meet = outlines.shared_pixels(windows[i], windows[j])
+        if meet and numbers[i] != numbers[j]:
+            touching.add((min(numbers[i], numbers[j]), max(numbers[i], numbers[j])))
+        iou = shared / max(1, areas[i] + areas[j] - shared)
+        first, second = sound[i], sound[j]
+        if iou > DUPLICATE_IOU and image.shapes[first].label == image.shapes[second].label:
+            twice[second] = min(twice.get(second, (first, iou)), (first, iou))
+    findings = [
+        Finding(
+            "warning",
+            "duplicate-shape",
+            image.name,
+            index,
+            f"it covers the same pixels as shape {first} of the same label (IoU {iou:.2f}). "
+            "Remove one of them.",
+        )
+        for index, (first, iou) in sorted(twice.items())
+    ]
+    return findings, len(touching)
+
+
+def _covered_findings(
+    name: str, pixels: np.ndarray, objects: list[_Object], first_index: Mapping[int, int]
+) -> list[Finding]:
+    seen = np.bincount(pixels.ravel(), minlength=len(objects) + 1)
+    text = "other objects lie over the whole of it: it has no pixel in a map. Set its z order."
+    return [
+        Finding("warning", "covered-object", name, first_index[number], text)
+        for number, held in enumerate(objects, start=1)
+        if held.area_px and not seen[number]
+    ]
+
+
+def _hole_findings(
+    name: str, pixels: np.ndarray, objects: list[_Object], first_index: Mapping[int, int]
+) -> list[Finding]:
+    """One finding for each set of objects, however many gaps a ragged seam leaves."""
+    between: dict[tuple[int, ...], list[outlines.Hole]] = {}
+    for hole in outlines.enclosed_holes(pixels):
+        around = sum(objects[number - 1].area_px for number in hole.objects)
+        if len(hole.objects) >= 2 and hole.area_px <= HOLE_SHARE * around:
+            between.setdefault(hole.objects, []).append(hole)
+    findings = []
+    for numbers, holes in between.items():
+        largest = max(holes, key=lambda hole: hole.area_px)
+        if largest.area_px < HOLE_AREA_PX:
+            continue
+        shapes = ", ".join(str(first_index[number]) for number in numbers)
+        text = (
+            f"{_holes_in_words(holes)} at row {largest.row}, column {largest.col}, enclosed "
+            f"between shapes {shapes}. Close it if the objects touch there."
+        )
+        place = largest.row + 0.5, largest.col + 0.5
+        index = first_index[numbers[0]]
+        findings.append(Finding("warning", "enclosed-hole", name, index, text, place))
+    return findings
+
+
+def _holes_in_words(holes: list[outlines.Hole]) -> str:
+    largest = max(hole.area_px for hole in holes)
+    if len(holes) == 1:
+        return f"{largest} px of background"
+    total = sum(hole.area_px for hole in holes)
+    return f"{len(holes)} patches of background, {total} px together, the largest of {largest} px"
+
+
+def _class_summaries(
+    images: list[LabelledImage], objects: list[_Object]
+) -> tuple[ClassSummary, ...]:
+    shapes = Counter(shape.label for image in images for shape in image.shapes)
+    held = Counter(label for image in images for label in {s.label for s in image.shapes})
+    areas: dict[str, list[int]] = {}
+    for each in objects:
+        areas.setdefault(each.label, []).append(each.area_px)
+    declared = dict.fromkeys(name for image in images for name in image.classes)
+    labels = [*declared, *sorted(set(shapes) - set(declared))]
+    return tuple(
+        ClassSummary(
+            label, shapes[label], len(areas.get(label, ())), held[label], _spread(areas.get(label))
+        )
+        for label in labels
+    )
+
+
+def _spread(areas: list[int] | None) -> tuple[float, float, float] | None:
+    if not areas:
+        return None
+    return float(min(areas)), float(np.median(areas)), float(max(areas))

@@ -1,0 +1,47 @@
+"""What a label file may claim before memory is spent on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# 46341 x 46341 pixels: beyond it, pixel numbers leave int32.
+MAX_PIXELS = 2**31
+# Half a pixel is lost in float64 long before this.
+MAX_COORDINATE = 1e12
+# How often a mask's box may exceed its image, along each axis.
+MAX_OVERHANG = 4
+
+
+def require_size(width: int, height: int) -> None:
+    """Raises ValueError unless an image of this size can exist and be drawn on."""
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise ValueError(
+            f"width and height must be at least 1 and span at most {MAX_PIXELS} pixels. "
+            f"Received: width={width}, height={height}. Correct the image's size."
+        )
+
+
+def require_mask_size(width: int, height: int, image_width: int, image_height: int) -> None:
+    """Raises ValueError for a mask's box of no pixels, or far larger than its image."""
+    if width < 1 or height < 1:
+        raise ValueError(
+            "a mask must be at least 1 pixel wide and high. "
+            f"Received: width={width}, height={height}. Remove it from the file."
+        )
+    if width > MAX_OVERHANG * image_width or height > MAX_OVERHANG * image_height:
+        raise ValueError(
+            f"a mask must not exceed {MAX_OVERHANG} times its image. Received: mask "
+            f"{width} x {height}, image {image_width} x {image_height} (width x height). "
+            "Label the object again, or correct the image's size."
+        )
+
+
+def require_finite(points: np.ndarray) -> None:
+    """Raises ValueError for NaN, infinite or absurdly large coordinates."""
+    # A comparison with NaN is false, so this refuses it too.
+    if points.size and not np.abs(points).max() < MAX_COORDINATE:
+        bad = points[~(np.abs(points) < MAX_COORDINATE)]
+        raise ValueError(
+            f"coordinates must be finite and below {MAX_COORDINATE:g}. "
+            f"Received: {bad.ravel()[0]}. Correct or remove the shape."
+        )

@@ -1,0 +1,617 @@
+"""Micrograph → tiles → model → Prediction, in bounded memory whatever the image's size.
+
+A model reflects an image up to a multiple of its coarsest step before it pools. The same is done
+here to the whole micrograph, and tiles are cut from that at multiples of the step, so that a tile
+is pooled exactly as the whole image would be. Where tiles overlap, their probabilities are blended
+by weights that sum to one at each pixel and vanish near a tile's own edge, where it lacks context.
+Only one row of tiles is held as probabilities at a time; what remains of it is the class map.
+
+Normalisation statistics come from the whole micrograph, never from a tile, so a tiled prediction
+equals that of the whole image wherever a tile sees the context that the model uses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import cv2
+import numpy as np
+import tifffile
+from scipy import ndimage, sparse
+from skimage.measure import label
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+from temzoo.files import atomic_path
+from temzoo.micrographs import as_channels, load_micrograph
+from temzoo.registry import built
+from temzoo.types import Micrograph, Prediction
+
+STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
+TILE = 768  # pixels; a tile's edge where an image is too large to be taken whole
+WHOLE = 1024**2  # pixels; up to this area an image is one tile, unless a tile size is given
+BLOCK_ROWS = 64  # rows per step of whole-map work, so that temporaries stay small
+NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
+LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
+NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
+
+Network = Callable[[np.ndarray], np.ndarray]  # raw (B, h, w, C) → (B, h, w, K) float32
+
+
+def predict(
+    model: Any,
+    micrograph: Micrograph | np.ndarray | str | Path,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    flips: bool = False,
+    probabilities: bool = False,
+    instances: str | None = "components",
+    min_area_px: int = 0,
+    batch_size: int = 1,
+    progress: bool = False,
+    class_names: Sequence[str] = (),
+) -> Prediction:
+    """Segments one micrograph of any size.
+
+    Args:
+        model: a segmentation model of temzoo; or any callable on raw pixels (B, H, W, C) that
+            returns (B, H, W, K) class probabilities; or an object whose
+            ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to (H, W, K).
+        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
+        tile: edge of the tiles in pixels, a multiple of the model's coarsest step (32 serves
+            all). None: the whole image at once up to 1024 x 1024 pixels, else tiles of 768.
+        overlap: least overlap of neighbouring tiles in pixels; None: a third of the tile. The tile
+            next to an edge is used from 3/8 of the overlap on, so that must reach as far as the
+            model looks; 256 do for a U-Net of depth 4.
+        flips: average the predictions of the four mirror images (four times the work).
+        probabilities: keep the (H, W, K) float32 probabilities, and score the instances by them.
+        instances: "components" numbers connected regions of one class (sharing a side);
+            "watershed" cuts them further at necks, for particles that touch; None: none.
+        min_area_px: smaller instances are dropped from the instance map (not the class map).
+        batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
+        progress: show a progress bar.
+        class_names: names of the classes 1, 2, …; by default those the weights were trained on.
+
+    Returns:
+        Class map, instance map and, when asked for, probabilities. ``scores`` are the mean
+        probability of an instance's class over its pixels, None without ``probabilities``.
+
+    Raises:
+        ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
+
+    Example:
+        >>> prediction = predict(get_model("unet", weights="run/"), "particles.tif")
+        >>> prediction.classes.shape, prediction.instances.max()
+    """
+    micrograph = _as_micrograph(micrograph)
+    pixels = _checked_pixels(micrograph)
+    _check_options(tile, overlap, instances, batch_size)
+    class_names = tuple(class_names) or trained_class_names(model)
+    blocks = _probability_blocks(model, pixels, tile, overlap, flips, batch_size, progress)
+    classes, kept = _collect(blocks, pixels.shape[:2], probabilities, class_names)
+    numbered = label_instances(classes, method=instances, min_area_px=min_area_px)
+    return Prediction(
+        classes=classes,
+        instances=numbered,
+        probabilities=kept,
+        scores=None if kept is None else instance_scores(numbered, classes, kept),
+        class_names=class_names,
+        nm_per_pixel=micrograph.nm_per_pixel,
+        name=micrograph.name,
+    )
+
+
+def save(
+    prediction: Prediction, folder: str | Path, *, probabilities: bool = False
+) -> dict[str, Path]:
+    """Writes a prediction's maps, each file whole or not at all.
+
+    The class map is an 8-bit PNG of class numbers (16-bit beyond 255 classes), the instance map a
+    zlib-compressed 16- or 32-bit TIFF, the probabilities a float32 TIFF with one page per class.
+    The TIFFs carry the pixel size, so that Fiji shows nanometres.
+
+    Args:
+        prediction: what ``predict`` returned.
+        folder: made when absent; the files are named after the micrograph.
+        probabilities: also write the probabilities, which the prediction must have.
+
+    Returns:
+        The paths by what they hold: "classes", "instances" and, when written, "probabilities".
+    """
+    if probabilities and prediction.probabilities is None:
+        raise ValueError(
+            "the prediction must hold probabilities for them to be written. Received: "
+            "probabilities=True with prediction.probabilities=None. Predict with "
+            "probabilities=True."
+        )
+    folder, stem = Path(folder), file_stem(prediction.name)
+    paths = {
+        "classes": folder / f"{stem}_classes.png",
+        "instances": folder / f"{stem}_instances.tif",
+    }
+    _write_png(paths["classes"], prediction.classes)
+    _write_tiff(paths["instances"], _compact(prediction.instances), prediction.nm_per_pixel)
+    if probabilities:
+        paths["probabilities"] = folder / f"{stem}_probabilities.tif"
+        pages = np.moveaxis(prediction.probabilities, -1, 0)
+        _write_tiff(paths["probabilities"], pages, prediction.nm_per_pixel)
+    return paths
+
+
+def file_stem(name: str) -> str:
+    """A micrograph's name as the start of a file name: no folders, suffix or odd characters.
+
+    Example:
+        >>> file_stem("../day 1/grid:3.tif")
+        'grid_3'
+    """
+    last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    stem = re.sub(r"[^\w.+-]+", "_", Path(last).stem).strip(".")
+    return stem or "micrograph"
+
+
+def label_instances(
+    classes: np.ndarray, *, method: str | None = "components", min_area_px: int = 0
+) -> np.ndarray:
+    """Numbers the instances of a class map.
+
+    Args:
+        classes: (H, W) integer class map; 0 is background.
+        method: "components", "watershed" (as in ``predict``) or None for no instances.
+        min_area_px: smaller instances become background.
+
+    Returns:
+        (H, W) int32; 0 is background, 1..N number the instances. With ``method=None`` all zero
+        and read-only, because it takes no memory.
+    """
+    if method is None:
+        return np.broadcast_to(np.int32(0), classes.shape)
+    numbered = connected_components(classes)
+    if method == "watershed":
+        split_touching(numbered)
+    if method == "watershed" or min_area_px > 1:
+        _drop_small(numbered, min_area_px)
+    return numbered
+
+
+def connected_components(classes: np.ndarray) -> np.ndarray:
+    """Numbers the regions of one class whose pixels share sides, in reading order.
+
+    Works in blocks of rows that are joined afterwards, so that beside the result it needs little
+    memory.
+
+    Args:
+        classes: (H, W) integer class map; 0 is background.
+
+    Returns:
+        (H, W) int32; 0 is background, 1..N number the regions.
+    """
+    numbered = np.zeros(classes.shape, np.int32)
+    found, joins = 0, [np.zeros((2, 0), np.int32)]
+    for top in range(0, classes.shape[0], BLOCK_ROWS):
+        rows = slice(top, top + BLOCK_ROWS)
+        block, count = label(classes[rows], background=0, connectivity=1, return_num=True)
+        np.add(block, found, out=numbered[rows], where=block > 0, casting="unsafe")
+        if top:
+            same = (classes[top - 1] == classes[top]) & (classes[top] > 0)
+            joins.append(np.unique(numbered[top - 1 : top + 1, same], axis=1))
+        found += count
+    above, below = np.concatenate(joins, axis=1)
+    graph = sparse.coo_array((np.ones(len(above), bool), (above, below)), shape=(found + 1,) * 2)
+    _renumber(numbered, sparse.csgraph.connected_components(graph, directed=False)[1])
+    return numbered
+
+
+def split_touching(instances: np.ndarray, *, neck: float = NECK) -> None:
+    """Cuts instances at necks, in place, by a watershed on the distance to their outline.
+
+    Two maxima of the distance are two particles when the neck between them is narrower than
+    ``neck`` times the width at the smaller maximum: a rule without a length, so that it serves
+    particles of all sizes. The parts beyond the first get new numbers at the end. A region that
+    spans more than 4096 x 4096 pixels is left whole, since memory must stay bounded.
+
+    Args:
+        instances: (H, W) int32, connected regions numbered from 1; changed.
+        neck: 0 (never cut) to 1 (cut at any neck).
+    """
+    following = int(instances.max(initial=0)) + 1
+    for number, box in enumerate(ndimage.find_objects(instances), start=1):
+        if box is None or instances[box].size > LARGEST_SPLIT:
+            continue
+        parts = _parts(instances[box] == number, neck)
+        added = max(int(parts.max()) - 1, 0)
+        later = parts > 1
+        instances[box][later] = parts[later] + (following - 2)
+        following += added
+
+
+def instance_scores(
+    instances: np.ndarray, classes: np.ndarray, probabilities: np.ndarray
+) -> np.ndarray:
+    """Mean probability of its own class over each instance's pixels; (N,) float32."""
+    inside = instances > 0
+    numbers = instances[inside]
+    own = np.take_along_axis(probabilities[inside], classes[inside][:, None].astype(np.intp), 1)
+    areas = np.bincount(numbers, minlength=1)[1:]
+    sums = np.bincount(numbers, weights=own[:, 0], minlength=1)[1:]
+    return (sums / areas).astype(np.float32)
+
+
+def trained_class_names(model: Any) -> tuple[str, ...]:
+    """Names of the classes 1, 2, … that a model's weights were trained on; () when unknown."""
+    try:
+        return tuple(built(model).class_names)
+    except (TypeError, ValueError):
+        return tuple(getattr(model, "class_names", ()))
+
+
+def _as_micrograph(micrograph: Micrograph | np.ndarray | str | Path) -> Micrograph:
+    if isinstance(micrograph, Micrograph):
+        return micrograph
+    if isinstance(micrograph, str | Path):
+        return load_micrograph(micrograph)
+    return Micrograph(pixels=np.asarray(micrograph))
+
+
+def _checked_pixels(micrograph: Micrograph) -> np.ndarray:
+    pixels, name = micrograph.pixels, f" in {micrograph.name!r}" if micrograph.name else ""
+    if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
+        raise ValueError(
+            "a micrograph must be real numbers of shape (H, W) or (H, W, C). Received: shape="
+            f"{pixels.shape}, dtype={pixels.dtype}{name}. Pass one image, not a batch."
+        )
+    if pixels.size == 0:
+        raise ValueError(
+            f"a micrograph must have pixels. Received: shape={pixels.shape}{name}. "
+            "Check the crop or the file that it came from."
+        )
+    if pixels.dtype.kind == "f":
+        for top in range(0, len(pixels), BLOCK_ROWS):
+            if not np.isfinite(pixels[top : top + BLOCK_ROWS]).all():
+                raise ValueError(
+                    "pixels must be finite. Received: NaN or infinite values"
+                    f"{name}, first in rows {top} to {top + BLOCK_ROWS}. "
+                    "Replace them, for example by np.nan_to_num."
+                )
+    return pixels
+
+
+def _check_options(tile: int | None, overlap: int | None, instances: Any, batch_size: int) -> None:
+    if tile is not None and tile < 1:
+        raise ValueError(f"tile must be positive. Received: tile={tile}. Use {TILE}.")
+    if overlap is not None and not 0 <= overlap < (tile or TILE):
+        raise ValueError(
+            f"overlap must be at least 0 and less than the tile. Received: overlap={overlap} with "
+            f"tile={tile or TILE}. Use {(tile or TILE) // 3}."
+        )
+    if instances not in ("components", "watershed", None):
+        raise ValueError(
+            'instances must be "components", "watershed" or None. '
+            f"Received: instances={instances!r}. Use one of them."
+        )
+    if batch_size < 1:
+        raise ValueError(
+            f"batch_size must be at least 1. Received: batch_size={batch_size}. Use 1."
+        )
+
+
+def _probability_blocks(
+    model: Any,
+    pixels: np.ndarray,
+    tile: int | None,
+    overlap: int | None,
+    flips: bool,
+    batch_size: int,
+    progress: bool,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Finished rows from top to bottom: (first row, (rows, W, K) float32)."""
+    if hasattr(model, "predict_probabilities"):
+        answer = np.asarray(model.predict_probabilities(pixels), np.float32)
+        yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1))[0]
+        return
+    channels = _channels_view(pixels, model)
+    network = _network(model, channels)
+    height, width = channels.shape[:2]
+    if tile is None and height * width > WHOLE:
+        tile = TILE
+    step = _coarsest_step(model)
+    rows, columns = (_Tiles.along(length, tile, overlap, step) for length in (height, width))
+    if flips:
+        network = _mirrored(network)
+    yield from _stitch(network, channels, rows, columns, batch_size, progress)
+
+
+def _channels_view(pixels: np.ndarray, model: Any) -> np.ndarray:
+    """(H, W, C) with the channels that the model takes; a view of a grey image, never a copy."""
+    shape = getattr(model, "input_shape", None)
+    if shape is None:
+        return pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.ndim == 3:
+        return as_channels(pixels, shape[-1])
+    return np.broadcast_to(pixels[:, :, None], (*pixels.shape, shape[-1]))
+
+
+def _coarsest_step(model: Any) -> int:
+    """Pixels per cell of the model's coarsest level: what its padding layer pads to."""
+    steps = (getattr(layer, "multiple", None) for layer in getattr(model, "layers", ()))
+    return next((step for step in steps if step), STEP)
+
+
+def _network(model: Any, channels: np.ndarray) -> Network:
+    """The model as a function of raw tiles, normalised by the whole image's statistics."""
+    if not hasattr(model, "predict_on_batch"):
+        return lambda batch: np.asarray(model(batch), np.float32)
+    layer = next((layer for layer in model.layers if layer.name == NORMALIZE), None)
+    if layer is None:
+        return lambda batch: model.predict_on_batch(batch.astype(np.float32))
+    shift, scale = layer.statistics(channels)
+    core = _core(model, layer)
+    return lambda batch: core.predict_on_batch(
+        [layer.apply(batch, shift, scale), batch.astype(np.float32)]
+    )
+
+
+_cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _core(model: Any, layer: Any) -> Any:
+    """The model behind its normalisation; built once per model, sharing its weights."""
+    if model not in _cores:
+        import keras  # a Keras model is here, so Keras is loaded; other models do without
+
+        # The raw input stays one: layers may read its size, to crop back to it.
+        inputs = [layer.output, *model.inputs]
+        core = keras.Model(inputs, model.outputs[0], name=f"{model.name}_core")
+        core.jit_compile = False  # XLA would compile anew for each image size
+        _cores[model] = core
+    return _cores[model]
+
+
+def _mirrored(network: Network) -> Network:
+    """The mean of a network's answers to the four mirror images, mirrored back."""
+
+    def mean(batch: np.ndarray) -> np.ndarray:
+        total = network(batch)
+        for axes in ((1,), (2,), (1, 2)):
+            total = total + np.flip(network(np.flip(batch, axes)), axes)
+        return total / 4
+
+    return mean
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """The tiles along one axis of an image.
+
+    Attributes:
+        length: pixels of the image along this axis.
+        before: pixels reflected before the first one, to complete the model's coarsest step.
+        size: pixels of each tile.
+        starts: first pixel of each tile, counted from the start of the reflected border.
+        weights: (tiles, size) float32; at each pixel those of all tiles over it sum to 1.
+    """
+
+    length: int
+    before: int
+    size: int
+    starts: tuple[int, ...]
+    weights: np.ndarray
+
+    @classmethod
+    def along(cls, length: int, tile: int | None, overlap: int | None, step: int) -> _Tiles:
+        padded = length + -length % step
+        before = (padded - length) // 2
+        if tile is not None and tile % step:
+            lower = max(tile // step, 1) * step
+            raise ValueError(
+                f"tile must be a multiple of {step} for this model. Received: tile={tile}. "
+                f"Use {lower} or {lower + step}."
+            )
+        if tile is None or tile >= padded:
+            return cls(length, before, padded, (0,), np.ones((1, padded), np.float32))
+        stride = tile - (tile // 3 if overlap is None else overlap)
+        stride -= stride % step if stride >= step else 0
+        starts = (*range(0, padded - tile, stride), padded - tile)
+        return cls(length, before, tile, starts, _blend_weights(starts, tile))
+
+    @property
+    def end(self) -> int:
+        return self.starts[-1] + self.size
+
+    def pixels(self, start: int) -> np.ndarray:
+        """(size,) indices into the image of the tile at ``start``, reflected at its ends."""
+        period = max(2 * (self.length - 1), 1)
+        offset = np.arange(start - self.before, start - self.before + self.size) % period
+        return (self.length - 1) - np.abs((self.length - 1) - offset)
+
+
+def _blend_weights(starts: Sequence[int], size: int) -> np.ndarray:
+    """(tiles, size) float32 weights that sum to 1 at each pixel.
+
+    Across an overlap one tile fades out as the next fades in, along sin² over its middle quarter;
+    the three eighths next to a tile's own edge, where it lacks context, have weight 0.
+    """
+    weights = np.ones((len(starts), size))
+    for index, (first, second) in enumerate(itertools.pairwise(starts)):
+        shared = first + size - second
+        if shared > 0:
+            position = (np.arange(shared) + 0.5) / shared
+            ramp = np.sin(np.pi / 2 * np.clip(4 * position - 1.5, 0, 1)) ** 2
+            weights[index, size - shared :] *= 1 - ramp
+            weights[index + 1, :shared] *= ramp
+    total = np.zeros(starts[-1] + size)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + size] += weight
+    for start, weight in zip(starts, weights, strict=True):
+        weight /= total[start : start + size]
+    return weights.astype(np.float32)
+
+
+def _stitch(
+    network: Network,
+    channels: np.ndarray,
+    rows: _Tiles,
+    columns: _Tiles,
+    batch_size: int,
+    progress: bool,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Blends row after row of tiles and yields each pixel row once no later tile adds to it."""
+    ends = (*rows.starts[1:], rows.end)
+    inside = slice(columns.before, columns.before + columns.length)
+    left_over = None
+    with _bar(len(rows.starts) * len(columns.starts), progress) as advance:
+        for top, end, weights in zip(rows.starts, ends, rows.weights, strict=True):
+            tiles = _tile_row(network, channels, rows.pixels(top), columns, batch_size, advance)
+            strip = _blended(tiles, columns)
+            strip *= weights[:, None, None]
+            if left_over is not None:
+                strip[: len(left_over)] += left_over
+            first = max(rows.before - top, 0)
+            last = min(end, rows.before + rows.length) - top
+            if last > first:
+                yield top + first - rows.before, strip[first:last, inside]
+            left_over = strip[end - top :].copy()
+
+
+def _tile_row(
+    network: Network,
+    channels: np.ndarray,
+    rows: np.ndarray,
+    columns: _Tiles,
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> Iterator[np.ndarray]:
+    """The answers to one row of tiles, from left to right, each (h, w, K)."""
+    for index in range(0, len(columns.starts), batch_size):
+        starts = columns.starts[index : index + batch_size]
+        raw = np.stack([channels[rows[:, None], columns.pixels(start)] for start in starts])
+        yield from _checked_answer(network(raw), raw.shape)
+        advance(len(starts))
+
+
+def _blended(tiles: Iterator[np.ndarray], columns: _Tiles) -> np.ndarray:
+    """One row of tiles, weighted and added up: (h, padded width, K) float32."""
+    strip = None
+    for start, weights, tile in zip(columns.starts, columns.weights, tiles, strict=True):
+        if strip is None:
+            strip = np.zeros((len(tile), columns.end, tile.shape[-1]), np.float32)
+        strip[:, start : start + columns.size] += tile * weights[:, None]
+    return strip
+
+
+def _checked_answer(answer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if answer.ndim != 4 or answer.shape[:3] != shape[:3]:
+        raise ValueError(
+            "a segmentation model must return (B, H, W, classes) for pixels (B, H, W, C). "
+            f"Received: {answer.shape} for {shape}. Use a model of the semantic task."
+        )
+    return answer
+
+
+@contextmanager
+def _bar(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Gives ``advance(tiles)``, which moves a progress bar when it is ``shown``."""
+    if not shown:
+        yield lambda tiles: None
+        return
+    from rich.progress import Progress  # not paid for by those who want no bar
+
+    with Progress() as drawn:
+        task = drawn.add_task("tiles", total=total)
+        yield lambda tiles: drawn.advance(task, tiles)
+
+
+def _collect(
+    blocks: Iterator[tuple[int, np.ndarray]],
+    shape: tuple[int, int],
+    keep: bool,
+    class_names: Sequence[str],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The class map and, to keep, the probabilities, from finished blocks of rows."""
+    classes = kept = None
+    for top, block in blocks:
+        if classes is None:
+            count = block.shape[-1]
+            _check_class_names(class_names, count)
+            classes = np.empty(shape, np.uint8 if count <= 256 else np.int32)
+            kept = np.empty((*shape, count), np.float32) if keep else None
+        rows = slice(top, top + len(block))
+        classes[rows] = block.argmax(axis=-1)
+        if keep:
+            kept[rows] = block
+    return classes, kept
+
+
+def _check_class_names(class_names: Sequence[str], count: int) -> None:
+    if class_names and len(class_names) != count - 1:
+        raise ValueError(
+            "class_names must name each class but the background. Received: class_names="
+            f"{tuple(class_names)} for a model of {count} classes. Pass {count - 1} names."
+        )
+
+
+def _renumber(instances: np.ndarray, numbers: np.ndarray) -> None:
+    """Replaces number k by numbers[k], in place and in blocks of rows."""
+    numbers = numbers.astype(np.int32)
+    for top in range(0, len(instances), BLOCK_ROWS):
+        rows = instances[top : top + BLOCK_ROWS]
+        rows[...] = numbers[rows]
+
+
+def _drop_small(instances: np.ndarray, min_area_px: int) -> None:
+    """Sets instances below the area to 0 and closes the gaps in the numbering, in place."""
+    areas = np.zeros(int(instances.max(initial=0)) + 1, np.int64)
+    for top in range(0, len(instances), BLOCK_ROWS):
+        areas += np.bincount(instances[top : top + BLOCK_ROWS].ravel(), minlength=len(areas))
+    kept = areas >= max(min_area_px, 1)
+    kept[0] = False
+    _renumber(instances, np.where(kept, np.cumsum(kept), 0))
+
+
+def _parts(mask: np.ndarray, neck: float) -> np.ndarray:
+    """One region's parts between necks: (h, w) int32, 0 outside the region, 1..N inside."""
+    inside = np.pad(mask, 1)
+    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if distance.max() < 2:
+        return mask.astype(np.int32)
+    # A difference of logarithms is a ratio of widths; smoothing takes out the pixel staircase.
+    height = np.log1p(ndimage.gaussian_filter(distance, 1.0).astype(np.float64))
+    height[~inside] = 0
+    lowered = np.clip(height + np.log(max(neck, 1e-9)), 0, None)
+    peaks = local_maxima(reconstruction(lowered, height), connectivity=2) & inside
+    parts = watershed(-height, label(peaks, connectivity=2), mask=inside)
+    return parts[1:-1, 1:-1].astype(np.int32)
+
+
+def _compact(instances: np.ndarray) -> np.ndarray:
+    """The instance map as uint16 where the numbers fit, else uint32."""
+    return instances.astype(np.uint16 if instances.max(initial=0) < 2**16 else np.uint32)
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    stored = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
+    with atomic_path(path) as temporary:
+        if not cv2.imwrite(str(temporary), stored):
+            raise OSError(
+                f"could not write a PNG. Received: path={str(path)!r}, shape={stored.shape}. "
+                "Check the free space of the disk."
+            )
+
+
+def _write_tiff(path: Path, pixels: np.ndarray, nm_per_pixel: tuple[float, float] | None) -> None:
+    size = {}
+    if nm_per_pixel is not None:
+        row, col = nm_per_pixel
+        size = {"resolution": (1e7 / col, 1e7 / row), "resolutionunit": "CENTIMETER"}
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary, pixels, compression="zlib", photometric="minisblack", bigtiff=None, **size
+        )

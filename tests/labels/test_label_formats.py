@@ -1,0 +1,167 @@
+"""Label files of any format: told apart by what they are, and converted."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from temzoo import labels
+from temzoo.labels import cvat, raster, via, yolo
+from temzoo.types import LabelledImage, Shape
+
+
+@pytest.fixture
+def image():
+    shapes = (
+        Shape("box", "a", np.array([[2.0, 4.0], [6.0, 8.0]])),
+        Shape("polygon", "b", np.array([[8.0, 8.0], [8.0, 16.0], [10.0, 16.0], [10.0, 8.0]])),
+        Shape("points", "b", np.array([[1.0, 1.0]])),
+        Shape("tag", "b", np.zeros((0, 2))),
+    )
+    return LabelledImage("a.png", 20, 10, shapes, ("a", "b"))
+
+
+@pytest.mark.parametrize("to", ["cvat", "coco", "masks"])
+@pytest.mark.parametrize("name", ["labels", "labels.xml", "labels.json"])
+def test_what_was_written_is_recognised_whatever_its_name(tmp_path, image, to, name):
+    left_out = labels.write(tmp_path / name, [image], to=to)
+    assert left_out == ({} if to == "cvat" else {"points": 1, "tag": 1})
+    (back,) = labels.read(tmp_path / name)
+    areas = LabelledImage("", 20, 10, image.shapes[:2])
+    names = ("a", "b")
+    assert np.array_equal(raster.class_map(back, names), raster.class_map(areas, names))
+    assert back.classes == names
+
+
+def test_via_is_recognised_and_asks_for_the_images(tmp_path, image):
+    via.write(tmp_path / "v.json", [image])
+    with pytest.raises(ValueError, match=r"v.json: VIA states no image sizes.*images=…"):
+        labels.read(tmp_path / "v.json")
+    Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / "a.png")
+    (back,) = labels.read(tmp_path / "v.json", images=tmp_path)
+    assert [shape.kind for shape in back.shapes] == ["box", "polygon", "points"]
+
+
+def test_byte_order_mark_and_space_before_xml(tmp_path):
+    text = '<annotations><image name="a" width="2" height="3"/></annotations>'
+    (tmp_path / "a.xml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert labels.read(tmp_path / "a.xml") == [LabelledImage("a", 2, 3)]
+    (tmp_path / "b.xml").write_text(f"\n {text}")
+    assert labels.read(tmp_path / "b.xml") == [LabelledImage("a", 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        (b"PK\x03\x04zip", r"begins with b'PK.*Unpack it when it is a zip"),
+        (b"", "begins with b''"),
+        (b"a,b\n1,2", "begins with b'a,b"),
+        (b'{"shapes": [], "version": 1}', r"JSON with \['shapes', 'version'\]"),
+        (b"[1]", "JSON with a list"),
+        (b"{}", r"JSON with \[\]"),
+    ],
+)
+def test_other_files_are_refused_with_what_is_supported(tmp_path, content, received):
+    (tmp_path / "labels").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=f"labels must be CVAT.*COCO.*VIA.*folder of PNG/TIFF masks.*{received}"
+    ):
+        labels.read(tmp_path / "labels")
+
+
+def test_broken_json_and_other_xml_are_refused(tmp_path):
+    (tmp_path / "a").write_text('{"images": [')
+    with pytest.raises(ValueError, match="a: the file must be complete JSON"):
+        labels.read(tmp_path / "a")
+    (tmp_path / "b").write_text("<html></html>")
+    with pytest.raises(ValueError, match="outermost element of a CVAT file"):
+        labels.read(tmp_path / "b")
+
+
+def test_absent_file_and_unknown_format_are_refused(tmp_path, image):
+    with pytest.raises(FileNotFoundError, match=r"must be a label file or folder.*absent"):
+        labels.read(tmp_path / "absent")
+    for refuse in (
+        lambda: labels.write(tmp_path / "o", [image], to="voc"),
+        lambda: labels.convert(tmp_path, tmp_path / "o", to="voc"),
+    ):
+        with pytest.raises(ValueError, match=r"to must be one of \['cvat', 'coco'.*to='voc'"):
+            refuse()
+
+
+def test_summary_names_what_has_no_area(image):
+    assert labels.summary([image, image]) == (
+        "2 images, 8 shapes: 2 box, 2 polygon, 2 points, 2 tag; without area: 2 points, 2 tag"
+    )
+    assert labels.summary(iter([LabelledImage("a", 1, 1)])) == "1 image, 0 shapes"
+    assert labels.not_areas([image]) == {"points": 1, "tag": 1}
+
+
+@pytest.mark.parametrize("to", labels.FORMATS)
+def test_convert_says_what_was_left_out(tmp_path, image, to):
+    cvat.write(tmp_path / "in.xml", [image])
+    words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to)
+    assert words.startswith("1 image, 4 shapes: 1 box, 1 polygon")
+    expected = f"left out, since {to} cannot hold them: 1 points, 1 tag"
+    assert (expected in words) == (to != "cvat")
+    assert (tmp_path / "out").exists()
+
+
+def test_convert_reads_via_with_its_images(tmp_path, image):
+    via.write(tmp_path / "v.json", [image])
+    Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / "a.png")
+    labels.convert(tmp_path / "v.json", tmp_path / "o.json", to="coco", images=tmp_path)
+    assert json.loads((tmp_path / "o.json").read_text())["images"][0]["width"] == 20
+
+
+def test_yolo_lines_are_centres_and_sizes_in_shares(tmp_path, image):
+    empty = LabelledImage("lot/b.tif", 5, 5)
+    assert yolo.write(tmp_path, iter([image, empty])) == {"points": 1, "tag": 1}
+    lines = (tmp_path / "a.txt").read_text().splitlines()
+    assert [[float(value) for value in line.split()] for line in lines] == [
+        pytest.approx([0, 0.3, 0.4, 0.2, 0.4]),
+        pytest.approx([1, 0.6, 0.9, 0.4, 0.2]),
+    ]
+    assert (tmp_path / "lot" / "b.txt").read_text() == ""
+    assert (tmp_path / "classes.txt").read_text() == "a\nb\n"
+
+
+def test_yolo_refuses_names_that_collide_or_leave_the_folder(tmp_path, image):
+    with pytest.raises(ValueError, match=r"classes.txt must be free.*Rename"):
+        yolo.write(tmp_path, [LabelledImage("classes.png", 5, 5)])
+    with pytest.raises(ValueError, match=r"inside the folder of images.*'/a.png'"):
+        yolo.write(tmp_path, [LabelledImage("/a.png", 5, 5)])
+    with pytest.raises(ValueError, match=r"one of the classes.*label='b'"):
+        yolo.write(tmp_path, [image], classes=["a"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_attribute_is_refused():
+    with pytest.raises(AttributeError, match="has no attribute 'voc'"):
+        labels.voc  # noqa: B018
+
+
+def test_import_is_light_and_formats_load_when_used():
+    code = (
+        "import sys, temzoo.labels as labels; "
+        "heavy = ('tensorflow', 'keras', 'imgaug', 'cv2', 'scipy', 'skimage', 'pycocotools', "
+        "'tifffile', 'PIL', 'temzoo.labels.cvat'); "
+        "print([name for name in heavy if name in sys.modules]); "
+        "print(labels.cvat.read.__name__, labels.raster.instance_map.__name__); "
+        "[getattr(labels, name) for name in ('coco', 'via', 'masks', 'yolo')]; "
+        "print([name for name in heavy[:3] if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split("\n")[:3] == ["[]", "read instance_map", "[]"]
+
+
+@pytest.mark.shared
+def test_real_labels_of_every_format_are_recognised(shared, tmp_path):
+    data = shared / "data"
+    assert len(labels.read(data / "loops/coco.json")) == 16
+    assert len(labels.read(data / "loops/masks")) == 16
+    words = labels.convert(data / "cvat/images.xml", tmp_path / "o.json", to="coco")
+    assert "left out, since coco cannot hold them: 1 polyline, 2 skeleton, 1 points" in words

@@ -1,0 +1,160 @@
+"""What every registered model keeps, whichever it is; a new model is tested by being registered."""
+
+import keras
+import numpy as np
+import pytest
+
+import temzoo
+from temzoo import registry
+
+SEMANTIC = temzoo.list_models(task="semantic")
+
+
+def offline(name: str) -> dict:
+    """The keywords that keep a builder from fetching initial weights."""
+    return dict.fromkeys(temzoo.model_card(name).deferred)
+
+
+@pytest.fixture(scope="module", params=SEMANTIC)
+def model(request):
+    keras.utils.set_random_seed(1)
+    return temzoo.get_model(request.param, classes=3, **offline(request.param))
+
+
+def micrographs(*shape, dtype="uint8", seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (40, 75), (64, 48)])
+def test_any_size_gives_probabilities_of_that_size(model, size):
+    y = np.asarray(model(micrographs(2, *size, 1)))
+    assert y.shape == (2, *size, 3)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_the_stored_range_does_not_matter(model, dtype):
+    """Normalisation is in the graph: the same scene in another range, the same answer."""
+    scene = micrographs(1, 32, 32, 1).astype("float64")
+    scale, offset = {"uint8": (1, 0), "uint16": (200, 3000), "float32": (1e-3, -7.0)}[dtype]
+    y = model((scene * scale + offset).astype(dtype))
+    np.testing.assert_allclose(y, model(scene.astype("uint8")), atol=2e-3)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_constant_image_is_finite(model, value):
+    assert np.isfinite(model(np.full((1, 20, 20, 1), value, "uint8"))).all()
+
+
+def test_gradients_reach_exactly_the_trainable_weights(model):
+    import tensorflow as tf
+
+    x = micrographs(2, 32, 32, 1).astype("float32")
+    truth = np.eye(3, dtype="float32")[micrographs(2, 32, 32) % 3]
+    weights = [v.value for v in model.weights]
+    with tf.GradientTape() as tape:
+        loss = model.loss(truth, model(x, training=True))
+    gradients = tape.gradient(loss, weights)
+    reached = {v.path for v, g in zip(model.weights, gradients, strict=True) if g is not None}
+    trainable = {v.path for v in model.trainable_variables}
+    assert trainable
+    assert trainable <= reached
+    learnt = [g for v, g in zip(model.weights, gradients, strict=True) if v.path in trainable]
+    assert all(np.isfinite(g).all() for g in learnt)
+    assert sum(float(np.abs(g).max()) > 0 for g in learnt) > 0.9 * len(learnt)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_frozen_layers_are_bit_identical_after_training(name):
+    model = temzoo.get_model(name, **offline(name))
+    frozen = [layer for layer in model._flatten_layers() if layer.variables and not layer.trainable]
+    before = [v.numpy() for layer in frozen for v in layer.variables]
+    learning = model.trainable_variables[0].numpy()
+    x = micrographs(2, 32, 32, 1)
+    model.fit(x, np.eye(2, dtype="uint8")[x[..., 0] % 2], epochs=2, verbose=0)
+    after = [v.numpy() for layer in frozen for v in layer.variables]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not np.array_equal(learning, model.trainable_variables[0].numpy())
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_saved_and_loaded_it_gives_the_same(name, tmp_path):
+    model = temzoo.get_model(name, **offline(name))
+    x = micrographs(1, 24, 40, 1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_a_saved_model_takes_any_size_without_keras(name, tmp_path):
+    import tensorflow as tf
+
+    model = temzoo.get_model(name, **offline(name))
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    for shape in [(1, 32, 32, 1), (2, 21, 50, 1)]:
+        x = micrographs(*shape).astype("float32")
+        np.testing.assert_allclose(served.serve(x), model(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_mixed_precision_returns_float32_probabilities(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = temzoo.get_model(name, **offline(name))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    y = np.asarray(model(micrographs(1, 32, 40, 1)))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_one_batch_can_be_overfitted(name):
+    keras.utils.set_random_seed(3)
+    model = temzoo.get_model(name, **offline(name))
+    rows, cols = np.mgrid[:32, :32]
+    disc = ((rows - 15) ** 2 + (cols - 17) ** 2 < 81).astype("uint8")
+    x = (200 - 120 * disc + micrographs(32, 32) % 20)[None, ..., None]
+    y = np.eye(2, dtype="uint8")[disc][None]
+    model.optimizer.learning_rate = 3e-3
+    history = model.fit(x, y, epochs=25, verbose=0).history
+    assert history["loss"][-1] < 0.25 * history["loss"][0]
+    assert history["iou"][-1] > 0.9
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+@pytest.mark.parametrize("upsampling", ["bilinear", "transpose"])
+@pytest.mark.parametrize("norm", ["batch", "group", "instance", None])
+def test_shared_keywords_build(name, norm, upsampling):
+    card = temzoo.model_card(name)
+    if not {"norm", "upsampling", "dropout"} <= set(card.config):
+        pytest.skip(f"{name} does not share these keywords")
+    model = temzoo.get_model(
+        name, norm=norm, upsampling=upsampling, dropout=0.5, compile=False, **offline(name)
+    )
+    assert registry.built(model).config["norm"] == norm
+    assert model.compute_output_shape((None, 64, 64, 1)) == (None, 64, 64, 2)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"norm": "layer"}, "norm must be one of 'batch', 'group', 'instance', None"),
+        ({"upsampling": "nearest"}, "upsampling must be one of 'bilinear', 'transpose'"),
+        ({"classes": 1}, "classes counts the background too"),
+    ],
+)
+def test_impossible_keywords_are_refused(name, config, message):
+    with pytest.raises(ValueError, match=message):
+        temzoo.get_model(name, **config, **offline(name))
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_colour_input(name):
+    model = temzoo.get_model(name, channels=3, compile=False, **offline(name))
+    assert model(micrographs(1, 20, 30, 3)).shape == (1, 20, 30, 2)

@@ -1,0 +1,96 @@
+"""The MobileNet encoder: frozen, fed with grey, its weights found or the lack explained."""
+
+import keras
+import numpy as np
+import pytest
+
+import temzoo
+from temzoo.models import unet_mobilenet as module
+
+
+def build(**config):
+    return temzoo.get_model(
+        "unet_mobilenet", **{"alpha": 0.25, "encoder_weights": None, "compile": False, **config}
+    )
+
+
+def test_skips_are_taken_before_each_stride():
+    encoder = module.build_encoder(1, 0.25, None)
+    shapes = encoder.compute_output_shape((1, 64, 96, 1))
+    assert [s[1:3] for s in shapes] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+
+
+def test_grey_stem_equals_replicated_grey():
+    keras.utils.set_random_seed(0)
+    colour = module._mobilenet(3, 0.25)
+    grey = module._mobilenet(1, 0.25)
+    stem, *rest = colour.get_weights()
+    grey.set_weights([stem.sum(axis=2, keepdims=True), *rest])
+    x = np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype("float32")
+    np.testing.assert_allclose(grey(x), colour(np.repeat(x, 3, -1)), atol=1e-4)
+
+
+@pytest.mark.parametrize(("trainable", "blocks"), [(False, set()), ("deep", {*range(7, 14)})])
+def test_which_blocks_learn(trainable, blocks):
+    encoder = build(encoder_trainable=trainable).get_layer("encoder")
+    learning = {int(v.path.split("_")[2].split("/")[0]) for v in encoder.trainable_variables}
+    assert learning == blocks
+
+
+def test_whole_encoder_learns():
+    encoder = build(encoder_trainable=True).get_layer("encoder")
+    assert len(encoder.trainable_variables) == 81
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"channels": 2}, "channels must be 1 or 3"),
+        ({"alpha": 0.3}, r"alpha must be one of \[0.25, 0.5, 0.75, 1.0\]"),
+        ({"encoder_trainable": "all"}, 'encoder_trainable must be False, True or "deep"'),
+        ({"decoder_filters": (8, 8)}, "decoder_filters gives one width per resolution"),
+        ({"encoder_trainable": True, "encoder_weights": "x.h5"}, None),
+    ],
+)
+def test_impossible_keywords(config, message):
+    error = ValueError if message else FileNotFoundError
+    with pytest.raises(error, match=message or "Received: x.h5, which is not there"):
+        build(**config)
+
+
+def test_a_file_of_another_width_is_explained(tmp_path):
+    path = tmp_path / "narrow.weights.h5"
+    module._mobilenet(3, 0.25).save_weights(path)
+    with pytest.raises(ValueError, match=r"does not fit a MobileNet of alpha=0.5"):
+        build(alpha=0.5, encoder_weights=str(path))
+
+
+def test_without_a_network_the_error_names_file_and_place(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.utils, "get_file", fail)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="encoder_weights=") as caught:
+        build(encoder_weights="imagenet")
+    assert "mobilenet_2_5_224_tf_no_top.h5" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.shared
+def test_imagenet_weights_reach_the_encoder(shared):
+    path = shared / "keras/models/mobilenet_2_5_224_tf_no_top.h5"
+    model = build(encoder_weights=str(path))
+    reference = keras.applications.MobileNet(
+        input_shape=(64, 64, 3), alpha=0.25, include_top=False, weights=str(path)
+    )
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 1)).astype("float32")
+    bottom = model.get_layer("encoder")(x)[-1]
+    np.testing.assert_allclose(bottom, reference(np.repeat(x, 3, -1)), atol=1e-4)
+
+
+@pytest.mark.shared
+def test_the_dequantized_file_loads_by_path(shared):
+    path = shared / "keras/models/mobilenet_1_0_224_dequantized_no_top.h5"
+    model = build(alpha=1.0, encoder_weights=str(path))
+    assert np.isfinite(model(np.zeros((1, 32, 32, 1), "uint8"))).all()

@@ -1,0 +1,137 @@
+import json
+import re
+from functools import partial
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from temzoo import demo as module
+from temzoo.classical import PixelForest
+from temzoo.demo import demo, encoder_file, table
+from temzoo.evaluation import Evaluation, Interval
+from temzoo.synthetic import write_dataset
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """The demo's own path with less work: fewer steps, smaller networks, images and crops."""
+    monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(module, "SETTINGS", {**module.SETTINGS, "batch": 2, "crop": 64})
+    monkeypatch.setattr(module, "LARGE", {"size": 128, "n_particles": 5})
+    monkeypatch.setattr(module, "write_dataset", partial(write_dataset, size=128, n_particles=5))
+    monkeypatch.setattr(module, "PixelForest", partial(PixelForest, trees=5, jobs=1))
+    monkeypatch.setitem(module.NETWORKS, "unet", {"filters": 4, "depth": 2})
+    narrow = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8)}
+    monkeypatch.setitem(module.NETWORKS, "unet_mobilenet", narrow)
+    # No encoder weights but those that a test puts there.
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def own_data(tmp_path):
+    """Three classes of particles on five micrographs of 96 x 128 px."""
+    return write_dataset(
+        tmp_path / "mine", n=5, size=(96, 128), labels="kind", n_particles=5, diameter_nm=(6, 14)
+    )
+
+
+def put_encoder(folder) -> None:
+    """A MobileNet's random weights, in the layout of the published file."""
+    folder.mkdir(parents=True)
+    encoder = keras.applications.MobileNet(
+        input_shape=(224, 224, 3), alpha=0.25, include_top=False, weights=None
+    )
+    with h5py.File(folder / module.ENCODER, "w") as file:
+        file.attrs["layer_names"] = [layer.name for layer in encoder.layers]
+        for layer in encoder.layers:
+            group = file.create_group(layer.name)
+            names = [str(index) for index in range(len(layer.weights))]
+            group.attrs["weight_names"] = names
+            for name, weight in zip(names, layer.weights, strict=True):
+                group[name] = weight.numpy()
+
+
+def test_synthetic_micrographs_walk_the_whole_path(tmp_path, capsys, monkeypatch):
+    put_encoder(tmp_path / "keras" / "models")
+    summary = demo(tmp_path / "out", n=4, epochs=1)
+    printed = capsys.readouterr().out
+    assert list(summary.evaluations) == ["Otsu", "random forest", "unet", "unet_mobilenet"]
+    assert all(speed > 0 for speed in summary.images_per_second.values())
+    for path in summary.files:
+        assert path.exists(), path
+        assert str(path) in printed
+    names = {path.name for path in summary.files}
+    assert {"annotations.xml", "crowded.tif", "iou.png", "crowded_overlay.png"} <= names
+    assert "4 images, " in printed
+    assert "crowded.tif, 128 x 128 px" in printed
+
+
+def test_own_micrographs_of_three_classes_without_an_encoder(tmp_path, capsys, own_data):
+    images, labels = own_data
+    out = tmp_path / "out"
+    (out / "run-2").mkdir(parents=True)
+    summary = demo(out, images=images, labels=labels, epochs=1)
+    printed = capsys.readouterr().out
+    assert summary.folder == out / "run-3"
+    assert "unet_mobilenet is left out: mobilenet_2_5_224_tf_no_top.h5 is not in" in printed
+    assert list(summary.evaluations) == ["Otsu", "random forest", "unet"]
+    assert summary.evaluations["unet"].classes == ("sphere", "ellipsoid", "rod")
+    results = json.loads((summary.folder / "results.json").read_text())
+    parts = results["images"]
+    told = [name for part in ("train", "choose", "held_out") for name in parts[part]]
+    assert sorted(told) == sorted(path.name for path in images.iterdir())
+    assert len(parts["train"]) == 3
+    iou = results["methods"]["random forest"]["iou"]
+    assert iou["low"] <= iou["value"] <= iou["high"]
+    assert iou["value"] == summary.evaluations["random forest"].iou.value
+
+
+def test_a_folder_in_use_is_left_as_it_is(tmp_path):
+    (tmp_path / "out").mkdir()
+    assert module._fresh_folder(tmp_path / "out") == tmp_path / "out"
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert module._fresh_folder(tmp_path / "out") == tmp_path / "out" / "run-2"
+    assert module._fresh_folder(tmp_path / "out") == tmp_path / "out" / "run-3"
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_images_without_labels_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"images and labels belong together. Received: images=x"):
+        demo(tmp_path / "out", images="x")
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_synthetic_images_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"n must be at least 4.* Received: n=3. Use 24"):
+        demo(tmp_path / "out", n=3)
+
+
+def test_the_encoder_is_looked_for_in_both_of_keras_folders(tmp_path, monkeypatch):
+    assert encoder_file() is None
+    at_home = tmp_path / ".keras" / "models" / module.ENCODER
+    at_home.parent.mkdir(parents=True)
+    at_home.write_bytes(b"")
+    assert encoder_file() == at_home
+    named = tmp_path / "keras" / "models" / module.ENCODER
+    named.parent.mkdir(parents=True)
+    named.write_bytes(b"")
+    assert encoder_file() == named
+    monkeypatch.delenv("KERAS_HOME")
+    assert encoder_file() == at_home
+
+
+def test_table_has_a_line_per_method_with_its_interval():
+    figures = {"iou": Interval(0.5, 0.25, 0.75), "instance_f1": Interval(1.0, 0.9, 1.0)}
+    row = {"name": "a.tif"}
+    evaluation = Evaluation(("particle",), (row, row), np.zeros((2, 2, 2), int), figures, {})
+    lines = table({"Otsu": evaluation}, {"Otsu": 12.345}).splitlines()
+    assert re.split(r"\s{2,}", lines[1]) == [
+        "Otsu",
+        "0.500 [0.250, 0.750]",
+        "1.000 [0.900, 1.000]",
+        "12.35",
+    ]
+    assert "2 images that no method has seen" in lines[2]

@@ -1,0 +1,57 @@
+"""Files are written whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from temzoo.files import atomic_path
+
+
+def test_atomic_path_puts_the_written_file_in_place(tmp_path):
+    target = tmp_path / "deep" / "history.csv"
+    with atomic_path(target) as temporary:
+        assert temporary.parent == target.parent
+        assert not target.exists()
+        temporary.write_text("epoch,loss\n")
+    assert target.read_text() == "epoch,loss\n"
+    assert [path.name for path in target.parent.iterdir()] == ["history.csv"]
+
+
+def test_atomic_path_keeps_the_suffixes_that_writers_choose_a_format_by(tmp_path):
+    with atomic_path(tmp_path / "best.weights.h5") as temporary:
+        assert temporary.suffixes[-2:] == [".weights", ".h5"]
+
+
+@pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()])
+def test_atomic_path_interrupted_keeps_the_old_file_and_leaves_nothing_else(tmp_path, interruption):
+    target = tmp_path / "masks.tif"
+    target.write_bytes(b"old")
+
+    def write():
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise interruption
+
+    with pytest.raises(type(interruption)):
+        write()
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_atomic_path_replaces_an_old_file(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with atomic_path(str(target)) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+
+
+def test_atomic_path_gives_the_permissions_of_a_plain_new_file(tmp_path):
+    previous = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("x")
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640

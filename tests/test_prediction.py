@@ -1,0 +1,458 @@
+"""Tiling, blending, instances and files of temzoo.prediction."""
+
+import gc
+import itertools
+import os
+import subprocess
+import sys
+import weakref
+from functools import partial
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+from skimage.draw import disk
+from skimage.measure import label
+
+from temzoo import prediction as module
+from temzoo.models.layers import CropBack, Normalize, ReflectPad
+from temzoo.prediction import (
+    connected_components,
+    file_stem,
+    instance_scores,
+    label_instances,
+    predict,
+    save,
+    split_touching,
+    trained_class_names,
+)
+from temzoo.types import Micrograph, Prediction
+
+
+def identity(batch):
+    return batch
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def blobs(height, width, *, levels=2, sigma=3, seed=0):
+    """A class map of smooth regions, values 0 to levels - 1."""
+    smooth = ndimage.gaussian_filter(noise(height, width, seed=seed), sigma)
+    edges = np.quantile(smooth, np.linspace(0, 1, levels + 1)[1:-1])
+    return np.digitize(smooth, edges).astype(np.uint8)
+
+
+def one_hot(pixels, *, classes):
+    return np.eye(classes, dtype=np.float32)[pixels[..., 0]]
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Two strided levels behind a normalisation, cropped back by the raw input's size."""
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((None, None, 1))
+    x = Normalize(name="normalize")(pixels)
+    x = ReflectPad(4)(x)
+    skip = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    x = keras.layers.MaxPooling2D(4)(skip)
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    x = keras.layers.Concatenate()([skip, keras.layers.UpSampling2D(4)(x)])
+    x = keras.layers.Conv2D(3, 1, activation="softmax")(x)
+    return keras.Model(pixels, CropBack(4)([x, pixels]))
+
+
+@pytest.mark.parametrize("shape", [(97, 131), (64, 64), (1, 1), (33, 200), (160, 7)])
+@pytest.mark.parametrize(("tile", "overlap"), [(32, 0), (32, 31), (64, None), (64, 63), (96, 5)])
+def test_stitching_identity_tiles_returns_the_input(shape, tile, overlap):
+    pixels = noise(*shape, 2)
+    result = predict(identity, pixels, tile=tile, overlap=overlap, probabilities=True)
+    np.testing.assert_allclose(result.probabilities, pixels, rtol=0, atol=2e-6)
+    assert result.classes.shape == shape
+
+
+@pytest.mark.parametrize("overlap", [0, 16, 40])
+def test_stitching_class_tiles_returns_exactly_the_classes(overlap):
+    truth = blobs(141, 203, levels=5)
+    result = predict(partial(one_hot, classes=5), truth, tile=64, overlap=overlap, batch_size=3)
+    np.testing.assert_array_equal(result.classes, truth)
+    assert result.classes.dtype == np.uint8
+
+
+def test_tiles_meet_at_a_constant_image_without_a_seam():
+    result = predict(identity, np.full((300, 300, 1), 0.7), tile=64, overlap=20, probabilities=True)
+    np.testing.assert_allclose(result.probabilities, 0.7, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("length", "tile", "overlap", "step"),
+    list(itertools.product([33, 500, 1000], [64, 128], [0, 1, 40, 63], [1, 16, 32])),
+)
+def test_blend_weights_sum_to_one_and_tiles_cover_the_image(length, tile, overlap, step):
+    tiles = module._Tiles.along(length, tile, overlap, step)
+    total, seen = np.zeros(tiles.end), np.zeros(length, bool)
+    for start, weights in zip(tiles.starts, tiles.weights, strict=True):
+        total[start : start + tiles.size] += weights
+        seen[tiles.pixels(start)] = True
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert seen.all()
+    assert tiles.end - length < step
+    shared = [first + tiles.size - second for first, second in itertools.pairwise(tiles.starts)]
+    assert all(overlapping >= overlap for overlapping in shared)
+
+
+def test_blend_weights_vanish_next_to_inner_tile_edges_only():
+    tiles = module._Tiles.along(1000, 256, 64, 32)
+    assert (tiles.weights[1, :20] == 0).all()
+    assert (tiles.weights[1, -20:] == 0).all()
+    assert tiles.weights[0, 0] == 1
+    assert tiles.weights[-1, -1] == 1
+
+
+@pytest.mark.parametrize("shape", [(101, 94), (16, 16), (5, 50), (1, 1)])
+def test_whole_prediction_equals_the_model_itself(network, shape):
+    pixels = np.random.default_rng(1).integers(0, 60000, shape).astype(np.uint16)
+    expected = keras.ops.convert_to_numpy(network(pixels[None, ..., None].astype(np.float32)))
+    result = predict(network, pixels, probabilities=True)
+    np.testing.assert_allclose(result.probabilities, expected[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(151, 237), (128, 128), (210, 61)])
+def test_tiled_prediction_equals_the_whole_one_where_tiles_see_enough(network, shape):
+    pixels = noise(*shape) * 40 + np.linspace(0, 300, shape[1])
+    whole = predict(network, pixels, probabilities=True).probabilities
+    tiled = predict(network, pixels, tile=64, overlap=32, probabilities=True).probabilities
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_statistics_come_from_the_whole_micrograph():
+    pixels = keras.Input((None, None, 1))
+    x = Normalize(name="normalize", limit=100.0)(pixels)
+    model = keras.Model(pixels, keras.layers.Rescaling(1.0)(x))
+    image = np.concatenate([np.zeros((64, 64)), np.full((64, 64), 200.0)], axis=1)
+    result = predict(model, image, tile=32, overlap=0, probabilities=True)
+    np.testing.assert_allclose(result.probabilities[..., 0], image / 100 - 1, atol=1e-6)
+
+
+def test_a_network_without_normalisation_gets_raw_pixels():
+    pixels = keras.Input((None, None, 1))
+    model = keras.Model(pixels, keras.layers.Rescaling(2.0)(pixels))
+    image = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    result = predict(model, image, tile=32, probabilities=True)
+    np.testing.assert_allclose(result.probabilities[..., 0], 2.0 * image, rtol=1e-6)
+
+
+def test_the_core_is_built_once_and_dies_with_its_model():
+    pixels = keras.Input((None, None, 1))
+    x = Normalize(name="normalize")(pixels)
+    model = keras.Model(pixels, keras.layers.Rescaling(1.0)(x))
+    predict(model, noise(32, 32))
+    core = module._cores[model]
+    predict(model, noise(40, 40))
+    assert module._cores[model] is core
+    alive = weakref.ref(model)
+    del model, core
+    gc.collect()
+    assert alive() is None
+
+
+def test_flips_make_the_prediction_mirror_symmetric(network):
+    image = noise(60, 52)
+    straight = predict(network, image, flips=True, probabilities=True).probabilities
+    mirrored = predict(network, image[::-1, ::-1], flips=True, probabilities=True).probabilities
+    np.testing.assert_allclose(mirrored[::-1, ::-1], straight, atol=1e-5)
+    plain = predict(network, image, probabilities=True).probabilities
+    assert np.abs(plain - straight).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64, bool])
+def test_pixels_of_any_real_dtype_are_taken(network, dtype):
+    image = (blobs(40, 40) * 200).astype(dtype)
+    assert predict(network, image).classes.shape == (40, 40)
+
+
+def test_colour_becomes_grey_for_a_model_of_one_channel(network):
+    image = np.repeat(blobs(40, 40)[..., None] * np.uint8(200), 3, axis=2)
+    np.testing.assert_array_equal(
+        predict(network, image).classes, predict(network, image[..., 0]).classes
+    )
+
+
+def test_grey_is_repeated_for_a_model_of_three_channels():
+    pixels = keras.Input((None, None, 3))
+    model = keras.Model(pixels, keras.layers.Rescaling(1.0)(pixels))
+    result = predict(model, blobs(40, 40), probabilities=True)
+    assert (result.probabilities == blobs(40, 40)[..., None]).all()
+
+
+def test_calibration_name_and_class_names_are_carried():
+    micrograph = Micrograph(blobs(40, 40)[..., None], nm_per_pixel=(0.5, 0.4), name="a.tif")
+    result = predict(partial(one_hot, classes=2), micrograph, class_names=["void"])
+    assert (result.nm_per_pixel, result.name) == ((0.5, 0.4), "a.tif")
+    assert result.class_names == ("void",)
+    assert result.probabilities is None
+    assert result.scores is None
+
+
+def test_a_path_is_read(tmp_path):
+    truth = blobs(50, 60)
+    cv2.imwrite(str(tmp_path / "a.png"), truth)
+    result = predict(partial(one_hot, classes=2), tmp_path / "a.png")
+    np.testing.assert_array_equal(result.classes, truth)
+    assert result.name == "a.png"
+
+
+def test_class_names_of_the_weights_are_the_default():
+    class Threshold:
+        class_names = ("particle",)
+
+        def predict_probabilities(self, pixels):
+            return one_hot((pixels > 100).astype(int)[..., None], classes=2)
+
+    result = predict(Threshold(), np.array([[0, 200]], np.uint8), probabilities=True)
+    assert result.class_names == trained_class_names(Threshold()) == ("particle",)
+    np.testing.assert_array_equal(result.classes, [[0, 1]])
+    assert trained_class_names(identity) == ()
+
+
+def test_a_constant_image_gives_a_result(network):
+    result = predict(network, np.full((40, 40), 7, np.uint8), probabilities=True)
+    assert np.isfinite(result.probabilities).all()
+
+
+@pytest.mark.parametrize("sigma", [0.7, 3])
+@pytest.mark.parametrize("levels", [2, 3])
+def test_components_agree_with_scikit_image_across_block_borders(monkeypatch, sigma, levels):
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
+    classes = blobs(61, 80, levels=levels, sigma=sigma)
+    expected = label(classes, background=0, connectivity=1)
+    np.testing.assert_array_equal(connected_components(classes), expected)
+
+
+def test_components_of_one_spiral_are_one(monkeypatch):
+    monkeypatch.setattr(module, "BLOCK_ROWS", 2)
+    comb = np.zeros((11, 21), np.uint8)
+    comb[:, ::2] = 1
+    comb[0, 1::4] = comb[-1, 3::4] = 1
+    assert connected_components(comb).max() == 1
+
+
+def test_pixels_that_share_only_a_corner_are_two_instances():
+    assert connected_components(np.eye(2, dtype=np.uint8)).max() == 2
+
+
+def test_small_instances_are_dropped_and_numbers_stay_dense():
+    classes = np.zeros((10, 20), np.uint8)
+    classes[1:4, 1:4] = classes[6, 6] = classes[5:9, 12:18] = 1
+    instances = label_instances(classes, min_area_px=9)
+    assert np.bincount(instances.ravel()).tolist()[1:] == [9, 24]
+    assert instances.dtype == np.int32
+    assert instances[6, 6] == 0
+
+
+def discs(*circles, shape=(80, 120)):
+    mask = np.zeros(shape, np.uint8)
+    for row, col, radius in circles:
+        mask[disk((row, col), radius, shape=shape)] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("circles", "parts"),
+    [
+        ([(40, 40, 18)], 1),
+        ([(40, 40, 18), (40, 72, 18)], 2),
+        ([(40, 40, 20), (40, 68, 9)], 2),
+        ([(40, 40, 18), (40, 46, 18)], 1),
+        ([(20, 30, 12), (20, 52, 12), (39, 41, 12)], 3),
+        ([(0, 40, 20), (0, 75, 20)], 2),
+    ],
+)
+def test_watershed_splits_discs_that_touch_and_no_others(circles, parts):
+    classes = discs(*circles)
+    instances = label_instances(classes, method="watershed")
+    assert instances.max() == parts
+    np.testing.assert_array_equal(instances > 0, classes > 0)
+    centres = {int(instances[row, col]) for row, col, _ in circles}
+    assert len(centres) == parts
+
+
+def test_watershed_cut_is_at_the_neck():
+    instances = label_instances(discs((40, 40, 18), (40, 70, 18)), method="watershed")
+    areas = np.bincount(instances.ravel())[1:]
+    assert abs(areas[0] - areas[1]) <= 0.03 * areas.sum()
+
+
+def test_watershed_leaves_a_long_rod_whole():
+    rod = np.zeros((60, 60), np.uint8)
+    rod[20:28, 3:57] = 1
+    turned = (ndimage.rotate(rod.astype(float), 30, reshape=False, order=1) > 0.5).astype(np.uint8)
+    assert label_instances(rod, method="watershed").max() == 1
+    assert label_instances(turned, method="watershed").max() == 1
+
+
+def test_watershed_leaves_a_region_that_is_too_large_whole(monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_SPLIT", 1000)
+    instances = label_instances(discs((40, 40, 18), (40, 72, 18)), method="watershed")
+    assert instances.max() == 1
+
+
+def test_splitting_nothing_changes_nothing():
+    empty = np.zeros((5, 5), np.int32)
+    split_touching(empty)
+    assert not empty.any()
+
+
+def test_no_instances_on_request_takes_no_memory():
+    instances = predict(identity, noise(64, 64, 2), instances=None).instances
+    assert instances.shape == (64, 64)
+    assert instances.strides == (0, 0)
+    assert not instances.any()
+
+
+def test_scores_are_the_mean_probability_of_the_class():
+    classes = np.array([[1, 1, 0], [0, 0, 2]], np.uint8)
+    instances = np.array([[1, 1, 0], [0, 0, 2]], np.int32)
+    probabilities = np.zeros((2, 3, 3), np.float32)
+    probabilities[0, :2, 1] = 0.6, 0.8
+    probabilities[1, 2, 2] = 0.5
+    scores = instance_scores(instances, classes, probabilities)
+    np.testing.assert_allclose(scores, [0.7, 0.5], rtol=1e-6)
+
+
+def test_scores_of_nothing_are_empty():
+    result = predict(partial(one_hot, classes=2), np.zeros((9, 9), int), probabilities=True)
+    assert result.scores.shape == (0,)
+
+
+def test_saved_maps_are_read_back_equal(tmp_path):
+    micrograph = Micrograph(blobs(50, 60)[..., None], nm_per_pixel=(0.5, 0.25), name="x/a b.tif")
+    result = predict(partial(one_hot, classes=2), micrograph, probabilities=True)
+    paths = save(result, tmp_path / "out", probabilities=True)
+    assert paths["classes"].name == "a_b_classes.png"
+    np.testing.assert_array_equal(cv2.imread(str(paths["classes"]), -1), result.classes)
+    instances = tifffile.imread(paths["instances"])
+    assert instances.dtype == np.uint16
+    np.testing.assert_array_equal(instances, result.instances)
+    pages = tifffile.imread(paths["probabilities"])
+    np.testing.assert_array_equal(np.moveaxis(pages, 0, -1), result.probabilities)
+    with tifffile.TiffFile(paths["instances"]) as tiff:
+        across, along = (tiff.pages[0].tags[tag].value for tag in ("XResolution", "YResolution"))
+    assert 1e7 * across[1] / across[0] == pytest.approx(0.25)
+    assert 1e7 * along[1] / along[0] == pytest.approx(0.5)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        p.name for p in paths.values()
+    )
+
+
+def test_many_instances_are_saved_as_32_bit(tmp_path):
+    instances = np.arange(70_000, dtype=np.int32).reshape(350, 200)
+    paths = save(Prediction((instances > 0).astype(np.uint8), instances), tmp_path)
+    np.testing.assert_array_equal(tifffile.imread(paths["instances"]), instances)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("day 1\\grid:3.tif", "grid_3"),
+        ("", "micrograph"),
+        ("..", "micrograph"),
+        ("Ü.dm3", "Ü"),
+    ],
+)
+def test_file_names_stay_in_the_folder(name, stem):
+    assert file_stem(name) == stem
+
+
+MEMORY = """
+import resource
+import numpy as np
+from temzoo.prediction import predict
+
+def threshold(batch):
+    return np.concatenate([batch < 128, batch >= 128], -1).astype(np.float32)
+
+rng = np.random.default_rng(0)
+patch = np.kron(rng.integers(0, 2, (64, 64), dtype=np.uint8), np.full((16, 16), 200, np.uint8))
+predict(threshold, patch, tile=256)
+image = np.tile(patch, (5, 5))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+predict(threshold, image)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / image.size)
+"""
+
+
+def test_memory_is_bounded_by_a_few_bytes_per_pixel():
+    # 5 bytes per pixel are the two maps; a float probability map alone would be 8 more.
+    environ = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[1])}
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, env=environ
+    )
+    assert float(run.stdout) < 9
+
+
+def test_progress_bar_reaches_all_tiles(capsys):
+    predict(identity, noise(64, 96, 1), tile=32, overlap=0, progress=True)
+    assert "100%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((0, 5)), r"must have pixels\. Received: shape=\(0, 5\)"),
+        (np.zeros(5), r"shape \(H, W\) or \(H, W, C\)\. Received: shape=\(5,\)"),
+        (np.zeros((1, 8, 8, 1)), r"Pass one image, not a batch"),
+        (np.zeros((8, 8), complex), r"must be real numbers.*dtype=complex128"),
+        (np.full((8, 8), np.nan), r"pixels must be finite\. Received: NaN"),
+        (np.full((8, 8), np.inf), r"infinite values, first in rows 0 to"),
+    ],
+)
+def test_images_that_are_none_are_refused(pixels, message):
+    with pytest.raises(ValueError, match=message):
+        predict(identity, pixels)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tile": 100}, r"multiple of 32 for this model\. Received: tile=100\. Use 96 or 128"),
+        ({"tile": 0}, r"tile must be positive\. Received: tile=0"),
+        ({"tile": 64, "overlap": 64}, r"less than the tile\. Received: overlap=64 with tile=64"),
+        ({"overlap": -1}, r"overlap must be at least 0.*Received: overlap=-1"),
+        (
+            {"instances": "blobs"},
+            r'"components", "watershed" or None\. Received: instances=\'blobs',
+        ),
+        ({"batch_size": 0}, r"batch_size must be at least 1"),
+        ({"class_names": ["a", "b"]}, r"class_names must name.*a model of 2 classes\. Pass 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        predict(identity, noise(64, 64, 2), **options)
+
+
+def test_a_model_that_is_no_segmentation_is_refused():
+    with pytest.raises(ValueError, match=r"must return \(B, H, W, classes\).*Received: \(1,\)"):
+        predict(lambda batch: batch.mean(axis=(1, 2, 3)), noise(32, 32))
+
+
+def test_an_answer_of_another_size_is_refused():
+    class Half:
+        def predict_probabilities(self, pixels):
+            return np.zeros((len(pixels) // 2, pixels.shape[1], 2))
+
+    with pytest.raises(ValueError, match=r"must return \(B, H, W, classes\).*\(1, 4, 8, 2\)"):
+        predict(Half(), np.zeros((8, 8)))
+
+
+def test_saving_probabilities_that_were_not_kept_is_refused(tmp_path):
+    result = predict(identity, noise(32, 32, 2))
+    with pytest.raises(ValueError, match="must hold probabilities"):
+        save(result, tmp_path, probabilities=True)

@@ -1,0 +1,105 @@
+"""The registry: names, cards, errors."""
+
+import dataclasses
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import temzoo
+from temzoo import registry
+
+
+@pytest.fixture
+def toy():
+    """A model registered by a script, taken out again afterwards."""
+
+    @temzoo.register("toy", task="semantic", summary="one convolution")
+    def toy(*, classes: int = 2, channels: int = 1):
+        pixels = keras.Input((None, None, channels))
+        x = keras.layers.Conv2D(classes, 3, padding="same", activation="softmax")(pixels)
+        return keras.Model(pixels, x, name="toy")
+
+    yield toy
+    registry._BUILDERS.pop("toy")
+    registry._CARDS.pop("toy")
+
+
+def test_list_models_filters_by_task_and_weights():
+    names = temzoo.list_models()
+    assert {"unet", "unet_mobilenet"} <= set(names)
+    assert names == sorted(names)
+    assert set(temzoo.list_models(task="semantic")) <= set(names)
+    assert temzoo.list_models(task="nothing") == []
+    with_weights = temzoo.list_models(pretrained=True)
+    assert sorted([*with_weights, *temzoo.list_models(pretrained=False)]) == names
+
+
+@pytest.mark.parametrize("name", temzoo.list_models())
+def test_card_says_what_the_builder_does(name):
+    card = temzoo.model_card(name)
+    assert "doi" in card.paper.lower() or "arxiv" in card.paper.lower()
+    assert card.input
+    assert card.output
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        card.name = "other"
+    with pytest.raises(TypeError):
+        card.config["classes"] = 7
+    model = temzoo.get_model(name, compile=False, **dict.fromkeys(card.deferred))
+    assert model.count_params() == card.parameters
+    # What was read from the source is what Python says of the imported function.
+    imported = registry._CARDS[name]
+    declared = registry._declared()[name]
+    assert imported == declared
+
+
+def test_unknown_model_names_close_matches():
+    with pytest.raises(ValueError, match=r'No model is called "unett".* Did you mean unet'):
+        temzoo.get_model("unett")
+
+
+def test_unknown_keyword_names_close_matches():
+    with pytest.raises(ValueError, match=r'"unet" has no keyword "filter". Did you mean filters'):
+        temzoo.get_model("unet", filter=8)
+
+
+def test_registering_a_name_twice_is_an_error(toy):
+    with pytest.raises(ValueError, match=r'registered once. Received: name="toy"'):
+        temzoo.register("toy", task="semantic")(toy)
+
+
+def test_a_name_of_the_package_is_taken_before_its_file_is_imported():
+    code = (
+        "import temzoo\n"
+        "try:\n    temzoo.register('unet', task='semantic')(lambda: None)\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "temzoo.models.unet has it already" in out.stdout
+
+
+def test_a_model_file_needs_literals(tmp_path):
+    path = tmp_path / "wild.py"
+    path.write_text("@register('wild', task='semantic')\ndef wild(*, classes=1 + f()): ...\n")
+    with pytest.raises(ValueError, match=r"wild.py:1: .* must be literals"):
+        registry._cards_in(path)
+
+
+def test_get_model_is_compiled_for_its_task(toy):
+    model = temzoo.get_model("toy")
+    assert model.optimizer is not None
+    assert model.loss.name == "segmentation"
+    assert not temzoo.get_model("toy", compile=False).compiled
+
+
+def test_a_model_from_elsewhere_is_refused():
+    with pytest.raises(ValueError, match=r"needs a model from temzoo.get_model"):
+        registry.built(keras.Sequential())
+
+
+def test_rebuild_changes_keywords(toy):
+    model = temzoo.get_model("toy")
+    assert registry.rebuild(registry.built(model), classes=4).output_shape[-1] == 4
+    with pytest.raises(ValueError, match='has no keyword "klasses"'):
+        registry.rebuild(registry.built(model), klasses=4)
