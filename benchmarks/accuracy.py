@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from temzoo.files import atomic_path
+
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
@@ -230,7 +232,8 @@ def write_table() -> Path:
     lines += [_row(record) for record in records]
     lines += ["", *_super1(records), *_where(records)]
     path = RESULTS / "accuracy.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -295,7 +298,8 @@ def main() -> None:
     for name in arguments.names:
         record = measure(name, arguments.data, arguments.run)
         path = RESULTS / f"accuracy-{name}.json"
-        path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, default=str) + "\n", "utf-8")
         figure = record["per_image"]["iou"]
         print(f"{name}: IoU {figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]")
     print(write_table())
