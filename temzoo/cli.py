@@ -19,6 +19,7 @@ app = typer.Typer(
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
 CLASSICAL = ("otsu", "forest")
+COLUMNS = ["model", "task", "what", "parameters", "weights", "paper"]
 
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
 Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
@@ -283,12 +284,17 @@ def predict(
 def models(
     task: Annotated[str | None, typer.Option(help="Only those of this task.")] = None,
     name: Annotated[str | None, typer.Argument(help="Show this model's card.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the README's table.")] = False,
 ):
     """List the models, or show one's card: keywords, defaults, paper, weights."""
     from rich.console import Console
 
     from temzoo import registry
 
+    if markdown:
+        rows = [COLUMNS, ["---"] * len(COLUMNS), *_model_rows(registry, task, code="`")]
+        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        return
     table = _card_table(registry.model_card(name)) if name else _model_table(registry, task)
     Console().print(table)
 
@@ -296,13 +302,22 @@ def models(
 def _model_table(registry, task: str | None):
     from rich.table import Table
 
-    table = Table("model", "task", "what", "parameters", "weights", "paper")
+    table = Table(*COLUMNS)
+    for row in _model_rows(registry, task):
+        table.add_row(*row)
+    return table
+
+
+def _model_rows(registry, task: str | None, code: str = "") -> list[list[str]]:
+    rows = []
     for name in registry.list_models(task=task):
         card = registry.model_card(name)
         parameters = f"{card.parameters / 1e6:.1f} M" if card.parameters else ""
-        row = (name, card.task, card.summary, parameters, ", ".join(card.weights), card.paper)
-        table.add_row(*row)
-    return table
+        weights = ", ".join(card.weights)
+        rows.append(
+            [f"{code}{name}{code}", card.task, card.summary, parameters, weights, card.paper]
+        )
+    return rows
 
 
 def _card_table(card):

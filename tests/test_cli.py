@@ -1,0 +1,164 @@
+"""The command line: the whole path on a small synthetic set, and errors of one line."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import temzoo
+from temzoo import cli
+from temzoo.synthetic import write_dataset
+
+RUNNER = CliRunner()
+
+
+def call(*arguments, status=0):
+    result = RUNNER.invoke(cli.app, [str(a) for a in arguments])
+    assert result.exit_code == status, result.output + repr(result.exception)
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("data"), n=5, size=160, n_particles=5)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    images, labels = data
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    said = call(
+        *("train", "unet", "--images", images, "--labels", labels, "--out", folder),
+        *("--set", "filters=4", "--set", "depth=2", "--epochs", 1, "--steps", 2),
+        *("--batch", 2, "--crop", 32, "--val", 0.4),
+    )
+    assert "best validation IoU" in said
+    return folder
+
+
+def test_train_writes_a_run(run):
+    told = json.loads((run / "run.json").read_text())
+    assert told["config"]["filters"] == 4
+    assert told["class_names"] == ["particle"]
+    assert (told["data"]["train"]["images"], told["data"]["val"]["images"]) == (3, 2)
+
+
+def test_evaluate_a_run(run, data, tmp_path):
+    images, labels = data
+    said = call("evaluate", run, "--images", images, "--labels", labels, "--out", tmp_path)
+    assert "iou" in said
+    assert {p.name for p in tmp_path.iterdir()} == {"images.csv", "figures.json", "overlays.png"}
+    assert json.loads((tmp_path / "figures.json").read_text())["images"] == 5
+
+
+@pytest.mark.parametrize("baseline", ["otsu", "forest"])
+def test_evaluate_a_baseline(baseline, data, tmp_path):
+    images, labels = data
+    fit, score = tmp_path / "fit.csv", tmp_path / "score.csv"
+    fit.write_text("synthetic_0000\nsynthetic_0001\n")
+    score.write_text("synthetic_0002\n")
+    said = call(
+        *("evaluate", baseline, "--images", images, "--labels", labels),
+        *("--fit-names", fit, "--names", score, "--limit", 1),
+    )
+    assert said.lstrip().startswith("1 images, classes: particle") or "1 images" in said
+
+
+def test_predict_writes_maps_and_overlay(run, data, tmp_path):
+    images, _ = data
+    said = call("predict", run, images, "--out", tmp_path, "--probabilities")
+    assert said.count("instances,") == 5
+    assert (tmp_path / "synthetic_0003_overlay.png").is_file()
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_training_on_named_images(data, tmp_path):
+    images, labels = data
+    held = tmp_path / "val.csv"
+    held.write_text("synthetic_0004.tif\n")
+    call(
+        *("train", "unet", "--images", images, "--labels", labels, "--out", tmp_path / "run"),
+        *("--val-names", held, "--limit", 2, "--set", "filters=2", "--set", "depth=1"),
+        *("--epochs", 1, "--steps", 1, "--batch", 1, "--crop", 32),
+    )
+    told = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    assert told["val"]["names"] == ["synthetic_0004.tif"]
+    assert len(told["train"]["names"]) == 2
+
+
+def test_models_are_listed_and_shown():
+    assert all(name[:8] in call("models") for name in temzoo.list_models())
+    assert "upsampling" in call("models", "unet")
+    table = call("models", "--markdown")
+    assert table.startswith("| model | task |")
+    assert "`unet_mobilenet`" in table
+
+
+def test_readme_table_is_the_generated_one():
+    from pathlib import Path
+
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert call("models", "--markdown").strip() in readme
+
+
+def test_labels_check_has_an_exit_status(data, tmp_path):
+    images, labels = data
+    page = tmp_path / "check.html"
+    said = call("labels", "check", labels, "--images", images, "--html", page)
+    assert "5 images" in said
+    assert page.is_file()
+    (images / "synthetic_0002.tif").rename(tmp_path / "away.tif")
+    try:
+        assert "errors: 1" in call("labels", "check", labels, "--images", images, status=1)
+    finally:
+        (tmp_path / "away.tif").rename(images / "synthetic_0002.tif")
+
+
+@pytest.mark.parametrize("to", ["cvat", "coco", "yolo", "masks"])
+def test_labels_convert(data, tmp_path, to):
+    call("labels", "convert", data[1], tmp_path / "out", "--to", to)
+    assert (tmp_path / "out").exists()
+
+
+def test_augment_draws_a_sheet(data, tmp_path):
+    call("augment", data[0] / "synthetic_0000.tif", "--out", tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["models", "unett"], "Did you mean unet"),
+        (
+            ["predict", "no-such-run", "a.png"],
+            "Give a run folder, a .weights.h5 file, or MODEL/NAME",
+        ),
+        (["labels", "check", "no-such.xml"], "no-such.xml"),
+    ],
+)
+def test_an_error_is_one_line(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["temzoo", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_keywords_are_literals_or_text():
+    given = ["alpha=0.5", "norm=group", "decoder_filters=(8, 8)", "encoder_weights=None"]
+    assert cli.keywords(given) == {
+        "alpha": 0.5,
+        "norm": "group",
+        "decoder_filters": (8, 8),
+        "encoder_weights": None,
+    }
+    with pytest.raises(ValueError, match=r"Give KEY=VALUE, such as alpha=0.5. Received: 'alpha'"):
+        cli.keywords(["alpha"])
+
+
+def test_help_teaches_each_command():
+    for command in ("train", "evaluate", "predict", "augment", "demo", "models"):
+        assert len(call(command, "--help")) > 300
