@@ -302,7 +302,9 @@ def models(
 def _model_table(registry, task: str | None):
     from rich.table import Table
 
-    table = Table(*COLUMNS)
+    table = Table()
+    for column in COLUMNS:
+        table.add_column(column, no_wrap=column == "model")
     for row in _model_rows(registry, task):
         table.add_row(*row)
     return table
@@ -402,12 +404,14 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
     images: Annotated[Path | None, typer.Option(help="Your micrographs; else synthetic.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
+    n: Annotated[int, typer.Option(help="Synthetic micrographs to make.")] = 24,
+    epochs: Annotated[int, typer.Option(help="Of each network.")] = 8,
     seed: int = 0,
 ):
     """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
     from temzoo.demo import demo as run
 
-    run(out, images=images, labels=labels, seed=seed)
+    run(out, images=images, labels=labels, n=n, epochs=epochs, seed=seed)
 
 
 def main() -> None:

@@ -37,10 +37,18 @@ from temzoo.types import Example
 
 IMAGES = 24
 SHARES = (0.6, 0.15, 0.25)  # to train on, to choose the epoch by, held out
-# 200 steps of 4 crops: two minutes a network on two cores.
+# 200 steps of 2 crops: two minutes a network on two cores.
 EPOCHS, STEPS = 8, 25
-# Crops this wide show the film's gradient, as the whole micrograph will.
-SETTINGS = {"batch": 4, "crop": 384, "augment": "light", "learning_rate": 3e-3, "warmup": 0.1}
+# As large as the micrographs: training then normalises by the same pixels as prediction does, which
+# matters where a gradient of the film makes a crop unlike the whole.
+SETTINGS = {
+    "batch": 2,
+    "crop": 512,
+    "magnification": (1.0, 1.0),
+    "augment": "em",
+    "learning_rate": 3e-3,
+    "warmup": 0.1,
+}
 NETWORKS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.25}}
 ENCODER = imagenet_file(NETWORKS["unet_mobilenet"]["alpha"])
 # Of a user's many images these suffice for a first look, and keep to the minutes promised.
@@ -111,7 +119,7 @@ def demo(
         images, labels: your micrographs and their labels, as for ``load_dataset``; None:
             synthetic ones.
         n: how many synthetic micrographs.
-        epochs: of each network, of 25 steps of 4 crops.
+        epochs: of each network, of 25 steps of 2 crops.
         seed: of images, split, weights and crops.
 
     Raises:
