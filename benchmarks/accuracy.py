@@ -58,21 +58,21 @@ EXPERIMENTS = {
         "emps",
         "unet_mobilenet",
         {"alpha": 0.75},
-        {**EMPS, "epochs": 18},
+        {**EMPS, "epochs": 10},
     ),
     "emps-scratch-encoder": Experiment(
         "the same network, all of it from random weights",
         "emps",
         "unet_mobilenet",
         SCRATCH,
-        {**EMPS, "epochs": 6},
+        {**EMPS, "epochs": 4},
     ),
     "emps-unet": Experiment(
         "U-Net, 16 filters, from scratch",
         "emps",
         "unet",
         {"filters": 16},
-        {**EMPS, "epochs": 6},
+        {**EMPS, "epochs": 4},
     ),
     "emps-forest": Experiment("random forest on pixels", "emps", "forest"),
     "emps-otsu": Experiment("Otsu's threshold", "emps", "otsu"),
@@ -134,6 +134,8 @@ def load(experiment: Experiment, data: Path):
 
 def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
     """The model, trained or fitted or loaded, and what is known of its training."""
+    import keras
+
     import temzoo
     from temzoo import classical
     from temzoo.pipeline.examples import class_names
@@ -145,11 +147,20 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
         return model, {"minutes": (time.monotonic() - start) / 60}
     folder = run or Path("runs") / name
     if not (folder / "run.json").exists():
+        keras.utils.set_random_seed(experiment.settings.get("seed", 0))
         model = temzoo.get_model(experiment.model, **experiment.config)
         temzoo.train(model, learn, judge, out=folder, **experiment.settings)
     told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     _check_run(name, experiment, told)
     progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
+    epochs = told["settings"]["epochs"]
+    if told["settings"]["finetune"]:
+        epochs += told["settings"]["finetune_epochs"]
+    if progress["epoch"] < epochs:
+        raise ValueError(
+            f"Only a finished run is scored. Received: {folder}, at {progress['epoch']} of {epochs}"
+            " epochs. Remove the folder to train anew."
+        )
     training = {key: told[key] for key in ("command", "date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
     return temzoo.get_model(experiment.model, weights=folder, compile=False), training
@@ -247,7 +258,7 @@ def _row(record: Mapping[str, Any]) -> str:
         record["about"],
         shown("per_image", "iou"),
         f"{record['pooled']['iou']['value']:.3f}",
-        f"{record['pooled']['f1']['value']:.3f}" if "f1" in record["pooled"] else "",
+        f"{record['pooled']['instance_f1']['value']:.3f}",
         f"{record['training']['minutes']:.1f}",
         f"{record['seconds_per_image']['median']:.2f}",
         f"`{record['command']}`",

@@ -92,6 +92,8 @@ def train(
 
     Example: temzoo train unet --images micrographs --labels annotations.xml --out runs/first
     """
+    import keras
+
     import temzoo
     from temzoo.pipeline.examples import class_names
 
@@ -101,6 +103,7 @@ def train(
     config = keywords(set_)
     if weights is None:
         config.setdefault("classes", len(class_names([*learn, *judge])) + 1)
+    keras.utils.set_random_seed(seed)
     network = temzoo.get_model(model, weights=weights, **config)
     run = temzoo.train(
         network,

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 import temzoo.labels
@@ -258,6 +259,7 @@ def _trained(name: str, parts: _Parts, files: _Files, epochs: int, seed: int) ->
     config = dict(NETWORKS[name])
     if _needs_encoder(name):
         config["encoder_weights"] = str(encoder_file())
+    keras.utils.set_random_seed(seed)
     model = get_model(name, classes=len(parts.classes) + 1, **config)
     run = training.train(
         model,

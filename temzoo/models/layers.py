@@ -22,7 +22,8 @@ class Normalize(keras.layers.Layer):
 
     ``y = clip((x - shift) * scale, -limit, limit)`` with ``shift = (p1 + p99) / 2`` and
     ``scale = 2 / (p99 - p1)``, one pair for all channels of an image, so that colours survive. Hot
-    pixels, dust and saturated borders move percentiles by little. A constant image becomes 0.
+    pixels, dust and saturated borders move percentiles by little. Where the two coincide (a few
+    bright pixels on black) least and greatest take their place; a constant image becomes 0.
 
     The percentiles are those of a regular grid of at most ``grid`` rows and columns: a fixed cost
     for any size, and the same numbers for a tile as for its micrograph when ``statistics`` of the
@@ -40,7 +41,9 @@ class Normalize(keras.layers.Layer):
         rows, cols = (height - 1) // self.grid + 1, (width - 1) // self.grid + 1
         values = ops.reshape(x[:, ::rows, ::cols, :], (ops.shape(x)[0], -1))
         percentiles = ops.quantile(values, [self.low / 100, self.high / 100], axis=1)
-        low, high = percentiles[0], percentiles[1]
+        sparse = percentiles[0] == percentiles[1]
+        low = ops.where(sparse, ops.min(values, axis=1), percentiles[0])
+        high = ops.where(sparse, ops.max(values, axis=1), percentiles[1])
         spread = high - low
         scale = ops.where(spread > 0, 2.0 / ops.where(spread > 0, spread, 1.0), 0.0)
         shift = (low + high) / 2
@@ -55,6 +58,8 @@ class Normalize(keras.layers.Layer):
         rows, cols = ((n - 1) // self.grid + 1 for n in pixels.shape[:2])
         values = pixels[::rows, ::cols].astype("float32")
         low, high = np.percentile(values, [self.low, self.high])
+        if low == high:
+            low, high = values.min(), values.max()
         return float(low + high) / 2, (2.0 / float(high - low) if high > low else 0.0)
 
     def apply(self, pixels: np.ndarray, shift: float, scale: float) -> np.ndarray:

@@ -89,6 +89,10 @@ def unet_mobilenet(
     encoder = build_encoder(channels, alpha, encoder_weights)
     freeze(encoder, encoder_trainable)
     learns_statistics = encoder_weights is None and encoder_trainable is not False
+    if learns_statistics:
+        for layer in encoder.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = layers.BATCH_NORM_MOMENTUM
     *skips, x = encoder(x, training=None if learns_statistics else False)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)

@@ -192,7 +192,9 @@ def _resize(pixels, target, size: int):
     # Averaging is what a lower magnification does; linear keeps a higher one smooth.
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     resized = cv2.resize(_for_opencv(pixels), (size, size), interpolation=how)
-    target = cv2.resize(target.astype(np.int16), (size, size), interpolation=cv2.INTER_NEAREST)
+    # Plain INTER_NEAREST takes a cell's corner, and would move the labels by half a crop pixel.
+    exact = cv2.INTER_NEAREST_EXACT
+    target = cv2.resize(target.astype(np.uint8), (size, size), interpolation=exact)
     return resized.reshape(size, size, pixels.shape[-1]), target
 
 

@@ -58,3 +58,12 @@ def test_group_norm_takes_any_width(filters):
 def test_counts_start_at_one(keyword):
     with pytest.raises(ValueError, match=f"{keyword} must be a whole number from 1"):
         layers.check_choices(**{keyword: 0})
+
+
+def test_normalize_sees_a_few_bright_pixels_on_black():
+    x = np.zeros((1, 64, 64, 1), "float32")
+    x[0, 10:12, 10:15] = 200
+    layer = layers.Normalize()
+    y = np.asarray(layer(x))
+    assert (y.min(), y.max()) == (-1, 1)
+    np.testing.assert_array_equal(layer.apply(x[0], *layer.statistics(x[0])), y[0])

@@ -127,3 +127,12 @@ def test_impossible_plans_are_refused():
         CropPlan(magnification=(1.0, 0.5))
     with pytest.raises(ValueError, match="nothing to train on: 0 examples"):
         training_stream([], CropPlan(), **OPTIONS)
+
+
+@pytest.mark.parametrize("side", [32, 45, 67, 90])
+def test_a_resized_label_stays_on_its_pixels(side):
+    """Image and label hold one ramp; a shift of the label by a part of a pixel would show."""
+    ramp = np.tile(np.arange(side, dtype=np.uint8), (side, 1))
+    pixels, target = dataset._resize(ramp[..., None].astype(np.float32), ramp, 64)
+    shift = (target.astype(float) - pixels[..., 0])[:, 4:-4].mean()
+    assert abs(shift) < 0.05
