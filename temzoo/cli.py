@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +84,10 @@ def train(
     finetune_epochs: int = 10,
     finetune_rate: float = 1e-4,
     seed: int = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on in --out, with the settings it was started with."),
+    ] = False,
 ):
     """Train a model on labelled micrographs.
 
@@ -161,7 +165,7 @@ def evaluate(
     ],
     images: Images,
     labels: Labels,
-    names: Annotated[Path | None, typer.Option(help="CSV of images to score; all without.")] = None,
+    names: Annotated[Path | None, typer.Option(help="CSV of images to score.")] = None,
     fit_names: Annotated[
         Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
     ] = None,
@@ -178,7 +182,8 @@ def evaluate(
     """Score a model, or a classical baseline, on labelled micrographs at full resolution.
 
     Prints IoU, Dice, precision and recall per image and pooled, with 95 % bootstrap intervals over
-    images, and instances matched one to one at IoU 0.5.
+    images, and instances matched one to one at IoU 0.5. Without --names, a run is scored on the
+    images it was validated on.
 
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
@@ -187,13 +192,13 @@ def evaluate(
     from temzoo.report import validation_sheet
 
     everything = temzoo.load_dataset(images=images, labels=labels)
-    examples = _named(everything, names)
     if weights in CLASSICAL:
-        learn = _named(everything, fit_names)
+        learn, examples = _fit_and_score(everything, fit_names, names)
         learn = _draw(learn, limit, seed) if limit else learn
         model = _classical(weights, learn, class_names(everything), seed)
     else:
         model = _trained(weights)
+        examples = _to_score(weights, everything, names)
     found = temzoo.evaluate(model, examples, instances=instances, flips=flips, progress=True)
     print(found.summary())
     if out:
@@ -206,10 +211,43 @@ def evaluate(
         )
 
 
-def _named(examples, names: Path | None):
+def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
+    """Two parts without a common image: what a baseline learns from, and what it is scored on."""
+    from temzoo.pipeline.splits import pick, read_names, split_by_names
+
+    if fit_names is None:
+        raise ValueError(
+            "otsu and forest learn from labelled images, and are scored on others. Name the first"
+            " with --fit-names FILE.csv; the rest, or --names, are scored."
+        )
+    if names is not None:
+        return split_by_names(examples, read_names(fit_names), read_names(names))
+    learn = pick(examples, read_names(fit_names))
+    known = {example.name for example in learn}
+    return learn, [example for example in examples if example.name not in known]
+
+
+def _to_score(weights: str, examples, names: Path | None):
+    """The named images; else those that the run validated on; else all."""
     from temzoo.pipeline.splits import pick, read_names
 
-    return examples if names is None else pick(examples, read_names(names))
+    run = (
+        Path(weights) / "run.json" if Path(weights).is_dir() else Path(weights).parent / "run.json"
+    )
+    data = json.loads(run.read_text(encoding="utf-8"))["data"] if run.is_file() else {}
+    learnt = set(data["train"]["names"]) if data else set()
+    if names is not None:
+        chosen = pick(examples, read_names(names))
+    else:
+        chosen = [
+            e for e in examples if not data or e.name in set(data["val"]["names"])
+        ] or examples
+        if len(chosen) < len(examples):
+            print(f"scoring the {len(chosen)} validation images of the run; --names chooses others")
+    seen = sum(example.name in learnt for example in chosen)
+    if seen:
+        typer.echo(f"temzoo: the model was trained on {seen} of these images", err=True)
+    return chosen
 
 
 def _classical(name: str, examples, classes, seed: int):

@@ -189,4 +189,4 @@ def write_card(path: Path, card: WeightsCard) -> None:
     """Writes the card of a weights file beside it, with the file's sha256."""
     fields = {**asdict(card), "sha256": sha256(path)}
     with atomic_path(card_path(path)) as temporary:
-        temporary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(fields, indent=2, default=str) + "\n", encoding="utf-8")

@@ -230,7 +230,7 @@ def get_model(
         (1, 100, 75, 3)
     """
     card = model_card(name)
-    _check_keywords(card, config)
+    check_keywords(card, config)
     stored = None
     full = {**card.config, **config}
     if weights is not None:
@@ -245,7 +245,8 @@ def get_model(
     return model
 
 
-def _check_keywords(card: ModelCard, config: Mapping[str, Any]) -> None:
+def check_keywords(card: ModelCard, config: Mapping[str, Any]) -> None:
+    """Raises ValueError, with close matches, for a keyword that the model does not have."""
     for keyword in config:
         if keyword not in card.config:
             raise ValueError(
@@ -306,7 +307,7 @@ def rebuild(how: Built, **changes: Any) -> keras.Model:
         ValueError: a keyword that the model does not have.
     """
     card = model_card(how.name)
-    _check_keywords(card, changes)
+    check_keywords(card, changes)
     full = MappingProxyType({**how.config, **changes})
     return _build(card, replace(how, config=full), deferred=True)
 

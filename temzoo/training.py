@@ -16,6 +16,8 @@ import json
 import math
 import os
 import platform
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -40,6 +42,7 @@ from temzoo.types import Example
 PACKAGES = ("temzoo", "tensorflow", "keras", "numpy", "opencv-python", "imgaug", "scikit-image")
 WEIGHT_DECAY = 1e-4
 LAST = f"last{pretrained.SUFFIX}"
+PROGRESS = Path("state") / "progress.json"
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,15 @@ class Settings:
         warmup: share of the steps.
         loss: one of the task's losses.
         class_weights: None, "balanced" (rare classes weigh more), or one factor per class,
-            background first.
+            background first; region losses weigh the foreground classes by theirs.
         mixed_precision: compute in bfloat16, keep the weights in float32.
-        patience: epochs without a better validation score before stopping; None: never.
+        patience: epochs without a better validation score before a phase ends; None: never.
         steps_per_epoch: None: as many as the windows need.
         finetune: keywords of the model that a second phase changes, such as
             ``{"encoder_trainable": "deep"}``; None: one phase.
         finetune_epochs, finetune_rate: of the second phase.
-        seed: of weights, order, crops and changes.
+        seed: of order, crops, changes and dropout; the initial weights are the model's own
+            (``keras.utils.set_random_seed`` before ``get_model``).
     """
 
     epochs: int = 30
@@ -84,11 +88,23 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "batch", "crop"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive. Received: {self.learning_rate}.")
+        least = {"epochs": 1, "batch": 1, "patience": 1, "steps_per_epoch": 1, "finetune_epochs": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < bound):
+                raise ValueError(f"{name} must be at least {bound}. Received: {name}={value!r}.")
+        for name in ("learning_rate", "finetune_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
+                )
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share below 1. Received: warmup={self.warmup!r}.")
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
+            raise ValueError(
+                'class_weights must be None, "balanced" or one factor per class.'
+                f" Received: class_weights={self.class_weights!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -112,13 +128,30 @@ class Run:
 
 @dataclass
 class _Progress:
-    """How far a run is: all that is needed to go on, beside the weights."""
+    """How far a run is: all that is needed to go on, beside the weights in ``state``.
+
+    Attributes:
+        phase: that is being trained, from 0; phase_start: epochs done before it.
+        state: file of weights and optimizer after ``epoch``; empty at a phase's start.
+    """
 
     epoch: int = 0
     best: float = -math.inf
     best_epoch: int = 0
     minutes: float = 0.0
+    phase: int = 0
+    phase_start: int = 0
+    state: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """A part of a run: at most so many epochs, from a peak rate, with keywords changed."""
+
+    epochs: int
+    rate: float
+    changes: Mapping[str, Any]
 
 
 def train(
@@ -144,7 +177,8 @@ def train(
 
     Raises:
         ValueError: unknown or impossible settings; labels that do not fit the model's classes; a
-            micrograph in both ``train`` and ``val``; other data than the resumed run's.
+            specimen in both ``train`` and ``val``; another model or data than the resumed run's; a
+            micrograph that cannot be used.
         FileExistsError: ``out`` holds a run already and ``resume`` is not set.
         FileNotFoundError: nothing to resume from.
 
@@ -154,8 +188,9 @@ def train(
         >>> run.score
     """
     folder = Path(out)
-    chosen = _resumed_settings(folder, train, val) if resume else _settings(settings)
+    chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings)
     names = _check_data(model, train, val)
+    _check_finetune(model, chosen)
     trainer = _Trainer(folder, chosen, names, train, val, progress)
     if not resume:
         _new_folder(folder)
@@ -181,13 +216,14 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _resumed_settings(folder: Path, train, val) -> Settings:
+def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
     path = folder / "run.json"
-    if not (folder / "state" / "progress.json").is_file():
+    if not (folder / PROGRESS).is_file():
         raise FileNotFoundError(
             f"There is no run to resume in {folder}: no epoch of it was finished. Start it anew."
         )
     run = json.loads(path.read_text(encoding="utf-8"))
+    _check_same_model(path, run, registry.built(model))
     for part, examples in (("train", train), ("val", val)):
         before, now = run["data"][part]["fingerprint"], fingerprint(examples)
         if before != now:
@@ -198,8 +234,31 @@ def _resumed_settings(folder: Path, train, val) -> Settings:
     return Settings(**run["settings"])
 
 
+def _check_same_model(path: Path, run: Mapping[str, Any], how: registry.Built) -> None:
+    free = registry.model_card(how.name).free
+    now = json.loads(json.dumps({"name": how.name, **how.config}, default=str))
+    before = {"name": run["model"], **run["config"]}
+    for keyword, value in now.items():
+        if keyword not in free and before.get(keyword) != value:
+            raise ValueError(
+                f"A run is resumed with the model it was started with. Received:"
+                f" {keyword}={value!r}, in {path} {before.get(keyword)!r}."
+            )
+
+
+def _check_finetune(model: keras.Model, settings: Settings) -> None:
+    card = registry.model_card(registry.built(model).name)
+    registry.check_keywords(card, settings.finetune or {})
+    for keyword in settings.finetune or {}:
+        if keyword not in card.free:
+            raise ValueError(
+                "finetune changes keywords that leave the weights' shapes alone:"
+                f" {', '.join(card.free) or 'none'} for {card.name}. Received: {keyword}."
+            )
+
+
 def _new_folder(folder: Path) -> None:
-    if (folder / "state").exists():
+    if (folder / PROGRESS).exists():
         raise FileExistsError(
             f"{folder} holds a run already. Resume it (resume=True, --resume), or choose another"
             " out."
@@ -214,10 +273,11 @@ def _check_data(model: keras.Model, train, val) -> tuple[str, ...]:
             f"Training needs micrographs to learn from and others to choose by. Received:"
             f" {len(train)} for training, {len(val)} for validation."
         )
-    both = sorted({e.name for e in train} & {e.name for e in val})
+    both = sorted({e.group or e.name for e in train} & {e.group or e.name for e in val})
     if both:
         raise ValueError(
-            f"A micrograph is either for training or for validation. Received in both: {both[:5]}."
+            "A micrograph, or specimen, is either for training or for validation. Received in both:"
+            f" {both[:5]}. Use temzoo.split."
         )
     names = registry.built(model).class_names or names_in([*train, *val])
     depth, built = registry.task_of(model).depth(names), model.output_shape[-1]
@@ -226,6 +286,11 @@ def _check_data(model: keras.Model, train, val) -> tuple[str, ...]:
             f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
             f" the model needs classes={depth}. Received: classes={built}."
         )
+    task = registry.task_of(model)
+    labels = {s.label: e for e in [*train, *val] for s in e.labels.shapes if s.has_area}
+    for label, example in labels.items():
+        if label not in names:
+            task.target(example.labels, names)  # raises, naming image and label
     return names
 
 
@@ -241,60 +306,91 @@ class _Trainer:
         windows = len(crop_list(train, self.plan))
         self.steps = settings.steps_per_epoch or math.ceil(windows / settings.batch)
         self.done = _Progress()
+        self.failures: list[Exception] = []
+
+    def phases(self) -> list[_Phase]:
+        chosen = self.settings
+        phases = [_Phase(chosen.epochs, chosen.learning_rate, {})]
+        if chosen.finetune:
+            phases.append(_Phase(chosen.finetune_epochs, chosen.finetune_rate, chosen.finetune))
+        return phases
 
     def run(self, model: keras.Model, resume: bool) -> bool:
         """Trains through the phases; True when Ctrl-C ended it."""
         if resume:
-            stored = json.loads((self.folder / "state" / "progress.json").read_text("utf-8"))
-            self.done = _Progress(**stored)
-        phases = [(0, self.settings.epochs, self.settings.learning_rate, {})]
-        if self.settings.finetune:
-            end = self.settings.epochs + self.settings.finetune_epochs
-            phases.append(
-                (self.settings.epochs, end, self.settings.finetune_rate, self.settings.finetune)
-            )
+            self.done = _Progress(**json.loads((self.folder / PROGRESS).read_text("utf-8")))
         try:
-            for first, end, rate, changes in phases:
-                if self.done.epoch < end:
-                    self._phase(model, first, end, rate, changes)
+            for phase in self.phases()[self.done.phase :]:
+                self._phase(model, phase)
+                self.done.phase += 1
+                self.done.phase_start = self.done.epoch
+                self.save_progress(state="")
         except KeyboardInterrupt:
             return True
         return False
 
-    def _phase(self, model, first: int, end: int, rate: float, changes: Mapping) -> None:
-        twin = self._twin(model, first, changes)
-        self._compile(twin, rate, (end - first) * self.steps)
-        if self.done.epoch > first:
+    def out_of_patience(self) -> bool:
+        """Whether this phase has gone on for too long without a better score."""
+        since = self.done.epoch - max(self.done.best_epoch, self.done.phase_start)
+        return self.settings.patience is not None and since >= self.settings.patience
+
+    def save_progress(self, state: str) -> None:
+        """Names the file that holds the state first, so that a kill leaves one that is whole."""
+        before, self.done.state = self.done.state, state
+        with atomic_path(self.folder / PROGRESS) as temporary:
+            temporary.write_text(json.dumps(asdict(self.done)), encoding="utf-8")
+        if before and before != state:
+            (self.folder / "state" / before).unlink(missing_ok=True)
+
+    def _phase(self, model: keras.Model, phase: _Phase) -> None:
+        end = self.done.phase_start + phase.epochs
+        if self.done.epoch >= end or self.out_of_patience():
+            return
+        twin = self._twin(model, phase.changes)
+        self._compile(twin, phase.rate, phase.epochs * self.steps)
+        if self.done.state:
             # Weights, optimizer and step count: the rate goes on where it was.
-            twin.load_weights(self.folder / "state" / LAST)
-        start = self.done.epoch * self.steps * self.settings.batch
+            twin.load_weights(self.folder / "state" / self.done.state)
         task = registry.task_of(model)
         target = partial(task.target, class_names=self.names)
         options = {"target": target, "depth": task.depth(self.names)}
-        options["channels"] = model.input_shape[-1]
+        options |= {"channels": model.input_shape[-1], "failures": self.failures}
+        start = self.done.epoch * self.steps * self.settings.batch
         stream = training_stream(
             self.train, self.plan, batch=self.settings.batch, start=start, **options
         )
-        callbacks = [_EndOfEpoch(self, model, first), *self._bars(end)]
-        twin.fit(
-            stream,
-            validation_data=validation_set(self.val, **options),
-            epochs=end,
-            initial_epoch=self.done.epoch,
-            steps_per_epoch=self.steps,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        self._fit(twin, stream, validation_set(self.val, **options), end)
 
-    def _twin(self, model, first: int, changes: Mapping) -> keras.Model:
+    def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
+        log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
+        bars = [_Bar(end, self.steps)] if self.progress else []
+        try:
+            twin.fit(
+                stream,
+                validation_data=validation,
+                epochs=end,
+                initial_epoch=self.done.epoch,
+                steps_per_epoch=self.steps,
+                callbacks=[_EndOfEpoch(self), log, *bars],
+                shuffle=False,
+                verbose=0,
+            )
+        except Exception:
+            if self.failures:
+                # TensorFlow wraps what a loader raised into an error of its own, without the type.
+                raise self.failures[0] from None
+            raise
+        finally:
+            for bar in bars:
+                bar.on_train_end()
+
+    def _twin(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
         """The model that this phase trains: another config or precision, the same weights."""
-        keras.utils.set_random_seed(self.settings.seed + first)
         how = registry.built(model)
         policy = "mixed_bfloat16" if self.settings.mixed_precision else "float32"
         with _dtype_policy(policy):
             twin = registry.rebuild(how, **changes)
-        if first and self.done.best_epoch:
+        if self.done.phase and self.done.best_epoch:
             pretrained.load(twin, self.folder / pretrained.BEST)
         else:
             twin.set_weights(model.get_weights())
@@ -316,10 +412,6 @@ class _Trainer:
         )
         optimizer.build(twin.trainable_variables)
 
-    def _bars(self, end: int) -> list[keras.callbacks.Callback]:
-        bars = [keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)]
-        return [*bars, _Bar(end, self.steps)] if self.progress else bars
-
 
 @contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
@@ -334,9 +426,9 @@ def _dtype_policy(name: str) -> Iterator[None]:
 class _EndOfEpoch(keras.callbacks.Callback):
     """Writes history, last and best weights, and the state that a resumed run starts from."""
 
-    def __init__(self, trainer: _Trainer, original: keras.Model, first: int):
+    def __init__(self, trainer: _Trainer):
         super().__init__()
-        self.trainer, self.original, self.first = trainer, original, first
+        self.trainer = trainer
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.monotonic()
@@ -356,9 +448,11 @@ class _EndOfEpoch(keras.callbacks.Callback):
             self._save(pretrained.BEST, row)
         self._save(LAST, row)
         _write_history(folder / "history.csv", done.history)
-        self._save_state()
-        patience = self.trainer.settings.patience
-        if patience and epoch + 1 - max(done.best_epoch, self.first) >= patience:
+        state = f"epoch-{epoch + 1}{pretrained.SUFFIX}"
+        with atomic_path(folder / "state" / state) as temporary:
+            self.model.save_weights(temporary, overwrite=True)
+        self.trainer.save_progress(state)
+        if self.trainer.out_of_patience():
             self.model.stop_training = True
 
     def _save(self, name: str, row: Mapping[str, float]) -> None:
@@ -378,20 +472,13 @@ class _EndOfEpoch(keras.callbacks.Callback):
         )
         pretrained.write_card(path, card)
 
-    def _save_state(self) -> None:
-        state = self.trainer.folder / "state"
-        with atomic_path(state / LAST) as temporary:
-            self.model.save_weights(temporary, overwrite=True)
-        with atomic_path(state / "progress.json") as temporary:
-            temporary.write_text(json.dumps(asdict(self.trainer.done)), encoding="utf-8")
-
 
 class _Bar(keras.callbacks.Callback):
     """A progress bar an epoch; a line for each that is done."""
 
     def __init__(self, epochs: int, steps: int):
         super().__init__()
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.bar = epochs, steps, None
 
     def on_train_begin(self, logs=None):
         from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
@@ -415,7 +502,8 @@ class _Bar(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs=None):
-        self.bar.stop()
+        if self.bar is not None:
+            self.bar.stop()
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -426,13 +514,14 @@ def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """A hash of names, sizes and shapes of labelled images, for telling data sets apart."""
+    """A hash of the names, sizes and shapes of labelled images, in their order; not of pixels."""
     digest = hashlib.sha256()
-    for example in sorted(examples, key=lambda e: e.name):
+    for example in examples:
         labels = example.labels
         digest.update(f"{labels.name} {labels.width} {labels.height}\n".encode())
         for shape in labels.shapes:
-            digest.update(f"{shape.kind} {shape.label} ".encode())
+            tags = (shape.kind, shape.label, shape.rotation, shape.z_order, shape.group_id)
+            digest.update(repr(tags).encode())
             digest.update(np.ascontiguousarray(shape.points, np.float64).tobytes())
             if shape.runs is not None:
                 digest.update(np.ascontiguousarray(shape.runs, np.int64).tobytes())
@@ -468,7 +557,7 @@ def _version(package: str) -> str | None:
 def commit() -> str | None:
     """The commit of the checkout that temzoo runs from, "-dirty" when it was changed; else None."""
     where = Path(__file__).parents[1]
-    if not (where / ".git").exists():
+    if not (where / ".git").exists() or shutil.which("git") is None:
         return None
     command = ["git", "-C", str(where), "describe", "--always", "--dirty", "--exclude=*"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -493,7 +582,7 @@ def _write_run(folder: Path, model, settings: Settings, names, train, val) -> No
         "settings": asdict(settings),
         "data": data,
         "seed": settings.seed,
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": versions(),
         "commit": commit(),

@@ -49,7 +49,16 @@ def test_evaluate_a_run(run, data, tmp_path):
     said = call("evaluate", run, "--images", images, "--labels", labels, "--out", tmp_path)
     assert "iou" in said
     assert {p.name for p in tmp_path.iterdir()} == {"images.csv", "figures.json", "overlays.png"}
-    assert json.loads((tmp_path / "figures.json").read_text())["images"] == 5
+    assert json.loads((tmp_path / "figures.json").read_text())["images"] == 2
+    assert "scoring the 2 validation images of the run" in said
+
+
+def test_images_that_a_model_was_trained_on_are_not_scored_without_a_word(run, data, tmp_path):
+    images, labels = data
+    names = tmp_path / "all.csv"
+    names.write_text("".join(f"synthetic_{k:04d}\n" for k in range(5)))
+    said = call("evaluate", run, "--images", images, "--labels", labels, "--names", names)
+    assert "the model was trained on 3 of these images" in said
 
 
 @pytest.mark.parametrize("baseline", ["otsu", "forest"])
@@ -135,10 +144,16 @@ def test_augment_draws_a_sheet(data, tmp_path):
             "Give a run folder, a .weights.h5 file, or MODEL/NAME",
         ),
         (["labels", "check", "no-such.xml"], "no-such.xml"),
+        (
+            ["evaluate", "otsu", "--images", "IMAGES", "--labels", "LABELS"],
+            "Name the first with --fit",
+        ),
+        (["predict", "run", "EMPTY"], "There are no images in"),
     ],
 )
-def test_an_error_is_one_line(monkeypatch, capsys, arguments, message):
-    monkeypatch.setattr(sys, "argv", ["temzoo", *arguments])
+def test_an_error_is_one_line(monkeypatch, capsys, data, tmp_path, arguments, message):
+    places = {"IMAGES": str(data[0]), "LABELS": str(data[1]), "EMPTY": str(tmp_path)}
+    monkeypatch.setattr(sys, "argv", ["temzoo", *(places.get(a, a) for a in arguments)])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 1

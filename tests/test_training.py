@@ -1,6 +1,7 @@
 """Training: it learns, it can be repeated, stopped, resumed and reloaded."""
 
 import csv
+import dataclasses
 import json
 from functools import partial
 
@@ -143,6 +144,58 @@ def test_resumed_after_a_kill_it_is_the_run_that_was_never_stopped(tmp_path, mon
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkeypatch):
+    whole = fit(tmp_path / "whole", epochs=3)
+    original = training._Trainer.save_progress
+
+    def killed(self, state):
+        if state.startswith("epoch-2"):
+            raise KilledError
+        original(self, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Trainer, "save_progress", killed)
+        with pytest.raises(KilledError):
+            fit(tmp_path / "cut", epochs=3)
+    resumed = fit(tmp_path / "cut", resume=True)
+    assert [r["loss"] for r in resumed.history] == [r["loss"] for r in whole.history]
+    assert [p.name for p in (tmp_path / "cut" / "state").iterdir()] == ["progress.json"]
+
+
+def test_a_finished_run_is_not_trained_further_by_resuming(tmp_path):
+    first = fit(tmp_path, epochs=8, learning_rate=1e-9, patience=1)
+    again = fit(tmp_path, resume=True)
+    assert len(again.history) == len(first.history) < 8
+
+
+def two_phases(folder, **settings):
+    keras.utils.set_random_seed(7)
+    model = temzoo.get_model(
+        "unet_mobilenet", alpha=0.25, encoder_weights=None, decoder_filters=(8, 8, 8, 8, 8)
+    )
+    changes = {"finetune": {"encoder_trainable": True}, "steps_per_epoch": 2}
+    return fit(folder, model, **{**changes, "epochs": 2, "finetune_epochs": 2, **settings}), model
+
+
+def test_killed_in_the_second_phase_it_goes_on_there(tmp_path, monkeypatch):
+    whole, _ = two_phases(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3, KilledError())
+        with pytest.raises(KilledError):
+            two_phases(tmp_path / "cut")
+    resumed, _ = two_phases(tmp_path / "cut", resume=True)
+    assert [r["loss"] for r in resumed.history] == [r["loss"] for r in whole.history]
+
+
+def test_patience_ends_a_phase_and_the_next_has_its_own(tmp_path):
+    run, _ = two_phases(
+        tmp_path, epochs=9, learning_rate=1e-9, finetune_rate=1e-9, finetune_epochs=1, patience=1
+    )
+    card = json.loads((tmp_path / "last.json").read_text())
+    assert len(run.history) < 9
+    assert card["config"]["encoder_trainable"] is True
+
+
 def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     stop_at(monkeypatch, 2, KeyboardInterrupt())
     model = tiny()
@@ -160,18 +213,16 @@ def test_patience_stops_early(tmp_path):
 
 
 def test_the_second_phase_changes_a_keyword_and_learns_more(tmp_path):
-    model = temzoo.get_model(
-        "unet_mobilenet", alpha=0.25, encoder_weights=None, decoder_filters=(8, 8, 8, 8, 8)
-    )
-    before = [v.numpy() for v in model.get_layer("encoder").variables]
-    run = fit(
-        tmp_path,
-        model,
-        epochs=1,
-        finetune={"encoder_trainable": True},
-        finetune_epochs=3,
-        steps_per_epoch=2,
-    )
+    keras.utils.set_random_seed(7)
+    before = [
+        v.numpy()
+        for v in temzoo.get_model(
+            "unet_mobilenet", alpha=0.25, encoder_weights=None, decoder_filters=(8, 8, 8, 8, 8)
+        )
+        .get_layer("encoder")
+        .variables
+    ]
+    run, _ = two_phases(tmp_path, epochs=1, finetune_epochs=3)
     assert [row["epoch"] for row in run.history] == [1, 2, 3, 4]
     card = json.loads((tmp_path / "last.json").read_text())
     assert card["config"]["encoder_trainable"] is True
@@ -201,7 +252,13 @@ def test_class_weights(tmp_path, weights):
     [
         ({"epoch": 3}, 'train has no setting "epoch". Did you mean epochs'),
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"learning_rate": -1}, "learning_rate must be positive"),
+        ({"learning_rate": -1}, "learning_rate must lie between 0 and 1"),
+        ({"finetune_epochs": 0}, "finetune_epochs must be at least 1"),
+        ({"warmup": 2.0}, "warmup is a share below 1"),
+        ({"class_weights": "balance"}, 'class_weights must be None, "balanced"'),
+        ({"class_weights": [1, 2, 3]}, "one factor per class, background first: 2 here"),
+        ({"finetune": {"encoder_trainable": True}}, 'has no keyword "encoder_trainable"'),
+        ({"finetune": {"filters": 8}}, "keywords that leave the weights' shapes alone"),
         ({"loss": "hinge"}, "loss must be one of"),
         ({"augment": "heavy"}, "heavy"),
     ],
@@ -220,12 +277,42 @@ def test_data_that_does_not_fit_is_refused(tmp_path):
         temzoo.train(tiny(classes=4), TRAIN, VAL, out=tmp_path)
 
 
+def test_a_specimen_on_both_sides_is_refused(tmp_path):
+    def of_specimen(examples):
+        return [dataclasses.replace(e, group="grid 7") for e in examples]
+
+    with pytest.raises(ValueError, match=r"Received in both: \['grid 7'\]"):
+        temzoo.train(tiny(), of_specimen(TRAIN), of_specimen(VAL), out=tmp_path)
+
+
+def test_what_a_loader_raises_arrives_as_it_was(tmp_path):
+    def broken():
+        raise OSError("b.tif is truncated. Copy it again.")
+
+    bad = dataclasses.replace(TRAIN[0], load=broken)
+    with pytest.raises(OSError, match=r"b.tif is truncated"):
+        temzoo.train(tiny(), [bad], VAL, out=tmp_path, progress=False, **QUICK)
+    small = dataclasses.replace(TRAIN[0], load=lambda: Micrograph(np.zeros((9, 9), "uint8")))
+    with pytest.raises(ValueError, match=r"0.png: labels and image must have one size"):
+        temzoo.train(tiny(), [small], VAL, out=tmp_path, progress=False, **QUICK)
+
+
+def test_an_unknown_label_is_named(finished, tmp_path):
+    _, model = finished
+    other = dataclasses.replace(TRAIN[0].labels.shapes[0], label="dust")
+    labels = dataclasses.replace(TRAIN[0].labels, shapes=(other,), classes=())
+    with pytest.raises(ValueError, match="dust"):
+        temzoo.train(model, [dataclasses.replace(TRAIN[0], labels=labels)], VAL, out=tmp_path)
+
+
 def test_a_finished_run_is_not_overwritten(finished):
     run, model = finished
     with pytest.raises(FileExistsError, match="holds a run already"):
         fit(run.folder, model)
     with pytest.raises(ValueError, match="other images or labels for train"):
         temzoo.train(model, TRAIN[:3], VAL, out=run.folder, resume=True)
+    with pytest.raises(ValueError, match=r"Received: filters=8, in .*run.json 4"):
+        fit(run.folder, temzoo.get_model("unet", filters=8, depth=2), resume=True)
 
 
 def test_there_must_be_something_to_resume(tmp_path):

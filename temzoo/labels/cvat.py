@@ -537,8 +537,10 @@ def _frames(document: _Document) -> Iterator[LabelledImage]:
 
 def _task_of(document: _Document, task_id: str) -> _Task:
     tasks = document.tasks
-    if not task_id and len(tasks) <= 1:
-        return tasks[0] if tasks else _Task()
+    if not tasks and not task_id:
+        return _Task()
+    if len(tasks) == 1 and not (task_id and tasks[0].id):
+        return tasks[0]  # the only one need not be numbered
     for task in tasks:
         if task.id == task_id:
             return task

@@ -22,6 +22,7 @@ from temzoo.pipeline.crops import windows
 from temzoo.types import Example, LabelledImage
 
 CACHE_BYTES = 2 * 1024**3
+WHOLE_SIDE = 1024
 # Crops prepared ahead: enough for two batches of the usual size.
 THREADS = 2
 
@@ -63,6 +64,7 @@ class _Decoded:
     examples: Sequence[Example]
     channels: int
     target: Callable[[LabelledImage], np.ndarray]
+    failures: list[Exception] = field(default_factory=list)
     budget: int = CACHE_BYTES
     kept: OrderedDict = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,13 +74,26 @@ class _Decoded:
             if index in self.kept:
                 self.kept.move_to_end(index)
                 return self.kept[index]
-        example = self.examples[index]
-        pair = (as_channels(example.micrograph.pixels, self.channels), self.target(example.labels))
+        try:
+            pair = self._decode(self.examples[index])
+        except Exception as error:
+            self.failures.append(error)
+            raise
         with self.lock:
             self.kept[index] = pair
             while len(self.kept) > 1 and self._bytes() > self.budget:
                 self.kept.popitem(last=False)
         return pair
+
+    def _decode(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
+        pixels = as_channels(example.micrograph.pixels, self.channels)
+        target = self.target(example.labels)
+        if pixels.shape[:2] != target.shape[:2]:
+            raise ValueError(
+                f"{example.name}: labels and image must have one size. Received: labels of"
+                f" {target.shape[:2]}, pixels of {pixels.shape[:2]}. Run temzoo labels check."
+            )
+        return pixels, target
 
     def _bytes(self) -> int:
         return sum(array.nbytes for pair in self.kept.values() for array in pair)
@@ -109,6 +124,7 @@ def training_stream(
     channels: int = 1,
     batch: int = 8,
     start: int = 0,
+    failures: list[Exception] | None = None,
 ) -> tf.data.Dataset:
     """An endless stream of batches of crops.
 
@@ -120,6 +136,7 @@ def training_stream(
         channels: of the pixels: 1 or 3.
         batch: crops in a batch.
         start: crops that an earlier part of the run has used already.
+        failures: takes what loading an example raised, which TensorFlow wraps beyond recognition.
 
     Returns:
         Batches of ((B, S, S, channels) float32 raw pixels, (B, S, S, depth) uint8).
@@ -129,7 +146,8 @@ def training_stream(
     """
     if not examples:
         raise ValueError("There is nothing to train on: 0 examples. Check images and labels.")
-    prepare = _Preparation(plan, _Decoded(examples, channels, target), crop_list(examples, plan))
+    decoded = _Decoded(examples, channels, target, _list(failures))
+    prepare = _Preparation(plan, decoded, crop_list(examples, plan))
 
     def load(k):
         shapes = ((plan.size, plan.size, channels), (plan.size, plan.size))
@@ -203,26 +221,44 @@ def _for_opencv(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
 
 
+def _list(failures: list[Exception] | None) -> list[Exception]:
+    return [] if failures is None else failures
+
+
 def validation_set(
     examples: Sequence[Example],
     *,
     target: Callable[[LabelledImage], np.ndarray],
     depth: int,
     channels: int = 1,
+    failures: list[Exception] | None = None,
 ) -> tf.data.Dataset:
-    """Whole micrographs in order, one a batch, each in its own size: (1, H, W, …)."""
-    decoded = _Decoded(examples, channels, target)
+    """Whole micrographs in order, one a batch, each in its own size: (1, H, W, …).
 
-    def load(k):
-        pixels, target_map = tf.numpy_function(
-            lambda k: (decoded[int(k)][0].astype(np.float32), decoded[int(k)][1].astype(np.uint8)),
-            [k],
-            (tf.float32, tf.uint8),
-        )
-        return tf.ensure_shape(pixels, (None, None, channels)), tf.ensure_shape(
-            target_map, (None, None)
-        )
+    One with more than ``WHOLE_SIDE`` rows or columns comes in windows of at most that size, which
+    cover it, so that a network's activations fit into memory; each counts as an image.
+    """
+    decoded = _Decoded(examples, channels, target, _list(failures))
+    areas = np.array(
+        [
+            (index, *window)
+            for index, example in enumerate(examples)
+            for window in windows(example.labels.height, example.labels.width, window=WHOLE_SIDE)
+        ],
+        np.int64,
+    )
 
-    stream = tf.data.Dataset.range(len(examples)).map(load)
+    def cut(area):
+        index, row, col, height, width = area
+        part = (slice(row, row + height), slice(col, col + width))
+        pixels, target_map = decoded[int(index)]
+        return pixels[part].astype(np.float32), target_map[part].astype(np.uint8)
+
+    def load(area):
+        pixels, target_map = tf.numpy_function(cut, [area], (tf.float32, tf.uint8))
+        pixels = tf.ensure_shape(pixels, (None, None, channels))
+        return pixels, tf.ensure_shape(target_map, (None, None))
+
+    stream = tf.data.Dataset.from_tensor_slices(areas).map(load)
     stream = stream.map(lambda x, y: (x, tf.one_hot(y, depth, dtype=tf.uint8)))
     return stream.batch(1).prefetch(1)

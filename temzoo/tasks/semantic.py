@@ -50,8 +50,15 @@ class SegmentationLoss(keras.losses.Loss):
         if self.kind in ("ce", "dice_ce", "focal"):
             loss = loss + self._cross_entropy(truth, probabilities)
         if self.kind in MISSES:
-            loss = loss + _tversky(truth, probabilities, MISSES[self.kind])
+            index = _tversky_index(truth, probabilities, MISSES[self.kind])
+            loss = loss + 1.0 - self._mean_of_foreground(index)
         return loss
+
+    def _mean_of_foreground(self, index):
+        if self.class_weights is None:
+            return ops.mean(index)
+        weights = ops.convert_to_tensor(self.class_weights[1:], index.dtype)
+        return ops.sum(index * weights) / ops.sum(weights)
 
     def _cross_entropy(self, truth, probabilities):
         log = ops.log(ops.clip(probabilities, EPSILON, 1.0))
@@ -66,15 +73,14 @@ class SegmentationLoss(keras.losses.Loss):
         return {**super().get_config(), **own}
 
 
-def _tversky(truth, probabilities, misses: float):
-    """1 - Tversky index, mean over the foreground classes; ``misses`` weighs false negatives."""
+def _tversky_index(truth, probabilities, misses: float):
+    """(classes - 1,) of the foreground classes over the batch; ``misses`` weighs missed pixels."""
     truth, found = truth[..., 1:], probabilities[..., 1:]
     hit = ops.sum(truth * found, axis=(0, 1, 2))
     missed = ops.sum(truth, axis=(0, 1, 2)) - hit
     false = ops.sum(found, axis=(0, 1, 2)) - hit
     # One pixel's worth keeps a crop without any foreground finite, and right when nothing is found.
-    index = (hit + 1.0) / (hit + misses * missed + (1.0 - misses) * false + 1.0)
-    return 1.0 - ops.mean(index)
+    return (hit + 1.0) / (hit + misses * missed + (1.0 - misses) * false + 1.0)
 
 
 @keras.saving.register_keras_serializable("temzoo")
@@ -118,6 +124,12 @@ def compile_model(
 
     ``jit_compile`` is off because XLA's CPU convolutions are slower than oneDNN's.
     """
+    classes = model.output_shape[-1]
+    if class_weights is not None and len(class_weights) != classes:
+        raise ValueError(
+            f"class_weights must give one factor per class, background first: {classes} here."
+            f" Received: class_weights={list(class_weights)}."
+        )
     if isinstance(loss, str):
         loss = SegmentationLoss(loss, class_weights)
     model.compile(

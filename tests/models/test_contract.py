@@ -48,7 +48,7 @@ def test_a_constant_image_is_finite(model, value):
     assert np.isfinite(model(np.full((1, 20, 20, 1), value, "uint8"))).all()
 
 
-def test_gradients_reach_exactly_the_trainable_weights(model):
+def test_gradients_reach_all_trainable_weights(model):
     import tensorflow as tf
 
     x = micrographs(2, 32, 32, 1).astype("float32")
@@ -158,3 +158,17 @@ def test_impossible_keywords_are_refused(name, config, message):
 def test_colour_input(name):
     model = temzoo.get_model(name, channels=3, compile=False, **offline(name))
     assert model(micrographs(1, 20, 30, 3)).shape == (1, 20, 30, 2)
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_tiles_agree_with_the_whole_image(name):
+    """Statistics come from the whole micrograph, and seams lie where both tiles see enough."""
+    keras.utils.set_random_seed(5)
+    model = temzoo.get_model(name, compile=False, **offline(name))
+    ramp = np.linspace(0, 120, 352)[None, :]  # tiles of their own would be normalised apart
+    pixels = (micrographs(320, 352).astype("float32") / 2 + ramp).astype("uint8")
+    whole, tiled = (
+        temzoo.predict(model, pixels, probabilities=True, instances=None, **tiles).probabilities
+        for tiles in ({}, {"tile": 256, "overlap": 224})
+    )
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)

@@ -38,6 +38,18 @@ def test_class_weights_weigh_the_true_class():
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+def test_class_weights_weigh_the_foreground_of_dice():
+    truth = np.arange(64).reshape(1, 8, 8) % 3
+    found = np.where(truth == 2, 0, truth)  # class 1 all right, class 2 all missed
+    equal, heavy = (
+        float(semantic.SegmentationLoss("dice", w)(one_hot(truth, 3), one_hot(found, 3)))
+        for w in ([1, 1, 1], [1, 1, 3])
+    )
+    miss = 1 - 1 / (0.5 * (truth == 2).sum() + 1)
+    assert equal == pytest.approx(miss / 2, abs=1e-6)
+    assert heavy == pytest.approx(miss * 3 / 4, abs=1e-6)
+
+
 def test_focal_loss_is_its_formula():
     truth, p = random_case()
     hit = np.take_along_axis(p, truth[..., None], -1)
