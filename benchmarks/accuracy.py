@@ -236,7 +236,7 @@ def write_table() -> Path:
         "resolution. IoU: mean over images of the foreground classes' IoU, with the 95 % bootstrap",
         "interval over images. F1: instances (connected components) matched one to one at IoU 0.5.",
         "The best epoch of a network is chosen on the same validation images, which flatters it a",
-        "little. Networks from scratch were given fewer epochs where the table shows fewer minutes.",
+        "little. Networks from scratch had fewer epochs, where the table shows fewer minutes.",
         "",
         "| data, training images | model | IoU | pooled IoU | instance F1 | training, min |"
         " s per image | command |",
