@@ -48,6 +48,18 @@ def keywords(pairs: list[str] | None) -> dict:
     return found
 
 
+def _load_tensorflow() -> None:
+    """Imports it without its greetings, which it writes to file descriptor 2 at any log level."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help="One of `temzoo models`.")],
@@ -96,6 +108,7 @@ def train(
 
     Example: temzoo train unet --images micrographs --labels annotations.xml --out runs/first
     """
+    _load_tensorflow()
     import keras
 
     import temzoo
@@ -187,6 +200,7 @@ def evaluate(
 
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
+    _load_tensorflow()
     import temzoo
     from temzoo.pipeline.examples import class_names
     from temzoo.report import validation_sheet
@@ -294,6 +308,7 @@ def predict(
 
     Example: temzoo predict runs/first micrographs/new --out predictions
     """
+    _load_tensorflow()
     import temzoo
     from temzoo.micrographs import list_images
     from temzoo.report import save_prediction
@@ -450,6 +465,7 @@ def demo(
     seed: int = 0,
 ):
     """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
+    _load_tensorflow()
     from temzoo.demo import demo as run
 
     run(out, images=images, labels=labels, n=n, epochs=epochs, seed=seed)
