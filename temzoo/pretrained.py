@@ -37,6 +37,8 @@ class WeightsCard:
         scores: figures on validation images, by name.
         command: what made it; date: when.
         sha256: of the file.
+        partial: the file holds what was trained alone; frozen layers keep the initial weights that
+            the config names (ImageNet's).
     """
 
     model: str
@@ -48,6 +50,7 @@ class WeightsCard:
     command: str = ""
     date: str = ""
     sha256: str = ""
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,10 @@ class Weights:
                 f"{self.path} is damaged or not the file of its card: its sha256 must be"
                 f" {self.card.sha256}. Received: {found}. Copy or download it again."
             )
-        load(model, self.path)
+        if self.card.partial:
+            load_trained(model, self.path)
+        else:
+            load(model, self.path)
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -93,6 +99,42 @@ def save(model: keras.Model, path: str | Path) -> None:
 def load(model: keras.Model, path: str | Path) -> None:
     """Loads what ``save`` wrote; a compiled model keeps its optimizer as it is."""
     _bare(model).load_weights(path)
+
+
+def save_trained(model: keras.Model, path: str | Path) -> None:
+    """Writes the weights outside frozen layers, in float16, by their names in the model."""
+    import h5py
+
+    frozen = _frozen(model)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for variable in model.variables:
+            if variable.path not in frozen:
+                file[variable.path] = variable.numpy().astype("float16")
+
+
+def load_trained(model: keras.Model, path: str | Path) -> None:
+    """Loads what ``save_trained`` wrote; frozen layers stay as they are.
+
+    Raises:
+        ValueError: the file lacks a weight of a layer that is not frozen.
+    """
+    import h5py
+
+    frozen = _frozen(model)
+    with h5py.File(path, "r") as file:
+        for variable in model.variables:
+            if variable.path in file:
+                variable.assign(file[variable.path][()].astype("float32"))
+            elif variable.path not in frozen:
+                raise ValueError(
+                    f"{path} must hold all weights but those of frozen layers. Received: none for"
+                    f" {variable.path}. Load it into a model of the config on its card."
+                )
+
+
+def _frozen(model: keras.Model) -> set[str]:
+    layers = [layer for layer in model._flatten_layers() if not layer.trainable]
+    return {variable.path for layer in layers for variable in layer.variables}
 
 
 def _bare(model: keras.Model) -> keras.Model:

@@ -237,7 +237,7 @@ def get_model(
         stored = pretrained.find(name, weights)
         full = _reconcile(card, stored, config)
     how = Built(name, card.task, MappingProxyType(full), stored.class_names if stored else ())
-    model = _build(card, how, deferred=stored is not None)
+    model = _build(card, how, deferred=stored is not None and not stored.card.partial)
     if stored is not None:
         stored.load_into(model)
     if compile:

@@ -1,0 +1,80 @@
+"""Shipped weights: what was trained alone, with its card; hashes; what is missing."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import temzoo
+from temzoo import pretrained
+from temzoo.models import unet_mobilenet as module
+
+
+def build(encoder, **config):
+    fixed = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8), "encoder_weights": str(encoder)}
+    return temzoo.get_model("unet_mobilenet", compile=False, **fixed, **config)
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    path = tmp_path / "encoder.weights.h5"
+    module._mobilenet(3, 0.25).save_weights(path)
+    return path
+
+
+def test_what_was_trained_is_enough_with_the_initial_encoder(encoder, tmp_path):
+    model = build(encoder)
+    path = tmp_path / "decoder.weights.h5"
+    pretrained.save_trained(model, path)
+    config = {"alpha": 0.25, "decoder_filters": [8] * 5, "encoder_weights": str(encoder)}
+    card = pretrained.WeightsCard("unet_mobilenet", config, ("particle",), partial=True)
+    pretrained.write_card(path, card)
+    assert path.stat().st_size < 0.5 * encoder.stat().st_size
+    again = temzoo.get_model("unet_mobilenet", weights=path)
+    x = np.random.default_rng(0).integers(0, 255, (1, 40, 50, 1)).astype("uint8")
+    np.testing.assert_allclose(again(x), model(x), atol=2e-3)
+    for ours, theirs in zip(
+        again.get_layer("encoder").weights, model.get_layer("encoder").weights, strict=True
+    ):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_a_partial_file_must_hold_all_that_is_not_frozen(encoder, tmp_path):
+    path = tmp_path / "decoder.weights.h5"
+    pretrained.save_trained(build(encoder), path)
+    with pytest.raises(ValueError, match="must hold all weights but those of frozen layers"):
+        pretrained.load_trained(build(encoder, encoder_trainable=True), path)
+
+
+def test_the_index_names_files_that_are_whole():
+    folder = pretrained.folder()
+    names = json.loads((folder / "index.json").read_text())["weights"]
+    for name in names:
+        model, short = name.split("/")
+        card = temzoo.model_card(model).weights[short]
+        found = pretrained.find(model, short)
+        assert pretrained.sha256(found.path) == card.sha256
+        assert found.path.stat().st_size < 12e6
+        assert card.dataset
+        assert card.licence
+        assert card.command
+        assert 0 < card.scores["low"] <= card.scores["iou"] <= card.scores["high"] <= 1
+
+
+@pytest.mark.shared
+def test_shipped_weights_segment_a_real_micrograph(shared, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(shared / "keras"))
+    monkeypatch.setattr(keras.utils, "get_file", lambda name, *_, **__: _local(shared, name))
+    data = shared / "data/emps"
+    examples = temzoo.load_dataset(images=data / "images", labels=data / "annotations.xml")
+    example = next(e for e in examples if e.name == "60feb7de8f.png")
+    for name in temzoo.list_models(task="semantic", pretrained=True):
+        for weights, card in temzoo.model_card(name).weights.items():
+            if "emps" in weights:
+                model = temzoo.get_model(name, weights=weights)
+                assert temzoo.evaluate(model, [example]).iou.value > card.scores["iou"] - 0.1
+
+
+def _local(shared, name):
+    return str(shared / "keras/models" / name)
