@@ -58,7 +58,14 @@ EXPERIMENTS = {
         "emps",
         "unet_mobilenet",
         {"alpha": 0.75},
-        {**EMPS, "epochs": 10},
+        # The second phase warms up anew, and changes nothing else: the encoder stays frozen.
+        {
+            **EMPS,
+            "epochs": 10,
+            "finetune": {"encoder_trainable": False},
+            "finetune_epochs": 8,
+            "finetune_rate": 7e-4,
+        },
     ),
     "emps-scratch-encoder": Experiment(
         "the same network, all of it from random weights",
@@ -146,28 +153,23 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
         model = kinds[experiment.model](class_names([*learn, *judge])).fit(learn)
         return model, {"minutes": (time.monotonic() - start) / 60}
     folder = run or Path("runs") / name
-    if not (folder / "run.json").exists():
+    if not _finished(name, experiment, folder):
         keras.utils.set_random_seed(experiment.settings.get("seed", 0))
         model = temzoo.get_model(experiment.model, **experiment.config)
-        temzoo.train(model, learn, judge, out=folder, **experiment.settings)
+        stopped = (folder / "state" / "progress.json").exists()
+        temzoo.train(model, learn, judge, out=folder, resume=stopped, **experiment.settings)
     told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    _check_run(name, experiment, told)
     progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
-    epochs = told["settings"]["epochs"]
-    if told["settings"]["finetune"]:
-        epochs += told["settings"]["finetune_epochs"]
-    if progress["epoch"] < epochs:
-        raise ValueError(
-            f"Only a finished run is scored. Received: {folder}, at {progress['epoch']} of {epochs}"
-            " epochs. Remove the folder to train anew."
-        )
     training = {key: told[key] for key in ("command", "date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
     return temzoo.get_model(experiment.model, weights=folder, compile=False), training
 
 
-def _check_run(name: str, experiment: Experiment, told: Mapping[str, Any]) -> None:
-    """A run that was trained otherwise must not be filed under this name."""
+def _finished(name: str, experiment: Experiment, folder: Path) -> bool:
+    """Whether the folder holds this experiment, whole; another's must not be filed under its name."""
+    if not (folder / "state" / "progress.json").exists():
+        return False
+    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     plain = json.loads(json.dumps({"config": experiment.config, "settings": experiment.settings}))
     for part, wanted in plain.items():
         for key, value in wanted.items():
@@ -176,6 +178,8 @@ def _check_run(name: str, experiment: Experiment, told: Mapping[str, Any]) -> No
                     f'"{name}" has {key}={value!r}. Received: a run trained with'
                     f" {key}={told[part][key]!r}."
                 )
+    progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
+    return progress.get("phase", 0) > bool(told["settings"]["finetune"])
 
 
 def measure(name: str, data: Path, run: Path | None) -> dict[str, Any]:
