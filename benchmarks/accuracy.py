@@ -166,7 +166,7 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
 
 
 def _finished(name: str, experiment: Experiment, folder: Path) -> bool:
-    """Whether the folder holds this experiment, whole; another's must not be filed under its name."""
+    """Whether the folder holds this experiment, whole; another's is not filed under its name."""
     if not (folder / "state" / "progress.json").exists():
         return False
     told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
