@@ -110,3 +110,12 @@ def test_installed_version_is_that_of_the_package():
     except PackageNotFoundError:
         pytest.skip("temzoo runs from a checkout that is not installed; make setup installs it")
     assert installed == temzoo.__version__
+
+
+def test_the_readmes_figures_are_the_measured_ones():
+    root = Path(__file__).parents[1]
+    measured = (root / "benchmarks/results/accuracy.md").read_text(encoding="utf-8")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in readme.splitlines() if "python -m benchmarks.accuracy" in line]
+    assert rows
+    assert [row for row in rows if row not in measured] == []
