@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from xml.etree import ElementTree
 
 import cv2
@@ -540,11 +539,9 @@ def test_crossings_and_pairs_of_the_sweep_equal_brute_force(seed, monkeypatch):
 
 
 @pytest.mark.shared
-def test_emps_is_checked_within_15_seconds_and_has_no_errors(shared):
+def test_emps_has_no_errors(shared):
     images = cvat.read(shared / "data/emps/annotations.xml")
-    start = time.perf_counter()
     report = check(images, image_folder=shared / "data/emps/images")
-    assert time.perf_counter() - start < 15
     assert report.exit_status == 0
     assert (report.images, report.classes[0].objects) == (366, 8927)
     assert codes(report) >= {"sizes-differ", "concave-mask", "enclosed-hole"}

@@ -1,7 +1,6 @@
 """Shapes to masks, against brute force over pixel centres, closed forms and other rasterisers."""
 
 import math
-import time
 
 import cv2
 import numpy as np
@@ -422,11 +421,9 @@ def test_stack_of_masks_beyond_4_gb_is_refused():
 
 
 @pytest.mark.shared
-def test_emps_maps_agree_with_its_segmentation_maps_within_seconds(shared):
+def test_emps_maps_agree_with_its_segmentation_maps(shared):
     labelled = cvat.read(shared / "data/emps/annotations.xml")
-    start = time.perf_counter()
     maps = [raster.instance_map(each) for each in labelled]
-    seconds = time.perf_counter() - start
     ious = []
     for each, numbers in zip(labelled, maps, strict=True):
         truth = cv2.imread(str(shared / "data/emps/segmaps" / each.name), cv2.IMREAD_UNCHANGED)
@@ -436,4 +433,3 @@ def test_emps_maps_agree_with_its_segmentation_maps_within_seconds(shared):
         assert len(pairs) == len(np.unique(truth))
     assert len(maps) == 366
     assert min(ious) > 0.99
-    assert seconds < 15

@@ -1,7 +1,6 @@
 """Label files and folders of images become examples; what does not fit is named."""
 
 import pickle
-import time
 
 import cv2
 import numpy as np
@@ -175,11 +174,9 @@ def test_class_names_keep_the_declared_order_and_leave_out_what_has_no_area():
 @pytest.mark.shared
 def test_emps_loads_without_decoding_and_splits_by_its_lists(shared):
     emps = shared / "data" / "emps"
-    began = time.perf_counter()
     examples = load_dataset(
         images=emps / "images", labels=emps / "annotations.xml", groups=emps / "groups.csv"
     )
-    assert time.perf_counter() - began < 6  # 3 on an idle machine
     assert len(examples) == 366
     assert sum(len(instances(e.labels)) for e in examples) == 8927
     assert class_names(examples) == ("particle",)
