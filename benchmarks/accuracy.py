@@ -72,7 +72,7 @@ EXPERIMENTS = {
         "emps",
         "unet_mobilenet",
         SCRATCH,
-        {**EMPS, "epochs": 2},
+        {**EMPS, "epochs": 1},
     ),
     "emps-unet": Experiment(
         "U-Net, 16 filters, from scratch",
