@@ -154,6 +154,10 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
         return model, {"minutes": (time.monotonic() - start) / 60}
     folder = run or Path("runs") / name
     if not _finished(name, experiment, folder):
+        if run is not None:
+            raise ValueError(
+                f"--run names a finished run of {name}. Received: {run}. Leave it out."
+            )
         keras.utils.set_random_seed(experiment.settings.get("seed", 0))
         model = temzoo.get_model(experiment.model, **experiment.config)
         stopped = (folder / "state" / "progress.json").exists()
@@ -229,7 +233,7 @@ def seconds_per_image(model, examples, repeats: int = 5) -> dict[str, float]:
 
 
 def write_table() -> Path:
-    """Regenerates ``results/accuracy.md`` from the records, with a plot of IoU image by image."""
+    """Regenerates ``results/accuracy.md`` from the records."""
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))]
     order = list(EXPERIMENTS)
     records.sort(key=lambda r: order.index(r["name"]))
@@ -247,7 +251,8 @@ def write_table() -> Path:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(record) for record in records]
-    lines += ["", *_super1(records), *_where(records)]
+    notes = [f"`{r['name']}`: {r['note']}" for r in records if "note" in r]
+    lines += ["", *notes, "", *_super1(records), *_where(records)]
     path = RESULTS / "accuracy.md"
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

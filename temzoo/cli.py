@@ -144,6 +144,9 @@ def train(
         finetune_rate=finetune_rate,
         seed=seed,
     )
+    if not run.epoch:
+        print(f"stopped before an epoch ended: no weights yet, settings in {out / 'run.json'}")
+        return
     print(
         f"best validation IoU {run.score:.4f} in epoch {run.epoch}; weights, card, history: {out}"
     )
