@@ -44,6 +44,21 @@ def test_train_writes_a_run(run):
     assert (told["data"]["train"]["images"], told["data"]["val"]["images"]) == (3, 2)
 
 
+def test_ctrl_c_before_the_first_epoch_claims_no_score(data, tmp_path, monkeypatch):
+    from temzoo import training
+
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._EndOfEpoch, "on_epoch_begin", interrupt)
+    said = call(
+        *("train", "unet", "--images", data[0], "--labels", data[1], "--out", tmp_path / "run"),
+        *("--set", "filters=2", "--set", "depth=1", "--crop", 32, "--steps", 1, "--batch", 1),
+    )
+    assert "stopped before an epoch ended: no weights yet" in said
+    assert "best validation IoU" not in said
+
+
 def test_evaluate_a_run(run, data, tmp_path):
     images, labels = data
     said = call("evaluate", run, "--images", images, "--labels", labels, "--out", tmp_path)

@@ -1,0 +1,38 @@
+"""The accuracy benchmark files a run under no name but its own."""
+
+import json
+
+import pytest
+
+from benchmarks.accuracy import EXPERIMENTS, _finished, fitted
+
+NAME = "emps-unet"
+
+
+def run_of(folder, **settings):
+    experiment = EXPERIMENTS[NAME]
+    told = {"config": experiment.config, "settings": {**experiment.settings, "finetune": None}}
+    told["settings"].update(settings)
+    (folder / "state").mkdir()
+    (folder / "run.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_a_run_is_finished_after_its_last_phase(tmp_path):
+    assert not _finished(NAME, EXPERIMENTS[NAME], tmp_path)
+    folder = run_of(tmp_path)
+    for phase, finished in ((0, False), (1, True)):
+        (folder / "state" / "progress.json").write_text(json.dumps({"phase": phase}))
+        assert _finished(NAME, EXPERIMENTS[NAME], folder) == finished
+
+
+def test_a_run_trained_otherwise_is_refused(tmp_path):
+    folder = run_of(tmp_path, batch=3)
+    (folder / "state" / "progress.json").write_text('{"phase": 1}')
+    with pytest.raises(ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3'):
+        _finished(NAME, EXPERIMENTS[NAME], folder)
+
+
+def test_an_unfinished_run_is_not_trained_by_scoring_it(tmp_path):
+    with pytest.raises(ValueError, match=r"--run names a finished run of emps-unet"):
+        fitted(NAME, EXPERIMENTS[NAME], [], [], tmp_path)
