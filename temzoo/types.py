@@ -161,6 +161,24 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
+class Detection:
+    """One object that a detector found; it may overlap others.
+
+    Attributes:
+        top, left: first row and column of ``mask`` in the micrograph, px; inside it.
+        mask: (h, w) bool, cut to the object's pixels; at least one is set.
+        class_id: 1, 2, …
+        score: 0 to 1.
+    """
+
+    top: int
+    left: int
+    mask: np.ndarray
+    class_id: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of one micrograph.
 
@@ -169,6 +187,9 @@ class Prediction:
         probabilities: (H, W, classes) float32, or None when not asked for.
         instances: (H, W) int32; 0 is background, 1..N number the instances.
         scores: (N,) float32, instance k has scores[k - 1]; None where a model gives none.
+        detections: of a detector, each with its own mask, so that overlaps survive; instance k of
+            ``instances`` is detections[k - 1], as far as no higher score covers it. None where a
+            model labels pixels.
         class_names: names of the classes 1, 2, …
         nm_per_pixel: (row, col), from the micrograph; None when uncalibrated.
         name: of the micrograph.
@@ -178,6 +199,7 @@ class Prediction:
     instances: np.ndarray
     probabilities: np.ndarray | None = None
     scores: np.ndarray | None = None
+    detections: tuple[Detection, ...] | None = None
     class_names: tuple[str, ...] = ()
     nm_per_pixel: tuple[float, float] | None = None
     name: str = ""
