@@ -28,7 +28,7 @@ from temzoo.files import atomic_path
 from temzoo.labels.check import check, to_text
 from temzoo.labels.raster import class_map
 from temzoo.micrographs import load_micrograph
-from temzoo.models.unet_mobilenet import imagenet_file
+from temzoo.models.mobilenet import imagenet_file
 from temzoo.pipeline.examples import class_names, load_dataset
 from temzoo.pipeline.splits import split
 from temzoo.prediction import predict

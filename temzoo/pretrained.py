@@ -107,7 +107,7 @@ def save_trained(model: keras.Model, path: str | Path) -> None:
 
     frozen = _frozen(model)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for variable in model.variables:
+        for variable in model.weights:
             if variable.path not in frozen:
                 file[variable.path] = variable.numpy().astype("float16")
 
@@ -122,7 +122,7 @@ def load_trained(model: keras.Model, path: str | Path) -> None:
 
     frozen = _frozen(model)
     with h5py.File(path, "r") as file:
-        for variable in model.variables:
+        for variable in model.weights:
             if variable.path in file:
                 variable.assign(file[variable.path][()].astype("float32"))
             elif variable.path not in frozen:
@@ -141,7 +141,8 @@ def _bare(model: keras.Model) -> keras.Model:
     """The same layers and weights in a model that was never compiled."""
     import keras
 
-    return keras.Model(model.inputs, model.outputs)
+    # A model that is more than a graph of layers says itself what it is without its optimizer.
+    return model.bare() if hasattr(model, "bare") else keras.Model(model.inputs, model.outputs)
 
 
 def sha256(path: str | Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 import temzoo
 from temzoo import pretrained
-from temzoo.models import unet_mobilenet as module
+from temzoo.models import mobilenet as module
 
 
 def build(encoder, **config):
@@ -19,7 +19,7 @@ def build(encoder, **config):
 @pytest.fixture
 def encoder(tmp_path):
     path = tmp_path / "encoder.weights.h5"
-    module._mobilenet(3, 0.25).save_weights(path)
+    module.mobilenet(3, 0.25).save_weights(path)
     return path
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import temzoo
-from temzoo.models import unet_mobilenet as module
+from temzoo.models import mobilenet as module
 
 
 def build(**config):
@@ -22,8 +22,8 @@ def test_skips_are_taken_before_each_stride():
 
 def test_grey_stem_equals_replicated_grey():
     keras.utils.set_random_seed(0)
-    colour = module._mobilenet(3, 0.25)
-    grey = module._mobilenet(1, 0.25)
+    colour = module.mobilenet(3, 0.25)
+    grey = module.mobilenet(1, 0.25)
     stem, *rest = colour.get_weights()
     grey.set_weights([stem.sum(axis=2, keepdims=True), *rest])
     x = np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype("float32")
@@ -62,7 +62,7 @@ def test_impossible_keywords(config, message):
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_a_file_of_another_width_is_explained(tmp_path):
     path = tmp_path / "narrow.weights.h5"
-    module._mobilenet(3, 0.25).save_weights(path)
+    module.mobilenet(3, 0.25).save_weights(path)
     with pytest.raises(ValueError, match=r"does not fit a MobileNet of alpha=0.5"):
         build(alpha=0.5, encoder_weights=str(path))
 

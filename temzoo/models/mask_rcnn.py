@@ -1,0 +1,703 @@
+"""Mask R-CNN: every particle its own box, class and mask, also where there are hundreds.
+
+He et al. 2017, arXiv:1703.06870; pyramid: Lin et al. 2017, arXiv:1612.03144; proposals: Ren et al.
+2015, arXiv:1506.01497.
+
+Input: (B, S, S, 1 or 3), raw pixels in their stored range, S fixed by ``image_size``; a larger
+micrograph is tiled. Output of ``detect``: ``Detections``.
+
+keras-cv 0.9.0, its last release, has no Mask R-CNN. What it has and what is right is used:
+backbones, anchors, non-maximum suppression by class, smooth L1. Its ROIAlign, proposals, matching
+and pyramid are wrong or slow on Keras 3, so those are in ``boxes.py``, ``roi.py`` and below.
+
+Where we differ from the paper, and why: a 64-wide pyramid P2..P5 with group norm and 256-wide
+heads, as particles on a carbon film need less than a thousand kinds of photographed things; anchors
+from 12 px on, set from the training objects, as the usual 32 px and more cannot match a particle of
+16 px; box deltas shared by the classes; and the mask head sees real detections alone, whose number
+is known at run time only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from temzoo.models import boxes, layers, mobilenet, roi
+from temzoo.registry import register
+
+STRIDES = (4, 8, 16, 32)  # of P2..P5
+RATIOS = (0.5, 1.0, 2.0)  # width / height of an anchor
+SCALES = (1.0, 2**0.5)
+SHAPES = len(RATIOS) * len(SCALES)
+ANCHOR_SIZES = (12.0, 24.0, 48.0, 96.0)
+GRID = 32  # image_size is a multiple of P5's stride
+BOX_BINS, MASK_BINS, MASK_SIZE = 7, 14, 28
+BACKBONES = ("mobilenet", "mobilenet_v3", "resnet18")
+BATCH_NORM_MOMENTUM = 0.95  # keras-cv's 0.999 needs thousands of steps to follow
+PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
+LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
+
+# Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
+ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.6, 0.3, 256
+REGION_POSITIVE = 0.5
+# Proposals: best so many a level, then suppression, and from what score on when predicting.
+LEVEL_PROPOSALS, PROPOSAL_IOU, PROPOSAL_SCORE = 500, 0.7, 0.02
+DETECTION_IOU, DETECTION_SCORE = 0.5, 0.05
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in a batch of images; only the first ``counts[b]`` rows of image b count.
+
+    Attributes:
+        boxes: (B, D, 4) float32 y1, x1, y2, x2, px.
+        classes: (B, D) int32, from 1.
+        scores: (B, D) float32, falling.
+        masks: (B, D, 28, 28) float32, probability of the object inside its box.
+        counts: (B,) int32.
+    """
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+    masks: np.ndarray
+    counts: np.ndarray
+
+
+@register(
+    "mask_rcnn",
+    task="instance",
+    summary="Mask R-CNN: a box, class and mask for every object",
+    paper="He et al. 2017, arXiv:1703.06870",
+    input="(B, image_size, image_size, 1 or 3) raw pixels",
+    output="boxes, classes, scores and 28 x 28 masks of up to max_detections objects",
+    parameters=3_146_697,
+    free=(
+        "backbone_weights",
+        "backbone_trainable",
+        "image_size",
+        "max_detections",
+        "proposals",
+        "train_proposals",
+        "regions",
+    ),
+    deferred={"backbone_weights": "deferred"},
+)
+def mask_rcnn(
+    *,
+    classes: int = 2,
+    channels: int = 1,
+    image_size: int = 512,
+    backbone: str = "mobilenet",
+    alpha: float = 0.75,
+    backbone_weights: str | None = "imagenet",
+    backbone_trainable: bool | str = False,
+    features: int = 64,
+    anchor_sizes: tuple[float, ...] | None = None,
+    train_proposals: int = 256,
+    regions: int = 64,
+    proposals: int = 800,
+    max_detections: int = 400,
+) -> MaskRCNN:
+    """Builds a Mask R-CNN.
+
+    Args:
+        classes: background included; 2 means background and one class.
+        channels: 1 or 3.
+        image_size: side of the square images, px; a multiple of 32. Weights fit any.
+        backbone: "mobilenet" (ImageNet), or "mobilenet_v3" (small) or "resnet18" of keras-cv, which
+            start random and always learn.
+        alpha: width of the "mobilenet": 0.25, 0.5, 0.75 or 1.0.
+        backbone_weights: of the "mobilenet": "imagenet", the path of a no-top ``.h5`` file of the
+            same width, or None (random).
+        backbone_trainable: of the "mobilenet": False, True, or "deep" (blocks 7 to 13 only).
+        features: width of the pyramid and of the heads' convolutions.
+        anchor_sizes: side of the least square anchor on P2..P5, px; None: 12, 24, 48, 96 until
+            ``set_anchor_sizes`` takes them from the training objects.
+        train_proposals: an image in training; regions: of those and the objects themselves, drawn
+            for the heads' losses, at most half of them positive.
+        proposals: an image when predicting, at most.
+        max_detections: an image, at most.
+    """
+    config = dict(locals())
+    _check(classes, image_size, backbone, features)
+    _check_counts(train_proposals, regions, proposals, max_detections)
+    _check_backbone(backbone, channels, alpha, backbone_weights, backbone_trainable)
+    network = build_network(
+        (image_size, image_size, channels),
+        features,
+        backbone,
+        {"alpha": alpha, "weights": backbone_weights, "trainable": backbone_trainable},
+    )
+    normalize = layers.Normalize(name="normalize")
+    normalize.build(network.input_shape)
+    parts = {
+        "normalize": normalize,
+        "network": network,
+        "anchors": Anchors(image_size, name="anchors"),
+        "box_head": build_box_head(features, classes),
+        "mask_head": build_mask_head(features, classes),
+    }
+    model = MaskRCNN(parts, config)
+    model.set_anchor_sizes(anchor_sizes or ANCHOR_SIZES)
+    return model
+
+
+def build_backbone(kind: str, pixels, alpha, weights, trainable) -> list:
+    """Feature maps at 1/4, 1/8, 1/16 and 1/32 of normalised pixels."""
+    if kind == "mobilenet":
+        encoder = mobilenet.build_encoder(pixels.shape[-1], alpha, weights, part="backbone")
+        return mobilenet.features(encoder, pixels, weights, trainable)[1:]
+    import keras_cv  # 0.9 s, which nobody else pays for
+
+    shape = tuple(pixels.shape[1:])
+    if kind == "resnet18":
+        base = keras_cv.models.ResNetBackbone(
+            stackwise_filters=[64, 128, 256, 512],
+            stackwise_blocks=[2, 2, 2, 2],
+            stackwise_strides=[1, 2, 2, 2],
+            block_type="basic_block",
+            include_rescaling=False,
+            input_shape=shape,
+        )
+    else:  # the small one of Howard et al. 2019, arXiv:1905.02244
+        base = keras_cv.models.MobileNetV3Backbone(
+            stackwise_expansion=[1, 72 / 16, 88 / 24, 4, 6, 6, 3, 3, 6, 6, 6],
+            stackwise_filters=[16, 24, 24, 40, 40, 40, 48, 48, 96, 96, 96],
+            stackwise_kernel_size=[3, 3, 3, 5, 5, 5, 5, 5, 5, 5, 5],
+            stackwise_stride=[2, 2, 1, 2, 1, 1, 1, 1, 2, 1, 1],
+            stackwise_se_ratio=[0.25, None, None, *[0.25] * 8],
+            stackwise_activation=[*["relu"] * 3, *["hard_swish"] * 8],
+            include_rescaling=False,
+            input_shape=shape,
+        )
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
+    names = base.pyramid_level_inputs
+    outputs = [base.get_layer(names[f"P{level}"]).output for level in (2, 3, 4, 5)]
+    return keras.Model(base.input, outputs, name="backbone")(pixels)
+
+
+def build_network(shape, width: int, kind: str, backbone: dict) -> keras.Model:
+    """Normalised pixels to the pyramid and the proposal network's raw answers.
+
+    Output: {"features": [P2..P5], each (B, S / stride, S / stride, width), "objectness": (B, A)
+    logits, "deltas": (B, A, 4)}, with A = 6 anchors per cell of all levels.
+    """
+    pixels = keras.Input(shape, name="pixels")
+    maps = build_backbone(kind, pixels, **backbone)
+    pyramid = build_pyramid(maps, width)
+    hidden = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name="rpn_conv")
+    small = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.01)}
+    outputs = {
+        "objectness": keras.layers.Conv2D(
+            SHAPES, 1, dtype="float32", name="rpn_objectness", **small
+        ),
+        "deltas": keras.layers.Conv2D(4 * SHAPES, 1, dtype="float32", name="rpn_deltas", **small),
+    }
+    seen = [hidden(level) for level in pyramid]
+    answers = {}
+    for name, conv in outputs.items():
+        depth = (4,) if name == "deltas" else ()
+        rows = [keras.layers.Reshape((-1, *depth), dtype="float32")(conv(x)) for x in seen]
+        answers[name] = keras.layers.Concatenate(axis=1, dtype="float32", name=name)(rows)
+    return keras.Model(pixels, {"features": pyramid, **answers}, name="network")
+
+
+def build_pyramid(maps, width: int) -> list:
+    """Feature pyramid: each level is its own map plus the coarser level, doubled in size."""
+    levels, coarser = [], None
+    for number, x in reversed(list(enumerate(maps, start=2))):
+        x = keras.layers.Conv2D(width, 1, use_bias=False, name=f"lateral{number}")(x)
+        x = keras.layers.GroupNormalization(8, name=f"lateral{number}_gn")(x)
+        if coarser is not None:
+            doubled = keras.layers.UpSampling2D(2, name=f"up{number}")(coarser)
+            x = keras.layers.Add(name=f"join{number}")([x, doubled])
+        coarser = x
+        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"p{number}")(x)
+        x = keras.layers.GroupNormalization(8, name=f"p{number}_gn")(x)
+        levels.append(keras.layers.ReLU(name=f"p{number}_relu")(x))
+    return levels[::-1]
+
+
+def build_box_head(width: int, classes: int) -> keras.Model:
+    """(N, 7, 7, width) to {"classes": (N, classes) logits, background first, "deltas": (N, 4)}."""
+    regions = keras.Input((BOX_BINS, BOX_BINS, width), name="regions", dtype="float32")
+    x = keras.layers.Flatten(name="box_flat")(regions)
+    for number in (1, 2):
+        x = keras.layers.Dense(
+            256, activation="relu", kernel_initializer="he_normal", name=f"box_fc{number}"
+        )(x)
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    logits = keras.layers.Dense(
+        classes, kernel_initializer=small, dtype="float32", name="box_classes"
+    )(x)
+    small = keras.initializers.RandomNormal(stddev=0.001)
+    deltas = keras.layers.Dense(4, kernel_initializer=small, dtype="float32", name="box_deltas")(x)
+    return keras.Model(regions, {"classes": logits, "deltas": deltas}, name="box_head")
+
+
+def build_mask_head(width: int, classes: int) -> keras.Model:
+    """(N, 14, 14, width) to (N, 28, 28, classes - 1) logits, one mask for each foreground class."""
+    regions = keras.Input((MASK_BINS, MASK_BINS, width), name="regions", dtype="float32")
+    x = regions
+    for number in (1, 2, 3, 4):
+        x = keras.layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=f"mask_conv{number}",
+        )(x)
+    x = keras.layers.Conv2DTranspose(
+        width, 2, strides=2, activation="relu", kernel_initializer="he_normal", name="mask_up"
+    )(x)
+    x = keras.layers.Conv2D(classes - 1, 1, dtype="float32", name="mask_logits")(x)
+    return keras.Model(regions, x, name="mask_head")
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class Anchors(keras.layers.Layer):
+    """The anchors of an image, (A, 4): level by level, row by row, six in a cell.
+
+    Their sizes are a weight that is set, not trained, so that it is saved with the others.
+    """
+
+    def __init__(self, image_size: int, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.image_size = image_size
+        self.sizes = self.add_weight(
+            shape=(len(STRIDES),), initializer="ones", trainable=False, name="sizes"
+        )
+        self.built = True
+
+    def generate(self):
+        import keras_cv
+
+        generator = keras_cv.layers.AnchorGenerator(
+            "yxyx",
+            sizes=tf.unstack(tf.convert_to_tensor(self.sizes)),
+            scales=list(SCALES),
+            aspect_ratios=list(RATIOS),
+            strides=list(STRIDES),
+            dtype="float32",
+        )
+        levels = generator(image_shape=(self.image_size, self.image_size, 1))
+        return tf.concat(list(levels.values()), axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "image_size": self.image_size}
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class MaskRCNN(keras.Model):
+    """The parts together: what is drawn for the losses, and how a prediction goes.
+
+    ``call`` is what training needs of an image in one forward pass: the pyramid and the proposal
+    network's answers. ``detect`` is for people, ``predict`` and ``export`` for machines.
+
+    Attributes:
+        classes, channels, image_size, max_detections: as built.
+        normalize, network, anchors, box_head, mask_head: the parts.
+    """
+
+    def __init__(self, parts, config):
+        # float32: pixels must not be rounded on their way in; the parts have policies of their own.
+        super().__init__(name="mask_rcnn", dtype="float32")
+        import keras_cv
+
+        self.config = dict(config)
+        self.policy = keras.config.dtype_policy().name
+        for name in PARTS:
+            setattr(self, name, parts[name])
+        self.classes, self.channels = config["classes"], config["channels"]
+        self.image_size, self.max_detections = config["image_size"], config["max_detections"]
+        self.smooth_l1 = keras_cv.losses.SmoothL1Loss(reduction="none")
+        self.seed_generator = keras.random.SeedGenerator(name="sampling")
+        self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
+        self.supports_jit = False  # XLA cannot compile combined suppression
+        self.built = True
+
+    def bare(self) -> MaskRCNN:
+        """The same parts and weights in a model that was never compiled."""
+        return MaskRCNN({name: getattr(self, name) for name in PARTS}, self.config)
+
+    @property
+    def input_shape(self):
+        return (None, self.image_size, self.image_size, self.channels)
+
+    @property
+    def grid(self) -> boxes.Grid:
+        return boxes.Grid(self.image_size, STRIDES, SHAPES)
+
+    @property
+    def anchor_sizes(self) -> np.ndarray:
+        """(4,) side of the least square anchor on P2..P5, px."""
+        return self.anchors.sizes.numpy()
+
+    def set_anchor_sizes(self, sizes) -> None:
+        """Sets the side of the least square anchor on P2..P5, px; each level has sqrt 2 times too.
+
+        Raises:
+            ValueError: not four rising positive numbers.
+        """
+        sizes = np.asarray(sizes, "float32")
+        if sizes.shape != (len(STRIDES),) or not (np.diff(sizes, prepend=0) > 0).all():
+            raise ValueError(
+                f"anchor_sizes gives one size in pixels for each of the {len(STRIDES)} levels,"
+                f" rising. Received: anchor_sizes={sizes.tolist()}."
+            )
+        self.anchors.sizes.assign(sizes)
+
+    # What a training step does.
+
+    def call(self, pixels, training=None):
+        """Raw pixels to {"features", "objectness", "deltas"}; see ``build_network``."""
+        normalized = self.normalize(tf.cast(pixels, tf.float32))
+        return self.network(normalized, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = self.losses_of(y, y_pred, training=training)
+        for tracker in self.trackers:
+            tracker.update_state(losses[tracker.name], tf.shape(y["boxes"])[0])
+        return tf.add_n(list(losses.values()))
+
+    def losses_of(self, truth, outputs, *, training: bool = True) -> dict:
+        """The five losses, by name, of what ``call`` gave.
+
+        Args:
+            truth: {"boxes": (B, G, 4) px, padded with -1, "classes": (B, G) from 1, "masks":
+                (B, G, M, M) 0 or 1 inside the box}.
+            training: False draws the same sample each time.
+        """
+        objects = tf.cast(truth["boxes"], tf.float32)
+        anchors = self.anchors.generate()
+        matches = boxes.match_anchors(
+            anchors, objects, self.grid, positive=ANCHOR_POSITIVE, negative=ANCHOR_NEGATIVE
+        )
+        drawn = self._draw(matches, ANCHORS_SAMPLED, training)
+        logits = tf.gather(outputs["objectness"], drawn.indices, batch_dims=1)
+        wanted = tf.cast(drawn.positive, tf.float32)
+        objectness = tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)
+        deltas = tf.gather(outputs["deltas"], drawn.indices, batch_dims=1)
+        drawn_anchors = tf.gather(anchors, drawn.indices)
+        return {
+            "rpn_objectness_loss": _mean(objectness, drawn.chosen),
+            "rpn_box_loss": self._box_loss(deltas, drawn_anchors, objects, matches, drawn),
+            **self._region_losses(truth, objects, outputs, anchors, training),
+        }
+
+    def _draw(self, matches: boxes.Matches, count: int, training: bool) -> boxes.Sample:
+        seed = self.seed_generator if training else 0
+        random = keras.random.uniform(tf.shape(matches.positive), seed=seed)
+        return boxes.sample(matches, random, count=count, positives=count // 2)
+
+    def _box_loss(self, deltas, origins, objects, matches, drawn):
+        """Smooth L1 of the deltas that take the positive boxes to their objects."""
+        which = tf.gather(matches.objects, drawn.indices, batch_dims=1)
+        wanted = boxes.encode(tf.gather(objects, which, batch_dims=1), origins)
+        # Replaced before the loss: 0 times the logarithm of a padded box would still be NaN.
+        wanted = tf.where(drawn.positive[..., None], wanted, 0.0)
+        return _mean(self.smooth_l1(wanted, deltas), drawn.positive)
+
+    def _region_losses(self, truth, objects, outputs, anchors, training: bool) -> dict:
+        """The heads' losses on proposals and on the objects themselves, so that none is missed."""
+        proposals = self.propose(outputs, anchors, count=self.config["train_proposals"], least=0.0)
+        regions = tf.concat([proposals, objects], axis=1)
+        matches = boxes.match_regions(regions, objects, positive=REGION_POSITIVE)
+        drawn = self._draw(matches, self.config["regions"], training)
+        regions = tf.stop_gradient(tf.gather(regions, drawn.indices, batch_dims=1))  # (B, R, 4)
+        which = tf.gather(matches.objects, drawn.indices, batch_dims=1)
+        classes = tf.gather(tf.cast(truth["classes"], tf.int32), which, batch_dims=1)
+        classes = tf.where(drawn.positive, classes, 0)
+        rows = tf.where(tf.ones_like(drawn.positive))
+        answers = self.box_head(self._align(outputs, regions, rows, BOX_BINS), training=training)
+        shape = tf.shape(classes)
+        logits = tf.reshape(answers["classes"], (*tf.unstack(shape), self.classes))
+        deltas = tf.reshape(answers["deltas"], (*tf.unstack(shape), 4))
+        class_loss = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+        return {
+            "class_loss": _mean(class_loss, drawn.chosen),
+            "box_loss": self._box_loss(deltas, regions, objects, matches, drawn),
+            "mask_loss": self._mask_loss(truth, outputs, regions, classes, which, training),
+        }
+
+    def _mask_loss(self, truth, outputs, regions, classes, which, training: bool):
+        """Cross-entropy of the masks of positive regions, each in its own class alone."""
+        rows = tf.where(classes > 0)  # (V, 2)
+        targets = roi.mask_targets(
+            _of_objects(truth["masks"], which, rows),
+            _of_objects(tf.cast(truth["boxes"], tf.float32), which, rows),
+            tf.gather_nd(regions, rows),
+            size=MASK_SIZE,
+        )
+        seen = self._masks(outputs, regions, classes, rows, training=training)
+        loss = tf.nn.sigmoid_cross_entropy_with_logits(targets, seen)
+        return _mean(loss, tf.ones_like(targets, tf.bool))
+
+    # What both do.
+
+    def propose(self, outputs, anchors, *, count: int, least: float):
+        """The best boxes of the proposal network: (B, count, 4) px, padded with 0.
+
+        Args:
+            least: score below which none is proposed.
+        """
+        found, scores, start = [], [], 0
+        for size in self.grid.counts:
+            best = min(max(LEVEL_PROPOSALS, count), size)
+            top, index = tf.math.top_k(outputs["objectness"][:, start : start + size], best)
+            index, start = index + start, start + size
+            deltas = tf.gather(outputs["deltas"], index, batch_dims=1)
+            found.append(boxes.decode(deltas, tf.gather(anchors, index)))
+            scores.append(tf.sigmoid(top))
+        found = tf.stop_gradient(boxes.clip(tf.concat(found, axis=1), self.image_size))
+        thin = tf.reduce_min(found[..., 2:] - found[..., :2], axis=-1) < 1.0
+        scores = tf.where(thin, -1.0, tf.stop_gradient(tf.concat(scores, axis=1)))
+        return tf.image.combined_non_max_suppression(
+            found[:, :, None],
+            scores[..., None],
+            max_output_size_per_class=count,
+            max_total_size=count,
+            iou_threshold=PROPOSAL_IOU,
+            score_threshold=least,
+            clip_boxes=False,
+        ).nmsed_boxes
+
+    def _align(self, outputs, regions, rows, bins: int):
+        """Features of the regions (B, R, 4) at rows (V, 2): (V, bins, bins, width)."""
+        images = tf.cast(rows[:, 0], tf.int32)
+        return roi.align(
+            outputs["features"], tf.gather_nd(regions, rows), images, bins=bins, strides=STRIDES
+        )
+
+    def _masks(self, outputs, regions, classes, rows, *, training: bool):
+        """Logits of the masks of those classes, of the regions at rows: (V, 28, 28)."""
+        # One row more, dropped again: oneDNN's 1 x 1 convolution fails on a batch of none.
+        padded = tf.pad(rows, [[0, 1], [0, 0]])
+        seen = self._align(outputs, regions, padded, MASK_BINS)
+        logits = self.mask_head(seen, training=training)[:-1]
+        chosen = tf.gather_nd(classes, rows) - 1
+        return tf.gather(tf.transpose(logits, (0, 3, 1, 2)), chosen, batch_dims=1)
+
+    # What a prediction does.
+
+    def detect(
+        self,
+        pixels: np.ndarray,
+        *,
+        statistics: tuple[float, float] | None = None,
+        min_score: float = DETECTION_SCORE,
+        max_detections: int | None = None,
+        proposals: int | None = None,
+    ) -> Detections:
+        """Finds the objects of a batch of images.
+
+        Args:
+            pixels: (B, S, S, C) raw.
+            statistics: (shift, scale) of ``normalize.statistics`` of the micrograph that all the
+                images are tiles of; None: each image is normalised by itself.
+            min_score: least score, 0 to 1.
+            max_detections: an image, at most; None: as built.
+            proposals: boxes an image that are looked at; None: as built. A dense image needs
+                about twice as many as it has objects.
+
+        Raises:
+            ValueError: another shape, or NaN or infinite pixels, which would be found particles.
+        """
+        pixels = np.asarray(pixels)
+        self._check_pixels(pixels)
+        if statistics is None:
+            normalized = self.normalize(tf.cast(pixels, tf.float32))
+        else:
+            normalized = tf.constant(self.normalize.apply(pixels, *statistics))
+        found = self._found_in_graph(
+            normalized,
+            tf.constant(min_score, tf.float32),
+            proposals=proposals or self.config["proposals"],
+            max_detections=max_detections or self.max_detections,
+        )
+        return Detections(**{name: value.numpy() for name, value in found.items()})
+
+    def _check_pixels(self, pixels: np.ndarray) -> None:
+        expected = self.input_shape[1:]
+        if pixels.shape[1:] != expected or pixels.ndim != 4:
+            raise ValueError(
+                f"pixels must be (images, {', '.join(map(str, expected))}). Received: shape"
+                f" {pixels.shape}. Tile a larger image, or build the model with another image_size."
+            )
+        if not np.isfinite(pixels).all():
+            bad = int(np.size(pixels) - np.isfinite(pixels).sum())
+            raise ValueError(
+                f"pixels must be finite. Received: {bad} NaN or infinite values. Replace them, by"
+                " numpy.nan_to_num for instance."
+            )
+
+    @tf.function(reduce_retracing=True)
+    def _found_in_graph(self, normalized, min_score, *, proposals: int, max_detections: int):
+        return self.found(normalized, min_score, proposals, max_detections)
+
+    def found(self, normalized, min_score, proposals: int, max_detections: int) -> dict:
+        """Normalised pixels to the fields of ``Detections``, as tensors."""
+        outputs = self.network(normalized, training=False)
+        regions = self.propose(
+            outputs, self.anchors.generate(), count=proposals, least=PROPOSAL_SCORE
+        )
+        refined, scores = self._refine(outputs, regions)
+        kept = self._suppress(refined, scores, min_score, max_detections)
+        rows = tf.where(kept["classes"] > 0)  # (V, 2), so that padding costs nothing
+        logits = self._masks(outputs, kept["boxes"], kept["classes"], rows, training=False)
+        shape = (*tf.unstack(tf.shape(kept["classes"])), MASK_SIZE, MASK_SIZE)
+        masks = tf.scatter_nd(rows, tf.sigmoid(logits), tf.cast(tf.stack(shape), tf.int64))
+        return {**kept, "masks": masks}
+
+    def _refine(self, outputs, regions):
+        """Boxes and scores by class of proposals: (B, P, 4), (B, P, classes - 1)."""
+        rows = tf.where(boxes.area(regions) > 0)
+        answers = self.box_head(self._align(outputs, regions, rows, BOX_BINS), training=False)
+        refined = boxes.decode(answers["deltas"], tf.gather_nd(regions, rows))
+        scores = tf.nn.softmax(answers["classes"])[:, 1:]
+        shape = tf.shape(regions, tf.int64)
+        return (
+            tf.scatter_nd(rows, boxes.clip(refined, self.image_size), shape),
+            tf.scatter_nd(rows, scores, tf.stack([shape[0], shape[1], self.classes - 1])),
+        )
+
+    def _suppress(self, refined, scores, min_score, max_detections: int) -> dict:
+        """Keeps the best of boxes of one class that overlap; the rest becomes 0."""
+        import keras_cv
+
+        suppress = keras_cv.layers.MultiClassNonMaxSuppression(
+            "yxyx",
+            from_logits=False,
+            iou_threshold=DETECTION_IOU,
+            confidence_threshold=min_score,
+            max_detections=max_detections,
+            max_detections_per_class=max_detections,
+            dtype="float32",
+        )
+        kept = suppress(refined, scores)
+        real = tf.range(max_detections)[None] < kept["num_detections"][:, None]
+        return {
+            "boxes": tf.where(real[..., None], kept["boxes"], 0.0),
+            "classes": tf.where(real, tf.cast(kept["classes"], tf.int32) + 1, 0),
+            "scores": tf.where(real, kept["confidence"], 0.0),
+            "counts": kept["num_detections"],
+        }
+
+    # What is written to disk.
+
+    def predict_step(self, data):
+        """For ``predict``: raw pixels to the fields of ``Detections``."""
+        return self.serve(data[0] if isinstance(data, tuple) else data)
+
+    def serve(self, pixels) -> dict:
+        """Raw pixels to the fields of ``Detections`` as tensors, with the limits as built."""
+        normalized = self.normalize(tf.cast(pixels, tf.float32))
+        return self.found(
+            normalized, DETECTION_SCORE, self.config["proposals"], self.max_detections
+        )
+
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
+    ):
+        """Writes a SavedModel from raw pixels to detections, for any number of images at once.
+
+        Raises:
+            ValueError: another format; there is no suppression by class in those.
+        """
+        if format != "tf_saved_model":
+            raise ValueError(
+                f'mask_rcnn is exported as "tf_saved_model" only. Received: format="{format}".'
+            )
+        signature = input_signature or [keras.InputSpec(shape=self.input_shape, dtype="float32")]
+        archive = keras.export.ExportArchive()
+        for name in PARTS:
+            archive.track(getattr(self, name))
+        archive.add_endpoint("serve", self.serve, input_signature=signature)
+        archive.write_out(filepath, verbose=verbose is None or verbose)
+
+    def get_config(self):
+        return {**self.config, "policy": self.policy}
+
+    @classmethod
+    def from_config(cls, config):
+        """The model without its weights, which a file brings: none are fetched."""
+        config = dict(config)
+        if config["backbone_weights"]:
+            config["backbone_weights"] = mobilenet.DEFERRED
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(config.pop("policy"))
+        try:
+            return mask_rcnn(**config)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def build(self, input_shape=None):
+        """The parts are built already."""
+
+
+def _mean(values, chosen):
+    """Mean of the chosen values; 0 of none."""
+    weights = tf.cast(chosen, tf.float32)
+    total = tf.reduce_sum(tf.where(chosen, values, 0.0))
+    return total / tf.maximum(tf.reduce_sum(weights), 1.0)
+
+
+def _of_objects(values, which, rows):
+    """Values (B, G, …) of the objects ``which`` (B, R) at rows (V, 2): (V, …)."""
+    images = tf.cast(rows[:, 0], tf.int32)
+    return tf.gather_nd(values, tf.stack([images, tf.gather_nd(which, rows)], axis=1))
+
+
+def _check(classes, image_size, backbone, features) -> None:
+    layers.check_choices(classes=classes)
+    if backbone not in BACKBONES:
+        offered = ", ".join(repr(name) for name in BACKBONES)
+        raise ValueError(f"backbone must be one of {offered}. Received: backbone={backbone!r}.")
+    if not isinstance(image_size, int) or image_size % GRID or image_size < 2 * GRID:
+        raise ValueError(
+            f"image_size must be a multiple of {GRID}, from {2 * GRID} on. Received:"
+            f" image_size={image_size!r}."
+        )
+    if not isinstance(features, int) or features < 8 or features % 8:
+        raise ValueError(
+            f"features must be a multiple of 8, the groups of its norms. Received:"
+            f" features={features!r}."
+        )
+
+
+def _check_counts(train_proposals, regions, proposals, max_detections) -> None:
+    counts = {"regions": regions, "proposals": proposals, "max_detections": max_detections}
+    for keyword, value in counts.items():
+        least = 2 if keyword == "regions" else 1
+        if not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"{keyword} must be a whole number from {least} on. Received: {keyword}={value!r}."
+            )
+    if not isinstance(train_proposals, int) or train_proposals < regions:
+        raise ValueError(
+            f"train_proposals must be at least regions, which are drawn from them. Received:"
+            f" train_proposals={train_proposals!r}, regions={regions}."
+        )
+
+
+def _check_backbone(backbone, channels, alpha, weights, trainable) -> None:
+    mobilenet.check_encoder(channels, alpha, trainable, "backbone")
+    if backbone == "mobilenet":
+        return
+    if weights not in (None, "imagenet", mobilenet.DEFERRED):
+        raise ValueError(
+            f'backbone_weights are those of "mobilenet"; "{backbone}" starts random. Received:'
+            f" backbone_weights={weights!r}. Leave it out."
+        )
+    if trainable == "deep":
+        raise ValueError(
+            f'backbone_trainable="deep" is for "mobilenet"; "{backbone}" always learns. Leave it'
+            " out."
+        )
