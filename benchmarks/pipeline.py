@@ -90,13 +90,22 @@ def micrographs(count: int, side: int) -> list[Example]:
     return examples
 
 
+class Particles(semantic.ClassMaps):
+    """Every class as one, so that the models need two: background and particle."""
+
+    def draw(self, labels):
+        return np.minimum(super().draw(labels), 1)
+
+    def encode(self, drawn, whole, magnification):
+        return np.eye(2, dtype=np.uint8)[drawn]
+
+
 def stream(examples: list[Example], args: argparse.Namespace) -> tf.data.Dataset:
     names = tuple(sorted({s.label for e in examples for s in e.labels.shapes})) or CLASSES
     return training_stream(
         examples,
         CropPlan(size=args.size, augment="em", seed=0),
-        target=lambda labels: np.minimum(semantic.target(labels, names), 1),
-        depth=2,
+        target=Particles(names),
         batch=args.batch,
     )
 

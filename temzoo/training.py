@@ -24,7 +24,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,15 +31,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo import pretrained, registry
+from temzoo import instance_scores, pretrained, registry
 from temzoo.files import atomic_path
 from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
 from temzoo.pipeline.examples import class_names as names_in
+from temzoo.prediction import predict
 from temzoo.report import plot_history, validation_sheet
 from temzoo.types import Example
 
 PACKAGES = ("temzoo", "tensorflow", "keras", "numpy", "opencv-python", "imgaug", "scikit-image")
 WEIGHT_DECAY = 1e-4
+CROP = 256
+COUNTS = (
+    "epochs",
+    "batch",
+    "patience",
+    "validate_every",
+    "steps_per_epoch",
+    "finetune_epochs",
+)
 LAST = f"last{pretrained.SUFFIX}"
 PROGRESS = Path("state") / "progress.json"
 
@@ -52,16 +61,17 @@ class Settings:
     Attributes:
         epochs: passes over windows that cover the training micrographs once.
         batch: crops in a step.
-        crop: side of a crop, px.
+        crop: side of a crop, px; None: the side that the model takes, 256 where it takes any.
         magnification: (low, high) factors by which micrographs are resized before cropping.
         augment: preset of ``pipeline.augment``: "none", "light" or "em".
         learning_rate: of AdamW, reached after ``warmup`` and left by a cosine to zero.
         warmup: share of the steps.
-        loss: one of the task's losses.
+        loss: one of the task's losses; None: the task's own choice.
         class_weights: None, "balanced" (rare classes weigh more), or one factor per class,
             background first; region losses weigh the foreground classes by theirs.
         mixed_precision: compute in bfloat16, keep the weights in float32.
         patience: epochs without a better validation score before a phase ends; None: never.
+        validate_every: epochs from one validation to the next; the last of a phase has one always.
         steps_per_epoch: None: as many as the windows need.
         finetune: keywords of the model that a second phase changes, such as
             ``{"encoder_trainable": "deep"}``; None: one phase.
@@ -72,15 +82,16 @@ class Settings:
 
     epochs: int = 30
     batch: int = 8
-    crop: int = 256
+    crop: int | None = None
     magnification: tuple[float, float] = (0.7, 1.0)
     augment: str = "em"
     learning_rate: float = 1e-3
     warmup: float = 0.05
-    loss: str = "dice_ce"
+    loss: str | None = None
     class_weights: str | Sequence[float] | None = None
     mixed_precision: bool = False
     patience: int | None = None
+    validate_every: int = 1
     steps_per_epoch: int | None = None
     finetune: Mapping[str, Any] | None = None
     finetune_epochs: int = 10
@@ -88,11 +99,10 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        least = {"epochs": 1, "batch": 1, "patience": 1, "steps_per_epoch": 1, "finetune_epochs": 1}
-        for name, bound in least.items():
+        for name in COUNTS:
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < bound):
-                raise ValueError(f"{name} must be at least {bound}. Received: {name}={value!r}.")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be at least 1. Received: {name}={value!r}.")
         for name in ("learning_rate", "finetune_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(
@@ -113,10 +123,11 @@ class Run:
 
     Attributes:
         folder: with the weights, history and ``run.json``.
-        score: best validation IoU.
-        epoch: that it was reached in, from 1.
+        score: best on the validation micrographs, by the task's measure.
+        epoch: that it was reached in, from 1; 0 before any was judged.
         history: one mapping per epoch.
         interrupted: whether Ctrl-C ended it; the best so far is kept.
+        score_name: what the score is, for texts: "IoU", "F1".
     """
 
     folder: Path
@@ -124,6 +135,7 @@ class Run:
     epoch: int
     history: tuple[Mapping[str, float], ...]
     interrupted: bool = False
+    score_name: str = ""
 
 
 @dataclass
@@ -189,12 +201,15 @@ def train(
     """
     folder = Path(out)
     chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings)
+    chosen = dataclasses.replace(chosen, crop=_crop_side(model, chosen.crop))
     names = _check_data(model, train, val)
     _check_finetune(model, chosen)
     trainer = _Trainer(folder, chosen, names, train, val, progress)
+    task = registry.task_of(model)
     if not resume:
         _new_folder(folder)
         _write_run(folder, model, chosen, names, train, val)
+        task.prepare(model, train, magnification=trainer.plan.magnification)
     interrupted = trainer.run(model, resume)
     done = trainer.done
     if done.best_epoch:
@@ -204,7 +219,9 @@ def train(
         validation_sheet(
             folder / "validation.png", model, val, names, title=f"epoch {done.best_epoch}"
         )
-    return Run(folder, done.best, done.best_epoch, tuple(done.history), interrupted)
+    return Run(
+        folder, done.best, done.best_epoch, tuple(done.history), interrupted, task.SCORE_NAME
+    )
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
@@ -214,6 +231,17 @@ def _settings(given: Mapping[str, Any]) -> Settings:
             hint = registry.did_you_mean(name, known)
             raise ValueError(f'train has no setting "{name}".{hint} Settings: {", ".join(known)}.')
     return Settings(**given)
+
+
+def _crop_side(model: keras.Model, asked: int | None) -> int:
+    """The side of the crops: what the model takes, where it takes one size only."""
+    taken = model.input_shape[1]
+    if taken and asked not in (None, taken):
+        raise ValueError(
+            f"{registry.built(model).name} takes images of {taken} px, so crop must be {taken}."
+            f" Received: crop={asked}. Leave crop out, or build the model with that image_size."
+        )
+    return asked or taken or CROP
 
 
 def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
@@ -255,6 +283,8 @@ def _check_finetune(model: keras.Model, settings: Settings) -> None:
                 "finetune changes keywords that leave the weights' shapes alone:"
                 f" {', '.join(card.free) or 'none'} for {card.name}. Received: {keyword}."
             )
+    if settings.finetune:  # both phases have crops of one size
+        _crop_side(registry.rebuild(registry.built(model), **settings.finetune), settings.crop)
 
 
 def _new_folder(folder: Path) -> None:
@@ -280,17 +310,17 @@ def _check_data(model: keras.Model, train, val) -> tuple[str, ...]:
             f" {both[:5]}. Use temzoo.split."
         )
     names = registry.built(model).class_names or names_in([*train, *val])
-    depth, built = registry.task_of(model).depth(names), model.output_shape[-1]
+    task = registry.task_of(model)
+    depth, built = task.depth(names), task.classes(model)
     if depth != built:
         raise ValueError(
             f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
             f" the model needs classes={depth}. Received: classes={built}."
         )
-    task = registry.task_of(model)
     labels = {s.label: e for e in [*train, *val] for s in e.labels.shapes if s.has_area}
     for label, example in labels.items():
         if label not in names:
-            task.target(example.labels, names)  # raises, naming image and label
+            task.learnable(names).draw(example.labels)  # raises, naming image and label
     return names
 
 
@@ -351,27 +381,30 @@ class _Trainer:
         if self.done.state:
             # Weights, optimizer and step count: the rate goes on where it was.
             twin.load_weights(self.folder / "state" / self.done.state)
-        task = registry.task_of(model)
-        target = partial(task.target, class_names=self.names)
-        options = {"target": target, "depth": task.depth(self.names)}
-        options |= {"channels": model.input_shape[-1], "failures": self.failures}
+        side, channels = model.input_shape[1], model.input_shape[-1]
+        options = {"target": registry.task_of(model).learnable(self.names)}
+        options |= {"channels": channels, "failures": self.failures}
         start = self.done.epoch * self.steps * self.settings.batch
         stream = training_stream(
             self.train, self.plan, batch=self.settings.batch, start=start, **options
         )
-        self._fit(twin, stream, validation_set(self.val, **options), end)
+        self._fit(twin, stream, validation_set(self.val, side=side, **options), end)
 
     def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
+        task, every = registry.task_of(twin), self.settings.validate_every
+        judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
-        bars = [_Bar(end, self.steps)] if self.progress else []
+        judges = [_InstanceJudge(self, judged)] if task.JUDGE == "instances" else []
+        bars = [_Bar(end, self.steps, task.SCORE)] if self.progress else []
         try:
             twin.fit(
                 stream,
                 validation_data=validation,
+                validation_freq=judged,
                 epochs=end,
                 initial_epoch=self.done.epoch,
                 steps_per_epoch=self.steps,
-                callbacks=[_EndOfEpoch(self), log, *bars],
+                callbacks=[*judges, _EndOfEpoch(self, task.SCORE), log, *bars],
                 shuffle=False,
                 verbose=0,
             )
@@ -404,9 +437,9 @@ class _Trainer:
         weights = self.settings.class_weights
         task = registry.task_of(twin)
         if weights == "balanced":
-            maps = (task.target(e.labels, self.names) for e in self.train)
+            maps = (task.learnable(self.names).draw(e.labels) for e in self.train)
             weights = task.balanced_weights(maps, task.depth(self.names))
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.OPTIMIZER)
         task.compile_model(
             twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights
         )
@@ -423,19 +456,51 @@ def _dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+class _InstanceJudge(keras.callbacks.Callback):
+    """Adds to an epoch's logs how well objects are found in whole validation micrographs.
+
+    Predicted objects of a score of 0.5 and more are matched one to one with the labelled ones of
+    their class at a mask IoU of 0.5; F1, precision and recall are of all micrographs together, as
+    ``evaluate`` gives them.
+    """
+
+    def __init__(self, trainer: _Trainer, epochs: Sequence[int]):
+        super().__init__()
+        self.trainer, self.epochs = trainer, frozenset(epochs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 not in self.epochs:
+            return
+        counts = [self._counts(example) for example in self.trainer.val]
+        matched, true, found = np.sum(counts, axis=0)
+        # Nothing found, or nothing to find, scores 0: it is no epoch to choose.
+        logs["val_f1"] = 2 * matched / max(true + found, 1)
+        logs["val_precision"] = matched / max(found, 1)
+        logs["val_recall"] = matched / max(true, 1)
+
+    def _counts(self, example: Example) -> tuple[int, int, int]:
+        """Objects of one micrograph that are matched, labelled, and predicted."""
+        names = self.trainer.names
+        true = instance_scores.true_objects(example.labels, names)
+        found = predict(self.model, example.micrograph).detections
+        match = instance_scores.match(true, found, classes=len(names), ap=False)
+        return match.matched.sum(), match.true.sum(), match.predicted.sum()
+
+
 class _EndOfEpoch(keras.callbacks.Callback):
     """Writes history, last and best weights, and the state that a resumed run starts from."""
 
-    def __init__(self, trainer: _Trainer):
+    def __init__(self, trainer: _Trainer, score: str):
         super().__init__()
-        self.trainer = trainer
+        self.trainer, self.score = trainer, score
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.monotonic()
         # Keras does not store the state of dropout's generators: each epoch has one of its own.
         for number, layer in enumerate(self.model._flatten_layers()):
-            if hasattr(layer, "seed_generator"):
-                layer.seed_generator.state.assign([self.trainer.settings.seed + number, epoch])
+            for place, generator in enumerate(layer._seed_generators):
+                seed = self.trainer.settings.seed + number
+                generator.state.assign([seed, epoch + place * 2**16])
 
     def on_epoch_end(self, epoch, logs=None):
         done, folder = self.trainer.done, self.trainer.folder
@@ -443,8 +508,10 @@ class _EndOfEpoch(keras.callbacks.Callback):
         done.minutes += (time.monotonic() - self.began) / 60
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         done.history.append({**row, "minutes": round(done.minutes, 3)})
-        if row["val_iou"] > done.best:
-            done.best, done.best_epoch = row["val_iou"], epoch + 1
+        score = row.get(self.score, -math.inf)
+        # While nothing at all is found the latest epoch is the best, and patience has not begun.
+        if score > done.best or score == done.best == 0:
+            done.best, done.best_epoch = score, epoch + 1
             self._save(pretrained.BEST, row)
         self._save(LAST, row)
         _write_history(folder / "history.csv", done.history)
@@ -466,7 +533,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
             config=dict(how.config),
             class_names=self.trainer.names,
             dataset=run["data"]["train"]["fingerprint"],
-            scores={"val_iou": row["val_iou"], "epoch": row["epoch"]},
+            scores={name: row[name] for name in (self.score, "epoch") if name in row},
             command=run["command"],
             date=datetime.date.today().isoformat(),
         )
@@ -476,9 +543,10 @@ class _EndOfEpoch(keras.callbacks.Callback):
 class _Bar(keras.callbacks.Callback):
     """A progress bar an epoch; a line for each that is done."""
 
-    def __init__(self, epochs: int, steps: int):
+    def __init__(self, epochs: int, steps: int, score: str):
         super().__init__()
         self.epochs, self.steps, self.bar = epochs, steps, None
+        self.shown = ("loss", score.removeprefix("val_"))
 
     def on_train_begin(self, logs=None):
         from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
@@ -495,11 +563,16 @@ class _Bar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.remove_task(self.task)
+        learnt = self._figures("", logs)
+        judged = self._figures("val_", logs)
+        judged = f"  validation:{judged}" if judged else ""
         self.bar.console.print(
-            f"epoch {epoch + 1:3d}/{self.epochs}  loss {logs['loss']:.4f}  iou {logs['iou']:.4f}"
-            f"  validation: loss {logs['val_loss']:.4f}  iou {logs['val_iou']:.4f}",
-            highlight=False,
+            f"epoch {epoch + 1:3d}/{self.epochs}{learnt}{judged}", highlight=False
         )
+
+    def _figures(self, prefix: str, logs: Mapping[str, float]) -> str:
+        found = [(name, logs[prefix + name]) for name in self.shown if prefix + name in logs]
+        return "".join(f"  {name} {value:.4f}" for name, value in found)
 
     def on_train_end(self, logs=None):
         if self.bar is not None:
@@ -508,7 +581,9 @@ class _Bar(keras.callbacks.Callback):
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]))
+        # Epochs without validation lack its columns.
+        columns = dict.fromkeys(name for row in history for name in row)
+        writer = csv.DictWriter(file, list(columns), restval="")
         writer.writeheader()
         writer.writerows(history)
 

@@ -4,13 +4,16 @@ import csv
 import dataclasses
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import temzoo
 from temzoo import pretrained, training
+from temzoo.tasks import instance
 from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
 QUICK = {"batch": 2, "crop": 32, "steps_per_epoch": 4, "augment": "light", "magnification": (1, 1)}
@@ -254,6 +257,7 @@ def test_class_weights(tmp_path, weights):
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"learning_rate": -1}, "learning_rate must lie between 0 and 1"),
         ({"finetune_epochs": 0}, "finetune_epochs must be at least 1"),
+        ({"validate_every": 0}, "validate_every must be at least 1"),
         ({"warmup": 2.0}, "warmup is a share below 1"),
         ({"class_weights": "balance"}, 'class_weights must be None, "balanced"'),
         ({"class_weights": [1, 2, 3]}, "one factor per class, background first: 2 here"),
@@ -332,3 +336,252 @@ def test_what_is_no_weights_file_is_explained(tmp_path):
         temzoo.get_model("unet", weights=bare)
     with pytest.raises(ValueError, match=r"ends in .weights.h5"):
         pretrained.card_path(tmp_path / "bare.h5")
+
+
+def test_epochs_between_validations_are_neither_judged_nor_chosen(tmp_path):
+    run = fit(tmp_path, epochs=3, validate_every=2)
+    assert ["val_iou" in row for row in run.history] == [False, True, True]
+    assert run.epoch in (2, 3)
+    with open(tmp_path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["val_iou"] == ""
+    assert float(rows[1]["val_iou"]) == run.history[1]["val_iou"]
+    assert json.loads((tmp_path / "last.json").read_text())["scores"].keys() == {"val_iou", "epoch"}
+
+
+def test_a_crop_follows_the_model_where_that_takes_one_size():
+    assert training._crop_side(tiny(), None) == 256
+    assert training._crop_side(tiny(), 96) == 96
+    assert training._crop_side(detector(), None) == 48
+    assert training._crop_side(detector(), 48) == 48
+
+
+CELL = 16
+
+
+class Spots(keras.Model):
+    """A detector of one object a cell: is there one, where is its centre, how large is it.
+
+    A stand-in for a two-stage detector, with the same methods: objects are as the anchors' mean
+    size times what is learnt, and their masks ellipses.
+    """
+
+    channels = 1
+
+    @property
+    def anchor_sizes(self):
+        return self.get_layer("anchors").weights[0].numpy()
+
+    def set_anchor_sizes(self, sizes):
+        self.get_layer("anchors").weights[0].assign(sizes)
+
+    @property
+    def image_size(self):
+        return self.input_shape[1]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        truth, found = self._truth(y), tf.cast(y_pred, tf.float32)
+        there = truth[..., :1]
+        seen = keras.ops.binary_crossentropy(there, found[..., :1], from_logits=True)
+        off = tf.abs(found[..., 1:] - truth[..., 1:]) * there
+        return (tf.reduce_sum(seen) + tf.reduce_sum(off)) / (tf.reduce_sum(there) + 1.0)
+
+    def _truth(self, y):
+        """(B, rows, cols, 5): whether a cell has an object's centre; centre and size in cells."""
+        low, high = y["boxes"][..., :2], y["boxes"][..., 2:]
+        centre, size = (low + high) / (2 * CELL), (high - low) / CELL
+        real = y["classes"] > 0
+        where = tf.concat([tf.where(real)[:, :1], tf.cast(centre[real], tf.int64)], axis=1)
+        values = tf.concat([tf.ones_like(centre[real][:, :1]), centre[real] % 1, size[real]], 1)
+        side = self.image_size // CELL
+        canvas = tf.zeros((tf.shape(y["boxes"])[0], side, side, 5))
+        return tf.tensor_scatter_nd_max(canvas, where, values)
+
+    def detect(self, pixels, *, statistics=None, min_score=0.05, max_detections=None, **_):
+        found = np.asarray(self(pixels, training=False), "float32")
+        found = [self._objects(one, min_score)[: max_detections or 50] for one in found]
+        most = max(1, *(len(one) for one in found))
+        rows = np.stack([np.pad(one, ((0, most - len(one)), (0, 0))) for one in found])
+        axis = (np.arange(28) + 0.5) / 14 - 1
+        disc = (axis[:, None] ** 2 + axis**2 <= 1).astype("float32")
+        return SimpleNamespace(
+            boxes=rows[..., 1:],
+            classes=np.ones(rows.shape[:2], "int32"),
+            scores=rows[..., 0],
+            masks=np.broadcast_to(disc, (*rows.shape[:2], 28, 28)),
+            counts=np.array([len(one) for one in found]),
+        )
+
+    def _objects(self, found, min_score):
+        """(N, 5) score and box, by falling score."""
+        score = 1 / (1 + np.exp(-found[..., 0]))
+        cells = np.argwhere(score >= min_score)
+        row, col = cells.T
+        centre = (cells + found[row, col, 1:3]) * CELL
+        half = np.abs(found[row, col, 3:]) * CELL / 2
+        rows = np.concatenate([score[row, col, None], centre - half, centre + half], axis=1)
+        return rows[np.argsort(-rows[:, 0], kind="stable")]
+
+
+@keras.saving.register_keras_serializable("test_training")
+class MeanSize(keras.layers.Layer):
+    """Multiplies by the mean of a weight of four sizes, in cells; it is set, never trained."""
+
+    def build(self, shape):
+        self.sizes = self.add_weight(shape=(4,), initializer="ones", trainable=False, name="sizes")
+
+    def call(self, x):
+        return x * keras.ops.cast(keras.ops.mean(self.sizes) / CELL, x.dtype)
+
+
+@temzoo.register("spots", task="instance", free=("anchor_sizes", "image_size"))
+def spots(*, classes=2, image_size=48, dropout=0.0, anchor_sizes=None):
+    x = pixels = keras.Input((image_size, image_size, 1))
+    x = keras.layers.Rescaling(1 / 64, -2, name="normalize")(x)
+    for filters in (8, 16, 32, 32):
+        x = keras.layers.Conv2D(filters, 3, 2, "same", activation="relu")(x)
+    x = keras.layers.Dropout(dropout)(x)
+    seen, size = keras.layers.Conv2D(3, 3, 1, "same")(x), keras.layers.Conv2D(2, 1)(x)
+    size = MeanSize(name="anchors")(size)
+    y = keras.layers.Concatenate(dtype="float32")([seen, size])
+    model = Spots(pixels, y)
+    model.set_anchor_sizes(anchor_sizes or (10, 20, 40, 80))
+    return model
+
+
+def detector(**config):
+    keras.utils.set_random_seed(3)
+    return temzoo.get_model("spots", **config)
+
+
+FIND = {"batch": 4, "steps_per_epoch": 4, "augment": "light", "magnification": (1, 1)}
+
+
+def find(folder, model=None, **settings):
+    model = model or detector()
+    options = {**FIND, "epochs": 3, "crop": None, **settings}
+    return temzoo.train(model, TRAIN, VAL, out=folder, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A detector's run that had time to learn, and the model."""
+    model = detector()
+    folder = tmp_path_factory.mktemp("found")
+    return find(folder, model, batch=8, steps_per_epoch=60, learning_rate=6e-3), model
+
+
+def test_a_detector_learns_and_is_chosen_by_the_f1_of_evaluate(found):
+    run, model = found
+    assert run.score_name == "F1"
+    assert run.score >= 0.6
+    assert run.score == max(row["val_f1"] for row in run.history)
+    evaluated = temzoo.evaluate(model, VAL, bootstrap=1)
+    assert evaluated.pooled["instance_f1"].value == pytest.approx(run.score)
+    best = run.history[run.epoch - 1]
+    assert evaluated.pooled["instance_precision"].value == pytest.approx(best["val_precision"])
+    assert evaluated.pooled["instance_recall"].value == pytest.approx(best["val_recall"])
+
+
+def test_the_run_of_a_detector_is_as_any(found):
+    run, model = found
+    told = json.loads((run.folder / "run.json").read_text())
+    assert told["settings"]["crop"] == 48
+    card = json.loads((run.folder / "best.json").read_text())
+    assert card["scores"] == {"val_f1": run.score, "epoch": run.epoch}
+    assert (run.folder / "validation.png").stat().st_size > 1000
+    again = temzoo.get_model("spots", weights=run.folder)
+    x = VAL[0].micrograph.pixels[None, ..., None]
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_anchors_are_chosen_from_the_training_objects_and_kept(found):
+    run, model = found
+    chosen = instance.anchor_sizes(TRAIN, largest=48)
+    assert model.anchor_sizes.tolist() == pytest.approx(chosen) != [10, 20, 40, 80]
+    trained = temzoo.get_model("spots", weights=run.folder)
+    given = detector(anchor_sizes=(5, 6, 7, 8))
+    for kept in (trained, given):
+        before = kept.anchor_sizes
+        instance.prepare(kept, TRAIN, magnification=(0.5, 0.5))
+        np.testing.assert_array_equal(kept.anchor_sizes, before)
+    assert trained.anchor_sizes.tolist() == pytest.approx(chosen)
+    fresh = detector()
+    instance.prepare(fresh, TRAIN, magnification=(0.5, 0.5))
+    small = instance.anchor_sizes(TRAIN, magnification=(0.5, 0.5))
+    assert fresh.anchor_sizes.tolist() == pytest.approx(small) != chosen
+
+
+def test_a_detector_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypatch):
+    whole_model, resumed_model = detector(dropout=0.2), detector(dropout=0.2)
+    settings = {"epochs": 3, "validate_every": 2}
+    whole = find(tmp_path / "whole", whole_model, **settings)
+    assert ["val_f1" in row for row in whole.history] == [False, True, True]
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, KilledError())
+        with pytest.raises(KilledError):
+            find(tmp_path / "cut", detector(dropout=0.2), **settings)
+    resumed = find(tmp_path / "cut", resumed_model, resume=True)
+    for a, b in zip(whole.history, resumed.history, strict=True):
+        same = {k: v for k, v in a.items() if k != "minutes"}
+        assert same == {k: v for k, v in b.items() if k != "minutes"}
+    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    chosen = instance.anchor_sizes(TRAIN, largest=48)
+    assert resumed_model.anchor_sizes.tolist() == pytest.approx(chosen)
+
+
+def test_while_nothing_is_found_the_latest_epoch_counts_and_patience_waits(tmp_path):
+    run = find(tmp_path, epochs=3, steps_per_epoch=1, learning_rate=1e-9, patience=1)
+    assert [row["val_f1"] for row in run.history] == [0, 0, 0]
+    assert (run.score, run.epoch) == (0, 3)
+
+
+def test_a_detector_trains_in_mixed_precision(tmp_path):
+    model = detector()
+    run = find(tmp_path, model, epochs=1, mixed_precision=True)
+    assert np.isfinite(run.history[0]["loss"])
+    assert {v.dtype for v in model.weights} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop": 64}, r"spots takes images of 48 px, so crop must be 48. Received: crop=64"),
+        ({"finetune": {"image_size": 64}}, r"takes images of 64 px.*Received: crop=48"),
+        ({"loss": "dice"}, r"the model's own. Received: loss='dice'. Leave loss out"),
+        ({"class_weights": "balanced"}, r"no class weights. Received: class_weights='balanced'"),
+        ({"class_weights": [1, 2]}, r"no class weights. Received: class_weights=\[1, 2\]"),
+    ],
+)
+def test_settings_that_a_detector_cannot_have_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        find(tmp_path, **settings)
+
+
+def test_a_detector_of_other_classes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"model needs classes=2. Received: classes=3"):
+        find(tmp_path, detector(classes=3))
+
+
+@pytest.mark.slow
+def test_mask_rcnn_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypatch):
+    def model():
+        keras.utils.set_random_seed(1)
+        small = {"alpha": 0.25, "backbone_weights": None, "backbone_trainable": True}
+        return temzoo.get_model("mask_rcnn", image_size=64, **small)
+
+    settings = {"epochs": 2, "batch": 2, "steps_per_epoch": 2}
+    whole_model, resumed_model = model(), model()
+    whole = find(tmp_path / "whole", whole_model, **settings)
+    assert np.isfinite(list(whole.history[-1].values())).all()
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, KilledError())
+        with pytest.raises(KilledError):
+            find(tmp_path / "cut", model(), **settings)
+    resumed = find(tmp_path / "cut", resumed_model, resume=True)
+    for a, b in zip(whole.history, resumed.history, strict=True):
+        same = {k: v for k, v in a.items() if k != "minutes"}
+        assert same == {k: v for k, v in b.items() if k != "minutes"}
+    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())

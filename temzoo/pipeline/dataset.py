@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -21,10 +22,38 @@ from temzoo.pipeline.augment import augmenter
 from temzoo.pipeline.crops import windows
 from temzoo.types import Example, LabelledImage
 
+Encoded = np.ndarray | dict[str, np.ndarray]
+
 CACHE_BYTES = 2 * 1024**3
 WHOLE_SIDE = 1024
 # Crops prepared ahead: enough for two batches of the usual size.
 THREADS = 2
+
+
+class Target(Protocol):
+    """What a model learns of a micrograph; each task has its own.
+
+    Labels are drawn once, as whole numbers that lie on the pixels; those are cropped, resized (each
+    pixel takes the nearest number) and augmented together with the micrograph, and what is left of
+    them in a crop is encoded for the loss.
+
+    Attributes:
+        padding: None when the encodings of all crops have one shape; else their first axis, which
+            counts objects, differs, and a batch is filled up with the value of each name.
+    """
+
+    padding: Mapping[str, int] | None
+
+    def draw(self, labels: LabelledImage) -> np.ndarray:
+        """(H, W) or (H, W, K) integers, 0 background; of a whole micrograph."""
+
+    def measure(self, drawn: np.ndarray) -> np.ndarray | None:
+        """What ``encode`` must know of the whole micrograph; kept beside the drawing."""
+
+    def encode(
+        self, drawn: np.ndarray, whole: np.ndarray | None, magnification: float
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """What the loss compares with, from the drawing of a crop at this magnification."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +86,58 @@ class CropPlan:
             )
 
 
+class _Whole(NamedTuple):
+    """A micrograph, (H, W, C), its labels as a target draws them, and what it measures of them."""
+
+    pixels: np.ndarray
+    drawn: np.ndarray
+    measured: np.ndarray | None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self if array is not None)
+
+
 @dataclass
 class _Decoded:
-    """Pixels and target maps of examples, kept up to a number of bytes, the oldest dropped."""
+    """Pixels and drawn labels of examples, kept up to a number of bytes, the oldest dropped."""
 
     examples: Sequence[Example]
     channels: int
-    target: Callable[[LabelledImage], np.ndarray]
+    target: Target
     failures: list[Exception] = field(default_factory=list)
     budget: int = CACHE_BYTES
     kept: OrderedDict = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> _Whole:
         with self.lock:
             if index in self.kept:
                 self.kept.move_to_end(index)
                 return self.kept[index]
         try:
-            pair = self._decode(self.examples[index])
+            whole = self._decode(self.examples[index])
         except Exception as error:
             self.failures.append(error)
             raise
         with self.lock:
-            self.kept[index] = pair
+            self.kept[index] = whole
             while len(self.kept) > 1 and self._bytes() > self.budget:
                 self.kept.popitem(last=False)
-        return pair
+        return whole
 
-    def _decode(self, example: Example) -> tuple[np.ndarray, np.ndarray]:
+    def _decode(self, example: Example) -> _Whole:
         pixels = as_channels(example.micrograph.pixels, self.channels)
-        target = self.target(example.labels)
-        if pixels.shape[:2] != target.shape[:2]:
+        drawn = self.target.draw(example.labels)
+        if pixels.shape[:2] != drawn.shape[:2]:
             raise ValueError(
                 f"{example.name}: labels and image must have one size. Received: labels of"
-                f" {target.shape[:2]}, pixels of {pixels.shape[:2]}. Run temzoo labels check."
+                f" {drawn.shape[:2]}, pixels of {pixels.shape[:2]}. Run temzoo labels check."
             )
-        return pixels, target
+        return _Whole(pixels, drawn, self.target.measure(drawn))
 
     def _bytes(self) -> int:
-        return sum(array.nbytes for pair in self.kept.values() for array in pair)
+        return sum(whole.nbytes for whole in self.kept.values())
 
 
 def crop_list(examples: Sequence[Example], plan: CropPlan) -> list[tuple[int, int, int]]:
@@ -119,8 +160,7 @@ def training_stream(
     examples: Sequence[Example],
     plan: CropPlan,
     *,
-    target: Callable[[LabelledImage], np.ndarray],
-    depth: int,
+    target: Target,
     channels: int = 1,
     batch: int = 8,
     start: int = 0,
@@ -131,15 +171,15 @@ def training_stream(
     Args:
         examples: what to learn from.
         plan: size, magnification, changes and seed of the crops.
-        target: labels to the (H, W) integer map to be learnt.
-        depth: number of values in that map; the second element of a batch is one-hot of it.
+        target: what is learnt of them: ``learnable(class_names)`` of the task.
         channels: of the pixels: 1 or 3.
         batch: crops in a batch.
         start: crops that an earlier part of the run has used already.
         failures: takes what loading an example raised, which TensorFlow wraps beyond recognition.
 
     Returns:
-        Batches of ((B, S, S, channels) float32 raw pixels, (B, S, S, depth) uint8).
+        Batches of (B, S, S, channels) float32 raw pixels and what the target encodes: one-hot
+        (B, S, S, classes) uint8, or a dict of objects, padded to the most of a crop, 1 at least.
 
     Raises:
         ValueError: there are no examples.
@@ -148,17 +188,67 @@ def training_stream(
         raise ValueError("There is nothing to train on: 0 examples. Check images and labels.")
     decoded = _Decoded(examples, channels, target, _list(failures))
     prepare = _Preparation(plan, decoded, crop_list(examples, plan))
+    encoded = _Encoding(target, (plan.size, plan.size))
 
     def load(k):
-        shapes = ((plan.size, plan.size, channels), (plan.size, plan.size))
-        pixels, target_map = tf.numpy_function(prepare, [k], (tf.float32, tf.uint8))
-        return tf.ensure_shape(pixels, shapes[0]), tf.ensure_shape(target_map, shapes[1])
+        return encoded.tensors(prepare, k, channels)
 
     stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
     stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
-    stream = stream.batch(batch, drop_remainder=True)
-    stream = stream.map(lambda x, y: (x, tf.one_hot(y, depth, dtype=tf.uint8)))
-    return stream.prefetch(2)
+    return encoded.batches(stream, batch, drop_remainder=True).prefetch(2)
+
+
+class _Encoding:
+    """A target's encoding as tensors: their types and shapes, and how they become a batch."""
+
+    def __init__(self, target: Target, size: tuple[int | None, int | None]):
+        """``size``: (rows, columns) of the crops; None where they differ."""
+        self.padding, self.size = target.padding, size
+        drawn = target.draw(LabelledImage("", *(side or 1 for side in size[::-1])))
+        # What an image without objects gives has the types, and the shapes but for what differs.
+        self.structure = target.encode(drawn, target.measure(drawn), 1.0)
+
+    def tensors(self, prepare, key, channels: int):
+        """(pixels, encoding) of what ``prepare(key)`` gives, in TensorFlow's terms."""
+
+        def flat(key):
+            pixels, encoded = prepare(key)
+            return [pixels, *tf.nest.flatten(self._with_a_row(encoded))]
+
+        likes = tf.nest.flatten(self.structure)
+        pixels, *parts = tf.numpy_function(flat, [key], [tf.float32, *(a.dtype for a in likes)])
+        pixels = tf.ensure_shape(pixels, (*self.size, channels))
+        parts = [
+            tf.ensure_shape(part, self._shape(like))
+            for part, like in zip(parts, likes, strict=True)
+        ]
+        return pixels, tf.nest.pack_sequence_as(self.structure, parts)
+
+    def batches(self, stream: tf.data.Dataset, batch: int, **options) -> tf.data.Dataset:
+        if self.padding is None:
+            return stream.batch(batch, **options)
+        values = {
+            name: like.dtype.type(self.padding[name]) for name, like in self.structure.items()
+        }
+        # The pixels have one size, so their 0 is never used.
+        return stream.padded_batch(batch, padding_values=(np.float32(0), values), **options)
+
+    def _shape(self, like: np.ndarray) -> tf.TensorShape:
+        counted = () if self.padding is None else (None,)
+        sides = self.size if self.padding is None else ()
+        fixed = len(counted) + len(sides)
+        return tf.TensorShape((*counted, *sides, *like.shape[fixed:]))
+
+    def _with_a_row(self, encoded: Encoded) -> Encoded:
+        """Objects with one row of padding where there is none, so that no batch is of length 0."""
+        if self.padding is None:
+            return encoded
+        return {
+            name: array if len(array) else self._row(name, array) for name, array in encoded.items()
+        }
+
+    def _row(self, name: str, like: np.ndarray) -> np.ndarray:
+        return np.full((1, *like.shape[1:]), self.padding[name], like.dtype)
 
 
 @dataclass(frozen=True)
@@ -169,51 +259,55 @@ class _Preparation:
     decoded: _Decoded
     crops: list[tuple[int, int, int]]
 
-    def __call__(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, k: int) -> tuple[np.ndarray, Encoded]:
         epoch, position = divmod(int(k), len(self.crops))
         order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self.crops))
         index, row, col = self.crops[order[position]]
         rng = np.random.default_rng([self.plan.seed, 1, int(k)])
-        pixels, target = self.decoded[index]
-        pixels, target = _crop(pixels, target, (row, col), self.plan, rng)
+        whole = self.decoded[index]
+        pixels, drawn, side = _crop(whole, (row, col), self.plan, rng)
+        pixels, drawn = _resize(pixels, drawn, self.plan.size)
         seed = int(rng.integers(2**63))
-        pixels, target = augmenter(self.plan.augment)(pixels, target, seed)
-        return pixels.astype(np.float32), target.astype(np.uint8)
+        pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, seed)
+        magnification = self.plan.size / side
+        encoded = self.decoded.target.encode(drawn, whole.measured, magnification)
+        return pixels.astype(np.float32), encoded
 
 
-def _crop(pixels, target, centre, plan: CropPlan, rng):
-    """A square of the plan's size about a centre that is moved by up to half its side."""
+def _crop(whole: _Whole, centre, plan: CropPlan, rng) -> tuple[np.ndarray, np.ndarray, int]:
+    """A square about a centre that is moved by up to half its side; and the side, px."""
     magnification = np.exp(rng.uniform(*np.log(plan.magnification)))
     side = max(1, round(plan.size / magnification))
     jitter = rng.integers(-(side // 2), side // 2 + 1, size=2)
     slices = []
     for axis in (0, 1):
         first = centre[axis] + jitter[axis] - side // 2
-        first = int(np.clip(first, 0, max(0, pixels.shape[axis] - side)))
+        first = int(np.clip(first, 0, max(0, whole.pixels.shape[axis] - side)))
         slices.append(slice(first, first + side))
-    pixels, target = pixels[tuple(slices)], target[tuple(slices)]
-    if target.shape != (side, side):
-        pixels, target = _fill(pixels, side), _fill(target, side)
-    return _resize(pixels, target, plan.size)
+    pixels, drawn = (_fill(array[tuple(slices)], side) for array in whole[:2])
+    return pixels, drawn, side
 
 
 def _fill(array: np.ndarray, side: int) -> np.ndarray:
     """Mirrors an array that is smaller than a crop up to its size."""
+    if array.shape[:2] == (side, side):
+        return array
     widths = [(0, max(0, side - n)) for n in array.shape[:2]]
     return np.pad(array, widths + [(0, 0)] * (array.ndim - 2), mode="symmetric")
 
 
-def _resize(pixels, target, size: int):
-    side = target.shape[0]
+def _resize(pixels: np.ndarray, drawn: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    side = drawn.shape[0]
     if side == size:
-        return pixels, target
+        return pixels, drawn
     # Averaging is what a lower magnification does; linear keeps a higher one smooth.
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     resized = cv2.resize(_for_opencv(pixels), (size, size), interpolation=how)
     # Plain INTER_NEAREST takes a cell's corner, and would move the labels by half a crop pixel.
-    exact = cv2.INTER_NEAREST_EXACT
-    target = cv2.resize(target.astype(np.uint8), (size, size), interpolation=exact)
-    return resized.reshape(size, size, pixels.shape[-1]), target
+    nearest = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    # OpenCV drops a last axis of 1.
+    shapes = [(size, size, *array.shape[2:]) for array in (pixels, drawn)]
+    return resized.reshape(shapes[0]), nearest.reshape(shapes[1])
 
 
 def _for_opencv(pixels: np.ndarray) -> np.ndarray:
@@ -228,22 +322,26 @@ def _list(failures: list[Exception] | None) -> list[Exception]:
 def validation_set(
     examples: Sequence[Example],
     *,
-    target: Callable[[LabelledImage], np.ndarray],
-    depth: int,
+    target: Target,
     channels: int = 1,
+    side: int | None = None,
     failures: list[Exception] | None = None,
 ) -> tf.data.Dataset:
     """Whole micrographs in order, one a batch, each in its own size: (1, H, W, …).
 
     One with more than ``WHOLE_SIDE`` rows or columns comes in windows of at most that size, which
-    cover it, so that a network's activations fit into memory; each counts as an image.
+    cover it, so that a network's activations fit into memory; each counts as an image. For a
+    network that takes one size only, ``side`` px, all come in windows of that, mirrored where a
+    micrograph is smaller.
     """
     decoded = _Decoded(examples, channels, target, _list(failures))
     areas = np.array(
         [
             (index, *window)
             for index, example in enumerate(examples)
-            for window in windows(example.labels.height, example.labels.width, window=WHOLE_SIDE)
+            for window in windows(
+                example.labels.height, example.labels.width, window=side or WHOLE_SIDE
+            )
         ],
         np.int64,
     )
@@ -251,14 +349,11 @@ def validation_set(
     def cut(area):
         index, row, col, height, width = area
         part = (slice(row, row + height), slice(col, col + width))
-        pixels, target_map = decoded[int(index)]
-        return pixels[part].astype(np.float32), target_map[part].astype(np.uint8)
+        whole = decoded[int(index)]
+        pixels, drawn = (_fill(array[part], side or 0) for array in whole[:2])
+        return pixels.astype(np.float32), target.encode(drawn, whole.measured, 1.0)
 
-    def load(area):
-        pixels, target_map = tf.numpy_function(cut, [area], (tf.float32, tf.uint8))
-        pixels = tf.ensure_shape(pixels, (None, None, channels))
-        return pixels, tf.ensure_shape(target_map, (None, None))
-
-    stream = tf.data.Dataset.from_tensor_slices(areas).map(load)
-    stream = stream.map(lambda x, y: (x, tf.one_hot(y, depth, dtype=tf.uint8)))
-    return stream.batch(1).prefetch(1)
+    encoded = _Encoding(target, (side, side))
+    stream = tf.data.Dataset.from_tensor_slices(areas)
+    stream = stream.map(lambda area: encoded.tensors(cut, area, channels))
+    return encoded.batches(stream, 1).prefetch(1)
