@@ -15,8 +15,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,19 +28,54 @@ from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+from temzoo.detection import MIN_SCORE, predict_detections
 from temzoo.files import atomic_path
-from temzoo.micrographs import as_channels, load_micrograph
-from temzoo.registry import built
+from temzoo.inputs import (
+    BLOCK_ROWS,
+    as_micrograph,
+    channels_view,
+    checked_pixels,
+    progress_bar,
+    trained_class_names,
+)
 from temzoo.types import Micrograph, Prediction
 
 STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
 TILE = 1024  # pixels; a tile's edge where an image is too large to be taken whole
 WHOLE = 1024**2  # pixels; up to this area an image is one tile, unless a tile size is given
-BLOCK_ROWS = 64  # rows per step of whole-map work, so that temporaries stay small
 RAMP = 32  # pixels over which a tile fades into the next
 NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
+
+
+@dataclass(frozen=True)
+class Watershed:
+    """How regions are cut at their necks, for particles that touch.
+
+    Attributes:
+        neck: 0 (never) to 1 (always): a neck narrower than this part of the slimmer neighbour is
+            cut. ``temzoo.instance_tuning.tune_instances`` finds what suits one's own images.
+        threshold: 0.5 to 1: pixels whose background has a probability above 1 - threshold belong
+            to no instance. Weak bridges between particles vanish, and particles of which the
+            model is unsure; the others shrink a little. None: all pixels of the class map.
+    """
+
+    neck: float = NECK
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.neck <= 1:
+            raise ValueError(
+                f"neck must be from 0 to 1. Received: neck={self.neck}. Use {NECK}, or more to cut "
+                "more."
+            )
+        if self.threshold is not None and not 0.5 <= self.threshold < 1:
+            raise ValueError(
+                "threshold must be from 0.5 to below 1. Received: threshold="
+                f"{self.threshold}. Use 0.7, or None for the class map as it is."
+            )
+
 
 Network = Callable[[np.ndarray], np.ndarray]  # raw (B, h, w, C) → (B, h, w, K) float32
 
@@ -54,13 +88,18 @@ def predict(
     overlap: int | None = None,
     flips: bool = False,
     probabilities: bool = False,
-    instances: str | None = "components",
+    instances: str | Watershed | None = "components",
     min_area_px: int = 0,
+    min_score: float | None = None,
     batch_size: int = 1,
     progress: bool = False,
     class_names: Sequence[str] = (),
 ) -> Prediction:
-    """Segments one micrograph of any size.
+    """Segments one micrograph of any size, or finds its objects.
+
+    A model with ``detect`` is a detector: ``temzoo.detection.predict_detections`` takes it, which
+    tells what overlap, min_area_px and what follows mean there. Its tiles have its own size and
+    its objects need no separation, so tile, flips, probabilities and a watershed are refused.
 
     Args:
         model: a segmentation model of temzoo; or any callable on raw pixels (B, H, W, C) that
@@ -77,8 +116,10 @@ def predict(
         flips: average the predictions of the four mirror images (four times the work).
         probabilities: keep the (H, W, K) float32 probabilities, and score the instances by them.
         instances: "components" numbers connected regions of one class (sharing a side);
-            "watershed" cuts them further at necks, for particles that touch; None: none.
+            "watershed" cuts them further at necks, for particles that touch, and so does
+            ``Watershed(neck=…, threshold=…)`` with settings of one's own; None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
+        min_score: of a detector alone: objects that score less are dropped; None: 0.5.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.
@@ -94,13 +135,28 @@ def predict(
         >>> prediction = predict(get_model("unet", weights="run/"), "particles.tif")
         >>> prediction.classes.shape, prediction.instances.max()
     """
-    micrograph = _as_micrograph(micrograph)
-    pixels = _checked_pixels(micrograph)
     _check_options(tile, overlap, instances, batch_size)
+    if hasattr(model, "detect"):
+        _check_detector_options(tile, flips, probabilities, instances)
+        found = predict_detections(
+            model,
+            micrograph,
+            overlap=overlap,
+            min_score=MIN_SCORE if min_score is None else min_score,
+            min_area_px=min_area_px,
+            batch_size=batch_size,
+            progress=progress,
+            class_names=class_names,
+        )
+        return found if instances else replace(found, instances=_no_instances(found.classes))
+    _check_no_min_score(min_score)
+    micrograph = as_micrograph(micrograph)
+    pixels = checked_pixels(micrograph)
     class_names = tuple(class_names) or trained_class_names(model)
     blocks = _probability_blocks(model, pixels, tile, overlap, flips, batch_size, progress)
-    classes, kept = _collect(blocks, pixels.shape[:2], probabilities, class_names)
-    numbered = label_instances(classes, method=instances, min_area_px=min_area_px)
+    threshold = getattr(instances, "threshold", None)
+    classes, sure, kept = _collect(blocks, pixels.shape[:2], probabilities, threshold, class_names)
+    numbered = label_instances(sure, method=instances, min_area_px=min_area_px)
     return Prediction(
         classes=classes,
         instances=numbered,
@@ -162,13 +218,14 @@ def file_stem(name: str) -> str:
 
 
 def label_instances(
-    classes: np.ndarray, *, method: str | None = "components", min_area_px: int = 0
+    classes: np.ndarray, *, method: str | Watershed | None = "components", min_area_px: int = 0
 ) -> np.ndarray:
     """Numbers the instances of a class map.
 
     Args:
         classes: (H, W) integer class map; 0 is background.
-        method: "components", "watershed" (as in ``predict``) or None for no instances.
+        method: "components", "watershed" or ``Watershed(neck=…)`` (as in ``predict``; there are no
+            probabilities here for its threshold), or None for no instances.
         min_area_px: smaller instances become background.
 
     Returns:
@@ -176,13 +233,19 @@ def label_instances(
         and read-only, because it takes no memory.
     """
     if method is None:
-        return np.broadcast_to(np.int32(0), classes.shape)
+        return _no_instances(classes)
     numbered = connected_components(classes)
-    if method == "watershed":
-        split_touching(numbered)
-    if method == "watershed" or min_area_px > 1:
+    cut = Watershed() if method == "watershed" else method
+    if isinstance(cut, Watershed):
+        split_touching(numbered, neck=cut.neck)
+        _drop_small(numbered, min_area_px)
+    elif min_area_px > 1:
         _drop_small(numbered, min_area_px)
     return numbered
+
+
+def _no_instances(classes: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.int32(0), classes.shape)
 
 
 def connected_components(classes: np.ndarray) -> np.ndarray:
@@ -248,45 +311,6 @@ def instance_scores(
     return (sums / areas).astype(np.float32)
 
 
-def trained_class_names(model: Any) -> tuple[str, ...]:
-    """Names of the classes 1, 2, … that a model's weights were trained on; () when unknown."""
-    try:
-        return tuple(built(model).class_names)
-    except (TypeError, ValueError):
-        return tuple(getattr(model, "class_names", ()))
-
-
-def _as_micrograph(micrograph: Micrograph | np.ndarray | str | Path) -> Micrograph:
-    if isinstance(micrograph, Micrograph):
-        return micrograph
-    if isinstance(micrograph, str | Path):
-        return load_micrograph(micrograph)
-    return Micrograph(pixels=np.asarray(micrograph))
-
-
-def _checked_pixels(micrograph: Micrograph) -> np.ndarray:
-    pixels, name = micrograph.pixels, f" in {micrograph.name!r}" if micrograph.name else ""
-    if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
-        raise ValueError(
-            "a micrograph must be real numbers of shape (H, W) or (H, W, C). Received: shape="
-            f"{pixels.shape}, dtype={pixels.dtype}{name}. Pass one image, not a batch."
-        )
-    if pixels.size == 0:
-        raise ValueError(
-            f"a micrograph must have pixels. Received: shape={pixels.shape}{name}. "
-            "Check the crop or the file that it came from."
-        )
-    if pixels.dtype.kind == "f":
-        for top in range(0, len(pixels), BLOCK_ROWS):
-            if not np.isfinite(pixels[top : top + BLOCK_ROWS]).all():
-                raise ValueError(
-                    "pixels must be finite. Received: NaN or infinite values"
-                    f"{name}, first in rows {top} to {top + BLOCK_ROWS}. "
-                    "Replace them, for example by np.nan_to_num."
-                )
-    return pixels
-
-
 def _check_options(tile: int | None, overlap: int | None, instances: Any, batch_size: int) -> None:
     if tile is not None and tile < 1:
         raise ValueError(f"tile must be positive. Received: tile={tile}. Use {TILE}.")
@@ -295,14 +319,41 @@ def _check_options(tile: int | None, overlap: int | None, instances: Any, batch_
             f"overlap must be at least 0 and less than the tile. Received: overlap={overlap} with "
             f"tile={tile or TILE}. Use {(tile or TILE) // 2}."
         )
-    if instances not in ("components", "watershed", None):
+    known = isinstance(instances, Watershed) or instances in ("components", "watershed", None)
+    if not known:
         raise ValueError(
             'instances must be "components", "watershed" or None. '
-            f"Received: instances={instances!r}. Use one of them."
+            f"Received: instances={instances!r}. Use one of them, or Watershed(neck={NECK})."
         )
     if batch_size < 1:
         raise ValueError(
             f"batch_size must be at least 1. Received: batch_size={batch_size}. Use 1."
+        )
+
+
+def _check_detector_options(
+    tile: int | None, flips: bool, probabilities: bool, instances: str | Watershed | None
+) -> None:
+    refused = {
+        "tile": tile if tile is not None else False,
+        "flips": flips,
+        "probabilities": probabilities,
+        "instances": instances if instances not in ("components", None) else False,
+    }
+    given = ", ".join(f"{name}={value!r}" for name, value in refused.items() if value is not False)
+    if given:
+        raise ValueError(
+            "a detector has tiles of its own size and finds objects, not probabilities of pixels. "
+            f"Received: {given}. Leave them out."
+        )
+
+
+def _check_no_min_score(min_score: float | None) -> None:
+    if min_score is not None:
+        raise ValueError(
+            "min_score is for models that detect objects. Received: "
+            f"min_score={min_score} for one that labels pixels. Leave it out, or use "
+            "instances=Watershed(threshold=0.7) to keep only sure pixels."
         )
 
 
@@ -320,7 +371,7 @@ def _probability_blocks(
         answer = np.asarray(model.predict_probabilities(pixels), np.float32)
         yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1))[0]
         return
-    channels = _channels_view(pixels, model)
+    channels = channels_view(pixels, model)
     network = _network(model, channels)
     height, width = channels.shape[:2]
     if tile is None and height * width > WHOLE:
@@ -330,16 +381,6 @@ def _probability_blocks(
     if flips:
         network = _mirrored(network)
     yield from _stitch(network, channels, rows, columns, batch_size, progress)
-
-
-def _channels_view(pixels: np.ndarray, model: Any) -> np.ndarray:
-    """(H, W, C) with the channels that the model takes; a view of a grey image, never a copy."""
-    shape = getattr(model, "input_shape", None)
-    if shape is None:
-        return pixels.reshape(*pixels.shape[:2], -1)
-    if pixels.ndim == 3:
-        return as_channels(pixels, shape[-1])
-    return np.broadcast_to(pixels[:, :, None], (*pixels.shape, shape[-1]))
 
 
 def _coarsest_step(model: Any) -> int:
@@ -472,7 +513,7 @@ def _stitch(
     ends = (*rows.starts[1:], rows.end)
     inside = slice(columns.before, columns.before + columns.length)
     left_over = None
-    with _bar(len(rows.starts) * len(columns.starts), progress) as advance:
+    with progress_bar(len(rows.starts) * len(columns.starts), progress) as advance:
         for top, end, weights in zip(rows.starts, ends, rows.weights, strict=True):
             tiles = _tile_row(network, channels, rows.pixels(top), columns, batch_size, advance)
             strip = _blended(tiles, columns)
@@ -521,38 +562,38 @@ def _checked_answer(answer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return answer
 
 
-@contextmanager
-def _bar(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Gives ``advance(tiles)``, which moves a progress bar when it is ``shown``."""
-    if not shown:
-        yield lambda tiles: None
-        return
-    from rich.progress import Progress  # not paid for by those who want no bar
-
-    with Progress() as drawn:
-        task = drawn.add_task("tiles", total=total)
-        yield lambda tiles: drawn.advance(task, tiles)
-
-
 def _collect(
     blocks: Iterator[tuple[int, np.ndarray]],
     shape: tuple[int, int],
     keep: bool,
+    threshold: float | None,
     class_names: Sequence[str],
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The class map and, to keep, the probabilities, from finished blocks of rows."""
-    classes = kept = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """From finished blocks of rows: class map, the same where it is sure, kept probabilities."""
+    classes = sure = kept = None
     for top, block in blocks:
         if classes is None:
             count = block.shape[-1]
             _check_class_names(class_names, count)
             classes = np.empty(shape, np.uint8 if count <= 256 else np.int32)
             kept = np.empty((*shape, count), np.float32) if keep else None
+            sure = classes if threshold is None else np.empty_like(classes)
         rows = slice(top, top + len(block))
         classes[rows] = block.argmax(axis=-1)
+        if threshold is not None:
+            sure[rows] = sure_classes(classes[rows], block, threshold)
         if keep:
             kept[rows] = block
-    return classes, kept
+    return classes, sure, kept
+
+
+def sure_classes(
+    classes: np.ndarray, probabilities: np.ndarray, threshold: float | None
+) -> np.ndarray:
+    """The class map without the pixels that a ``Watershed`` of this threshold leaves out."""
+    if threshold is None:
+        return classes
+    return np.where(probabilities[..., 0] <= 1 - threshold, classes, 0)
 
 
 def _check_class_names(class_names: Sequence[str], count: int) -> None:
@@ -598,7 +639,10 @@ def _parts(mask: np.ndarray, neck: float) -> np.ndarray:
 
 def _compact(instances: np.ndarray) -> np.ndarray:
     """The instance map as uint16 where the numbers fit, else uint32."""
-    return instances.astype(np.uint16 if instances.max(initial=0) < 2**16 else np.uint32)
+    if instances.max(initial=0) < 2**16:
+        return instances.astype(np.uint16)
+    # Never negative; a copy would take 4 bytes a pixel more.
+    return instances.astype(np.int32, copy=False).view(np.uint32)
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

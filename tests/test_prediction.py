@@ -2,12 +2,8 @@
 
 import gc
 import itertools
-import os
-import subprocess
-import sys
 import weakref
 from functools import partial
-from pathlib import Path
 
 import cv2
 import keras
@@ -21,6 +17,7 @@ from skimage.measure import label
 from temzoo import prediction as module
 from temzoo.models.layers import CropBack, Normalize, ReflectPad
 from temzoo.prediction import (
+    Watershed,
     connected_components,
     file_stem,
     instance_scores,
@@ -288,6 +285,30 @@ def test_watershed_cut_is_at_the_neck():
     assert abs(areas[0] - areas[1]) <= 0.03 * areas.sum()
 
 
+def test_watershed_cuts_more_with_a_wider_neck():
+    near = discs((40, 40, 18), (40, 62, 18))
+    counts = [label_instances(near, method=Watershed(neck=neck)).max() for neck in (0, 0.7, 0.95)]
+    assert counts == [1, 1, 2]
+    np.testing.assert_array_equal(
+        label_instances(near, method=Watershed()), label_instances(near, method="watershed")
+    )
+
+
+def test_watershed_with_a_threshold_leaves_out_unsure_pixels():
+    classes = discs((40, 40, 18), (40, 84, 18))
+    bridge = np.zeros(classes.shape, bool)
+    bridge[32:48, 50:74] = True
+    bridge &= classes == 0
+    foreground = np.where(bridge, 0.6, np.where(classes > 0, 0.9, 0.1))
+    probabilities = np.stack([1 - foreground, foreground], axis=-1)
+    options = {"instances": Watershed(neck=0, threshold=0.7), "probabilities": True}
+    found = predict(identity, probabilities, **options)
+    np.testing.assert_array_equal(found.classes, (classes > 0) | bridge)
+    np.testing.assert_array_equal(found.instances > 0, classes > 0)
+    np.testing.assert_allclose(found.scores, [0.9, 0.9], rtol=1e-6)
+    assert predict(identity, probabilities, instances=Watershed(neck=0)).instances.max() == 1
+
+
 def test_watershed_leaves_a_long_rod_whole():
     rod = np.zeros((60, 60), np.uint8)
     rod[20:28, 3:57] = 1
@@ -370,33 +391,6 @@ def test_file_names_stay_in_the_folder(name, stem):
     assert file_stem(name) == stem
 
 
-MEMORY = """
-import resource
-import numpy as np
-from temzoo.prediction import predict
-
-def threshold(batch):
-    return np.concatenate([batch < 128, batch >= 128], -1).astype(np.float32)
-
-rng = np.random.default_rng(0)
-patch = np.kron(rng.integers(0, 2, (64, 64), dtype=np.uint8), np.full((16, 16), 200, np.uint8))
-predict(threshold, patch, tile=256)
-image = np.tile(patch, (5, 5))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-predict(threshold, image)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / image.size)
-"""
-
-
-def test_memory_is_bounded_by_a_few_bytes_per_pixel():
-    # 5 bytes per pixel are the two maps; a float probability map alone would be 8 more.
-    environ = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[1])}
-    run = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, env=environ
-    )
-    assert float(run.stdout) < 9
-
-
 def test_progress_bar_reaches_all_tiles(capsys):
     predict(identity, noise(64, 96, 1), tile=32, overlap=0, progress=True)
     assert "100%" in capsys.readouterr().out
@@ -429,13 +423,37 @@ def test_images_that_are_none_are_refused(pixels, message):
             {"instances": "blobs"},
             r'"components", "watershed" or None\. Received: instances=\'blobs',
         ),
+        ({"instances": 0.8}, r"Received: instances=0\.8\. Use one of them, or Watershed\(neck"),
         ({"batch_size": 0}, r"batch_size must be at least 1"),
+        ({"min_score": 0.5}, r"min_score is for models that detect.*Received: min_score=0\.5"),
         ({"class_names": ["a", "b"]}, r"class_names must name.*a model of 2 classes\. Pass 1"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         predict(identity, noise(64, 64, 2), **options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"neck": 1.2}, r"neck must be from 0 to 1\. Received: neck=1\.2"),
+        ({"neck": -0.1}, r"neck must be from 0 to 1\. Received: neck=-0\.1"),
+        ({"threshold": 0.3}, r"threshold must be from 0\.5 to below 1\. Received: threshold=0\.3"),
+        ({"threshold": 1.0}, r"threshold must be.*Received: threshold=1\.0\. Use 0\.7, or None"),
+    ],
+)
+def test_watershed_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Watershed(**settings)
+
+
+def test_a_png_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.cv2, "imwrite", lambda path, pixels: False)  # as on a full disk
+    maps = Prediction(np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.int32), name="a.tif")
+    with pytest.raises(OSError, match=r"could not write a PNG.*a_classes\.png'?, shape=\(4, 5\)"):
+        save(maps, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_is_no_segmentation_is_refused():
