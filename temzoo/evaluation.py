@@ -14,7 +14,11 @@ Conventions, so that a figure can be compared with others:
   the pixels, or instances, of all images together.
 - Intervals are 95% percentile bootstrap intervals over images: pixels of one image are not
   independent of each other.
-- Instances are matched one to one, within a class, at IoU 0.5 or more.
+- Instances are matched one to one, within a class, at IoU 0.5 or more. Those of a model that labels
+  pixels are compared as maps, labels drawn over each other as in ``instance_map``; a detector's
+  (``Prediction.detections``) as masks, from ``min_score`` on, with the labels' whole masks, so that
+  overlaps survive. Panoptic quality, StarDist's measure and AP compare whole masks for both; their
+  definitions are in ``temzoo.instance_scores``.
 """
 
 from __future__ import annotations
@@ -22,23 +26,27 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from temzoo import instance_scores
+from temzoo.detection import flattened
 from temzoo.files import atomic_path
+from temzoo.instance_scores import COCO_AREAS, MATCH_IOU, MIN_SCORE, ImageMatches
 from temzoo.labels.raster import class_map, foreground_classes, instance_map
 from temzoo.pipeline.examples import class_names
-from temzoo.prediction import predict, trained_class_names
+from temzoo.prediction import Watershed, predict, trained_class_names
 from temzoo.types import Example, Prediction
 
 PER_CLASS = ("iou", "dice", "precision", "recall")
-MATCH_IOU = 0.5
 LEVEL = 0.95  # of the intervals
+LEAST_SCORE = 0.05  # of what is ranked for AP, as detectors commonly report to COCO
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ class Evaluation:
         table: one dict per image: "name", metrics, counts of pixels and instances.
         confusions: (N, K, K) int64 pixels of each image, [true class, predicted class].
         per_image: mean over images of each metric of the table, by its name.
-        pooled: the metrics over all images taken together.
+        pooled: the metrics over all images taken together; AP by size is here alone, since few
+            single images have objects of each size.
     """
 
     classes: tuple[str, ...]
@@ -96,11 +105,11 @@ class Evaluation:
         lines = [
             f"{len(self.table)} images, classes: {', '.join(self.classes)}; "
             "95% bootstrap intervals over images",
-            f"{'':<24}{'per image':<26}{'pooled'}",
+            f"{'':<24}{'per image':<30}{'pooled'}",
         ]
-        for metric in self.per_image:
-            pooled = self.pooled.get(metric, "")
-            lines.append(f"{metric:<24}{self.per_image[metric]!s:<26}{pooled!s}".rstrip())
+        for metric in self.per_image | self.pooled:
+            mean, pooled = self.per_image.get(metric, ""), self.pooled.get(metric, "")
+            lines.append(f"{metric:<24}{mean!s:<30}{pooled!s}".rstrip())
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> None:
@@ -153,7 +162,10 @@ def evaluate(
     examples: Sequence[Example],
     *,
     classes: Sequence[str] | None = None,
-    instances: str | None = "components",
+    instances: str | Watershed | None = "components",
+    min_score: float = MIN_SCORE,
+    ap: bool | None = None,
+    area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
     bootstrap: int = 1000,
     seed: int = 0,
     progress: bool = False,
@@ -168,7 +180,14 @@ def evaluate(
             those that have an area in the labels.
         instances: how predicted instances are told apart, as in ``predict``; None leaves the
             instance metrics out.
-        bootstrap: resamples for the intervals.
+        min_score: a detector's objects below it count for AP alone, neither as instances nor in
+            the class map; what labels pixels has no such limit.
+        ap: COCO's average precision of boxes and masks. None: of detectors, whose objects are
+            ranked from score 0.05 on; True: of models that label pixels too, whose instances are
+            ranked by their mean probability, which takes memory and time; False: of none.
+        area_ranges: (low, high) in px by name, for AP by size; by default COCO's, 32 and 96 px
+            squared, of the micrograph as it is.
+        bootstrap: resamples for the intervals; AP uses the first 200 of them.
         seed: of the resampling.
         progress: show a progress bar.
         **options: for ``predict`` (tile, overlap, flips, min_area_px …).
@@ -184,11 +203,63 @@ def evaluate(
     _check_examples(examples, bootstrap)
     known = classes or trained_class_names(model) or class_names(examples)
     names = foreground_classes(known)
-    confusions, rows = [], []
-    for example in _with_progress(examples, progress):
-        prediction = predict(model, example.micrograph, instances=instances, **options)
-        matrix, row = _score_example(example, prediction, names, instances is not None)
+    if hasattr(model, "detect"):
+        options["min_score"] = min_score if ap is False else min(min_score, LEAST_SCORE)
+    elif ap:
+        options.setdefault("probabilities", True)  # without them instances have no scores
+    shown = _with_progress(examples, progress)
+    return score_predictions(
+        examples,
+        (predict(model, one.micrograph, instances=instances, **options) for one in shown),
+        classes=names,
+        with_instances=instances is not None,
+        min_score=min_score,
+        ap=ap,
+        area_ranges=area_ranges,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+
+
+def score_predictions(
+    examples: Sequence[Example],
+    predictions: Iterable[Prediction],
+    *,
+    classes: Sequence[str] | None = None,
+    with_instances: bool = True,
+    min_score: float = MIN_SCORE,
+    ap: bool | None = None,
+    area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Scores predictions that are there already; ``evaluate`` is this after ``predict``.
+
+    Args:
+        examples: micrographs with their labels; only the labels are read.
+        predictions: one per example, in their order; taken one at a time.
+        with_instances: False leaves the instance metrics out.
+
+    The other arguments are those of ``evaluate``.
+
+    Raises:
+        ValueError: as ``evaluate`` does, and when there are fewer or more predictions.
+
+    Example:
+        >>> score_predictions(validation, [predict(model, e.micrograph) for e in validation])
+    """
+    examples = list(examples)
+    _check_examples(examples, bootstrap)
+    names = foreground_classes(classes or class_names(examples))
+    confusions, rows, matches = [], [], []
+    for example, prediction in _paired(examples, predictions):
+        matrix, row = _score_pixels(example, _class_map(prediction, min_score), names)
         confusions.append(matrix)
+        if with_instances:
+            ranked = prediction.detections is not None if ap is None else ap
+            found = _match_objects(example, prediction, names, min_score, ranked, area_ranges)
+            row |= _score_instances(example, prediction, names, found)
+            matches.append(found)
         rows.append(row)
     confusions = np.stack(confusions)
     weights = _resamples(len(rows), bootstrap, seed)
@@ -197,7 +268,7 @@ def evaluate(
         table=tuple(rows),
         confusions=confusions,
         per_image=_mean_over_images(rows, weights),
-        pooled=_pooled(confusions, rows, names, weights),
+        pooled=_pooled(confusions, rows, names, weights) | _pooled_objects(matches, weights),
     )
 
 
@@ -348,6 +419,19 @@ def _check_examples(examples: Sequence[Example], bootstrap: int) -> None:
         )
 
 
+def _paired(
+    examples: Sequence[Example], predictions: Iterable[Prediction]
+) -> Iterator[tuple[Example, Prediction]]:
+    pairs = zip_longest(examples, predictions)
+    for count, (example, prediction) in enumerate(pairs):
+        if example is None or prediction is None:
+            raise ValueError(
+                f"every example needs one prediction. Received: {len(examples)} examples and "
+                f"{count if prediction is None else 'more'} predictions. Pass both in one order."
+            )
+        yield example, prediction
+
+
 def _with_progress(examples: Sequence[Example], shown: bool) -> Any:
     if not shown:
         return examples
@@ -356,25 +440,80 @@ def _with_progress(examples: Sequence[Example], shown: bool) -> Any:
     return track(examples, description="evaluating")
 
 
-def _score_example(
-    example: Example, prediction: Prediction, names: tuple[str, ...], with_instances: bool
+def _class_map(prediction: Prediction, min_score: float) -> np.ndarray:
+    """(H, W) classes; of a detector, only of the objects that count."""
+    detections = prediction.detections or ()
+    counted = [one for one in detections if one.score >= min_score]
+    if len(counted) == len(detections):
+        return prediction.classes
+    return flattened(counted, prediction.classes.shape).classes
+
+
+def _score_pixels(
+    example: Example, classes: np.ndarray, names: tuple[str, ...]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The confusion matrix of one image and its row of the table."""
     truth = class_map(example.labels, names)
     try:
-        matrix = confusion(truth, prediction.classes, len(names) + 1)
+        matrix = confusion(truth, classes, len(names) + 1)
     except ValueError as error:
         raise ValueError(f"{example.name}: {error}") from error
-    row: dict[str, Any] = {"name": example.name, **_named(scores(matrix), names)}
-    if with_instances:
+    return matrix, {"name": example.name, **_named(scores(matrix), names)}
+
+
+def _match_objects(
+    example: Example,
+    prediction: Prediction,
+    names: tuple[str, ...],
+    min_score: float,
+    ap: bool,
+    area_ranges: Mapping[str, tuple[float, float]],
+) -> ImageMatches:
+    found = prediction.detections
+    if found is None:
+        min_score = 0.0  # each of its instances is one that the model stands by
+        found = instance_scores.map_objects(
+            prediction.instances, prediction.classes, prediction.scores
+        )
+    true = instance_scores.true_objects(example.labels, names)
+    try:
+        return instance_scores.match(
+            true,
+            found,
+            classes=len(names),
+            min_score=min_score,
+            ap=ap,
+            area_ranges=area_ranges,
+        )
+    except ValueError as error:
+        raise ValueError(f"{example.name}: {error}") from error
+
+
+def _score_instances(
+    example: Example, prediction: Prediction, names: tuple[str, ...], found: ImageMatches
+) -> dict[str, Any]:
+    """The instances' part of an image's row."""
+    if prediction.detections is not None:
+        counts = (int(part.sum()) for part in (found.matched, found.true, found.predicted))
+    else:
         match = match_instances(
             instance_map(example.labels),
             prediction.instances,
-            truth_classes=truth,
+            truth_classes=class_map(example.labels, names),
             predicted_classes=prediction.classes,
         )
-        row |= _instance_metrics(len(match.pairs), match.true, match.predicted)
-    return matrix, row
+        counts = (len(match.pairs), match.true, match.predicted)
+    values = instance_scores.metrics([found])
+    sizes = tuple(f"_ap_{area}" for area in found.areas)
+    own = {key: float(v[0]) for key, v in values.items() if not key.endswith(sizes)}
+    return _instance_metrics(*counts) | own
+
+
+def _pooled_objects(matches: Sequence[ImageMatches], weights: np.ndarray) -> dict[str, Interval]:
+    if not matches:
+        return {}
+    values = instance_scores.metrics(matches, weights[1:])
+    return {metric: _interval(value) for metric, value in values.items()}
 
 
 def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:

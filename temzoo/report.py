@@ -4,20 +4,23 @@ Colours are Okabe and Ito's (jfly.uni-koeln.de/color). For errors the choice amo
 computing CIELAB distances between the translucent colours, and to the grey beneath, as seen by
 normal, protan, deutan and tritan eyes (Machado et al., IEEE TVCG 15, 1291, 2009): sky blue, yellow,
 vermilion and blue stay apart by 11 or more on any grey; green and vermilion, the habit, by 2.
+Objects are outlined in the same colours, and missed and false ones differ by their line too.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from skimage.segmentation import find_boundaries
@@ -25,10 +28,11 @@ from skimage.segmentation import find_boundaries
 from temzoo import prediction as predictions
 from temzoo.evaluation import Evaluation, confusion, scores
 from temzoo.files import atomic_path
+from temzoo.instance_scores import MATCH_IOU, MIN_SCORE, one_to_one, overlaps, true_objects
 from temzoo.labels.raster import class_map
 from temzoo.micrographs import as_channels
 from temzoo.prediction import file_stem, predict
-from temzoo.types import Example, Micrograph, Prediction
+from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction
 
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 BLUE, VERMILION, PURPLE, BLACK = (0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)
@@ -49,10 +53,41 @@ ERROR_NAMES = {
     WRONG_CLASS: "wrong class",
 }
 
+# Dark blue is left out: a thin line of it is lost on dark particles.
+OUTLINE_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE)
+NEAR = 6  # pixels; objects whose boxes are closer are neighbours and differ in colour
+DASH, GAP = 6.0, 5.0  # pixels of the picture
+SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
+CASING = 0.5  # opacity of the dark line beneath a coloured one, which keeps it apart from any grey
+
 DISPLAY_PERCENTILES = (0.5, 99.5)
 MAX_SIDE = 2048  # pixels; larger pictures are shrunk, so that viewers open them
 SHEET_SIDE = 512  # pixels; of one picture in a sheet
 DPI = 150
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How an object's outline is drawn.
+
+    Attributes:
+        colour: R, G, B.
+        width: pixels, in a picture of 512 px.
+        dashed: a broken line.
+        crossed: with a cross in the middle of the object.
+    """
+
+    colour: tuple[int, int, int]
+    width: int = 1
+    dashed: bool = False
+    crossed: bool = False
+
+
+MARKS = {
+    "found": Mark(SKY),
+    "missed": Mark(YELLOW, width=2, dashed=True),
+    "false": Mark(VERMILION, width=2, crossed=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +183,74 @@ def error_legend(*, several_classes: bool = False) -> dict[str, tuple[int, int, 
     return {ERROR_NAMES[code]: ERROR_COLOURS[code] for code in codes}
 
 
+def outlines(
+    pixels: np.ndarray, objects: Sequence[Detection], *, side: int = MAX_SIDE
+) -> np.ndarray:
+    """A micrograph with objects outlined, neighbours in different colours.
+
+    Overlapping objects are seen whole. Colours repeat; up to six neighbours have one each.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
+        objects: what to outline.
+        side: longest side of the picture; a larger micrograph is shrunk to it.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Example:
+        >>> picture = outlines(micrograph.pixels, prediction.detections)
+    """
+    picture, scale = _canvas(pixels, side)
+    width = _line_width(picture)
+    marks = [Mark(OUTLINE_COLOURS[k], width) for k in _neighbour_colours(objects)]
+    return _drawn_objects(picture, list(zip(objects, marks, strict=True)), scale)
+
+
+def match_overlay(
+    pixels: np.ndarray,
+    true: Sequence[Detection],
+    found: Sequence[Detection],
+    *,
+    iou: float = MATCH_IOU,
+    side: int = SHEET_SIDE,
+) -> np.ndarray:
+    """A micrograph with found, missed and false objects outlined, each in a line of its own.
+
+    Found objects are drawn as they were found, in thin sky blue; missed ones as they are labelled,
+    dashed in yellow; false ones in thick vermilion with a cross. One in the right place, of the
+    wrong class, is both missed and false. ``MARKS`` is the key.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
+        true, found: objects of this micrograph.
+        iou: from which two match, one to one and within a class.
+        side: longest side of the picture; a larger micrograph is shrunk to it, one of less than
+            half enlarged.
+
+    Returns:
+        (h, w, 3) uint8.
+
+    Example:
+        >>> match_overlay(pixels, true_objects(labels, ["particle"]), prediction.detections)
+    """
+    picture, scale = _canvas(pixels, side, enlarge=True)
+    hits, missed, false = _sorted_out(true, found, iou)
+    width = _line_width(picture)
+    marked = [
+        (one, replace(MARKS[kind], width=MARKS[kind].width * width))
+        for kind, objects in (("found", hits), ("false", false), ("missed", missed))
+        for one in objects
+    ]
+    return _drawn_objects(picture, marked, scale)
+
+
 def sheet(
     path: str | Path,
     panels: Sequence[Panel],
     *,
     columns: int = 4,
-    legend: Mapping[str, tuple[int, int, int]] | None = None,
+    legend: Mapping[str, tuple[int, int, int] | Mark] | None = None,
     title: str = "",
 ) -> Path:
     """Writes a contact sheet: pictures in rows, each with its line of text, a legend below.
@@ -162,7 +259,7 @@ def sheet(
         path: of the picture; its suffix chooses the format (PNG, PDF …).
         panels: what to show, in reading order.
         columns: pictures per row.
-        legend: names to colours.
+        legend: names to colours, or to how outlines are drawn.
         title: above all.
 
     Returns:
@@ -196,10 +293,14 @@ def validation_sheet(
     classes: Sequence[str],
     *,
     limit: int = 12,
+    min_score: float = MIN_SCORE,
     title: str = "",
     **options: Any,
 ) -> Path:
-    """Predicts labelled micrographs and writes a sheet of their error overlays with name and IoU.
+    """Predicts labelled micrographs and writes a sheet of where each is right and wrong.
+
+    A detector's objects are outlined with the number found, missed and false (``match_overlay``);
+    what labels pixels is drawn as error overlay with its IoU.
 
     Args:
         path: of the picture.
@@ -207,18 +308,38 @@ def validation_sheet(
         examples: the first ``limit`` of them are shown.
         classes: names of the classes 1, 2, …
         limit: how many to show.
+        min_score: detections below it are not shown.
         title: above all.
         **options: for ``predict``.
     """
-    panels = []
+    panels, legend = [], error_legend(several_classes=len(classes) > 1)
+    if hasattr(model, "detect"):
+        options["min_score"] = min_score
     for example in examples[:limit]:
         micrograph = example.micrograph
-        predicted = predict(model, micrograph, instances=None, **options).classes
-        truth = class_map(example.labels, classes)
-        picture = error_overlay(micrograph.pixels, truth, predicted)
-        panels.append(Panel(picture, f"{example.name}   {_iou_text(truth, predicted)}"))
-    legend = error_legend(several_classes=len(classes) > 1)
+        prediction = predict(model, micrograph, **{"instances": None, **options})
+        panels.append(validation_panel(micrograph, prediction, example.labels, classes, min_score))
+        legend = legend if prediction.detections is None else MARKS
     return sheet(path, panels, legend=legend, title=title)
+
+
+def validation_panel(
+    micrograph: Micrograph,
+    prediction: Prediction,
+    labels: LabelledImage,
+    classes: Sequence[str],
+    min_score: float = MIN_SCORE,
+) -> Panel:
+    """One picture of a ``validation_sheet``, of a prediction that is there already."""
+    if prediction.detections is None:
+        truth = class_map(labels, classes)
+        picture = error_overlay(micrograph.pixels, truth, prediction.classes)
+        return Panel(picture, f"{labels.name}   {_iou_text(truth, prediction.classes)}")
+    true = true_objects(labels, classes)
+    found = [one for one in prediction.detections if one.score >= min_score]
+    hits, missed, false = _sorted_out(true, found, MATCH_IOU)
+    counts = f"{len(hits)} found, {len(missed)} missed, {len(false)} false"
+    return Panel(match_overlay(micrograph.pixels, true, found), f"{labels.name}\n{counts}")
 
 
 def save_prediction(
@@ -227,15 +348,21 @@ def save_prediction(
     *,
     micrograph: Micrograph,
     probabilities: bool = False,
+    min_score: float = MIN_SCORE,
 ) -> dict[str, Path]:
     """Writes what ``prediction.save`` does, and beside it an overlay picture ("overlay").
 
-    The overlay shows instances where there are any, else classes, and is shrunk to 2048 pixels.
+    The overlay outlines a detector's objects from ``min_score`` on; else it shows instances where
+    there are any, else classes. It is shrunk to 2048 pixels.
     """
     paths = predictions.save(prediction, folder, probabilities=probabilities)
     path = Path(folder) / f"{file_stem(prediction.name)}_overlay.png"
-    shown = prediction.instances if prediction.instances.any() else prediction.classes
-    picture = overlay(_shrunk(micrograph.pixels, MAX_SIDE), _shrunk_labels(shown, MAX_SIDE))
+    if prediction.detections is not None:
+        kept = [one for one in prediction.detections if one.score >= min_score]
+        picture = outlines(micrograph.pixels, kept)
+    else:
+        shown = prediction.instances if prediction.instances.any() else prediction.classes
+        picture = overlay(_shrunk(micrograph.pixels, MAX_SIDE), _shrunk_labels(shown, MAX_SIDE))
     with atomic_path(path) as temporary:
         cv2.imwrite(str(temporary), picture[..., ::-1])
     return {**paths, "overlay": path}
@@ -252,11 +379,9 @@ def plot_history(history: str | Path, path: str | Path) -> Path:
         ValueError: the file has no rows.
     """
     columns = _read_columns(Path(history))
-    metrics = [
-        name
-        for name in columns
-        if name != "epoch" and not name.startswith("val_") and np.isfinite(columns[name]).any()
-    ]
+    plotted = [name for name in columns if name not in ("epoch", "minutes")]
+    names = [name for name in plotted if np.isfinite(columns[name]).any()]
+    metrics = list(dict.fromkeys(name.removeprefix("val_") for name in names))
     figure = Figure(figsize=(6.4, 2.2 * len(metrics) + 0.4), layout="constrained")
     axes = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
     for axis, metric in zip(axes, metrics, strict=True):
@@ -321,6 +446,111 @@ def _painted(
     return picture
 
 
+def _canvas(pixels: np.ndarray, side: int, *, enlarge: bool = False) -> tuple[np.ndarray, float]:
+    """A stretched micrograph to draw on, and the pixels of it per pixel of the micrograph."""
+    picture = _shrunk(stretched(pixels), side)
+    factor = max(side // max(picture.shape[:2]), 1) if enlarge else 1
+    picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
+    return picture, max(picture.shape[:2]) / max(pixels.shape[:2])
+
+
+def _line_width(picture: np.ndarray) -> int:
+    return max(1, round(max(picture.shape[:2]) / 640))
+
+
+def _sorted_out(
+    true: Sequence[Detection], found: Sequence[Detection], iou: float
+) -> tuple[list[Detection], list[Detection], list[Detection]]:
+    """The found objects that are right, the true ones that are missed, the found that are false."""
+    pairs = overlaps(true, found)
+    good = pairs.mask_iou >= iou
+    matched, _ = one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
+    seen, right = set(matched[:, 0].tolist()), set(matched[:, 1].tolist())
+    return (
+        [one for k, one in enumerate(found) if k in right],
+        [one for k, one in enumerate(true) if k not in seen],
+        [one for k, one in enumerate(found) if k not in right],
+    )
+
+
+def _neighbour_colours(objects: Sequence[Detection]) -> list[int]:
+    """A colour's number for each object, one that no neighbour before it has, if there is one."""
+    boxes = np.array([(o.top, o.left, *o.mask.shape) for o in objects]).reshape(-1, 4)
+    low, high = boxes[:, :2] - NEAR, boxes[:, :2] + boxes[:, 2:]
+    chosen = np.full(len(objects), -1)
+    used = np.zeros(len(OUTLINE_COLOURS))
+    for k in range(len(objects)):
+        near = ((low[k] < high) & (low < high[k])).all(axis=1)
+        taken = np.bincount(chosen[near & (chosen >= 0)], minlength=len(used))
+        # Fewest neighbours first; of those, the colour that is rarest in the whole picture.
+        chosen[k] = np.lexsort([used, taken])[0]
+        used[chosen[k]] += 1
+    return chosen.tolist()
+
+
+def _drawn_objects(
+    picture: np.ndarray, marked: Sequence[tuple[Detection, Mark]], scale: float
+) -> np.ndarray:
+    lines = [line for one, mark in marked for line in _lines(one, mark, scale)]
+    dark = picture.copy()
+    for points, _, width in lines:
+        _draw_line(dark, points, BLACK, width + 2)
+    picture = cv2.addWeighted(dark, CASING, picture, 1 - CASING, 0)
+    for points, colour, width in lines:
+        _draw_line(picture, points, colour, width)
+    return picture
+
+
+def _draw_line(
+    picture: np.ndarray, line: np.ndarray, colour: tuple[int, int, int], width: int
+) -> None:
+    points = np.rint(line * 2**SUBPIXEL).astype(np.int32)
+    # Antialiasing thins a line of one pixel out, most of all where its points are as close.
+    kind = cv2.LINE_AA if width > 1 else cv2.LINE_8
+    cv2.polylines(picture, [points], False, colour, width, kind, SUBPIXEL)
+
+
+def _lines(
+    one: Detection, mark: Mark, scale: float
+) -> list[tuple[np.ndarray, tuple[int, int, int], int]]:
+    """What is drawn of an object: (N, 2) points (x, y) of the picture, with colour and width."""
+    padded = np.pad(one.mask, 1).astype(np.uint8)
+    contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    # OpenCV takes a pixel's centre as whole numbers; the window starts one pixel early.
+    offset = np.array([one.left - 1, one.top - 1]) + 0.5
+    rings = [(contour[:, 0] + offset) * scale - 0.5 for contour in contours]
+    rings = [np.concatenate([ring, ring[:1]]) for ring in rings]
+    lines = [dash for ring in rings for dash in _dashes(ring)] if mark.dashed else rings
+    lines = [(line, mark.colour, mark.width) for line in lines]
+    if mark.crossed:
+        arms, reach = _cross(one, scale)
+        # A cross as thick as the outline would fill a small object.
+        width = mark.width if reach > 3 * mark.width else 1
+        lines += [(arm, mark.colour, width) for arm in arms]
+    return lines
+
+
+def _dashes(ring: np.ndarray) -> list[np.ndarray]:
+    """A closed line in pieces of nearly ``DASH`` pixels with gaps between; four at least."""
+    along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(ring, axis=0).T))])
+    count = max(round(along[-1] / (DASH + GAP)), 4)
+    period = along[-1] / count
+    pieces = []
+    for start in np.arange(count) * period:
+        at = np.linspace(start, start + period * DASH / (DASH + GAP), 8)
+        pieces.append(np.stack([np.interp(at, along, axis) for axis in ring.T], axis=1))
+    return pieces
+
+
+def _cross(one: Detection, scale: float) -> tuple[list[np.ndarray], float]:
+    """Two lines across the middle of an object's box, and how far they reach from it."""
+    height, width = one.mask.shape
+    centre = np.array([one.left + width / 2, one.top + height / 2]) * scale - 0.5
+    reach = float(np.clip(min(height, width) * scale / 4, 2, 8))
+    arms = np.array([[reach, reach], [reach, -reach]])
+    return [np.stack([centre - arm, centre + arm]) for arm in arms], reach
+
+
 def _require_one_shape(first: np.ndarray, second: np.ndarray) -> None:
     if first.shape[:2] != second.shape[:2]:
         raise ValueError(
@@ -363,12 +593,31 @@ def _size(picture: np.ndarray, factor: float) -> tuple[int, int]:
     return max(round(width * factor), 1), max(round(height * factor), 1)
 
 
-def _draw_legend(figure: Figure, legend: Mapping[str, tuple[int, int, int]]) -> None:
-    patches = [
-        Patch(facecolor=np.array(colour) / 255, edgecolor="black", linewidth=0.5, label=name)
-        for name, colour in legend.items()
-    ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False)
+def _draw_legend(figure: Figure, legend: Mapping[str, tuple[int, int, int] | Mark]) -> None:
+    keys = [_key(name, value) for name, value in legend.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
+
+
+def _key(name: str, value: tuple[int, int, int] | Mark) -> Artist:
+    if not isinstance(value, Mark):
+        return Patch(facecolor=_rgb(value), edgecolor="black", linewidth=0.5, label=name)
+    style = (0, (2, 1)) if value.dashed else "-"
+    marker = "x" if value.crossed else None
+    return Line2D(
+        [0],
+        [0],
+        color=_rgb(value.colour),
+        lw=1.5 + value.width,
+        ls=style,
+        marker=marker,
+        markersize=9,
+        markeredgewidth=2.5,
+        label=name,
+    )
+
+
+def _rgb(colour: tuple[int, int, int]) -> tuple[float, ...]:
+    return tuple(part / 255 for part in colour)
 
 
 def _read_columns(path: Path) -> dict[str, np.ndarray]:
@@ -390,12 +639,14 @@ def _number(text: str | None) -> float:
 
 
 def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> None:
-    epochs = columns.get("epoch", np.arange(len(columns[metric])))
-    first, second = list(_line_colours())[:2]
-    axis.plot(epochs, columns[metric], color=first, label="training")
-    if f"val_{metric}" in columns:
-        axis.plot(epochs, columns[f"val_{metric}"], "--", color=second, label="validation")
-        axis.legend(frameon=False, fontsize=8)
+    styles = {"training": (metric, "-"), "validation": (f"val_{metric}", "--")}
+    for (label, (name, line)), colour in zip(styles.items(), _line_colours(), strict=False):
+        if name in columns:
+            values = columns[name]
+            epochs = columns.get("epoch", np.arange(len(values)))
+            known = np.isfinite(values)  # not every epoch is validated
+            axis.plot(epochs[known], values[known], line, marker=".", color=colour, label=label)
+    axis.legend(frameon=False, fontsize=8)
     axis.set_ylabel(_axis_name(metric))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
@@ -403,7 +654,7 @@ def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> 
 
 def _line_colours() -> list[tuple[float, ...]]:
     """Dark enough for lines on white, which sky blue and yellow are not."""
-    return [tuple(c / 255 for c in rgb) for rgb in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK)]
+    return [_rgb(c) for c in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK)]
 
 
 def _axis_name(metric: str) -> str:

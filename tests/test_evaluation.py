@@ -4,14 +4,22 @@ import csv
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from sklearn import metrics
 
-from temzoo.evaluation import compare, confusion, evaluate, match_instances, scores
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.evaluation import (
+    compare,
+    confusion,
+    evaluate,
+    match_instances,
+    score_predictions,
+    scores,
+)
+from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 
 
 def maps(seed, *, classes=3, shape=(37, 41), agreement=0.7):
@@ -312,3 +320,192 @@ def test_comparing_what_is_defined_nowhere_is_refused():
     nothing = evaluate(reads_pixels(2), [example("a.png", [])])
     with pytest.raises(ValueError, match=r"metric='iou', undefined everywhere"):
         compare(nothing, nothing)
+
+
+def detected(*boxes, size=(40, 60)):
+    """A detector's prediction of filled boxes: top, left, bottom, right, class, score."""
+    found = tuple(
+        Detection(top, left, np.ones((bottom - top, right - left), bool), kind, score)
+        for top, left, bottom, right, kind, score in boxes
+    )
+    classes, instances = np.zeros(size, np.uint8), np.zeros(size, np.int32)
+    for number, one in sorted(enumerate(found, start=1), key=lambda item: item[1].score):
+        rows, columns = one.mask.shape
+        window = np.s_[one.top : one.top + rows, one.left : one.left + columns]
+        classes[window], instances[window] = one.class_id, number
+    scores = np.array([one.score for one in found], np.float32)
+    return Prediction(classes, instances, scores=scores, detections=found)
+
+
+def test_overlapping_objects_count_whole_for_a_detector():
+    labelled = example("a.png", [box(0, 0, 20, 20), box(0, 8, 20, 28)])
+    found = detected((0, 0, 20, 20, 1, 0.9), (0, 8, 20, 28, 1, 0.8), (30, 0, 40, 9, 1, 0.4))
+    row = score_predictions([labelled], [found]).table[0]
+    assert (row["instances_true"], row["instances_predicted"]) == (2, 2)
+    assert row["instance_f1"] == row["panoptic_quality"] == row["stardist_ap50"] == 1
+    assert row["mask_ap"] == pytest.approx(1)
+    assert row["box_ap75"] == pytest.approx(1)
+    assert row["count_error"] == 0
+    # Nor is what does not count in the class map.
+    assert row["iou"] == 1
+    loose = score_predictions([labelled], [found], min_score=0.3).table[0]
+    assert loose["iou"] == pytest.approx(560 / 650)
+
+
+def test_the_score_from_which_detections_count_can_be_chosen():
+    labelled = example("a.png", [box(0, 0, 20, 20), box(20, 30, 40, 60)])
+    found = detected((0, 0, 20, 20, 1, 0.9), (20, 30, 40, 60, 1, 0.4))
+    strict = score_predictions([labelled], [found])
+    loose = score_predictions([labelled], [found], min_score=0.4)
+    assert strict.table[0]["instance_recall"] == 0.5
+    assert strict.table[0]["count_error"] == -1
+    assert loose.table[0]["instance_recall"] == 1
+    assert strict.pooled["mask_ap50"] == loose.pooled["mask_ap50"]
+    assert strict.pooled["mask_ap50"].value == pytest.approx(1)
+
+
+def test_pooled_ap_ranks_the_objects_of_all_images_together():
+    good = example("a.png", [box(0, 0, 20, 20)])
+    none = example("b.png", [])
+    found = [detected((0, 0, 20, 20, 1, 0.8)), detected((0, 0, 9, 9, 1, 0.9))]
+    result = score_predictions([good, none], found)
+    assert result.table[0]["mask_ap50"] == pytest.approx(1)
+    assert math.isnan(result.table[1]["mask_ap50"])
+    assert result.per_image["mask_ap50"].value == pytest.approx(1)
+    assert result.pooled["mask_ap50"].value == pytest.approx(0.5)
+    assert result.pooled["stardist_ap50"].value == 0.5
+
+
+def test_ap_by_size_is_pooled_alone_and_shown():
+    labelled = example("a.png", [box(0, 0, 20, 20), box(0, 25, 36, 60)])
+    found = detected((0, 0, 20, 20, 1, 0.9))
+    result = score_predictions([labelled], [found])
+    assert result.pooled["mask_ap_small"].value == pytest.approx(1)
+    assert result.pooled["mask_ap_medium"].value == 0
+    assert math.isnan(result.pooled["mask_ap_large"].value)
+    assert "mask_ap_small" not in result.per_image
+    lines = {line.split()[0]: line for line in result.summary().splitlines()}
+    assert str(result.pooled["mask_ap_small"]) in lines["mask_ap_small"]
+    own = score_predictions([labelled], [found], area_ranges={"huge": (1000, 1e10)})
+    assert own.pooled["box_ap_huge"].value == 0
+    assert "box_ap_small" not in own.pooled
+
+
+def test_pixel_models_are_ranked_on_request_by_their_probability():
+    # The first one, which is not in the labels, is found with less confidence.
+    pixels = paint((0, 0, 10, 10, 1), (20, 20, 30, 40, 2))
+    labelled = example("a.png", [box(20, 20, 30, 40)], pixels=pixels)
+
+    def doubtful(batch):
+        share = np.array([0.0, 0.6, 0.9])[batch[..., 0]]
+        return np.stack([1 - share, share], axis=-1).astype(np.float32)
+
+    plain = evaluate(doubtful, [labelled])
+    assert "mask_ap" not in plain.per_image
+    assert plain.table[0]["panoptic_quality"] == pytest.approx(2 / 3)
+    ranked = evaluate(doubtful, [labelled], ap=True)
+    assert ranked.table[0]["mask_ap50"] == pytest.approx(1)
+    assert ranked.table[0]["instance_f1"] == plain.table[0]["instance_f1"]
+    unranked = evaluate(doubtful, [labelled], ap=True, probabilities=False)
+    assert unranked.table[0]["mask_ap50"] == pytest.approx(0.5)
+
+
+def test_pixel_models_keep_the_drawn_map_but_panoptic_quality_sees_whole_masks():
+    labelled = example("a.png", [box(0, 0, 20, 20), box(0, 10, 20, 40)])
+    prediction = Prediction(
+        paint((0, 0, 20, 40, 1)), np.repeat([[1] * 10 + [2] * 30 + [0] * 20], 40, axis=0)
+    )
+    prediction.instances[20:] = 0
+    row = score_predictions([labelled], [prediction]).table[0]
+    assert row["instance_f1"] == 1
+    # 200 of 400 px is half, no more: enough for a match, not for panoptic quality.
+    assert row["stardist_ap50"] == 1
+    assert row["panoptic_quality"] == pytest.approx(1 / 2)
+
+
+def test_ap_of_a_detector_can_be_left_out():
+    labelled = example("a.png", [box(0, 0, 20, 20)])
+    result = score_predictions([labelled], [detected((0, 0, 20, 20, 1, 0.9))], ap=False)
+    assert "mask_ap" not in result.pooled
+    assert "panoptic_quality" in result.pooled
+    bare = score_predictions([labelled], [detected()], with_instances=False)
+    assert "panoptic_quality" not in bare.pooled
+
+
+class Finder:
+    """A detector of 64 px that finds regions of one value, scored by that value of 200."""
+
+    image_size, input_shape = 64, (None, 64, 64, 1)
+    class_names = ("particle",)
+
+    def detect(self, pixels, *, statistics=None, min_score=0.05, max_detections=None):
+        values = [v for v in np.unique(pixels[0])[::-1] if v / 200 >= max(min_score, 1e-3)]
+        places = [np.argwhere(pixels[0, ..., 0] == value) for value in values]
+        boxes = [[*place.min(axis=0), *(place.max(axis=0) + 1)] for place in places]
+        return SimpleNamespace(
+            boxes=np.array(boxes, np.float32).reshape(1, -1, 4),
+            classes=np.ones((1, len(values)), np.int32),
+            scores=np.array(values, np.float32)[None] / 200,
+            masks=np.ones((1, len(values), 28, 28), np.float32),
+            counts=np.array([len(values)]),
+        )
+
+
+def test_a_detector_is_asked_for_what_ap_ranks_and_judged_by_what_counts():
+    shapes = [box(0, 0, 20, 20), box(22, 30, 40, 60)]
+    pixels = paint((0, 0, 20, 20, 180), (22, 30, 40, 60, 60), size=(64, 64))
+    labelled = example("a.png", shapes, size=(64, 64), pixels=pixels)
+    result = evaluate(Finder(), [labelled])
+    assert result.classes == ("particle",)
+    assert result.table[0]["mask_ap"] == pytest.approx(1)  # of scores 0.9 and 0.3
+    assert result.table[0]["instance_recall"] == 0.5
+    assert result.table[0]["iou"] == pytest.approx(400 / 940)
+    loose = evaluate(Finder(), [labelled], min_score=0.2, ap=False)
+    assert loose.table[0]["instance_recall"] == loose.table[0]["iou"] == 1
+    assert "mask_ap" not in loose.table[0]
+    pixels_only = evaluate(Finder(), [labelled], instances=None)
+    assert pixels_only.table[0]["iou"] == result.table[0]["iou"]
+
+
+def test_intervals_of_object_figures_hold_the_figure_and_are_written(tmp_path):
+    examples = [example(f"{k}.png", [box(0, 0, 20, 20), box(20, 30, 40, 60)]) for k in range(12)]
+    found = [
+        detected((0, 0, 20, 20 + k % 7, 1, 0.9), (20, 30 + 2 * k, 40, 60, 1, 0.7))
+        for k in range(12)
+    ]
+    result = score_predictions(examples, found)
+    for metric in ("mask_ap", "box_ap50", "panoptic_quality", "stardist_ap50"):
+        figure = result.pooled[metric]
+        assert figure.low < figure.value < figure.high, metric
+    assert compare(result, result, metric="mask_ap").difference.value == 0
+    result.to_json(tmp_path / "figures.json")
+    content = json.loads((tmp_path / "figures.json").read_text())
+    assert content["pooled"]["mask_ap_large"] == {"value": None, "low": None, "high": None}
+    result.to_csv(tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["mask_ap"]) == result.table[0]["mask_ap"]
+
+
+def test_two_classes_of_objects_are_judged_apart():
+    names = ("matrix", "void")
+    labelled = example("a.png", [box(0, 0, 9, 9, "matrix"), box(20, 0, 29, 9, "void")])
+    right = detected((0, 0, 9, 9, 1, 0.9), (20, 0, 29, 9, 2, 0.9))
+    wrong = detected((0, 0, 9, 9, 2, 0.9), (20, 0, 29, 9, 2, 0.9))
+    row = score_predictions([labelled], [right], classes=names).table[0]
+    assert row["instance_f1"] == row["panoptic_quality"] == 1
+    row = score_predictions([labelled], [wrong], classes=names).table[0]
+    assert row["instance_f1"] == 0.5
+    assert row["panoptic_quality"] == pytest.approx((0 + 2 / 3) / 2)
+
+
+def test_predictions_of_other_examples_are_refused():
+    labelled = example("a.png", [])
+    message = r"one prediction\. Received: 2 examples and 1 predictions\. Pass both"
+    with pytest.raises(ValueError, match=message):
+        score_predictions([labelled, labelled], [detected()])
+    with pytest.raises(ValueError, match=r"1 examples and more predictions"):
+        score_predictions([labelled], [detected(), detected()])
+    hidden = detected((0, 0, 9, 9, 2, 0.6), (0, 0, 9, 9, 1, 0.9))
+    with pytest.raises(ValueError, match=r"a\.png: class ids must be 1 to 1.*class_id=2"):
+        score_predictions([labelled], [hidden], classes=["particle"])

@@ -19,15 +19,19 @@ LAYERS = {
     "pipeline": 3,
     "models": 3,
     "tasks": 3,
-    "prediction": 4,
-    "evaluation": 5,
-    "classical": 6,
-    "report": 6,
-    "training": 7,
-    "demo": 8,
-    "cli": 9,
+    "inputs": 3,
+    "detection": 4,
+    "instance_scores": 4,
+    "prediction": 5,
+    "evaluation": 6,
+    "classical": 7,
+    "report": 7,
+    "instance_tuning": 7,
+    "training": 8,
+    "demo": 9,
+    "cli": 10,
 }
-NO_TENSORFLOW = ("labels", "types", "files", "micrographs", "synthetic")
+NO_TENSORFLOW = ("labels", "types", "files", "micrographs", "synthetic", "instance_scores")
 
 
 def unit(path: Path) -> str:

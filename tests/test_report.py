@@ -1,5 +1,7 @@
 """Pictures of temzoo.report: colours where they belong, files that open, plots that hold data."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,19 +11,24 @@ from temzoo.evaluation import evaluate
 from temzoo.prediction import predict
 from temzoo.report import (
     ERROR_COLOURS,
+    MARKS,
+    OUTLINE_COLOURS,
     Panel,
     error_legend,
     error_map,
     error_overlay,
+    match_overlay,
+    outlines,
     overlay,
     plot_history,
     plot_iou,
     save_prediction,
     sheet,
     stretched,
+    validation_panel,
     validation_sheet,
 )
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 
 GREY = np.random.default_rng(0).integers(90, 170, (60, 80)).astype(np.uint8)
 
@@ -182,6 +189,163 @@ def test_overlay_of_a_large_micrograph_is_shrunk(tmp_path):
     assert decoded(paths["overlay"]).shape == (49, 2048, 3)
 
 
+def square(top, left, side=16, *, score=1.0, kind=1):
+    return Detection(top, left, np.ones((side, side), bool), kind, score)
+
+
+def near(picture, colour, tolerance=3):
+    return (np.abs(picture.astype(int) - colour).max(axis=-1) <= tolerance).astype(bool)
+
+
+def detector_prediction(*found, size=(60, 80)):
+    return Prediction(
+        np.zeros(size, np.uint8), np.zeros(size, np.int32), detections=found, name="a.tif"
+    )
+
+
+def test_outlines_lie_on_the_edge_pixels_and_leave_the_rest():
+    picture = outlines(GREY, [square(10, 20)])
+    drawn = near(picture, OUTLINE_COLOURS[0])
+    edge = np.zeros((60, 80), bool)
+    edge[10:26, 20:36] = True
+    edge[11:25, 21:35] = False
+    np.testing.assert_array_equal(drawn, edge)
+    changed = (picture != stretched(GREY)).any(axis=-1)
+    assert not changed[15:21, 25:31].any()  # the dark casing lies close beside the line
+    assert not changed[:7].any()
+
+
+def test_a_hole_is_outlined_too():
+    mask = np.ones((30, 30), bool)
+    mask[10:20, 10:20] = False
+    drawn = near(outlines(GREY, [Detection(5, 5, mask, 1, 1.0)]), OUTLINE_COLOURS[0])
+    assert drawn[14, 20]
+    assert not drawn[20, 20]
+
+
+def test_overlapping_objects_are_outlined_whole_in_two_colours():
+    picture = outlines(GREY, [square(10, 20), square(10, 28)])
+    first, second = (near(picture, colour) for colour in OUTLINE_COLOURS[:2])
+    assert first[12:24, 20].all()
+    assert second[12:24, 28].all()
+
+
+def test_neighbours_differ_in_colour():
+    objects = [square(8 * row, 8 * col, 7) for row in range(6) for col in range(8)]
+    picture = outlines(np.full((60, 80), 7, np.uint8), objects)
+    shown = [picture[one.top, one.left + 3] for one in objects]
+    for k, one in enumerate(objects):
+        for other, colour in zip(objects[k + 1 :], shown[k + 1 :], strict=True):
+            if abs(one.top - other.top) + abs(one.left - other.left) == 8:
+                assert (shown[k] != colour).any()
+
+
+def test_outlines_of_a_large_micrograph_fall_where_its_objects_do():
+    pixels = np.zeros((600, 4000), np.uint8)
+    picture = outlines(pixels, [square(200, 1000, 300)])
+    rows, columns = np.nonzero(near(picture, OUTLINE_COLOURS[0]))
+    scale = 2048 / 4000
+    assert picture.shape == (307, 2048, 3)
+    assert abs(rows.min() - 200 * scale) < 3
+    assert abs(columns.max() - 1300 * scale) < 3
+
+
+def test_found_missed_and_false_objects_each_have_their_mark():
+    found = [square(2, 2), square(2, 60)]
+    picture = match_overlay(GREY, [square(2, 3), square(40, 30)], found, side=80)
+    hit, missed, false = (
+        near(picture, MARKS[kind].colour) for kind in ("found", "missed", "false")
+    )
+    assert hit[4:16, 2].all()  # drawn as it was found, not as it is labelled
+    assert not hit[:, 20:].any()
+    assert missed[40:56, 30].any()
+    assert not missed[41:55, 29:32].all()  # dashed
+    assert not missed[:30].any()
+    assert false[3:17, 60].all()
+    assert false[10, 68] or false[9, 67]  # the cross
+    assert not false[:, :50].any()
+
+
+def test_an_object_of_the_wrong_class_is_missed_and_false():
+    picture = match_overlay(GREY, [square(10, 10)], [square(10, 10, kind=2)], side=80)
+    assert near(picture, MARKS["missed"].colour).any()
+    assert near(picture, MARKS["false"].colour).any()
+    assert not near(picture, MARKS["found"].colour).any()
+
+
+def test_a_small_micrograph_is_enlarged_for_its_marks():
+    assert match_overlay(GREY, [], []).shape == (360, 480, 3)
+
+
+def test_a_panel_of_a_detector_counts_what_it_shows():
+    example = examples(1)[0]
+    prediction = detector_prediction(
+        square(5, 5, 15, score=0.9), square(22, 30, score=0.6), square(0, 30, score=0.3)
+    )
+    panel = validation_panel(example.micrograph, prediction, example.labels, ["particle"])
+    assert panel.title == "0.png\n1 found, 0 missed, 1 false"
+    all_of_them = validation_panel(
+        example.micrograph, prediction, example.labels, ["particle"], 0.1
+    )
+    assert all_of_them.title.endswith("2 false")
+
+
+class Finder:
+    """A detector of 64 px that finds regions of one value, scored by that value of 200."""
+
+    image_size, input_shape = 64, (None, 64, 64, 1)
+    class_names = ("particle",)
+
+    def detect(self, pixels, *, statistics=None, min_score=0.05, max_detections=None):
+        values = [v for v in np.unique(pixels[0])[::-1] if v / 200 >= max(min_score, 1e-3)]
+        places = [np.argwhere(pixels[0, ..., 0] == value) for value in values]
+        boxes = [[*place.min(axis=0), *(place.max(axis=0) + 1)] for place in places]
+        return SimpleNamespace(
+            boxes=np.array(boxes, np.float32).reshape(1, -1, 4),
+            classes=np.ones((1, len(values)), np.int32),
+            scores=np.array(values, np.float32)[None] / 200,
+            masks=np.ones((1, len(values), 28, 28), np.float32),
+            counts=np.array([len(values)]),
+        )
+
+
+def test_validation_sheet_of_a_detector_marks_objects_from_a_score_on(tmp_path):
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[5:25, 5:25], pixels[30:50, 40:60] = 180, 60
+    corners = np.array([[5.0, 5.0], [25.0, 25.0]])
+    labels = LabelledImage("a.png", 64, 64, (Shape("box", "particle", corners),))
+    labelled = Example(labels, lambda: Micrograph(pixels, name="a.png"))
+    strict, loose = (
+        decoded(
+            validation_sheet(
+                tmp_path / "sheet.png", Finder(), [labelled], ["particle"], min_score=score
+            )
+        )
+        for score in (0.5, 0.2)
+    )
+    upper = np.s_[: int(0.85 * len(strict))]  # without the legend
+    assert near(strict[upper], MARKS["found"].colour, 40).sum() > 100
+    assert not near(strict[upper], MARKS["false"].colour, 40).any()
+    assert near(loose[upper], MARKS["false"].colour, 40).sum() > 100
+
+
+def test_the_legend_draws_marks_as_lines(tmp_path):
+    panel = Panel(np.zeros((40, 40, 3), np.uint8))
+    picture = decoded(sheet(tmp_path / "sheet.png", [panel], legend=MARKS))
+    for mark in MARKS.values():
+        assert near(picture, mark.colour).sum() > 50
+
+
+def test_saved_detections_are_outlined_from_a_score_on(tmp_path):
+    micrograph = Micrograph(GREY, name="a.tif")
+    sure, unsure = square(10, 10, score=0.9), square(30, 50, score=0.2)
+    prediction = detector_prediction(sure, unsure)
+    paths = save_prediction(prediction, tmp_path, micrograph=micrograph)
+    np.testing.assert_array_equal(decoded(paths["overlay"]), outlines(GREY, [sure]))
+    paths = save_prediction(prediction, tmp_path, micrograph=micrograph, min_score=0.1)
+    np.testing.assert_array_equal(decoded(paths["overlay"]), outlines(GREY, [sure, unsure]))
+
+
 def test_history_is_plotted_with_gaps(tmp_path):
     history = tmp_path / "history.csv"
     history.write_text("epoch,iou,loss,val_iou,val_loss\n0,0.1,2,,\n1,0.4,1,0.3,1.5\n2,0.5,0.8,,\n")
@@ -190,6 +354,15 @@ def test_history_is_plotted_with_gaps(tmp_path):
     one = decoded(plot_history(history, tmp_path / "one.png"))
     assert two.shape[0] > 1.5 * one.shape[0]
     assert (one < 128).any()
+
+
+def test_history_shows_what_is_only_measured_in_validation(tmp_path):
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,loss,minutes\n1,2,1\n2,1,2\n")
+    alone = decoded(plot_history(history, tmp_path / "alone.png"))
+    history.write_text("epoch,loss,minutes,val_f1\n1,2,1,\n2,1,2,0.5\n")
+    with_f1 = decoded(plot_history(history, tmp_path / "f1.png"))
+    assert with_f1.shape[0] > 1.5 * alone.shape[0]
 
 
 def test_iou_plot_draws_every_method(tmp_path):
