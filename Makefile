@@ -15,14 +15,14 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-slow lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    24 synthetic micrographs: check, train, compare, predict; about 5 minutes"
 	@echo "             DATA=folder LABELS=file make demo    the same on your own"
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
-	@echo "make test    the tests"
+	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
 	@echo "make lint    ruff: rules and format"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
 	@echo "make clean   removes the environment and what was built, no results"
@@ -41,6 +41,10 @@ endif
 # A file's tests stay in one process, where they share models that are slow to build.
 test: $(SET_UP)
 	$(RUN) -m pytest -n 2 --dist loadfile
+
+# One after the other: each may take gigabytes.
+test-slow: $(SET_UP)
+	$(RUN) -m pytest -m slow
 
 lint: $(SET_UP)
 	$(RUN) -m ruff check .

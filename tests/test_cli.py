@@ -1,6 +1,7 @@
 """The command line: the whole path on a small synthetic set, and errors of one line."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -111,6 +112,20 @@ def test_training_on_named_images(data, tmp_path):
     assert len(told["train"]["names"]) == 2
 
 
+def test_training_in_two_phases(data, tmp_path):
+    said = call(
+        *("train", "unet_mobilenet", "--images", data[0], "--labels", data[1]),
+        *("--out", tmp_path / "run", "--set", "alpha=0.25", "--set", "encoder_weights=None"),
+        *("--set", "decoder_filters=(4, 4, 4, 4, 4)", "--epochs", 1, "--steps", 1, "--batch", 1),
+        *("--crop", 32, "--finetune", "encoder_trainable=deep", "--finetune-epochs", 1),
+    )
+    assert "best validation IoU" in said
+    rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert settings["finetune"] == {"encoder_trainable": "deep"}
+
+
 def test_models_are_listed_and_shown():
     assert all(name[:8] in call("models") for name in temzoo.list_models())
     assert "upsampling" in call("models", "unet")
@@ -143,6 +158,21 @@ def test_labels_check_has_an_exit_status(data, tmp_path):
 def test_labels_convert(data, tmp_path, to):
     call("labels", "convert", data[1], tmp_path / "out", "--to", to)
     assert (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [["check", "LABELS"], ["convert", "LABELS", "OUT"]])
+def test_label_commands_do_without_tensorflow(data, tmp_path, arguments):
+    places = {"LABELS": str(data[1]), "OUT": str(tmp_path / "out")}
+    words = ["temzoo", "labels", *(places.get(a, a) for a in arguments)]
+    words += ["--to", "coco"] if "convert" in words else ["--images", str(data[0])]
+    code = (
+        f"import sys; sys.argv = {words!r}\n"
+        "from temzoo.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_augment_draws_a_sheet(data, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from temzoo import demo as module
+from temzoo import training
 from temzoo.classical import PixelForest
 from temzoo.demo import demo, encoder_file, table
 from temzoo.evaluation import Evaluation, Interval
@@ -87,6 +88,16 @@ def test_own_micrographs_of_three_classes_without_an_encoder(tmp_path, capsys, o
     iou = results["methods"]["random forest"]["iou"]
     assert iou["low"] <= iou["value"] <= iou["high"]
     assert iou["value"] == summary.evaluations["random forest"].iou.value
+
+
+def test_ctrl_c_stops_the_demo_and_not_only_its_training(tmp_path, capsys, monkeypatch):
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._EndOfEpoch, "on_epoch_begin", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path / "out", n=4, epochs=1)
+    assert "crowded" not in capsys.readouterr().out
 
 
 def test_a_folder_in_use_is_left_as_it_is(tmp_path):

@@ -1,5 +1,6 @@
 """Image files become micrographs: pixels as stored, calibrated only where a microscope said so."""
 
+import re
 import struct
 import subprocess
 import sys
@@ -407,6 +408,26 @@ def test_load_damaged_file_names_the_file_and_the_format(tmp_path, rng):
         load_micrograph(tmp_path / "a.png")
 
 
+def test_load_16_bit_png_that_only_pillow_takes_is_refused(tmp_path, rng):
+    cv2.imwrite(str(tmp_path / "a.png"), _colour(rng, 3, np.uint16))
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[26] = 1  # of the header IHDR: a compression that PNG does not have
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(MicrographError, match=r"a\.png: .*PNG.*\(no 16-bit image inside\)\. Copy"):
+        load_micrograph(tmp_path / "a.png")
+
+
+def test_load_16_bit_tiff_of_a_compression_that_nobody_reads_says_how_to_save_it(tmp_path, rng):
+    jpeg_2000 = 34712
+    tifffile.imwrite(tmp_path / "a.tif", _grey(rng, np.uint16))
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tiff.pages.first.tags["Compression"].overwrite(jpeg_2000)
+    message = r"a\.tif: .*its compression is not supported: save it uncompressed"
+    with pytest.raises(MicrographError, match=message):
+        load_micrograph(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("kind", ["a.png", "a.jpg", "a.bmp", "a.tif", "a.npy"])
 def test_load_refuses_more_pixels_than_allowed(tmp_path, rng, kind):
     _write(kind, tmp_path / kind, rng)
@@ -493,7 +514,10 @@ def test_load_refuses_what_is_no_real_number(tmp_path, dtype):
 @pytest.mark.parametrize("shape", [(5,), (4, 5, 2), (4, 5, 7), (2, 4, 5, 3), (0, 5)])
 def test_load_refuses_what_is_no_image(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
-    with pytest.raises(MicrographError, match=r"a\.npy: "):
+    message = (
+        rf"a\.npy: an image must be \(H, W\).* not empty\. Received: shape={re.escape(f'{shape}')}"
+    )
+    with pytest.raises(MicrographError, match=message):
         load_micrograph(tmp_path / "a.npy")
 
 

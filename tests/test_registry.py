@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import temzoo
 from temzoo import registry
@@ -52,6 +54,30 @@ def test_card_says_what_the_builder_does(name):
     imported = registry._CARDS[name]
     declared = registry._declared()[name]
     assert imported == declared
+
+
+def test_registering_is_all_a_new_model_needs(toy):
+    assert "toy" in temzoo.list_models(task="semantic")
+    assert dict(temzoo.model_card("toy").config) == {"classes": 2, "channels": 1}
+    model = temzoo.get_model("toy", classes=3)
+    rng = np.random.default_rng(0)
+    x = rng.random((2, 20, 24, 1), np.float32)
+    y = np.eye(3, dtype="uint8")[rng.integers(0, 3, (2, 20, 24))]
+    before = model.get_weights()[0]
+    history = model.fit(tf.data.Dataset.from_tensors((x, y)), shuffle=False, verbose=0).history
+    assert {"loss", "iou"} <= set(history)
+    assert not np.array_equal(before, model.get_weights()[0])
+    prediction = temzoo.predict(model, x[0, ..., 0], probabilities=True)
+    inner = np.s_[1:-1, 1:-1]  # prediction reflects at the border, where the toy pads with zeros
+    expected = np.argmax(model(x)[0], axis=-1)
+    np.testing.assert_array_equal(prediction.classes[inner], expected[inner])
+
+
+def test_the_public_names_are_there_and_others_are_refused():
+    assert set(temzoo.__all__) <= set(dir(temzoo))
+    assert all(getattr(temzoo, name) is not None for name in temzoo.__all__)
+    with pytest.raises(AttributeError, match=r"module 'temzoo' has no attribute 'get_modle'"):
+        temzoo.get_modle  # noqa: B018
 
 
 def test_unknown_model_names_close_matches():

@@ -1,0 +1,316 @@
+"""Does Mask R-CNN learn outlines? Two trainings on drawn shapes, whose masks are known exactly.
+
+    python -m benchmarks.shapes overfit       # four images of 128 px in 300 steps
+    python -m benchmarks.shapes held-out      # 1200 steps, then 30 images it has never seen
+
+Rods, crescents, triangles and ellipses in two classes (straight-edged and round). On ellipses alone
+a filled box scores well, so the trained masks are compared with what the same detections score when
+each mask is replaced: by its filled box, by the ellipse in that box, or by the mask of another
+detection. Background and black frames without any object are shown as well.
+
+The records go to ``results/shapes.json`` and ``shapes.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temzoo.files import atomic_path
+from temzoo.types import Detection, Example, LabelledImage, Micrograph, Shape
+
+RESULTS = Path(__file__).parent / "results"
+CLASSES = ("straight", "round")
+KINDS = {"rod": "straight", "triangle": "straight", "crescent": "round", "ellipse": "round"}
+SMALL = {"backbone": "mobilenet", "alpha": 0.25, "backbone_weights": None}
+SMALL |= {"backbone_trainable": True, "classes": len(CLASSES) + 1}
+
+
+def scene(seed: int, *, side: int, objects: int, sizes: tuple[float, float] = (20, 48)) -> Example:
+    """A noisy image of shapes that do not overlap: darker or brighter than a sloping ground.
+
+    Args:
+        sizes: (least, most) diameter of the circle around a shape, px.
+    """
+    rng = np.random.default_rng(seed)
+    placed: list[tuple[np.ndarray, float]] = []
+    shapes = []
+    for _ in range(20 * objects):
+        radius = rng.uniform(*sizes) / 2
+        centre = rng.uniform(0.5 * radius, side - 0.5 * radius, 2)
+        if all(np.hypot(*(centre - c)) > radius + r + 1 for c, r in placed):
+            placed.append((centre, radius))
+            kind = str(rng.choice(list(KINDS)))
+            points = outline(kind, radius, rng) + centre
+            shapes.append(Shape("polygon", KINDS[kind], points))
+        if len(shapes) == objects:
+            break
+    labels = LabelledImage(f"shapes-{seed}", side, side, tuple(shapes), CLASSES)
+    return Example(labels, partial(_drawn, labels, seed))
+
+
+def outline(kind: str, radius: float, rng: np.random.Generator) -> np.ndarray:
+    """(N, 2) vertices of a shape about the origin, turned at random, inside the radius."""
+    turn = rng.uniform(0, 2 * np.pi)
+    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    if kind == "rod":
+        length, width = radius * 0.95, radius * 0.3
+        points = np.array([[-length, -width], [length, -width], [length, width], [-length, width]])
+    elif kind == "triangle":
+        corners = np.array([0, 2, 4]) * np.pi / 3
+        points = radius * np.stack([np.cos(corners), np.sin(corners)], axis=1)
+    elif kind == "ellipse":
+        points = radius * np.stack([np.cos(angles), 0.65 * np.sin(angles)], axis=1)
+    else:  # a crescent: an outer arc, and back along an inner one
+        outer = np.linspace(-0.75 * np.pi, 0.75 * np.pi, 40)
+        inner = outer[::-1]
+        points = np.concatenate(
+            [
+                np.stack([np.cos(outer), np.sin(outer)], axis=1),
+                np.stack([0.62 * np.cos(inner) - 0.12, 0.72 * np.sin(inner)], axis=1),
+            ]
+        )
+        points = radius * points
+    cos, sin = np.cos(turn), np.sin(turn)
+    return points @ np.array([[cos, -sin], [sin, cos]])
+
+
+def _drawn(labels: LabelledImage, seed: int) -> Micrograph:
+    from temzoo.labels import raster
+
+    rng = np.random.default_rng([seed, 1])
+    masks = raster.instance_masks(labels)
+    rows, cols = np.mgrid[: labels.height, : labels.width] / labels.height
+    slope = rng.uniform(-25, 25, 2)
+    pixels = 128 + slope[0] * rows + slope[1] * cols
+    for mask in masks:
+        pixels = np.where(mask, pixels + rng.choice([-1, 1]) * rng.uniform(28, 60), pixels)
+    pixels = pixels + rng.normal(0, 12, pixels.shape)
+    return Micrograph(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), name=labels.name)
+
+
+def overfit() -> dict[str, Any]:
+    """Four images, 300 steps, and what it says of the same four."""
+    import keras
+    import tensorflow as tf
+
+    import temzoo
+    from temzoo.tasks import instance
+
+    examples = [scene(seed, side=128, objects=7) for seed in range(4)]
+    keras.utils.set_random_seed(0)
+    model = temzoo.get_model("mask_rcnn", image_size=128, **SMALL, compile=False)
+    model.set_anchor_sizes(instance.anchor_sizes(examples))
+    rate = keras.optimizers.schedules.CosineDecay(1e-4, 280, warmup_target=2e-3, warmup_steps=20)
+    instance.compile_model(model, optimizer=keras.optimizers.AdamW(rate, clipnorm=5.0))
+    pixels, truth = batch(examples)
+    start = time.monotonic()
+    data = tf.data.Dataset.from_tensors((pixels, truth)).repeat()
+    history = model.fit(data, steps_per_epoch=300, epochs=1, verbose=0).history
+    record = {"steps": 300, "minutes": (time.monotonic() - start) / 60}
+    record["losses"] = {name: values[-1] for name, values in history.items()}
+    return record | judged(model, examples)
+
+
+def batch(examples: Sequence[Example]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Whole images as one training batch, unchanged."""
+    from temzoo.tasks import instance
+
+    parts = [instance.encode(instance.layers(e.labels, CLASSES)) for e in examples]
+    most = max(len(part["boxes"]) for part in parts)
+    padding = {"boxes": -1, "classes": -1, "masks": 0}
+    truth = {
+        name: np.stack(
+            [
+                np.pad(
+                    part[name],
+                    [(0, most - len(part[name]))] + [(0, 0)] * (part[name].ndim - 1),
+                    constant_values=fill,
+                )
+                for part in parts
+            ]
+        )
+        for name, fill in padding.items()
+    }
+    pixels = np.stack([e.micrograph.pixels for e in examples])[..., None].astype(np.float32)
+    return pixels, truth
+
+
+def held_out() -> dict[str, Any]:
+    """1200 steps on 200 images of 256 px, a fifth of them empty; judged on 30 others."""
+    import keras
+
+    import temzoo
+
+    learn = [scene(seed, side=256, objects=12 * (seed % 5 > 0)) for seed in range(1000, 1200)]
+    choose = [scene(seed, side=256, objects=12) for seed in range(2000, 2006)]
+    judge = [scene(seed, side=256, objects=12) for seed in range(3000, 3030)]
+    keras.utils.set_random_seed(0)
+    model = temzoo.get_model("mask_rcnn", image_size=256, **SMALL, compile=False)
+    with tempfile.TemporaryDirectory() as folder:
+        run = temzoo.train(
+            model,
+            learn,
+            choose,
+            out=Path(folder) / "run",
+            epochs=4,
+            steps_per_epoch=300,
+            batch=2,
+            magnification=(1.0, 1.0),
+            augment="light",
+            learning_rate=2e-3,
+        )
+    record = {"steps": 1200, "minutes": run.history[-1]["minutes"]}
+    return record | judged(model, judge) | false_alarms(model)
+
+
+def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
+    """Average precisions of the model's masks, and of what stands in for them."""
+    import temzoo
+
+    found = [temzoo.predict(model, e.micrograph, min_score=0.05).detections for e in examples]
+    standing_in: dict[str, Callable] = {
+        "trained": lambda detections, rng: detections,
+        "filled boxes": lambda detections, rng: [filled(one) for one in detections],
+        "filled ellipses": lambda detections, rng: [ellipse(one) for one in detections],
+        "shuffled": shuffled,
+    }
+    rng = np.random.default_rng(0)
+    return {
+        "masks": {
+            name: precision(examples, [change(detections, rng) for detections in found])
+            for name, change in standing_in.items()
+        }
+    }
+
+
+def precision(examples: Sequence[Example], found: Sequence[Sequence[Detection]]) -> dict:
+    """COCO's average precisions of boxes and masks over all images."""
+    from temzoo import instance_scores
+
+    matches = [
+        instance_scores.match(
+            instance_scores.true_objects(example.labels, CLASSES), detections, classes=len(CLASSES)
+        )
+        for example, detections in zip(examples, found, strict=True)
+    ]
+    figures = instance_scores.metrics(matches)
+    names = [f"{kind}_{metric}" for kind in ("box", "mask") for metric in ("ap", "ap50", "ap75")]
+    return {name: float(figures[name][0]) for name in names}
+
+
+def filled(one: Detection) -> Detection:
+    return replace(one, mask=np.ones_like(one.mask))
+
+
+def ellipse(one: Detection) -> Detection:
+    """The ellipse that touches the sides of the mask's box."""
+    rows, cols = (((np.arange(n) + 0.5) / n * 2 - 1) ** 2 for n in one.mask.shape)
+    return replace(one, mask=rows[:, None] + cols[None] <= 1)
+
+
+def shuffled(detections: Sequence[Detection], rng: np.random.Generator) -> list[Detection]:
+    """Each detection with the mask of another one, stretched into its own box."""
+    import cv2
+
+    order = np.roll(rng.permutation(len(detections)), 1)
+    changed = []
+    for one, other in zip(detections, order, strict=True):
+        size = one.mask.shape[::-1]
+        mask = cv2.resize(detections[other].mask.astype(np.uint8), size)
+        changed.append(replace(one, mask=mask.astype(bool)))
+    return [one for one in changed if one.mask.any()]
+
+
+def false_alarms(model) -> dict[str, float]:
+    """Detections of score 0.5 and more, an image, where there is nothing."""
+    import temzoo
+
+    ground = [scene(seed, side=256, objects=0).micrograph for seed in range(4000, 4010)]
+    zeros = [Micrograph(np.zeros((256, 256), np.uint8))]
+    counts = {}
+    for name, images in (("on the ground", ground), ("on zeros", zeros)):
+        found = [len(temzoo.predict(model, image, min_score=0.5).detections) for image in images]
+        counts[f"false objects {name}"] = float(np.mean(found))
+    return counts
+
+
+TRAININGS = {"overfit": overfit, "held-out": held_out}
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Runs a training by name and gives its record."""
+    from temzoo.training import commit, hardware, versions
+
+    return {
+        "name": name,
+        **TRAININGS[name](),
+        "command": f"python -m benchmarks.shapes {name}",
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+
+
+def write_table() -> Path:
+    """Regenerates ``results/shapes.md`` from the record."""
+    records = json.loads((RESULTS / "shapes.json").read_text(encoding="utf-8"))
+    lines = [
+        "# Drawn shapes: does Mask R-CNN learn outlines?",
+        "",
+        "Written by `python -m benchmarks.shapes`. COCO's average precision (AP, at IoU 0.5, at",
+        "IoU 0.75) of rods, crescents, triangles and ellipses in two classes; below the trained",
+        "masks, the same detections with each mask replaced.",
+        "",
+        "| training | masks | box AP | AP50 | AP75 | mask AP | AP50 | AP75 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for record in records.values():
+        for masks, figures in record["masks"].items():
+            what = f"`{record['command']}`, {record['steps']} steps, {record['minutes']:.1f} min"
+            cells = [what if masks == "trained" else "", masks]
+            cells += [f"{value:.3f}" for value in figures.values()]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines.append("")
+    for record in records.values():
+        told = [f"{key} {value:.1f}" for key, value in record.items() if key.startswith("false")]
+        if told:
+            lines += [f"`{record['name']}`, an image: {', '.join(told)}.", ""]
+    where = {
+        f"{r['hardware']['processor']}, {r['hardware']['cores']} cores, {r['date']}"
+        for r in records.values()
+    }
+    lines.append(f"Measured on: {'; '.join(sorted(where))}.")
+    path = RESULTS / "shapes.md"
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("names", nargs="+", choices=TRAININGS)
+    for name in parser.parse_args().names:
+        record = measure(name)
+        path = RESULTS / "shapes.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(kept | {name: record}, indent=1) + "\n", "utf-8")
+        print(json.dumps(record["masks"], indent=1))
+    print(write_table())
+
+
+if __name__ == "__main__":
+    main()
