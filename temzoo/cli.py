@@ -75,16 +75,23 @@ def train(
     weights: Annotated[str | None, typer.Option(help="Start from: a name, file or run.")] = None,
     epochs: int = 30,
     batch: int = 8,
-    crop: Annotated[int, typer.Option(help="Side of a crop, px.")] = 256,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Side of a crop, px; by default what the model takes, else 256."),
+    ] = None,
     magnification: Annotated[
         tuple[float, float], typer.Option(help="Resize micrographs by a factor in this range.")
     ] = (0.7, 1.0),
     augment: Annotated[str, typer.Option(help="none, light or em.")] = "em",
     learning_rate: float = 1e-3,
-    loss: Annotated[str, typer.Option(help="dice_ce, ce, dice, focal or tversky.")] = "dice_ce",
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Of models that label pixels: dice_ce, ce, dice, focal or tversky."),
+    ] = None,
     balance: Annotated[bool, typer.Option(help="Let rare classes weigh more.")] = False,
     mixed_precision: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
     patience: Annotated[int | None, typer.Option(help="Epochs without gain to stop.")] = None,
+    validate_every: Annotated[int, typer.Option(help="Epochs between validations.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Steps an epoch.")] = None,
     finetune: Annotated[
         list[str] | None,
@@ -138,6 +145,7 @@ def train(
         class_weights="balanced" if balance else None,
         mixed_precision=mixed_precision,
         patience=patience,
+        validate_every=validate_every,
         steps_per_epoch=steps,
         finetune=keywords(finetune) or None,
         finetune_epochs=finetune_epochs,
@@ -145,10 +153,13 @@ def train(
         seed=seed,
     )
     if not run.epoch:
-        print(f"stopped before an epoch ended: no weights yet, settings in {out / 'run.json'}")
+        kept = "its weights are the last ones" if run.history else "no weights yet"
+        what = "was validated" if run.history else "ended"
+        print(f"stopped before an epoch {what}: {kept}, settings in {out / 'run.json'}")
         return
     print(
-        f"best validation IoU {run.score:.4f} in epoch {run.epoch}; weights, card, history: {out}"
+        f"best validation {run.score_name} {run.score:.4f} in epoch {run.epoch};"
+        f" weights, card, history: {out}"
     )
 
 
@@ -187,6 +198,13 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
     instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    ap: Annotated[
+        bool | None,
+        typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
+    ] = None,
+    min_score: Annotated[
+        float, typer.Option(help="A detector's objects count from this score on, save for AP.")
+    ] = 0.5,
     flips: Annotated[
         bool, typer.Option(help="Average over mirror images: 4 times slower.")
     ] = False,
@@ -198,8 +216,9 @@ def evaluate(
     """Score a model, or a classical baseline, on labelled micrographs at full resolution.
 
     Prints IoU, Dice, precision and recall per image and pooled, with 95 % bootstrap intervals over
-    images, and instances matched one to one at IoU 0.5. Without --names, a run is scored on the
-    images it was validated on.
+    images, and instances matched one to one at IoU 0.5 with panoptic quality, and COCO's AP of
+    boxes and masks for detectors. Without --names, a run is scored on the images it was validated
+    on.
 
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
@@ -216,12 +235,20 @@ def evaluate(
     else:
         model = _trained(weights)
         examples = _to_score(weights, everything, names)
-    found = temzoo.evaluate(model, examples, instances=instances, flips=flips, progress=True)
+    found = temzoo.evaluate(
+        model,
+        examples,
+        instances=instances,
+        min_score=min_score,
+        ap=ap,
+        flips=flips,
+        progress=True,
+    )
     print(found.summary())
     if out:
         found.to_csv(out / "images.csv")
         found.to_json(out / "figures.json")
-        validation_sheet(out / "overlays.png", model, examples, found.classes)
+        validation_sheet(out / "overlays.png", model, examples, found.classes, min_score=min_score)
         print(
             f"table: {out / 'images.csv'}; figures: {out / 'figures.json'};"
             f" overlays: {out / 'overlays.png'}"
@@ -305,9 +332,20 @@ def predict(
     ] = False,
     probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
     instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    neck: Annotated[
+        float | None, typer.Option(help="Watershed: cut necks below this part of the width, 0 - 1.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Watershed: only pixels of this probability, 0.5 - 1.")
+    ] = None,
     min_area_px: Annotated[int, typer.Option(help="Drop smaller instances.")] = 0,
+    min_score: Annotated[
+        float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
+    ] = None,
 ):
     """Segment micrographs of any size: class map, instance map and overlay of each.
+
+    A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
 
     Example: temzoo predict runs/first micrographs/new --out predictions
     """
@@ -319,6 +357,7 @@ def predict(
     paths = [p for image in images for p in (list_images(image) if image.is_dir() else [image])]
     if not paths:
         raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
+    separation = _separation(instances, neck, threshold)
     model = _trained(weights)
     for path in paths:
         micrograph = temzoo.load_micrograph(path)
@@ -329,14 +368,31 @@ def predict(
             overlap=overlap,
             flips=flips,
             probabilities=probabilities,
-            instances=instances,
+            instances=separation,
             min_area_px=min_area_px,
+            min_score=min_score,
             progress=True,
         )
         written = save_prediction(found, out, micrograph=micrograph, probabilities=probabilities)
         share = (found.classes > 0).mean()
-        print(f"{path.name}: {found.instances.max()} instances, {share:.1%} of the area")
+        # The maps alone would miss objects that lie wholly under others.
+        count = found.instances.max() if found.detections is None else len(found.detections)
+        print(f"{path.name}: {count} instances, {share:.1%} of the area")
         print("".join(f"  {what}: {where}\n" for what, where in written.items()), end="")
+
+
+def _separation(instances: str, neck: float | None, threshold: float | None):
+    """How instances are told apart: the word, or a watershed with settings of one's own."""
+    from temzoo.prediction import NECK, Watershed
+
+    if neck is None and threshold is None:
+        return instances
+    if instances != "watershed":
+        raise ValueError(
+            "--neck and --threshold are settings of the watershed. Received: "
+            f"--instances {instances}. Add --instances watershed."
+        )
+    return Watershed(neck=NECK if neck is None else neck, threshold=threshold)
 
 
 @app.command()
