@@ -28,6 +28,13 @@ Groups = Annotated[
     Path | None,
     typer.Option(help="CSV of image name and specimen; a split never parts a specimen."),
 ]
+Neck = Annotated[
+    float | None, typer.Option(help="Watershed: cut necks below this part of the width, 0 - 1.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="Watershed: only pixels of this probability, 0.5 - 1.")
+]
+MinArea = Annotated[int, typer.Option(help="Drop smaller instances.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Keyword of the model; repeatable."),
@@ -198,6 +205,9 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
     instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    neck: Neck = None,
+    threshold: Threshold = None,
+    min_area_px: MinArea = 0,
     ap: Annotated[
         bool | None,
         typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
@@ -227,6 +237,7 @@ def evaluate(
     from temzoo.pipeline.examples import class_names
     from temzoo.report import validation_sheet
 
+    separation = _separation(instances, neck, threshold)
     everything = temzoo.load_dataset(images=images, labels=labels)
     if weights in CLASSICAL:
         learn, examples = _fit_and_score(everything, fit_names, names)
@@ -238,7 +249,8 @@ def evaluate(
     found = temzoo.evaluate(
         model,
         examples,
-        instances=instances,
+        instances=separation,
+        min_area_px=min_area_px,
         min_score=min_score,
         ap=ap,
         flips=flips,
@@ -332,13 +344,9 @@ def predict(
     ] = False,
     probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
     instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
-    neck: Annotated[
-        float | None, typer.Option(help="Watershed: cut necks below this part of the width, 0 - 1.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Watershed: only pixels of this probability, 0.5 - 1.")
-    ] = None,
-    min_area_px: Annotated[int, typer.Option(help="Drop smaller instances.")] = 0,
+    neck: Neck = None,
+    threshold: Threshold = None,
+    min_area_px: MinArea = 0,
     min_score: Annotated[
         float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
     ] = None,
@@ -373,12 +381,50 @@ def predict(
             min_score=min_score,
             progress=True,
         )
-        written = save_prediction(found, out, micrograph=micrograph, probabilities=probabilities)
+        written = save_prediction(
+            found, out, micrograph=micrograph, probabilities=probabilities, min_score=0.0
+        )
         share = (found.classes > 0).mean()
         # The maps alone would miss objects that lie wholly under others.
         count = found.instances.max() if found.detections is None else len(found.detections)
         print(f"{path.name}: {count} instances, {share:.1%} of the area")
         print("".join(f"  {what}: {where}\n" for what, where in written.items()), end="")
+
+
+@app.command()
+def tune_instances(
+    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
+    images: Images,
+    labels: Labels,
+    names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
+):
+    """Find the watershed that tells touching particles apart best, on labelled micrographs.
+
+    For networks that label pixels. Without --names, a run is tuned on the images it was validated
+    on; choose no images that you will report a score on. Prints the best settings by F1 at IoU 0.5
+    and what to type to use them.
+
+    Example: temzoo tune-instances runs/first --images micrographs --labels annotations.xml
+    """
+    _load_tensorflow()
+    import temzoo
+
+    examples = _to_score(weights, temzoo.load_dataset(images=images, labels=labels), names)
+    tuned = temzoo.tune_instances(_trained(weights), examples)
+    ranked = sorted(tuned.table, key=lambda row: -row["f1"])
+    print("F1     matched  true   found  neck  threshold  least area, px")
+    for row in ranked[:8]:
+        threshold = "-" if row["threshold"] is None else f"{row['threshold']:g}"
+        print(
+            f"{row['f1']:.3f}  {row['matched']:7d}  {row['true']:5d}  {row['predicted']:5d}"
+            f"  {row['neck']:4g}  {threshold:>9}  {row['min_area_px']:6d}"
+        )
+    best = tuned.best
+    limit = "" if best["threshold"] is None else f" --threshold {best['threshold']:g}"
+    print(
+        f"temzoo predict {weights} IMAGES --instances watershed --neck {best['neck']:g}{limit}"
+        f" --min-area-px {best['min_area_px']}"
+    )
 
 
 def _separation(instances: str, neck: float | None, threshold: float | None):

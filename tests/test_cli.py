@@ -77,6 +77,18 @@ def test_images_that_a_model_was_trained_on_are_not_scored_without_a_word(run, d
     assert "the model was trained on 3 of these images" in said
 
 
+def test_tune_instances_says_what_to_type_next(run, data):
+    images, labels = data
+    said = call("tune-instances", run, "--images", images, "--labels", labels)
+    assert "scoring the 2 validation images of the run" in said
+    command = said.strip().splitlines()[-1].split()
+    assert command[:4] == ["temzoo", "predict", str(run), "IMAGES"]
+    scored = call("evaluate", run, "--images", images, "--labels", labels, *command[4:])
+    best = said.partition("least area, px\n")[2].split()[0]
+    figures = next(line for line in scored.splitlines() if line.startswith("instance_f1"))
+    assert best in figures
+
+
 @pytest.mark.parametrize("baseline", ["otsu", "forest"])
 def test_evaluate_a_baseline(baseline, data, tmp_path):
     images, labels = data
