@@ -14,7 +14,6 @@ The records go to ``results/shapes.json`` and ``shapes.md``.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import tempfile
 import time
@@ -26,10 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.files import atomic_path
+from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
 from temzoo.types import Detection, Example, LabelledImage, Micrograph, Shape
 
-RESULTS = Path(__file__).parent / "results"
 CLASSES = ("straight", "round")
 KINDS = {"rod": "straight", "triangle": "straight", "crescent": "round", "ellipse": "round"}
 SMALL = {"backbone": "mobilenet", "alpha": 0.25, "backbone_weights": None}
@@ -250,17 +248,7 @@ TRAININGS = {"overfit": overfit, "held-out": held_out}
 
 def measure(name: str) -> dict[str, Any]:
     """Runs a training by name and gives its record."""
-    from temzoo.training import commit, hardware, versions
-
-    return {
-        "name": name,
-        **TRAININGS[name](),
-        "command": f"python -m benchmarks.shapes {name}",
-        "date": datetime.date.today().isoformat(),
-        "commit": commit(),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
+    return {"name": name, **TRAININGS[name](), **stamp(f"python -m benchmarks.shapes {name}")}
 
 
 def write_table() -> Path:
@@ -287,15 +275,7 @@ def write_table() -> Path:
         told = [f"{key} {value:.1f}" for key, value in record.items() if key.startswith("false")]
         if told:
             lines += [f"`{record['name']}`, an image: {', '.join(told)}.", ""]
-    where = {
-        f"{r['hardware']['processor']}, {r['hardware']['cores']} cores, {r['date']}"
-        for r in records.values()
-    }
-    lines.append(f"Measured on: {'; '.join(sorted(where))}.")
-    path = RESULTS / "shapes.md"
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_lines(RESULTS / "shapes.md", [*lines, measured_on(records.values())])
 
 
 def main() -> None:
@@ -306,8 +286,7 @@ def main() -> None:
         record = measure(name)
         path = RESULTS / "shapes.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(kept | {name: record}, indent=1) + "\n", "utf-8")
+        write_json(path, kept | {name: record})
         print(json.dumps(record["masks"], indent=1))
     print(write_table())
 

@@ -7,11 +7,16 @@ the area that both tiles see (IoU of at least 0.4 there): objects that touch sha
 those that overlap share too few. Then, for each object:
 
 - a view that is cut by no inner edge of its tile, while no other view reaches beyond that tile, is
-  the object; of several such the one furthest from the edges, which saw most of the surroundings;
+  the object; of several such the one furthest from the edges, which saw most of the surroundings,
+  with the score and class of the surest;
 - else the object is larger than the overlap, and is the union of its parts;
 - a cut view in the outer half of an overlap is a scrap and dropped at once, since the next tile
   sees it and more; so is one that agrees with nothing but lies mostly on an object that another
   tile saw better.
+
+Views of a score of 0.5 and more are put together first, and by themselves; a weaker one counts
+only where it shows something else. So whoever asks for weak objects too, to rank them, gets the
+same certain ones.
 
 One object has at most one view in a tile, since a detector has already told apart what it found
 there. So an object so bent that a tile's edge cuts it in two, and that no tile sees whole, may
@@ -297,6 +302,28 @@ def stitched(views: Sequence[View], windows: Sequence[Window]) -> list[Detection
         views: of all tiles.
         windows: of the tiles, by their numbers, row by row.
     """
+    certain = [view for view in views if view.found.score >= MIN_SCORE]
+    doubtful = [view for view in views if view.found.score < MIN_SCORE]
+    more = _put_together(_unexplained(doubtful, certain, windows), windows)
+    return _put_together(certain, windows) + more
+
+
+def _unexplained(
+    doubtful: Sequence[View], certain: Sequence[View], windows: Sequence[Window]
+) -> list[View]:
+    """The doubtful views that show, or are scraps of, nothing that a certain one shows."""
+    explained = set()
+    for pair in _pairs([*certain, *doubtful], windows):
+        for number, other, own in zip(pair.views, pair.views[::-1], pair.shares, strict=True):
+            view = number - len(certain)
+            if view >= 0 and other < len(certain):
+                scrap = doubtful[view].cut and own >= COVERED
+                if pair.iou >= AGREE or scrap:
+                    explained.add(view)
+    return [view for number, view in enumerate(doubtful) if number not in explained]
+
+
+def _put_together(views: Sequence[View], windows: Sequence[Window]) -> list[Detection]:
     pairs = list(_pairs(views, windows))
     groups = _grouped(views, pairs)
     scraps = _scraps(views, pairs, groups)
@@ -417,11 +444,13 @@ def _scraps(views: Sequence[View], pairs: Sequence[_Pair], groups: Sequence[list
 
 
 def _resolved(views: Sequence[View], windows: Sequence[Window]) -> Detection:
-    """One object from its views."""
+    """One object from its views: the mask that saw most around it, the score of the surest."""
     whole = [view for view in views if not view.cut and _sees_all(windows[view.tile], views)]
-    if whole or len(views) == 1:
-        return max(whole or views, key=lambda view: (view.clearance, view.found.score)).found
-    return united([view.found for view in views])
+    if not whole and len(views) > 1:
+        return united([view.found for view in views])
+    clearest = max(whole or views, key=lambda view: (view.clearance, view.found.score)).found
+    surest = max((view.found for view in views), key=lambda found: found.score)
+    return replace(clearest, score=surest.score, class_id=surest.class_id)
 
 
 def _sees_all(window: Window, views: Sequence[View]) -> bool:

@@ -203,6 +203,55 @@ def test_crowded_images_of_any_size_are_counted_right(seed, error):
     assert_found(masks, found, 0.8 if error == 0 else 0.6)
 
 
+class Doubting(Finder):
+    """Sees each object with a score from 0.06 to 1, and weak false ones beside it."""
+
+    def _found(self, image, min_score):
+        objects = [
+            (self.rng.uniform(0.06, 1), *rest) for _, *rest in super()._found(image, min_score)
+        ]
+        for _, box, class_id, mask in list(objects):
+            moved = np.clip(box + self.rng.uniform(-14, 14, 4), 0, self.image_size)
+            if (moved[2:] - moved[:2] > 4).all():
+                objects.append((self.rng.uniform(0.06, 0.49), moved, class_id, mask))
+        kept = [one for one in objects if one[0] >= min_score]
+        return sorted(kept, key=lambda one: -one[0])
+
+
+class Keeping(Doubting):
+    """The same views whatever the least score: as a network, which draws nothing at random."""
+
+    def _found(self, image, min_score):
+        self.rng = np.random.default_rng(int(image.sum()) % 2**31)
+        return [one for one in super()._found(image, 0.0) if one[0] >= min_score]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_asks_for_weak_objects_too_gets_the_same_certain_ones(seed):
+    """Average precision is measured with the weak ones, the count without."""
+    rng = np.random.default_rng(seed)
+    image = drawn(crowd((rng.integers(150, 400), rng.integers(150, 400)), 80, rng))
+    certain, every = (predict_detections(Keeping(), image, min_score=m) for m in (0.5, 0.05))
+    kept = [one for one in every.detections if one.score >= 0.5]
+    assert len(every.detections) > len(kept) > 10
+    assert len(kept) == len(certain.detections)
+    for one, other in zip(kept, certain.detections, strict=True):
+        assert (one.top, one.left, one.score) == (other.top, other.left, other.score)
+        np.testing.assert_array_equal(one.mask, other.mask)
+
+
+def test_the_score_is_that_of_the_surest_view():
+    model = Saying([(50, 98, 70, 118)], [(50, 2, 70, 22)], scores=(0.55, 0.95))
+    found = predict_detections(model, np.zeros((128, 224, 3))).detections
+    assert [one.score for one in found] == [pytest.approx(0.95)]
+
+
+def test_a_weak_view_of_what_a_strong_one_shows_is_dropped():
+    model = Saying([(50, 98, 70, 118)], [(50, 2, 70, 22)], scores=(0.95, 0.06))
+    found = predict_detections(model, np.zeros((128, 224, 3)), min_score=0.05).detections
+    assert [one.score for one in found] == [pytest.approx(0.95)]
+
+
 def test_a_large_image_is_counted_right():
     masks = discs(
         (1500, 2000), [(r, c, 20) for r in range(25, 1500, 90) for c in range(25, 2000, 90)]
@@ -233,15 +282,16 @@ def test_an_object_beside_the_border_does_not_join_its_mirror_image():
 
 
 class Saying(Finder):
-    """Answers with given boxes, one list per tile, whose masks are full."""
+    """Answers with given boxes, one list and one score per tile, whose masks are full."""
 
-    def __init__(self, *boxes):
+    def __init__(self, *boxes, scores=(0.9, 0.9)):
         super().__init__()
-        self.boxes = iter(boxes)
+        self.answers = iter(zip(boxes, scores, strict=True))
 
     def _found(self, image, min_score):
         full = np.ones((MASK, MASK), np.float32)
-        return [(0.9, np.array(box, np.float32), 1, full) for box in next(self.boxes)]
+        boxes, score = next(self.answers)
+        return [(score, np.array(box, np.float32), 1, full) for box in boxes]
 
 
 def found_boxes(model, shape):

@@ -41,8 +41,12 @@ PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
 LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
 
 # Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
-ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.6, 0.3, 256
+# Half, not more: sizes that double leave every third particle without an anchor of 0.6.
+ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.5, 0.3, 512
+ANCHORS_POSITIVE = 256
 REGION_POSITIVE = 0.5
+# A quarter, as in the paper: what the head sees is mostly ground when it predicts, too.
+REGION_SHARE = 4
 # Proposals: best so many a level, then suppression, and from what score on when predicting.
 LEVEL_PROPOSALS, PROPOSAL_IOU, PROPOSAL_SCORE = 500, 0.7, 0.02
 DETECTION_IOU, DETECTION_SCORE = 0.5, 0.05
@@ -97,8 +101,8 @@ def mask_rcnn(
     backbone_trainable: bool | str = False,
     features: int = 64,
     anchor_sizes: tuple[float, ...] | None = None,
-    train_proposals: int = 256,
-    regions: int = 64,
+    train_proposals: int = 512,
+    regions: int = 128,
     proposals: int = 800,
     max_detections: int = 400,
 ) -> MaskRCNN:
@@ -118,7 +122,7 @@ def mask_rcnn(
         anchor_sizes: side of the least square anchor on P2..P5, px; None: 12, 24, 48, 96 until
             ``set_anchor_sizes`` takes them from the training objects.
         train_proposals: an image in training; regions: of those and the objects themselves, drawn
-            for the heads' losses, at most half of them positive.
+            for the heads' losses, at most a quarter of them positive.
         proposals: an image when predicting, at most.
         max_detections: an image, at most.
     """
@@ -380,7 +384,7 @@ class MaskRCNN(keras.Model):
         matches = boxes.match_anchors(
             anchors, objects, self.grid, positive=ANCHOR_POSITIVE, negative=ANCHOR_NEGATIVE
         )
-        drawn = self._draw(matches, ANCHORS_SAMPLED, training)
+        drawn = self._draw(matches, ANCHORS_SAMPLED, ANCHORS_POSITIVE, training)
         logits = tf.gather(outputs["objectness"], drawn.indices, batch_dims=1)
         wanted = tf.cast(drawn.positive, tf.float32)
         objectness = tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits)
@@ -392,10 +396,11 @@ class MaskRCNN(keras.Model):
             **self._region_losses(truth, objects, outputs, anchors, training),
         }
 
-    def _draw(self, matches: boxes.Matches, count: int, training: bool) -> boxes.Sample:
+    def _draw(self, matches: boxes.Matches, count: int, positives: int, training: bool):
+        """A ``boxes.Sample``; without training the same each time."""
         seed = self.seed_generator if training else 0
         random = keras.random.uniform(tf.shape(matches.positive), seed=seed)
-        return boxes.sample(matches, random, count=count, positives=count // 2)
+        return boxes.sample(matches, random, count=count, positives=positives)
 
     def _box_loss(self, deltas, origins, objects, matches, drawn):
         """Smooth L1 of the deltas that take the positive boxes to their objects."""
@@ -410,7 +415,8 @@ class MaskRCNN(keras.Model):
         proposals = self.propose(outputs, anchors, count=self.config["train_proposals"], least=0.0)
         regions = tf.concat([proposals, objects], axis=1)
         matches = boxes.match_regions(regions, objects, positive=REGION_POSITIVE)
-        drawn = self._draw(matches, self.config["regions"], training)
+        count = self.config["regions"]
+        drawn = self._draw(matches, count, count // REGION_SHARE, training)
         regions = tf.stop_gradient(tf.gather(regions, drawn.indices, batch_dims=1))  # (B, R, 4)
         which = tf.gather(matches.objects, drawn.indices, batch_dims=1)
         classes = tf.gather(tf.cast(truth["classes"], tf.int32), which, batch_dims=1)
@@ -675,7 +681,7 @@ def _check(classes, image_size, backbone, features) -> None:
 def _check_counts(train_proposals, regions, proposals, max_detections) -> None:
     counts = {"regions": regions, "proposals": proposals, "max_detections": max_detections}
     for keyword, value in counts.items():
-        least = 2 if keyword == "regions" else 1
+        least = REGION_SHARE if keyword == "regions" else 1
         if not isinstance(value, int) or value < least:
             raise ValueError(
                 f"{keyword} must be a whole number from {least} on. Received: {keyword}={value!r}."

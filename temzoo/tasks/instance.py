@@ -95,13 +95,18 @@ def layers(labels: LabelledImage, class_names: Sequence[str]) -> np.ndarray:
         ``raster.instances(labels)[k - 1]``; one without a pixel in the image is missing.
 
     Raises:
-        ValueError: a label is not among the classes.
+        ValueError: a label is not among the classes, or there are more than 255 of them.
 
     Example:
         >>> layers(example.labels, ("particle",)).shape
         (512, 680, 2)
     """
     names = raster.foreground_classes(class_names)
+    if len(names) >= BASE:
+        raise ValueError(
+            f"Instance segmentation tells at most {BASE - 1} classes apart. Received:"
+            f" {len(names)} classes. Join some of them in the label file."
+        )
     height, width = labels.height, labels.width
     drawn = [np.zeros((height, width), np.int32)]
     for number, one in enumerate(raster.instances(labels, classes=names), start=1):

@@ -358,7 +358,7 @@ def test_other_formats_are_not_exported(model, tmp_path):
             'backbone_trainable="deep" is for "mobilenet"; "mobilenet_v3" always learns',
         ),
         ({"features": 20}, "features must be a multiple of 8"),
-        ({"regions": 1}, "regions must be a whole number from 2 on. Received: regions=1"),
+        ({"regions": 1}, "regions must be a whole number from 4 on. Received: regions=1"),
         ({"proposals": 0}, "proposals must be a whole number from 1 on"),
         ({"max_detections": 1.5}, "max_detections must be a whole number from 1 on"),
         ({"train_proposals": 20}, "train_proposals must be at least regions"),
