@@ -51,7 +51,7 @@ DETECTOR = Experiment(
         "finetune": {"backbone_trainable": "deep"},
         "finetune_epochs": 6,
         "finetune_rate": 3e-4,
-        "validate_every": 3,
+        "validate_every": 5,
         "seed": 0,
     },
 )
