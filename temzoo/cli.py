@@ -104,7 +104,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Second phase with this keyword changed: encoder_trainable=deep.",
+            help="Second phase with this keyword changed: encoder_trainable=deep, or"
+            " backbone_trainable=deep for mask_rcnn.",
         ),
     ] = None,
     finetune_epochs: int = 10,
@@ -121,6 +122,9 @@ def train(
     the best epoch so far; --resume goes on exactly where a stopped run was.
 
     Example: temzoo train unet --images micrographs --labels annotations.xml --out runs/first
+
+    A detector takes crops of its image_size: temzoo train mask_rcnn --set image_size=384 --batch 4
+    --validate-every 5 --images …
     """
     _load_tensorflow()
     import keras
@@ -199,6 +203,7 @@ def evaluate(
     ],
     images: Images,
     labels: Labels,
+    set_: Set = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to score.")] = None,
     fit_names: Annotated[
         Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
@@ -244,7 +249,7 @@ def evaluate(
         learn = _draw(learn, limit, seed) if limit else learn
         model = _classical(weights, learn, class_names(everything), seed)
     else:
-        model = _trained(weights)
+        model = _trained(weights, set_)
         examples = _to_score(weights, everything, names)
     found = temzoo.evaluate(
         model,
@@ -314,14 +319,14 @@ def _classical(name: str, examples, classes, seed: int):
     return PixelForest(classes, seed=seed, jobs=-1).fit(examples)
 
 
-def _trained(weights: str):
+def _trained(weights: str, pairs: list[str] | None = None):
     """The model of a run folder, a weights file, or MODEL/NAME of a shipped set."""
     import temzoo
     from temzoo import pretrained
 
     model, slash, name = weights.partition("/")
     if slash and name in pretrained.available(model):
-        return temzoo.get_model(model, weights=name, compile=False)
+        return temzoo.get_model(model, weights=name, compile=False, **keywords(pairs))
     path = Path(weights)
     found = path / pretrained.BEST if path.is_dir() else path
     if not found.is_file():
@@ -329,13 +334,15 @@ def _trained(weights: str):
             f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`."
             f" Received: {weights}, and {found} is not there."
         )
-    return temzoo.get_model(pretrained.read_card(found).model, weights=found, compile=False)
+    name = pretrained.read_card(found).model
+    return temzoo.get_model(name, weights=found, compile=False, **keywords(pairs))
 
 
 @app.command()
 def predict(
     weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
     images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    set_: Set = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
     tile: Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
@@ -353,6 +360,9 @@ def predict(
 ):
     """Segment micrographs of any size: class map, instance map and overlay of each.
 
+    --set changes what may differ from training: a dense micrograph needs --set max_detections=800
+    --set proposals=1500 of a detector.
+
     A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
 
     Example: temzoo predict runs/first micrographs/new --out predictions
@@ -366,7 +376,7 @@ def predict(
     if not paths:
         raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
     separation = _separation(instances, neck, threshold)
-    model = _trained(weights)
+    model = _trained(weights, set_)
     for path in paths:
         micrograph = temzoo.load_micrograph(path)
         found = temzoo.predict(

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,12 +219,31 @@ def _views(
             batch = windows[first : first + batch_size]
             raw = np.stack([_tile(channels, window, size) for window in batch])
             answer = model.detect(raw, statistics=statistics, **options)
+            _warn_if_full(
+                answer, options["max_detections"] or getattr(model, "max_detections", None)
+            )
             for index, window in enumerate(batch):
                 for found in _inside(_decoded(answer, index, size), window):
                     view = _view(found, first + index, window, shape, overlap)
                     if view is not None:
                         yield view
             advance(len(batch))
+
+
+def _warn_if_full(answer: Any, limit: int | None) -> None:
+    """Says when the limit of a tile has cut off what was certain."""
+    full = [
+        scores[limit - 1]
+        for scores, n in zip(answer.scores, answer.counts, strict=True)
+        if n == limit
+    ]
+    if full and max(full) >= MIN_SCORE:
+        warnings.warn(
+            f"a tile holds more objects than may be found in one: {limit}. Raise max_detections,"
+            " and proposals to about twice that: get_model(…, weights=…, max_detections=800,"
+            " proposals=1500), or --set of temzoo predict.",
+            stacklevel=2,
+        )
 
 
 def _tile(channels: np.ndarray, window: Window, size: int) -> np.ndarray:

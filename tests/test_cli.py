@@ -102,6 +102,14 @@ def test_evaluate_a_baseline(baseline, data, tmp_path):
     assert said.lstrip().startswith("1 images, classes: particle") or "1 images" in said
 
 
+def test_what_may_not_differ_from_training_is_refused(run, data, tmp_path):
+    images, _ = data
+    said = RUNNER.invoke(
+        cli.app, ["predict", str(run), str(images), "--set", "filters=99", "--out", str(tmp_path)]
+    )
+    assert "were trained with filters=" in str(said.exception)
+
+
 def test_predict_writes_maps_and_overlay(run, data, tmp_path):
     images, _ = data
     said = call("predict", run, images, "--out", tmp_path, "--probabilities")

@@ -240,6 +240,13 @@ def test_who_asks_for_weak_objects_too_gets_the_same_certain_ones(seed):
         np.testing.assert_array_equal(one.mask, other.mask)
 
 
+def test_a_limit_that_cuts_certain_objects_off_is_told():
+    masks = discs((100, 100), [(20, 20, 6), (20, 60, 6), (60, 20, 6)])
+    with pytest.warns(UserWarning, match=r"found in one: 2. Raise max_detections, and proposals"):
+        found = predict_detections(Finder(), drawn(masks), max_detections=2)
+    assert len(found.detections) == 2
+
+
 def test_the_score_is_that_of_the_surest_view():
     model = Saying([(50, 98, 70, 118)], [(50, 2, 70, 22)], scores=(0.55, 0.95))
     found = predict_detections(model, np.zeros((128, 224, 3))).detections
@@ -381,7 +388,6 @@ def test_low_scores_and_small_objects_are_dropped_on_request():
     every = predict_detections(Finder(), image).scores
     assert len(predict_detections(Finder(), image, min_score=float(every[1]) - 1e-6).scores) == 2
     assert_found(masks[1:], predict_detections(model, image, min_area_px=200))
-    assert len(predict_detections(Finder(), image, max_detections=1).detections) == 1
 
 
 def test_predict_takes_a_detector(tmp_path):
@@ -459,7 +465,7 @@ def test_options_of_segmentation_are_refused_for_a_detector(options, message):
 def test_the_command_line_counts_a_detectors_objects(tmp_path, monkeypatch):
     masks = discs((150, 200), [(60, 60, 14), (90, 130, 30)])
     cv2.imwrite(str(tmp_path / "a.png"), drawn(masks).astype(np.uint8))
-    monkeypatch.setattr(cli, "_trained", lambda weights: Finder())
+    monkeypatch.setattr(cli, "_trained", lambda weights, pairs: Finder())
     arguments = ["predict", "run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(cli.app, arguments)
     assert said.exit_code == 0, said.output
