@@ -218,8 +218,9 @@ def evaluate(
         typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
     ] = None,
     min_score: Annotated[
-        float, typer.Option(help="A detector's objects count from this score on, save for AP.")
-    ] = 0.5,
+        float | None,
+        typer.Option(help="Detectors: objects count from this score on, save for AP; 0.5."),
+    ] = None,
     flips: Annotated[
         bool, typer.Option(help="Average over mirror images: 4 times slower.")
     ] = False,
@@ -251,12 +252,17 @@ def evaluate(
     else:
         model = _trained(weights, set_)
         examples = _to_score(weights, everything, names)
+    if min_score is not None and not hasattr(model, "detect"):
+        raise ValueError(
+            "--min-score is for detectors, whose objects have scores of their own. Received:"
+            f" --min-score {min_score:g} for {weights}. Leave it out."
+        )
     found = temzoo.evaluate(
         model,
         examples,
         instances=separation,
         min_area_px=min_area_px,
-        min_score=min_score,
+        min_score=0.5 if min_score is None else min_score,
         ap=ap,
         flips=flips,
         progress=True,

@@ -69,6 +69,13 @@ def test_evaluate_a_run(run, data, tmp_path):
     assert "scoring the 2 validation images of the run" in said
 
 
+def test_a_score_is_asked_of_detectors_alone(run, data):
+    images, labels = data
+    where = ("--images", str(images), "--labels", str(labels))
+    said = RUNNER.invoke(cli.app, ["evaluate", str(run), *where, "--min-score", "0.7"])
+    assert "--min-score is for detectors" in str(said.exception)
+
+
 def test_images_that_a_model_was_trained_on_are_not_scored_without_a_word(run, data, tmp_path):
     images, labels = data
     names = tmp_path / "all.csv"
