@@ -63,6 +63,27 @@ def test_it_learns(finished):
     assert temzoo.evaluate(model, VAL).iou.value == pytest.approx(run.score, abs=1e-4)
 
 
+def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_zero(tmp_path):
+    settings = training.Settings(crop=32, warmup=0.2)
+    trainer = training._Trainer(tmp_path, settings, ("particle",), TRAIN, VAL, False)
+    model = tiny()
+    trainer._compile(model, 1e-2, 50)
+    rate = [float(model.optimizer._learning_rate(step)) for step in range(51)]
+    assert rate[10] == pytest.approx(1e-2)
+    assert np.diff(rate[:11]) == pytest.approx(1e-2 / 10 * 0.9, rel=0.01)  # a straight line up
+    assert rate[30] == pytest.approx(0.5e-2, rel=1e-3)  # half the way down
+    assert rate[50] == pytest.approx(0, abs=1e-6)
+    assert (np.diff(rate[10:]) < 0).all()
+
+
+def test_training_shows_how_far_it_is(tmp_path, capsys):
+    settings = {**QUICK, "epochs": 1, "steps_per_epoch": 2}
+    temzoo.train(tiny(), TRAIN, VAL, out=tmp_path / "run", **settings)
+    said = capsys.readouterr().out
+    assert "epoch   1/1  loss" in said
+    assert "validation:  loss" in said
+
+
 def test_the_run_folder_tells_all(finished):
     run, _ = finished
     kept = {path.name for path in run.folder.iterdir()}

@@ -96,3 +96,18 @@ def test_the_dequantized_file_loads_by_path(shared):
     path = shared / "keras/models/mobilenet_1_0_224_dequantized_no_top.h5"
     model = build(alpha=1.0, encoder_weights=str(path))
     assert np.isfinite(model(np.zeros((1, 32, 32, 1), "uint8"))).all()
+
+
+def test_the_shallow_skip_brings_single_pixels_to_the_output():
+    """With the coarser levels cut off, an output pixel still knows the input around it."""
+    keras.utils.set_random_seed(2)
+    model = build()
+    coarse = model.get_layer("up4_reduce")
+    coarse.set_weights([w * 0 for w in coarse.get_weights()])
+    pixels = np.random.default_rng(0).integers(90, 110, (1, 64, 64, 1)).astype("float32")
+    changed = pixels.copy()
+    changed[0, 33, 30] = 199 - pixels[0, 33, 30]  # the percentiles stay where they are
+    difference = np.abs(np.asarray(model(changed)) - np.asarray(model(pixels)))[0, ..., 1]
+    rows, cols = np.nonzero(difference > 1e-6)
+    assert difference[33, 30] > 1e-3
+    assert max(abs(rows - 33).max(), abs(cols - 30).max()) <= 3  # three 3 x 3 convolutions
