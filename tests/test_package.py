@@ -112,10 +112,11 @@ def test_installed_version_is_that_of_the_package():
     assert installed == temzoo.__version__
 
 
-def test_the_readmes_figures_are_the_measured_ones():
+@pytest.mark.parametrize("suite", ["accuracy", "instances"])
+def test_the_readmes_figures_are_the_measured_ones(suite):
     root = Path(__file__).parents[1]
-    measured = (root / "benchmarks/results/accuracy.md").read_text(encoding="utf-8")
+    measured = (root / f"benchmarks/results/{suite}.md").read_text(encoding="utf-8")
     readme = (root / "README.md").read_text(encoding="utf-8")
-    rows = [line for line in readme.splitlines() if "python -m benchmarks.accuracy" in line]
+    rows = [line for line in readme.splitlines() if f"`python -m benchmarks.{suite} " in line]
     assert rows
     assert [row for row in rows if row not in measured] == []
