@@ -233,8 +233,8 @@ def write_table() -> Path:
         "resolution. IoU: mean over images of the foreground classes' IoU, with the 95 % bootstrap",
         "interval over images. F1: instances (connected components) matched one to one at IoU 0.5.",
         "The best epoch of a network is chosen on the same validation images, which flatters it a",
-        "little. Minutes are wall time, on machines that may have had other work. On 293 images the",
-        "networks from scratch had fewer steps than the frozen one (the JSON files have the",
+        "little. Minutes are wall time, on machines that may have had other work. On 293 images",
+        "the networks from scratch had fewer steps than the frozen one (the JSON files have the",
         "settings), and were still improving when they ended.",
         "",
         "| data, training images | model | IoU | pooled IoU | instance F1 | training, min |"
