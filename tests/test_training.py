@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo import pretrained, training
+from temzoo import pretrained, registry, training
 from temzoo.tasks import instance
 from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
@@ -455,7 +455,15 @@ class MeanSize(keras.layers.Layer):
         return x * keras.ops.cast(keras.ops.mean(self.sizes) / CELL, x.dtype)
 
 
-@temzoo.register("spots", task="instance", free=("anchor_sizes", "image_size"))
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """Taken back afterwards, so that other tests list the package's models alone."""
+    temzoo.register("spots", task="instance", free=("anchor_sizes", "image_size"))(spots)
+    yield
+    registry._BUILDERS.pop("spots")
+    registry._CARDS.pop("spots")
+
+
 def spots(*, classes=2, image_size=48, dropout=0.0, anchor_sizes=None):
     x = pixels = keras.Input((image_size, image_size, 1))
     x = keras.layers.Rescaling(1 / 64, -2, name="normalize")(x)
