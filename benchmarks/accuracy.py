@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -21,7 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
+from benchmarks.records import (
+    RESULTS,
+    measured_on,
+    stamp,
+    use_encoder_beside,
+    write_json,
+    write_lines,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
@@ -294,8 +300,7 @@ def main() -> None:
     for name in arguments.names:
         if name not in EXPERIMENTS:
             parser.error(f"no experiment is called {name!r}; --list shows them")
-    if (arguments.data.parent / "keras" / "models").is_dir():
-        os.environ.setdefault("KERAS_HOME", str(arguments.data.parent / "keras"))
+    use_encoder_beside(arguments.data)
     for name in arguments.names:
         record = measure(name, arguments.data, arguments.run)
         write_json(RESULTS / f"accuracy-{name}.json", record)

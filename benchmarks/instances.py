@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +27,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import DATA, EXPERIMENTS, Experiment, fitted, load
-from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
+from benchmarks.records import (
+    RESULTS,
+    measured_on,
+    stamp,
+    use_encoder_beside,
+    write_json,
+    write_lines,
+)
 
 SHOWN = ("mask_ap50", "mask_ap", "mask_ap75", "instance_f1", "panoptic_quality", "stardist_ap50")
 SIZES = ("mask_ap_small", "mask_ap_medium", "mask_ap_large")
@@ -385,11 +391,12 @@ def write_table() -> Path:
         "",
         "Written by `python -m benchmarks.instances`; every row's command is beside it. Pooled",
         "over all objects, at full resolution, with the 95 % bootstrap interval over images.",
-        "AP50, AP, AP75: COCO's, of masks, up to 600 objects an image; F1: matched one to one at",
-        "IoU 0.5; PQ: panoptic quality; StarDist: TP / (TP + FP + FN) at IoU 0.5, which StarDist's",
-        "papers call average precision. The best epoch of a network is chosen on the EMPS images",
-        "it is judged on, which flatters it a little; the watershed's settings, and the score from",
-        "which a detection counts, are chosen on other publications than they are judged on.",
+        "AP50, AP, AP75: COCO's, of masks, up to 600 (EMPS) or 400 objects a tile; F1: matched",
+        "one to one at IoU 0.5; PQ: panoptic quality; StarDist: TP / (TP + FP + FN) at IoU 0.5,",
+        "which its papers call average precision. The best epoch of a network is chosen on the",
+        "EMPS images it is judged on, which flatters it a little; the watershed's settings, and",
+        "the score from which a detection counts, are chosen on other publications than they are",
+        "judged on.",
         "",
         "| data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -477,8 +484,7 @@ def main() -> None:
     for name in arguments.names:
         if name not in MEASUREMENTS:
             parser.error(f"no measurement is called {name!r}; --list shows them")
-    if (arguments.data.parent / "keras" / "models").is_dir():
-        os.environ.setdefault("KERAS_HOME", str(arguments.data.parent / "keras"))
+    use_encoder_beside(arguments.data)
     for name in arguments.names:
         record = measure(name, arguments.data)
         write_json(RESULTS / f"instances-{name}.json", record)

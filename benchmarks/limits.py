@@ -22,7 +22,6 @@ is 1 when a bound was broken. Needs Linux.
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import json
 import os
@@ -35,9 +34,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from temzoo.files import atomic_path
+from benchmarks.records import RESULTS, stamp, write_json, write_lines
 
-RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parents[1]
 GB = 10**9
 MEGABYTES = 200
@@ -289,17 +287,8 @@ def _in_child(name: str, data: str) -> dict[str, Any]:
 def recorded(name: str) -> dict[str, Any]:
     """A measurement at full size with what is needed to repeat it."""
     figures = measure(name)
-    from temzoo.training import commit, hardware, versions  # TensorFlow, in this process only
-
-    return {
-        **figures,
-        "command": f"python -m benchmarks.limits {name}",
-        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
-        "date": datetime.date.today().isoformat(),
-        "commit": commit(),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "all")
+    return {**figures, "threads": threads, **stamp(f"python -m benchmarks.limits {name}")}
 
 
 def write_results(records: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -308,11 +297,8 @@ def write_results(records: Mapping[str, Mapping[str, Any]]) -> Path:
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     merged = {**known, **records}
     merged = {name: merged[name] for name in LIMITS if name in merged}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(path.with_suffix(".md")) as temporary:
-        temporary.write_text(page(merged), encoding="utf-8")
-    return path.with_suffix(".md")
+    write_json(path, merged)
+    return write_lines(path.with_suffix(".md"), page(merged).splitlines())
 
 
 def page(records: Mapping[str, Mapping[str, Any]]) -> str:

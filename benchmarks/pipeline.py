@@ -17,29 +17,27 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from temzoo.files import atomic_path
+from benchmarks.records import RESULTS, stamp, write_json
+from temzoo.labels.raster import class_map
 from temzoo.pipeline.augment import SegmentationMapsOnImage, iaa
 from temzoo.pipeline.dataset import CropPlan, training_stream
 from temzoo.registry import get_model
 from temzoo.synthetic import synthesize
 from temzoo.tasks import semantic
-from temzoo.training import commit, hardware, versions
 from temzoo.types import Example
 
-RESULTS = Path(__file__).parent / "results" / "pipeline.json"
+OUT = RESULTS / "pipeline.json"
 CLASSES = ("particle",)
 # The speed of a step does not depend on the weights, so none have to be at hand.
 MODELS = {"unet": {}, "unet_mobilenet": {"encoder_weights": None}}
@@ -136,7 +134,7 @@ def plain_loop_rate(examples: list[Example], args: argparse.Namespace) -> dict[s
     pairs = [
         (
             e.micrograph.pixels[..., None],
-            semantic.target(e.labels, tuple({s.label for s in e.labels.shapes})),
+            class_map(e.labels, tuple({s.label for s in e.labels.shapes})),
         )
         for e in examples
     ]
@@ -204,7 +202,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--appetite", action="store_true", help="train the models as well")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--steps", type=int, default=4, help="training steps per repetition")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 
 
@@ -214,17 +212,12 @@ def main() -> None:
     rates = measure(args)
     print(table(rates))
     record = {
-        "command": shlex.join(["python", "-m", "benchmarks.pipeline", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "hardware": hardware(),
+        **stamp(shlex.join(["python", "-m", "benchmarks.pipeline", *sys.argv[1:]])),
         "load_before": round(load, 2),
-        "versions": versions(),
         "settings": {k: v for k, v in vars(args).items() if k != "out"},
         "images_per_second": rates,
     }
-    with atomic_path(args.out) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(args.out, record)
     print(f"Written to {args.out}.")
 
 

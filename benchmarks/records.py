@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from typing import Any
 from temzoo.files import atomic_path
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def use_encoder_beside(data: Path) -> None:
+    """Lets Keras find ImageNet's files in ``keras/`` beside the data, where they are."""
+    home = data.parent / "keras"
+    if (home / "models").is_dir():
+        os.environ.setdefault("KERAS_HOME", str(home))
 
 
 def stamp(command: str) -> dict[str, Any]:

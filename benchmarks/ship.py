@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.accuracy import DATA, EXPERIMENTS, load
+from benchmarks.records import use_encoder_beside
 from temzoo import pretrained
 from temzoo.files import atomic_path
 
@@ -71,8 +71,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="its finished run folder")
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
-    if (arguments.data.parent / "keras" / "models").is_dir():
-        os.environ.setdefault("KERAS_HOME", str(arguments.data.parent / "keras"))
+    use_encoder_beside(arguments.data)
     path = ship(arguments.experiment, arguments.name, arguments.run, arguments.data)
     print(path, pretrained.read_card(path).scores)
 

@@ -252,17 +252,12 @@ def evaluate(
     else:
         model = _trained(weights, set_)
         examples = _to_score(weights, everything, names)
-    if min_score is not None and not hasattr(model, "detect"):
-        raise ValueError(
-            "--min-score is for detectors, whose objects have scores of their own. Received:"
-            f" --min-score {min_score:g} for {weights}. Leave it out."
-        )
     found = temzoo.evaluate(
         model,
         examples,
         instances=separation,
         min_area_px=min_area_px,
-        min_score=0.5 if min_score is None else min_score,
+        min_score=min_score,
         ap=ap,
         flips=flips,
         progress=True,

@@ -42,9 +42,8 @@ from temzoo.inputs import (
     progress_bar,
     trained_class_names,
 )
-from temzoo.types import Detection, Micrograph, Prediction
+from temzoo.types import MIN_SCORE, Detection, Micrograph, Prediction
 
-MIN_SCORE = 0.5  # a detection that is more likely an object than not
 AGREE = 0.4  # IoU in the common area from which two views are of one object; small ones are inexact
 COVERED = 0.5  # share of a cut view on a better seen object from which it is a scrap of it
 # A view is cut when it ends nearer to its tile's inner edge than this: boxes are good to some

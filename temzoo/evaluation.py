@@ -38,11 +38,11 @@ from scipy import sparse
 from temzoo import instance_scores
 from temzoo.detection import flattened
 from temzoo.files import atomic_path
-from temzoo.instance_scores import COCO_AREAS, MATCH_IOU, MIN_SCORE, ImageMatches
+from temzoo.instance_scores import COCO_AREAS, MATCH_IOU, ImageMatches
 from temzoo.labels.raster import class_map, foreground_classes, instance_map
 from temzoo.pipeline.examples import class_names
 from temzoo.prediction import Watershed, predict, trained_class_names
-from temzoo.types import Example, Prediction
+from temzoo.types import MIN_SCORE, Example, Prediction
 
 PER_CLASS = ("iou", "dice", "precision", "recall")
 LEVEL = 0.95  # of the intervals
@@ -163,7 +163,7 @@ def evaluate(
     *,
     classes: Sequence[str] | None = None,
     instances: str | Watershed | None = "components",
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
     ap: bool | None = None,
     area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
     bootstrap: int = 1000,
@@ -180,8 +180,8 @@ def evaluate(
             those that have an area in the labels.
         instances: how predicted instances are told apart, as in ``predict``; None leaves the
             instance metrics out.
-        min_score: a detector's objects below it count for AP alone, neither as instances nor in
-            the class map; what labels pixels has no such limit.
+        min_score: of a detector alone: objects below it count for AP, neither as instances nor in
+            the class map; None: 0.5.
         ap: COCO's average precision of boxes and masks. None: of detectors, whose objects are
             ranked from score 0.05 on; True: of models that label pixels too, whose instances are
             ranked by their mean probability, which takes memory and time; False: of none.
@@ -194,7 +194,7 @@ def evaluate(
 
     Raises:
         ValueError: no examples; labels of another size than the micrograph; a number of classes
-            that differs from the model's.
+            that differs from the model's; a min_score for what labels pixels.
 
     Example:
         >>> print(evaluate(model, validation, min_area_px=20).summary())
@@ -203,8 +203,11 @@ def evaluate(
     _check_examples(examples, bootstrap)
     known = classes or trained_class_names(model) or class_names(examples)
     names = foreground_classes(known)
+    counted = MIN_SCORE if min_score is None else min_score
     if hasattr(model, "detect"):
-        options["min_score"] = min_score if ap is False else min(min_score, LEAST_SCORE)
+        options["min_score"] = counted if ap is False else min(counted, LEAST_SCORE)
+    elif min_score is not None:
+        options["min_score"] = min_score  # predict refuses it
     elif ap:
         options.setdefault("probabilities", True)  # without them instances have no scores
     shown = _with_progress(examples, progress)
@@ -213,7 +216,7 @@ def evaluate(
         (predict(model, one.micrograph, instances=instances, **options) for one in shown),
         classes=names,
         with_instances=instances is not None,
-        min_score=min_score,
+        min_score=counted,
         ap=ap,
         area_ranges=area_ranges,
         bootstrap=bootstrap,

@@ -36,10 +36,9 @@ from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
 
 from temzoo.labels.raster import foreground_classes, instance_window, instances
-from temzoo.types import Detection, LabelledImage
+from temzoo.types import MIN_SCORE, Detection, LabelledImage
 
 MATCH_IOU = 0.5
-MIN_SCORE = 0.5  # from which a detector's object counts as found, save for AP, which ranks them
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # as pycocotools computes them, to the last bit
 RECALLS = np.linspace(0.0, 1.0, 101)
 LEAST_LIMIT = 100  # detections per image; COCO's own, never cut below what there is

@@ -28,7 +28,7 @@ from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from temzoo.detection import MIN_SCORE, predict_detections
+from temzoo.detection import predict_detections
 from temzoo.files import atomic_path
 from temzoo.inputs import (
     BLOCK_ROWS,
@@ -38,7 +38,7 @@ from temzoo.inputs import (
     progress_bar,
     trained_class_names,
 )
-from temzoo.types import Micrograph, Prediction
+from temzoo.types import MIN_SCORE, Micrograph, Prediction
 
 STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
 TILE = 1024  # pixels; a tile's edge where an image is too large to be taken whole

@@ -28,11 +28,11 @@ from skimage.segmentation import find_boundaries
 from temzoo import prediction as predictions
 from temzoo.evaluation import Evaluation, confusion, scores
 from temzoo.files import atomic_path
-from temzoo.instance_scores import MATCH_IOU, MIN_SCORE, one_to_one, overlaps, true_objects
+from temzoo.instance_scores import MATCH_IOU, one_to_one, overlaps, true_objects
 from temzoo.labels.raster import class_map
 from temzoo.micrographs import as_channels
 from temzoo.prediction import file_stem, predict
-from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction
+from temzoo.types import MIN_SCORE, Detection, Example, LabelledImage, Micrograph, Prediction
 
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 BLUE, VERMILION, PURPLE, BLACK = (0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)
@@ -293,7 +293,7 @@ def validation_sheet(
     classes: Sequence[str],
     *,
     limit: int = 12,
-    min_score: float = MIN_SCORE,
+    min_score: float | None = None,
     title: str = "",
     **options: Any,
 ) -> Path:
@@ -308,17 +308,18 @@ def validation_sheet(
         examples: the first ``limit`` of them are shown.
         classes: names of the classes 1, 2, …
         limit: how many to show.
-        min_score: detections below it are not shown.
+        min_score: of a detector alone: objects that score less are not shown; None: 0.5.
         title: above all.
         **options: for ``predict``.
     """
     panels, legend = [], error_legend(several_classes=len(classes) > 1)
-    if hasattr(model, "detect"):
-        options["min_score"] = min_score
+    least = MIN_SCORE if min_score is None else min_score
     for example in examples[:limit]:
         micrograph = example.micrograph
-        prediction = predict(model, micrograph, **{"instances": None, **options})
-        panels.append(validation_panel(micrograph, prediction, example.labels, classes, min_score))
+        prediction = predict(
+            model, micrograph, min_score=min_score, **{"instances": None, **options}
+        )
+        panels.append(validation_panel(micrograph, prediction, example.labels, classes, least))
         legend = legend if prediction.detections is None else MARKS
     return sheet(path, panels, legend=legend, title=title)
 

@@ -14,6 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 AREA_KINDS = frozenset({"polygon", "ellipse", "box", "mask"})
+# From which a detection counts as found: it is more likely an object than not.
+MIN_SCORE = 0.5
 LINE_KINDS = frozenset({"polyline"})
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 

@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -17,3 +19,28 @@ def shared() -> Path:
     if not (SHARED / "README.md").is_file():
         pytest.skip(f"needs the real data of {SHARED}, which is not there")
     return SHARED
+
+
+class Finder:
+    """A detector of 64 px that finds regions of one value, scored by that value of 200."""
+
+    image_size, input_shape = 64, (None, 64, 64, 1)
+    class_names = ("particle",)
+
+    def detect(self, pixels, *, statistics=None, min_score=0.05, max_detections=None):
+        values = [v for v in np.unique(pixels[0])[::-1] if v / 200 >= max(min_score, 1e-3)]
+        places = [np.argwhere(pixels[0, ..., 0] == value) for value in values]
+        boxes = [[*place.min(axis=0), *(place.max(axis=0) + 1)] for place in places]
+        return SimpleNamespace(
+            boxes=np.array(boxes, np.float32).reshape(1, -1, 4),
+            classes=np.ones((1, len(values)), np.int32),
+            scores=np.array(values, np.float32)[None] / 200,
+            masks=np.ones((1, len(values), 28, 28), np.float32),
+            counts=np.array([len(values)]),
+        )
+
+
+@pytest.fixture
+def finder() -> Finder:
+    """A detector without a network."""
+    return Finder()

@@ -1,12 +1,21 @@
 """The accuracy benchmark files a run under no name but its own."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks.accuracy import EXPERIMENTS, _finished, fitted
+from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
 NAME = "emps-unet"
+DISC = Shape("ellipse", "particle", np.array([[8.0, 8.0], [4.0, 4.0]]))
+EXAMPLES = [
+    Example(
+        LabelledImage("a.png", 16, 16, (DISC,)), lambda: Micrograph(np.zeros((16, 16)), "a.png")
+    )
+]
 
 
 def run_of(folder, **settings):
@@ -36,3 +45,11 @@ def test_a_run_trained_otherwise_is_refused(tmp_path):
 def test_an_unfinished_run_is_not_trained_by_scoring_it(tmp_path):
     with pytest.raises(ValueError, match=r"--run names a finished run of emps-unet"):
         fitted(NAME, EXPERIMENTS[NAME], [], [], tmp_path)
+
+
+def test_a_stopped_training_is_not_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stopped = SimpleNamespace(interrupted=True)
+    monkeypatch.setattr("temzoo.train", lambda *args, **options: stopped)
+    with pytest.raises(SystemExit, match="emps-unet was stopped; run it again to go on"):
+        fitted(NAME, EXPERIMENTS[NAME], EXAMPLES, EXAMPLES, None)

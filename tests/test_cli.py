@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -73,7 +75,25 @@ def test_a_score_is_asked_of_detectors_alone(run, data):
     images, labels = data
     where = ("--images", str(images), "--labels", str(labels))
     said = RUNNER.invoke(cli.app, ["evaluate", str(run), *where, "--min-score", "0.7"])
-    assert "--min-score is for detectors" in str(said.exception)
+    assert "min_score is for models that detect objects. Received: min_score=0.7" in str(
+        said.exception
+    )
+
+
+@pytest.mark.parametrize(("options", "count"), [((), 1), (("--min-score", "0.2"), 2)])
+def test_a_detector_is_scored_and_its_objects_drawn(tmp_path, monkeypatch, finder, options, count):
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[5:25, 5:25], pixels[30:50, 40:60] = 180, 60
+    for folder, image in (("images", pixels), ("masks", (pixels > 0).astype(np.uint8))):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), image)
+    monkeypatch.setattr(finder, "class_names", ("1",))
+    monkeypatch.setattr(cli, "_trained", lambda weights, pairs: finder)
+    where = ("--images", tmp_path / "images", "--labels", tmp_path / "masks")
+    call("evaluate", "detector", *where, "--out", tmp_path / "scores", *options)
+    figures = json.loads((tmp_path / "scores" / "figures.json").read_text())
+    assert figures["table"][0]["instances_predicted"] == count
+    assert (tmp_path / "scores" / "overlays.png").is_file()
 
 
 def test_images_that_a_model_was_trained_on_are_not_scored_without_a_word(run, data, tmp_path):

@@ -4,7 +4,6 @@ import csv
 import itertools
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -432,38 +431,19 @@ def test_ap_of_a_detector_can_be_left_out():
     assert "panoptic_quality" not in bare.pooled
 
 
-class Finder:
-    """A detector of 64 px that finds regions of one value, scored by that value of 200."""
-
-    image_size, input_shape = 64, (None, 64, 64, 1)
-    class_names = ("particle",)
-
-    def detect(self, pixels, *, statistics=None, min_score=0.05, max_detections=None):
-        values = [v for v in np.unique(pixels[0])[::-1] if v / 200 >= max(min_score, 1e-3)]
-        places = [np.argwhere(pixels[0, ..., 0] == value) for value in values]
-        boxes = [[*place.min(axis=0), *(place.max(axis=0) + 1)] for place in places]
-        return SimpleNamespace(
-            boxes=np.array(boxes, np.float32).reshape(1, -1, 4),
-            classes=np.ones((1, len(values)), np.int32),
-            scores=np.array(values, np.float32)[None] / 200,
-            masks=np.ones((1, len(values), 28, 28), np.float32),
-            counts=np.array([len(values)]),
-        )
-
-
-def test_a_detector_is_asked_for_what_ap_ranks_and_judged_by_what_counts():
+def test_a_detector_is_asked_for_what_ap_ranks_and_judged_by_what_counts(finder):
     shapes = [box(0, 0, 20, 20), box(22, 30, 40, 60)]
     pixels = paint((0, 0, 20, 20, 180), (22, 30, 40, 60, 60), size=(64, 64))
     labelled = example("a.png", shapes, size=(64, 64), pixels=pixels)
-    result = evaluate(Finder(), [labelled])
+    result = evaluate(finder, [labelled])
     assert result.classes == ("particle",)
     assert result.table[0]["mask_ap"] == pytest.approx(1)  # of scores 0.9 and 0.3
     assert result.table[0]["instance_recall"] == 0.5
     assert result.table[0]["iou"] == pytest.approx(400 / 940)
-    loose = evaluate(Finder(), [labelled], min_score=0.2, ap=False)
+    loose = evaluate(finder, [labelled], min_score=0.2, ap=False)
     assert loose.table[0]["instance_recall"] == loose.table[0]["iou"] == 1
     assert "mask_ap" not in loose.table[0]
-    pixels_only = evaluate(Finder(), [labelled], instances=None)
+    pixels_only = evaluate(finder, [labelled], instances=None)
     assert pixels_only.table[0]["iou"] == result.table[0]["iou"]
 
 

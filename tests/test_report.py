@@ -1,7 +1,5 @@
 """Pictures of temzoo.report: colours where they belong, files that open, plots that hold data."""
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
@@ -290,26 +288,7 @@ def test_a_panel_of_a_detector_counts_what_it_shows():
     assert all_of_them.title.endswith("2 false")
 
 
-class Finder:
-    """A detector of 64 px that finds regions of one value, scored by that value of 200."""
-
-    image_size, input_shape = 64, (None, 64, 64, 1)
-    class_names = ("particle",)
-
-    def detect(self, pixels, *, statistics=None, min_score=0.05, max_detections=None):
-        values = [v for v in np.unique(pixels[0])[::-1] if v / 200 >= max(min_score, 1e-3)]
-        places = [np.argwhere(pixels[0, ..., 0] == value) for value in values]
-        boxes = [[*place.min(axis=0), *(place.max(axis=0) + 1)] for place in places]
-        return SimpleNamespace(
-            boxes=np.array(boxes, np.float32).reshape(1, -1, 4),
-            classes=np.ones((1, len(values)), np.int32),
-            scores=np.array(values, np.float32)[None] / 200,
-            masks=np.ones((1, len(values), 28, 28), np.float32),
-            counts=np.array([len(values)]),
-        )
-
-
-def test_validation_sheet_of_a_detector_marks_objects_from_a_score_on(tmp_path):
+def test_validation_sheet_of_a_detector_marks_objects_from_a_score_on(tmp_path, finder):
     pixels = np.zeros((64, 64), np.uint8)
     pixels[5:25, 5:25], pixels[30:50, 40:60] = 180, 60
     corners = np.array([[5.0, 5.0], [25.0, 25.0]])
@@ -318,7 +297,7 @@ def test_validation_sheet_of_a_detector_marks_objects_from_a_score_on(tmp_path):
     strict, loose = (
         decoded(
             validation_sheet(
-                tmp_path / "sheet.png", Finder(), [labelled], ["particle"], min_score=score
+                tmp_path / "sheet.png", finder, [labelled], ["particle"], min_score=score
             )
         )
         for score in (0.5, 0.2)

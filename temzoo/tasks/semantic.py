@@ -162,7 +162,7 @@ class ClassMaps:
 
     def draw(self, labels: LabelledImage) -> np.ndarray:
         """The (H, W) uint8 class map of a whole micrograph."""
-        return target(labels, self.class_names).astype(np.uint8)
+        return class_map(labels, self.class_names).astype(np.uint8)
 
     def measure(self, drawn: np.ndarray) -> None:
         """Nothing: a crop's classes are known from the crop."""
@@ -178,11 +178,6 @@ class ClassMaps:
 def learnable(class_names: tuple[str, ...]) -> ClassMaps:
     """What a model of this task learns of micrographs with these classes."""
     return ClassMaps(tuple(class_names))
-
-
-def target(labels: LabelledImage, class_names: tuple[str, ...]) -> np.ndarray:
-    """The (H, W) class map of an image, 0 background."""
-    return class_map(labels, class_names)
 
 
 def depth(class_names: tuple[str, ...]) -> int:

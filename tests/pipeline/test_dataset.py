@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from temzoo.labels.raster import shape_mask
+from temzoo.labels.raster import class_map, shape_mask
 from temzoo.pipeline import dataset
 from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
 from temzoo.tasks import instance, semantic
@@ -21,7 +21,7 @@ OBJECTS = {"target": instance.learnable(("particle", "void"))}
 def example(name, height=80, width=100, dtype="uint8", channels=0):
     """A micrograph that is bright exactly where its label says."""
     labels = LabelledImage(name, width, height, (DISC,))
-    pixels = (semantic.target(labels, ("particle",)) * 200 + 20).astype(dtype)
+    pixels = (class_map(labels, ("particle",)) * 200 + 20).astype(dtype)
     if channels:
         pixels = np.repeat(pixels[..., None], channels, axis=-1)
     return Example(labels, partial(Micrograph, pixels, None, name))

@@ -57,6 +57,14 @@ def test_layers_hold_number_and_class_of_every_object():
     np.testing.assert_array_equal(classes, raster.class_map(labelled(*shapes), NAMES))
 
 
+def test_more_classes_than_a_layer_can_tell_apart_are_refused():
+    names = tuple(f"c{i}" for i in range(256))
+    drawn = instance.layers(labelled(disc(20, 20, 8, "c254")), names[:255])
+    assert drawn.max() % instance.BASE == 255
+    with pytest.raises(ValueError, match=r"at most 255 classes apart\. Received: 256 classes"):
+        instance.layers(labelled(disc(20, 20, 8, "c0")), names)
+
+
 def test_overlapping_objects_lie_in_different_layers_and_keep_all_their_pixels():
     labels = crowd(60, 128)
     drawn = instance.layers(labels, NAMES)
