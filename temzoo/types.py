@@ -144,14 +144,17 @@ class Example:
     """One micrograph with its labels; the pixels are read when asked for, each time.
 
     Attributes:
-        labels: the shapes, in the pixels of this micrograph.
+        labels: the shapes, in the pixels of this micrograph; none where it is unlabelled.
         load: returns the micrograph (``functools.partial(load_micrograph, path)``).
         group: images of one specimen or publication share it; a split never parts them.
+        load_truth: returns the picture that a restorer should make of it, of the same height and
+            width: the clean one, or another exposure of the same field; None where there is none.
     """
 
     labels: LabelledImage
     load: Callable[[], Micrograph] = field(repr=False)
     group: str = ""
+    load_truth: Callable[[], Micrograph] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

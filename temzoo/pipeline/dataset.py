@@ -8,10 +8,11 @@ seed see the same pixels in the same order, however many threads prepare them.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -98,25 +99,30 @@ class _Whole(NamedTuple):
         return sum(array.nbytes for array in self if array is not None)
 
 
-@dataclass
-class _Decoded:
-    """Pixels and drawn labels of examples, kept up to a number of bytes, the oldest dropped."""
+@dataclass(kw_only=True)
+class Cached(ABC):
+    """What is decoded of examples, kept up to a number of bytes, the oldest dropped.
 
-    examples: Sequence[Example]
-    channels: int
-    target: Target
+    Attributes:
+        examples: by index.
+        failures: takes what ``decode`` raised, before a thread of TensorFlow loses it.
+        budget: bytes; one decoded example is kept whatever its size.
+        kept: from the one used longest ago to the last.
+    """
+
+    examples: Sequence[Example] = field(kw_only=False)
     failures: list[Exception] = field(default_factory=list)
     budget: int = CACHE_BYTES
     kept: OrderedDict = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __getitem__(self, index: int) -> _Whole:
+    def __getitem__(self, index: int) -> Any:
         with self.lock:
             if index in self.kept:
                 self.kept.move_to_end(index)
                 return self.kept[index]
         try:
-            whole = self._decode(self.examples[index])
+            whole = self.decode(self.examples[index])
         except Exception as error:
             self.failures.append(error)
             raise
@@ -126,7 +132,22 @@ class _Decoded:
                 self.kept.popitem(last=False)
         return whole
 
-    def _decode(self, example: Example) -> _Whole:
+    @abstractmethod
+    def decode(self, example: Example) -> Any:
+        """What is kept of an example; it has ``nbytes``."""
+
+    def _bytes(self) -> int:
+        return sum(whole.nbytes for whole in self.kept.values())
+
+
+@dataclass
+class _Decoded(Cached):
+    """Pixels and drawn labels of examples."""
+
+    channels: int
+    target: Target
+
+    def decode(self, example: Example) -> _Whole:
         pixels = as_channels(example.micrograph.pixels, self.channels)
         drawn = self.target.draw(example.labels)
         if pixels.shape[:2] != drawn.shape[:2]:
@@ -136,11 +157,15 @@ class _Decoded:
             )
         return _Whole(pixels, drawn, self.target.measure(drawn))
 
-    def _bytes(self) -> int:
-        return sum(whole.nbytes for whole in self.kept.values())
+
+class Grid(Protocol):
+    """What a plan says of where crops lie."""
+
+    size: int
+    magnification: tuple[float, float]
 
 
-def crop_list(examples: Sequence[Example], plan: CropPlan) -> list[tuple[int, int, int]]:
+def crop_list(examples: Sequence[Example], plan: Grid) -> list[tuple[int, int, int]]:
     """One epoch: (example, centre row, centre col) of windows that cover every micrograph.
 
     The windows are those of the sliding cropper at the plan's middle magnification.
@@ -186,7 +211,7 @@ def training_stream(
     """
     if not examples:
         raise ValueError("There is nothing to train on: 0 examples. Check images and labels.")
-    decoded = _Decoded(examples, channels, target, _list(failures))
+    decoded = _Decoded(examples, channels, target, failures=or_new(failures))
     prepare = _Preparation(plan, decoded, crop_list(examples, plan))
     encoded = _Encoding(target, (plan.size, plan.size))
 
@@ -260,12 +285,9 @@ class _Preparation:
     crops: list[tuple[int, int, int]]
 
     def __call__(self, k: int) -> tuple[np.ndarray, Encoded]:
-        epoch, position = divmod(int(k), len(self.crops))
-        order = np.random.default_rng([self.plan.seed, epoch]).permutation(len(self.crops))
-        index, row, col = self.crops[order[position]]
-        rng = np.random.default_rng([self.plan.seed, 1, int(k)])
+        (index, *centre), rng = visit(self.crops, self.plan.seed, int(k))
         whole = self.decoded[index]
-        pixels, drawn, side = _crop(whole, (row, col), self.plan, rng)
+        (pixels, drawn), side = crop(whole[:2], centre, self.plan, rng)
         pixels, drawn = _resize(pixels, drawn, self.plan.size)
         seed = int(rng.integers(2**63))
         pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, seed)
@@ -274,21 +296,40 @@ class _Preparation:
         return pixels.astype(np.float32), encoded
 
 
-def _crop(whole: _Whole, centre, plan: CropPlan, rng) -> tuple[np.ndarray, np.ndarray, int]:
-    """A square about a centre that is moved by up to half its side; and the side, px."""
+def visit(
+    crops: Sequence[tuple[int, int, int]], seed: int, k: int
+) -> tuple[tuple[int, int, int], np.random.Generator]:
+    """The crop that element k of a stream takes, and the randomness that is its own.
+
+    Each epoch visits every crop once, in an order of its own.
+    """
+    epoch, position = divmod(k, len(crops))
+    order = np.random.default_rng([seed, epoch]).permutation(len(crops))
+    return crops[order[position]], np.random.default_rng([seed, 1, k])
+
+
+def crop(
+    arrays: Sequence[np.ndarray], centre: Sequence[int], plan: Grid, rng: np.random.Generator
+) -> tuple[list[np.ndarray], int]:
+    """One square of several arrays of a size, and its side, px.
+
+    Args:
+        arrays: (H, W, …) each; mirrored where they are smaller than the square.
+        centre: (row, col), moved by up to half the side.
+        plan: its size and magnification give the side.
+    """
     magnification = np.exp(rng.uniform(*np.log(plan.magnification)))
     side = max(1, round(plan.size / magnification))
     jitter = rng.integers(-(side // 2), side // 2 + 1, size=2)
     slices = []
     for axis in (0, 1):
         first = centre[axis] + jitter[axis] - side // 2
-        first = int(np.clip(first, 0, max(0, whole.pixels.shape[axis] - side)))
+        first = int(np.clip(first, 0, max(0, arrays[0].shape[axis] - side)))
         slices.append(slice(first, first + side))
-    pixels, drawn = (_fill(array[tuple(slices)], side) for array in whole[:2])
-    return pixels, drawn, side
+    return [filled(array[tuple(slices)], side) for array in arrays], side
 
 
-def _fill(array: np.ndarray, side: int) -> np.ndarray:
+def filled(array: np.ndarray, side: int) -> np.ndarray:
     """Mirrors an array that is smaller than a crop up to its size."""
     if array.shape[:2] == (side, side):
         return array
@@ -315,7 +356,7 @@ def _for_opencv(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
 
 
-def _list(failures: list[Exception] | None) -> list[Exception]:
+def or_new(failures: list[Exception] | None) -> list[Exception]:
     return [] if failures is None else failures
 
 
@@ -334,8 +375,27 @@ def validation_set(
     network that takes one size only, ``side`` px, all come in windows of that, mirrored where a
     micrograph is smaller.
     """
-    decoded = _Decoded(examples, channels, target, _list(failures))
-    areas = np.array(
+    decoded = _Decoded(examples, channels, target, failures=or_new(failures))
+
+    def cut(area):
+        index, row, col, height, width = area
+        part = (slice(row, row + height), slice(col, col + width))
+        whole = decoded[int(index)]
+        pixels, drawn = (filled(array[part], side or 0) for array in whole[:2])
+        return pixels.astype(np.float32), target.encode(drawn, whole.measured, 1.0)
+
+    encoded = _Encoding(target, (side, side))
+    stream = tf.data.Dataset.from_tensor_slices(validation_areas(examples, side))
+    stream = stream.map(lambda area: encoded.tensors(cut, area, channels))
+    return encoded.batches(stream, 1).prefetch(1)
+
+
+def validation_areas(examples: Sequence[Example], side: int | None) -> np.ndarray:
+    """Windows that cover every micrograph: (N, 5) int64, example, row, col, height and width.
+
+    They have ``side`` px, or less where a micrograph is smaller; None: up to ``WHOLE_SIDE``.
+    """
+    return np.array(
         [
             (index, *window)
             for index, example in enumerate(examples)
@@ -345,15 +405,3 @@ def validation_set(
         ],
         np.int64,
     )
-
-    def cut(area):
-        index, row, col, height, width = area
-        part = (slice(row, row + height), slice(col, col + width))
-        whole = decoded[int(index)]
-        pixels, drawn = (_fill(array[part], side or 0) for array in whole[:2])
-        return pixels.astype(np.float32), target.encode(drawn, whole.measured, 1.0)
-
-    encoded = _Encoding(target, (side, side))
-    stream = tf.data.Dataset.from_tensor_slices(areas)
-    stream = stream.map(lambda area: encoded.tensors(cut, area, channels))
-    return encoded.batches(stream, 1).prefetch(1)

@@ -60,7 +60,7 @@ def load_dataset(
     _require_one_entry_each(found, labels)
     for entry, path in found:
         _require_size(entry, path, labels)
-    group_of = _groups_of([entry.name for entry, _ in found], groups)
+    group_of = groups_of([entry.name for entry, _ in found], groups)
     return [
         Example(entry, functools.partial(load_micrograph, path, nm_per_pixel=nm_per_pixel), group)
         for (entry, path), group in zip(found, group_of, strict=True)
@@ -169,7 +169,7 @@ def _require_size(entry: LabelledImage, path: Path, labels: str | Path) -> None:
         )
 
 
-def _groups_of(names: Sequence[str], groups: str | Path | Mapping[str, str] | None) -> list[str]:
+def groups_of(names: Sequence[str], groups: str | Path | Mapping[str, str] | None) -> list[str]:
     if groups is None:
         return [""] * len(names)
     source = "groups" if isinstance(groups, Mapping) else str(groups)
