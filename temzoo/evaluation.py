@@ -318,6 +318,12 @@ def compare(
     return Comparison(metric, kept, a, b, _interval(differences))
 
 
+def mean_interval(values: Sequence[float], *, bootstrap: int = 1000, seed: int = 0) -> Interval:
+    """Mean over images of what is defined, with its 95% bootstrap interval."""
+    figures = np.asarray(values, float)
+    return _interval(_weighted_mean(figures, _resamples(len(figures), bootstrap, seed)))
+
+
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts pixels by true and predicted class.
 

@@ -45,6 +45,7 @@ TILE = 1024  # pixels; a tile's edge where an image is too large to be taken who
 WHOLE = 1024**2  # pixels; up to this area an image is one tile, unless a tile size is given
 RAMP = 32  # pixels over which a tile fades into the next
 NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
+RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
 
@@ -153,7 +154,7 @@ def predict(
     micrograph = as_micrograph(micrograph)
     pixels = checked_pixels(micrograph)
     class_names = tuple(class_names) or trained_class_names(model)
-    blocks = _probability_blocks(model, pixels, tile, overlap, flips, batch_size, progress)
+    blocks = answer_blocks(model, pixels, tile, overlap, flips, batch_size, progress)
     threshold = getattr(instances, "threshold", None)
     classes, sure, kept = _collect(blocks, pixels.shape[:2], probabilities, threshold, class_names)
     numbered = label_instances(sure, method=instances, min_area_px=min_area_px)
@@ -357,7 +358,7 @@ def _check_no_min_score(min_score: float | None) -> None:
         )
 
 
-def _probability_blocks(
+def answer_blocks(
     model: Any,
     pixels: np.ndarray,
     tile: int | None,
@@ -366,7 +367,11 @@ def _probability_blocks(
     batch_size: int,
     progress: bool,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Finished rows from top to bottom: (first row, (rows, W, K) float32)."""
+    """A model's answer, in tiles and blended: finished rows from top to bottom.
+
+    Yields (first row, (rows, W, K) float32): probabilities, or a restorer's pixels in the range of
+    ``pixels``; the other arguments are those of ``predict``.
+    """
     if hasattr(model, "predict_probabilities"):
         answer = np.asarray(model.predict_probabilities(pixels), np.float32)
         yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1))[0]
@@ -398,9 +403,13 @@ def _network(model: Any, channels: np.ndarray) -> Network:
         return lambda batch: model.predict_on_batch(batch.astype(np.float32))
     shift, scale = layer.statistics(channels)
     core = _core(model, layer)
-    return lambda batch: core.predict_on_batch(
-        [layer.apply(batch, shift, scale), batch.astype(np.float32)]
-    )
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        normalised = layer.apply(batch, shift, scale)
+        answer = core.predict_on_batch(normalised)
+        return layer.invert(answer, shift, scale) if _restored(model) else answer
+
+    return network
 
 
 _cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -411,12 +420,17 @@ def _core(model: Any, layer: Any) -> Any:
     if model not in _cores:
         import keras  # a Keras model is here, so Keras is loaded; other models do without
 
-        # The raw input stays one: layers may read its size, to crop back to it.
-        inputs = [layer.output, *model.inputs]
-        core = keras.Model(inputs, model.outputs[0], name=f"{model.name}_core")
+        last = _restored(model)
+        answer = last.output if last else model.outputs[0]
+        core = keras.Model(layer.output, answer, name=f"{model.name}_core")
         core.jit_compile = False  # XLA would compile anew for each image size
         _cores[model] = core
     return _cores[model]
+
+
+def _restored(model: Any) -> Any:
+    """A restorer's last layer that works in normalised units; None for other models."""
+    return next((layer for layer in model.layers if layer.name == RESTORED), None)
 
 
 def _mirrored(network: Network) -> Network:

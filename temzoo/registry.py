@@ -42,6 +42,8 @@ class ModelCard:
         config: the builder's keywords with their defaults.
         parameters: count, at the defaults.
         weights: shipped sets, by name.
+        ranges: of its keywords that a search may choose: a list of choices, (low, high), or (low,
+            high, "log"); whole numbers give whole numbers.
         free: keywords that may differ from those that weights were trained with.
         deferred: keyword -> value that stands for "a weights file follows", for the keywords that
             would fetch initial weights.
@@ -57,6 +59,7 @@ class ModelCard:
     parameters: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, pretrained.WeightsCard] = field(default_factory=dict)
+    ranges: Mapping[str, Any] = field(default_factory=dict)
     free: tuple[str, ...] = ()
     deferred: Mapping[str, Any] = field(default_factory=dict)
     module: str = ""

@@ -12,6 +12,7 @@ from keras import ops
 
 NORMS = ("batch", "group", "instance", None)
 UPSAMPLINGS = ("bilinear", "transpose")
+COUNTS = ("filters", "depth", "channels", "latent_dim", "image_size")
 # 0.99 needs some 500 steps before inference sees what training saw; runs here are that short.
 BATCH_NORM_MOMENTUM = 0.9
 
@@ -37,16 +38,7 @@ class Normalize(keras.layers.Layer):
         self.low, self.high, self.limit, self.grid = low, high, limit, grid
 
     def call(self, x):
-        height, width = ops.shape(x)[1], ops.shape(x)[2]
-        rows, cols = (height - 1) // self.grid + 1, (width - 1) // self.grid + 1
-        values = ops.reshape(x[:, ::rows, ::cols, :], (ops.shape(x)[0], -1))
-        percentiles = ops.quantile(values, [self.low / 100, self.high / 100], axis=1)
-        sparse = percentiles[0] == percentiles[1]
-        low = ops.where(sparse, ops.min(values, axis=1), percentiles[0])
-        high = ops.where(sparse, ops.max(values, axis=1), percentiles[1])
-        spread = high - low
-        scale = ops.where(spread > 0, 2.0 / ops.where(spread > 0, spread, 1.0), 0.0)
-        shift = (low + high) / 2
+        shift, scale = _shift_and_scale(x, self.low, self.high, self.grid)
         y = (x - shift[:, None, None, None]) * scale[:, None, None, None]
         return ops.clip(y, -self.limit, self.limit)
 
@@ -67,9 +59,57 @@ class Normalize(keras.layers.Layer):
         y = (pixels.astype("float32") - np.float32(shift)) * np.float32(scale)
         return np.clip(y, -self.limit, self.limit)
 
+    def invert(self, normalised: np.ndarray, shift: float, scale: float) -> np.ndarray:
+        """``apply`` undone, (H, W, C) float32; a constant image (scale 0) is ``shift`` all over."""
+        return normalised.astype("float32") * np.float32(1 / scale if scale else 0) + np.float32(
+            shift
+        )
+
     def get_config(self):
         own = {"low": self.low, "high": self.high, "limit": self.limit, "grid": self.grid}
         return {**super().get_config(), **own}
+
+
+def _shift_and_scale(x, low: float, high: float, grid: int):
+    """``Normalize``'s (shift, scale), each (B,), of raw images (B, H, W, C)."""
+    height, width = ops.shape(x)[1], ops.shape(x)[2]
+    rows, cols = (height - 1) // grid + 1, (width - 1) // grid + 1
+    values = ops.reshape(x[:, ::rows, ::cols, :], (ops.shape(x)[0], -1))
+    percentiles = ops.quantile(values, [low / 100, high / 100], axis=1)
+    sparse = percentiles[0] == percentiles[1]
+    least = ops.where(sparse, ops.min(values, axis=1), percentiles[0])
+    greatest = ops.where(sparse, ops.max(values, axis=1), percentiles[1])
+    spread = greatest - least
+    scale = ops.where(spread > 0, 2.0 / ops.where(spread > 0, spread, 1.0), 0.0)
+    return (least + greatest) / 2, scale
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class Denormalize(keras.layers.Layer):
+    """Undoes ``Normalize(low, high, grid=grid)``: [normalised, raw image] to the image's own range.
+
+    ``x = y / scale + shift`` by the shift and scale of the raw image; what ``limit`` clipped stays
+    clipped, and beside a constant raw image everything is that constant. The percentiles are
+    written down twice but computed once: TensorFlow's graphs merge what is the same.
+
+    Inputs: (B, H, W, C) normalised, (B, H, W, 1) raw. Output: (B, H, W, C) float32.
+    """
+
+    def __init__(self, low=1.0, high=99.0, grid=256, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.low, self.high, self.grid = low, high, grid
+
+    def call(self, inputs):
+        y, raw = inputs
+        shift, scale = _shift_and_scale(raw, self.low, self.high, self.grid)
+        spread = ops.where(scale > 0, 1.0 / ops.where(scale > 0, scale, 1.0), 0.0)
+        return y * spread[:, None, None, None] + shift[:, None, None, None]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return {**super().get_config(), "low": self.low, "high": self.high, "grid": self.grid}
 
 
 def _padding(size, multiple):
@@ -204,7 +244,5 @@ def check_choices(**chosen) -> None:
                 "classes counts the background too, so it is at least 2 (background and one class)."
                 f" Received: classes={value!r}."
             )
-        if keyword in ("filters", "depth", "channels") and (
-            not isinstance(value, int) or value < 1
-        ):
+        if keyword in COUNTS and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{keyword} must be a whole number from 1. Received: {value!r}.")

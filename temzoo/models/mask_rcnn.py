@@ -79,6 +79,13 @@ class Detections:
     input="(B, image_size, image_size, 1 or 3) raw pixels",
     output="boxes, classes, scores and 28 x 28 masks of up to max_detections objects",
     parameters=3_146_697,
+    ranges={
+        "alpha": [0.25, 0.5, 0.75],
+        "backbone_trainable": [False, "deep"],
+        "features": [32, 64, 96],
+        "train_proposals": [256, 512],
+        "regions": [64, 128, 256],
+    },
     free=(
         "backbone_weights",
         "backbone_trainable",

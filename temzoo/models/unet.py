@@ -30,6 +30,13 @@ def _double_conv(x, filters, norm, name):
     input="(B, H, W, channels) raw pixels, H and W >= 16",
     output="(B, H, W, classes) float32 probabilities",
     parameters=7_246_146,
+    ranges={
+        "filters": [8, 16, 32],
+        "depth": [3, 4],
+        "norm": ["batch", "group"],
+        "dropout": (0.0, 0.5),
+        "upsampling": ["bilinear", "transpose"],
+    },
 )
 def unet(
     *,
@@ -61,8 +68,8 @@ def unet(
         upsampling=upsampling,
     )
     pixels = keras.Input((None, None, channels), name="pixels")
-    x = layers.Normalize(name="normalize")(pixels)
-    x = layers.ReflectPad(2**depth, name="pad")(x)
+    normalized = layers.Normalize(name="normalize")(pixels)
+    x = layers.ReflectPad(2**depth, name="pad")(normalized)
     skips = []
     for level in range(depth):  # (H / 2^level, W / 2^level, filters * 2^level)
         x = _double_conv(x, filters * 2**level, norm, f"down{level}")
@@ -76,5 +83,5 @@ def unet(
         x = keras.layers.Concatenate(name=f"join{level}")([skips[level], x])
         x = _double_conv(x, filters * 2**level, norm, f"up{level}")
     x = layers.class_probabilities(x, classes)
-    x = layers.CropBack(2**depth, dtype="float32", name="probabilities")([x, pixels])
+    x = layers.CropBack(2**depth, dtype="float32", name="probabilities")([x, normalized])
     return keras.Model(pixels, x, name="unet")

@@ -34,6 +34,13 @@ STRIDE = 32
     input="(B, H, W, 1 or 3) raw pixels, H and W >= 16",
     output="(B, H, W, classes) float32 probabilities",
     parameters=6_070_210,
+    ranges={
+        "alpha": [0.25, 0.5, 0.75, 1.0],
+        "encoder_trainable": [False, "deep"],
+        "norm": ["batch", "group"],
+        "dropout": (0.0, 0.5),
+        "upsampling": ["bilinear", "transpose"],
+    },
     free=("encoder_weights", "encoder_trainable"),
     deferred={"encoder_weights": "deferred"},
 )
@@ -84,7 +91,7 @@ def unet_mobilenet(
         x = layers.conv_norm_relu(x, filters, norm, f"up{level}a")
         x = layers.conv_norm_relu(x, filters, norm, f"up{level}b")
     x = layers.class_probabilities(x, classes)
-    x = layers.CropBack(STRIDE, dtype="float32", name="probabilities")([x, pixels])
+    x = layers.CropBack(STRIDE, dtype="float32", name="probabilities")([x, normalized])
     return keras.Model(pixels, x, name="unet_mobilenet")
 
 

@@ -1,0 +1,236 @@
+"""Restoring: tiles agree, scales and calibration survive, scores and files are right."""
+
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+import temzoo
+from temzoo.pipeline.degrade import Degradation
+from temzoo.pipeline.pairs import PairPlan, degraded, load_pairs, pair_of
+from temzoo.restoration import (
+    as_stored,
+    compared,
+    data_range,
+    evaluate_restoration,
+    restoration_sheet,
+    restore,
+    save_restored,
+)
+from temzoo.types import Example, LabelledImage, Micrograph
+
+
+def scene(seed=0, height=90, width=110):
+    """Dark discs on a bright ground, uint8."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:height, :width]
+    pixels = np.full((height, width), 190.0) + 20 * cols / width
+    for _ in range(8):
+        row, col, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(5, 14)
+        pixels[(rows - row) ** 2 + (cols - col) ** 2 < radius**2] = rng.uniform(40, 120)
+    return pixels.astype(np.uint8)
+
+
+def examples(count, start=0, **size):
+    return [
+        Example(
+            LabelledImage(f"{n}.png", *reversed(scene(n, **size).shape)),
+            partial(Micrograph, scene(n, **size), (0.5, 0.5), f"{n}.png"),
+        )
+        for n in range(start, start + count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small denoiser that had time to learn, its model, and the noisy examples it knows not."""
+    keras.utils.set_random_seed(1)
+    model = temzoo.get_model("autoencoder", filters=8, depth=2)
+    folder = tmp_path_factory.mktemp("denoiser")
+    run = temzoo.train(
+        model,
+        examples(6),
+        examples(2, start=50),
+        out=folder,
+        pairs="medium-dose",
+        epochs=3,
+        steps_per_epoch=50,
+        crop=48,
+        learning_rate=3e-3,
+        progress=False,
+    )
+    return run, model
+
+
+def test_a_denoiser_learns_and_its_run_is_whole(finished):
+    run, _ = finished
+    assert run.score_name == "PSNR"
+    assert run.score == max(row["val_psnr"] for row in run.history)
+    for name in ("best.weights.h5", "validation.png", "history.png", "likeness.npz", "run.json"):
+        assert (run.folder / name).is_file()
+    loaded = temzoo.get_model("autoencoder", weights=run.folder)
+    noisy = pair_of(examples(1, start=90)[0], PairPlan(source="medium-dose"))[0][..., 0]
+    again = restore(loaded, noisy).pixels
+    np.testing.assert_allclose(again, restore(finished[1], noisy).pixels, atol=1e-3)
+
+
+def test_it_denoises_images_that_it_does_not_know(finished):
+    found = evaluate_restoration(finished[1], examples(3, start=90), pairs="medium-dose")
+    gain = found.figures["psnr_db"].value - found.figures["psnr_before_db"].value
+    assert gain > 5
+    assert found.figures["ssim"].value > found.figures["ssim_before"].value
+    assert [row["name"] for row in found.table] == ["90.png", "91.png", "92.png"]
+    assert "psnr_db" in found.summary()
+
+
+def test_scores_are_those_of_scikit_image(finished):
+    (example,) = degraded(examples(1, start=90), "medium-dose")
+    (row,) = evaluate_restoration(finished[1], [example]).table
+    truth = example.load_truth().pixels
+    restored = restore(finished[1], example.micrograph).pixels
+    psnr = peak_signal_noise_ratio(truth.astype(float), restored, data_range=255)
+    ssim = structural_similarity(truth.astype(float), restored.astype(float), data_range=255)
+    assert row["psnr_db"] == pytest.approx(psnr, abs=1e-4)
+    assert row["ssim"] == pytest.approx(ssim, abs=1e-5)
+
+
+@pytest.mark.parametrize("outputs", ["denoise", "colorize"])
+def test_tiles_agree_with_the_whole_image(outputs):
+    keras.utils.set_random_seed(2)
+    model = temzoo.get_model("autoencoder", outputs=outputs, filters=4, depth=2)
+    last = model.get_layer("output")
+    last.set_weights([np.random.default_rng(0).normal(0, 0.1, w.shape) for w in last.get_weights()])
+    ramp = np.linspace(0, 90, 190)[None, :]  # tiles of their own would be normalised apart
+    pixels = (scene(3, 170, 190) / 2 + ramp).astype(np.uint8)
+    whole = restore(model, pixels).pixels
+    tiled = restore(model, pixels, tile=96, overlap=80).pixels
+    assert whole.shape == (170, 190) + ((3,) if outputs == "colorize" else ())
+    assert np.abs(whole - pixels.reshape(*pixels.shape, *[1] * (whole.ndim - 2))).max() > 1
+    np.testing.assert_allclose(tiled, whole, atol=0.05)
+
+
+def test_before_training_a_restorer_returns_its_input():
+    model = temzoo.get_model("autoencoder", filters=4, depth=2)
+    pixels = scene(4)
+    np.testing.assert_allclose(restore(model, pixels).pixels, pixels, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "dtype"), [(200, 500, "uint16"), (1e-3, -4, "float32")]
+)
+def test_the_stored_range_and_the_calibration_survive(finished, scale, offset, dtype):
+    pixels = (scene(5).astype(float) * scale + offset).astype(dtype)
+    restored = restore(finished[1], Micrograph(pixels, (0.3, 0.4), "a.tif"))
+    reference = restore(finished[1], scene(5)).pixels
+    assert (restored.nm_per_pixel, restored.name) == ((0.3, 0.4), "a.tif")
+    np.testing.assert_allclose((restored.pixels - offset) / scale, reference, atol=0.1)
+
+
+def test_flips_are_the_mean_of_mirror_images(finished):
+    pixels = scene(6, 64, 72)
+    mirrored = [(), (0,), (1,), (0, 1)]
+    each = [np.flip(restore(finished[1], np.flip(pixels, m)).pixels, m) for m in mirrored]
+    flipped = restore(finished[1], pixels, flips=True).pixels
+    np.testing.assert_allclose(flipped, np.mean(each, axis=0), atol=1e-2)
+
+
+def test_whole_numbers_are_rounded_and_clipped():
+    pixels = np.array([[-3.0, 0.6, 254.7, 300.0]], np.float32)
+    np.testing.assert_array_equal(as_stored(pixels, np.uint8), [[0, 1, 255, 255]])
+    assert as_stored(pixels, np.float64).dtype == np.float32
+
+
+def test_files_hold_the_stored_dtype_and_the_calibration(finished, tmp_path):
+    before = Micrograph((scene(7).astype(np.uint16) * 100), (0.5, 0.5), "day/7.png")
+    restored = restore(finished[1], before)
+    paths = save_restored(restored, tmp_path, before=before)
+    read = temzoo.load_micrograph(paths["restored"])
+    assert paths["restored"].name == "7_restored.tif"
+    assert read.pixels.dtype == np.uint16
+    assert read.nm_per_pixel == pytest.approx((0.5, 0.5))
+    np.testing.assert_array_equal(read.pixels, as_stored(restored.pixels, np.uint16))
+    assert cv2.imread(str(paths["comparison"])) is not None
+    exact = save_restored(restored, tmp_path, before=before, keep_float=True)["restored"]
+    np.testing.assert_array_equal(temzoo.load_micrograph(exact).pixels, restored.pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_colours_are_written_as_eight_bits(tmp_path, dtype):
+    model = temzoo.get_model("autoencoder", outputs="colorize", filters=4, depth=2)
+    before = Micrograph(scene(8).astype(dtype), None, "8.png")
+    restored = restore(model, before)
+    read = temzoo.load_micrograph(save_restored(restored, tmp_path, before=before)["restored"])
+    assert (read.pixels.dtype, read.pixels.shape) == (np.uint8, (90, 110, 3))
+
+
+@pytest.mark.parametrize("source", ["medium-dose", "same", "blind_spot"])
+def test_a_sheet_shows_before_and_after(finished, tmp_path, source):
+    path = restoration_sheet(tmp_path / "sheet.png", finished[1], examples(2), source=source)
+    assert cv2.imread(str(path)).std() > 10
+
+
+def test_range_and_equal_images():
+    assert data_range(np.zeros((2, 2), np.uint8)) == 255
+    assert data_range(np.array([[100, 4100]], np.uint16)) == 4000
+    assert data_range(np.ones((2, 2), np.float32)) == 1
+    same = scene(1)[..., None]
+    assert compared(same, same, 255.0) == (np.inf, pytest.approx(1))
+    assert np.isnan(compared(same[:5], same[:5] + 1, 255.0)[1])
+
+
+def test_what_cannot_be_restored_is_refused(finished):
+    with pytest.raises(ValueError, match=r"restore needs a model of the restoration task"):
+        restore(temzoo.get_model("unet", filters=2, depth=1), scene())
+    vector = temzoo.get_model("autoencoder", skips=False, image_size=32, filters=4, depth=2)
+    with pytest.raises(ValueError, match=r"takes images of 32 x 32 px only. Received: 90 x 110"):
+        restore(vector, scene())
+    assert restore(vector, scene()[:32, :32]).pixels.shape == (32, 32)
+    with pytest.raises(ValueError, match=r"at least one example. Received: none"):
+        evaluate_restoration(finished[1], [])
+    with pytest.raises(ValueError, match=r'source="given" needs the truth of every example'):
+        evaluate_restoration(finished[1], examples(1))
+
+
+def test_noisy_images_alone_teach_a_blind_spot(tmp_path):
+    """Without a clean image, nearer to the clean one than the noisy image is."""
+    keras.utils.set_random_seed(3)
+    model = temzoo.get_model("autoencoder", filters=8, depth=2)
+    noisy = [replace(e, load_truth=None) for e in degraded(examples(8), "medium-dose")]
+    settings = {"epochs": 2, "steps_per_epoch": 80, "crop": 48, "learning_rate": 3e-3}
+    run = temzoo.train(model, noisy[:6], noisy[6:], out=tmp_path, progress=False, **settings)
+    assert temzoo.get_model("autoencoder", weights=run.folder) is not None
+    found = evaluate_restoration(model, degraded(examples(2, start=90), "medium-dose"))
+    assert found.figures["psnr_db"].value > found.figures["psnr_before_db"].value + 4
+
+
+def test_two_folders_teach_their_pairs(tmp_path):
+    for folder in ("noisy", "clean"):
+        (tmp_path / folder).mkdir()
+    for n in range(4):
+        cv2.imwrite(str(tmp_path / "clean" / f"{n}.png"), scene(n))
+        dim = Degradation(dose_e_per_px=200.0)
+        noisy = pair_of(examples(1, start=n)[0], PairPlan(source=dim))[0]
+        cv2.imwrite(str(tmp_path / "noisy" / f"{n}.png"), as_stored(noisy, np.uint8))
+    pairs = load_pairs(tmp_path / "noisy", tmp_path / "clean")
+    model = temzoo.get_model("autoencoder", filters=4, depth=1)
+    run = temzoo.train(
+        model, pairs[:3], pairs[3:], out=tmp_path / "run", epochs=1, steps_per_epoch=3, crop=32,
+        progress=False,
+    )  # fmt: skip
+    assert run.epoch == 1
+    told = (run.folder / "run.json").read_text()
+    assert '"pairs": "given"' in told
+
+
+def test_settings_of_other_data_are_refused(tmp_path):
+    model = temzoo.get_model("autoencoder", filters=4, depth=1)
+    with pytest.raises(
+        ValueError, match=r"augment is not for a model of this task. .* crop, pairs"
+    ):
+        temzoo.train(model, examples(1), examples(1, start=5), out=tmp_path, augment="em")
+    with pytest.raises(ValueError, match=r"Received: source='low-dse'. Did you mean low-dose"):
+        temzoo.train(model, examples(1), examples(1, start=5), out=tmp_path, pairs="low-dse")
