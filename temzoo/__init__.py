@@ -18,10 +18,16 @@ _HOMES = {
     "load_dataset": "pipeline.examples",
     "split": "pipeline.splits",
     "split_by_names": "pipeline.splits",
+    "load_images": "pipeline.pairs",
+    "load_pairs": "pipeline.pairs",
+    "load_frames": "pipeline.pairs",
     "train": "training",
+    "tune": "tuning",
     "evaluate": "evaluation",
     "tune_instances": "instance_tuning",
     "predict": "prediction",
+    "restore": "restoration",
+    "evaluate_restoration": "restoration",
     "Watershed": "prediction",
     "Detection": "types",
     "Example": "types",
@@ -30,7 +36,17 @@ _HOMES = {
     "Prediction": "types",
     "Shape": "types",
 }
-_MODULES = ("labels", "models", "pipeline", "tasks", "synthetic", "classical", "report")
+_MODULES = (
+    "labels",
+    "models",
+    "pipeline",
+    "tasks",
+    "synthetic",
+    "classical",
+    "report",
+    "particles",
+    "latent",
+)
 
 __all__ = ["__version__", *_HOMES, *_MODULES]
 

@@ -1,9 +1,9 @@
-"""A model and labelled micrographs to trained weights, with everything needed to repeat the run.
+"""A model and examples to trained weights, with everything needed to repeat the run.
 
 A run folder holds ``best.weights.h5`` and ``last.weights.h5`` with their cards, ``run.json``
 (settings, versions, hardware, data fingerprint, seed, command), ``history.csv`` and its plot,
-``validation.png`` with overlays, ``tensorboard/``, and ``state/``, from which a stopped run goes
-on.
+``validation.png`` with what the model makes of validation images, ``tensorboard/``, and ``state/``,
+from which a stopped run goes on.
 """
 
 from __future__ import annotations
@@ -32,89 +32,17 @@ import keras
 import numpy as np
 
 from temzoo import instance_scores, pretrained, registry
+from temzoo.feeds import FEEDS, Feed, check_examples, crop_side, feed_of, steps_of
 from temzoo.files import atomic_path
-from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
-from temzoo.pipeline.examples import class_names as names_in
 from temzoo.prediction import predict
-from temzoo.report import plot_history, validation_sheet
+from temzoo.report import plot_history
+from temzoo.settings import Settings
 from temzoo.types import Example
 
 PACKAGES = ("temzoo", "tensorflow", "keras", "numpy", "opencv-python", "imgaug", "scikit-image")
 WEIGHT_DECAY = 1e-4
-CROP = 256
-COUNTS = (
-    "epochs",
-    "batch",
-    "patience",
-    "validate_every",
-    "steps_per_epoch",
-    "finetune_epochs",
-)
 LAST = f"last{pretrained.SUFFIX}"
 PROGRESS = Path("state") / "progress.json"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    Attributes:
-        epochs: passes over windows that cover the training micrographs once.
-        batch: crops in a step.
-        crop: side of a crop, px; None: the side that the model takes, 256 where it takes any.
-        magnification: (low, high) factors by which micrographs are resized before cropping.
-        augment: preset of ``pipeline.augment``: "none", "light" or "em".
-        learning_rate: of AdamW, reached after ``warmup`` and left by a cosine to zero.
-        warmup: share of the steps.
-        loss: one of the task's losses; None: the task's own choice.
-        class_weights: None, "balanced" (rare classes weigh more), or one factor per class,
-            background first; region losses weigh the foreground classes by theirs.
-        mixed_precision: compute in bfloat16, keep the weights in float32.
-        patience: epochs without a better validation score before a phase ends; None: never.
-        validate_every: epochs from one validation to the next; the last of a phase has one always.
-        steps_per_epoch: None: as many as the windows need.
-        finetune: keywords of the model that a second phase changes, such as
-            ``{"encoder_trainable": "deep"}``; None: one phase.
-        finetune_epochs, finetune_rate: of the second phase.
-        seed: of order, crops, changes and dropout; the initial weights are the model's own
-            (``keras.utils.set_random_seed`` before ``get_model``).
-    """
-
-    epochs: int = 30
-    batch: int = 8
-    crop: int | None = None
-    magnification: tuple[float, float] = (0.7, 1.0)
-    augment: str = "em"
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    loss: str | None = None
-    class_weights: str | Sequence[float] | None = None
-    mixed_precision: bool = False
-    patience: int | None = None
-    validate_every: int = 1
-    steps_per_epoch: int | None = None
-    finetune: Mapping[str, Any] | None = None
-    finetune_epochs: int = 10
-    finetune_rate: float = 1e-4
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in COUNTS:
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} must be at least 1. Received: {name}={value!r}.")
-        for name in ("learning_rate", "finetune_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
-                )
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share below 1. Received: warmup={self.warmup!r}.")
-        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
-            raise ValueError(
-                'class_weights must be None, "balanced" or one factor per class.'
-                f" Received: class_weights={self.class_weights!r}."
-            )
 
 
 @dataclass(frozen=True)
@@ -179,7 +107,9 @@ def train(
     """Trains a model from ``get_model``; afterwards it holds the best weights.
 
     Args:
-        model: its config decides channels and classes.
+        model: its config decides channels and classes, and its task what is learnt: classes or
+            objects of labelled micrographs; pairs, for restorers (``Settings.pairs``); single
+            images, for generative models, which are resized to the model's ``image_size``.
         train: to learn from.
         val: to choose the best epoch by; at full size.
         out: the run folder; new, or with ``resume`` that of a stopped run.
@@ -200,48 +130,42 @@ def train(
         >>> run.score
     """
     folder = Path(out)
-    chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings)
-    chosen = dataclasses.replace(chosen, crop=_crop_side(model, chosen.crop))
-    names = _check_data(model, train, val)
+    kind = feed_of(model)
+    chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings, kind)
+    check_examples(train, val)
+    chosen = kind.complete(model, chosen, train)
+    feed = kind(model, chosen, train, val)
     _check_finetune(model, chosen)
-    trainer = _Trainer(folder, chosen, names, train, val, progress)
-    task = registry.task_of(model)
+    trainer = _Trainer(folder, chosen, feed, val, progress)
     if not resume:
         _new_folder(folder)
-        _write_run(folder, model, chosen, names, train, val)
-        task.prepare(model, train, magnification=trainer.plan.magnification)
+        _write_run(folder, model, chosen, feed.names, train, val)
+        feed.prepare(model)
     interrupted = trainer.run(model, resume)
     done = trainer.done
     if done.best_epoch:
         pretrained.load(model, folder / pretrained.BEST)
-        registry.name_classes(model, names)
+        registry.name_classes(model, feed.names)
         plot_history(folder / "history.csv", folder / "history.png")
-        validation_sheet(
-            folder / "validation.png", model, val, names, title=f"epoch {done.best_epoch}"
-        )
-    return Run(
-        folder, done.best, done.best_epoch, tuple(done.history), interrupted, task.SCORE_NAME
-    )
+        feed.finish(model, folder, f"epoch {done.best_epoch}")
+    score_name = registry.task_of(model).SCORE_NAME
+    return Run(folder, done.best, done.best_epoch, tuple(done.history), interrupted, score_name)
 
 
-def _settings(given: Mapping[str, Any]) -> Settings:
+def _settings(given: Mapping[str, Any], kind: type[Feed]) -> Settings:
     known = [f.name for f in dataclasses.fields(Settings)]
+    of_others = {name for other in FEEDS.values() for name in other.OWN} - {*kind.OWN}
     for name in given:
         if name not in known:
             hint = registry.did_you_mean(name, known)
             raise ValueError(f'train has no setting "{name}".{hint} Settings: {", ".join(known)}.')
+        if name in of_others:
+            raise ValueError(
+                f"{name} is not for a model of this task. Received: {name}={given[name]!r}. Leave"
+                f" it out; of the settings for one kind of data, this takes"
+                f" {', '.join(kind.OWN) or 'none'}."
+            )
     return Settings(**given)
-
-
-def _crop_side(model: keras.Model, asked: int | None) -> int:
-    """The side of the crops: what the model takes, where it takes one size only."""
-    taken = model.input_shape[1]
-    if taken and asked not in (None, taken):
-        raise ValueError(
-            f"{registry.built(model).name} takes images of {taken} px, so crop must be {taken}."
-            f" Received: crop={asked}. Leave crop out, or build the model with that image_size."
-        )
-    return asked or taken or CROP
 
 
 def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
@@ -284,7 +208,8 @@ def _check_finetune(model: keras.Model, settings: Settings) -> None:
                 f" {', '.join(card.free) or 'none'} for {card.name}. Received: {keyword}."
             )
     if settings.finetune:  # both phases have crops of one size
-        _crop_side(registry.rebuild(registry.built(model), **settings.finetune), settings.crop)
+        later = registry.rebuild(registry.built(model), **settings.finetune)
+        crop_side(later, settings.crop, 0)
 
 
 def _new_folder(folder: Path) -> None:
@@ -296,45 +221,13 @@ def _new_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _check_data(model: keras.Model, train, val) -> tuple[str, ...]:
-    """The class names, after checking that data and model fit."""
-    if not train or not val:
-        raise ValueError(
-            f"Training needs micrographs to learn from and others to choose by. Received:"
-            f" {len(train)} for training, {len(val)} for validation."
-        )
-    both = sorted({e.group or e.name for e in train} & {e.group or e.name for e in val})
-    if both:
-        raise ValueError(
-            "A micrograph, or specimen, is either for training or for validation. Received in both:"
-            f" {both[:5]}. Use temzoo.split."
-        )
-    names = registry.built(model).class_names or names_in([*train, *val])
-    task = registry.task_of(model)
-    depth, built = task.depth(names), task.classes(model)
-    if depth != built:
-        raise ValueError(
-            f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
-            f" the model needs classes={depth}. Received: classes={built}."
-        )
-    labels = {s.label: e for e in [*train, *val] for s in e.labels.shapes if s.has_area}
-    for label, example in labels.items():
-        if label not in names:
-            task.learnable(names).draw(example.labels)  # raises, naming image and label
-    return names
-
-
 class _Trainer:
     """One run: its data, its state on disk, its phases."""
 
-    def __init__(self, folder, settings, names, train, val, progress):
-        self.folder, self.settings, self.names = folder, settings, names
-        self.train, self.val, self.progress = train, val, progress
-        self.plan = CropPlan(
-            settings.crop, tuple(settings.magnification), settings.augment, settings.seed
-        )
-        windows = len(crop_list(train, self.plan))
-        self.steps = settings.steps_per_epoch or math.ceil(windows / settings.batch)
+    def __init__(self, folder, settings, feed, val, progress):
+        self.folder, self.settings, self.feed = folder, settings, feed
+        self.val, self.progress = val, progress
+        self.steps = settings.steps_per_epoch or steps_of(feed, settings.batch)
         self.done = _Progress()
         self.failures: list[Exception] = []
 
@@ -381,14 +274,9 @@ class _Trainer:
         if self.done.state:
             # Weights, optimizer and step count: the rate goes on where it was.
             twin.load_weights(self.folder / "state" / self.done.state)
-        side, channels = model.input_shape[1], model.input_shape[-1]
-        options = {"target": registry.task_of(model).learnable(self.names)}
-        options |= {"channels": channels, "failures": self.failures}
         start = self.done.epoch * self.steps * self.settings.batch
-        stream = training_stream(
-            self.train, self.plan, batch=self.settings.batch, start=start, **options
-        )
-        self._fit(twin, stream, validation_set(self.val, side=side, **options), end)
+        stream = self.feed.training(start, self.failures)
+        self._fit(twin, stream, self.feed.validation(self.failures), end)
 
     def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
         task, every = registry.task_of(twin), self.settings.validate_every
@@ -434,12 +322,9 @@ class _Trainer:
         schedule = keras.optimizers.schedules.CosineDecay(
             rate / warmup, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
         )
-        weights = self.settings.class_weights
         task = registry.task_of(twin)
-        if weights == "balanced":
-            maps = (task.learnable(self.names).draw(e.labels) for e in self.train)
-            weights = task.balanced_weights(maps, task.depth(self.names))
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.OPTIMIZER)
+        weights = self.feed.class_weights(self.settings.class_weights)
         task.compile_model(
             twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights
         )
@@ -480,7 +365,7 @@ class _InstanceJudge(keras.callbacks.Callback):
 
     def _counts(self, example: Example) -> tuple[int, int, int]:
         """Objects of one micrograph that are matched, labelled, and predicted."""
-        names = self.trainer.names
+        names = self.trainer.feed.names
         true = instance_scores.true_objects(example.labels, names)
         found = predict(self.model, example.micrograph).detections
         match = instance_scores.match(true, found, classes=len(names), ap=False)
@@ -531,7 +416,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         card = pretrained.WeightsCard(
             model=how.name,
             config=dict(how.config),
-            class_names=self.trainer.names,
+            class_names=self.trainer.feed.names,
             dataset=run["data"]["train"]["fingerprint"],
             scores={name: row[name] for name in (self.score, "epoch") if name in row},
             command=run["command"],

@@ -88,7 +88,7 @@ def test_a_detector_is_scored_and_its_objects_drawn(tmp_path, monkeypatch, finde
         (tmp_path / folder).mkdir()
         cv2.imwrite(str(tmp_path / folder / "a.png"), image)
     monkeypatch.setattr(finder, "class_names", ("1",))
-    monkeypatch.setattr(cli, "_trained", lambda weights, pairs: finder)
+    monkeypatch.setattr("temzoo.cli.scoring.trained", lambda weights, pairs: finder)
     where = ("--images", tmp_path / "images", "--labels", tmp_path / "masks")
     call("evaluate", "detector", *where, "--out", tmp_path / "scores", *options)
     figures = json.loads((tmp_path / "scores" / "figures.json").read_text())

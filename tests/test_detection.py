@@ -11,6 +11,7 @@ from skimage.measure import label, regionprops
 from typer.testing import CliRunner
 
 from temzoo import cli
+from temzoo.cli import scoring
 from temzoo.detection import (
     flattened,
     predict_detections,
@@ -465,7 +466,7 @@ def test_options_of_segmentation_are_refused_for_a_detector(options, message):
 def test_the_command_line_counts_a_detectors_objects(tmp_path, monkeypatch):
     masks = discs((150, 200), [(60, 60, 14), (90, 130, 30)])
     cv2.imwrite(str(tmp_path / "a.png"), drawn(masks).astype(np.uint8))
-    monkeypatch.setattr(cli, "_trained", lambda weights, pairs: Finder())
+    monkeypatch.setattr("temzoo.cli.scoring.trained", lambda weights, pairs: Finder())
     arguments = ["predict", "run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(cli.app, arguments)
     assert said.exit_code == 0, said.output
@@ -477,8 +478,8 @@ def test_the_command_line_counts_a_detectors_objects(tmp_path, monkeypatch):
 
 
 def test_the_command_lines_watershed_settings():
-    assert cli._separation("components", None, None) == "components"
-    assert cli._separation("watershed", None, 0.7) == Watershed(threshold=0.7)
-    assert cli._separation("watershed", 0.9, None) == Watershed(neck=0.9)
+    assert scoring.separation_of("components", None, None) == "components"
+    assert scoring.separation_of("watershed", None, 0.7) == Watershed(threshold=0.7)
+    assert scoring.separation_of("watershed", 0.9, None) == Watershed(neck=0.9)
     with pytest.raises(ValueError, match=r"Received: --instances components\. Add --instances wat"):
-        cli._separation("components", 0.9, None)
+        scoring.separation_of("components", 0.9, None)

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "temzoo"
 LAYERS = {
     "types": 0,
     "files": 0,
+    "settings": 0,
     "pretrained": 1,
     "registry": 2,
     "micrographs": 1,
@@ -27,9 +28,15 @@ LAYERS = {
     "classical": 7,
     "report": 7,
     "instance_tuning": 7,
-    "training": 8,
-    "demo": 9,
-    "cli": 10,
+    "likeness": 7,
+    "particles": 7,
+    "restoration": 8,
+    "latent": 8,
+    "feeds": 9,
+    "training": 10,
+    "tuning": 11,
+    "demo": 11,
+    "cli": 12,
 }
 NO_TENSORFLOW = ("labels", "types", "files", "micrographs", "synthetic", "instance_scores")
 

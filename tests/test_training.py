@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo import pretrained, registry, training
+from temzoo import feeds, pretrained, registry, training
 from temzoo.tasks import instance
 from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
@@ -65,8 +65,9 @@ def test_it_learns(finished):
 
 def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_zero(tmp_path):
     settings = training.Settings(crop=32, warmup=0.2)
-    trainer = training._Trainer(tmp_path, settings, ("particle",), TRAIN, VAL, False)
     model = tiny()
+    feed = feeds.LabelFeed(model, settings, TRAIN, VAL)
+    trainer = training._Trainer(tmp_path, settings, feed, VAL, False)
     trainer._compile(model, 1e-2, 50)
     rate = [float(model.optimizer._learning_rate(step)) for step in range(51)]
     assert rate[10] == pytest.approx(1e-2)
@@ -371,10 +372,10 @@ def test_epochs_between_validations_are_neither_judged_nor_chosen(tmp_path):
 
 
 def test_a_crop_follows_the_model_where_that_takes_one_size():
-    assert training._crop_side(tiny(), None) == 256
-    assert training._crop_side(tiny(), 96) == 96
-    assert training._crop_side(detector(), None) == 48
-    assert training._crop_side(detector(), 48) == 48
+    assert feeds.crop_side(tiny(), None, 256) == 256
+    assert feeds.crop_side(tiny(), 96, 256) == 96
+    assert feeds.crop_side(detector(), None, 256) == 48
+    assert feeds.crop_side(detector(), 48, 256) == 48
 
 
 CELL = 16

@@ -30,6 +30,7 @@ from temzoo.types import Detection, Example, LabelledImage
 
 SCORE = "val_f1"
 SCORE_NAME = "F1"
+DATA = "labels"
 JUDGE = "instances"
 # A few steps of the first epochs have gradients a hundred times the usual: heads that see no
 # object for a while, then many.

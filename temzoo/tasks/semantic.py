@@ -20,6 +20,7 @@ from temzoo.types import Example, LabelledImage
 
 SCORE = "val_iou"
 SCORE_NAME = "IoU"
+DATA = "labels"
 JUDGE = "metrics"
 OPTIMIZER: Mapping[str, Any] = MappingProxyType({})
 

@@ -1,0 +1,24 @@
+"""The command line: ``temzoo COMMAND …``; what is heavy is imported by who needs it."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from temzoo.cli import learning, pictures, scoring, zoo  # noqa: F401 - they add their commands to the app
+from temzoo.cli.common import app, keywords
+
+__all__ = ["app", "keywords", "main"]
+
+
+def main() -> None:
+    """Runs a command; an error that the user can mend is one line, without a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if os.environ.get("TEMZOO_TRACEBACK"):
+            raise
+        typer.echo(f"temzoo: {error}", err=True)
+        raise SystemExit(1) from None

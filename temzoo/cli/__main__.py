@@ -1,0 +1,5 @@
+"""``python -m temzoo.cli``."""
+
+from temzoo.cli import main
+
+main()

@@ -1,0 +1,191 @@
+"""``temzoo train`` and ``temzoo tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from temzoo.cli.common import (
+    Groups,
+    Images,
+    LabelsIfAny,
+    Pairs,
+    Set,
+    Truth,
+    app,
+    drawn,
+    keywords,
+    load_tensorflow,
+)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="One of `temzoo models`.")],
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    labels: LabelsIfAny = None,
+    truth: Truth = None,
+    pairs: Pairs = None,
+    set_: Set = None,
+    groups: Groups = None,
+    train_names: Annotated[Path | None, typer.Option(help="CSV of images to train on.")] = None,
+    val_names: Annotated[Path | None, typer.Option(help="CSV of images to validate on.")] = None,
+    val: Annotated[float, typer.Option(help="Share to validate on, without --val-names.")] = 0.2,
+    limit: Annotated[int | None, typer.Option(help="Train on so many images, drawn.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Start from: a name, file or run.")] = None,
+    epochs: int = 30,
+    batch: int = 8,
+    crop: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of a crop, px; by default what the model takes, else 256, or 128 of pairs."
+        ),
+    ] = None,
+    magnification: Annotated[
+        tuple[float, float], typer.Option(help="Resize micrographs by a factor in this range.")
+    ] = (0.7, 1.0),
+    augment: Annotated[str, typer.Option(help="none, light or em.")] = "em",
+    learning_rate: float = 1e-3,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="Of models that label pixels: dice_ce, ce, dice, focal or tversky; of restorers:"
+            " mse, mae, charbonnier or psnr."
+        ),
+    ] = None,
+    balance: Annotated[bool, typer.Option(help="Let rare classes weigh more.")] = False,
+    mixed_precision: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
+    patience: Annotated[int | None, typer.Option(help="Epochs without gain to stop.")] = None,
+    validate_every: Annotated[int, typer.Option(help="Epochs between validations.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Steps an epoch.")] = None,
+    finetune: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Second phase with this keyword changed: encoder_trainable=deep, or"
+            " backbone_trainable=deep for mask_rcnn.",
+        ),
+    ] = None,
+    finetune_epochs: int = 10,
+    finetune_rate: float = 1e-4,
+    seed: int = 0,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on in --out, with the settings it was started with."),
+    ] = False,
+):
+    """Train a model on your micrographs.
+
+    Models that find classes or objects learn from --labels. The autoencoder learns from pairs: from
+    --images and --truth, two folders matched by name; or from clean images and noise that is made,
+    --pairs medium-dose; or, when nothing is said, from noisy images alone. The VAE takes single
+    images, as `temzoo particles` cuts them.
+
+    The run folder gets the weights with their card, run.json, history and pictures. Ctrl-C keeps
+    the best epoch so far; --resume goes on exactly where a stopped run was.
+
+    Example: temzoo train unet --images micrographs --labels annotations.xml --out runs/first
+
+    A detector takes crops of its image_size: temzoo train mask_rcnn --set image_size=384 --batch 4
+    --validate-every 5 --images …
+    """
+    load_tensorflow()
+    import keras
+
+    import temzoo
+    from temzoo.feeds import with_classes
+
+    learn, judge = two_parts(
+        load_examples(model, images, labels, groups, truth), train_names, val_names, val, seed
+    )
+    if limit:
+        learn = drawn(learn, limit, seed)
+    config = keywords(set_)
+    if weights is None:
+        config = with_classes(model, config, [*learn, *judge])
+    keras.utils.set_random_seed(seed)
+    network = temzoo.get_model(model, weights=weights, **config)
+    run = temzoo.train(
+        network,
+        learn,
+        judge,
+        out=out,
+        resume=resume,
+        **chosen(
+            epochs=epochs,
+            batch=batch,
+            crop=crop,
+            magnification=magnification,
+            augment=augment,
+            pairs=pairs,
+            learning_rate=learning_rate,
+            loss=loss,
+            class_weights="balanced" if balance else None,
+            mixed_precision=mixed_precision,
+            patience=patience,
+            validate_every=validate_every,
+            steps_per_epoch=steps,
+            finetune=keywords(finetune) or None,
+            finetune_epochs=finetune_epochs,
+            finetune_rate=finetune_rate,
+            seed=seed,
+        ),
+    )
+    if not run.epoch:
+        kept = "its weights are the last ones" if run.history else "no weights yet"
+        what = "was validated" if run.history else "ended"
+        print(f"stopped before an epoch {what}: {kept}, settings in {out / 'run.json'}")
+        return
+    print(
+        f"best validation {run.score_name} {run.score:.4f} in epoch {run.epoch};"
+        f" weights, card, history: {out}"
+    )
+
+
+def chosen(**settings) -> dict:
+    """The settings that differ from ``train``'s own, since each kind of data takes but its own."""
+    from temzoo.settings import Settings
+
+    usual = Settings()
+    return {name: value for name, value in settings.items() if value != getattr(usual, name)}
+
+
+def load_examples(model: str, images: Path, labels=None, groups=None, truth=None):
+    """Examples of the kind that the model's task learns from."""
+    import temzoo
+    from temzoo import particles
+    from temzoo.feeds import data_of
+    from temzoo.pipeline.pairs import load_frames, load_images, load_pairs
+
+    kind = data_of(model)
+    if (labels is not None) != (kind == "labels"):
+        said = f"--labels {labels}" if labels else "none"
+        rule = "needs --labels" if kind == "labels" else "learns without labels: leave them out"
+        raise ValueError(f"{model} {rule}. Received: {said}.")
+    if truth is not None and kind != "pairs":
+        raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")
+    if kind == "labels":
+        return temzoo.load_dataset(images=images, labels=labels, groups=groups)
+    if truth is not None:
+        return load_pairs(images, truth)
+    if kind == "images" and (images / particles.TABLE).is_file():
+        return particles.load(images)[0]
+    return load_frames(images) if images.is_file() else load_images(images, groups)
+
+
+def two_parts(examples, train_names, val_names, val: float, seed: int):
+    """What to learn from and what to choose by: as named, or split by specimen."""
+    import temzoo
+    from temzoo.pipeline.splits import pick, read_names
+
+    if val_names is None:
+        return temzoo.split(examples, (1 - val, val), seed=seed)
+    held = read_names(val_names)
+    if train_names is not None:
+        return temzoo.split_by_names(examples, read_names(train_names), held)
+    judge = pick(examples, held)
+    names = {example.name for example in judge}
+    return [example for example in examples if example.name not in names], judge

@@ -1,0 +1,161 @@
+"""``temzoo restore``, ``particles`` and ``latent``: models whose answer is a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from temzoo.cli.common import Set, app, image_paths, load_tensorflow, trained
+
+Run = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
+
+
+@app.command()
+def restore(
+    weights: Run,
+    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    set_: Set = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("restored"),
+    tile: Annotated[int | None, typer.Option(help="Side of a tile, px.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
+    flips: Annotated[
+        bool, typer.Option(help="Average over mirror images: 4 times slower.")
+    ] = False,
+    keep_float: Annotated[
+        bool, typer.Option("--float", help="32-bit TIFF, nothing rounded or clipped.")
+    ] = False,
+):
+    """Denoise or colour micrographs of any size: a calibrated TIFF of each, and a picture of both.
+
+    Says when an image looks unlike those the model was trained on. Colours of a grey electron
+    micrograph are an aid to the eye, not data.
+
+    Example: temzoo restore runs/denoiser micrographs --out restored
+    """
+    load_tensorflow()
+    import temzoo
+    from temzoo.feeds import LIKENESS
+    from temzoo.likeness import Likeness
+    from temzoo.restoration import save_restored
+
+    paths = image_paths(images)
+    model = trained(weights, set_)
+    known = Path(weights) / LIKENESS
+    likeness = Likeness.load(known) if known.is_file() else None
+    for path in paths:
+        micrograph = temzoo.load_micrograph(path)
+        restored = temzoo.restore(
+            model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=True
+        )
+        written = save_restored(restored, out, before=micrograph, keep_float=keep_float)
+        print(f"{path.name}: {written['restored']}, {written['comparison']}")
+        warning = likeness.warning(model, micrograph) if likeness else None
+        if warning:
+            typer.echo(f"temzoo: {warning}", err=True)
+
+
+@app.command()
+def particles(
+    images: Annotated[Path, typer.Option(help="Folder of micrographs.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("particles"),
+    labels: Annotated[
+        Path | None, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Without labels: the run or weights that find them.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Resize the windows to this side, px.")] = None,
+    window_px: Annotated[float | None, typer.Option(help="Side of a window, px.")] = None,
+    window_nm: Annotated[float | None, typer.Option(help="Side of a window, nm.")] = None,
+    border: Annotated[
+        str, typer.Option(help="Windows beyond the border: skip or mirror.")
+    ] = "skip",
+    mask_out: Annotated[
+        bool, typer.Option(help="Replace other objects in a window by background.")
+    ] = False,
+    min_score: Annotated[
+        float | None, typer.Option(help="Of detectors: drop objects that score less; 0.5.")
+    ] = None,
+):
+    """Cut single particles from labelled or predicted micrographs, centred, all in one window.
+
+    Writes a TIFF of each with its calibration, particles.csv with what was measured of them, and
+    particles.png, a sheet. It is what the VAE learns from.
+
+    Example: temzoo particles --images micrographs --labels annotations.xml --size 32
+
+    Example: temzoo particles --images micrographs --weights unet_mobilenet/emps-frozen --size 32
+    """
+    from temzoo import particles as cutting
+
+    if (labels is None) == (weights is None):
+        raise ValueError(
+            "Particles are labelled or found by a model. Received:"
+            f" {'neither' if labels is None else 'both'} of --labels and --weights. Give one."
+        )
+    options = {"window_px": window_px, "window_nm": window_nm, "size": size}
+    options |= {"border": border, "mask_out": mask_out}
+    if labels is not None:
+        import temzoo
+
+        found = cutting.cut_dataset(temzoo.load_dataset(images=images, labels=labels), **options)
+    else:
+        predicted = _predicted(weights, image_paths([images]), min_score)
+        found = cutting.cut_predictions(predicted, **options)
+    table = cutting.save(found, out)
+    print(f"{found.summary()}: {table}, {out / cutting.SHEET}")
+
+
+def _predicted(weights: str, paths: list[Path], min_score: float | None):
+    """Each micrograph with what the model found, one after another."""
+    load_tensorflow()
+    import temzoo
+
+    model = trained(weights)
+    for path in paths:
+        micrograph = temzoo.load_micrograph(path)
+        yield micrograph, temzoo.predict(model, micrograph, min_score=min_score, progress=True)
+
+
+@app.command()
+def latent(
+    weights: Run,
+    images: Annotated[Path, typer.Option(help="Folder of particles, as they were cut.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("latent"),
+    limit: Annotated[int, typer.Option(help="Draw so many images at most.")] = 5000,
+    seed: int = 0,
+):
+    """Draw a latent space: the decoded plane, the encoded images, each axis, reconstructions.
+
+    For a VAE, or an autoencoder without skips. What `temzoo particles` measured (class, diameter,
+    angle) colours the encoded images. Writes latent.html, a page that holds all of it, the pictures
+    as PNG, codes.csv and figures.json.
+
+    Example: temzoo latent runs/vae --images particles --out latent
+    """
+    load_tensorflow()
+    import numpy as np
+
+    from temzoo import particles as cutting
+    from temzoo.latent import latent_report
+    from temzoo.pipeline.images import image_array
+    from temzoo.pipeline.pairs import load_images
+
+    model = trained(weights)
+    if not getattr(model, "image_size", None):
+        raise ValueError(
+            f"{weights} has no latent vector to look at. Train a vae, or an autoencoder with"
+            " --set skips=False --set image_size=32 --set latent_dim=8."
+        )
+    known = (images / cutting.TABLE).is_file()
+    examples, table = cutting.load(images) if known else (load_images(images), {})
+    kept = np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit])
+    array = image_array([examples[i] for i in kept], model.image_size, model.input_shape[-1])
+    values = {name: table[name][kept] for name in cutting.SHOWN if name in table}
+    names = [examples[i].name for i in kept]
+    written = latent_report(
+        model, array, out, values=values, names=names, title=f"Latent space of {weights}"
+    )
+    print("".join(f"{what}: {path}\n" for what, path in written.items()), end="")

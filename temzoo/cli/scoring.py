@@ -1,0 +1,263 @@
+"""``temzoo evaluate``, ``predict`` and ``tune-instances``: models that find classes or objects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from temzoo.cli.common import (
+    Images,
+    Labels,
+    Set,
+    app,
+    drawn,
+    image_paths,
+    load_tensorflow,
+    trained,
+)
+
+CLASSICAL = ("otsu", "forest")
+Neck = Annotated[
+    float | None, typer.Option(help="Watershed: cut necks below this part of the width, 0 - 1.")
+]
+Threshold = Annotated[
+    float | None, typer.Option(help="Watershed: only pixels of this probability, 0.5 - 1.")
+]
+MinArea = Annotated[int, typer.Option(help="Drop smaller instances.")]
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[
+        str, typer.Argument(help="A run folder or weights file; or otsu, forest (see --fit-names).")
+    ],
+    images: Images,
+    labels: Labels,
+    set_: Set = None,
+    names: Annotated[Path | None, typer.Option(help="CSV of images to score.")] = None,
+    fit_names: Annotated[
+        Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
+    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    neck: Neck = None,
+    threshold: Threshold = None,
+    min_area_px: MinArea = 0,
+    ap: Annotated[
+        bool | None,
+        typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="Detectors: objects count from this score on, save for AP; 0.5."),
+    ] = None,
+    flips: Annotated[
+        bool, typer.Option(help="Average over mirror images: 4 times slower.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for table, figures and overlays.")
+    ] = None,
+    seed: int = 0,
+):
+    """Score a model, or a classical baseline, on labelled micrographs at full resolution.
+
+    Prints IoU, Dice, precision and recall per image and pooled, with 95 % bootstrap intervals over
+    images, and instances matched one to one at IoU 0.5 with panoptic quality, and COCO's AP of
+    boxes and masks for detectors. Without --names, a run is scored on the images it was validated
+    on.
+
+    Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
+    """
+    load_tensorflow()
+    import temzoo
+    from temzoo.pipeline.examples import class_names
+    from temzoo.report import validation_sheet
+
+    separation = separation_of(instances, neck, threshold)
+    everything = temzoo.load_dataset(images=images, labels=labels)
+    if weights in CLASSICAL:
+        learn, examples = _fit_and_score(everything, fit_names, names)
+        learn = drawn(learn, limit, seed) if limit else learn
+        model = _classical(weights, learn, class_names(everything), seed)
+    else:
+        model = trained(weights, set_)
+        examples = _to_score(weights, everything, names)
+    found = temzoo.evaluate(
+        model,
+        examples,
+        instances=separation,
+        min_area_px=min_area_px,
+        min_score=min_score,
+        ap=ap,
+        flips=flips,
+        progress=True,
+    )
+    print(found.summary())
+    if out:
+        found.to_csv(out / "images.csv")
+        found.to_json(out / "figures.json")
+        validation_sheet(out / "overlays.png", model, examples, found.classes, min_score=min_score)
+        print(
+            f"table: {out / 'images.csv'}; figures: {out / 'figures.json'};"
+            f" overlays: {out / 'overlays.png'}"
+        )
+
+
+def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
+    """Two parts without a common image: what a baseline learns from, and what it is scored on."""
+    from temzoo.pipeline.splits import pick, read_names, split_by_names
+
+    if fit_names is None:
+        raise ValueError(
+            "otsu and forest learn from labelled images, and are scored on others. Name the first"
+            " with --fit-names FILE.csv; the rest, or --names, are scored."
+        )
+    if names is not None:
+        return split_by_names(examples, read_names(fit_names), read_names(names))
+    learn = pick(examples, read_names(fit_names))
+    known = {example.name for example in learn}
+    return learn, [example for example in examples if example.name not in known]
+
+
+def _to_score(weights: str, examples, names: Path | None):
+    """The named images; else those that the run validated on; else all."""
+    from temzoo.pipeline.splits import pick, read_names
+
+    run = (
+        Path(weights) / "run.json" if Path(weights).is_dir() else Path(weights).parent / "run.json"
+    )
+    data = json.loads(run.read_text(encoding="utf-8"))["data"] if run.is_file() else {}
+    learnt = set(data["train"]["names"]) if data else set()
+    if names is not None:
+        chosen = pick(examples, read_names(names))
+    else:
+        chosen = [
+            e for e in examples if not data or e.name in set(data["val"]["names"])
+        ] or examples
+        if len(chosen) < len(examples):
+            print(f"scoring the {len(chosen)} validation images of the run; --names chooses others")
+    seen = sum(example.name in learnt for example in chosen)
+    if seen:
+        typer.echo(f"temzoo: the model was trained on {seen} of these images", err=True)
+    return chosen
+
+
+def _classical(name: str, examples, classes, seed: int):
+    from temzoo.classical import Otsu, PixelForest
+
+    if name == "otsu":
+        return Otsu(classes).fit(examples)
+    return PixelForest(classes, seed=seed, jobs=-1).fit(examples)
+
+
+@app.command()
+def predict(
+    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
+    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    set_: Set = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    tile: Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
+    flips: Annotated[
+        bool, typer.Option(help="Average over mirror images: 4 times slower.")
+    ] = False,
+    probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
+    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    neck: Neck = None,
+    threshold: Threshold = None,
+    min_area_px: MinArea = 0,
+    min_score: Annotated[
+        float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
+    ] = None,
+):
+    """Segment micrographs of any size: class map, instance map and overlay of each.
+
+    --set changes what may differ from training: a dense micrograph needs --set max_detections=800
+    --set proposals=1500 of a detector.
+
+    A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
+
+    Example: temzoo predict runs/first micrographs/new --out predictions
+    """
+    load_tensorflow()
+    import temzoo
+    from temzoo.report import save_prediction
+
+    paths = image_paths(images)
+    separation = separation_of(instances, neck, threshold)
+    model = trained(weights, set_)
+    for path in paths:
+        micrograph = temzoo.load_micrograph(path)
+        found = temzoo.predict(
+            model,
+            micrograph,
+            tile=tile,
+            overlap=overlap,
+            flips=flips,
+            probabilities=probabilities,
+            instances=separation,
+            min_area_px=min_area_px,
+            min_score=min_score,
+            progress=True,
+        )
+        written = save_prediction(
+            found, out, micrograph=micrograph, probabilities=probabilities, min_score=0.0
+        )
+        share = (found.classes > 0).mean()
+        # The maps alone would miss objects that lie wholly under others.
+        count = found.instances.max() if found.detections is None else len(found.detections)
+        print(f"{path.name}: {count} instances, {share:.1%} of the area")
+        print("".join(f"  {what}: {where}\n" for what, where in written.items()), end="")
+
+
+@app.command()
+def tune_instances(
+    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
+    images: Images,
+    labels: Labels,
+    names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
+):
+    """Find the watershed that tells touching particles apart best, on labelled micrographs.
+
+    For networks that label pixels. Without --names, a run is tuned on the images it was validated
+    on; choose no images that you will report a score on. Prints the best settings by F1 at IoU 0.5
+    and what to type to use them.
+
+    Example: temzoo tune-instances runs/first --images micrographs --labels annotations.xml
+    """
+    load_tensorflow()
+    import temzoo
+
+    examples = _to_score(weights, temzoo.load_dataset(images=images, labels=labels), names)
+    tuned = temzoo.tune_instances(trained(weights), examples)
+    ranked = sorted(tuned.table, key=lambda row: -row["f1"])
+    print("F1     matched  true   found  neck  threshold  least area, px")
+    for row in ranked[:8]:
+        threshold = "-" if row["threshold"] is None else f"{row['threshold']:g}"
+        print(
+            f"{row['f1']:.3f}  {row['matched']:7d}  {row['true']:5d}  {row['predicted']:5d}"
+            f"  {row['neck']:4g}  {threshold:>9}  {row['min_area_px']:6d}"
+        )
+    best = tuned.best
+    limit = "" if best["threshold"] is None else f" --threshold {best['threshold']:g}"
+    print(
+        f"temzoo predict {weights} IMAGES --instances watershed --neck {best['neck']:g}{limit}"
+        f" --min-area-px {best['min_area_px']}"
+    )
+
+
+def separation_of(instances: str, neck: float | None, threshold: float | None):
+    """How instances are told apart: the word, or a watershed with settings of one's own."""
+    from temzoo.prediction import NECK, Watershed
+
+    if neck is None and threshold is None:
+        return instances
+    if instances != "watershed":
+        raise ValueError(
+            "--neck and --threshold are settings of the watershed. Received: "
+            f"--instances {instances}. Add --instances watershed."
+        )
+    return Watershed(neck=NECK if neck is None else neck, threshold=threshold)

@@ -1,0 +1,85 @@
+"""How a model is trained: what ``temzoo.train`` and its run folder call settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+COUNTS = (
+    "epochs",
+    "batch",
+    "patience",
+    "validate_every",
+    "steps_per_epoch",
+    "finetune_epochs",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        epochs: passes over windows that cover the training micrographs once.
+        batch: crops in a step.
+        crop: side of a crop, px; None: the side that the model takes; where it takes any, 256 for
+            labels and 128 for pairs.
+        magnification: of labels: (low, high) factors by which micrographs are resized before
+            cropping.
+        augment: of labels: preset of ``pipeline.augment``: "none", "light" or "em".
+        pairs: of restorers: what is learnt from what, a source of ``pipeline.pairs.PairPlan``.
+            None: "grey" for a model that colours, "given" where examples have a truth, else
+            "blind_spot" (Noise2Void), which needs noisy micrographs alone.
+        learning_rate: of AdamW, reached after ``warmup`` and left by a cosine to zero.
+        warmup: share of the steps.
+        loss: one of the task's losses; None: the task's own choice.
+        class_weights: of labels: None, "balanced" (rare classes weigh more), or one factor per
+            class, background first; region losses weigh the foreground classes by theirs.
+        mixed_precision: compute in bfloat16, keep the weights in float32.
+        patience: epochs without a better validation score before a phase ends; None: never.
+        validate_every: epochs from one validation to the next; the last of a phase has one always.
+        steps_per_epoch: None: as many as the windows need.
+        finetune: keywords of the model that a second phase changes, such as
+            ``{"encoder_trainable": "deep"}``; None: one phase.
+        finetune_epochs, finetune_rate: of the second phase.
+        seed: of order, crops, changes and dropout; the initial weights are the model's own
+            (``keras.utils.set_random_seed`` before ``get_model``).
+    """
+
+    epochs: int = 30
+    batch: int = 8
+    crop: int | None = None
+    magnification: tuple[float, float] = (0.7, 1.0)
+    augment: str = "em"
+    pairs: str | Any | None = None
+    learning_rate: float = 1e-3
+    warmup: float = 0.05
+    loss: str | None = None
+    class_weights: str | Sequence[float] | None = None
+    mixed_precision: bool = False
+    patience: int | None = None
+    validate_every: int = 1
+    steps_per_epoch: int | None = None
+    finetune: Mapping[str, Any] | None = None
+    finetune_epochs: int = 10
+    finetune_rate: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be at least 1. Received: {name}={value!r}.")
+        for name in ("learning_rate", "finetune_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
+                )
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share below 1. Received: warmup={self.warmup!r}.")
+        if isinstance(self.class_weights, str) and self.class_weights != "balanced":
+            raise ValueError(
+                'class_weights must be None, "balanced" or one factor per class.'
+                f" Received: class_weights={self.class_weights!r}."
+            )
