@@ -269,3 +269,103 @@ def test_keywords_are_literals_or_text():
 def test_help_teaches_each_command():
     for command in ("train", "evaluate", "predict", "augment", "demo", "models"):
         assert len(call(command, "--help")) > 300
+
+
+@pytest.fixture(scope="module")
+def denoiser(data, tmp_path_factory):
+    images, _ = data
+    folder = tmp_path_factory.mktemp("runs") / "denoiser"
+    said = call(
+        *("train", "autoencoder", "--images", images, "--pairs", "medium-dose", "--out", folder),
+        *("--set", "filters=4", "--set", "depth=1", "--epochs", 1, "--steps", 2),
+        *("--batch", 2, "--crop", 32, "--val", 0.4),
+    )
+    assert "best validation PSNR" in said
+    return folder
+
+
+def test_restore_writes_calibrated_images_and_warns_of_unlike_ones(denoiser, data, tmp_path):
+    images, _ = data
+    noise = np.random.default_rng(0).integers(0, 2, (64, 64)) * 255
+    cv2.imwrite(str(tmp_path / "noise.png"), np.kron(noise, np.ones((4, 4))).astype(np.uint8))
+    one = sorted(images.iterdir())[0]
+    arguments = ["restore", str(denoiser), str(one), str(tmp_path / "noise.png")]
+    result = RUNNER.invoke(cli.app, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    restored = temzoo.load_micrograph(tmp_path / "out" / f"{one.stem}_restored.tif")
+    before = temzoo.load_micrograph(one)
+    assert restored.pixels.dtype == before.pixels.dtype
+    assert restored.nm_per_pixel == pytest.approx(before.nm_per_pixel)
+    assert (tmp_path / "out" / "noise_both.png").is_file()
+    assert "noise.png looks unlike the training images" in result.output
+    assert f"{one.name} looks unlike" not in result.output
+
+
+@pytest.fixture(scope="module")
+def cut_particles(data, tmp_path_factory):
+    images, labels = data
+    folder = tmp_path_factory.mktemp("particles")
+    said = call(
+        *("particles", "--images", images, "--labels", labels, "--out", folder),
+        *("--window-px", 40, "--size", 16, "--border", "mirror"),
+    )
+    assert "particles in windows of 40 px" in said
+    return folder
+
+
+def test_particles_train_a_vae_whose_latent_space_is_drawn(cut_particles, tmp_path):
+    said = call(
+        *("train", "vae", "--images", cut_particles, "--out", tmp_path / "vae", "--epochs", 2),
+        *("--set", "image_size=16", "--set", "latent_dim=2", "--batch", 4, "--val", 0.4),
+    )
+    assert "best validation ELBO" in said
+    said = call("latent", tmp_path / "vae", "--images", cut_particles, "--out", tmp_path / "latent")
+    assert "latent.html" in said
+    assert (tmp_path / "latent" / "latent.html").stat().st_size > 10_000
+    header = (tmp_path / "latent" / "codes.csv").read_text().splitlines()[0]
+    assert "diameter_nm" in header
+    assert "diameter_px" not in header
+
+
+def test_particles_are_cut_where_a_model_finds_them(run, data, tmp_path):
+    images, _ = data
+    said = call(
+        *("particles", "--images", images, "--weights", run, "--out", tmp_path),
+        *("--window-px", 24, "--border", "mirror"),
+    )
+    assert "particles in windows of 24 px" in said
+
+
+def test_tune_prints_what_it_found(data, tmp_path):
+    images, labels = data
+    said = call(
+        *("tune", "unet", "--images", images, "--labels", labels, "--out", tmp_path / "search"),
+        *("--set", "depth=1", "--search", "filters=[2,4]", "--trials", 2, "--epochs", 1),
+        *("--steps", 1, "--crop", 32, "--val", 0.4),
+    )
+    assert "best IoU" in said
+    assert len((tmp_path / "search" / "trials.csv").read_text().splitlines()) == 3
+    assert (tmp_path / "search" / "best" / "best.weights.h5").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "unet", "--images", "IMAGES"], "unet needs --labels. Received: none"),
+        (
+            ["train", "autoencoder", "--images", "IMAGES", "--labels", "LABELS"],
+            "autoencoder learns without labels: leave them out",
+        ),
+        (
+            ["train", "unet", "--images", "IMAGES", "--labels", "LABELS", "--truth", "IMAGES"],
+            "--truth is for models that restore",
+        ),
+        (["latent", "DENOISER", "--images", "IMAGES"], "has no latent vector to look at"),
+        (["particles", "--images", "IMAGES"], "neither of --labels and --weights"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(denoiser, data, tmp_path, arguments, message):
+    names = {"IMAGES": str(data[0]), "LABELS": str(data[1]), "DENOISER": str(denoiser)}
+    given = [names.get(word, word) for word in arguments]
+    result = RUNNER.invoke(cli.app, [*given, "--out", str(tmp_path / "out")])
+    assert message in str(result.exception)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.constants
 import scipy.ndimage
+import scipy.stats
 
 from temzoo.labels import cvat, raster
 from temzoo.micrographs import load_micrograph
@@ -18,6 +19,7 @@ from temzoo.synthetic import (
     electron_wavelength_nm,
     film_texture,
     interaction_constant,
+    particle_images,
     project_ellipsoid,
     synthesize,
     write_dataset,
@@ -421,3 +423,87 @@ def test_synthesize_refuses_a_size_that_is_too_small():
 def test_scene_refuses_what_makes_no_sense(name, value, rule):
     with pytest.raises(ValueError, match=f"{name} must be {rule}. Received: {name}="):
         Scene(**{name: value})
+
+
+def _long_axis_deg(darkness):
+    """Angle of the long axis of a distribution, clockwise from the horizontal, and its centre."""
+    rows, cols = np.mgrid[: darkness.shape[0], : darkness.shape[1]]
+    points = np.stack([rows.ravel(), cols.ravel()])
+    centre = np.average(points, axis=1, weights=darkness.ravel())
+    values, vectors = np.linalg.eigh(np.cov(points, aweights=darkness.ravel()))
+    down, right = vectors[:, np.argmax(values)]
+    return math.degrees(math.atan2(down, right)), centre
+
+
+def test_particle_images_one_seed_gives_the_same_and_more_keep_the_first():
+    images, factors = particle_images(6, size=32, seed=3)
+    more, more_factors = particle_images(9, size=32, seed=3)
+    other, _ = particle_images(6, size=32, seed=4)
+    assert images.shape == (6, 32, 32)
+    assert images.dtype == np.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert np.array_equal(images, more[:6])
+    assert not np.array_equal(images, other)
+    for name, values in factors.items():
+        assert np.array_equal(values, more_factors[name][:6])
+
+
+def test_particle_images_factors_are_even_and_independent():
+    _, factors = particle_images(4000, size=16, seed=0)
+    assert set(factors) == {"diameter_px", "aspect_ratio", "angle_deg"}
+    ends = {"diameter_px": (0.25 * 16, 0.45 * 16), "aspect_ratio": (1.2, 2.2)}
+    for name, (low, high) in {**ends, "angle_deg": (0, 180)}.items():
+        even = scipy.stats.uniform(low, high - low)
+        assert scipy.stats.kstest(factors[name], even.cdf).pvalue > 0.01
+    r = np.corrcoef(np.stack(list(factors.values())))
+    assert np.abs(r - np.eye(3)).max() < 0.05
+
+
+def test_particle_images_show_what_the_factors_say():
+    images, factors = particle_images(20, size=64, seed=5, dose_e_per_px=1e6, shift_px=3.0)
+    for index, image in enumerate(images):
+        darkness = np.maximum(0.78 - image, 0)
+        # The rim rises as a root, so that what is visible is the silhouette, widened by the camera.
+        area = (image < 0.77).sum()
+        diameter = 2 * math.sqrt(area / math.pi)
+        assert diameter == pytest.approx(factors["diameter_px"][index], abs=1.0)
+        angle, centre = _long_axis_deg(darkness)
+        assert abs((angle - factors["angle_deg"][index] + 90) % 180 - 90) < 2
+        assert (np.abs(centre + 0.5 - 32) <= 3.2).all()
+
+
+def test_particle_images_thickness_follows_beer_lambert():
+    images, factors = particle_images(
+        3, size=64, seed=1, shift_px=0.0, dose_e_per_px=1e7, aspect_ratio=(1.2, 1.4)
+    )
+    for index, image in enumerate(images):
+        thickness = factors["diameter_px"][index] / math.sqrt(factors["aspect_ratio"][index])
+        centre = image[31:33, 31:33].mean()
+        assert centre == pytest.approx(0.8 * math.exp(-thickness / 32), rel=0.01)
+
+
+def test_particle_images_lopsided_tell_both_ends_apart():
+    images, factors = particle_images(30, size=48, seed=2, lopsided=True, shift_px=0.0)
+    assert factors["angle_deg"].max() > 180
+    for image, angle in zip(images, np.deg2rad(factors["angle_deg"]), strict=True):
+        darkness = np.maximum(0.75 - image, 0)
+        rows, cols = np.mgrid[:48, :48] - 23.5
+        along = cols * math.cos(angle) + rows * math.sin(angle)
+        assert np.average(along, weights=darkness) > 0.2  # the sphere draws the centre to its end
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n must be at least 1 picture. Received: n=0"),
+        ({"n": 1, "size": 8}, "size must be one number or .* Received: size=8"),
+        ({"n": 1, "aspect_ratio": (0.5, 2)}, r"from 1 on. Received: aspect_ratio=\(0.5, 2\)"),
+        ({"n": 1, "diameter_px": (10, 30)}, r"must fit. Received: diameter_px=\(10, 30\) in size"),
+        ({"n": 1, "diameter_px": (10, 9)}, r"\(smallest, largest\), and the largest must fit"),
+    ],
+)
+def test_particle_images_impossible_options_are_refused(options, message):
+    n = options.pop("n")
+    with pytest.raises(ValueError, match=message):
+        particle_images(n, **options)

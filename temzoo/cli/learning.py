@@ -189,3 +189,68 @@ def two_parts(examples, train_names, val_names, val: float, seed: int):
     judge = pick(examples, held)
     names = {example.name for example in judge}
     return [example for example in examples if example.name not in names], judge
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Argument(help="One of `temzoo models`.")],
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder of the search to write.")],
+    labels: LabelsIfAny = None,
+    truth: Truth = None,
+    pairs: Pairs = None,
+    set_: Set = None,
+    groups: Groups = None,
+    train_names: Annotated[Path | None, typer.Option(help="CSV of images to train on.")] = None,
+    val_names: Annotated[Path | None, typer.Option(help="CSV of images to score by.")] = None,
+    val: Annotated[float, typer.Option(help="Share to score by, without --val-names.")] = 0.2,
+    strategy: Annotated[str, typer.Option(help="random, grid or bayesian.")] = "random",
+    trials: Annotated[int | None, typer.Option(help="Trials in all; 10.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Begin no trial that ends later.")] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=RANGE",
+            help="filters=[8,16,32], learning_rate=(1e-4,1e-2,'log'), or dropout=None to leave it"
+            " as it is; repeatable.",
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Of each trial.")] = 30,
+    crop: Annotated[int | None, typer.Option(help="Side of a crop, px.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps an epoch.")] = None,
+    final_epochs: Annotated[
+        int | None, typer.Option(help="Train the best anew, for so many epochs.")
+    ] = None,
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out.")] = False,
+):
+    """Search for the keywords and training settings that score best on validation images.
+
+    What is searched is in the model's card (temzoo models MODEL) and the loss, batch and learning
+    rate. The default is always the first trial, so that the table shows what the search gained.
+    The folder gets trials.csv, search.png, and in best/ a run as `temzoo train` writes it.
+
+    Example: temzoo tune unet --images micrographs --labels annotations.xml --out searches/unet
+    --minutes 60 --epochs 5
+    """
+    load_tensorflow()
+    import temzoo
+
+    examples = load_examples(model, images, labels, groups, truth)
+    learn, judge = two_parts(examples, train_names, val_names, val, seed)
+    found = temzoo.tune(
+        model,
+        learn,
+        judge,
+        out=out,
+        strategy=strategy,
+        trials=trials,
+        minutes=minutes,
+        search=keywords(search),
+        config=keywords(set_),
+        seed=seed,
+        resume=resume,
+        final={"epochs": final_epochs} if final_epochs else None,
+        **chosen(epochs=epochs, crop=crop, steps_per_epoch=steps, pairs=pairs),
+    )
+    print(f"{found.summary()}\ntable, plot, best run: {out}")

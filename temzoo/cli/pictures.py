@@ -10,6 +10,8 @@ import typer
 from temzoo.cli.common import Set, app, image_paths, load_tensorflow, trained
 
 Run = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
+# What `temzoo particles` measured and a latent space is coloured by.
+COLOURED = ("class", "diameter_px", "diameter_nm", "aspect_ratio", "angle_deg")
 
 
 @app.command()
@@ -153,7 +155,9 @@ def latent(
     examples, table = cutting.load(images) if known else (load_images(images), {})
     kept = np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit])
     array = image_array([examples[i] for i in kept], model.image_size, model.input_shape[-1])
-    values = {name: table[name][kept] for name in cutting.SHOWN if name in table}
+    values = {name: table[name][kept] for name in COLOURED if name in table}
+    if "diameter_nm" in values:
+        values.pop("diameter_px", None)
     names = [examples[i].name for i in kept]
     written = latent_report(
         model, array, out, values=values, names=names, title=f"Latent space of {weights}"

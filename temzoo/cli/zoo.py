@@ -64,7 +64,8 @@ def _card_table(card):
         table.add_row(key, getattr(card, key))
     table.add_row("parameters", f"{card.parameters:,}" if card.parameters else "")
     for key, default in card.config.items():
-        table.add_row(f"--set {key}=", repr(default))
+        searched = f"  (temzoo tune: {card.ranges[key]})" if key in card.ranges else ""
+        table.add_row(f"--set {key}=", f"{default!r}{searched}")
     for name, weights in card.weights.items():
         scores = ", ".join(f"{k} {v}" for k, v in weights.scores.items())
         table.add_row(f"weights {name}", f"{weights.dataset} ({weights.licence}); {scores}")

@@ -1,0 +1,366 @@
+"""What denoises counted electrons without learning: Gaussian, non-local means and BM3D.
+
+    python -m benchmarks.denoise_baselines [--bm3d-python ENVIRONMENT/bin/python] [--images 3]
+
+An image has pixels of 0 to 255; so many electrons per white pixel arrive at random, electrons ~
+Poisson(dose * pixel / 255), and are shown on the image's scale, noisy = electrons / dose * 255.
+Anscombe's transformation makes that noise nearly Gaussian of standard deviation 1; its exact
+unbiased inverse brings the denoised values back.
+
+Non-local means and Gaussian are tuned on training images by ``tune``, with and without the
+transformation, for every dose. BM3D takes the transformed image; of its two profiles (normal,
+very noisy) the better on the training images is used. Its package is free for noncommercial use
+alone, so it is no dependency: it runs in an environment of its own,
+
+    python -m venv ENVIRONMENT && ENVIRONMENT/bin/pip install bm3d==4.0.3
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.records import RESULTS, stamp, write_json
+
+DOSES = {"low-dose": 4, "medium-dose": 16, "high-dose": 64}
+WHITE = 255.0
+LEAST = 2 * np.sqrt(3 / 8)  # Anscombe's transformation of no electrons
+CROPS, CROP_SIDE = 12, 192
+NLM_GRID = {
+    "h": (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2),
+    "patch_size": (3, 5, 7, 9),
+    "patch_distance": (5, 7, 11),
+    "vst": (False, True),
+}
+GAUSSIAN_GRID = {
+    "sigma": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
+    "vst": (False, True),
+}
+BM3D_PROFILES = ("np", "vn")
+# Runs in the other environment: every image of a folder, one thread, so that seconds compare.
+BM3D_WORKER = """
+import pathlib, sys, time
+import bm3d, numpy
+profile = {"np": bm3d.BM3DProfile, "vn": bm3d.BM3DProfileVN}[sys.argv[2]]()
+profile.num_threads = 1
+folder = pathlib.Path(sys.argv[1])
+for path in sorted(folder.glob("in-*.npy")):
+    image = numpy.load(path).astype("float64")
+    start = time.perf_counter()
+    low, spread = image.min(), max(image.max() - image.min(), 1e-9)
+    found = bm3d.bm3d((image - low) / spread, 1 / spread, profile=profile)
+    seconds = time.perf_counter() - start
+    out = folder / path.name.replace("in-", "out-")
+    numpy.savez(out.with_suffix(".npz"), image=found * spread + low, seconds=seconds)
+"""
+
+
+class Scored(NamedTuple):
+    """PSNR in dB and SSIM of one restored image."""
+
+    psnr: float
+    ssim: float
+
+
+class Tuned(NamedTuple):
+    """The best settings of a grid, their mean PSNR in dB, and that of every setting tried."""
+
+    settings: Mapping[str, Any]
+    psnr: float
+    tried: list[tuple[Mapping[str, Any], float]]
+
+
+def anscombe(electrons: np.ndarray) -> np.ndarray:
+    """2 sqrt(x + 3/8): counts of a Poisson process to noise of variance about 1 (Anscombe 1948)."""
+    return 2 * np.sqrt(np.maximum(electrons, 0) + 3 / 8)
+
+
+def inverse_anscombe(transformed: np.ndarray) -> np.ndarray:
+    """Expected electrons whose transformed counts have this mean; from 0 on.
+
+    The algebraic inverse is biased at few electrons. This is the closed form of the exact unbiased
+    inverse: Makitalo & Foi, IEEE Trans. Image Process. 20 (2011) 2697,
+    doi:10.1109/TIP.2011.2121085, which approximates that of 20 (2011) 99,
+    doi:10.1109/TIP.2010.2056693.
+    """
+    d = np.maximum(np.asarray(transformed, np.float64), LEAST)
+    root = np.sqrt(3 / 2)
+    found = d**2 / 4 + root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3 - 1 / 8
+    return np.maximum(found, 0)
+
+
+def stabilised(filtering: Callable[..., np.ndarray], noisy: np.ndarray, *, dose, vst: bool):
+    """Applies ``filtering(image, sigma)`` to transformed counts, or to the pixels as they are.
+
+    Without the transformation sigma is that of a pixel of the image's mean brightness.
+
+    Args:
+        noisy: (H, W), 255 is white.
+        dose: electrons per white pixel.
+    """
+    if not vst:
+        sigma = float(np.sqrt(max(noisy.mean(), 1e-6) * WHITE / dose))
+        return filtering(np.asarray(noisy, np.float32), sigma)
+    transformed = anscombe(np.asarray(noisy, np.float32) * (dose / WHITE))
+    return inverse_anscombe(filtering(transformed, 1.0)) * (WHITE / dose)
+
+
+def nlm(
+    noisy: np.ndarray, *, dose: float, h: float, patch_size: int, patch_distance: int, vst: bool
+) -> np.ndarray:
+    """Non-local means of scikit-image on noisy pixels (H, W); ``h`` counts in sigmas of the noise.
+
+    Buades, Coll & Morel 2005, doi:10.1109/CVPR.2005.38, in the fast mode.
+    """
+    from skimage.restoration import denoise_nl_means
+
+    def filtering(image, sigma):
+        return denoise_nl_means(
+            image,
+            h=h * sigma,
+            sigma=sigma,
+            patch_size=patch_size,
+            patch_distance=patch_distance,
+            fast_mode=True,
+            preserve_range=True,
+        )
+
+    return stabilised(filtering, noisy, dose=dose, vst=vst)
+
+
+def gaussian(noisy: np.ndarray, *, dose: float, sigma: float, vst: bool) -> np.ndarray:
+    """Gaussian filter of ``sigma`` px on noisy pixels (H, W)."""
+    from scipy.ndimage import gaussian_filter
+
+    return stabilised(lambda image, _: gaussian_filter(image, sigma), noisy, dose=dose, vst=vst)
+
+
+def bm3d_denoise(
+    noisy: Sequence[np.ndarray], *, dose: float, python: str | Path, profile: str = "np"
+) -> tuple[list[np.ndarray], list[float]]:
+    """BM3D (Dabov et al. 2007, doi:10.1109/TIP.2007.901238) on the transformed counts.
+
+    Returns:
+        (denoised images on the scale of the noisy ones, seconds of each).
+    """
+    transformed = [anscombe(np.asarray(image) * (dose / WHITE)) for image in noisy]
+    found, seconds = bm3d_many(transformed, python, profile=profile)
+    return [inverse_anscombe(image) * (WHITE / dose) for image in found], seconds
+
+
+def bm3d_many(
+    arrays: Sequence[np.ndarray], python: str | Path, *, profile: str = "np"
+) -> tuple[list[np.ndarray], list[float]]:
+    """BM3D of images (H, W) with noise of standard deviation 1, in another Python's process.
+
+    Returns:
+        (images, seconds of each on one thread).
+
+    Raises:
+        RuntimeError: that Python is missing, has no bm3d, or failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
+        for number, array in enumerate(arrays):
+            np.save(Path(folder) / f"in-{number:06}.npy", array)
+        command = [str(python), "-c", BM3D_WORKER, folder, profile]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+            raise RuntimeError(
+                f"BM3D needs a Python with bm3d 4.0.3. Received: {python}, which says: {told}."
+                " Set one up as the head of benchmarks/denoise_baselines.py shows."
+            ) from error
+        stored = [np.load(path) for path in sorted(Path(folder).glob("out-*.npz"))]
+        return [one["image"] for one in stored], [float(one["seconds"]) for one in stored]
+
+
+def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
+    """Of restored pixels (H, W), cut to [0, 255], against the clean ones; range 255."""
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    clean = np.asarray(clean, np.float64)
+    restored = np.clip(np.asarray(restored, np.float64), 0, WHITE)
+    psnr = peak_signal_noise_ratio(clean, restored, data_range=WHITE)
+    return Scored(float(psnr), float(structural_similarity(clean, restored, data_range=WHITE)))
+
+
+def crops(
+    images: Sequence[np.ndarray], *, side: int = CROP_SIDE, count: int = CROPS, seed: int = 0
+) -> list[np.ndarray]:
+    """``count`` square crops of different images, as far as there are; small images are cut less.
+
+    Args:
+        images: (H, W) each.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(images))
+    found = []
+    for number in range(count):
+        image = images[order[number % len(order)]]
+        top, left = (rng.integers(max(size - side, 0) + 1) for size in image.shape)
+        found.append(image[top : top + side, left : left + side])
+    return found
+
+
+def tune(
+    filtering: Callable[..., np.ndarray],
+    grid: Mapping[str, Iterable],
+    clean: Sequence[np.ndarray],
+    noisy: Sequence[np.ndarray],
+    *,
+    dose: float,
+) -> Tuned:
+    """The settings of the grid with the highest mean PSNR over pairs of clean and noisy images."""
+    tried = []
+    for values in itertools.product(*grid.values()):
+        settings = dict(zip(grid, values, strict=True))
+        found = (filtering(image, dose=dose, **settings) for image in noisy)
+        tried.append((settings, _mean_psnr(clean, found)))
+    best, psnr = max(tried, key=lambda one: one[1])
+    return Tuned(best, psnr, tried)
+
+
+def tune_nlm(
+    clean: Sequence[np.ndarray], noisy: Sequence[np.ndarray], *, dose: float, grid=None
+) -> Tuned:
+    """``tune`` of non-local means over ``NLM_GRID``, or another grid."""
+    return tune(nlm, grid or NLM_GRID, clean, noisy, dose=dose)
+
+
+def tune_gaussian(
+    clean: Sequence[np.ndarray], noisy: Sequence[np.ndarray], *, dose: float
+) -> Tuned:
+    """``tune`` of the Gaussian filter over ``GAUSSIAN_GRID``."""
+    return tune(gaussian, GAUSSIAN_GRID, clean, noisy, dose=dose)
+
+
+def tune_bm3d(
+    clean: Sequence[np.ndarray],
+    noisy: Sequence[np.ndarray],
+    *,
+    dose: float,
+    python: str | Path,
+) -> Tuned:
+    """The better of BM3D's profiles on images whose clean ones are known."""
+    tried = []
+    for profile in BM3D_PROFILES:
+        found, _ = bm3d_denoise(noisy, dose=dose, python=python, profile=profile)
+        tried.append(({"profile": profile}, _mean_psnr(clean, found)))
+    best, psnr = max(tried, key=lambda one: one[1])
+    return Tuned(best, psnr, tried)
+
+
+def compare(
+    learn: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
+    judge: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
+    *,
+    dose: float,
+    bm3d_python: str | Path | None = None,
+) -> dict[str, Any]:
+    """Tunes every method on ``learn`` (clean, noisy) and scores it on ``judge``, at one dose.
+
+    Returns:
+        by method: settings, psnr_db and ssim (means), of_images [(psnr, ssim), …], seconds (median
+        for an image); "noisy" too. "bm3d" is None where no ``bm3d_python`` is given.
+    """
+    clean, noisy = judge
+    found: dict[str, Any] = {"noisy": _summary(clean, noisy, [0.0] * len(noisy), {})}
+    for name, filtering, tuned in (
+        ("gaussian", gaussian, tune_gaussian(*learn, dose=dose)),
+        ("nlm", nlm, tune_nlm(*learn, dose=dose)),
+    ):
+        timed = [_timed(partial(filtering, i, dose=dose, **tuned.settings)) for i in noisy]
+        found[name] = _summary(clean, *zip(*timed, strict=True), tuned.settings)
+    found["bm3d"] = None
+    if bm3d_python is not None:
+        settings = tune_bm3d(*learn, dose=dose, python=bm3d_python).settings
+        restored = bm3d_denoise(noisy, dose=dose, python=bm3d_python, **settings)
+        found["bm3d"] = _summary(clean, *restored, settings)
+    return found
+
+
+def _mean_psnr(clean: Sequence[np.ndarray], restored: Iterable[np.ndarray]) -> float:
+    return statistics.fmean(
+        score(truth, image).psnr for truth, image in zip(clean, restored, strict=True)
+    )
+
+
+def _timed(call: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
+
+
+def _summary(clean, restored, seconds, settings) -> dict[str, Any]:
+    scores = [score(truth, image) for truth, image in zip(clean, restored, strict=True)]
+    return {
+        "settings": dict(settings),
+        "psnr_db": statistics.fmean(one.psnr for one in scores),
+        "ssim": statistics.fmean(one.ssim for one in scores),
+        "of_images": [tuple(one) for one in scores],
+        "seconds": statistics.median(seconds),
+    }
+
+
+def measure(data: Path, images: int, bm3d_python: Path | None) -> dict[str, Any]:
+    """All methods at all doses on the first validation images of EMPS."""
+    from temzoo.pipeline.degrade import degrade
+    from temzoo.pipeline.splits import read_names
+
+    def read(part: str) -> list[np.ndarray]:
+        return [_grey(data / "images" / f"{name}.png") for name in read_names(data / part)]
+
+    learn, judge = crops(read("train.csv")), read("val.csv")[:images]
+    doses = {}
+    for name, dose in DOSES.items():
+        noisy = [
+            [degrade(image, name, seed) for seed, image in enumerate(p)] for p in (learn, judge)
+        ]
+        doses[name] = compare(
+            (learn, noisy[0]), (judge, noisy[1]), dose=dose, bm3d_python=bm3d_python
+        )
+    return {"images": len(judge), "doses": doses}
+
+
+def _grey(path: Path) -> np.ndarray:
+    from temzoo.micrographs import as_channels, load_micrograph
+
+    return as_channels(load_micrograph(path).pixels, 1)[..., 0]
+
+
+def main() -> None:
+    data = Path(__file__).resolve().parents[2] / "shared" / "data" / "emps"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.denoise_baselines")
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", type=Path, default=data, help=f"folder of EMPS ({data})")
+    parser.add_argument("--images", type=int, default=3, help="validation images to judge on")
+    parser.add_argument("--bm3d-python", type=Path, help="a Python that has bm3d")
+    arguments = parser.parse_args()
+    record = measure(arguments.data, arguments.images, arguments.bm3d_python)
+    record |= stamp("python -m benchmarks.denoise_baselines")
+    for name, methods in record["doses"].items():
+        for method, found in methods.items():
+            told = "no --bm3d-python" if found is None else _line(found)
+            print(f"{name:12} {method:9} {told}")
+    write_json(RESULTS / "denoise_baselines.json", record)
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    figures = f"{found['psnr_db']:6.2f} dB  SSIM {found['ssim']:.3f}  {found['seconds']:6.2f} s"
+    return f"{figures}  {found['settings'] or ''}"
+
+
+if __name__ == "__main__":
+    main()
