@@ -39,7 +39,16 @@ from temzoo.report import plot_history
 from temzoo.settings import Settings
 from temzoo.types import Example
 
-PACKAGES = ("temzoo", "tensorflow", "keras", "numpy", "opencv-python", "imgaug", "scikit-image")
+PACKAGES = (
+    "temzoo",
+    "tensorflow",
+    "keras",
+    "keras-tuner",
+    "numpy",
+    "opencv-python",
+    "imgaug",
+    "scikit-image",
+)
 WEIGHT_DECAY = 1e-4
 LAST = f"last{pretrained.SUFFIX}"
 PROGRESS = Path("state") / "progress.json"
