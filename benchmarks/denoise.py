@@ -52,9 +52,13 @@ SETTINGS = {
     "mixed_precision": True,
     "seed": 0,
 }
-OF_ONE = {
-    "supervised": {"pairs": "any-dose", "loss": "psnr"},
-    "blind-spot": {"pairs": "blind_spot", "loss": "mse"},
+# Trainings of each network, one after the other; the later start from what the earlier kept.
+TRAININGS = {
+    "supervised": (
+        {"pairs": "any-dose", "loss": "psnr"},
+        {"pairs": "any-dose", "loss": "psnr", "learning_rate": 6e-4, "seed": 1},
+    ),
+    "blind-spot": ({"pairs": "blind_spot", "loss": "mse"},),
 }
 NAMES = {
     "noisy": "nothing",
@@ -62,7 +66,9 @@ NAMES = {
     "nlm": "non-local means, tuned",
     "bm3d": "BM3D with Anscombe's transformation",
     "blind-spot": "autoencoder, Noise2Void: noisy images alone",
+    "blind-spot-flips": "the same, mean over mirror images",
     "supervised": "autoencoder, clean images and noise",
+    "supervised-flips": "the same, mean over mirror images",
 }
 SEGMENTER = ("unet_mobilenet", "emps-frozen")
 
@@ -103,45 +109,63 @@ def scored(judge, dose: str) -> Iterator[tuple[Micrograph, Micrograph]]:
         yield example.load_truth(), example.micrograph
 
 
-def trained(name: str, learn, judge, folder: Path):
-    """The network of a run in ``folder``, trained or resumed where it is not finished."""
+def trained(name: str, learn, judge, runs: Path):
+    """The network of the last training in ``runs``, and the folders of all; what is missing is
+    trained, what was stopped is resumed."""
     import keras
 
     import temzoo
 
     if name == "blind-spot":
         learn, judge = noisy_once(learn), noisy_once(judge)
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model("autoencoder", **CONFIG)
-    progress = folder / "state" / "progress.json"
-    if not progress.exists() or not json.loads(progress.read_text("utf-8"))["phase"]:
-        resume = progress.exists()
-        settings = {**SETTINGS, **OF_ONE[name]}
-        run = temzoo.train(model, learn, judge, out=folder, resume=resume, **settings)
-        if run.interrupted:
+    folders: list[Path] = []
+    for number, changes in enumerate(TRAININGS[name], start=1):
+        keras.utils.set_random_seed(0)
+        before = {"weights": folders[-1]} if folders else CONFIG
+        model = temzoo.get_model("autoencoder", **before)
+        folders.append(runs / (f"denoise-{name}" if number == 1 else f"denoise-{name}-{number}"))
+        settings = {**SETTINGS, **changes}
+        if _train(model, learn, judge, folders[-1], settings):
             raise SystemExit(f"{name} was stopped; run it again to go on.")
-    return temzoo.get_model("autoencoder", weights=folder)
+    return temzoo.get_model("autoencoder", weights=folders[-1]), folders
 
 
-def measure_network(name: str, learn, judge, folder: Path) -> dict[str, Any]:
-    """Trains and scores a network."""
+def _train(model, learn, judge, folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Trains where the folder has no finished run; True when Ctrl-C ended it."""
     import temzoo
 
-    model = trained(name, learn, judge, folder)
-    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
+    path = folder / "state" / "progress.json"
+    if path.exists() and json.loads(path.read_text("utf-8"))["phase"]:
+        return False
+    run = temzoo.train(model, learn, judge, out=folder, resume=path.exists(), **settings)
+    return run.interrupted
+
+
+def measure_network(name: str, learn, judge, runs: Path) -> dict[str, Any]:
+    """Trains and scores a network, as it is and averaged over mirror images."""
+    import temzoo
+
+    model, folders = trained(name, learn, judge, runs)
     doses = {}
     for dose in DOSES:
-        found, seconds = [], []
-        for true, poor in scored(judge, dose):
-            start = time.perf_counter()
-            restored = temzoo.restore(model, poor).pixels
-            seconds.append(time.perf_counter() - start)
-            found.append(denoise_baselines.score(true.pixels, restored))
-        doses[dose] = {name: _summary(found, seconds)}
+        doses[dose] = {}
+        for flips, row in ((False, name), (True, f"{name}-flips")):
+            found, seconds = [], []
+            for true, poor in scored(judge, dose):
+                start = time.perf_counter()
+                restored = temzoo.restore(model, poor, flips=flips).pixels
+                seconds.append(time.perf_counter() - start)
+                found.append(denoise_baselines.score(true.pixels, restored))
+            doses[dose][row] = _summary(found, seconds)
+    trainings = [_training(folder) for folder in folders]
+    return {"doses": doses, "trainings": trainings}
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
     training = {key: told[key] for key in ("command", "date", "commit", "settings", "config")}
-    training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
-    return {"doses": doses, "training": training}
+    return training | {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
 
 
 def _summary(found, seconds) -> dict[str, Any]:
@@ -171,18 +195,14 @@ def measure_classical(learn, judge, bm3d_python: Path | None) -> dict[str, Any]:
     return {"doses": doses}
 
 
-def measure_segmentation(judge, runs: Path) -> dict[str, Any]:
+def measure_segmentation(learn, judge, runs: Path) -> dict[str, Any]:
     """IoU of the shipped U-Net on noisy, denoised and clean validation images."""
     import temzoo
     from temzoo.evaluation import mean_interval
     from temzoo.pipeline.pairs import degraded
 
     segmenter = temzoo.get_model(SEGMENTER[0], weights=SEGMENTER[1])
-    restorers = {
-        name: temzoo.get_model("autoencoder", weights=runs / f"denoise-{name}")
-        for name in NETWORKS
-        if (runs / f"denoise-{name}" / "best.weights.h5").exists()
-    }
+    restorers = {name: trained(name, learn, judge, runs)[0] for name in NETWORKS}
 
     def iou(examples) -> dict[str, Any]:
         found = temzoo.evaluate(segmenter, examples, instances=None, progress=True)
@@ -245,8 +265,8 @@ def write_table() -> Path:
 
 def _row(name: str, found, records) -> str:
     cells = [f"{found[d][name]['psnr_db']:.2f}, {found[d][name]['ssim']:.3f}" for d in DOSES]
-    training = records.get(name, {}).get("training")
-    minutes = f"{training['minutes']:.0f}" if training else ""
+    trainings = records.get(name, {}).get("trainings", ())
+    minutes = f"{sum(one['minutes'] for one in trainings):.0f}" if trainings else ""
     seconds = found["medium-dose"][name]["seconds"]
     cells += [f"{seconds:.2f}" if seconds else "", minutes]
     return f"| {NAMES[name]} | {' | '.join(cells)} |"
@@ -260,6 +280,8 @@ def _differences(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, other in (
         ("supervised", "nlm"),
         ("supervised", "bm3d"),
+        ("supervised-flips", "nlm"),
+        ("supervised-flips", "bm3d"),
         ("blind-spot", "nlm"),
         ("blind-spot", "supervised"),
     ):
@@ -312,9 +334,9 @@ def main() -> None:
         if name == "classical":
             record = measure_classical(learn, judge, arguments.bm3d_python)
         elif name == "segmentation":
-            record = measure_segmentation(judge, arguments.runs)
+            record = measure_segmentation(learn, judge, arguments.runs)
         else:
-            record = measure_network(name, learn, judge, arguments.runs / f"denoise-{name}")
+            record = measure_network(name, learn, judge, arguments.runs)
         write_json(path, {**record, **stamp(f"python -m benchmarks.denoise {name}")})
     print(write_table())
 
