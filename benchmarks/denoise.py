@@ -56,7 +56,7 @@ SETTINGS = {
 TRAININGS = {
     "supervised": (
         {"pairs": "any-dose", "loss": "psnr"},
-        {"pairs": "any-dose", "loss": "psnr", "learning_rate": 6e-4, "seed": 1},
+        {"pairs": "any-dose", "loss": "psnr", "learning_rate": 6e-4, "epochs": 8, "seed": 1},
     ),
     "blind-spot": ({"pairs": "blind_spot", "loss": "mse"},),
 }
