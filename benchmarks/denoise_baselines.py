@@ -17,7 +17,6 @@ alone, so it is no dependency: it runs in an environment of its own,
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 import subprocess
@@ -30,15 +29,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.records import RESULTS, stamp, write_json
-
 DOSES = {"low-dose": 4, "medium-dose": 16, "high-dose": 64}
 WHITE = 255.0
 LEAST = 2 * np.sqrt(3 / 8)  # Anscombe's transformation of no electrons
 CROPS, CROP_SIDE = 12, 192
 NLM_GRID = {
-    "h": (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2),
-    "patch_size": (3, 5, 7, 9),
+    "h": (0.4, 0.5, 0.6, 0.7, 0.8, 1.0),
+    "patch_size": (5, 7, 9, 13, 17),
     "patch_distance": (5, 7, 11),
     "vst": (False, True),
 }
@@ -261,33 +258,40 @@ def tune_bm3d(
     return Tuned(best, psnr, tried)
 
 
-def compare(
+def filtered(
     learn: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
     judge: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
     *,
     dose: float,
-    bm3d_python: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Tunes every method on ``learn`` (clean, noisy) and scores it on ``judge``, at one dose.
+    """Tunes Gaussian and non-local means on ``learn`` (clean, noisy), scores them on ``judge``.
 
     Returns:
         by method: settings, psnr_db and ssim (means), of_images [(psnr, ssim), …], seconds (median
-        for an image); "noisy" too. "bm3d" is None where no ``bm3d_python`` is given.
+        for an image); "noisy" too.
     """
     clean, noisy = judge
-    found: dict[str, Any] = {"noisy": _summary(clean, noisy, [0.0] * len(noisy), {})}
+    found: dict[str, Any] = {"noisy": summary(clean, noisy, [0.0] * len(noisy), {})}
     for name, filtering, tuned in (
         ("gaussian", gaussian, tune_gaussian(*learn, dose=dose)),
         ("nlm", nlm, tune_nlm(*learn, dose=dose)),
     ):
         timed = [_timed(partial(filtering, i, dose=dose, **tuned.settings)) for i in noisy]
-        found[name] = _summary(clean, *zip(*timed, strict=True), tuned.settings)
-    found["bm3d"] = None
-    if bm3d_python is not None:
-        settings = tune_bm3d(*learn, dose=dose, python=bm3d_python).settings
-        restored = bm3d_denoise(noisy, dose=dose, python=bm3d_python, **settings)
-        found["bm3d"] = _summary(clean, *restored, settings)
+        found[name] = summary(clean, *zip(*timed, strict=True), tuned.settings)
     return found
+
+
+def matched(
+    learn: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
+    judge: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
+    *,
+    dose: float,
+    python: str | Path,
+) -> dict[str, Any]:
+    """The same of BM3D, "bm3d" alone."""
+    settings = tune_bm3d(*learn, dose=dose, python=python).settings
+    restored = bm3d_denoise(judge[1], dose=dose, python=python, **settings)
+    return {"bm3d": summary(judge[0], *restored, settings)}
 
 
 def _mean_psnr(clean: Sequence[np.ndarray], restored: Iterable[np.ndarray]) -> float:
@@ -302,7 +306,8 @@ def _timed(call: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
     return result, time.perf_counter() - start
 
 
-def _summary(clean, restored, seconds, settings) -> dict[str, Any]:
+def summary(clean, restored, seconds, settings) -> dict[str, Any]:
+    """Scores of restored images and how long each took."""
     scores = [score(truth, image) for truth, image in zip(clean, restored, strict=True)]
     return {
         "settings": dict(settings),
@@ -311,56 +316,3 @@ def _summary(clean, restored, seconds, settings) -> dict[str, Any]:
         "of_images": [tuple(one) for one in scores],
         "seconds": statistics.median(seconds),
     }
-
-
-def measure(data: Path, images: int, bm3d_python: Path | None) -> dict[str, Any]:
-    """All methods at all doses on the first validation images of EMPS."""
-    from temzoo.pipeline.degrade import degrade
-    from temzoo.pipeline.splits import read_names
-
-    def read(part: str) -> list[np.ndarray]:
-        return [_grey(data / "images" / f"{name}.png") for name in read_names(data / part)]
-
-    learn, judge = crops(read("train.csv")), read("val.csv")[:images]
-    doses = {}
-    for name, dose in DOSES.items():
-        noisy = [
-            [degrade(image, name, seed) for seed, image in enumerate(p)] for p in (learn, judge)
-        ]
-        doses[name] = compare(
-            (learn, noisy[0]), (judge, noisy[1]), dose=dose, bm3d_python=bm3d_python
-        )
-    return {"images": len(judge), "doses": doses}
-
-
-def _grey(path: Path) -> np.ndarray:
-    from temzoo.micrographs import as_channels, load_micrograph
-
-    return as_channels(load_micrograph(path).pixels, 1)[..., 0]
-
-
-def main() -> None:
-    data = Path(__file__).resolve().parents[2] / "shared" / "data" / "emps"
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.denoise_baselines")
-    parser.description = __doc__
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, default=data, help=f"folder of EMPS ({data})")
-    parser.add_argument("--images", type=int, default=3, help="validation images to judge on")
-    parser.add_argument("--bm3d-python", type=Path, help="a Python that has bm3d")
-    arguments = parser.parse_args()
-    record = measure(arguments.data, arguments.images, arguments.bm3d_python)
-    record |= stamp("python -m benchmarks.denoise_baselines")
-    for name, methods in record["doses"].items():
-        for method, found in methods.items():
-            told = "no --bm3d-python" if found is None else _line(found)
-            print(f"{name:12} {method:9} {told}")
-    write_json(RESULTS / "denoise_baselines.json", record)
-
-
-def _line(found: Mapping[str, Any]) -> str:
-    figures = f"{found['psnr_db']:6.2f} dB  SSIM {found['ssim']:.3f}  {found['seconds']:6.2f} s"
-    return f"{figures}  {found['settings'] or ''}"
-
-
-if __name__ == "__main__":
-    main()
