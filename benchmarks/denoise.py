@@ -58,13 +58,16 @@ OF_ONE = {
     "supervised": {"pairs": "any-dose", "loss": "psnr"},
     "blind-spot": {"pairs": "blind_spot", "loss": "mse"},
 }
+ROWS = {
+    "supervised": {False: "supervised", True: "supervised-flips"},
+    "blind-spot": {False: "blind-spot"},
+}
 NAMES = {
     "noisy": "nothing",
     "gaussian": "Gaussian filter, tuned",
     "nlm": "non-local means, tuned",
     "bm3d": "BM3D with Anscombe's transformation",
     "blind-spot": "autoencoder, Noise2Void: noisy images alone",
-    "blind-spot-flips": "the same, mean over mirror images",
     "supervised": "autoencoder, clean images and noise",
     "supervised-flips": "the same, mean over mirror images",
 }
@@ -128,14 +131,14 @@ def trained(name: str, learn, judge, folder: Path):
 
 
 def measure_network(name: str, learn, judge, folder: Path) -> dict[str, Any]:
-    """Trains and scores a network, as it is and averaged over mirror images."""
+    """Trains and scores a network; the supervised one averaged over mirror images too."""
     import temzoo
 
     model = trained(name, learn, judge, folder)
     doses = {}
     for dose in DOSES:
         doses[dose] = {}
-        for flips, row in ((False, name), (True, f"{name}-flips")):
+        for flips, row in ROWS[name].items():
             found, seconds = [], []
             for true, poor in scored(judge, dose):
                 start = time.perf_counter()

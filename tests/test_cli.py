@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.synthetic import write_dataset
+from temzoo.pipeline.pairs import degraded
+from temzoo.synthetic import write_dataset, write_tiff
 
 RUNNER = CliRunner()
 
@@ -288,7 +289,9 @@ def test_restore_writes_calibrated_images_and_warns_of_unlike_ones(denoiser, dat
     images, _ = data
     noise = np.random.default_rng(0).integers(0, 2, (64, 64)) * 255
     cv2.imwrite(str(tmp_path / "noise.png"), np.kron(noise, np.ones((4, 4))).astype(np.uint8))
-    one = sorted(images.iterdir())[0]
+    one = tmp_path / "one.tif"
+    (poor,) = degraded(temzoo.load_images(images)[:1], "medium-dose")
+    write_tiff(one, poor.micrograph)
     arguments = ["restore", str(denoiser), str(one), str(tmp_path / "noise.png")]
     result = RUNNER.invoke(cli.app, [*arguments, "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
@@ -298,6 +301,7 @@ def test_restore_writes_calibrated_images_and_warns_of_unlike_ones(denoiser, dat
     assert restored.nm_per_pixel == pytest.approx(before.nm_per_pixel)
     assert (tmp_path / "out" / "noise_both.png").is_file()
     assert "noise.png looks unlike the training images" in result.output
+    assert "do not trust its details" in result.output
     assert f"{one.name} looks unlike" not in result.output
 
 

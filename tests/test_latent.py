@@ -738,3 +738,22 @@ def test_the_models_of_the_zoo_are_taken(tmp_path, name, config):
     assert ("pose_angle_rad" in columns) == config.get("rotation_invariant", False)
     again = latent.reconstruct(model, images)
     np.testing.assert_allclose(again, np.asarray(model(images)), atol=1e-5)
+
+
+def test_strips_lie_below_each_other_with_their_names(digits, shown, tmp_path):
+    dark, bright = np.zeros((3, 8, 8, 1)), np.ones((3, 8, 8, 1))
+    latent.strips([("original", dark), ("decoded", bright)], tmp_path / "s.png", title="both")
+    axis = shown[0].axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["original", "decoded"]
+    drawn = np.asarray(axis.images[0].get_array())
+    first, second = np.split(drawn[..., 0], 2)
+    assert (first == 0).sum() == 3 * 64
+    assert (second == 1).all()
+
+
+def test_strips_of_different_lengths_are_refused(digits, tmp_path):
+    rows = [("a", digits[0][:2]), ("b", digits[0][:3])]
+    with pytest.raises(ValueError, match=r"as many pictures.*Received: \[\(2, 8.*longer ones"):
+        latent.strips(rows, tmp_path / "s.png")
+    with pytest.raises(ValueError, match=r"rows must be there.*Received: \[\]"):
+        latent.strips([], tmp_path / "s.png")

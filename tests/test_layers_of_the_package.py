@@ -36,6 +36,7 @@ LAYERS = {
     "training": 10,
     "tuning": 11,
     "demo": 11,
+    "lecture": 11,
     "cli": 12,
 }
 NO_TENSORFLOW = ("labels", "types", "files", "micrographs", "synthetic", "instance_scores")

@@ -119,6 +119,14 @@ def test_before_training_a_restorer_returns_its_input():
     np.testing.assert_allclose(restore(model, pixels).pixels, pixels, atol=0.01)
 
 
+@pytest.mark.parametrize("tile", [None, 64])
+def test_sparse_bright_features_keep_their_height(tile):
+    pixels = np.random.default_rng(0).normal(100, 10, (150, 150)).astype(np.float32)
+    pixels[40:50, 60:70] = 5000  # fewer than one pixel in a hundred
+    restored = restore(temzoo.get_model("autoencoder", filters=4, depth=2), pixels, tile=tile)
+    np.testing.assert_allclose(restored.pixels, pixels, rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("scale", "offset", "dtype"), [(200, 500, "uint16"), (1e-3, -4, "float32")]
 )

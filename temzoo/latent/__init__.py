@@ -21,7 +21,7 @@ from temzoo.latent.figures import (
     reconstruction_error,
 )
 from temzoo.latent.page import latent_report
-from temzoo.latent.pictures import manifold, reconstructions, scatter, traversals
+from temzoo.latent.pictures import manifold, reconstructions, scatter, strips, traversals
 
 __all__ = [
     "ACTIVE_VARIANCE",
@@ -43,5 +43,6 @@ __all__ = [
     "reconstruction_error",
     "reconstructions",
     "scatter",
+    "strips",
     "traversals",
 ]

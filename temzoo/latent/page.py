@@ -59,6 +59,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0;
 td.number { text-align: right; white-space: nowrap; }
 .note, figcaption { color: var(--quiet); font-size: .9rem; }
 figure { margin: 1rem 0 2rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 0 1rem; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 6px;
       border: 1px solid var(--line); }
 """
@@ -270,6 +271,23 @@ def _page(
     title: str, figures: Mapping[str, Any], pictures: Mapping[str, Path], encoded: Encoded
 ) -> str:
     drawn = "\n".join(_picture(key, path) for key, path in pictures.items())
+    body = f"""<p>{figures["images"]:,} images, {figures["latent_dim"]} latent dimensions.</p>
+<h2>Figures</h2>
+{_summary(figures)}
+<h2>Pictures</h2>
+{drawn}
+<h2>Dimensions</h2>
+{_dimension_table(figures, encoded)}"""
+    return html_page(title, body)
+
+
+def html_page(title: str, body: str) -> str:
+    """A page in the house's style that runs no script and fetches nothing.
+
+    Args:
+        title: plain text.
+        body: HTML, which comes below the title.
+    """
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -277,15 +295,35 @@ def _page(
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>{STYLE}</style></head><body>
 <h1>{_text(title)}</h1>
-<p>{figures["images"]:,} images, {figures["latent_dim"]} latent dimensions.</p>
-<h2>Figures</h2>
-{_summary(figures)}
-<h2>Pictures</h2>
-{drawn}
-<h2>Dimensions</h2>
-{_dimension_table(figures, encoded)}
+{body}
 </body></html>
 """
+
+
+def html_figure(path: Path, caption: str) -> str:
+    """A PNG, held by the page itself, above its caption, which is plain text."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return (
+        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{_text(caption)}</figcaption></figure>"
+    )
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table whose first column names its rows; the others hold figures, None where there is none.
+
+    Args:
+        head: the columns' names.
+        rows: of as many cells.
+    """
+    top = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
+    lines = "".join(
+        f'<tr><th scope="row">{_text(name)}</th>'
+        + "".join(f'<td class="number">{in_figures(value)}</td>' for value in values)
+        + "</tr>"
+        for name, *values in rows
+    )
+    return f'<div class="wide"><table><tr>{top}</tr>{lines}</table></div>'
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
@@ -323,16 +361,13 @@ def _dimension_table(figures: Mapping[str, Any], encoded: Encoded) -> str:
     if found["kl"] is not None:
         columns["KL (nats)"] = found["kl"]
     columns |= {f"|r| {named(name)}": values for name, values in found["correlation"].items()}
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in ("", *columns))
-    rows = "".join(
-        f'<tr><th scope="row">z{k}{"" if found["active"][k] else " (inactive)"}</th>'
-        + "".join(f'<td class="number">{in_figures(c[k])}</td>' for c in columns.values())
-        + "</tr>"
+    rows = [
+        (f"z{k}{'' if found['active'][k] else ' (inactive)'}", *(c[k] for c in columns.values()))
         for k in encoded.order.tolist()
-    )
+    ]
     return (
         '<p class="note">The most active first; |r| is Pearson\'s, an angle stands as its cosine '
-        f'and sine.</p><div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
+        f"and sine.</p>{html_table(['', *columns], rows)}"
     )
 
 
@@ -352,11 +387,7 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
 def _picture(key: str, path: Path) -> str:
     kind, _, name = key.partition(" ")
     caption = f"The encoded images by {named(name)}." if name else CAPTIONS[kind]
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (
-        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-    )
+    return html_figure(path, caption)
 
 
 def _text(text: str) -> str:

@@ -276,6 +276,42 @@ def reconstructions(
     return _written(figure, path)
 
 
+def strips(rows: Sequence[tuple[str, np.ndarray]], path: str | Path, *, title: str = "") -> Path:
+    """Draws rows of pictures below each other, each with its name.
+
+    Args:
+        rows: name, and (N, S, S, C) pictures in [0, 1], as many in each row.
+        path: of the picture.
+        title: above all.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: there are no rows, or they differ in shape.
+
+    Example:
+        >>> strips([("original", digits), ("decoded", reconstruct(model, digits))], "rows.png")
+    """
+    shapes = [pictures.shape for _, pictures in rows]
+    if len(set(shapes)) != 1:
+        raise ValueError(
+            f"rows must be there, and hold as many pictures of one size. Received: {shapes}. "
+            "Leave pictures out of the longer ones."
+        )
+    count, names = shapes[0][0], [name for name, _ in rows]
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    size = (0.56 * count + 0.08 * longest + 0.4, 0.56 * len(rows) + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    axis = figure.subplots()
+    step = _show(axis, _mosaic(np.stack([pictures for _, pictures in rows]))) / count
+    axis.set_anchor("E")  # what is left over is for the names
+    axis.set_xticks([])
+    axis.set_yticks(step * (np.arange(len(rows)) + 0.5), names, fontsize=8)
+    axis.set_title(title, fontsize=10)
+    return _written(figure, path)
+
+
 def named(name: str) -> str:
     """A value's name as people write it, its unit in brackets.
 

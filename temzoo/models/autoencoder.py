@@ -10,8 +10,10 @@ Output: (B, H, W, 1) restored, or (B, H, W, 3) coloured, float32, in the input's
 Where it differs from a U-Net, and why: full resolution has one convolution going in and one coming
 out, as that is where the time goes; skips are added instead of joined, which halves the decoder's
 work; strided convolutions instead of maxima, which noise would bias; and no normalisation but the
-image's own, because the grey levels are the answer here. The last convolution starts at 0: before
-training, a restorer with ``residual`` returns its input, clipped where ``Normalize`` clips.
+image's own, because the grey levels are the answer here. The convolutions see values clipped at
+three half-ranges; what they find is added to the values as they are, so that sparse bright features
+keep their height. The last convolution starts at 0: before training, a restorer with ``residual``
+returns its input.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ class Autoencoder(keras.Model):
         """
         self._check_has_vector("encode")
         pixels = keras.ops.convert_to_tensor(pixels, "float32")
-        padded = self.get_layer("pad")(self.get_layer("normalize")(pixels))
+        normal = self.get_layer("normalize")(pixels)
+        padded = self.get_layer("pad")(self.get_layer("clip")(normal))
         return (self.get_layer("encoder")(padded),)
 
     def decode(self, latent):
@@ -140,8 +143,9 @@ def autoencoder(
     layers.check_choices(filters=filters, depth=depth, latent_dim=latent_dim, upsampling=upsampling)
     _check(outputs, image_size, skips, residual)
     pixels = keras.Input((image_size, image_size, 1), name="pixels")
-    normal = layers.Normalize(name="normalize")(pixels)
-    x = layers.ReflectPad(2**depth, name="pad")(normal)
+    normal = layers.Normalize(limit=None, name="normalize")(pixels)
+    x = layers.Clip(name="clip")(normal)
+    x = layers.ReflectPad(2**depth, name="pad")(x)
     if image_size is None:
         x = _network(x, OUTPUTS[outputs], skips, latent_dim, filters, depth, upsampling, residual)
     else:

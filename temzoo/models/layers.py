@@ -26,6 +26,8 @@ class Normalize(keras.layers.Layer):
     pixels, dust and saturated borders move percentiles by little. Where the two coincide (a few
     bright pixels on black) least and greatest take their place; a constant image becomes 0.
 
+    With ``limit=None`` nothing is clipped, for models that must give back what they were given.
+
     The percentiles are those of a regular grid of at most ``grid`` rows and columns: a fixed cost
     for any size, and the same numbers for a tile as for its micrograph when ``statistics`` of the
     whole is taken once.
@@ -40,7 +42,7 @@ class Normalize(keras.layers.Layer):
     def call(self, x):
         shift, scale = _shift_and_scale(x, self.low, self.high, self.grid)
         y = (x - shift[:, None, None, None]) * scale[:, None, None, None]
-        return ops.clip(y, -self.limit, self.limit)
+        return y if self.limit is None else ops.clip(y, -self.limit, self.limit)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -57,7 +59,7 @@ class Normalize(keras.layers.Layer):
     def apply(self, pixels: np.ndarray, shift: float, scale: float) -> np.ndarray:
         """What ``call`` returns, with given statistics; (H, W, C) float32."""
         y = (pixels.astype("float32") - np.float32(shift)) * np.float32(scale)
-        return np.clip(y, -self.limit, self.limit)
+        return y if self.limit is None else np.clip(y, -self.limit, self.limit)
 
     def invert(self, normalised: np.ndarray, shift: float, scale: float) -> np.ndarray:
         """``apply`` undone, (H, W, C) float32; a constant image (scale 0) is ``shift`` all over."""
@@ -85,12 +87,30 @@ def _shift_and_scale(x, low: float, high: float, grid: int):
 
 
 @keras.saving.register_keras_serializable("temzoo")
+class Clip(keras.layers.Layer):
+    """Values to [-limit, limit]: hot pixels must not reach the convolutions at full height."""
+
+    def __init__(self, limit=3.0, **kwargs):
+        super().__init__(**kwargs)
+        self.limit = limit
+
+    def call(self, x):
+        return ops.clip(x, -self.limit, self.limit)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "limit": self.limit}
+
+
+@keras.saving.register_keras_serializable("temzoo")
 class Denormalize(keras.layers.Layer):
     """Undoes ``Normalize(low, high, grid=grid)``: [normalised, raw image] to the image's own range.
 
-    ``x = y / scale + shift`` by the shift and scale of the raw image; what ``limit`` clipped stays
-    clipped, and beside a constant raw image everything is that constant. The percentiles are
-    written down twice but computed once: TensorFlow's graphs merge what is the same.
+    ``x = y / scale + shift`` by the shift and scale of the raw image; beside a constant raw image
+    everything is that constant. The percentiles are written down twice but computed once:
+    TensorFlow's graphs merge what is the same.
 
     Inputs: (B, H, W, C) normalised, (B, H, W, 1) raw. Output: (B, H, W, C) float32.
     """
