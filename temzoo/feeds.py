@@ -20,10 +20,11 @@ import tensorflow as tf
 
 from temzoo import registry
 from temzoo.latent import reconstructions
-from temzoo.likeness import LEAST_IMAGES, Likeness
+from temzoo.likeness import Likeness
 from temzoo.pipeline import images, pairs
 from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
 from temzoo.pipeline.examples import class_names as names_in
+from temzoo.prediction import NORMALIZE, RESTORED
 from temzoo.report import validation_sheet
 from temzoo.restoration import restoration_sheet
 from temzoo.settings import Settings
@@ -31,7 +32,8 @@ from temzoo.types import Example
 
 PICTURE = "validation.png"
 LIKENESS = "likeness.npz"
-MOST_ALIKE = 100  # training images that likeness is fitted on; each takes a few passes
+# Training images, or specimens, that likeness is fitted on: fewer do not tell what is usual.
+LEAST_ALIKE, MOST_ALIKE = 8, 100
 
 
 class Feed(Protocol):
@@ -137,6 +139,7 @@ class PairFeed:
 
     @staticmethod
     def complete(model, settings, train):
+        _require_layers(model, (NORMALIZE, RESTORED))
         source = settings.pairs or pairs.default_source(train, model.output_shape[-1])
         return replace(settings, crop=crop_side(model, settings.crop, PairFeed.CROP), pairs=source)
 
@@ -164,7 +167,7 @@ class PairFeed:
         """What the training images look like to the model, so that unlike ones are noticed."""
         every = math.ceil(len(self.train) / MOST_ALIKE)
         shown = self.train[::every]
-        if len({example.group or example.name for example in shown}) < LEAST_IMAGES:
+        if len({example.group or example.name for example in shown}) < LEAST_ALIKE:
             return
         poor = (pairs.pair_of(e, self.plan, **self.channels)[0] for e in shown)
         groups = [example.group or example.name for example in shown]
@@ -185,6 +188,12 @@ class ImageFeed:
 
     @staticmethod
     def complete(model, settings, train):
+        missing = [n for n in ("encode", "decode", "image_size") if not hasattr(model, n)]
+        if missing:
+            raise ValueError(
+                "a generative model has encode, decode and image_size. Received:"
+                f" {registry.built(model).name} without {', '.join(missing)}."
+            )
         return replace(settings, crop=crop_side(model, None, 0))
 
     def prepare(self, model):
@@ -209,6 +218,29 @@ FEEDS: Mapping[str, Callable[..., Feed]] = {
     "pairs": PairFeed,
     "images": ImageFeed,
 }
+
+
+def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
+    """Raises ValueError where a restorer has not the layers that tiles are restored between."""
+    missing = [name for name in names if name not in {layer.name for layer in model.layers}]
+    if missing:
+        raise ValueError(
+            f'a restorer has layers "{NORMALIZE}", on its raw input, and "{RESTORED}", its last in'
+            f" normalised units. Received: {registry.built(model).name} without"
+            f" {' and '.join(missing)}. Name them so."
+        )
+
+
+def check_own(kind: type[Feed], given: Mapping[str, Any]) -> None:
+    """Raises ValueError for a setting that only models of other data take."""
+    of_others = {name for other in FEEDS.values() for name in other.OWN} - {*kind.OWN}
+    for name in given:
+        if name in of_others:
+            raise ValueError(
+                f"{name} is not for a model of this task. Received: {name}={given[name]!r}. Leave"
+                f" it out; of the settings for one kind of data, this takes"
+                f" {', '.join(kind.OWN) or 'none'}."
+            )
 
 
 def feed_of(model: keras.Model) -> type[Feed]:

@@ -38,6 +38,7 @@ from temzoo.inputs import (
     progress_bar,
     trained_class_names,
 )
+from temzoo.registry import built, task_of
 from temzoo.types import MIN_SCORE, Micrograph, Prediction
 
 STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
@@ -137,6 +138,7 @@ def predict(
         >>> prediction.classes.shape, prediction.instances.max()
     """
     _check_options(tile, overlap, instances, batch_size)
+    _check_task(model)
     if hasattr(model, "detect"):
         _check_detector_options(tile, flips, probabilities, instances)
         found = predict_detections(
@@ -312,6 +314,19 @@ def instance_scores(
     return (sums / areas).astype(np.float32)
 
 
+def _check_task(model: Any) -> None:
+    """Refuses models that make pictures; what is not from ``get_model`` is tried."""
+    try:
+        how = built(model)
+    except (TypeError, ValueError):
+        return
+    if task_of(model).DATA != "labels":
+        raise ValueError(
+            f"predict finds classes and objects, and {how.name} makes pictures. Received: a model"
+            f' of the task "{how.task}". Use temzoo.restore, or its encode and decode.'
+        )
+
+
 def _check_options(tile: int | None, overlap: int | None, instances: Any, batch_size: int) -> None:
     if tile is not None and tile < 1:
         raise ValueError(f"tile must be positive. Received: tile={tile}. Use {TILE}.")
@@ -406,7 +421,8 @@ def _network(model: Any, channels: np.ndarray) -> Network:
 
     def network(batch: np.ndarray) -> np.ndarray:
         normalised = layer.apply(batch, shift, scale)
-        answer = core.predict_on_batch(normalised)
+        raw = [batch.astype(np.float32)] * (len(core.inputs) - 1)
+        answer = core.predict_on_batch([normalised, *raw])
         return layer.invert(answer, shift, scale) if _restored(model) else answer
 
     return network
@@ -418,14 +434,23 @@ _cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 def _core(model: Any, layer: Any) -> Any:
     """The model behind its normalisation; built once per model, sharing its weights."""
     if model not in _cores:
-        import keras  # a Keras model is here, so Keras is loaded; other models do without
-
         last = _restored(model)
         answer = last.output if last else model.outputs[0]
-        core = keras.Model(layer.output, answer, name=f"{model.name}_core")
+        core = _from(layer, model, answer)
         core.jit_compile = False  # XLA would compile anew for each image size
         _cores[model] = core
     return _cores[model]
+
+
+def _from(layer: Any, model: Any, answer: Any) -> Any:
+    """The network behind a layer; it may need the raw pixels too, as to crop back to their size."""
+    import keras  # a Keras model is here, so Keras is loaded; other models do without
+
+    name = f"{model.name}_core"
+    try:
+        return keras.Model([layer.output], answer, name=name)
+    except ValueError:
+        return keras.Model([layer.output, *model.inputs], answer, name=name)
 
 
 def _restored(model: Any) -> Any:

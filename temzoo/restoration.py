@@ -19,6 +19,8 @@ import numpy as np
 from temzoo.evaluation import Interval, mean_interval
 from temzoo.inputs import as_micrograph, checked_pixels
 from temzoo.micrographs import as_channels
+from temzoo.pipeline.dataset import filled
+from temzoo.pipeline.degrade import black_and_white
 from temzoo.pipeline.pairs import PairPlan, pair_of
 from temzoo.prediction import answer_blocks, file_stem
 from temzoo.report import Panel, sheet, stretched
@@ -145,9 +147,10 @@ def evaluate_restoration(
     for example in examples:
         poor, better = pair_of(example, plan, **_channels(model))
         restored = restore(model, poor, flips=flips).pixels
-        reach = data_range(_truth(example, plan))
+        stored = _truth(example, plan)
         after, before = (
-            compared(as_channels(one, better.shape[-1]), better, reach) for one in (restored, poor)
+            compared(_within(one, stored.dtype, better.shape[-1]), better, data_range(stored))
+            for one in (restored, poor)
         )
         names = ("psnr_db", "ssim", "psnr_before_db", "ssim_before")
         rows.append({"name": example.name, **dict(zip(names, (*after, *before), strict=True))})
@@ -162,14 +165,27 @@ def evaluate_restoration(
 
 
 def data_range(pixels: np.ndarray) -> float:
-    """What PSNR and SSIM call the data range: 255 for uint8, else max - min of the truth."""
-    if pixels.dtype == np.uint8:
-        return 255.0
-    return float(pixels.max()) - float(pixels.min()) or 1.0
+    """What PSNR and SSIM call the data range: 255 for uint8, else from black to white of the truth.
+
+    Black and white are its 0.1st and 99.9th percentile, so that a hot pixel does not raise the
+    score of everything else.
+    """
+    black, white = black_and_white(pixels)
+    return white - black or 1.0
+
+
+def _within(pixels: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
+    """Pixels cut to what the truth's dtype can hold: noise below black is not a deeper black."""
+    if dtype.kind in "ui":
+        pixels = np.clip(pixels, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return as_channels(pixels, channels)
 
 
 def compared(restored: np.ndarray, truth: np.ndarray, reach: float) -> tuple[float, float]:
-    """PSNR in dB and SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) of one image.
+    """PSNR in dB and SSIM of one image.
+
+    SSIM is scikit-image's, in even windows of 7 px; that of Wang et al. 2004,
+    doi:10.1109/TIP.2003.819861, has Gaussian ones of 11 px.
 
     Args:
         restored, truth: (H, W, C).
@@ -210,10 +226,21 @@ def restoration_sheet(
     panels: list[Panel] = []
     for example in examples[:limit]:
         plan = PairPlan(source=source)
-        poor, better = pair_of(example, plan, **_channels(model))
+        poor, better = (
+            None if one is None else _middle(one, model.input_shape[1])
+            for one in pair_of(example, plan, **_channels(model))
+        )
         restored = restore(model, poor).pixels
-        panels += _row(example, poor, restored, better, data_range(_truth(example, plan)))
+        panels += _row(example, plan, poor, restored, better)
     return sheet(path, panels, columns=3, title=title)
+
+
+def _middle(pixels: np.ndarray, side: int | None) -> np.ndarray:
+    """The middle of an image, for a model of one size, mirrored where it is smaller."""
+    if side is None:
+        return pixels
+    top, left = ((length - side) // 2 if length > side else 0 for length in pixels.shape[:2])
+    return filled(pixels[top : top + side, left : left + side], side)
 
 
 def _truth(example: Example, plan: PairPlan) -> np.ndarray:
@@ -221,7 +248,7 @@ def _truth(example: Example, plan: PairPlan) -> np.ndarray:
     return (example.load_truth() if plan.source == "given" else example.micrograph).pixels
 
 
-def _row(example: Example, poor, restored, better, reach: float) -> list[Panel]:
+def _row(example: Example, plan: PairPlan, poor, restored, better) -> list[Panel]:
     """Three pictures in one scale of grey: that of the restored one, or of the truth."""
     name = Path(example.name).name
     restored = restored.reshape(*restored.shape[:2], -1)
@@ -235,8 +262,10 @@ def _row(example: Example, poor, restored, better, reach: float) -> list[Panel]:
             Panel(_shown(restored, *shades), "restored"),
             last,
         ]
+    stored = _truth(example, plan)
     scores = [
-        compared(as_channels(one, better.shape[-1]), better, reach)[0] for one in (poor, restored)
+        compared(_within(one, stored.dtype, better.shape[-1]), better, data_range(stored))[0]
+        for one in (poor, restored)
     ]
     shades = _shades(better)
     return [

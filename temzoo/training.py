@@ -32,7 +32,7 @@ import keras
 import numpy as np
 
 from temzoo import instance_scores, pretrained, registry
-from temzoo.feeds import FEEDS, Feed, check_examples, crop_side, feed_of, steps_of
+from temzoo.feeds import Feed, check_examples, check_own, crop_side, feed_of, steps_of
 from temzoo.files import atomic_path
 from temzoo.prediction import predict
 from temzoo.report import plot_history
@@ -163,17 +163,11 @@ def train(
 
 def _settings(given: Mapping[str, Any], kind: type[Feed]) -> Settings:
     known = [f.name for f in dataclasses.fields(Settings)]
-    of_others = {name for other in FEEDS.values() for name in other.OWN} - {*kind.OWN}
     for name in given:
         if name not in known:
             hint = registry.did_you_mean(name, known)
             raise ValueError(f'train has no setting "{name}".{hint} Settings: {", ".join(known)}.')
-        if name in of_others:
-            raise ValueError(
-                f"{name} is not for a model of this task. Received: {name}={given[name]!r}. Leave"
-                f" it out; of the settings for one kind of data, this takes"
-                f" {', '.join(kind.OWN) or 'none'}."
-            )
+    check_own(kind, given)
     return Settings(**given)
 
 
@@ -401,6 +395,11 @@ class _EndOfEpoch(keras.callbacks.Callback):
         done.epoch = epoch + 1
         done.minutes += (time.monotonic() - self.began) / 60
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        if "val_loss" in row and self.score not in row:
+            raise ValueError(
+                f'a model of this task is judged by "{self.score}". Received: validation that gave'
+                f" {', '.join(name for name in row if name.startswith('val_'))} alone."
+            )
         done.history.append({**row, "minutes": round(done.minutes, 3)})
         score = row.get(self.score, -math.inf)
         # While nothing at all is found the latest epoch is the best, and patience has not begun.

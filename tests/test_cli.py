@@ -273,24 +273,32 @@ def test_help_teaches_each_command():
 
 
 @pytest.fixture(scope="module")
-def denoiser(data, tmp_path_factory):
-    images, _ = data
+def noisy_images(tmp_path_factory):
+    """Enough of them to tell what is usual."""
+    folder = tmp_path_factory.mktemp("many")
+    return write_dataset(folder, n=14, size=128, n_particles=4, seed=50)[0]
+
+
+@pytest.fixture(scope="module")
+def denoiser(noisy_images, tmp_path_factory):
+    images = noisy_images
     folder = tmp_path_factory.mktemp("runs") / "denoiser"
     said = call(
         *("train", "autoencoder", "--images", images, "--pairs", "medium-dose", "--out", folder),
         *("--set", "filters=4", "--set", "depth=1", "--epochs", 1, "--steps", 2),
-        *("--batch", 2, "--crop", 32, "--val", 0.4),
+        *("--batch", 2, "--crop", 32, "--val", 0.2),
     )
     assert "best validation PSNR" in said
     return folder
 
 
-def test_restore_writes_calibrated_images_and_warns_of_unlike_ones(denoiser, data, tmp_path):
-    images, _ = data
+def test_restore_writes_calibrated_images_and_warns_of_unlike_ones(
+    denoiser, noisy_images, tmp_path
+):
     noise = np.random.default_rng(0).integers(0, 2, (64, 64)) * 255
     cv2.imwrite(str(tmp_path / "noise.png"), np.kron(noise, np.ones((4, 4))).astype(np.uint8))
     one = tmp_path / "one.tif"
-    (poor,) = degraded(temzoo.load_images(images)[:1], "medium-dose")
+    (poor,) = degraded(temzoo.load_images(noisy_images)[:1], "medium-dose")
     write_tiff(one, poor.micrograph)
     arguments = ["restore", str(denoiser), str(one), str(tmp_path / "noise.png")]
     result = RUNNER.invoke(cli.app, [*arguments, "--out", str(tmp_path / "out")])
@@ -364,12 +372,52 @@ def test_tune_prints_what_it_found(data, tmp_path):
             ["train", "unet", "--images", "IMAGES", "--labels", "LABELS", "--truth", "IMAGES"],
             "--truth is for models that restore",
         ),
+        (
+            ["train", "autoencoder", "--images", "IMAGES", "--truth", "IMAGES", "--pairs", "stem"],
+            "--pairs stem makes it of them",
+        ),
+        (
+            ["train", "autoencoder", "--images", "PARTICLES", "--groups", "g.csv"],
+            "particles are grouped by their micrographs",
+        ),
+        (["restore", "DENOISER", "IMAGES", "AGAIN"], "Results are named after the images"),
+        (["tune", "vae", "--images", "PARTICLES", "--crop", "32"], "crop is not for a model"),
+        (["predict", "DENOISER", "IMAGES"], "autoencoder makes pictures"),
         (["latent", "DENOISER", "--images", "IMAGES"], "has no latent vector to look at"),
         (["particles", "--images", "IMAGES"], "neither of --labels and --weights"),
     ],
 )
-def test_what_does_not_go_together_is_refused(denoiser, data, tmp_path, arguments, message):
-    names = {"IMAGES": str(data[0]), "LABELS": str(data[1]), "DENOISER": str(denoiser)}
+def test_what_does_not_go_together_is_refused(
+    denoiser, data, cut_particles, tmp_path, arguments, message
+):
+    images, labels = data
+    again = tmp_path / "again" / sorted(images.iterdir())[0].name
+    again.parent.mkdir()
+    again.write_bytes(sorted(images.iterdir())[0].read_bytes())
+    names = {"IMAGES": images, "LABELS": labels, "DENOISER": denoiser, "AGAIN": again}
+    names = {name: str(path) for name, path in (names | {"PARTICLES": cut_particles}).items()}
     given = [names.get(word, word) for word in arguments]
     result = RUNNER.invoke(cli.app, [*given, "--out", str(tmp_path / "out")])
     assert message in str(result.exception)
+
+
+def test_a_movie_teaches_a_denoiser(tmp_path):
+    rng = np.random.default_rng(0)
+    still = np.kron(rng.integers(60, 200, (8, 8)), np.ones((8, 8)))
+    np.save(tmp_path / "movie.npy", rng.poisson(still, (8, 64, 64)).astype(np.uint16))
+    said = call(
+        *("train", "autoencoder", "--images", tmp_path / "movie.npy", "--out", tmp_path / "run"),
+        *("--set", "filters=4", "--set", "depth=1", "--epochs", 1, "--steps", 1, "--crop", 32),
+    )
+    assert "best validation PSNR" in said
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["settings"]["pairs"] == "given"
+    assert run["data"]["val"]["names"] == ["movie.npy[6>7]", "movie.npy[7>6]"]
+
+
+def test_movies_and_images_of_one_folder_are_not_mixed(tmp_path):
+    np.save(tmp_path / "movie.npy", np.zeros((4, 32, 32), np.uint8))
+    cv2.imwrite(str(tmp_path / "single.png"), np.zeros((32, 32), np.uint8))
+    arguments = ["train", "autoencoder", "--images", str(tmp_path), "--out", str(tmp_path / "r")]
+    result = RUNNER.invoke(cli.app, arguments)
+    assert "movie.npy and 0 more with several frames, 1 with one" in str(result.exception)

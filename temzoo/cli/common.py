@@ -96,10 +96,24 @@ def drawn(examples, count: int, seed: int):
 
 
 def image_paths(images: list[Path]) -> list[Path]:
-    """The image files that are named, and those of the folders that are."""
+    """The image files that are named, and those of the folders that are.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: what is made of two of them would be written under one name.
+    """
     from temzoo.micrographs import list_images
+    from temzoo.prediction import file_stem
 
     paths = [p for image in images for p in (list_images(image) if image.is_dir() else [image])]
     if not paths:
         raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(file_stem(path.name).casefold(), path)
+        if other != path:
+            raise ValueError(
+                "Results are named after the images, so their names must differ. Received:"
+                f" {other} and {path}. Take one folder at a time, each with an --out of its own."
+            )
     return paths

@@ -98,6 +98,7 @@ def train(
     import temzoo
     from temzoo.feeds import with_classes
 
+    check_pairs(truth, pairs)
     learn, judge = two_parts(
         load_examples(model, images, labels, groups, truth), train_names, val_names, val, seed
     )
@@ -153,6 +154,15 @@ def chosen(**settings) -> dict:
     return {name: value for name, value in settings.items() if value != getattr(usual, name)}
 
 
+def check_pairs(truth: Path | None, pairs: str | None) -> None:
+    """Raises ValueError where both say what the images should become."""
+    if truth is not None and pairs not in (None, "given"):
+        raise ValueError(
+            f"--truth is what the images should become, and --pairs {pairs} makes it of them."
+            f" Received both: --truth {truth}. Leave one out."
+        )
+
+
 def load_examples(model: str, images: Path, labels=None, groups=None, truth=None):
     """Examples of the kind that the model's task learns from."""
     import temzoo
@@ -170,18 +180,45 @@ def load_examples(model: str, images: Path, labels=None, groups=None, truth=None
     if kind == "labels":
         return temzoo.load_dataset(images=images, labels=labels, groups=groups)
     if truth is not None:
-        return load_pairs(images, truth)
-    if kind == "images" and (images / particles.TABLE).is_file():
+        return load_pairs(images, truth, groups)
+    cut, movies = (images / particles.TABLE).is_file(), _are_movies(images, kind)
+    if groups is not None and (cut or movies):
+        what = "particles are grouped by their micrographs" if cut else "a movie is a group"
+        raise ValueError(f"{what}. Received: --groups {groups}. Leave it out.")
+    if cut:
         return particles.load(images)[0]
-    return load_frames(images) if images.is_file() else load_images(images, groups)
+    return load_frames(images) if movies else load_images(images, groups)
+
+
+def _are_movies(images: Path, kind: str) -> bool:
+    """Whether a file, or every file of a folder, has several frames."""
+    from temzoo.micrographs import list_images
+    from temzoo.pipeline.pairs import frames_in
+
+    if kind != "pairs":
+        return False
+    paths = [images] if images.is_file() else list_images(images)
+    frames = {path: frames_in(path) for path in paths}
+    several = [path.name for path, count in frames.items() if count > 1]
+    if several and len(several) < len(frames):
+        raise ValueError(
+            f"{images} must hold movies or single images. Received: {several[0]} and"
+            f" {len(several) - 1} more with several frames, {len(frames) - len(several)} with one."
+            " Put them into folders of their own."
+        )
+    return bool(several)
 
 
 def two_parts(examples, train_names, val_names, val: float, seed: int):
     """What to learn from and what to choose by: as named, or split by specimen."""
     import temzoo
+    from temzoo.pipeline.pairs import split_in_time
     from temzoo.pipeline.splits import pick, read_names
 
     if val_names is None:
+        one_movie = len({e.group for e in examples}) == 1 and examples[0].labels.frame is not None
+        if one_movie and examples[0].load_truth is not None:
+            return split_in_time(examples, val)
         return temzoo.split(examples, (1 - val, val), seed=seed)
     held = read_names(val_names)
     if train_names is not None:
@@ -236,6 +273,7 @@ def tune(
     load_tensorflow()
     import temzoo
 
+    check_pairs(truth, pairs)
     examples = load_examples(model, images, labels, groups, truth)
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
     found = temzoo.tune(

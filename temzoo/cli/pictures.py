@@ -40,14 +40,18 @@ def restore(
     import temzoo
     from temzoo.feeds import LIKENESS
     from temzoo.likeness import Likeness
+    from temzoo.pipeline.pairs import frames_in
     from temzoo.restoration import save_restored
 
     paths = image_paths(images)
     model = trained(weights, set_)
-    known = Path(weights) / LIKENESS
+    where = Path(weights)
+    known = (where if where.is_dir() else where.parent) / LIKENESS
     likeness = Likeness.load(known) if known.is_file() else None
     for path in paths:
         micrograph = temzoo.load_micrograph(path)
+        if (frames := frames_in(path)) > 1:
+            typer.echo(f"temzoo: {path.name}: the first of {frames} frames alone", err=True)
         restored = temzoo.restore(
             model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=True
         )

@@ -38,7 +38,8 @@ def compare(
 
     Returns:
         one dict per model: "model", "latent_dim", "reconstruction_error" (mean squared, per
-        pixel), "kl" (nats per image, None without a posterior), "active_units", "mig",
+        pixel), "kl" (nats per image, of z alone, without what
+        a pose costs; None without a posterior), "active_units", "mig",
         "mig_shuffled" (what chance gives) and "r NAME", the greatest |r| of any dimension with
         each factor.
 

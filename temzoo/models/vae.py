@@ -58,7 +58,6 @@ POSE = 3  # angle, row shift, column shift
         "latent_dim": (2, 16),
         "beta": (0.25, 4.0, "log"),
         "warmup": [0, 250, 1000],
-        "likelihood": ["bernoulli", "gaussian"],
         "architecture": ["conv", "dense"],
         "filters": [8, 16, 32],
         "depth": [2, 3],

@@ -80,6 +80,9 @@ class PairPlan:
     magnification: ClassVar[tuple[float, float]] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
+        if isinstance(self.source, Mapping):  # as a run's settings store a Degradation
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in self.source.items()}
+            object.__setattr__(self, "source", Degradation(**values))
         if self.size < 16:
             raise ValueError(f"A crop has 16 px and more a side. Received: size={self.size}.")
         names = [*SOURCES, *NAMED]
@@ -123,7 +126,11 @@ def load_images(
     ]
 
 
-def load_pairs(images: str | Path, truths: str | Path) -> list[Example]:
+def load_pairs(
+    images: str | Path,
+    truths: str | Path,
+    groups: str | Path | Mapping[str, str] | None = None,
+) -> list[Example]:
     """Two folders, matched by name: poor images, and the better ones of the same fields.
 
     Suffixes may differ, and one folder may be flat where the other is not.
@@ -131,6 +138,7 @@ def load_pairs(images: str | Path, truths: str | Path) -> list[Example]:
     Args:
         images: the folder of poor images.
         truths: the folder of better ones, in the same units: a network learns their values.
+        groups: of the images, as for ``load_dataset``.
 
     Returns:
         one example per pair, with ``load_truth``, in the order of the images.
@@ -146,13 +154,15 @@ def load_pairs(images: str | Path, truths: str | Path) -> list[Example]:
     poor, better = _named_files(images), _named_files(truths)
     partner = _partners(list(poor), list(better), images, truths)
     _require_equal_sizes({poor[name]: better[other] for name, other in partner.items()})
+    group_of = groups_of(list(poor), groups)
     return [
         Example(
             _unlabelled(name, path),
             partial(load_micrograph, path),
-            load_truth=partial(load_micrograph, better[partner[name]]),
+            group,
+            partial(load_micrograph, better[partner[name]]),
         )
-        for name, path in poor.items()
+        for (name, path), group in zip(poor.items(), group_of, strict=True)
     ]
 
 
@@ -184,6 +194,42 @@ def load_frames(movies: str | Path | Sequence[str | Path]) -> list[Example]:
             f"{', '.join(MOVIE_SUFFIXES)}. Save movies as TIFF with a page per frame."
         )
     return found
+
+
+def split_in_time(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
+    """Parts one movie: its first frames to learn from, the last to validate by.
+
+    Args:
+        examples: of one movie, from ``load_frames``.
+        share: of the frames that are kept for validation, 0 to 1.
+
+    Returns:
+        (training, validation) examples; a pair that has a frame in each part is in neither.
+
+    Raises:
+        ValueError: a part has no pair of frames.
+    """
+    last = max(example.labels.frame for example in examples)
+    cut = min(round((last + 1) * (1 - share)), last - 1)
+    alone = [replace(example, group="") for example in examples]  # one movie is in both parts
+    ends = [sorted((e.labels.frame, int(e.name.rsplit(">", 1)[1][:-1]))) for e in alone]
+    learn = [e for e, (_, late) in zip(alone, ends, strict=True) if late < cut]
+    judge = [e for e, (early, _) in zip(alone, ends, strict=True) if early >= cut]
+    if not learn or not judge:
+        raise ValueError(
+            "a movie must have four frames at least, two to learn from and two to validate by."
+            f" Received: {last + 1} frames, a share of {share} for validation."
+        )
+    return learn, judge
+
+
+def frames_in(path: str | Path) -> int:
+    """Number of frames of an image file; 1 of what cannot be a movie.
+
+    Raises:
+        MicrographError: a damaged file.
+    """
+    return _movie_size(Path(path))[0] if Path(path).suffix.lower() in MOVIE_SUFFIXES else 1
 
 
 @dataclass(frozen=True)
@@ -219,7 +265,10 @@ class DegradedLoader:
 
     def __call__(self) -> Micrograph:
         clean = self.load()
-        return replace(clean, pixels=degrade(clean.pixels, self.how, self.seed))
+        pixels = clean.pixels
+        if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]  # grey, stored as colour: an electron is counted once
+        return replace(clean, pixels=degrade(pixels, self.how, self.seed))
 
 
 def degraded(
@@ -252,10 +301,10 @@ def _number_of(name: str) -> int:
 
 
 def default_source(examples: Sequence[Example], out_channels: int) -> str:
-    """Where pairs come from when nobody says: from colour, from the truths, or from noise alone."""
-    if out_channels == 3:
-        return "grey"
-    return "given" if any(example.load_truth for example in examples) else "blind_spot"
+    """Where pairs come from when nobody says: from truths, from colour, or from noise alone."""
+    if any(example.load_truth for example in examples):
+        return "given"
+    return "grey" if out_channels == 3 else "blind_spot"
 
 
 def crops_per_epoch(examples: Sequence[Example], plan: PairPlan) -> int:

@@ -7,13 +7,11 @@ beta the training weighs it by; higher is better. It compares models of one like
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import keras
-
-from temzoo.types import Example
 
 SCORE = "val_elbo"
 SCORE_NAME = "ELBO"
@@ -52,9 +50,3 @@ def compile_model(
     model.compile(optimizer=optimizer, jit_compile=jit_compile)
     # Keras warns of a loaded model's optimizer when it was saved before the first step.
     model.optimizer.build(model.trainable_variables)
-
-
-def prepare(
-    model: keras.Model, examples: Sequence[Example], *, magnification: tuple[float, float]
-) -> None:
-    """Nothing: these models need to know nothing of the examples before the first step."""

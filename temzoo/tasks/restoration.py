@@ -8,14 +8,12 @@ training needs; an image without a pixel that counts is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import keras
 from keras import ops
-
-from temzoo.types import Example
 
 SCORE = "val_psnr"
 SCORE_NAME = "PSNR"
@@ -156,9 +154,3 @@ def compile_model(
         weighted_metrics=[PSNR()],
         jit_compile=jit_compile,
     )
-
-
-def prepare(
-    model: keras.Model, examples: Sequence[Example], *, magnification: tuple[float, float]
-) -> None:
-    """Nothing: these models need to know nothing of the examples before the first step."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from temzoo import registry
-from temzoo.feeds import with_classes
+from temzoo.feeds import FEEDS, check_own, data_of, with_classes
 from temzoo.settings import Settings
 
 STRATEGIES = ("random", "grid", "bayesian")
@@ -35,6 +35,7 @@ class Fixed:
 def fixed_parts(card, config: Mapping[str, Any], settings: Mapping[str, Any], examples) -> Fixed:
     registry.check_keywords(card, config)
     check_settings(settings, "tune")
+    check_own(FEEDS[data_of(card.name)], settings)
     return Fixed(with_classes(card.name, config, examples), dict(settings))
 
 

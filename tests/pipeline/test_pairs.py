@@ -467,3 +467,68 @@ def test_degrading_a_whole_image_and_validation_agree_on_statistics(examples):
     ours = (x - y).numpy().std()
     pixels = examples[0].micrograph.pixels
     assert ours == pytest.approx((degrade(pixels, "low-dose", 0) - pixels).std(), rel=0.05)
+
+
+def movie(path, frames=8):
+    np.save(path, np.stack([picture(k) for k in range(frames)]))
+    return load_frames(path)
+
+
+def test_a_movie_is_parted_in_time_without_a_common_frame(tmp_path):
+    learn, judge = pairs.split_in_time(movie(tmp_path / "a.npy"), 0.25)
+    of = [{e.labels.frame for e in part} for part in (learn, judge)]
+    assert of == [{0, 1, 2, 3, 4, 5}, {6, 7}]
+    assert not {e.name for e in learn} & {e.name for e in judge}
+    assert {e.group for e in learn + judge} == {""}
+
+
+def test_a_movie_too_short_to_be_parted_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"four frames at least.*Received: 3 frames"):
+        pairs.split_in_time(movie(tmp_path / "a.npy", frames=3), 0.5)
+
+
+def test_frames_are_counted(tmp_path):
+    movie(tmp_path / "a.npy", frames=3)
+    cv2.imwrite(str(tmp_path / "b.png"), picture(0))
+    tifffile.imwrite(tmp_path / "c.tif", picture(0))
+    counts = [pairs.frames_in(tmp_path / name) for name in ("a.npy", "b.png", "c.tif")]
+    assert counts == [3, 1, 1]
+
+
+def test_a_truth_in_colour_is_learnt_from_the_grey_image_that_is_given():
+    given = example("a.png", picture(0), picture(1, channels=(3,)))
+    assert default_source([given], 3) == "given"
+    poor, better = pairs.pair_of(given, PairPlan(), out_channels=3)
+    np.testing.assert_array_equal(poor[..., 0], picture(0))
+    np.testing.assert_array_equal(better, picture(1, channels=(3,)))
+
+
+def test_pairs_of_folders_keep_their_specimens(tmp_path):
+    for folder in ("poor", "better"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.png", "b.png"):
+            cv2.imwrite(str(tmp_path / folder / name), picture(0))
+    groups = {"a.png": "one", "b.png": "two"}
+    found = load_pairs(tmp_path / "poor", tmp_path / "better", groups)
+    assert [e.group for e in found] == ["one", "two"]
+
+
+def test_grey_stored_as_colour_gets_one_count_of_electrons():
+    flat = np.full((200, 200), 128, np.uint8)
+    noises = [
+        degraded([example("a.png", pixels)], "low-dose")[0].micrograph.pixels
+        for pixels in (flat, np.stack([flat] * 3, axis=-1))
+    ]
+    np.testing.assert_array_equal(*noises)
+
+
+def test_a_degradation_comes_back_from_a_file_as_a_mapping():
+    how = Degradation(dose_e_per_px=(4.0, 8.0))
+    stored = {"dose_e_per_px": [4.0, 8.0], "readout_e": 0.0}
+    assert PairPlan(source=stored).source == how
+
+
+def test_a_blind_spot_knows_no_better_image():
+    poor, better = pairs.pair_of(example("a.png", picture(0)), PairPlan(source="blind_spot"))
+    assert better is None
+    np.testing.assert_array_equal(poor[..., 0], picture(0))

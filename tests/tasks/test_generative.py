@@ -36,12 +36,6 @@ def test_class_weights_are_refused(model):
         generative.compile_model(model, class_weights=[1, 2])
 
 
-def test_preparing_leaves_the_weights_as_they_are(model):
-    before = [v.numpy() for v in model.weights]
-    generative.prepare(model, [], magnification=(1.0, 1.0))
-    assert all((a == v.numpy()).all() for a, v in zip(before, model.weights, strict=True))
-
-
 def test_the_score_is_in_the_history_and_higher_is_better(model):
     import numpy as np
 

@@ -193,10 +193,3 @@ def test_unknown_losses_and_class_weights_are_refused():
         restoration.compile_model(gain(), loss="ssim")
     with pytest.raises(ValueError, match="class_weights are for models that tell classes apart"):
         restoration.compile_model(gain(), class_weights=[1, 2])
-
-
-def test_nothing_is_asked_of_the_examples():
-    model = gain()
-    before = model.get_weights()
-    assert restoration.prepare(model, [], magnification=(1, 1)) is None
-    np.testing.assert_array_equal(before, model.get_weights())
