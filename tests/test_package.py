@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INSTALLED_AS = {
     "PIL": "pillow",
     "cv2": "opencv-python",
+    "keras_tuner": "keras-tuner",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "keras_cv": "keras-cv",

@@ -53,7 +53,7 @@ POSE = 3  # angle, row shift, column shift
     paper="Kingma and Welling 2014, arXiv:1312.6114",
     input="(B, image_size, image_size, channels) in [0, 1]",
     output="encode: mean, log-variance (and pose); decode: pictures in [0, 1]",
-    parameters=335_073,
+    parameters=335_074,
     ranges={
         "latent_dim": (2, 16),
         "beta": (0.25, 4.0, "log"),
