@@ -113,7 +113,7 @@ def test_installed_version_is_that_of_the_package():
     assert installed == temzoo.__version__
 
 
-@pytest.mark.parametrize("suite", ["accuracy", "instances"])
+@pytest.mark.parametrize("suite", ["accuracy", "instances", "tuning"])
 def test_the_readmes_figures_are_the_measured_ones(suite):
     root = Path(__file__).parents[1]
     measured = (root / f"benchmarks/results/{suite}.md").read_text(encoding="utf-8")
@@ -122,3 +122,15 @@ def test_the_readmes_figures_are_the_measured_ones(suite):
     rows = [row for row in readme.splitlines() if row.startswith("|") and command in row]
     assert rows
     assert [row for row in rows if row not in measured] == []
+
+
+@pytest.mark.parametrize(("result", "first"), [("denoise", "| method |"), ("latent", "| model |")])
+def test_the_readmes_tables_are_the_measured_ones(result, first):
+    root = Path(__file__).parents[1]
+    measured = (root / f"benchmarks/results/{result}.md").read_text(encoding="utf-8").splitlines()
+    readme = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    start = next(n for n, line in enumerate(measured) if line.startswith(first))
+    rows = [line for line in measured[start:] if line.startswith("|") or not line]
+    table = rows[: rows.index("")]
+    where = readme.index(table[0])
+    assert readme[where : where + len(table)] == table
