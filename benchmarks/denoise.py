@@ -132,21 +132,26 @@ def trained(name: str, learn, judge, folder: Path):
 
 def measure_network(name: str, learn, judge, folder: Path) -> dict[str, Any]:
     """Trains and scores a network; the supervised one averaged over mirror images too."""
-    import temzoo
-
     model = trained(name, learn, judge, folder)
     doses = {}
     for dose in DOSES:
         doses[dose] = {}
         for flips, row in ROWS[name].items():
-            found, seconds = [], []
-            for true, poor in scored(judge, dose):
-                start = time.perf_counter()
-                restored = temzoo.restore(model, poor, flips=flips).pixels
-                seconds.append(time.perf_counter() - start)
-                found.append(denoise_baselines.score(true.pixels, restored))
-            doses[dose][row] = _summary(found, seconds)
+            doses[dose][row] = _summary(*restored_scores(model, judge, dose, flips=flips))
     return {"doses": doses, "training": _training(folder)}
+
+
+def restored_scores(model, judge, dose: str, *, flips: bool = False):
+    """(scores, seconds) of the restored validation images, one each."""
+    import temzoo
+
+    found, seconds = [], []
+    for true, poor in scored(judge, dose):
+        start = time.perf_counter()
+        restored = temzoo.restore(model, poor, flips=flips).pixels
+        seconds.append(time.perf_counter() - start)
+        found.append(denoise_baselines.score(true.pixels, restored))
+    return found, seconds
 
 
 def _training(folder: Path) -> dict[str, Any]:

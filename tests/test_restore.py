@@ -308,3 +308,9 @@ def test_settings_of_other_data_are_refused(tmp_path):
         temzoo.train(model, examples(1), examples(1, start=5), out=tmp_path, augment="em")
     with pytest.raises(ValueError, match=r"Received: source='low-dse'. Did you mean low-dose"):
         temzoo.train(model, examples(1), examples(1, start=5), out=tmp_path, pairs="low-dse")
+
+
+def test_the_shipped_denoiser_serves_images_it_has_never_seen():
+    model = temzoo.get_model("autoencoder", weights="emps-denoise")
+    found = evaluate_restoration(model, examples(2, start=90), pairs="low-dose")
+    assert found.figures["psnr_db"].value > found.figures["psnr_before_db"].value + 10
