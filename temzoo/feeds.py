@@ -76,12 +76,8 @@ class LabelFeed:
     CROP = 256
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
-        self.task, self.settings, self.train, self.val = (
-            registry.task_of(model),
-            settings,
-            train,
-            val,
-        )
+        self.settings, self.train, self.val = settings, train, val
+        self.task = registry.task_of(model)
         self.names = _class_names(model, self.task, train, val)
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
         self.plan = CropPlan(
