@@ -124,7 +124,9 @@ def test_the_readmes_figures_are_the_measured_ones(suite):
     assert [row for row in rows if row not in measured] == []
 
 
-@pytest.mark.parametrize(("result", "first"), [("denoise", "| method |"), ("latent", "| model |")])
+@pytest.mark.parametrize(
+    ("result", "first"), [("denoise", "| method |"), ("latent", "| model | latent_dim |")]
+)
 def test_the_readmes_tables_are_the_measured_ones(result, first):
     root = Path(__file__).parents[1]
     measured = (root / f"benchmarks/results/{result}.md").read_text(encoding="utf-8").splitlines()
