@@ -342,6 +342,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.names:
         command = f"python -m benchmarks.latent_space {name}"
+        if tuple(arguments.seeds) != SEEDS:
+            command += f" --seeds {' '.join(map(str, arguments.seeds))}"
         record = MEASUREMENTS[name](tuple(arguments.seeds)) | stamp(command)
         path = RESULTS / f"latent_{name}.json"
         write_json(path, record)

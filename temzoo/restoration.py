@@ -22,7 +22,7 @@ from temzoo.micrographs import as_channels
 from temzoo.pipeline.dataset import filled
 from temzoo.pipeline.degrade import black_and_white
 from temzoo.pipeline.pairs import PairPlan, pair_of
-from temzoo.prediction import answer_blocks, file_stem
+from temzoo.prediction import RESTORED, answer_blocks, file_stem
 from temzoo.report import Panel, sheet, stretched
 from temzoo.synthetic import write_tiff
 from temzoo.types import Example, Micrograph
@@ -74,7 +74,7 @@ def restore(
 
 def _check_restorer(model: Any, pixels: np.ndarray) -> None:
     names = [layer.name for layer in getattr(model, "layers", ())]
-    if "restored" not in names:
+    if RESTORED not in names:
         raise ValueError(
             "restore needs a model of the restoration task. Received: "
             f"{getattr(model, 'name', model)!r}. Use temzoo.predict for classes and objects."
@@ -137,21 +137,22 @@ def evaluate_restoration(
         bootstrap, seed: resamples of the intervals, and what draws them.
 
     Raises:
-        ValueError: there are no examples, or no truths.
+        ValueError: there are no examples, or no truths to compare with.
 
     Example:
         >>> evaluate_restoration(model, load_pairs("short", "long")).figures["psnr_db"]
     """
     plan = PairPlan(source=pairs)
+    if plan.source == "blind_spot":
+        raise ValueError(
+            'a blind spot has no truth to compare with. Received: pairs="blind_spot". Use pairs='
+            '"given" with load_pairs, or the name of a degradation on clean micrographs.'
+        )
     rows = []
     for example in examples:
         poor, better = pair_of(example, plan, **_channels(model))
         restored = restore(model, poor, flips=flips).pixels
-        stored = _truth(example, plan)
-        after, before = (
-            compared(_within(one, stored.dtype, better.shape[-1]), better, data_range(stored))
-            for one in (restored, poor)
-        )
+        before, after = _compared_with(better, _truth(example, plan), poor, restored)
         names = ("psnr_db", "ssim", "psnr_before_db", "ssim_before")
         rows.append({"name": example.name, **dict(zip(names, (*after, *before), strict=True))})
     if not rows:
@@ -172,6 +173,14 @@ def data_range(pixels: np.ndarray) -> float:
     """
     black, white = black_and_white(pixels)
     return white - black or 1.0
+
+
+def _compared_with(better, stored: np.ndarray, *pictures) -> list[tuple[float, float]]:
+    """(PSNR, SSIM) of pictures against the better one, whose dtype and range are ``stored``'s."""
+    reach = data_range(stored)
+    return [
+        compared(_within(one, stored.dtype, better.shape[-1]), better, reach) for one in pictures
+    ]
 
 
 def _within(pixels: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
@@ -262,15 +271,11 @@ def _row(example: Example, plan: PairPlan, poor, restored, better) -> list[Panel
             Panel(_shown(restored, *shades), "restored"),
             last,
         ]
-    stored = _truth(example, plan)
-    scores = [
-        compared(_within(one, stored.dtype, better.shape[-1]), better, data_range(stored))[0]
-        for one in (poor, restored)
-    ]
+    (before, _), (after, _) = _compared_with(better, _truth(example, plan), poor, restored)
     shades = _shades(better)
     return [
-        Panel(_shown(poor, *shades), f"{name}: {scores[0]:.1f} dB"),
-        Panel(_shown(restored, *shades), f"restored: {scores[1]:.1f} dB"),
+        Panel(_shown(poor, *shades), f"{name}: {before:.1f} dB"),
+        Panel(_shown(restored, *shades), f"restored: {after:.1f} dB"),
         Panel(_shown(better, *shades), "truth"),
     ]
 

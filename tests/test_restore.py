@@ -203,6 +203,8 @@ def test_what_cannot_be_restored_is_refused(finished):
     assert restore(vector, scene()[:32, :32]).pixels.shape == (32, 32)
     with pytest.raises(ValueError, match=r"at least one example. Received: none"):
         evaluate_restoration(finished[1], [])
+    with pytest.raises(ValueError, match=r"a blind spot has no truth to compare with"):
+        evaluate_restoration(finished[1], examples(1), pairs="blind_spot")
     with pytest.raises(ValueError, match=r'source="given" needs the truth of every example'):
         evaluate_restoration(finished[1], examples(1))
 

@@ -38,10 +38,9 @@ def compare(
 
     Returns:
         one dict per model: "model", "latent_dim", "reconstruction_error" (mean squared, per
-        pixel), "kl" (nats per image, of z alone, without what
-        a pose costs; None without a posterior), "active_units", "mig",
-        "mig_shuffled" (what chance gives) and "r NAME", the greatest |r| of any dimension with
-        each factor.
+        pixel), "kl" (nats per image, of z alone, without what a pose costs; None without a
+        posterior), "active_units", "mig", "mig_shuffled" (what chance gives) and "r NAME", the
+        greatest |r| of any dimension with each factor.
 
     Raises:
         ValueError: there are no models, or the images or factors do not fit.
