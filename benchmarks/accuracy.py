@@ -31,6 +31,9 @@ from benchmarks.records import (
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
+# Crops show most of a micrograph, since the objects of many fill a third of it.
+WIDE = {"batch": 4, "crop": 384, "magnification": (0.5, 1.1), "validate_every": 2, "seed": 0}
+PYRAMID = {"alpha": 0.75, "pyramid": (2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
 FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
 
 
@@ -63,6 +66,19 @@ EXPERIMENTS = {
         "unet_mobilenet",
         {"alpha": 0.75},
         {**EMPS, "epochs": 18},
+    ),
+    "emps-pyramid": Experiment(
+        "U-Net on MobileNet 0.75 at two scales, all of it fine-tuned",
+        "emps",
+        "unet_mobilenet",
+        PYRAMID,
+        {
+            **WIDE,
+            "epochs": 5,
+            "finetune": {"encoder_trainable": True},
+            "finetune_epochs": 40,
+            "finetune_rate": 5e-4,
+        },
     ),
     "emps-scratch-encoder": Experiment(
         "the same network, all of it from random weights",

@@ -12,6 +12,11 @@ brings the decoder to full resolution. Each skip and each coarser level is reduc
 width by a 1 x 1 convolution first, since a 3 x 3 over 1,152 joined channels would cost more than
 the whole encoder.
 
+With ``pyramid=(2, 4)`` the same encoder sees the image reduced 2 and 4 times instead. The decoder
+starts at 1/128, joins at each resolution what there is, and ends with shallow skips at 1/2 and 1:
+objects of 500 px are seen whole, with a third of the encoder's arithmetic, and outlines stay sharp.
+(One encoder for all scales: Farabet et al. 2013, doi:10.1109/TPAMI.2012.231.)
+
 The percentile normalisation to about [-1, 1] is the range that MobileNet was trained with.
 """
 
@@ -22,7 +27,8 @@ import keras
 from temzoo.models import layers, mobilenet
 from temzoo.registry import register
 
-STRIDE = 32
+STRIDE = 32  # of the encoder; the network's is as many times as much as its coarsest reduction
+REDUCTIONS = (1, 2, 4, 8)
 
 
 @register(
@@ -55,6 +61,7 @@ def unet_mobilenet(
     norm: str | None = "batch",
     dropout: float = 0.0,
     upsampling: str = "bilinear",
+    pyramid: tuple[int, ...] = (1,),
 ) -> keras.Model:
     """Builds a U-Net on a MobileNet encoder.
 
@@ -65,34 +72,68 @@ def unet_mobilenet(
         encoder_weights: "imagenet", the path of a no-top ``.h5`` file of the same width, or None
             (random).
         encoder_trainable: False (feature extraction), True, or "deep" (blocks 7 to 13 only).
-        decoder_filters: at 1/16, 1/8, 1/4, 1/2 and full resolution.
+        decoder_filters: at 1/16, 1/8, 1/4, 1/2 and full resolution; what is coarser has the first.
         norm: of the decoder: "batch", "group", "instance" or None.
         dropout: fraction dropped at the bottom.
         upsampling: "bilinear" or "transpose".
+        pyramid: how many times the image is reduced before the encoder: 1, 2, 4, 8, or several.
     """
     layers.check_choices(classes=classes, norm=norm, upsampling=upsampling)
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
     _check_widths(decoder_filters)
+    _check_pyramid(pyramid)
+    stride = STRIDE * max(pyramid)
     pixels = keras.Input((None, None, channels), name="pixels")
     normalized = layers.Normalize(name="normalize")(pixels)
-    x = layers.ReflectPad(STRIDE, name="pad")(normalized)
-    shallow = layers.conv_norm_relu(x, decoder_filters[-1], norm, "shallow")  # (H, W, 16)
+    padded = layers.ReflectPad(stride, name="pad")(normalized)
     encoder = mobilenet.build_encoder(channels, alpha, encoder_weights)
-    *skips, x = mobilenet.features(encoder, x, encoder_weights, encoder_trainable)
+    # The encoder halves an image at once: above twice the least reduction there are no features.
+    images = {n: _reduced(padded, n) for n in {1, *pyramid, *_strides_below(2 * min(pyramid))}}
+    seen: dict[int, list] = {}  # what the encoder sees, by stride
+    for reduction in sorted(pyramid):
+        found = mobilenet.features(encoder, images[reduction], encoder_weights, encoder_trainable)
+        for level, feature in enumerate(found, start=1):
+            seen.setdefault(reduction * 2**level, []).append(feature)
+    x = _joined(seen.pop(stride), "bottom")
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    for level, (filters, skip) in enumerate(
-        zip(decoder_filters, [*reversed(skips), shallow], strict=True)
-    ):  # (H / 2^(4 - level), …, filters)
+    for level, stride_here in enumerate(_strides_below(stride)):
+        filters = decoder_filters[max(0, len(decoder_filters) - stride_here.bit_length())]
         x = layers.upsample(x, filters, upsampling, f"up{level}")
-        if skip is not shallow:
+        if stride_here in seen:
+            skip = _joined(seen[stride_here], f"seen{level}")
             skip = keras.layers.Conv2D(filters, 1, name=f"skip{level}")(skip)
+        else:
+            name = "shallow" if stride_here == 1 else f"shallow{stride_here}"
+            skip = layers.conv_norm_relu(images[stride_here], filters, norm, name)
         x = keras.layers.Concatenate(name=f"join{level}")([skip, x])
         x = layers.conv_norm_relu(x, filters, norm, f"up{level}a")
-        x = layers.conv_norm_relu(x, filters, norm, f"up{level}b")
+        x = layers.conv_norm_relu(x, filters, norm, f"up{level}b")  # (H / stride_here, …, filters)
     x = layers.class_probabilities(x, classes)
-    x = layers.CropBack(STRIDE, dtype="float32", name="probabilities")([x, normalized])
+    x = layers.CropBack(stride, dtype="float32", name="probabilities")([x, normalized])
     return keras.Model(pixels, x, name="unet_mobilenet")
+
+
+def _reduced(x, times: int):
+    """The image averaged over times x times pixels: (H, W, C) to (H / times, W / times, C)."""
+    return x if times == 1 else keras.layers.AveragePooling2D(times, name=f"reduced{times}")(x)
+
+
+def _joined(features: list, name: str):
+    return features[0] if len(features) == 1 else keras.layers.Concatenate(name=name)(features)
+
+
+def _strides_below(stride: int) -> list[int]:
+    """stride / 2 … 4, 2, 1."""
+    return [2**power for power in reversed(range(stride.bit_length() - 1))]
+
+
+def _check_pyramid(pyramid) -> None:
+    if not pyramid or len(set(pyramid)) < len(pyramid) or not set(pyramid) <= set(REDUCTIONS):
+        raise ValueError(
+            f"pyramid is one or several of {REDUCTIONS}, each once. Received: pyramid={pyramid}."
+            " Use (1,), or (2, 4) for objects of hundreds of pixels."
+        )
 
 
 def _check_widths(decoder_filters) -> None:
