@@ -24,10 +24,10 @@ from temzoo.likeness import Likeness
 from temzoo.pipeline import images, pairs
 from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
 from temzoo.pipeline.examples import class_names as names_in
-from temzoo.prediction import NORMALIZE, RESTORED
 from temzoo.report import validation_sheet
 from temzoo.restoration import restoration_sheet
 from temzoo.settings import Settings
+from temzoo.tasks.endpoints import NORMALIZE, RESTORED
 from temzoo.types import Example
 
 PICTURE = "validation.png"
@@ -116,12 +116,23 @@ class LabelFeed:
         return {"target": self._target(), "channels": self.channels, "failures": failures}
 
 
-class PairFeed:
+class _Unlabelled:
+    """What feeds have in common whose examples are without classes."""
+
+    names = ()
+
+    def prepare(self, model):
+        pass
+
+    def class_weights(self, asked):
+        return None
+
+
+class PairFeed(_Unlabelled):
     """Micrographs and the pictures they should become; or micrographs from which pairs are made."""
 
     OWN = ("crop", "pairs")
     CROP = 128
-    names = ()
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
         self.settings, self.train, self.val = settings, train, val
@@ -138,12 +149,6 @@ class PairFeed:
         _require_layers(model, (NORMALIZE, RESTORED))
         source = settings.pairs or pairs.default_source(train, model.output_shape[-1])
         return replace(settings, crop=crop_side(model, settings.crop, PairFeed.CROP), pairs=source)
-
-    def prepare(self, model):
-        pass
-
-    def class_weights(self, asked):
-        return None
 
     def training(self, start, failures):
         options = {**self.channels, "failures": failures}
@@ -170,11 +175,10 @@ class PairFeed:
         Likeness.fit(model, poor, groups=groups).save(folder / LIKENESS)
 
 
-class ImageFeed:
+class ImageFeed(_Unlabelled):
     """Single images of the model's size, such as cut particles; all in memory."""
 
     OWN = ()
-    names = ()
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
         self.settings = settings
@@ -191,12 +195,6 @@ class ImageFeed:
                 f" {registry.built(model).name} without {', '.join(missing)}."
             )
         return replace(settings, crop=crop_side(model, None, 0))
-
-    def prepare(self, model):
-        pass
-
-    def class_weights(self, asked):
-        return None
 
     def training(self, start, failures):
         batch, seed = self.settings.batch, self.settings.seed

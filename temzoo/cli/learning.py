@@ -20,6 +20,10 @@ from temzoo.cli.common import (
     load_tensorflow,
 )
 
+TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
+ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
+Val = Annotated[float, typer.Option(help="Share to validate on, without --val-names.")]
+
 
 @app.command()
 def train(
@@ -31,9 +35,9 @@ def train(
     pairs: Pairs = None,
     set_: Set = None,
     groups: Groups = None,
-    train_names: Annotated[Path | None, typer.Option(help="CSV of images to train on.")] = None,
-    val_names: Annotated[Path | None, typer.Option(help="CSV of images to validate on.")] = None,
-    val: Annotated[float, typer.Option(help="Share to validate on, without --val-names.")] = 0.2,
+    train_names: TrainNames = None,
+    val_names: ValNames = None,
+    val: Val = 0.2,
     limit: Annotated[int | None, typer.Option(help="Train on so many images, drawn.")] = None,
     weights: Annotated[str | None, typer.Option(help="Start from: a name, file or run.")] = None,
     epochs: int = 30,
@@ -238,9 +242,9 @@ def tune(
     pairs: Pairs = None,
     set_: Set = None,
     groups: Groups = None,
-    train_names: Annotated[Path | None, typer.Option(help="CSV of images to train on.")] = None,
-    val_names: Annotated[Path | None, typer.Option(help="CSV of images to score by.")] = None,
-    val: Annotated[float, typer.Option(help="Share to score by, without --val-names.")] = 0.2,
+    train_names: TrainNames = None,
+    val_names: ValNames = None,
+    val: Val = 0.2,
     strategy: Annotated[str, typer.Option(help="random, grid or bayesian.")] = "random",
     trials: Annotated[int | None, typer.Option(help="Trials in all; 10.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Begin no trial that ends later.")] = None,

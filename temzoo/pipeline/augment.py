@@ -36,6 +36,8 @@ with warnings.catch_warnings():
     import imgaug.parameters as iap
     from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 
+from temzoo.pipeline.degrade import count_electrons, smooth_field
+
 
 @dataclass(frozen=True)
 class Op:
@@ -98,7 +100,6 @@ AFFINE = ("rotate", "zoom", "shift")
 GEOMETRY = frozenset({*AFFINE, "quarter_turn", "flip", "elastic"})  # these move the map as well
 LEVEL_PERCENTILES = (1.0, 99.0)
 ELASTIC_SPACING_PX = 32  # with moves up to 5 px the warp never folds over
-BACKGROUND_WAVES = 3  # half-waves per side of the illumination field, at most
 MID_GREY = 0.5
 
 
@@ -343,16 +344,8 @@ def _blur(sigma_px, shape, rng):
 
 
 def _background(amplitude, shape, rng):
-    """Adds a smooth field of zero mean: it lifts dark and bright alike, as thickness does.
-
-    A sum of cosines up to ``BACKGROUND_WAVES`` half-waves a side, the lowest of a DCT.
-    """
-    waves = np.arange(BACKGROUND_WAVES + 1)[:, None]
-    rows, cols = (np.cos(np.pi * waves * (np.arange(n) + 0.5) / n) for n in shape[:2])
-    strength = rng.standard_normal((len(waves), len(waves)))
-    strength[0, 0] = 0.0  # the mean
-    field = (rows.T @ strength @ cols).astype(np.float32)[..., None]
-    field *= np.float32(amplitude / max(float(np.abs(field).max()), 1e-6))
+    """Adds a smooth field of zero mean: it lifts dark and bright alike, as thickness does."""
+    field = smooth_field(*shape[:2], rng)[..., None] * np.float32(amplitude)
     return [_pixelwise(lambda p: p + field)]
 
 
@@ -360,9 +353,8 @@ def _poisson(dose, shape, rng):
     """Counts electrons: white receives ``dose`` per pixel, so the variance is signal / dose."""
 
     def count(pixels):
-        lit = np.clip(pixels, 0, 10)  # what lies below black gives no counts and stays
-        counts = rng.poisson(np.nan_to_num(lit * dose)).astype(np.float32)
-        return counts / np.float32(dose) + (pixels - lit)
+        usual = np.minimum(np.nan_to_num(pixels), 10)  # NaN, and hot pixels beyond it, stay
+        return count_electrons(usual, dose, rng) + (pixels - usual)
 
     return [_pixelwise(count)]
 

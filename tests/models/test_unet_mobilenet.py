@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import temzoo
 from temzoo.models import mobilenet as module
@@ -49,6 +50,9 @@ def test_whole_encoder_learns():
         ({"alpha": 0.3}, r"alpha must be one of \[0.25, 0.5, 0.75, 1.0\]"),
         ({"encoder_trainable": "all"}, 'encoder_trainable must be False, True or "deep"'),
         ({"decoder_filters": (8, 8)}, "decoder_filters gives one width per resolution"),
+        ({"pyramid": (2, 3)}, r"pyramid is one or several of \(1, 2, 4, 8\), each once"),
+        ({"pyramid": ()}, "pyramid is one or several"),
+        ({"pyramid": (2, 2)}, "pyramid is one or several"),
         ({"encoder_trainable": True, "encoder_weights": "x.h5"}, None),
     ],
 )
@@ -111,3 +115,31 @@ def test_the_shallow_skip_brings_single_pixels_to_the_output():
     rows, cols = np.nonzero(difference > 1e-6)
     assert difference[33, 30] > 1e-3
     assert max(abs(rows - 33).max(), abs(cols - 30).max()) <= 3  # three 3 x 3 convolutions
+
+
+@pytest.mark.parametrize("pyramid", [(1,), (2,), (1, 4), (2, 4), (4, 2)])
+def test_a_pyramid_gives_one_answer_per_pixel(pyramid):
+    model = build(pyramid=pyramid, decoder_filters=(8, 8, 8, 8, 8))
+    assert model.predict(np.zeros((1, 70, 131, 1)), verbose=0).shape == (1, 70, 131, 2)
+    assert model.get_layer("pad").multiple == 32 * max(pyramid)
+
+
+def test_all_scales_share_one_encoder():
+    narrow = {"decoder_filters": (8, 8, 8, 8, 8)}
+    count = [build(pyramid=p, **narrow).get_layer("encoder").count_params() for p in ((1,), (2, 4))]
+    assert count[0] == count[1]
+
+
+def test_a_pyramid_sees_farther():
+    """What lies 400 px away can change the answer of the pyramid, and not that of the plain one."""
+    image = tf.constant(np.random.default_rng(0).normal(size=(1, 128, 1024, 1)).astype("float32"))
+    reached = {}
+    for pyramid in ((1,), (2, 4)):
+        keras.utils.set_random_seed(0)
+        model = build(pyramid=pyramid, decoder_filters=(8, 8, 8, 8, 8), norm=None)
+        core = keras.Model(model.get_layer("normalize").output, model.output)
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            answer = tf.reduce_sum(core(image)[:, :, 656:, 0])
+        reached[pyramid] = float(tf.reduce_sum(tf.abs(tape.gradient(answer, image)[:, :, :256])))
+    assert reached[(1,)] == 0 < reached[(2, 4)]
