@@ -2,7 +2,7 @@
 # there is.
 
 VENV := .venv
-INSTALL := -e .[test]
+INSTALL := -e .[test,microscopes,onnx,openvino,cvat]
 OUT := demo
 RUN = $(VENV)/bin/python
 SET_UP = $(VENV)/.set-up

@@ -20,7 +20,7 @@ from temzoo.labels.check_page import in_figures, to_html
 from temzoo.labels.image_folder import ImageFolder
 from temzoo.labels.names import safe_name
 from temzoo.labels.runs import check_runs
-from temzoo.micrographs import NOT_YET, image_size
+from temzoo.micrographs import MissingReaderError, image_size
 from temzoo.types import LabelledImage, Shape
 
 __all__ = ["ClassSummary", "Finding", "Report", "check", "to_html", "to_text"]
@@ -306,11 +306,11 @@ def _file_size(
     if len(paths) > 1:
         text = f"it may be any of {', '.join(map(str, paths[:3]))}. Name the folder in the labels."
         return None, [Finding("error", "ambiguous-file", name, None, text)]
-    if paths[0].suffix.lower() in NOT_YET:
-        text = f"the size of a {paths[0].suffix} file is not compared with the labels."
-        return None, [Finding("info", "size-not-read", name, None, text)]
     try:
         return image_size(paths[0]), []
+    except MissingReaderError as error:
+        text = f"its size is not compared with the labels ({error})"
+        return None, [Finding("info", "size-not-read", name, None, text)]
     except (OSError, ValueError) as error:
         text = f"the image cannot be read ({error}). Export it again."
         return None, [Finding("error", "unreadable-file", name, None, text)]

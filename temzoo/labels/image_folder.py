@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from temzoo.labels.names import NameIndex, safe_name, safe_path
-from temzoo.micrographs import NOT_YET, SUFFIXES, list_images
+from temzoo.micrographs import MICROSCOPE_SUFFIXES, list_images
 
 
 class ImageFolder:
@@ -13,7 +13,7 @@ class ImageFolder:
 
     Attributes:
         folder: as given.
-        files: sorted; also those of microscope formats that are not read yet.
+        files: sorted.
     """
 
     def __init__(self, folder: str | Path):
@@ -23,13 +23,13 @@ class ImageFolder:
             NotADirectoryError: when the folder is none.
         """
         self.folder = Path(folder)
-        self.files = list_images(folder, suffixes=(*SUFFIXES, *NOT_YET))
+        self.files = list_images(folder)
         names = [path.relative_to(self.folder).as_posix() for path in self.files]
         # A microscope's file often lies beside its export, which is the one to use.
-        readable = [name.lower().endswith(SUFFIXES) for name in names]
+        raw = [name.lower().endswith(MICROSCOPE_SUFFIXES) for name in names]
         self._indices = [
-            NameIndex(name for name, reads in zip(names, readable, strict=True) if reads is wanted)
-            for wanted in (True, False)
+            NameIndex(name for name, is_raw in zip(names, raw, strict=True) if is_raw is wanted)
+            for wanted in (False, True)
         ]
 
     def find(self, name: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from xml.etree import ElementTree
 
 import cv2
@@ -245,7 +246,8 @@ def test_empty_label_set_and_image_without_size_are_errors():
     assert only(report, "image-without-size").level == "error"
 
 
-def test_files_are_compared_with_the_labels(tmp_path):
+def test_files_are_compared_with_the_labels(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rsciio", None)  # as if it were not installed
     write_image(tmp_path, "a.png")
     write_image(tmp_path, "wide.png", width=WIDTH + 7)
     write_image(tmp_path, "lot2/extra.tif")
@@ -254,7 +256,7 @@ def test_files_are_compared_with_the_labels(tmp_path):
     write_image(tmp_path, "x/twice.png")
     write_image(tmp_path, "y/twice.png")
     (tmp_path / "broken.png").write_bytes(b"no image at all")
-    (tmp_path / "scan.dm4").write_bytes(b"\0" * 64)
+    (tmp_path / "scan.dm4").write_bytes(b"\0\0\0\4" + bytes(60))
     (tmp_path / "notes.txt").write_text("not an image")
     names = ["a.png", "wide.png", "gone.png", "elsewhere.png", "broken.png", "scan.dm4"]
     names += ["frame_0003", "twice.png", "extr.tif"]
@@ -275,6 +277,7 @@ def test_files_are_compared_with_the_labels(tmp_path):
     assert "There is 'extra.tif'" in found[("error", "labels-without-file", "extr.tif")]
     assert "x/twice.png, " in found[("error", "ambiguous-file", "twice.png")]
     assert "cannot be read" in found[("error", "unreadable-file", "broken.png")]
+    assert "pip install 'temzoo[microscopes]'" in found[("info", "size-not-read", "scan.dm4")]
     assert report.exit_status == 1
 
 

@@ -3,6 +3,7 @@
 import pickle
 
 import cv2
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
@@ -57,13 +58,16 @@ def test_images_are_found_by_their_last_part_or_without_suffix(folder):
     assert [int(e.micrograph.pixels[0, 0]) for e in examples] == [0, 1, 2]
 
 
-def test_microscope_file_gives_way_to_its_export_and_alone_says_what_to_do(folder):
-    for name in ("b.dm4", "lone.dm4"):
-        (folder / "images" / name).write_bytes(b"\0" * 64)
+def test_microscope_file_gives_way_to_its_export_and_is_read_alone(folder):
+    for name in ("b.mrc", "lone.mrc"):
+        with mrcfile.new(folder / "images" / name) as file:
+            file.set_data(np.full((24, 32), 7, np.int16))
+            file.voxel_size = 5  # angstrom
     examples = load(folder, entry("b.png", box()))
     assert int(examples[0].micrograph.pixels[0, 0]) == 1
-    with pytest.raises(ValueError, match=r"lone\.dm4: .*not read by this release.*as TIFF"):
-        load(folder, entry("lone", box()))
+    lone = load(folder, entry("lone", box()))[0].micrograph
+    assert (lone.pixels == 7).all()
+    assert lone.nm_per_pixel == (0.5, 0.5)
 
 
 def test_image_without_a_label_entry_is_left_out_and_one_without_shapes_is_background(folder):

@@ -1,0 +1,39 @@
+"""A file of a microscope, or of an image program, becomes a ``Micrograph``.
+
+The calibration comes from what a microscope or ImageJ wrote into the file. The dots per inch of a
+PNG, JPEG or TIFF are a print size and never taken for one.
+
+``formats`` tells what a file is; ``pillow_file``, ``tiff_file``, ``numpy_file``, ``mrc_file`` and
+``rosetta`` open it, each importing its library only then; ``loading`` checks what they give.
+"""
+
+from temzoo.micrographs.calibration import NM_PER_UNIT, Scale, nm_of
+from temzoo.micrographs.channels import as_channels, to_grey
+from temzoo.micrographs.formats import MICROSCOPE_SUFFIXES, SUFFIXES
+from temzoo.micrographs.loading import (
+    MAX_PIXELS,
+    count_frames,
+    image_size,
+    iter_frames,
+    list_images,
+    load_micrograph,
+)
+from temzoo.micrographs.source import MicrographError, MissingReaderError
+
+__all__ = [
+    "MAX_PIXELS",
+    "MICROSCOPE_SUFFIXES",
+    "NM_PER_UNIT",
+    "SUFFIXES",
+    "MicrographError",
+    "MissingReaderError",
+    "Scale",
+    "as_channels",
+    "count_frames",
+    "image_size",
+    "iter_frames",
+    "list_images",
+    "load_micrograph",
+    "nm_of",
+    "to_grey",
+]

@@ -1,0 +1,63 @@
+"""Units of length, as microscopes and image programs write them, in nanometres."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+NM_PER_UNIT = {
+    "pm": 1e-3,
+    "a": 0.1,
+    "å": 0.1,
+    "angstrom": 0.1,
+    "ångström": 0.1,
+    "nm": 1.0,
+    "nanometer": 1.0,
+    "nanometre": 1.0,
+    "um": 1e3,
+    "µm": 1e3,
+    "micron": 1e3,
+    "micrometer": 1e3,
+    "micrometre": 1e3,
+    "mm": 1e6,
+    "millimeter": 1e6,
+    "cm": 1e7,
+    "in": 2.54e7,
+    "inch": 2.54e7,
+    "m": 1e9,
+    "meter": 1e9,
+    "metre": 1e9,
+}
+
+Scale = tuple[float, float]
+
+
+def nm_of(unit: object) -> float | None:
+    """Nanometres of a length's unit; None for pixels, reciprocal lengths and the unknown."""
+    text = str(unit).strip().strip("\x00").replace("\\u00B5", "µ").replace("\u03bc", "µ")
+    text = text.replace("\\u00C5", "å").lower()
+    return NM_PER_UNIT.get(text, NM_PER_UNIT.get(text.removesuffix("s")))
+
+
+def real_scale(pair: Scale | None) -> Scale | None:
+    """(row, col) in nm where both are finite and greater than 0, else None."""
+    if pair is None or not all(math.isfinite(nm) and nm > 0 for nm in pair):
+        return None
+    return float(pair[0]), float(pair[1])
+
+
+def checked_scale(nm_per_pixel: float | Scale) -> Scale:
+    """(row, col) in nm of what a caller gave.
+
+    Raises:
+        ValueError: it is neither one number nor two, or not finite and greater than 0.
+    """
+    values = np.asarray(nm_per_pixel, dtype=np.float64)
+    if values.shape not in ((), (2,)) or not np.all(np.isfinite(values) & (values > 0)):
+        raise ValueError(
+            "nm_per_pixel must be one number or a pair (row, col), finite and greater than 0. "
+            f"Received: nm_per_pixel={nm_per_pixel!r}."
+        )
+    row, col = np.broadcast_to(values, 2)
+    return float(row), float(col)

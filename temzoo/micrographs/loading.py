@@ -1,0 +1,267 @@
+"""Files become micrographs: one, the frames of a stack, or no more than their size."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from temzoo.micrographs.calibration import Scale, checked_scale
+from temzoo.micrographs.formats import SUFFIXES, format_of
+from temzoo.micrographs.mrc_file import open_mrc
+from temzoo.micrographs.numpy_file import open_npy
+from temzoo.micrographs.pillow_file import open_bmp, open_jpeg, open_png
+from temzoo.micrographs.rosetta import open_digital_micrograph, open_emd, open_ser
+from temzoo.micrographs.source import Images, MicrographError
+from temzoo.micrographs.tiff_file import open_tiff
+from temzoo.types import Micrograph
+
+MAX_PIXELS = 2**30
+
+OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
+    "PNG": open_png,
+    "JPEG": open_jpeg,
+    "BMP": open_bmp,
+    "TIFF": open_tiff,
+    "NumPy array": open_npy,
+    "MRC": open_mrc,
+    "Digital Micrograph": open_digital_micrograph,
+    "TIA series": open_ser,
+    "EMD": open_emd,
+}
+
+
+def load_micrograph(
+    path: str | Path,
+    *,
+    nm_per_pixel: float | Scale | None = None,
+    frame: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> Micrograph:
+    """Reads one image with its calibration.
+
+    PNG, JPEG, BMP, TIFF, MRC and NumPy arrays (.npy); with RosettaSciIO installed
+    (``temzoo[microscopes]``) also Digital Micrograph (dm3, dm4), TIA (ser) and EMD, of Velox or as
+    Berkeley defined it. What a file is, its first bytes decide.
+
+    Pixels keep their dtype (uint8, uint16, float32 ...) in native byte order. One-bit and boolean
+    images become uint8 with 0 and 255; palettes become RGB; alpha is dropped; one channel is
+    squeezed.
+
+    Calibration is read from microscopes' files, axis by axis; from TIFF as ImageJ, Digital
+    Micrograph, FEI/Thermo Fisher, Zeiss and TVIPS write it, and from plain resolution tags finer
+    than 1,000 nm per pixel. Reciprocal axes, those of diffraction patterns, are none.
+
+    Args:
+        path: the file.
+        nm_per_pixel: overrides the file's calibration: one number, or (row, col).
+        frame: page of a TIFF, section of an MRC file, image of a stack, from 0. Where a
+            microscope's file holds several images or stacks, they are counted one after the other
+            in the order of the file; spectra are not counted, complex images only where there are
+            no real ones.
+        max_pixels: larger images are refused before they are read into memory.
+
+    Raises:
+        FileNotFoundError: there is no such file; names close matches in its folder.
+        MicrographError: (a ``ValueError``) the format is not supported, the file is damaged, has
+            too many pixels, no such frame, no image but spectra, complex or non-finite values.
+        MissingReaderError: (a ``MicrographError``) RosettaSciIO is needed and not installed.
+
+    Example:
+        >>> load_micrograph("grid3/a.dm3").nm_per_pixel  # doctest: +SKIP
+        (0.21, 0.21)
+    """
+    by_hand = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
+    path = Path(path)
+    with _opened(path) as images:
+        _require_frame(path, frame, images.count())
+        return _micrograph(path, images, frame, by_hand, max_pixels)
+
+
+def iter_frames(
+    path: str | Path,
+    *,
+    nm_per_pixel: float | Scale | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Micrograph]:
+    """The frames of a stack in order, one in memory at a time; the file is opened once.
+
+    RosettaSciIO reads a ser file as a whole, so of that all frames are in memory.
+
+    Args:
+        path, nm_per_pixel, max_pixels: as for ``load_micrograph``.
+
+    Returns:
+        an iterator over micrographs: the pixels of ``load_micrograph(path, frame=k)``. Where there
+        are several, k is in the name, "stack_07.mrc", so that their results can lie side by side.
+
+    Raises:
+        FileNotFoundError, MicrographError: as ``load_micrograph``, the first when it is called,
+            the second when the frame is reached that cannot be read.
+
+    Example:
+        >>> for micrograph in iter_frames("tilt_series.mrc"):  # doctest: +SKIP
+        ...     print(micrograph.name, micrograph.pixels.mean())
+    """
+    by_hand = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
+    path = Path(path)
+    _require_file(path)
+    return _frames(path, by_hand, max_pixels)
+
+
+def _frames(path: Path, by_hand: Scale | None, max_pixels: int) -> Iterator[Micrograph]:
+    with _opened(path) as images:
+        count = images.count()
+        digits = len(str(count - 1))
+        for frame in range(count):
+            name = path.name if count == 1 else f"{path.stem}_{frame:0{digits}}{path.suffix}"
+            yield replace(_micrograph(path, images, frame, by_hand, max_pixels), name=name)
+
+
+def count_frames(path: str | Path) -> int:
+    """How many frames ``load_micrograph`` can read of a file; no pixels are read.
+
+    Raises:
+        FileNotFoundError, MicrographError: as ``load_micrograph``.
+
+    Example:
+        >>> count_frames("tilt_series.mrc")  # doctest: +SKIP
+        61
+    """
+    with _opened(Path(path)) as images:
+        return images.count()
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) that ``load_micrograph`` would give, from the file's header alone.
+
+    Images are turned as their Exif says, as annotation tools show them.
+
+    Raises:
+        FileNotFoundError: there is no such file; names close matches in its folder.
+        MicrographError: (a ``ValueError``) the format is not supported, or the header is damaged.
+
+    Example:
+        >>> image_size("grid3/a.tif")  # doctest: +SKIP
+        (2048, 2048)
+    """
+    with _opened(Path(path)) as images:
+        height, width = images.size(0)
+        return height, width
+
+
+def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+    """All images below a folder, sorted; hidden ones are skipped.
+
+    Args:
+        folder: looked through with its subfolders.
+        suffixes: in lower case, with their points; by default what ``load_micrograph`` reads.
+
+    Raises:
+        NotADirectoryError: ``folder`` is not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"images must be a folder of images. Received: {str(folder)!r}, which is "
+            f"{'a file' if folder.exists() else 'not there'}. Give the folder that holds them."
+        )
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Images]:
+    """The images of a file; whatever a decoder raises becomes an error that names it."""
+    _require_file(path)
+    kind = format_of(path)
+    try:
+        with OPENERS[kind](path) as images:
+            yield images
+    except (MicrographError, MemoryError):
+        raise
+    # Decoders raise anything from SyntaxError to struct.error on bytes that they do not expect.
+    except Exception as error:
+        raise MicrographError(
+            f"{path}: cannot be read as {kind}, it is damaged or incomplete ({error}). "
+            "Copy it again from its source, or export it once more."
+        ) from error
+
+
+def _require_file(path: Path) -> None:
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise MicrographError(f"{path}: is a folder, not an image. Use list_images on it.")
+    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=3)
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    place = "" if path.parent.is_dir() else f" (nor is there a folder {path.parent})"
+    raise FileNotFoundError(f"{path}: there is no such file{place}.{hint}")
+
+
+def _require_frame(path: Path, frame: int, count: int) -> None:
+    if not 0 <= frame < count:
+        raise MicrographError(
+            f"{path}: frame must be between 0 and {count - 1}, the file has {count} "
+            f"frame(s). Received: frame={frame}."
+        )
+
+
+def _micrograph(
+    path: Path, images: Images, frame: int, by_hand: Scale | None, max_pixels: int
+) -> Micrograph:
+    size = images.size(frame)
+    if math.prod(size) > max_pixels:
+        raise MicrographError(
+            f"{path}: an image must have at most {max_pixels:,} pixels. Received: "
+            f"{' x '.join(f'{n:,}' for n in size)} = {math.prod(size):,}. If that is right, pass "
+            f"max_pixels={math.prod(size)}."
+        )
+    pixels, scale = images.read(frame)
+    return Micrograph(_usable(pixels, path), by_hand or scale, path.name)
+
+
+def _usable(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The pixels as the package wants them: (H, W) or (H, W, 3), real, finite, native."""
+    if pixels.dtype.kind not in "buif":
+        raise MicrographError(
+            f"{path}: pixels must be real numbers. Received: dtype={pixels.dtype}. "
+            "Save the magnitude or the phase as its own image."
+        )
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = pixels[..., :3]
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.size == 0 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+        raise MicrographError(
+            f"{path}: an image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty. "
+            f"Received: shape={pixels.shape}. Save one image of it."
+        )
+    if pixels.dtype.kind == "b":
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    _require_finite(pixels, path)
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+def _require_finite(pixels: np.ndarray, path: Path) -> None:
+    if pixels.dtype.kind != "f":
+        return
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        row, col = np.argwhere(~finite)[0][:2]
+        raise MicrographError(
+            f"{path}: all values must be finite. Received: {finite.size - finite.sum()} NaN or "
+            f"infinite values of {finite.size}, the first at row {row}, column {col}. "
+            "Replace them, for example by the median of their neighbours."
+        )

@@ -1,0 +1,176 @@
+"""TIFF, with what ImageJ, Digital Micrograph, FEI/Thermo Fisher, Zeiss and TVIPS write into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from temzoo.micrographs.calibration import Scale, nm_of, real_scale
+from temzoo.micrographs.orientation import (
+    ORIENTATION,
+    ROWS_BECOME_COLUMNS,
+    turned_size,
+    upright,
+)
+from temzoo.micrographs.pillow_file import without_alpha
+
+if TYPE_CHECKING:
+    import tifffile
+
+PRINT_UNITS_FROM_NM = 1e6
+# 1,000 nm per pixel is 25,400 dpi, beyond any printer or scanner: finer means a microscope.
+COARSEST_NM_IN_PRINT_UNITS = 1000.0
+
+# Tags of Digital Micrograph's TIFF export: first image axis is x.
+DM_UNIT_X, DM_UNIT_Y, DM_SCALE_X, DM_SCALE_Y = 65003, 65004, 65009, 65010
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[TiffImages]:
+    """The pages of an open TIFF."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        yield TiffImages(tiff, path)
+
+
+@dataclass(frozen=True)
+class TiffImages:
+    """Pages: each is an image, with its own size."""
+
+    tiff: tifffile.TiffFile
+    path: Path
+
+    def count(self) -> int:
+        return len(self.tiff.pages)
+
+    def size(self, frame: int) -> tuple[int, int]:
+        page = self._page(frame)
+        turn = page.tags.valueof(ORIENTATION)
+        return turned_size((page.imagelength, page.imagewidth), turn)
+
+    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
+        page = self._page(frame)
+        _require_complete(page)
+        scale = _scale(self.tiff, page)
+        turned = page.tags.valueof(ORIENTATION) in ROWS_BECOME_COLUMNS
+        return _pixels(page, self.path, frame), scale[::-1] if scale and turned else scale
+
+    def _page(self, frame: int) -> tifffile.TiffPage:
+        return self.tiff.pages[frame].aspage()
+
+
+def _require_complete(page: tifffile.TiffPage) -> None:
+    # A writer that was interrupted leaves strips of 0 bytes; tifffile fills them with zeros,
+    # which would pass for image.
+    missing = sum(count == 0 for count in page.databytecounts)
+    if missing or not page.databytecounts:
+        raise ValueError(f"{missing} of {len(page.databytecounts)} strips or tiles are missing")
+
+
+def _pixels(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
+    from tifffile import PHOTOMETRIC
+
+    try:
+        pixels = page.asarray()
+    except ValueError as error:
+        # For LZW, JPEG and fax compression tifffile needs a package that we do without.
+        if "imagecodecs" not in str(error):
+            raise
+        return _compressed(page, path, frame)
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, -1)
+    if page.extrasamples:
+        pixels = pixels[..., : -len(page.extrasamples)]
+    if page.photometric == PHOTOMETRIC.PALETTE:
+        pixels = (page.colormap[:, pixels] >> 8).astype(np.uint8).transpose(1, 2, 0)
+    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
+        pixels = ~pixels
+    return upright(pixels, page.tags.valueof(ORIENTATION))
+
+
+def _compressed(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
+    # OpenCV multiplies 8-bit colours with their alpha; Pillow reads no 16-bit colours. Both turn
+    # the image as its orientation says.
+    if page.bitspersample <= 8:
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        with TiffImageFile(path) as image:
+            image.seek(frame)
+            return without_alpha(image)
+    import cv2
+
+    done, pages = cv2.imreadmulti(str(path), start=frame, count=1, flags=cv2.IMREAD_UNCHANGED)
+    if not done:
+        raise ValueError("its compression is not supported: save it uncompressed")
+    return pages[0] if pages[0].ndim == 2 else pages[0][..., 2::-1]
+
+
+def _scale(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+    """(row, col) in nm of the first calibration that somebody wrote on purpose."""
+    for read in (_scale_dm, _scale_vendor, _scale_imagej, _scale_resolution):
+        pair = real_scale(read(tiff, page))
+        if pair is not None:
+            return pair
+    return None
+
+
+def _scale_dm(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+    tags = page.tags
+    nm_row, nm_col = nm_of(tags.valueof(DM_UNIT_Y)), nm_of(tags.valueof(DM_UNIT_X))
+    row, col = tags.valueof(DM_SCALE_Y), tags.valueof(DM_SCALE_X)
+    if None in (nm_row, nm_col, row, col):
+        return None
+    return row * nm_row, col * nm_col
+
+
+def _scale_vendor(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+    if tiff.is_fei:
+        scan = tiff.fei_metadata.get("Scan") or tiff.fei_metadata.get("EScan") or {}
+        return _metres(scan.get("PixelHeight"), scan.get("PixelWidth"))
+    if tiff.is_tvips:
+        tvips = tiff.tvips_metadata
+        return tvips.get("PixelSizeY", 0.0), tvips.get("PixelSizeX", 0.0)
+    if tiff.is_sem:
+        return _scale_zeiss(tiff.sem_metadata)
+    return None
+
+
+def _metres(row: object, col: object) -> Scale | None:
+    if not isinstance(row, (int, float)) or not isinstance(col, (int, float)):
+        return None
+    return row * 1e9, col * 1e9
+
+
+def _scale_zeiss(metadata: dict) -> Scale | None:
+    entry = metadata.get("ap_image_pixel_size") or metadata.get("ap_pixel_size")
+    if not entry or len(entry) < 3 or nm_of(entry[2]) is None:
+        return None
+    return entry[1] * nm_of(entry[2]), entry[1] * nm_of(entry[2])
+
+
+def _scale_imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+    if not tiff.is_imagej:
+        return None
+    return _scale_per_unit(page, nm_of((tiff.imagej_metadata or {}).get("unit")))
+
+
+def _scale_resolution(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+    units = {2: "inch", 3: "cm"}
+    return _scale_per_unit(page, nm_of(units.get(page.tags.valueof(296, 2))))
+
+
+def _scale_per_unit(page: tifffile.TiffPage, nm: float | None) -> Scale | None:
+    """Pixel size from the tags 282 and 283, pixels per unit (TIFF 6.0, section 8)."""
+    resolution = page.tags.valueof(283), page.tags.valueof(282)
+    if nm is None or None in resolution or any(0 in fraction for fraction in resolution):
+        return None
+    row, col = (nm * below / above for above, below in resolution)
+    if nm >= PRINT_UNITS_FROM_NM and max(row, col) > COARSEST_NM_IN_PRINT_UNITS:
+        return None
+    return row, col
