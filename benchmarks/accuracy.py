@@ -68,16 +68,17 @@ EXPERIMENTS = {
         {**EMPS, "epochs": 18},
     ),
     "emps-pyramid": Experiment(
-        "U-Net on MobileNet 0.75 at two scales, all of it fine-tuned",
+        "U-Net on MobileNet 0.75 at two scales, frozen, then all of it fine-tuned",
         "emps",
         "unet_mobilenet",
         PYRAMID,
         {
             **WIDE,
-            "epochs": 5,
+            "epochs": 12,
+            "average": 0.998,
             "finetune": {"encoder_trainable": True},
-            "finetune_epochs": 40,
-            "finetune_rate": 5e-4,
+            "finetune_epochs": 10,
+            "finetune_rate": 1e-4,
         },
     ),
     "emps-scratch-encoder": Experiment(

@@ -37,6 +37,9 @@ class Settings:
         class_weights: of labels: None, "balanced" (rare classes weigh more), or one factor per
             class, background first; region losses weigh the foreground classes by theirs.
         mixed_precision: compute in bfloat16, keep the weights in float32.
+        average: of the weights over past steps, which is judged and kept: how much of it stays at
+            each step, such as 0.998 (Polyak and Juditsky 1992, doi:10.1137/0330046); None: the
+            weights as they are. It calms validation scores that jump from epoch to epoch.
         patience: epochs without a better validation score before a phase ends; None: never.
         validate_every: epochs from one validation to the next; the last of a phase has one always.
         steps_per_epoch: None: as many as the windows need.
@@ -58,6 +61,7 @@ class Settings:
     loss: str | None = None
     class_weights: str | Sequence[float] | None = None
     mixed_precision: bool = False
+    average: float | None = None
     patience: int | None = None
     validate_every: int = 1
     steps_per_epoch: int | None = None
@@ -76,6 +80,11 @@ class Settings:
                 raise ValueError(
                     f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
                 )
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(
+                "average must lie between 0 and 1, or be None. Received:"
+                f" average={self.average!r}. Use 0.998."
+            )
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share below 1. Received: warmup={self.warmup!r}.")
         if isinstance(self.class_weights, str) and self.class_weights != "balanced":

@@ -52,6 +52,7 @@ PACKAGES = (
 WEIGHT_DECAY = 1e-4
 LAST = f"last{pretrained.SUFFIX}"
 PROGRESS = Path("state") / "progress.json"
+AVERAGE = ".npz"  # after the name of a state: the average of its weights
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,8 @@ class _Trainer:
         with atomic_path(self.folder / PROGRESS) as temporary:
             temporary.write_text(json.dumps(asdict(self.done)), encoding="utf-8")
         if before and before != state:
-            (self.folder / "state" / before).unlink(missing_ok=True)
+            for old in (before, f"{before}{AVERAGE}"):
+                (self.folder / "state" / old).unlink(missing_ok=True)
 
     def _phase(self, model: keras.Model, phase: _Phase) -> None:
         end = self.done.phase_start + phase.epochs
@@ -285,7 +287,8 @@ class _Trainer:
         task, every = registry.task_of(twin), self.settings.validate_every
         judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
-        judges = [_InstanceJudge(self, judged)] if task.JUDGE == "instances" else []
+        average = _Average(self)
+        judges = [_InstanceJudge(self, average, judged)] if task.JUDGE == "instances" else []
         bars = [_Bar(end, self.steps, task.SCORE)] if self.progress else []
         try:
             twin.fit(
@@ -295,7 +298,7 @@ class _Trainer:
                 epochs=end,
                 initial_epoch=self.done.epoch,
                 steps_per_epoch=self.steps,
-                callbacks=[*judges, _EndOfEpoch(self, task.SCORE), log, *bars],
+                callbacks=[average, *judges, _EndOfEpoch(self, average, task.SCORE), log, *bars],
                 shuffle=False,
                 verbose=0,
             )
@@ -344,6 +347,62 @@ def _dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+class _Average(keras.callbacks.Callback):
+    """The mean of the weights over past steps, in whose place a model is judged and kept.
+
+    Without ``Settings.average`` it does nothing. It starts as the mean of the few steps so far, so
+    that the first weights are soon forgotten.
+    """
+
+    def __init__(self, trainer: _Trainer):
+        super().__init__()
+        self.keep = trainer.settings.average
+        self.folder, self.resumed = trainer.folder / "state", trainer.done.state
+        self.steps, self.mean = 0, []
+
+    def on_train_begin(self, logs=None):
+        if self.keep and self.resumed:
+            with np.load(self.folder / f"{self.resumed}{AVERAGE}", allow_pickle=False) as stored:
+                self.steps = int(stored["steps"])
+                self.mean = [stored[f"weight{n}"] for n in range(len(stored) - 1)]
+        elif self.keep:
+            self.mean = [np.array(weight) for weight in self.model.get_weights()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.keep:
+            return
+        self.steps += 1
+        new = 1 - min(self.keep, self.steps / (self.steps + 10))
+        for mean, weight in zip(self.mean, self.model.get_weights(), strict=True):
+            mean += np.asarray(new * (weight - mean), mean.dtype)
+
+    @contextmanager
+    def shown(self, model: keras.Model) -> Iterator[None]:
+        """The model holds the mean inside."""
+        if not self.keep:
+            yield
+            return
+        now = model.get_weights()
+        model.set_weights(self.mean)
+        try:
+            yield
+        finally:
+            model.set_weights(now)
+
+    def on_test_begin(self, logs=None):
+        self.test = self.shown(self.model)
+        self.test.__enter__()
+
+    def on_test_end(self, logs=None):
+        self.test.__exit__(None, None, None)
+
+    def save(self, state: str) -> None:
+        if self.keep:
+            with atomic_path(self.folder / f"{state}{AVERAGE}") as temporary:
+                weights = {f"weight{n}": weight for n, weight in enumerate(self.mean)}
+                np.savez(temporary, steps=self.steps, **weights)
+
+
 class _InstanceJudge(keras.callbacks.Callback):
     """Adds to an epoch's logs how well objects are found in whole validation micrographs.
 
@@ -352,14 +411,15 @@ class _InstanceJudge(keras.callbacks.Callback):
     ``evaluate`` gives them.
     """
 
-    def __init__(self, trainer: _Trainer, epochs: Sequence[int]):
+    def __init__(self, trainer: _Trainer, average: _Average, epochs: Sequence[int]):
         super().__init__()
-        self.trainer, self.epochs = trainer, frozenset(epochs)
+        self.trainer, self.average, self.epochs = trainer, average, frozenset(epochs)
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 not in self.epochs:
             return
-        counts = [self._counts(example) for example in self.trainer.val]
+        with self.average.shown(self.model):
+            counts = [self._counts(example) for example in self.trainer.val]
         matched, true, found = np.sum(counts, axis=0)
         # Nothing found, or nothing to find, scores 0: it is no epoch to choose.
         logs["val_f1"] = 2 * matched / max(true + found, 1)
@@ -378,9 +438,9 @@ class _InstanceJudge(keras.callbacks.Callback):
 class _EndOfEpoch(keras.callbacks.Callback):
     """Writes history, last and best weights, and the state that a resumed run starts from."""
 
-    def __init__(self, trainer: _Trainer, score: str):
+    def __init__(self, trainer: _Trainer, average: _Average, score: str):
         super().__init__()
-        self.trainer, self.score = trainer, score
+        self.trainer, self.average, self.score = trainer, average, score
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.monotonic()
@@ -403,14 +463,16 @@ class _EndOfEpoch(keras.callbacks.Callback):
         done.history.append({**row, "minutes": round(done.minutes, 3)})
         score = row.get(self.score, -math.inf)
         # While nothing at all is found the latest epoch is the best, and patience has not begun.
-        if score > done.best or score == done.best == 0:
-            done.best, done.best_epoch = score, epoch + 1
-            self._save(pretrained.BEST, row)
-        self._save(LAST, row)
+        with self.average.shown(self.model):
+            if score > done.best or score == done.best == 0:
+                done.best, done.best_epoch = score, epoch + 1
+                self._save(pretrained.BEST, row)
+            self._save(LAST, row)
         _write_history(folder / "history.csv", done.history)
         state = f"epoch-{epoch + 1}{pretrained.SUFFIX}"
         with atomic_path(folder / "state" / state) as temporary:
             self.model.save_weights(temporary, overwrite=True)
+        self.average.save(state)
         self.trainer.save_progress(state)
         if self.trainer.out_of_patience():
             self.model.stop_training = True

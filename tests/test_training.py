@@ -154,19 +154,67 @@ def stop_at(monkeypatch, epoch, reason):
     return original
 
 
-def test_resumed_after_a_kill_it_is_the_run_that_was_never_stopped(tmp_path, monkeypatch):
+@pytest.mark.parametrize("average", [None, 0.8])
+def test_resumed_after_a_kill_it_is_the_run_that_was_never_stopped(tmp_path, monkeypatch, average):
     whole_model, resumed_model = tiny(dropout=0.2), tiny(dropout=0.2)
-    whole = fit(tmp_path / "whole", whole_model, epochs=4)
+    whole = fit(tmp_path / "whole", whole_model, epochs=4, average=average)
     with monkeypatch.context() as patch:
         stop_at(patch, 2, KilledError())
         with pytest.raises(KilledError):
-            fit(tmp_path / "cut", tiny(dropout=0.2), epochs=4)
+            fit(tmp_path / "cut", tiny(dropout=0.2), epochs=4, average=average)
     resumed = fit(tmp_path / "cut", resumed_model, resume=True)
     for a, b in zip(whole.history, resumed.history, strict=True):
         same = {k: v for k, v in a.items() if k != "minutes"}
         assert same == {k: v for k, v in b.items() if k != "minutes"}
     for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+class _Weights:
+    """What a callback needs of a model, with weights that follow a list."""
+
+    def __init__(self, values):
+        self.values, self.now = iter(values), [np.zeros(2, "float32")]
+
+    def step(self):
+        self.now = [np.full(2, next(self.values), "float32")]
+
+    def get_weights(self):
+        return [w.copy() for w in self.now]
+
+    def set_weights(self, weights):
+        self.now = [np.array(w) for w in weights]
+
+
+def test_the_average_of_weights_is_that_of_the_formula(tmp_path):
+    values = [3.0, 1.0, 4.0, 1.0, 5.0]
+    settings = SimpleNamespace(average=0.2)
+    trainer = SimpleNamespace(
+        settings=settings, folder=tmp_path, done=SimpleNamespace(state="", best=0)
+    )
+    average, model = training._Average(trainer), _Weights(values)
+    average.set_model(model)
+    average.on_train_begin()
+    expected = 0.0
+    for step, value in enumerate(values, start=1):
+        model.step()
+        average.on_train_batch_end(step)
+        kept = min(0.2, step / (step + 10))
+        expected = kept * expected + (1 - kept) * value
+    with average.shown(model):
+        np.testing.assert_allclose(model.now[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(model.now[0], 5.0)
+
+
+def test_the_averaged_weights_are_judged_and_kept(tmp_path):
+    plain, averaged = tiny(), tiny()
+    fit(tmp_path / "plain", plain, epochs=1)
+    run = fit(tmp_path / "averaged", averaged, epochs=1, average=0.9)
+    changed = [
+        not np.array_equal(a, b) for a, b in zip(plain.weights, averaged.weights, strict=True)
+    ]
+    assert any(changed)
+    assert temzoo.evaluate(averaged, VAL).iou.value == pytest.approx(run.score, abs=0.02)
 
 
 def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkeypatch):
@@ -280,6 +328,7 @@ def test_class_weights(tmp_path, weights):
         ({"learning_rate": -1}, "learning_rate must lie between 0 and 1"),
         ({"finetune_epochs": 0}, "finetune_epochs must be at least 1"),
         ({"validate_every": 0}, "validate_every must be at least 1"),
+        ({"average": 1.0}, "average must lie between 0 and 1, or be None"),
         ({"warmup": 2.0}, "warmup is a share below 1"),
         ({"class_weights": "balance"}, 'class_weights must be None, "balanced"'),
         ({"class_weights": [1, 2, 3]}, "one factor per class, background first: 2 here"),
