@@ -6,13 +6,16 @@ import datetime
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from temzoo.files import atomic_path
 
 RESULTS = Path(__file__).parent / "results"
+SUITE = "suite"  # folder of the suite's records in that of the results
 
 
 def use_encoder_beside(data: Path) -> None:
@@ -42,6 +45,67 @@ def measured_on(records: Iterable[Mapping[str, Any]]) -> str:
         for r in records
     }
     return f"Measured on: {'; '.join(sorted(machines))}."
+
+
+def result(
+    what: str,
+    name: str,
+    *,
+    about: str,
+    command: str,
+    figures: Mapping[str, Any],
+    quick: bool = False,
+    **told: Any,
+) -> dict[str, Any]:
+    """A record of the suite.
+
+    Args:
+        what: the subcommand.
+        name: of this result, unique within ``what``.
+        about: in words.
+        command: that repeats it.
+        figures: what was measured; each timing as ``spread`` gives it.
+        quick: of a short run, which stands beside the full ones on the page, never among them.
+        **told: dataset (``Dataset.told``), seed, settings …
+    """
+    return {
+        "what": what,
+        "name": name,
+        "about": about,
+        "quick": quick,
+        **told,
+        "figures": dict(figures),
+        **stamp(command),
+        "load_before": round(os.getloadavg()[0], 2),  # of other work, where it is above 1
+    }
+
+
+def keep(record: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+    """Writes a record of the suite into ``folder/suite``; one of the same name is replaced."""
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{record['what']}-{record['name']}").strip("-")
+    path = folder / SUITE / f"{'quick-' * bool(record['quick'])}{slug}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, record)
+    return path
+
+
+def kept(folder: Path = RESULTS, *, quick: bool | None = None) -> list[dict[str, Any]]:
+    """The suite's records, by file name; where asked, only the quick or only the full ones."""
+    found = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / SUITE).glob("*.json"))
+    ]
+    return [record for record in found if quick is None or record["quick"] == quick]
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most of some repetitions, and how many they were."""
+    return {
+        "median": statistics.median(values),
+        "least": min(values),
+        "most": max(values),
+        "repetitions": len(values),
+    }
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

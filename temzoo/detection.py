@@ -30,6 +30,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from temzoo.inputs import (
     as_micrograph,
     channels_view,
     checked_pixels,
+    in_order,
     progress_bar,
     trained_class_names,
 )
@@ -214,10 +216,14 @@ def _views(
     normalize = getattr(model, "normalize", None)
     statistics = None if normalize is None else normalize.statistics(channels)
     with progress_bar(len(windows), progress) as advance:
-        for first in range(0, len(windows), batch_size):
-            batch = windows[first : first + batch_size]
-            raw = np.stack([_tile(channels, window, size) for window in batch])
-            answer = model.detect(raw, statistics=statistics, **options)
+        firsts = range(0, len(windows), batch_size)
+        batches = [windows[first : first + batch_size] for first in firsts]
+        answers = in_order(
+            partial(model.detect, statistics=statistics, **options),
+            (np.stack([_tile(channels, window, size) for window in batch]) for batch in batches),
+            in_flight=getattr(model, "in_flight", 1),
+        )
+        for first, batch, answer in zip(firsts, batches, answers, strict=True):
             _warn_if_full(
                 answer, options["max_detections"] or getattr(model, "max_detections", None)
             )

@@ -1,20 +1,26 @@
 """What every prediction does with a micrograph, whether pixels or objects are predicted.
 
-It is read, checked once, and shown with the channels that the model takes.
+It is read, checked once, and shown with the channels that the model takes; and a model that is
+elsewhere may be asked for several tiles at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from temzoo.micrographs import as_channels, load_micrograph
 from temzoo.registry import built
 from temzoo.types import Micrograph
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 
 BLOCK_ROWS = 64  # rows per step of whole-image work, so that temporaries stay small
 
@@ -72,6 +78,36 @@ def trained_class_names(model: Any) -> tuple[str, ...]:
         return tuple(built(model).class_names)
     except (TypeError, ValueError):
         return tuple(getattr(model, "class_names", ()))
+
+
+def in_order(
+    ask: Callable[[Question], Answer], questions: Iterable[Question], *, in_flight: int = 1
+) -> Iterator[Answer]:
+    """The answers to questions, in their order.
+
+    Args:
+        ask: answers one; with ``in_flight`` above 1 it is called from threads.
+        questions: the next is taken when there is room for it.
+        in_flight: questions that are taken and not yet given back with their answer, at most.
+
+    Example:
+        >>> list(in_order(len, ["a", "bc"], in_flight=2))
+        [1, 2]
+    """
+    if in_flight == 1:
+        yield from map(ask, questions)
+        return
+    waiting: deque[Future[Answer]] = deque()
+    pool = ThreadPoolExecutor(in_flight)
+    try:
+        for question in questions:
+            if len(waiting) == in_flight:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(ask, question))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # after an error, what has not begun is left undone
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -16,37 +16,35 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
-import tifffile
 from scipy import ndimage, sparse
 from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from temzoo.detection import predict_detections
-from temzoo.files import atomic_path
 from temzoo.inputs import (
     BLOCK_ROWS,
     as_micrograph,
     channels_view,
     checked_pixels,
+    in_order,
     progress_bar,
     trained_class_names,
 )
 from temzoo.registry import built, task_of
+from temzoo.tasks.endpoints import core, normalizer, restored_layer
 from temzoo.types import MIN_SCORE, Micrograph, Prediction
 
 STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
 TILE = 1024  # pixels; a tile's edge where an image is too large to be taken whole
 WHOLE = 1024**2  # pixels; up to this area an image is one tile, unless a tile size is given
 RAMP = 32  # pixels over which a tile fades into the next
-NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
-RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
 
@@ -104,9 +102,10 @@ def predict(
     its objects need no separation, so tile, flips, probabilities and a watershed are refused.
 
     Args:
-        model: a segmentation model of temzoo; or any callable on raw pixels (B, H, W, C) that
-            returns (B, H, W, K) class probabilities; or an object whose
-            ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to (H, W, K).
+        model: a segmentation model of temzoo; or one that is served (``temzoo.connect``); or any
+            callable on raw pixels (B, H, W, C) that returns (B, H, W, K) class probabilities; or
+            an object whose ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to
+            (H, W, K).
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
         tile: edge of the tiles in pixels, a multiple of the model's coarsest step (32 serves
             all). None: the whole image at once up to 1024 x 1024 pixels, else tiles of 1024.
@@ -169,43 +168,6 @@ def predict(
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,
     )
-
-
-def save(
-    prediction: Prediction, folder: str | Path, *, probabilities: bool = False
-) -> dict[str, Path]:
-    """Writes a prediction's maps, each file whole or not at all.
-
-    The class map is an 8-bit PNG of class numbers (16-bit beyond 255 classes), the instance map a
-    zlib-compressed 16- or 32-bit TIFF, the probabilities a float32 TIFF with one page per class.
-    The TIFFs carry the pixel size, so that Fiji shows nanometres.
-
-    Args:
-        prediction: what ``predict`` returned.
-        folder: made when absent; the files are named after the micrograph.
-        probabilities: also write the probabilities, which the prediction must have.
-
-    Returns:
-        The paths by what they hold: "classes", "instances" and, when written, "probabilities".
-    """
-    if probabilities and prediction.probabilities is None:
-        raise ValueError(
-            "the prediction must hold probabilities for them to be written. Received: "
-            "probabilities=True with prediction.probabilities=None. Predict with "
-            "probabilities=True."
-        )
-    folder, stem = Path(folder), file_stem(prediction.name)
-    paths = {
-        "classes": folder / f"{stem}_classes.png",
-        "instances": folder / f"{stem}_instances.tif",
-    }
-    _write_png(paths["classes"], prediction.classes)
-    _write_tiff(paths["instances"], _compact(prediction.instances), prediction.nm_per_pixel)
-    if probabilities:
-        paths["probabilities"] = folder / f"{stem}_probabilities.tif"
-        pages = np.moveaxis(prediction.probabilities, -1, 0)
-        _write_tiff(paths["probabilities"], pages, prediction.nm_per_pixel)
-    return paths
 
 
 def file_stem(name: str) -> str:
@@ -319,6 +281,11 @@ def _check_task(model: Any) -> None:
     try:
         how = built(model)
     except (TypeError, ValueError):
+        if getattr(model, "restores", False):
+            raise ValueError(
+                f"predict finds classes and objects. Received: {model}, which restores pictures."
+                " Use temzoo.restore."
+            ) from None
         return
     if task_of(model).DATA != "labels":
         raise ValueError(
@@ -400,62 +367,37 @@ def answer_blocks(
     rows, columns = (_Tiles.along(length, tile, overlap, step) for length in (height, width))
     if flips:
         network = _mirrored(network)
-    yield from _stitch(network, channels, rows, columns, batch_size, progress)
+    answers = partial(in_order, _checked(network), in_flight=getattr(model, "in_flight", 1))
+    yield from _stitch(answers, channels, rows, columns, batch_size, progress)
 
 
 def _coarsest_step(model: Any) -> int:
     """Pixels per cell of the model's coarsest level: what its padding layer pads to."""
+    if getattr(model, "tile_step", None):
+        return model.tile_step
     steps = (getattr(layer, "multiple", None) for layer in getattr(model, "layers", ()))
     return next((step for step in steps if step), STEP)
 
 
 def _network(model: Any, channels: np.ndarray) -> Network:
     """The model as a function of raw tiles, normalised by the whole image's statistics."""
+    if hasattr(model, "tile_network"):
+        return model.tile_network(channels)
     if not hasattr(model, "predict_on_batch"):
         return lambda batch: np.asarray(model(batch), np.float32)
-    layer = next((layer for layer in model.layers if layer.name == NORMALIZE), None)
+    layer = normalizer(model)
     if layer is None:
         return lambda batch: model.predict_on_batch(batch.astype(np.float32))
     shift, scale = layer.statistics(channels)
-    core = _core(model, layer)
+    behind = core(model)
 
     def network(batch: np.ndarray) -> np.ndarray:
         normalised = layer.apply(batch, shift, scale)
-        raw = [batch.astype(np.float32)] * (len(core.inputs) - 1)
-        answer = core.predict_on_batch([normalised, *raw])
-        return layer.invert(answer, shift, scale) if _restored(model) else answer
+        raw = [batch.astype(np.float32)] * (len(behind.inputs) - 1)
+        answer = behind.predict_on_batch([normalised, *raw])
+        return layer.invert(answer, shift, scale) if restored_layer(model) else answer
 
     return network
-
-
-_cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-
-
-def _core(model: Any, layer: Any) -> Any:
-    """The model behind its normalisation; built once per model, sharing its weights."""
-    if model not in _cores:
-        last = _restored(model)
-        answer = last.output if last else model.outputs[0]
-        core = _from(layer, model, answer)
-        core.jit_compile = False  # XLA would compile anew for each image size
-        _cores[model] = core
-    return _cores[model]
-
-
-def _from(layer: Any, model: Any, answer: Any) -> Any:
-    """The network behind a layer; it may need the raw pixels too, as to crop back to their size."""
-    import keras  # a Keras model is here, so Keras is loaded; other models do without
-
-    name = f"{model.name}_core"
-    try:
-        return keras.Model([layer.output], answer, name=name)
-    except ValueError:
-        return keras.Model([layer.output, *model.inputs], answer, name=name)
-
-
-def _restored(model: Any) -> Any:
-    """A restorer's last layer that works in normalised units; None for other models."""
-    return next((layer for layer in model.layers if layer.name == RESTORED), None)
 
 
 def _mirrored(network: Network) -> Network:
@@ -540,8 +482,15 @@ def _blend_weights(starts: Sequence[int], size: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
+Answers = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]  # batches → theirs, in order
+
+
+def _checked(network: Network) -> Network:
+    return lambda batch: _checked_answer(network(batch), batch.shape)
+
+
 def _stitch(
-    network: Network,
+    answers: Answers,
     channels: np.ndarray,
     rows: _Tiles,
     columns: _Tiles,
@@ -553,9 +502,9 @@ def _stitch(
     inside = slice(columns.before, columns.before + columns.length)
     left_over = None
     with progress_bar(len(rows.starts) * len(columns.starts), progress) as advance:
+        tiles = _tiles(answers(_batches(channels, rows, columns, batch_size)), advance)
         for top, end, weights in zip(rows.starts, ends, rows.weights, strict=True):
-            tiles = _tile_row(network, channels, rows.pixels(top), columns, batch_size, advance)
-            strip = _blended(tiles, columns)
+            strip = _blended(itertools.islice(tiles, len(columns.starts)), columns)
             strip *= weights[:, None, None]
             if left_over is not None:
                 strip[: len(left_over)] += left_over
@@ -566,20 +515,22 @@ def _stitch(
             left_over = strip[end - top :].copy()
 
 
-def _tile_row(
-    network: Network,
-    channels: np.ndarray,
-    rows: np.ndarray,
-    columns: _Tiles,
-    batch_size: int,
-    advance: Callable[[int], None],
+def _batches(
+    channels: np.ndarray, rows: _Tiles, columns: _Tiles, batch_size: int
 ) -> Iterator[np.ndarray]:
-    """The answers to one row of tiles, from left to right, each (h, w, K)."""
-    for index in range(0, len(columns.starts), batch_size):
-        starts = columns.starts[index : index + batch_size]
-        raw = np.stack([channels[rows[:, None], columns.pixels(start)] for start in starts])
-        yield from _checked_answer(network(raw), raw.shape)
-        advance(len(starts))
+    """The raw tiles, row by row from left to right, (B, h, w, C); no batch spans two rows."""
+    for top in rows.starts:
+        line = rows.pixels(top)[:, None]
+        for index in range(0, len(columns.starts), batch_size):
+            starts = columns.starts[index : index + batch_size]
+            yield np.stack([channels[line, columns.pixels(start)] for start in starts])
+
+
+def _tiles(answers: Iterator[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """The answers to single tiles, each (h, w, K)."""
+    for answer in answers:
+        advance(len(answer))
+        yield from answer
 
 
 def _blended(tiles: Iterator[np.ndarray], columns: _Tiles) -> np.ndarray:
@@ -674,32 +625,3 @@ def _parts(mask: np.ndarray, neck: float) -> np.ndarray:
     peaks = local_maxima(reconstruction(lowered, height), connectivity=2) & inside
     parts = watershed(-height, label(peaks, connectivity=2), mask=inside)
     return parts[1:-1, 1:-1].astype(np.int32)
-
-
-def _compact(instances: np.ndarray) -> np.ndarray:
-    """The instance map as uint16 where the numbers fit, else uint32."""
-    if instances.max(initial=0) < 2**16:
-        return instances.astype(np.uint16)
-    # Never negative; a copy would take 4 bytes a pixel more.
-    return instances.astype(np.int32, copy=False).view(np.uint32)
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    stored = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), stored):
-            raise OSError(
-                f"could not write a PNG. Received: path={str(path)!r}, shape={stored.shape}. "
-                "Check the free space of the disk."
-            )
-
-
-def _write_tiff(path: Path, pixels: np.ndarray, nm_per_pixel: tuple[float, float] | None) -> None:
-    size = {}
-    if nm_per_pixel is not None:
-        row, col = nm_per_pixel
-        size = {"resolution": (1e7 / col, 1e7 / row), "resolutionunit": "CENTIMETER"}
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary, pixels, compression="zlib", photometric="minisblack", bigtiff=None, **size
-        )

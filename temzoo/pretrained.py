@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".weights.h5"
 BEST = f"best{SUFFIX}"
+# What `temzoo predict IMAGES` uses: the set that serves most micrographs of particles best.
+GENERAL = "unet_mobilenet/emps-frozen"
 # In a checkout the folder lies beside the package; in a wheel, inside it.
 FOLDERS = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "weights")
 

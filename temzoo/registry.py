@@ -248,6 +248,30 @@ def get_model(
     return model
 
 
+def trained_model(weights: str | Path, **config: Any) -> keras.Model:
+    """The model that some weights are of, for prediction.
+
+    Args:
+        weights: a run folder, a weights file, or MODEL/NAME of a shipped set.
+        **config: keywords that may differ from training.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+    """
+    name, slash, shipped = str(weights).partition("/")
+    if slash and shipped in pretrained.available(name):
+        return get_model(name, weights=shipped, compile=False, **config)
+    path = Path(weights)
+    path = path / pretrained.BEST if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`."
+            f" Received: {weights}, and {path} is not there."
+        )
+    return get_model(pretrained.read_card(path).model, weights=path, compile=False, **config)
+
+
+
 def check_keywords(card: ModelCard, config: Mapping[str, Any]) -> None:
     """Raises ValueError, with close matches, for a keyword that the model does not have."""
     for keyword in config:

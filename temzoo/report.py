@@ -25,13 +25,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from skimage.segmentation import find_boundaries
 
-from temzoo import prediction as predictions
+from temzoo import saved
 from temzoo.evaluation import Evaluation, confusion, scores
 from temzoo.files import atomic_path
 from temzoo.instance_scores import MATCH_IOU, one_to_one, overlaps, true_objects
 from temzoo.labels.raster import class_map
 from temzoo.micrographs import as_channels
-from temzoo.prediction import file_stem, predict
+from temzoo.prediction import predict
 from temzoo.types import MIN_SCORE, Detection, Example, LabelledImage, Micrograph, Prediction
 
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
@@ -350,23 +350,26 @@ def save_prediction(
     micrograph: Micrograph,
     probabilities: bool = False,
     min_score: float = MIN_SCORE,
+    origin: saved.Origin | None = None,
 ) -> dict[str, Path]:
-    """Writes what ``prediction.save`` does, and beside it an overlay picture ("overlay").
+    """Writes what ``saved.save`` does, and beside it an overlay picture ("overlay").
 
     The overlay outlines a detector's objects from ``min_score`` on; else it shows instances where
     there are any, else classes. It is shrunk to 2048 pixels.
     """
-    paths = predictions.save(prediction, folder, probabilities=probabilities)
-    path = Path(folder) / f"{file_stem(prediction.name)}_overlay.png"
     if prediction.detections is not None:
         kept = [one for one in prediction.detections if one.score >= min_score]
         picture = outlines(micrograph.pixels, kept)
     else:
         shown = prediction.instances if prediction.instances.any() else prediction.classes
         picture = overlay(_shrunk(micrograph.pixels, MAX_SIDE), _shrunk_labels(shown, MAX_SIDE))
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), picture[..., ::-1])
-    return {**paths, "overlay": path}
+    return saved.save(
+        prediction,
+        folder,
+        probabilities=probabilities,
+        pictures={"overlay": picture},
+        origin=origin,
+    )
 
 
 def plot_history(history: str | Path, path: str | Path) -> Path:

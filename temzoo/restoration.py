@@ -22,9 +22,10 @@ from temzoo.micrographs import as_channels
 from temzoo.pipeline.dataset import filled
 from temzoo.pipeline.degrade import black_and_white
 from temzoo.pipeline.pairs import PairPlan, pair_of
-from temzoo.prediction import RESTORED, answer_blocks, file_stem
+from temzoo.prediction import answer_blocks, file_stem
 from temzoo.report import Panel, sheet, stretched
 from temzoo.synthetic import write_tiff
+from temzoo.tasks.endpoints import RESTORED
 from temzoo.types import Example, Micrograph
 
 SSIM_WINDOW = 7  # px; what structural_similarity takes, and the least image it can
@@ -43,7 +44,8 @@ def restore(
     """Denoises or colours one micrograph of any size.
 
     Args:
-        model: a restorer of temzoo, such as ``get_model("autoencoder", weights="runs/first")``.
+        model: a restorer of temzoo, such as ``get_model("autoencoder", weights="runs/first")``,
+            or one that is served (``temzoo.connect``).
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
         tile, overlap, batch_size: as for ``predict``.
         flips: average over mirror images: a little better, four times the work.
@@ -74,7 +76,7 @@ def restore(
 
 def _check_restorer(model: Any, pixels: np.ndarray) -> None:
     names = [layer.name for layer in getattr(model, "layers", ())]
-    if RESTORED not in names:
+    if RESTORED not in names and not getattr(model, "restores", False):
         raise ValueError(
             "restore needs a model of the restoration task. Received: "
             f"{getattr(model, 'name', model)!r}. Use temzoo.predict for classes and objects."

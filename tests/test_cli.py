@@ -138,14 +138,6 @@ def test_what_may_not_differ_from_training_is_refused(run, data, tmp_path):
     assert "were trained with filters=" in str(said.exception)
 
 
-def test_predict_writes_maps_and_overlay(run, data, tmp_path):
-    images, _ = data
-    said = call("predict", run, images, "--out", tmp_path, "--probabilities")
-    assert said.count("instances,") == 5
-    assert (tmp_path / "synthetic_0003_overlay.png").is_file()
-    assert len(list(tmp_path.iterdir())) == 20
-
-
 def test_training_on_named_images(data, tmp_path):
     images, labels = data
     held = tmp_path / "val.csv"
@@ -241,7 +233,7 @@ def test_augment_draws_a_sheet(data, tmp_path):
             ["evaluate", "otsu", "--images", "IMAGES", "--labels", "LABELS"],
             "Name the first with --fit",
         ),
-        (["predict", "run", "EMPTY"], "There are no images in"),
+        (["predict", "EMPTY"], "There are no images in"),
     ],
 )
 def test_an_error_is_one_line(monkeypatch, capsys, data, tmp_path, arguments, message):

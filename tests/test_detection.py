@@ -10,7 +10,7 @@ from skimage.draw import disk, polygon
 from skimage.measure import label, regionprops
 from typer.testing import CliRunner
 
-from temzoo import cli
+from temzoo import cli, pretrained
 from temzoo.cli import scoring
 from temzoo.detection import (
     flattened,
@@ -466,8 +466,12 @@ def test_options_of_segmentation_are_refused_for_a_detector(options, message):
 def test_the_command_line_counts_a_detectors_objects(tmp_path, monkeypatch):
     masks = discs((150, 200), [(60, 60, 14), (90, 130, 30)])
     cv2.imwrite(str(tmp_path / "a.png"), drawn(masks).astype(np.uint8))
-    monkeypatch.setattr("temzoo.cli.scoring.trained", lambda weights, pairs: Finder())
-    arguments = ["predict", "run", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("temzoo.cli.predicting.trained", lambda weights, pairs: Finder())
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / pretrained.BEST).touch()
+    pretrained.write_card(run / pretrained.BEST, pretrained.WeightsCard(model="finder", config={}))
+    arguments = ["predict", str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(cli.app, arguments)
     assert said.exit_code == 0, said.output
     assert "a.png: 2 instances, " in said.output

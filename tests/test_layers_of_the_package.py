@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "temzoo"
 LAYERS = {
     "types": 0,
     "files": 0,
+    "markup": 0,
     "settings": 0,
     "pretrained": 1,
     "registry": 2,

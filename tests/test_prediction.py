@@ -9,7 +9,6 @@ import cv2
 import keras
 import numpy as np
 import pytest
-import tifffile
 from scipy import ndimage
 from skimage.draw import disk
 from skimage.measure import label
@@ -23,11 +22,11 @@ from temzoo.prediction import (
     instance_scores,
     label_instances,
     predict,
-    save,
     split_touching,
     trained_class_names,
 )
-from temzoo.types import Micrograph, Prediction
+from temzoo.tasks import endpoints
+from temzoo.types import Micrograph
 
 
 def identity(batch):
@@ -149,9 +148,9 @@ def test_the_core_is_built_once_and_dies_with_its_model():
     x = Normalize(name="normalize")(pixels)
     model = keras.Model(pixels, keras.layers.Rescaling(1.0)(x))
     predict(model, noise(32, 32))
-    core = module._cores[model]
+    core = endpoints._cores[model]
     predict(model, noise(40, 40))
-    assert module._cores[model] is core
+    assert endpoints._cores[model] is core
     alive = weakref.ref(model)
     del model, core
     gc.collect()
@@ -351,32 +350,6 @@ def test_scores_of_nothing_are_empty():
     assert result.scores.shape == (0,)
 
 
-def test_saved_maps_are_read_back_equal(tmp_path):
-    micrograph = Micrograph(blobs(50, 60)[..., None], nm_per_pixel=(0.5, 0.25), name="x/a b.tif")
-    result = predict(partial(one_hot, classes=2), micrograph, probabilities=True)
-    paths = save(result, tmp_path / "out", probabilities=True)
-    assert paths["classes"].name == "a_b_classes.png"
-    np.testing.assert_array_equal(cv2.imread(str(paths["classes"]), -1), result.classes)
-    instances = tifffile.imread(paths["instances"])
-    assert instances.dtype == np.uint16
-    np.testing.assert_array_equal(instances, result.instances)
-    pages = tifffile.imread(paths["probabilities"])
-    np.testing.assert_array_equal(np.moveaxis(pages, 0, -1), result.probabilities)
-    with tifffile.TiffFile(paths["instances"]) as tiff:
-        across, along = (tiff.pages[0].tags[tag].value for tag in ("XResolution", "YResolution"))
-    assert 1e7 * across[1] / across[0] == pytest.approx(0.25)
-    assert 1e7 * along[1] / along[0] == pytest.approx(0.5)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
-        p.name for p in paths.values()
-    )
-
-
-def test_many_instances_are_saved_as_32_bit(tmp_path):
-    instances = np.arange(70_000, dtype=np.int32).reshape(350, 200)
-    paths = save(Prediction((instances > 0).astype(np.uint8), instances), tmp_path)
-    np.testing.assert_array_equal(tifffile.imread(paths["instances"]), instances)
-
-
 @pytest.mark.parametrize(
     ("name", "stem"),
     [
@@ -448,14 +421,6 @@ def test_watershed_settings_out_of_range_are_refused(settings, message):
         Watershed(**settings)
 
 
-def test_a_png_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.cv2, "imwrite", lambda path, pixels: False)  # as on a full disk
-    maps = Prediction(np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.int32), name="a.tif")
-    with pytest.raises(OSError, match=r"could not write a PNG.*a_classes\.png'?, shape=\(4, 5\)"):
-        save(maps, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_model_that_is_no_segmentation_is_refused():
     with pytest.raises(ValueError, match=r"must return \(B, H, W, classes\).*Received: \(1,\)"):
         predict(lambda batch: batch.mean(axis=(1, 2, 3)), noise(32, 32))
@@ -468,9 +433,3 @@ def test_an_answer_of_another_size_is_refused():
 
     with pytest.raises(ValueError, match=r"must return \(B, H, W, classes\).*\(1, 4, 8, 2\)"):
         predict(Half(), np.zeros((8, 8)))
-
-
-def test_saving_probabilities_that_were_not_kept_is_refused(tmp_path):
-    result = predict(identity, noise(32, 32, 2))
-    with pytest.raises(ValueError, match="must hold probabilities"):
-        save(result, tmp_path, probabilities=True)

@@ -175,7 +175,7 @@ def test_validation_sheet_shows_hits_and_errors(tmp_path):
 def test_saved_prediction_has_an_overlay_of_its_instances(tmp_path):
     micrograph = Micrograph(examples()[0].micrograph.pixels, name="a.tif")
     paths = save_prediction(predict(threshold, micrograph), tmp_path, micrograph=micrograph)
-    assert sorted(paths) == ["classes", "instances", "overlay"]
+    assert sorted(paths) == ["classes", "instances", "overlay", "sidecar"]
     expected = overlay(micrograph.pixels, predict(threshold, micrograph).instances)
     np.testing.assert_array_equal(decoded(paths["overlay"]), expected)
 

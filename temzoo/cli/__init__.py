@@ -6,7 +6,18 @@ import os
 
 import typer
 
-from temzoo.cli import learning, pictures, scoring, zoo  # noqa: F401 - they add their commands to the app
+from temzoo.cli import (  # noqa: F401 - they add their commands to the app
+    benchmarking,
+    exporting,
+    labelling,
+    learning,
+    measuring,
+    pictures,
+    predicting,
+    reporting,
+    scoring,
+    zoo,
+)
 from temzoo.cli.common import app, keywords
 
 __all__ = ["app", "keywords", "main"]

@@ -71,21 +71,9 @@ def load_tensorflow() -> None:
 
 def trained(weights: str, pairs: list[str] | None = None):
     """The model of a run folder, a weights file, or MODEL/NAME of a shipped set."""
-    import temzoo
-    from temzoo import pretrained
+    from temzoo.registry import trained_model
 
-    model, slash, name = weights.partition("/")
-    if slash and name in pretrained.available(model):
-        return temzoo.get_model(model, weights=name, compile=False, **keywords(pairs))
-    path = Path(weights)
-    found = path / pretrained.BEST if path.is_dir() else path
-    if not found.is_file():
-        raise FileNotFoundError(
-            f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`."
-            f" Received: {weights}, and {found} is not there."
-        )
-    name = pretrained.read_card(found).model
-    return temzoo.get_model(name, weights=found, compile=False, **keywords(pairs))
+    return trained_model(weights, **keywords(pairs))
 
 
 def drawn(examples, count: int, seed: int):
@@ -102,10 +90,9 @@ def image_paths(images: list[Path]) -> list[Path]:
         FileNotFoundError: there are none.
         ValueError: what is made of two of them would be written under one name.
     """
-    from temzoo.micrographs import list_images
     from temzoo.prediction import file_stem
 
-    paths = [p for image in images for p in (list_images(image) if image.is_dir() else [image])]
+    paths = [p for image in images for p in (_exports_first(image) if image.is_dir() else [image])]
     if not paths:
         raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
     first: dict[str, Path] = {}
@@ -117,3 +104,13 @@ def image_paths(images: list[Path]) -> list[Path]:
                 f" {other} and {path}. Take one folder at a time, each with an --out of its own."
             )
     return paths
+
+
+def _exports_first(folder: Path) -> list[Path]:
+    """The images of a folder; a microscope's file gives way to its export beside it."""
+    from temzoo.micrographs import MICROSCOPE_SUFFIXES, list_images
+
+    paths = list_images(folder)
+    raw = {path for path in paths if path.suffix.lower() in MICROSCOPE_SUFFIXES}
+    exported = {path.with_suffix("") for path in paths if path not in raw}
+    return [path for path in paths if path not in raw or path.with_suffix("") not in exported]

@@ -1,4 +1,4 @@
-"""``temzoo evaluate``, ``predict`` and ``tune-instances``: models that find classes or objects."""
+"""``temzoo evaluate`` and ``tune-instances``: models that find classes or objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from temzoo.cli.common import (
     Set,
     app,
     drawn,
-    image_paths,
     load_tensorflow,
     trained,
 )
@@ -151,66 +150,6 @@ def _classical(name: str, examples, classes, seed: int):
     if name == "otsu":
         return Otsu(classes).fit(examples)
     return PixelForest(classes, seed=seed, jobs=-1).fit(examples)
-
-
-@app.command()
-def predict(
-    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
-    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
-    set_: Set = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
-    tile: Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
-    flips: Annotated[
-        bool, typer.Option(help="Average over mirror images: 4 times slower.")
-    ] = False,
-    probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
-    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
-    neck: Neck = None,
-    threshold: Threshold = None,
-    min_area_px: MinArea = 0,
-    min_score: Annotated[
-        float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
-    ] = None,
-):
-    """Segment micrographs of any size: class map, instance map and overlay of each.
-
-    --set changes what may differ from training: a dense micrograph needs --set max_detections=800
-    --set proposals=1500 of a detector.
-
-    A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
-
-    Example: temzoo predict runs/first micrographs/new --out predictions
-    """
-    load_tensorflow()
-    import temzoo
-    from temzoo.report import save_prediction
-
-    paths = image_paths(images)
-    separation = separation_of(instances, neck, threshold)
-    model = trained(weights, set_)
-    for path in paths:
-        micrograph = temzoo.load_micrograph(path)
-        found = temzoo.predict(
-            model,
-            micrograph,
-            tile=tile,
-            overlap=overlap,
-            flips=flips,
-            probabilities=probabilities,
-            instances=separation,
-            min_area_px=min_area_px,
-            min_score=min_score,
-            progress=True,
-        )
-        written = save_prediction(
-            found, out, micrograph=micrograph, probabilities=probabilities, min_score=0.0
-        )
-        share = (found.classes > 0).mean()
-        # The maps alone would miss objects that lie wholly under others.
-        count = found.instances.max() if found.detections is None else len(found.detections)
-        print(f"{path.name}: {count} instances, {share:.1%} of the area")
-        print("".join(f"  {what}: {where}\n" for what, where in written.items()), end="")
 
 
 @app.command()

@@ -134,7 +134,8 @@ class Denormalize(keras.layers.Layer):
 
 def _padding(size, multiple):
     """Pixels to add (before, in all) so that ``size`` becomes a multiple."""
-    total = -size % multiple
+    # No remainder of negative numbers, whose sign tf2onnx takes as C does.
+    total = (multiple - size % multiple) % multiple
     return total // 2, total
 
 
@@ -158,7 +159,8 @@ class ReflectPad(keras.layers.Layer):
     def _indices(self, size):
         before, total = _padding(size, self.multiple)
         period = ops.maximum(2 * (size - 1), 1)
-        offset = ops.arange(0, size + total, dtype="int32") - before
+        # From -before on, and whole periods more, so that none is negative.
+        offset = ops.arange(0, size + total, dtype="int32") + before * (period - 1)
         return (size - 1) - ops.abs((size - 1) - offset % period)
 
     def compute_output_shape(self, input_shape):

@@ -611,7 +611,10 @@ class MaskRCNN(keras.Model):
 
     def serve(self, pixels) -> dict:
         """Raw pixels to the fields of ``Detections`` as tensors, with the limits as built."""
-        normalized = self.normalize(tf.cast(pixels, tf.float32))
+        return self.serve_normalized(self.normalize(tf.cast(pixels, tf.float32)))
+
+    def serve_normalized(self, normalized) -> dict:
+        """As ``serve``, of pixels that went through ``normalize`` already."""
         return self.found(
             normalized, DETECTION_SCORE, self.config["proposals"], self.max_detections
         )

@@ -583,7 +583,10 @@ class RotationInvariantVAE(VAE):
 
     def encoded(self, pixels) -> tuple:
         inferred = self._infer(ops.cast(pixels, "float32"))
-        best = ops.argmax(inferred.log_share, axis=-1)[:, None, None]
+        share = inferred.log_share
+        # Of whole numbers, since Keras takes floats apart bit by bit for it, which ONNX cannot.
+        highest = ops.cast(share >= ops.max(share, axis=-1, keepdims=True), "int32")
+        best = ops.argmax(highest, axis=-1)[:, None, None]
         mean, log_variance, pose = (
             ops.take_along_axis(each, best, axis=1)[:, 0]
             for each in (

@@ -8,10 +8,13 @@ beta the training weighs it by; higher is better. It compares models of one like
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import keras
+
+from temzoo.tasks import endpoints
 
 SCORE = "val_elbo"
 SCORE_NAME = "ELBO"
@@ -19,6 +22,8 @@ JUDGE = "metrics"
 DATA = "images"
 OPTIMIZER: Mapping[str, Any] = MappingProxyType({})
 LOSSES: tuple[str, ...] = ()
+POSTERIOR = ("mean", "log_variance", "pose")  # what a model says of a picture; the last if it can
+LATENT = ("z", "pose")  # what it draws one from
 
 
 def compile_model(
@@ -50,3 +55,27 @@ def compile_model(
     model.compile(optimizer=optimizer, jit_compile=jit_compile)
     # Keras warns of a loaded model's optimizer when it was saved before the first step.
     model.optimizer.build(model.trainable_variables)
+
+
+def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
+    """What a served model of this task answers: the posterior and what is drawn of its mean.
+
+    ``decode`` draws pictures of any z (and pose, where the model has one).
+    """
+    shape = model.input_shape[1:]
+    mean, _, *pose = model.encoded(keras.ops.zeros((1, *shape)))
+    latent = dict(zip(LATENT, [tuple(each.shape[1:]) for each in (mean, *pose)], strict=False))
+    return {
+        endpoints.RAW: endpoints.Endpoint(
+            partial(_inferred, model), {endpoints.IMAGES: shape}, unit=True
+        ),
+        "decode": endpoints.Endpoint(
+            lambda *latent: {"reconstruction": model.decoded(*latent)}, latent
+        ),
+    }
+
+
+def _inferred(model: keras.Model, images) -> dict:
+    mean, log_variance, *pose = model.encoded(images)
+    drawn = {"reconstruction": model.decoded(mean, *pose)}
+    return {**dict(zip(POSTERIOR, (mean, log_variance, *pose), strict=False)), **drawn}

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -22,10 +23,12 @@ import cv2
 import keras
 import numpy as np
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 from skimage.measure import label as connected_parts
 
 from temzoo import registry
 from temzoo.labels import raster
+from temzoo.tasks import endpoints
 from temzoo.types import Detection, Example, LabelledImage
 
 SCORE = "val_f1"
@@ -47,6 +50,7 @@ LEAST_PX = 4
 NATURAL_ANCHOR = 12.0
 # A level's anchors are as large as its base, and sqrt(2) times that.
 LARGEST_SCALE = math.sqrt(2)
+FAR = 1e6  # px; no two boxes of an image are so far apart
 ANCHOR_QUANTILES = (0.05, 0.95)
 
 
@@ -438,3 +442,46 @@ def _no_weights(received: Any) -> str:
         "Instance segmentation has no class weights. Received:"
         f" class_weights={received!r}. Leave class_weights (--balance) out."
     )
+
+
+def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
+    """What a served model of this task answers: the fields of its ``Detections``."""
+    answers = {endpoints.RAW: model.serve, endpoints.NORMALIZED: model.serve_normalized}
+    inputs = {endpoints.IMAGES: model.input_shape[1:]}
+    return {
+        signature: endpoints.Endpoint(partial(_found, answer), inputs, compare=deviations)
+        for signature, answer in answers.items()
+    }
+
+
+def _found(answer, images) -> dict:
+    """``count`` says how many of the (B, N) boxes, classes, scores and masks are objects."""
+    detections = dict(answer(images))
+    detections["count"] = detections.pop("counts")
+    return detections
+
+
+def deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:
+    """How far a served model's answers are from what was expected.
+
+    Objects of one score may come in any order; those with the nearest boxes are compared.
+    """
+    if any(value.shape != found[name].shape for name, value in expected.items()):
+        return endpoints.deviations(expected, found)
+    batch = range(len(found["count"]))
+    order = np.stack([_nearest(expected, found, image) for image in batch])
+    ordered = {
+        name: value
+        if name == "count"
+        else np.take_along_axis(value, order.reshape(*order.shape, *[1] * (value.ndim - 2)), 1)
+        for name, value in found.items()
+    }
+    return endpoints.deviations(expected, ordered)
+
+
+def _nearest(expected: endpoints.Answers, found: endpoints.Answers, image: int) -> np.ndarray:
+    """Of each of the N objects of an image its own among those found: (N,), each once."""
+    apart = np.abs(expected["boxes"][image][:, None] - found["boxes"][image][None]).max(axis=-1)
+    # Boxes are shared by the classes, so two of one place may differ in their class alone.
+    other = expected["classes"][image][:, None] != found["classes"][image][None]
+    return linear_sum_assignment(apart + other * FAR)[1]

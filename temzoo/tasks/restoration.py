@@ -9,11 +9,14 @@ training needs; an image without a pixel that counts is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 import keras
 from keras import ops
+
+from temzoo.tasks import endpoints
 
 SCORE = "val_psnr"
 SCORE_NAME = "PSNR"
@@ -154,3 +157,27 @@ def compile_model(
         weighted_metrics=[PSNR()],
         jit_compile=jit_compile,
     )
+
+
+def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
+    """What a served model of this task answers: restored pixels, in the range of its input.
+
+    One with a latent vector also gives that (``encode``), and pictures of it (``decode``).
+    """
+    networks = {endpoints.RAW: model, endpoints.NORMALIZED: endpoints.normalized_alone(model)}
+    inputs = {endpoints.IMAGES: model.input_shape[1:]}
+    found = {
+        signature: endpoints.Endpoint(partial(_restored, network), inputs)
+        for signature, network in networks.items()
+        if network is not None
+    }
+    if getattr(model, "latent_dim", None):
+        found["encode"] = endpoints.Endpoint(lambda images: {"z": model.encode(images)[0]}, inputs)
+        found["decode"] = endpoints.Endpoint(
+            lambda z: {"reconstruction": model.decode(z)}, {"z": (model.latent_dim,)}
+        )
+    return found
+
+
+def _restored(network: keras.Model, images) -> dict:
+    return {"restored": ops.cast(network(images, training=False), "float32")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from temzoo.labels.raster import class_map
+from temzoo.tasks import endpoints
 from temzoo.types import Example, LabelledImage
 
 SCORE = "val_iou"
@@ -208,3 +210,43 @@ def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
     share = np.maximum(counts, 1) / max(counts.sum(), 1)
     weights = 1 / np.sqrt(share)
     return list(weights / np.sum(weights * share))
+
+
+def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
+    """What a served model of this task answers: the class map and the probabilities."""
+    networks = {endpoints.RAW: model, endpoints.NORMALIZED: endpoints.normalized_alone(model)}
+    inputs = {endpoints.IMAGES: model.input_shape[1:]}
+    return {
+        signature: endpoints.Endpoint(partial(_maps, network), inputs, compare=deviations)
+        for signature, network in networks.items()
+        if network is not None
+    }
+
+
+def _maps(network: keras.Model, images) -> dict:
+    """(B, H, W) class map, as ``predict`` has it, and (B, H, W, classes) probabilities."""
+    probabilities = network(images, training=False)
+    dtype = "uint8" if probabilities.shape[-1] <= 256 else "int32"
+    # Of whole numbers, since Keras takes floats apart bit by bit for it, which ONNX cannot.
+    highest = ops.cast(probabilities >= ops.max(probabilities, axis=-1, keepdims=True), "int32")
+    return {
+        "class_map": ops.cast(ops.argmax(highest, axis=-1), dtype),
+        "probabilities": ops.cast(probabilities, "float32"),
+    }
+
+
+def deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:
+    """How far a served model's answers are from what was expected.
+
+    Where the class maps differ, by how much the expected class is the more probable one.
+    """
+    ours, theirs = expected["class_map"], found["class_map"]
+    probable = endpoints.deviation(expected["probabilities"], found["probabilities"])
+    if ours.shape != theirs.shape or ours.dtype != theirs.dtype or not np.isfinite(probable):
+        return {"class_map": float("inf"), "probabilities": probable}
+    of_class = [
+        np.take_along_axis(expected["probabilities"], each[..., None].astype(np.intp), -1)
+        for each in (ours, theirs)
+    ]
+    doubt = np.where(ours == theirs, 0.0, (of_class[0] - of_class[1])[..., 0])
+    return {"class_map": float(doubt.max(initial=0.0)), "probabilities": probable}

@@ -1,0 +1,183 @@
+"""The benchmark suite: ``python -m benchmarks COMMAND``, or ``temzoo benchmark COMMAND``.
+
+    python -m benchmarks all --quick   # everything small, on drawn micrographs; needs no data
+    python -m benchmarks all           # with ../shared/data; hours
+    python -m benchmarks accuracy --weights unet_mobilenet/emps-frozen --data emps
+
+Every result is written as one JSON file into ``results/suite/``, and ``results/README.md`` with its
+plots is made anew from all of them. Each command says by ``--help`` what it takes, and the head of
+its module in ``benchmarks/suite/`` how it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.records import RESULTS, use_encoder_beside
+from temzoo.cli.common import load_tensorflow
+
+# Subcommands to the modules with ``add_arguments`` and ``main``.
+COMMANDS = {
+    "accuracy": "benchmarks.suite.accuracy",
+    "throughput": "benchmarks.suite.throughput",
+    "pipeline": "benchmarks.suite.input_pipeline",
+    "labels": "benchmarks.suite.labels",
+    "measure": "benchmarks.suite.measurement",
+    "startup": "benchmarks.suite.startup",
+}
+# Subcommands to the modules whose ``main`` takes the words as they are.
+WHOLE = {
+    "peers": ("benchmarks.peers", "other packages, each in an environment of its own"),
+}
+CURVE = ("5", "10", "20", "50", "293")
+DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
+# What ``all`` runs, one after the other; a list of words for each.
+QUICK = (
+    ("startup",),
+    ("labels", "--no-datumaro"),
+    ("measure",),
+    ("pipeline",),
+    ("accuracy", "--weights", "otsu"),
+    ("accuracy", "--curve", "2", "8"),
+    ("throughput",),
+)
+FULL = (
+    ("startup",),
+    ("labels",),
+    ("measure",),
+    ("pipeline",),
+    ("throughput",),
+    ("accuracy", "--data", "emps", "--curve", *CURVE),
+    ("peers", "--setup"),
+    ("peers",),
+    ("peers", "--speed"),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; modules are imported for their options alone, not for TensorFlow."""
+    main_parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module_name in COMMANDS.items():
+        module = importlib.import_module(module_name)
+        head = module.__doc__ or ""
+        added = commands.add_parser(
+            name,
+            help=head.splitlines()[0],
+            description=head,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(added)
+        _add_common(added)
+    for name, (module_name, about) in WHOLE.items():
+        added = commands.add_parser(name, help=about, add_help=False)
+        added.add_argument("rest", nargs=argparse.REMAINDER, help=f"as {module_name} takes them")
+    _add_common(commands.add_parser("all", help="all of them, then the page"))
+    _add_common(commands.add_parser("page", help="make the page anew from the records"))
+    return main_parser
+
+
+def _add_common(added: argparse.ArgumentParser) -> None:
+    from benchmarks.datasets import DATA
+
+    added.add_argument("--quick", action="store_true", help="small: minutes, without data")
+    added.add_argument(
+        "--out", type=Path, default=RESULTS, help=f"folder of the results ({RESULTS})"
+    )
+    added.add_argument("--data-folder", type=Path, default=DATA, help=f"of named datasets ({DATA})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a subcommand and writes the page; gives the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in WHOLE:
+        return _whole(words[0], words[1:])
+    arguments = parser().parse_args(words)
+    use_encoder_beside(arguments.data_folder)
+    if arguments.command != "page":
+        load_tensorflow()
+    if arguments.command == "all":
+        status = run_all(arguments)
+    elif arguments.command == "page":
+        status = 0
+    else:
+        status = importlib.import_module(COMMANDS[arguments.command]).main(arguments)
+    from benchmarks.suite.page import write_page
+
+    print(f"page: {write_page(arguments.out)}", flush=True)
+    return status
+
+
+def _whole(name: str, rest: Sequence[str]) -> int:
+    """Hands the words to a module that parses them itself; says so where it is not there."""
+    module_name, about = WHOLE[name]
+    if importlib.util.find_spec(module_name) is None:
+        print(f"{name} ({about}) needs {module_name}, which this checkout does not have yet.")
+        return 0
+    status = importlib.import_module(module_name).main(list(rest)) or 0
+    return status or main(["page"])
+
+
+def shipped() -> list[tuple[str, ...]]:
+    """A step for each dataset of the shipped weights: all of its own, beside the baselines."""
+    import temzoo
+    from temzoo import pretrained
+
+    steps = []
+    for name in DATASETS:
+        judged = [
+            f"{model}/{weights}"
+            for task in ("semantic", "instance", "restoration")
+            for model in temzoo.list_models(task=task)
+            for weights in pretrained.available(model)
+            if weights.startswith(name)
+        ]
+        if judged:
+            words = ("accuracy", "--data", name, "--weights", "otsu", "--compare", "forest")
+            steps.append((*words, *judged))
+    return steps
+
+
+def run_all(arguments: argparse.Namespace) -> int:
+    """Every step, each told apart by a line with its minutes; one that fails stops no other.
+
+    Returns:
+        1 when a step failed, with its error printed; else 0.
+    """
+    common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
+    failed = 0
+    for words in QUICK if arguments.quick else (*FULL, *shipped()):
+        flags = ["--quick"] if arguments.quick else []
+        whole = words[0] in WHOLE
+        failed |= _step([*words, *flags] if whole else [*words, *flags, *common])
+    return failed
+
+
+def _step(words: Sequence[str]) -> int:
+    began = time.monotonic()
+    print(f"== {' '.join(words)}", flush=True)
+    try:
+        status = main(words)
+    except (ValueError, OSError, RuntimeError, SystemExit) as error:
+        if os.environ.get("TEMZOO_TRACEBACK"):
+            raise
+        print(f"{words[0]} failed: {error}", file=sys.stderr, flush=True)
+        status = 1
+    print(f"== {words[0]}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
+    return int(bool(status))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Labelled micrographs by name or path, parted into what trains and what judges.
+
+A dataset is named ("emps", "super1", "synthetic"), or given by the path of a folder in one of the
+layouts below, which is told by what lies in it:
+
+- EMPS as published: ``images/``, ``segmaps/`` or ``annotations.xml``, ``train.csv``; with
+  ``val.csv`` the judges are named, without it a fifth of the training names judges. ``test.csv``
+  is not looked at. ``groups.csv`` tells the publications apart.
+- NASA's pretrained-microscopy-models (Super1 …): ``train/images`` and ``train/labels``, or
+  ``train`` and ``train_annot``, and the same for ``val``.
+- A CVAT, COCO or VIA export: a folder of images and one ``.xml`` or ``.json``, anywhere in the
+  folder; a fifth of the images, by specimen where ``groups.csv`` names them, judges.
+
+One more named dataset is a function; the name then stands wherever ``--data`` does::
+
+    @dataset("ours")
+    def ours(folder: Path) -> Dataset:
+        here = folder / "ours"
+        examples = temzoo.load_dataset(images=here / "tif", labels=here / "labels.xml")
+        return Dataset("ours", *temzoo.split(examples, (0.8, 0.2), seed=0), "a fifth, seed 0")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import temzoo
+from temzoo.pipeline.splits import pick, read_names
+from temzoo.types import Example, LabelledImage, Micrograph
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARES = (0.8, 0.2)
+SEED = 0  # of every split that no file names
+PARTS = ("val", "train", "all")
+# What is drawn: 24 micrographs train and 12 judge; the quick ones are smaller and fewer.
+SYNTHETIC = {"train": 24, "val": 12, "size": 512}
+QUICK = {"train": 8, "val": 6, "size": 256}
+VAL_SEED = 1000  # first number of the seeds of what judges
+LABEL_FOLDERS = (("images", "labels"), ("", "_annot"))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled micrographs in two parts.
+
+    Attributes:
+        name: for records and tables.
+        train, val: what trains; what judges.
+        split: how they were parted, in words.
+    """
+
+    name: str
+    train: Sequence[Example]
+    val: Sequence[Example]
+    split: str
+
+    def part(self, name: str) -> list[Example]:
+        """The images of "val", "train" or "all"."""
+        if name not in PARTS:
+            raise ValueError(f"A part is one of {', '.join(PARTS)}. Received: {name!r}.")
+        return [*(self.train if name != "val" else ()), *(self.val if name != "train" else ())]
+
+    def drawn(self, count: int, seed: int = SEED) -> Dataset:
+        """The same with so many training images, drawn; a smaller draw is within a larger one."""
+        import numpy as np
+
+        if not 1 <= count <= len(self.train):
+            raise ValueError(
+                f"{self.name} has {len(self.train)} training images. Received: {count}. Take fewer."
+            )
+        order = np.random.default_rng(seed).permutation(len(self.train))[:count]
+        return replace(self, train=[self.train[i] for i in sorted(order)])
+
+    def told(self, part: str = "val") -> dict[str, Any]:
+        """What a record says of it."""
+        from temzoo.training import fingerprint
+
+        judged = self.part(part)
+        return {
+            "name": self.name,
+            "split": self.split,
+            "part": part,
+            "images": len(judged),
+            "fingerprint": fingerprint(judged),
+            "train_images": len(self.train),
+            "train_fingerprint": fingerprint(self.train),
+        }
+
+
+Opener = Callable[[Path], Dataset]
+DATASETS: dict[str, Opener] = {}
+
+
+def dataset(name: str) -> Callable[[Opener], Opener]:
+    """Registers what opens a named dataset, given the folder that holds the data."""
+
+    def keep(opener: Opener) -> Opener:
+        DATASETS[name] = opener
+        return opener
+
+    return keep
+
+
+def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) -> Dataset:
+    """The dataset of a name or a folder.
+
+    Args:
+        source: a name of ``DATASETS``, or the path of a folder.
+        data: the folder that named datasets lie in.
+        quick: fewer and smaller synthetic micrographs; others are what they are.
+
+    Raises:
+        ValueError: no such name, and no folder of a known layout.
+        FileNotFoundError: a named dataset is not in ``data``.
+    """
+    if str(source) == "synthetic":
+        return synthetic(**(QUICK if quick else SYNTHETIC))
+    if str(source) in DATASETS:
+        return DATASETS[str(source)](data)
+    folder = Path(source)
+    if not folder.is_dir():
+        names = ", ".join(["synthetic", *DATASETS])
+        raise ValueError(f"A dataset is one of {names}, or a folder. Received: {source}.")
+    return from_folder(folder)
+
+
+def from_folder(folder: Path) -> Dataset:
+    """The dataset in a folder, by its layout.
+
+    Raises:
+        ValueError: the layout is none of those that this module's head lists.
+    """
+    for opener in (_emps, _parts, _export):
+        found = opener(folder)
+        if found is not None:
+            return found
+    raise ValueError(
+        "A dataset's folder has images/ with train.csv, train/ and val/ with labels of their own,"
+        f" or images and one .xml or .json. Received: {folder}. Name the folder that has them."
+    )
+
+
+@dataset("emps")
+def emps(data: Path) -> Dataset:
+    return from_folder(_present(data / "emps"))
+
+
+@dataset("super1")
+def super1(data: Path) -> Dataset:
+    return from_folder(_present(data / "super1"))
+
+
+def synthetic(*, train: int, val: int, size: int) -> Dataset:
+    """Micrographs drawn by ``temzoo.synthetic``; no file is needed."""
+    learn = [_drawn_example(seed, size) for seed in range(train)]
+    judge = [_drawn_example(VAL_SEED + seed, size) for seed in range(val)]
+    split = f"seeds 0 to {train - 1} train, {VAL_SEED} to {VAL_SEED + val - 1} judge; {size} px"
+    return Dataset("synthetic", learn, judge, split)
+
+
+def _drawn_example(seed: int, size: int) -> Example:
+    micrograph, labels = _synthesized(seed, size)
+    return Example(labels, partial(_same, micrograph))
+
+
+@cache
+def _synthesized(seed: int, size: int) -> tuple[Micrograph, LabelledImage]:
+    from temzoo.synthetic import Scene, synthesize
+
+    # As many particles to an area at any size.
+    most = max(4, round(32 * (size / 512) ** 2))
+    scene = Scene(n_particles=(max(2, most // 2), most))
+    return synthesize(seed, size=size, scene=scene, name=f"synthetic-{seed}.tif")
+
+
+def _same(micrograph: Micrograph) -> Micrograph:
+    return micrograph
+
+
+def _present(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} must hold the dataset. Received: no such folder. Name the folder of the data"
+            " by --data-folder, or a dataset's own by --data."
+        )
+    return folder
+
+
+def _emps(folder: Path) -> Dataset | None:
+    if not (folder / "images").is_dir() or not (folder / "train.csv").is_file():
+        return None
+    labels = folder / "annotations.xml"
+    examples = temzoo.load_dataset(
+        images=folder / "images",
+        labels=labels if labels.is_file() else folder / "segmaps",
+        groups=_groups(folder),
+    )
+    names = read_names(folder / "train.csv")
+    if (folder / "val.csv").is_file():
+        parts = temzoo.split_by_names(examples, names, read_names(folder / "val.csv"))
+        return Dataset(folder.name, *parts, "train.csv, val.csv")
+    parts = temzoo.split(pick(examples, names), SHARES, seed=SEED)
+    return Dataset(folder.name, *parts, f"a fifth of train.csv, seed {SEED}")
+
+
+def _parts(folder: Path) -> Dataset | None:
+    for images, labels in LABEL_FOLDERS:
+        pairs = [
+            (
+                folder / part / images,
+                folder / part / labels if images else folder / f"{part}{labels}",
+            )
+            for part in ("train", "val")
+        ]
+        if all(each.is_dir() for pair in pairs for each in pair):
+            parts = [temzoo.load_dataset(images=i, labels=m) for i, m in pairs]
+            return Dataset(folder.name, *parts, "folders train and val")
+    return None
+
+
+def _export(folder: Path) -> Dataset | None:
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in (".xml", ".json")]
+    if len(files) != 1:
+        return None
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    examples = temzoo.load_dataset(images=images, labels=files[0], groups=_groups(folder))
+    parts = temzoo.split(examples, SHARES, seed=SEED)
+    return Dataset(folder.name, *parts, f"a fifth by specimen, seed {SEED}")
+
+
+def _groups(folder: Path) -> Path | None:
+    groups = folder / "groups.csv"
+    return groups if groups.is_file() else None

@@ -1,0 +1,446 @@
+"""``results/README.md`` and its plots, made anew from the records each time.
+
+    python -m benchmarks page
+
+The full runs come first; quick ones stand in a part of their own, by the same functions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import RESULTS, kept, write_lines
+from benchmarks.suite import plots
+from benchmarks.suite.plots import Point
+
+Record = Mapping[str, Any]
+MB, GB = 1e6, 1e9
+# Reports of their own, in the order in which a reader may want them.
+DETAILS = {
+    "accuracy.md": "trainings on 10 and 293 images beside baselines (`benchmarks.accuracy`)",
+    "instances.md": "particles told apart: AP, PQ, counts, densities (`benchmarks.instances`)",
+    "peers.md": "other packages at the same minutes (`benchmarks.peers`)",
+    "shapes.md": "whether Mask R-CNN learns outlines (`benchmarks.shapes`)",
+    "denoise.md": "restorers: PSNR, SSIM and what they do for segmentation (`benchmarks.denoise`)",
+    "colour.md": "colouring of grey images (`benchmarks.colour`)",
+    "latent.md": "VAEs: digits, particles at any angle (`benchmarks.latent_space`)",
+    "limits.md": "memory at full size (`benchmarks.limits`)",
+    "tuning.md": "what a search gains over the default (`benchmarks.tuning`)",
+}
+ACCURACY = (
+    ("IoU", "per_image", "iou"),
+    ("pooled IoU", "pooled", "iou"),
+    ("Dice", "per_image", "dice"),
+    ("boundary F1", "per_image", "boundary_f1"),
+    ("AP", "pooled", "mask_ap"),
+    ("AP50", "pooled", "mask_ap50"),
+    ("AP75", "pooled", "mask_ap75"),
+    ("PQ", "pooled", "panoptic_quality"),
+    ("count error", "pooled", "relative_count_error"),
+    ("D50 error", "pooled", "d50_error"),
+    ("KS", "pooled", "ks_statistic"),
+)
+WITH_INTERVAL = ("IoU", "boundary F1", "D50 error")
+SIGNED = ("count error", "D50 error")
+COMPARED = {
+    "iou": "IoU",
+    "boundary_f1": "boundary F1",
+    "instance_f1": "instance F1",
+    "panoptic_quality": "PQ",
+    "mask_ap50": "AP50",
+    "absolute_count_error": "|count error|",
+    "absolute_d50_error": "|D50 error|",
+    "ks_statistic": "KS",
+}
+
+
+def write_page(folder: Path = RESULTS) -> Path:
+    """Writes page and plots from the records in ``folder``; gives the page's path."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `python -m benchmarks`, from the JSON files in `suite/`, which say more: every",
+        "image's figures, versions, settings, fingerprints of the data. Each row's command repeats",
+        "it. `[low, high]`: of scores the 95 % bootstrap interval over images; of times the least",
+        "and most of the repetitions, after their median. Times and ratios of one row are of one",
+        "run; the machines are shared, so that ratios tell more than seconds.",
+        "",
+    ]
+    for quick, prefix in ((False, ""), (True, "quick-")):
+        records = kept(folder, quick=quick)
+        if records and quick:
+            lines += ["# The quick run", "", *QUICK_NOTE, ""]
+        if records:
+            lines += _part(records, folder, prefix, earlier=_earlier(folder) if not quick else [])
+    lines += _details(folder)
+    return write_lines(folder / "README.md", lines)
+
+
+QUICK_NOTE = (
+    "`python -m benchmarks all --quick`: drawn micrographs and small networks, minutes in all. It",
+    "shows that everything runs, and how machines compare; its scores say little of real images.",
+)
+
+
+def _part(records: Sequence[Record], folder: Path, prefix: str, *, earlier) -> list[str]:
+    of: dict[str, list[Record]] = {}
+    for record in records:
+        of.setdefault(record["what"], []).append(record)
+    sections = {
+        "accuracy": lambda found: _accuracy(found, earlier, folder, prefix),
+        "restoration": _restoration,
+        "throughput": _throughput,
+        "memory": lambda found: _memory(found, folder, prefix),
+        "pipeline": _pipeline,
+        "labels": _labels,
+        "measure": _measure,
+        "startup": _startup,
+    }
+    lines = []
+    for what, section in sections.items():
+        if what in of:
+            lines += [*section(of[what]), "", measured(of[what]), ""]
+    return lines
+
+
+def measured(records: Iterable[Record]) -> str:
+    """The machines, versions, commits and dates under a table, and how busy they were before."""
+    machines: dict[str, list[Record]] = {}
+    for r in records:
+        hardware, versions = r["hardware"], r["versions"]
+        libraries = f"Python {versions.get('python')}, TensorFlow {versions.get('tensorflow')}"
+        name = f"{hardware['processor']}, {hardware['cores']} cores, {libraries}, {r['date']}"
+        machines.setdefault(name, []).append(r)
+    told = []
+    for name, found in sorted(machines.items()):
+        commits = ", ".join(sorted({str(r["commit"]) for r in found}))
+        busy = [r["load_before"] for r in found]
+        told.append(f"{name}, commit {commits}, load before {min(busy):g} to {max(busy):g}")
+    return f"Measured on: {'; '.join(told)}."
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """A Markdown table; first column left, others as they come."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in ([*head], ["---"] * len(head), *cells)]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Three significant figures, or a dash for what is not defined."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def timed(figure: Mapping[str, float] | None, factor: float = 1.0) -> str:
+    """``median [least, most]`` of a spread."""
+    if figure is None:
+        return "–"
+    median, least, most = (number(factor * figure[key]) for key in ("median", "least", "most"))
+    return f"{median} [{least}, {most}]"
+
+
+def _score(figure: Mapping[str, float] | None, *, interval: bool, signed: bool) -> str:
+    if figure is None or figure["value"] is None:
+        return "–"
+    form = "{:+.1%}" if signed else "{:.3f}"
+    shown = [
+        form.format(figure[key]) for key in ("value", "low", "high") if figure[key] is not None
+    ]
+    return f"{shown[0]} [{', '.join(shown[1:])}]" if interval and shown[1:] else shown[0]
+
+
+def _accuracy(found: Sequence[Record], earlier, folder: Path, prefix: str) -> list[str]:
+    lines = [
+        "## Accuracy",
+        "",
+        "At full resolution. IoU, Dice, boundary F1: means over images of the foreground classes",
+        "(definitions: heads of `temzoo/evaluation.py`, `benchmarks/suite/boundary.py` and",
+        "`sizes.py`; tolerance of the boundary 0.75 % of the diagonal). The other columns are of",
+        "all images together. Count and D50 errors are relative; KS is the Kolmogorov-Smirnov",
+        "distance of the distributions of diameters. A network's best epoch was chosen on its",
+        "validation images, which flatters it a little where they are these.",
+        "",
+        *table(
+            ["data, images", "model", *(name for name, _, _ in ACCURACY), "images/s", "command"],
+            map(_accuracy_row, found),
+        ),
+    ]
+    classes = _classes_lines(found)
+    compared = [row for record in found for row in _compared_rows(record)]
+    if compared:
+        lines += [
+            "",
+            "Paired differences on the same images; better or worse is said where the interval",
+            "excludes 0.",
+            "",
+            *table(["data", "model", "beside", *COMPARED.values()], compared),
+        ]
+    points = [*_speed_points(found), *earlier]
+    lines += [*classes, *_plot(plots.iou_and_speed, points, folder, f"{prefix}iou-speed.png")]
+    curve = _curve_points([*found, *(e for e in _earlier_records(folder) if not prefix)])
+    lines += _cards_lines(found)
+    return lines + _plot(plots.learning_curve, curve, folder, f"{prefix}learning-curve.png")
+
+
+def _accuracy_row(record: Record) -> list[str]:
+    figures = record["figures"]
+    cells = [
+        _score(figures[part].get(metric), interval=name in WITH_INTERVAL, signed=name in SIGNED)
+        for name, part, metric in ACCURACY
+    ]
+    rate = _rate(figures["seconds_per_image"])
+    where = f"{record['dataset']['name']}, {record['dataset']['images']}"
+    return [where, record["about"], *cells, timed(rate), f"`{record['command']}`"]
+
+
+def _rate(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {
+        "median": 1 / seconds["median"],
+        "least": 1 / seconds["most"],
+        "most": 1 / seconds["least"],
+    }
+
+
+def _classes_lines(found: Sequence[Record]) -> list[str]:
+    """Pooled IoU by class, where there is more than one beside the background."""
+    lines = []
+    for record in found:
+        each = record["figures"]["pooled_iou_of_classes"]
+        if len(each) > 2:
+            known = [value for value in each.values() if value is not None]
+            shown = ", ".join(f"{name} {number(value)}" for name, value in each.items())
+            mean = f"mean of all {len(each)}: {number(sum(known) / len(known))}"
+            lines += [
+                "",
+                f"`{record['model']}` on {record['dataset']['name']}, pooled IoU: {shown};",
+            ]
+            lines[-1] += f" {mean}."
+    return lines
+
+
+def _cards_lines(found: Sequence[Record]) -> list[str]:
+    """What the cards of shipped weights say, beside what was found; of the images they speak of."""
+    told = []
+    for record in found:
+        said = record.get("card_scores", {})
+        if "iou" in said and said.get("images") == record["dataset"]["images"]:
+            value = record["figures"]["per_image"]["iou"]["value"]
+            told.append(f"`{record['model']}` {said['iou']:.4f}, here {value:.4f}")
+    return ["", f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
+
+
+def _compared_rows(record: Record) -> list[list[str]]:
+    rows = []
+    for other, metrics in record["figures"].get("compared_with", {}).items():
+        cells = [_change(metrics.get(metric)) for metric in COMPARED]
+        rows.append([record["dataset"]["name"], record["about"], other, *cells])
+    return rows
+
+
+def _change(change: Mapping[str, Any] | None) -> str:
+    if change is None:
+        return "–"
+    value, low, high = (f"{change[key]:+.3f}" for key in ("value", "low", "high"))
+    told = "" if change["verdict"] == "not told apart" else f" **{change['verdict']}**"
+    return f"{value} [{low}, {high}]{told}"
+
+
+def _speed_points(found: Iterable[Record]) -> list[Point]:
+    """One of each model; of a learning curve the end."""
+    shown: dict[tuple[str, str], Record] = {}
+    for record in sorted(found, key=lambda r: r["dataset"]["train_images"]):
+        shown[record["dataset"]["name"], record.get("curve") or record["model"]] = record
+    return [_point(r["dataset"]["name"], r["about"], r["figures"]) for r in shown.values()]
+
+
+def _point(panel: str, series: str, figures: Mapping[str, Any]) -> Point:
+    rate, iou = _rate(figures["seconds_per_image"]), figures["per_image"]["iou"]
+    x = (rate["median"], rate["least"], rate["most"])
+    return Point(panel, series, x, tuple(iou[key] for key in ("value", "low", "high")))
+
+
+def _earlier_records(folder: Path) -> list[Record]:
+    """Those of ``benchmarks.accuracy``: its trainings stand in the plots too."""
+    paths = sorted(folder.glob("accuracy-*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def _earlier(folder: Path) -> list[Point]:
+    return [
+        _point(record["data"], f"{record['about']} ({record['name']})", record)
+        for record in _earlier_records(folder)
+        if not record["name"].split("-")[0].endswith("10")
+    ]
+
+
+def _curve_points(records: Iterable[Record]) -> list[Point]:
+    """IoU over training images, of series that have more than one number of them."""
+    of: dict[tuple[str, str], list[Point]] = {}
+    for record in records:
+        if "what" not in record:  # of benchmarks.accuracy
+            panel, series, images = record["data"], record["about"], record["train"]["images"]
+            figures = record
+        elif record.get("curve"):
+            panel, series = record["dataset"]["name"], record["curve"]
+            images, figures = record["dataset"]["train_images"], record["figures"]
+        else:
+            continue
+        iou = figures["per_image"]["iou"]
+        y = tuple(iou[key] for key in ("value", "low", "high"))
+        of.setdefault((panel, series), []).append(Point(panel, series, (images,) * 3, y))
+    return [p for line in of.values() if len({p.x for p in line}) > 1 for p in line]
+
+
+def _plot(draw, points: Sequence[Point], folder: Path, name: str) -> list[str]:
+    if not points:
+        return []
+    draw(points, folder / name)
+    return ["", f"![{name.removesuffix('.png').replace('-', ' ')}]({name})"]
+
+
+def _restoration(found: Sequence[Record]) -> list[str]:
+    rows = []
+    for record in found:
+        for dose, figures in record["figures"]["doses"].items():
+            cells = [_decibel(figures[key]) for key in ("noisy_psnr_db", "psnr_db", "gain_db")]
+            ssim = _score(figures["ssim"], interval=True, signed=False)
+            where = f"{record['dataset']['name']}, {record['dataset']['images']}"
+            rows.append([where, record["about"], dose, *cells, ssim, f"`{record['command']}`"])
+    head = ["data, images", "model", "dose", "noisy, dB", "PSNR, dB", "gain, dB", "SSIM", "command"]
+    return ["## Restorers", "", *table(head, rows)]
+
+
+def _decibel(figure: Mapping[str, float]) -> str:
+    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+
+
+def _throughput(found: Sequence[Record]) -> list[str]:
+    lines = [
+        "## Throughput",
+        "",
+        "The network alone on pixels in memory, engines in turns. Ratio: speed beside `tensorflow`",
+        "float32, turn by turn. Peak share: of what a float32 matrix product reached in the same",
+        "minutes. Memory: of a process that does this alone, libraries included. Difference: the",
+        "largest of a probability, beside `tensorflow` float32. How: the head of",
+        "`benchmarks/suite/throughput.py`.",
+        "",
+    ]
+    head = ["side, px", "batch", "engine", "images/s", "ratio", "p50, ms", "p95, ms", "peak share"]
+    for record in found:
+        millions = number(record["parameters"] / 1e6)
+        lines += [
+            f"**{record['about']}**: {millions} M parameters,"
+            f" {number(record['gflop_per_256px'])} GFLOP at 256 px; `{record['command']}`",
+            "",
+            *table([*head, "memory, MB", "difference"], map(_cell_row, record["figures"]["cells"])),
+            "",
+        ]
+    return lines[:-1]
+
+
+def _cell_row(cell: Mapping[str, Any]) -> list[Any]:
+    start = [cell["side"], cell["batch"], f"{cell['engine']}, {cell['precision']}"]
+    if "left_out" in cell:
+        return [*start, f"left out: {cell['left_out']}", *[""] * 6]
+    latency = cell["latency_s"]
+    return [
+        *start,
+        timed(cell["images_per_s"]),
+        timed(cell.get("ratio_to_reference")),
+        number(1e3 * latency["median"]),
+        number(1e3 * latency["p95"]),
+        f"{cell['peak_share']:.0%}" if "peak_share" in cell else "–",
+        number(cell["peak_bytes"] / MB) if cell.get("peak_bytes") else "–",
+        f"{cell['difference_to_reference']:.1g}" if "difference_to_reference" in cell else "–",
+    ]
+
+
+def _memory(found: Sequence[Record], folder: Path, prefix: str) -> list[str]:
+    sides = sorted({row["side"] for record in found for row in record["figures"]["sides"]})
+    rows, points = [], []
+    for record in found:
+        used = {row["side"]: row["used"] / GB for row in record["figures"]["sides"]}
+        cells = [number(used[side]) if side in used else "–" for side in sides]
+        rows.append([record["about"], *cells, f"`{record['command']}`"])
+        points += [
+            Point("temzoo.predict", record["model"], (s,) * 3, (v,) * 3) for s, v in used.items()
+        ]
+    return [
+        "## Memory against image size",
+        "",
+        "GB (10⁹ bytes) that `temzoo.predict` needs on top of the libraries, the network and the",
+        "image itself, results included; each in a process of its own.",
+        "",
+        *table(["what", *(f"{side:,} px" for side in sides), "command"], rows),
+        *_plot(plots.memory_and_size, points, folder, f"{prefix}memory.png"),
+    ]
+
+
+def _pipeline(found: Sequence[Record]) -> list[str]:
+    rows, waits = [], []
+    for record in found:
+        for name, rate in record["figures"]["images_per_s"].items():
+            rows.append([name, timed(rate), f"`{record['command']}`"])
+        for name, share in record["figures"]["waiting"].items():
+            waits.append(f"`{name}` {share:.1%}")
+    lines = ["## Input pipeline", "", *table(["what", "images/s", "command"], rows)]
+    if waits:
+        lines += ["", f"Share of a training step that the pipeline costs: {', '.join(waits)}."]
+    return lines
+
+
+def _labels(found: Sequence[Record]) -> list[str]:
+    rows = []
+    for record in found:
+        figures = record["figures"]
+        told = record["dataset"]["bytes"] / MB
+        for who in ("temzoo", "datumaro"):
+            cells = _labels_cells(figures[who])
+            name = f"{record['about']}, {number(told)} MB"
+            version = figures[who].get("version", "")
+            rows.append([name, f"{who} {version}".strip(), *cells, f"`{record['command']}`"])
+        if "ratio" in figures:
+            parts = [timed(figures["ratio"][part]) for part in ("read_s", "draw_s", "peak")]
+            rows.append(["", "datumaro / temzoo, in turns", *parts, "", ""])
+    head = ["CVAT export", "by", "read, s", "draw, s", "memory, MB", "shapes", "command"]
+    note = "Draw: an instance map of every image. How: head of `benchmarks/suite/labels.py`."
+    return ["## Labels", "", note, "", *table(head, rows)]
+
+
+def _labels_cells(figures: Mapping[str, Any]) -> list[str]:
+    if "left_out" in figures:
+        return [f"left out: {figures['left_out']}", "", "", ""]
+    read, draw = (timed(figures[part]) for part in ("read_s", "draw_s"))
+    return [read, draw, timed(figures["peak"], 1 / MB), f"{figures['shapes']:,}"]
+
+
+def _measure(found: Sequence[Record]) -> list[str]:
+    rows = [
+        [record["about"], name, timed(figure), f"`{record['command']}`"]
+        for record in found
+        for name, figure in record["figures"].items()
+    ]
+    return ["## Measurement", "", *table(["what", "by", "CPU seconds, or ratio", "command"], rows)]
+
+
+def _startup(found: Sequence[Record]) -> list[str]:
+    rows = [
+        [name, timed(figure), f"`{record['command']}`"]
+        for record in found
+        for name, figure in record["figures"].items()
+    ]
+    return ["## Start", "", *table(["fresh process", "seconds", "command"], rows)]
+
+
+def _details(folder: Path) -> list[str]:
+    there = {name: about for name, about in DETAILS.items() if (folder / name).is_file()}
+    if not there:
+        return []
+    return ["## In detail", "", *(f"- [{name}]({name}): {about}" for name, about in there.items())]

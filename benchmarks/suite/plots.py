@@ -1,0 +1,152 @@
+"""The suite's plots: accuracy beside speed, memory beside size, accuracy beside labelled images.
+
+Colours are Okabe and Ito's, as in ``temzoo.report``; markers tell the series apart where colour
+does not. Error bars are what the records state: 95 % bootstrap intervals over images upwards, least
+and most of the repetitions sideways.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from temzoo.files import atomic_path
+
+DPI = 150
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#000000")
+MARKERS = "osD^vPXh*<>"
+WHISKERS = {"lw": 1.4, "elinewidth": 1.0, "capsize": 2.5}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A figure with its interval, and what it stands over.
+
+    Attributes:
+        panel: the plot that it belongs to; series: the line, or marker.
+        x, y: (value, low, high).
+    """
+
+    panel: str
+    series: str
+    x: tuple[float, float, float]
+    y: tuple[float, float, float]
+
+
+def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
+    """IoU over images per second, a panel a dataset, a marker a model."""
+    figure, axes = _panels(points, height=4.2)
+    for axis, panel in axes.items():
+        best_first = sorted(panel, key=lambda point: -point.y[0])
+        for point, style in zip(best_first, _styles(), strict=False):
+            axis.errorbar(*_bars(point), label=point.series, linestyle="none", **style)
+        axis.set_xscale("log")
+        _plain_log_ticks(axis, [each for point in panel for each in point.x])
+        axis.set(xlabel="images per second, whole image to class map", ylim=(0, 1))
+    next(iter(axes)).set_ylabel("IoU, mean over images")
+    return _written(figure, path, axes)
+
+
+def memory_and_size(points: Sequence[Point], path: Path) -> Path:
+    """What prediction needs on top of libraries and image, over the side of the micrograph."""
+    figure, axes = _panels(points, height=3.8)
+    for axis, panel in axes.items():
+        for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
+            axis.errorbar([p.x[0] for p in line], [p.y[0] for p in line], label=series, **style)
+        sides = sorted({point.x[0] for point in panel})
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_locator(FixedLocator(sides))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda side, _: f"{side:,.0f}"))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_ylim(bottom=0)
+        axis.set(xlabel="side of the micrograph, px", ylabel="GB on top of libraries and image")
+    return _written(figure, path, axes)
+
+
+def learning_curve(points: Sequence[Point], path: Path) -> Path:
+    """IoU over labelled images, a panel a dataset, a line a model."""
+    figure, axes = _panels(points, height=4.2)
+    for axis, panel in axes.items():
+        for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
+            places, values = [p.x[0] for p in line], [p.y[0] for p in line]
+            bars = [[p.y[0] - p.y[1] for p in line], [p.y[2] - p.y[0] for p in line]]
+            axis.errorbar(places, values, yerr=bars, label=series, **style)
+        counts = sorted({point.x[0] for point in panel})
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(FixedLocator(counts))
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:.0f}"))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set(xlabel="labelled images to train on", ylim=(0, 1))
+        axis.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)
+    next(iter(axes)).set_ylabel("IoU, mean over images")
+    return _written(figure, path, axes)
+
+
+def _panels(points: Sequence[Point], *, height: float):
+    """A figure with a panel for each name, in order, and the points of each."""
+    of: dict[str, list[Point]] = {}
+    for point in points:
+        of.setdefault(point.panel, []).append(point)
+    figure = Figure(figsize=(max(5.2, 4.3 * len(of)), height), layout="constrained")
+    axes = figure.subplots(1, len(of), squeeze=False)[0]
+    for axis, name in zip(axes, of, strict=True):
+        axis.set_title(name, fontsize=10, loc="left")
+        axis.grid(color="#e4e4e4", lw=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, dict(zip(axes, of.values(), strict=True))
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    """Colour and marker of one series after the other, without end."""
+    for colour, marker in zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False):
+        yield {"color": colour, "marker": marker, "ms": 6, "mec": "white", "mew": 0.6} | WHISKERS
+
+
+def _bars(point: Point):
+    x, y = point.x, point.y
+    return ([x[0]], [y[0]], [[y[0] - y[1]], [y[2] - y[0]]], [[x[0] - x[1]], [x[2] - x[0]]])
+
+
+def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
+    """The points of each series from left to right; the series that ends highest first."""
+    lines: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda p: p.x[0]):
+        lines.setdefault(point.series, []).append(point)
+    return dict(sorted(lines.items(), key=lambda line: -line[1][-1].y[0]))
+
+
+def _plain_log_ticks(axis: Axes, values: Sequence[float]) -> None:
+    """1, 2, 5, 10 … as far as the values reach, written as numbers."""
+    steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
+    low, high = min(values), max(values)
+    ticks = [s for s in steps if low / 2.6 <= s <= high * 2.6]
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlim(low / 1.7, high * 1.7)
+
+
+def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:
+    for axis in axes:
+        axis.legend(
+            fontsize=7.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1
+        )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+    return path

@@ -1,0 +1,84 @@
+"""``temzoo label-next``: what to label so that a model learns most from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from temzoo.cli.common import Set, app, image_paths, load_tensorflow, trained
+
+
+@app.command()
+def label_next(
+    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
+    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    set_: Set = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("label-next"),
+    count: Annotated[int, typer.Option(help="How many to choose.")] = 10,
+    diversity: Annotated[
+        float, typer.Option(help="0: the most uncertain, however alike; 1: the most different.")
+    ] = 0.3,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Labels there are: what has some is left out, and not repeated."),
+    ] = None,
+    flips: Annotated[
+        bool, typer.Option("--flips/--no-flips", help="Without: 4 times faster, a little worse.")
+    ] = True,
+    seed: int = 0,
+):
+    """Choose the micrographs whose labels would teach a trained model most.
+
+    Those of which it is least sure, and which differ from each other and from what is labelled.
+    Writes label_next.csv, all micrographs with the chosen first, and label_next.png, a sheet of the
+    chosen that shows where the model is unsure.
+
+    Example: temzoo label-next runs/first micrographs --labels annotations.xml --count 10
+    """
+    paths = image_paths(images)
+    fresh, known = _parted(paths, labels)
+    load_tensorflow()
+    import temzoo
+
+    ranking = temzoo.label_next(
+        trained(weights, set_),
+        fresh,
+        count=count,
+        diversity=diversity,
+        labelled=known,
+        flips=flips,
+        seed=seed,
+        progress=True,
+    )
+    written = ranking.save(out)
+    for one in ranking.chosen:
+        print(f"{one.rank:3d}  uncertainty {one.uncertainty:.3f}  {one.name}")
+    skipped = f"; {len(known)} left out, which have labels" if known else ""
+    print(f"{len(ranking.chosen)} of {len(fresh)} micrographs{skipped}")
+    print(f"table: {written['table']}; sheet: {written['sheet']}")
+
+
+def _parted(paths: list[Path], labels: Path | None) -> tuple[list[Path], list[Path]]:
+    """Micrographs without and with labels, told apart by their names without suffix.
+
+    Raises:
+        ValueError: all have labels.
+    """
+    if labels is None:
+        return paths, []
+    from temzoo.labels import read
+    from temzoo.prediction import file_stem
+
+    folders = {path.parent for path in paths}
+    entries = read(labels, images=folders.pop() if len(folders) == 1 else None)
+    done = {file_stem(entry.name).casefold() for entry in entries if entry.shapes}
+    known = [path for path in paths if file_stem(path.name).casefold() in done]
+    fresh = [path for path in paths if path not in set(known)]
+    if not fresh:
+        raise ValueError(
+            f"label-next orders micrographs without labels. Received: {len(paths)}, which all have"
+            f" labels in {labels}. Name a folder with new ones, or leave --labels out."
+        )
+    return fresh, known

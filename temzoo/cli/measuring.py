@@ -1,0 +1,315 @@
+"""``temzoo measure``: predictions to tables, a summary and a plot, in nanometres."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from temzoo.cli.common import app
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from temzoo.types import Micrograph, Prediction
+
+TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT = (
+    "particles.csv",
+    "particles.parquet",
+    "summary.csv",
+    "sizes.png",
+)
+MAP_ENDING = "_instances.tif"
+MOST_LINES = 30  # of images in the table on the screen
+Pair = tuple[float, float]
+
+
+@app.command()
+def measure(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of `temzoo predict`, or label images (STEM_instances.tif …)."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("measured"),
+    nm_per_pixel: Annotated[
+        str | None,
+        typer.Option(help="Calibration of all images: one number, or ROW,COL of a pixel."),
+    ] = None,
+    scale_bar: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROW,COL,ROW,COL=LENGTH",
+            help="Or its two ends in px and its length in nm: 980,100,980,300=50.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the micrographs, for intensities, if they were moved."),
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="Measure this class alone; repeatable.")
+    ] = None,
+    min_area_px: Annotated[int, typer.Option(help="Leave out smaller particles.")] = 0,
+    border: Annotated[
+        str,
+        typer.Option(
+            help="Sizes of particles at the border: exclude; correct for those missing"
+            " (Miles-Lantuejoul); include."
+        ),
+    ] = "exclude",
+    over: Annotated[
+        str, typer.Option(help="Intervals by drawing particles, or whole images.")
+    ] = "particles",
+    seed: int = 0,
+):
+    """Measure the particles of predictions: sizes, shapes, neighbours; their number and spread.
+
+    Writes particles.csv and particles.parquet, a row each; summary.csv, an image a row and all of
+    them together, with 95 % intervals; sizes.png, the size distribution. Lengths are in nm where
+    the micrographs are calibrated, or calibrated here, else in px; each column's name says which.
+
+    Example: temzoo measure predictions --out measured
+
+    Example: temzoo measure predictions --scale-bar 980,100,980,300=50
+    """
+    import pandas as pd
+
+    import temzoo
+
+    scale = calibration(nm_per_pixel, scale_bar)
+    options = {"min_area_px": min_area_px, "classes": classes}
+    tables, frames = [], {}
+    for item in found_items(predictions, images):
+        prediction, micrograph = item.load(scale)
+        tables.append(temzoo.measure(prediction, micrograph, **options))
+        frames[prediction.name] = frame(prediction)
+        require_one_unit(prediction, item.path, calibrated="area_nm2" in tables[0])
+    table = pd.concat(tables, ignore_index=True)
+    how = {"border": border, "over": over, "frames": frames, "seed": seed}
+    summary = summarized(table, how)
+    written = write(table, summary, out, border, seed)
+    print(shown(summary))
+    print("".join(f"{path}\n" for path in written), end="")
+    if "area_px2" in table:
+        typer.echo(
+            "temzoo: sizes are in pixels, for the images carry no calibration. Give"
+            " --nm-per-pixel 0.5, or --scale-bar ROW,COL,ROW,COL=LENGTH_NM.",
+            err=True,
+        )
+
+
+@dataclass(frozen=True)
+class Item:
+    """A prediction to measure.
+
+    Attributes:
+        path: a sidecar of `temzoo predict`, or a label image.
+        micrographs: by their names, where ``--images`` holds some.
+    """
+
+    path: Path
+    micrographs: Mapping[str, Path]
+
+    def load(self, scale: Pair | None) -> tuple[Prediction, Micrograph | None]:
+        """The prediction, calibrated by hand where asked for, and its micrograph if it is there."""
+        from temzoo import saved
+        from temzoo.measurement import load_instance_map
+
+        if not self.path.name.endswith(saved.SUFFIX):
+            prediction, source = load_instance_map(self.path), None
+        else:
+            prediction, source = saved.load_prediction(self.path), same_source(self.path)
+        micrograph = self._micrograph(prediction, source)
+        known = prediction.nm_per_pixel or (micrograph.nm_per_pixel if micrograph else None)
+        return replace(prediction, nm_per_pixel=scale or known), micrograph
+
+    def _micrograph(self, prediction: Prediction, source: Path | None) -> Micrograph | None:
+        from temzoo.micrographs import load_micrograph
+        from temzoo.prediction import file_stem
+
+        name = prediction.name
+        stem = file_stem(name).removesuffix(Path(MAP_ENDING).stem)
+        path = self.micrographs.get(name) or self.micrographs.get(stem) or source
+        return None if path is None else load_micrograph(path)
+
+
+def calibration(nm_per_pixel: str | None, scale_bar: str | None) -> Pair | None:
+    """The size of a pixel (row, col) that the options state; None where they do not."""
+    from temzoo.measurement.calibration import checked_nm_per_pixel, nm_per_pixel_from_scale_bar
+
+    if nm_per_pixel is not None and scale_bar is not None:
+        raise ValueError(
+            "a calibration is given once. Received: --nm-per-pixel and --scale-bar. Leave one out."
+        )
+    if nm_per_pixel is not None:
+        numbers = numbers_of(nm_per_pixel, (1, 2), "--nm-per-pixel", "0.5, or ROW,COL: 0.5,0.6")
+        return checked_nm_per_pixel(numbers[0] if len(numbers) == 1 else tuple(numbers))
+    if scale_bar is None:
+        return None
+    ends, _, length = scale_bar.partition("=")
+    how = "ROW,COL,ROW,COL=LENGTH_NM, such as 980,100,980,300=50"
+    row, col, other_row, other_col = numbers_of(ends, (4,), "--scale-bar", how)
+    [length_nm] = numbers_of(length.strip().removesuffix("nm"), (1,), "--scale-bar", how)
+    return checked_nm_per_pixel(
+        nm_per_pixel_from_scale_bar((row, col), (other_row, other_col), length_nm)
+    )
+
+
+def numbers_of(text: str, counts: tuple[int, ...], option: str, how: str) -> list[float]:
+    """The numbers of a text, with commas between them."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise ValueError(f"{option} must be {how}. Received: {text!r}.")
+    return numbers
+
+
+def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
+    """The predictions that are named, and those of the folders that are.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: two of them are of micrographs of one name.
+    """
+    paths = [path for place in places for path in in_place(place)]
+    if not paths:
+        raise FileNotFoundError(
+            f"There are no predictions in {', '.join(map(str, places))}. Name a folder that"
+            " `temzoo predict` wrote, or label images."
+        )
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.name.casefold(), path)
+        if other != path:
+            raise ValueError(
+                "Tables name their particles after the image, so the names must differ. Received:"
+                f" {other} and {path}. Take one folder at a time, each with an --out of its own."
+            )
+    micrographs = micrographs_in(images)
+    return [Item(path, micrographs) for path in paths]
+
+
+def in_place(place: Path) -> list[Path]:
+    """The sidecars of a folder, or its instance maps where it has none; a file as it is."""
+    from temzoo.saved import list_predictions
+
+    if not place.is_dir():
+        return [place]
+    return list_predictions(place) or sorted(place.glob(f"[!.]*{MAP_ENDING}"))
+
+
+def micrographs_in(folder: Path | None) -> dict[str, Path]:
+    """Those of a folder, by file name and by the stem that predictions are named after."""
+    from temzoo.micrographs import list_images
+    from temzoo.prediction import file_stem
+
+    paths = [] if folder is None else list_images(folder)
+    return {file_stem(path.name): path for path in paths} | {path.name: path for path in paths}
+
+
+def same_source(sidecar: Path) -> Path | None:
+    """The micrograph that was predicted, where it still lies there unchanged."""
+    from temzoo import saved
+
+    told = saved.about(sidecar)
+    path = Path(told["source"]) if told["source"] else None
+    there = path is not None and path.is_file() and path.stat().st_size == told["source_bytes"]
+    return path if there else None
+
+
+def frame(prediction: Prediction) -> Pair:
+    """(height, width) of the micrograph, in nm where it is calibrated, else in px."""
+    height, width = prediction.instances.shape
+    down, along = prediction.nm_per_pixel or (1.0, 1.0)
+    return height * down, width * along
+
+
+def require_one_unit(prediction: Prediction, path: Path, *, calibrated: bool) -> None:
+    if (prediction.nm_per_pixel is not None) != calibrated:
+        raise ValueError(
+            "images are measured in nm or in px, all of them. Received: "
+            f"{path}, {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before"
+            " it. Give --nm-per-pixel, or measure them apart."
+        )
+
+
+def summarized(table: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:
+    """A row an image, then all together; classes apart where there are several."""
+    import pandas as pd
+
+    import temzoo
+
+    kinds = ["class"] if table["class"].nunique() > 1 else []
+    parts = [temzoo.summarize(table, by=["image", *kinds], **how)]
+    parts += [temzoo.summarize(table, by=kinds, **how)] if len(how["frames"]) > 1 else []
+    return pd.concat(parts, ignore_index=True)
+
+
+def write(
+    table: pd.DataFrame, summary: pd.DataFrame, out: Path, border: str, seed: int
+) -> list[Path]:
+    """Each file whole or not at all."""
+    import temzoo
+    from temzoo.files import atomic_path
+
+    paths = [out / name for name in (TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT)]
+    paths[-1].unlink(missing_ok=True)  # there may be none this time
+    with atomic_path(paths[0]) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.9g")
+    with atomic_path(paths[1]) as temporary:
+        table.to_parquet(temporary, index=False)
+    with atomic_path(paths[2]) as temporary:
+        summary.to_csv(temporary, index=False, float_format="%.9g")
+    if len(table) and (border == "include" or not table["touches_border"].all()):
+        temzoo.plot_sizes(table, paths[-1], border=border, seed=seed)
+        return paths
+    return paths[:-1]
+
+
+def shown(summary: pd.DataFrame) -> str:
+    """The summary for the screen: the most asked for figures, rounded."""
+    unit = "nm" if "diameter_mean_nm" in summary else "px"
+    area = "um2" if unit == "nm" else "px2"
+    head = ("image", "particles", "at border", f"D10 {unit}", f"D50 {unit}", "95 %", f"D90 {unit}")
+    head += (f"mean {unit}", "GSD", "per µm²" if unit == "nm" else "per px²", "coverage")
+    rows = [line_of(row, unit, area) for _, row in summary.iterrows()]
+    if len(rows) > MOST_LINES:
+        left = len(rows) - MOST_LINES
+        rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 10, rows[-1]]
+    widths = [max(len(cells[k]) for cells in (head, *rows)) for k in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in (head, *rows)
+    )
+
+
+def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:
+    """The cells of one line."""
+    name = row["image"] if row["class"] == "all" else f"{row['image']}, {row['class']}"
+    low, high = (figure(row[f"diameter_d50_{side}_{unit}"]) for side in ("low", "high"))
+    sizes = [figure(row[f"diameter_{name}_{unit}"]) for name in ("d10", "d50", "d90", "mean")]
+    between = f"{low} – {high}" if low else ""
+    others = (row["geometric_sd"], row[f"density_per_{area}"], row["coverage"])
+    return (
+        name,
+        str(row["particles"]),
+        str(row["touching_border"]),
+        *sizes[:2],
+        between,
+        *sizes[2:],
+        *(figure(value) for value in others),
+    )
+
+
+def figure(value: float) -> str:
+    """Three or four digits; nothing for what is undefined."""
+    return "" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,499 @@
+"""``temzoo predict``: many micrographs, each finished or not begun, and labels made of them all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from temzoo.cli.common import Set, app, image_paths, keywords, load_tensorflow, trained
+from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
+
+if TYPE_CHECKING:
+    from temzoo.saved import Origin
+    from temzoo.types import Micrograph, Prediction
+
+FORMATS = ("maps", "cvat", "coco")
+LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
+TABLE = "predictions.csv"
+# A larger file is not read ahead, nor written behind: two of them might not fit into memory.
+AHEAD_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Image:
+    """A micrograph to predict: its file, and its name in label files."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. ``status``: "predicted", "kept" from an earlier job, or "failed"."""
+
+    image: str
+    status: str
+    instances: int | None = None
+    covered_share: float | None = None
+    seconds: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to each micrograph.
+
+    Attributes:
+        out: the folder.
+        origin: how predictions are made; its source is filled in for each.
+        options: of ``temzoo.predict``.
+        find_model: gives the model; not called where everything is finished.
+        alone: there is one image: what is wrong with it is an error, not a row that says so.
+    """
+
+    out: Path
+    origin: Origin
+    options: dict[str, Any]
+    find_model: Callable[[], Any]
+    alone: bool
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        files = ("classes", "instances", "overlay")
+        return (*files, "probabilities") if self.options["probabilities"] else files
+
+    def origin_of(self, image: Image) -> Origin:
+        return replace(self.origin, source=image.path)
+
+
+@app.command()
+def predict(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[WEIGHTS] IMAGES",
+            help="A run folder, weights file or MODEL/NAME, if not the shipped ones; then"
+            " micrographs, or folders of them.",
+            show_default=False,
+        ),
+    ],
+    set_: Set = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    format_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="maps; cvat: predictions.xml too, to upload as labels; coco:"
+            " predictions.coco.json too. Repeatable, or with commas.",
+        ),
+    ] = None,
+    shapes: Annotated[str, typer.Option(help="cvat, coco: polygons, or exact masks.")] = "polygons",
+    polygon_error: Annotated[
+        float, typer.Option(help="cvat, coco: px that a polygon may leave the outline.")
+    ] = 1.0,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
+    flips: Annotated[
+        bool, typer.Option(help="Average over mirror images: 4 times slower.")
+    ] = False,
+    probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
+    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    neck: Neck = None,
+    threshold: Threshold = None,
+    min_area_px: MinArea = 0,
+    min_score: Annotated[
+        float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask TF Serving at grpc://HOST:8500/NAME or http://HOST:8501/NAME; no WEIGHTS"
+            " then.",
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Redo what is finished.")] = False,
+):
+    """Segment micrographs of any size: class map, instance map and overlay of each.
+
+    Each micrograph gets STEM_classes.png, STEM_instances.tif, STEM_overlay.png and, last of all,
+    STEM.prediction.json: where it is, the others are whole. Run again, a stopped job goes on where
+    it was, and labels in another format cost no prediction. A file that cannot be predicted does
+    not end the job: predictions.csv lists them all, and the exit status is 1.
+
+    --set changes what may differ from training: a dense micrograph needs --set max_detections=800
+    --set proposals=1500 of a detector.
+
+    A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
+
+    Example: temzoo predict micrographs/new
+
+    Example: temzoo predict runs/first micrographs/new --out predictions --format cvat
+    """
+    formats = chosen_formats(format_)
+    check_shapes(shapes, polygon_error)
+    weights, places = weights_and_images(arguments, server)
+    images = named_images(places)
+    options = {
+        "tile": tile,
+        "overlap": overlap,
+        "flips": flips,
+        "probabilities": probabilities,
+        "instances": separation_of(instances, neck, threshold),
+        "min_area_px": min_area_px,
+        "min_score": min_score,
+    }
+    origin, find_model = origin_and_model(weights, server, set_, options)
+    job = Job(out, origin, options, find_model, alone=len(images) == 1)
+    kept, left = ([], images) if again else finished(images, job)
+    if kept:
+        print(f"skipping {len(kept)} finished; --again redoes them")
+    rows = sorted_as(images, [*kept, *predicted(left, job)])
+    write_table(out / TABLE, rows)
+    done = {row.image for row in rows if row.status != "failed"}
+    for format_ in formats:
+        write_labels(format_, [i for i in images if i.name in done], out, shapes, polygon_error)
+    print(f"{len(done)} of {len(images)} predictions are in {out}, listed in {out / TABLE}")
+    report_failures(rows)
+
+
+def chosen_formats(given: Sequence[str] | None) -> list[str]:
+    """The formats named by ``--format``, each once, in its order."""
+    words = [word.strip() for text in given or ["maps"] for word in text.split(",")]
+    unknown = [word for word in words if word not in FORMATS]
+    if unknown:
+        raise ValueError(
+            f"--format must be of {', '.join(FORMATS)}. Received: {unknown[0]!r}. Give one, or"
+            " several with commas."
+        )
+    return [word for word in dict.fromkeys(words) if word != "maps"]
+
+
+def check_shapes(shapes: str, error_px: float) -> None:
+    """Refuses at once what would else be refused after the last prediction."""
+    if shapes not in ("polygons", "masks"):
+        raise ValueError(f"--shapes must be polygons or masks. Received: {shapes!r}.")
+    if not 0 <= error_px < float("inf"):
+        raise ValueError(f"--polygon-error must be 0 px or more. Received: {error_px}. Use 1.")
+
+
+def weights_and_images(
+    arguments: Sequence[str], server: str | None
+) -> tuple[str | None, list[Path]]:
+    """Tells weights from images: the first word is weights where it can be nothing else.
+
+    Returns:
+        The weights, None where a server has them; and the images.
+
+    Raises:
+        FileNotFoundError: the first word is neither.
+        ValueError: there are no images, or weights for a server.
+    """
+    from temzoo import pretrained
+
+    first, rest = arguments[0], [Path(word) for word in arguments[1:]]
+    if is_weights(first):
+        if server is not None:
+            raise ValueError(
+                f"a server has weights of its own. Received: {first} and --server {server}. Leave"
+                " one out."
+            )
+        if not rest:
+            raise ValueError(f"name micrographs, or folders of them. Received: {first} alone.")
+        return first, rest
+    if not Path(first).exists():
+        raise FileNotFoundError(
+            f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`, then"
+            f" micrographs; or micrographs alone. Received: {first}, which is not there."
+        )
+    return (None if server else pretrained.GENERAL), [Path(first), *rest]
+
+
+def is_weights(word: str) -> bool:
+    """Whether a word names weights: a run folder, a weights file or a shipped set."""
+    from temzoo import pretrained
+
+    path = Path(word)
+    if path.is_dir():
+        if (path / "run.json").is_file() and not (path / pretrained.BEST).is_file():
+            raise FileNotFoundError(
+                f"a run has weights from its first validation on. Received: {word}, without"
+                f" {pretrained.BEST}. Go on with `temzoo train … --resume`."
+            )
+        return (path / pretrained.BEST).is_file()
+    model, slash, name = word.partition("/")
+    shipped = bool(slash) and name in pretrained.available(model)
+    return shipped or (word.endswith(pretrained.SUFFIX) and path.is_file())
+
+
+def named_images(places: Sequence[Path]) -> list[Image]:
+    """The micrographs, named as in the folder that was given: what CVAT calls them too."""
+    folders = [place for place in places if place.is_dir()]
+    found = []
+    for path in image_paths(list(places)):
+        folder = next((f for f in folders if path.is_relative_to(f)), path.parent)
+        found.append(Image(path, path.relative_to(folder).as_posix()))
+    return found
+
+
+def origin_and_model(
+    weights: str | None, server: str | None, set_: list[str] | None, options: dict[str, Any]
+) -> tuple[Origin, Callable[[], Any]]:
+    """How predictions will be made, and what gives the model, which takes seconds."""
+    from temzoo.saved import Origin
+
+    # As JSON holds them: a watershed as its fields, a tuple as a list.
+    stated = json.loads(json.dumps({**options, "set": keywords(set_)}, default=vars))
+    if server is not None:
+        if set_:
+            raise ValueError(
+                "--set changes weights that are here, not a server's. Received: --set and "
+                f"--server {server}. Leave one out."
+            )
+        return Origin(weights=server, options=stated), lambda: served(server)
+    found = stored(weights)
+    origin = Origin(
+        model=found.model, weights=weights, weights_sha256=found.card.sha256, options=stated
+    )
+    return origin, lambda: trained_and_told(weights, set_)
+
+
+def stored(weights: str):
+    """The weights' file and card, by the words that ``trained`` takes."""
+    from temzoo import pretrained
+
+    model, slash, name = weights.partition("/")
+    if slash and name in pretrained.available(model):
+        return pretrained.find(model, name)
+    return pretrained.find("", weights)
+
+
+def trained_and_told(weights: str, set_: list[str] | None):
+    """The model; where nobody chose it, a line says which it is and what it is worth."""
+    from temzoo import pretrained
+
+    if weights == pretrained.GENERAL:
+        scores = stored(weights).card.scores
+        print(
+            f"using {weights}, IoU {scores['iou']:.3f} [{scores['low']:.3f},"
+            f" {scores['high']:.3f}] on {scores['images']} validation images"
+        )
+    load_tensorflow()
+    return trained(weights, set_)
+
+
+def served(url: str):
+    import temzoo
+
+    return temzoo.connect(url)
+
+
+def finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]]:
+    """The rows of what an earlier job of the same kind finished, and the images that are left."""
+    from temzoo import saved
+
+    kept, left = [], []
+    for image in images:
+        if saved.is_finished(job.out, image.path.name, job.origin_of(image), files=job.files):
+            told = saved.about(saved.sidecar_path(job.out, image.path.name))
+            values = told["instance_count"], told["covered_share"], told["seconds"]
+            kept.append(Row(image.name, "kept", *values))
+        else:
+            left.append(image)
+    return kept, left
+
+
+def predicted(images: Sequence[Image], job: Job) -> list[Row]:
+    """Predicts and writes; the next file is read, and the last written, beside the network."""
+    if not images:
+        return []
+    sweep(images, job)
+    model = job.find_model()
+    rows: list[Row] = []
+    writing: Future | None = None
+    with (
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as writer,
+        shown(images, job) as advance,
+    ):
+        for image, reading in one_ahead(images, reader):
+            made = attempt(model, image, reading, job)
+            if isinstance(made, Row):
+                rows.append(made)
+                advance()
+                continue
+            if writing is not None:
+                rows.append(writing.result())
+            writing = writer.submit(written, image, job, *made, advance)
+            if made[0].pixels.nbytes > AHEAD_BYTES:
+                writing.exception()  # waits
+        if writing is not None:
+            rows.append(writing.result())
+    return rows
+
+
+def sweep(images: Sequence[Image], job: Job) -> None:
+    """Removes what a killed job left under temporary names of the files that are to be written."""
+    from temzoo.prediction import file_stem
+
+    stems = {"predictions", *(file_stem(image.path.name) for image in images)}
+    for path in job.out.glob(".partial-*"):
+        name = path.name.removeprefix(".partial-").partition("-")[2]  # behind some letters
+        if any(name.startswith((f"{stem}_", f"{stem}.")) for stem in stems):
+            path.unlink(missing_ok=True)
+
+
+def one_ahead(
+    images: Sequence[Image], reader: ThreadPoolExecutor
+) -> Iterator[tuple[Image, Future]]:
+    """Each image with its micrograph to come, while the next, unless large, is being read."""
+    import temzoo
+
+    upcoming = None
+    for image, following in zip(images, [*images[1:], None], strict=True):
+        reading = upcoming or reader.submit(temzoo.load_micrograph, image.path)
+        reading.exception()  # waits; who takes the result gets the error
+        upcoming = None
+        if following is not None and size_of(following.path) <= AHEAD_BYTES:
+            upcoming = reader.submit(temzoo.load_micrograph, following.path)
+        yield image, reading
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # reading it will say what is wrong
+
+
+def attempt(
+    model: Any, image: Image, reading: Future, job: Job
+) -> Row | tuple[Micrograph, Prediction, float]:
+    """A prediction with its seconds; or, where that fails, the row that says why.
+
+    Raises:
+        ConnectionError: a server is gone, and would be for the other images too.
+        Exception: what is wrong with the only image.
+    """
+    import temzoo
+
+    began = time.monotonic()
+    try:
+        micrograph = reading.result()
+        found = temzoo.predict(model, micrograph, progress=job.alone, **job.options)
+        return micrograph, found, time.monotonic() - began
+    except ConnectionError:
+        raise
+    # A bad file must not end a job, whatever it breaks in whichever library reads it.
+    except Exception as error:
+        if job.alone:
+            raise
+        return Row(image.name, "failed", message=" ".join(str(error).split()))
+
+
+def written(
+    image: Image,
+    job: Job,
+    micrograph: Micrograph,
+    found: Prediction,
+    seconds: float,
+    advance: Callable[[], None],
+) -> Row:
+    from temzoo.report import save_prediction
+
+    save_prediction(
+        found,
+        job.out,
+        micrograph=micrograph,
+        probabilities=job.options["probabilities"],
+        min_score=0.0,
+        origin=replace(job.origin_of(image), seconds=round(seconds, 3)),
+    )
+    # The maps alone would miss objects that lie wholly under others.
+    count = int(found.instances.max()) if found.detections is None else len(found.detections)
+    share = float((found.classes > 0).mean())
+    print(f"{image.name}: {count} instances, {share:.1%} of the area")
+    advance()
+    return Row(image.name, "predicted", count, share, round(seconds, 3))
+
+
+@contextmanager
+def shown(images: Sequence[Image], job: Job) -> Iterator[Callable[[], None]]:
+    """A progress bar over the images; a single one has a bar of its tiles instead."""
+    if job.alone:
+        yield lambda: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as drawn:
+        task = drawn.add_task("images", total=len(images))
+        yield lambda: drawn.advance(task)
+
+
+def sorted_as(images: Sequence[Image], rows: Sequence[Row]) -> list[Row]:
+    by_name = {row.image: row for row in rows}
+    return [by_name[image.name] for image in images]
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    from temzoo.files import atomic_path
+
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(column.name for column in fields(Row))
+        table.writerows(astuple(row) for row in rows)
+
+
+def write_labels(to: str, images: Sequence[Image], out: Path, shapes: str, error_px: float) -> None:
+    """Writes all predictions, read back from the folder, as one label file."""
+    import temzoo.labels
+    from temzoo import saved
+    from temzoo.prelabels import labels_of
+
+    labelled = [
+        labels_of(
+            saved.load_prediction(saved.sidecar_path(out, image.path.name)),
+            name=image.name,
+            shapes=shapes,
+            error_px=error_px,
+        )
+        for image in images
+    ]
+    path = out / LABEL_FILES[to]
+    temzoo.labels.write(path, labelled, to=to)
+    print(f"{to}: {path}, {temzoo.labels.summary(labelled)}")
+
+
+def report_failures(rows: Sequence[Row]) -> None:
+    """Lists on the error stream what could not be predicted, and ends with status 1 if any was."""
+    failures = [row for row in rows if row.status == "failed"]
+    if not failures:
+        return
+    messages = {row.message for row in failures}
+    if len(failures) == len(rows) and len(messages) == 1:
+        raise ValueError(f"no image could be predicted: {messages.pop()}")
+    width = max(len(row.image) for row in failures)
+    typer.echo(f"temzoo: {len(failures)} of {len(rows)} images failed:", err=True)
+    for row in failures:
+        typer.echo(f"  {row.image:<{width}}  {row.message}", err=True)
+    raise typer.Exit(1)

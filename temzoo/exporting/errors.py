@@ -1,0 +1,7 @@
+"""What goes wrong when a model leaves the house."""
+
+from __future__ import annotations
+
+
+class ExportError(RuntimeError):
+    """An export did not answer as its model does, or could not be written; nothing was left."""

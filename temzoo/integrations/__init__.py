@@ -1,0 +1,1 @@
+"""What lets other programs use temzoo: a module a program, its library imported when needed."""

@@ -1,0 +1,196 @@
+"""What is said of a sample of sizes, and how surely: weighted statistics and their bootstrap.
+
+Intervals are percentile bootstrap intervals with two corrections, both for few particles: the
+levels are shifted by the bias of the median replicate (Efron, 1981: "bias-corrected") and widened
+as Student's t is wider than the normal distribution (Hesterberg, American Statistician 69, 371,
+2015: "expanded"). BCa's acceleration was tried and made D10 and D90 of few particles worse.
+
+How often a nominal 95 % interval held the truth, of 300 to 1,000 log-normal samples each: mean,
+D50 and mu 91 to 98 % from 8 particles on, all figures 92 to 97 % from 50 on. The spread sigma of
+20 particles 88 %, of 8 only 80 %: so it has no interval below 36, as D10 and D90 have none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chdtri, ndtr, ndtri, stdtrit
+
+QUANTILES = {"d10": 0.1, "d50": 0.5, "d90": 0.9}
+# Share of the particles in the tail that a figure hangs on; half of them where it hangs on none.
+TAILS = {"d10": 0.1, "d90": 0.1, "lognormal_sigma": 0.1}
+STATISTICS = ("mean", *QUANTILES, "lognormal_mu", "lognormal_sigma")
+LEAST = 6  # particles, or images where those are drawn; of fewer there is no interval
+CHUNK = 200_000  # counts drawn at a time: they stay in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Sizes with weights, and how they are drawn again.
+
+    Attributes:
+        values: (n,) above 0.
+        weights: (n,) above 0; 1 each where none is to count more.
+        groups: (n,) index from 0 of the group that is drawn as a whole (the image), or None where
+            each value is drawn by itself.
+        n_groups: how many groups there are, some perhaps without a value; ignored without groups.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+    groups: np.ndarray | None = None
+    n_groups: int = 0
+
+    @property
+    def units(self) -> int:
+        """How many independent things there are."""
+        return len(self.values) if self.groups is None else self.n_groups
+
+    def counts(self, bootstrap: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """(b, n) int64 pieces of ``bootstrap`` rows: how often each value is drawn."""
+        step = max(CHUNK // max(self.units, len(self.values), 1), 1)
+        for begin in range(0, bootstrap, step):
+            rows = min(step, bootstrap - begin)
+            drawn = rng.integers(0, self.units, (rows, self.units))
+            drawn += np.arange(rows)[:, None] * self.units
+            counts = np.bincount(drawn.ravel(), minlength=rows * self.units)
+            counts = counts.reshape(rows, self.units)
+            yield counts if self.groups is None else counts[:, self.groups]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A figure with its interval; NaN where it is undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+UNDEFINED = Bounds(math.nan, math.nan, math.nan)
+
+
+def size_statistics(
+    sample: Sample, *, bootstrap: int, level: float, seed: int
+) -> dict[str, Bounds]:
+    """Mean, quantiles and log-normal fit of a sample, each with its interval.
+
+    All count particles, not volumes. Quantiles are Hazen's (piecewise linear through the middle of
+    each value's weight). The log-normal fit is by moments of the logarithms, which is its maximum
+    likelihood but for n - 1 in place of n.
+
+    Returns:
+        By the names of ``STATISTICS``; undefined for an empty sample. The interval alone is
+        undefined below 6 values, and where the sample misses a tail more often than the interval
+        may fail: D10, D90 and sigma need 36 values at 95 %.
+    """
+    if not len(sample.values):
+        return dict.fromkeys(STATISTICS, UNDEFINED)
+    order = np.argsort(sample.values, kind="stable")
+    groups = None if sample.groups is None else sample.groups[order]
+    sample = Sample(sample.values[order], sample.weights[order], groups, sample.n_groups)
+    figures = _figures(sample, np.ones((1, len(order)), np.int64))[:, 0]
+    if sample.units < LEAST or not bootstrap:
+        replicates = np.full((len(STATISTICS), 1), math.nan)
+    else:
+        draws = sample.counts(bootstrap, np.random.default_rng(seed))
+        replicates = np.concatenate([_figures(sample, counts) for counts in draws], axis=1)
+    found = {}
+    for name, figure, replicate in zip(STATISTICS, figures, replicates, strict=True):
+        reached = (1 - TAILS.get(name, 0.5)) ** len(order) <= (1 - level) / 2
+        known = replicate if reached else replicate[:0]
+        found[name] = interval(figure, known, units=sample.units, level=level)
+    return found
+
+
+def interval(figure: float, replicates: np.ndarray, *, units: int, level: float) -> Bounds:
+    """The bias-corrected, expanded percentile interval of a figure.
+
+    Args:
+        figure: of the sample itself.
+        replicates: (B,) of its resamples; NaN where a resample has none.
+        units: how many independent things were drawn.
+        level: such as 0.95.
+    """
+    known = replicates[np.isfinite(replicates)]
+    if not math.isfinite(figure) or not len(known) or units < 2:
+        return Bounds(float(figure), math.nan, math.nan)
+    below = (np.mean(known < figure) + np.mean(known <= figure)) / 2
+    edge = 0.5 / len(known)
+    bias = ndtri(np.clip(below, edge, 1 - edge))
+    reach = math.sqrt(units / (units - 1)) * stdtrit(units - 1, (1 + level) / 2)
+    low, high = np.quantile(known, ndtr([2 * bias - reach, 2 * bias + reach]))
+    return Bounds(float(figure), float(low), float(high))
+
+
+def poisson_sum_interval(parts: np.ndarray, *, level: float, unseen: float = math.nan) -> Bounds:
+    """A sum over things that lie about independently of each other, such as particles in an image.
+
+    The limits of Fay and Feuer (Statistics in Medicine 16, 791, 1997); for equal parts they are
+    Garwood's exact ones of a Poisson number.
+
+    Args:
+        parts: (n,) what each contributes, above 0.
+        level: such as 0.95.
+        unseen: what one would contribute where there is none; gives the upper limit there.
+    """
+    tail = (1 - level) / 2
+    if not len(parts):
+        return Bounds(0.0, 0.0, -math.log(tail) * unseen)
+    total, square, most = float(parts.sum()), float((parts**2).sum()), float(parts.max())
+    low = square / total / 2 * chdtri(2 * total**2 / square, 1 - tail)
+    above, wider = total + most, square + most**2
+    high = wider / above / 2 * chdtri(2 * above**2 / wider, tail)
+    return Bounds(total, float(low), float(high))
+
+
+def weighted_quantiles(
+    values: np.ndarray, weights: np.ndarray, counts: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Hazen's quantiles of samples in which each value occurs several times.
+
+    Args:
+        values: (n,) ascending.
+        weights: (n,) of one occurrence.
+        counts: (B, n) occurrences in each sample.
+        shares: (Q,) of the whole weight, 0 to 1.
+
+    Returns:
+        (Q, B); NaN for a sample of nothing.
+    """
+    sample, at = np.nonzero(counts)
+    mass = counts[sample, at] * weights[at]
+    # One long line: each value reaches over the middles of its first and its last occurrence.
+    upper = np.cumsum(mass)
+    ends = np.stack([upper - mass, upper - weights[at]], axis=1) + weights[at][:, None] / 2
+    ends[:, 1] = np.maximum(ends[:, 1], ends[:, 0])  # equal but for rounding where it occurs once
+    total = np.bincount(sample, mass, len(counts))
+    before = np.cumsum(total) - total
+    real = total > 0
+    first = np.searchsorted(sample, np.flatnonzero(real))
+    last = np.append(first[1:], len(sample))[: len(first)] - 1
+    targets = before[real] + np.asarray(shares)[:, None] * total[real]
+    found = np.full((len(targets), len(counts)), math.nan)
+    targets = np.clip(targets, ends[first, 0], ends[last, 1])
+    found[:, real] = np.interp(targets, ends.ravel(), np.repeat(values[at], 2))
+    return found
+
+
+def _figures(sample: Sample, counts: np.ndarray) -> np.ndarray:
+    """(len(STATISTICS), B) of the samples that (B, n) counts stand for."""
+    mass = counts * sample.weights
+    total, number = mass.sum(axis=1), counts.sum(axis=1)
+    logs = np.log(sample.values)
+    centre = logs.mean()  # so that the squares lose no digit
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of nothing is NaN
+        mean, mu, square = (
+            mass @ x / total for x in (sample.values, logs - centre, (logs - centre) ** 2)
+        )
+        sigma = np.sqrt(np.maximum(square - mu**2, 0) * number / (number - 1))
+    quantiles = weighted_quantiles(
+        sample.values, sample.weights, counts, np.array([*QUANTILES.values()])
+    )
+    return np.stack([mean, *quantiles, mu + centre, sigma])

@@ -1,0 +1,296 @@
+"""The table of particles → what an image, or all of them, says of number and size.
+
+**Which particles count.** Those that touch the border stay in the table, and in the coverage, but
+their size is unknown. Leaving them out favours small ones, which meet the border less often. So
+
+- the *number* per area is always that of Miles and Lantuéjoul: each particle that lies free counts
+  1 / ((H - h)(W - w)), where H x W is the frame and h x w the particle's bounding box: the area in
+  which it could have lain free (Miles, 1974; Lantuéjoul, 1980). A particle of h x w pixels has
+  (H - h - 1)(W - w - 1) free places, so a pixel is taken off on top;
+- the *sizes* are of the free particles, each counting the same (``border="exclude"``), or by that
+  weight (``"correct"``), or of all particles as if none were cut (``"include"``).
+
+**How sure it is.** Sizes: bootstrap over particles, see ``temzoo.measurement.resampling``. Number
+and coverage: limits of a Poisson process. Both take the particles as independent of each other.
+Where images differ by more than chance (another place of the specimen, another dose), pooled
+intervals are then too narrow: with ``over="images"`` whole images are drawn, for all figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from temzoo.measurement.resampling import (
+    LEAST,
+    Bounds,
+    Sample,
+    interval,
+    poisson_sum_interval,
+    size_statistics,
+)
+
+BORDERS = ("exclude", "correct", "include")
+POOLED = "all"
+LEVEL = 0.95
+NM2_PER_UM2 = 1e6
+
+Pair = tuple[float, float]
+
+
+def summarize(
+    table: pd.DataFrame,
+    *,
+    by: str | Sequence[str] | None = "image",
+    of: str = "diameter",
+    border: str = "exclude",
+    over: str = "particles",
+    frames: Mapping[str, Pair] | None = None,
+    bootstrap: int = 1000,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Number, density, coverage and size distribution of particles, with intervals.
+
+    Columns: ``image``, ``class`` ("all" where pooled), ``images``, ``particles`` (all in the
+    table), ``touching_border``, ``sized`` (those in the size statistics), ``border``, ``level``;
+    then figures, each followed by its ``_low`` and ``_high``: ``density_per_um2`` (or
+    ``_per_px2``); ``coverage`` (share of the area; overlaps count twice); of the diameter, all
+    number-weighted: ``diameter_mean_nm``, ``diameter_d10_nm``, ``diameter_d50_nm`` (the median),
+    ``diameter_d90_nm``; and the log-normal fit: ``lognormal_mu`` and ``lognormal_sigma`` (mean and
+    standard deviation of ln(diameter in nm)), and the same as ``geometric_mean_nm`` and
+    ``geometric_sd``.
+
+    Args:
+        table: what ``measure`` returned, or several of them after ``pandas.concat``; particles
+            that were dropped from it are not counted.
+        by: "image", "class", both, or None: one row for all together.
+        of: what is a size: "diameter", "feret_max", "feret_min" …, without its unit.
+        border: "exclude", "correct" or "include" particles that touch it, as the module says.
+        over: "particles", or "images" where they are drawn as a whole.
+        frames: (height, width) of each image in the table's unit, by its name. Without it, images
+            in which nothing was found are unknown, and their area missing from the pooled density.
+        bootstrap: resamples; 0: no intervals.
+        level: of the intervals.
+        seed: of the resampling.
+
+    Returns:
+        One row a group, in the order of the images (of ``frames``, where given).
+
+    Raises:
+        ValueError: an option that is none, no such size, calibrated and uncalibrated images
+            together, or two images of one name.
+
+    Example:
+        >>> tables = [measure(temzoo.predict(model, path)) for path in paths]
+        >>> summarize(pandas.concat(tables), by=None, border="correct")
+    """
+    by = [by] if isinstance(by, str) else list(by or ())
+    how = _Method(table_unit(table), of, border, over, bootstrap, level, seed)
+    _check_options(by, how)
+    if f"{of}_{how.unit}" not in table:
+        raise ValueError(
+            f"of must be a length of the table, without its unit. Received: of={of!r}. Use "
+            '"diameter", "feret_max" or "feret_min".'
+        )
+    _check_numbers(table)
+    fields = _fields(table, how.unit, frames)
+    parts = _parts(table, by, fields)
+    rows = [{"image": image, "class": kind, **_row(*part, how)} for image, kind, *part in parts]
+    if not rows:
+        return summarize(table, by=None, of=of, bootstrap=0).iloc[:0]
+    return pd.DataFrame(rows)
+
+
+def table_unit(table: pd.DataFrame) -> str:
+    """ "nm" or "px", by the table's columns.
+
+    Raises:
+        ValueError: it has neither or both.
+    """
+    units = [unit for unit in ("nm", "px") if f"area_{unit}2" in table]
+    if len(units) != 1:
+        raise ValueError(
+            "a table of particles is in nm or in px. Received: "
+            f"{'both' if units else 'neither'} of area_nm2 and area_px2. "
+            + (
+                "Calibrate all images, or measure them with one nm_per_pixel."
+                if units
+                else "Pass what temzoo.measure returns."
+            )
+        )
+    return units[0]
+
+
+def sized(
+    table: pd.DataFrame, *, of: str = "diameter", border: str = "exclude"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sizes that count and their weights, (n,) each, as ``summarize`` takes them."""
+    unit = table_unit(table)
+    part = table if border == "include" else _free(table)
+    weights = _free_weights(part, unit) if border == "correct" else np.ones(len(part))
+    return part[f"{of}_{unit}"].to_numpy(float), weights
+
+
+@dataclass(frozen=True)
+class _Method:
+    """How a group of particles becomes a row: the options of ``summarize``, and the unit."""
+
+    unit: str
+    of: str
+    border: str
+    over: str
+    bootstrap: int
+    level: float
+    seed: int
+
+
+def _check_options(by: Sequence[str], how: _Method) -> None:
+    rules = (
+        ("by", by, not set(by) - {"image", "class"}, '"image", "class", both, or None'),
+        ("border", how.border, how.border in BORDERS, '"exclude", "correct" or "include"'),
+        ("over", how.over, how.over in ("particles", "images"), '"particles" or "images"'),
+        ("bootstrap", how.bootstrap, how.bootstrap >= 0, "0 or more, such as 1000"),
+        ("level", how.level, 0 < how.level < 1, "between 0 and 1, such as 0.95"),
+    )
+    for name, value, allowed, rule in rules:
+        if not allowed:
+            raise ValueError(f"{name} must be {rule}. Received: {name}={value!r}.")
+
+
+def _check_numbers(table: pd.DataFrame) -> None:
+    twice = table[table.duplicated(["image", "particle"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise ValueError(
+            "each particle of an image has a number of its own. Received: two of number "
+            f"{first['particle']} in {first['image']!r}, as of two images of one name. Rename one: "
+            'table.assign(image="day 2, a.tif").'
+        )
+
+
+def _fields(table: pd.DataFrame, unit: str, frames: Mapping[str, Pair] | None) -> dict[str, Pair]:
+    """(height, width) of each image, by its name."""
+    sides = [f"frame_{side}_{unit}" for side in ("height", "width")]
+    known = table.drop_duplicates("image").set_index("image")[sides]
+    found = {name: tuple(row) for name, row in zip(known.index, known.to_numpy(float), strict=True)}
+    given = {name: tuple(map(float, sides)) for name, sides in (frames or {}).items()}
+    return given | {name: sides for name, sides in found.items() if name not in given}
+
+
+def _parts(
+    table: pd.DataFrame, by: Sequence[str], fields: Mapping[str, Pair]
+) -> Iterator[tuple[str, str, pd.DataFrame, Mapping[str, Pair]]]:
+    """Image and class of each group, its rows of the table, and the frames that it lies in."""
+    groups = [(POOLED, table, fields)]
+    if "image" in by:
+        found = dict(list(table.groupby("image", sort=False)))
+        nothing = table.iloc[:0]
+        groups = [(name, found.get(name, nothing), {name: fields[name]}) for name in fields]
+    for image, part, own in groups:
+        of_class = dict(list(part.groupby("class"))) if "class" in by else {POOLED: part}
+        for kind, chosen in of_class.items():
+            yield image, kind, chosen, own
+
+
+def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[str, Any]:
+    """The cells of one group but its names."""
+    free, unit = _free(part), how.unit
+    sizes, weights = sized(part, of=how.of, border=how.border)
+    measured = part if how.border == "include" else free
+    groups = _image_index(measured, fields) if how.over == "images" else None
+    found = size_statistics(
+        Sample(sizes, weights, groups, len(fields)),
+        bootstrap=how.bootstrap,
+        level=how.level,
+        seed=how.seed,
+    )
+    density = _per_area(_free_weights(free, unit), free, fields, how, unseen=1.0)
+    coverage = _per_area(part[f"area_{unit}2"].to_numpy(float), part, fields, how)
+    scale, area_unit = (NM2_PER_UM2, "um2") if unit == "nm" else (1.0, "px2")
+    return {
+        "images": len(fields),
+        "particles": len(part),
+        "touching_border": len(part) - len(free),
+        "sized": len(sizes),
+        "border": how.border,
+        "level": how.level,
+        **_cells(f"density_per_{area_unit}", density, scale=scale),
+        **_cells("coverage", coverage),
+        **_size_cells(found, how.of, unit),
+    }
+
+
+def _size_cells(found: Mapping[str, Bounds], of: str, unit: str) -> dict[str, float]:
+    lengths = {name: bounds for name, bounds in found.items() if not name.startswith("lognormal")}
+    fit = {name: found[name] for name in found if name not in lengths}
+    cells = {}
+    for name, bounds in lengths.items():
+        cells |= _cells(f"{of}_{name}", bounds, unit=f"_{unit}")
+    for name, bounds in fit.items():
+        cells |= _cells(name, bounds)
+    mu, sigma = (
+        Bounds(*np.exp([fit[name].value, fit[name].low, fit[name].high]).tolist())
+        for name in ("lognormal_mu", "lognormal_sigma")
+    )
+    cells |= _cells("geometric_mean", mu, unit=f"_{unit}")
+    return cells | _cells("geometric_sd", sigma)
+
+
+def _cells(name: str, bounds: Bounds, *, unit: str = "", scale: float = 1.0) -> dict[str, float]:
+    """A figure and its limits, by the names of their columns; the unit comes last."""
+    return {
+        f"{name}{unit}": bounds.value * scale,
+        f"{name}_low{unit}": bounds.low * scale,
+        f"{name}_high{unit}": bounds.high * scale,
+    }
+
+
+def _per_area(
+    parts: np.ndarray,
+    part: pd.DataFrame,
+    fields: Mapping[str, Pair],
+    how: _Method,
+    *,
+    unseen: float = math.nan,
+) -> Bounds:
+    """The sum of what each particle contributes, by the area of the frames."""
+    areas = np.array([height * width for height, width in fields.values()])
+    if how.over == "particles":
+        bounds = poisson_sum_interval(parts, level=how.level, unseen=unseen)
+        total = areas.sum() or math.nan
+        return Bounds(bounds.value / total, bounds.low / total, bounds.high / total)
+    sums = np.bincount(_image_index(part, fields), parts, len(areas))
+    images = Sample(sums, np.ones(len(areas)))
+    draws = images.counts(how.bootstrap, np.random.default_rng(how.seed))
+    enough = len(areas) >= LEAST
+    replicates = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
+    figure = sums.sum() / areas.sum() if len(areas) else math.nan
+    replicates = np.concatenate([np.zeros(0), *replicates])
+    return interval(figure, replicates, units=len(areas), level=how.level)
+
+
+def _free(part: pd.DataFrame) -> pd.DataFrame:
+    """The particles that the border does not touch."""
+    return part[~part["touches_border"].to_numpy(bool)]
+
+
+def _free_weights(part: pd.DataFrame, unit: str) -> np.ndarray:
+    """(n,) area of the frame by that in which each particle could have lain free, from 1 on."""
+    weights = np.ones(len(part))
+    for side, axis in (("height", "row"), ("width", "col")):
+        frame, box = (part[f"{what}_{side}_{unit}"].to_numpy(float) for what in ("frame", "box"))
+        pixel = part[f"nm_per_pixel_{axis}"].to_numpy(float) if unit == "nm" else 1.0
+        weights *= frame / (frame - box - pixel)
+    return weights
+
+
+def _image_index(part: pd.DataFrame, fields: Mapping[str, Pair]) -> np.ndarray:
+    """(n,) the place of each particle's image among the fields."""
+    places = {name: place for place, name in enumerate(fields)}
+    return np.array([places[name] for name in part["image"]], np.int64)

@@ -1,0 +1,215 @@
+"""A prediction → one row a particle, with the unit in each column's name."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import KDTree
+
+from temzoo.measurement.calibration import Pair, checked_nm_per_pixel
+from temzoo.measurement.runs import Runs, runs_of_detections, runs_of_map
+from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
+from temzoo.micrographs import load_micrograph, to_grey
+from temzoo.types import Micrograph, Prediction
+
+
+def measure(
+    prediction: Prediction,
+    micrograph: Micrograph | np.ndarray | str | Path | None = None,
+    *,
+    nm_per_pixel: float | Pair | None = None,
+    min_area_px: int = 0,
+    classes: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Measures each particle of a micrograph, in nanometres where it is calibrated.
+
+    Lengths and areas are physical ones also where pixels are not square; how each is defined
+    stands in ``temzoo.measurement.shapes``. A detector's objects are measured by their own whole
+    masks, overlaps and all. A particle in several pieces is one row.
+
+    Columns, with ``nm`` for a calibrated micrograph and ``px`` else, never both:
+
+    - ``image``, ``particle`` (its number in the instance map, or of the detection from 1 on),
+      ``class``, ``score`` (NaN where the model gives none);
+    - ``area_nm2``; ``diameter_nm`` of the circle of equal area; ``feret_max_nm``,
+      ``feret_min_nm``; ``perimeter_nm`` (Crofton);
+    - ``circularity``, 4 pi area / perimeter², not clipped: it scatters about 1 for circles and
+      exceeds it for the smallest; ``aspect_ratio`` and ``orientation_deg`` of the ellipse of equal
+      moments (long axis, clockwise on screen from the horizontal, 0 to below 180); ``solidity``;
+    - ``centroid_row_nm``, ``centroid_col_nm`` from the micrograph's upper left corner;
+    - ``mean_intensity`` in the micrograph's grey values, NaN without it;
+    - ``nearest_neighbour_nm``, between centroids, NaN where there is no other particle;
+    - ``touches_border``: it has pixels in the first or last row or column, so that it may be cut;
+    - ``box_height_nm``, ``box_width_nm``: of its bounding box; ``frame_height_nm``,
+      ``frame_width_nm``: of the micrograph; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
+      calibration, NaN where there is none. ``summarize`` counts by them.
+
+    Args:
+        prediction: what ``temzoo.predict`` returned or ``temzoo.load_prediction`` read.
+        micrograph: what it was made of, for the intensities (colour counts as its luma).
+        nm_per_pixel: one number or (row, col), in place of the calibration of the prediction, or
+            of the micrograph where the prediction has none.
+        min_area_px: smaller particles are left out; neighbours are those that remain.
+        classes: names of the classes to keep; None: all.
+
+    Returns:
+        One row a particle, in the order of their numbers; the columns and dtypes are the same
+        where there is none.
+
+    Raises:
+        ValueError: an unknown class, a calibration that is none, or a micrograph of another size.
+
+    Example:
+        >>> table = measure(temzoo.predict(model, "particles.tif"))
+        >>> table["diameter_nm"].median()
+    """
+    source = _as_micrograph(micrograph)
+    spacing = _calibration(prediction, source, nm_per_pixel)
+    runs = _runs(prediction)
+    ids = _class_ids(prediction, runs)
+    keep = (runs.area_px >= min_area_px) & _is_wanted(prediction, ids, classes)
+    runs, ids = runs.picked(keep), ids[keep]
+    columns = {
+        "image": _texts([prediction.name] * len(runs)),
+        "particle": runs.numbers,
+        "class": _texts([_class_name(prediction, one) for one in ids]),
+        "score": _scores(prediction, runs),
+        **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px"),
+    }
+    columns["mean_intensity"] = _mean_intensity(runs, source)
+    for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):
+        columns[f"nm_per_pixel_{axis}"] = np.full(len(runs), size)
+    return pd.DataFrame(columns)
+
+
+def _measures(runs: Runs, spacing: Pair, unit: str) -> dict[str, np.ndarray]:
+    """The columns that depend on the pixels' size, and the place that the intensity will have."""
+    area = runs.area_px * (spacing[0] * spacing[1])
+    hull, ellipse = hulls(runs), ellipses(runs, spacing)
+    longest, narrowest = ferets(hull, spacing)
+    perimeter = perimeters(runs, spacing)
+    top, left, bottom, right = runs.boxes.T
+    height, width = runs.shape
+    return {
+        f"area_{unit}2": area,
+        f"diameter_{unit}": 2 * np.sqrt(area / math.pi),
+        f"feret_max_{unit}": longest,
+        f"feret_min_{unit}": narrowest,
+        f"perimeter_{unit}": perimeter,
+        "circularity": 4 * math.pi * area / perimeter**2,
+        "aspect_ratio": ellipse.aspect_ratio,
+        "orientation_deg": ellipse.orientation_deg,
+        "solidity": solidity(runs, hull),
+        f"centroid_row_{unit}": ellipse.centroid[:, 0],
+        f"centroid_col_{unit}": ellipse.centroid[:, 1],
+        "mean_intensity": np.full(len(runs), math.nan),
+        f"nearest_neighbour_{unit}": _nearest(ellipse.centroid),
+        "touches_border": (top == 0) | (left == 0) | (bottom == height) | (right == width),
+        f"box_height_{unit}": (bottom - top) * spacing[0],
+        f"box_width_{unit}": (right - left) * spacing[1],
+        f"frame_height_{unit}": np.full(len(runs), height * spacing[0]),
+        f"frame_width_{unit}": np.full(len(runs), width * spacing[1]),
+    }
+
+
+def _as_micrograph(micrograph: Micrograph | np.ndarray | str | Path | None) -> Micrograph | None:
+    if isinstance(micrograph, str | Path):
+        return load_micrograph(micrograph)
+    return Micrograph(micrograph) if isinstance(micrograph, np.ndarray) else micrograph
+
+
+def _calibration(
+    prediction: Prediction, source: Micrograph | None, given: float | Pair | None
+) -> Pair | None:
+    if given is None:
+        given = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
+    return None if given is None else checked_nm_per_pixel(given)
+
+
+def _runs(prediction: Prediction) -> Runs:
+    if prediction.detections is not None:
+        return runs_of_detections(prediction.detections, prediction.instances.shape)
+    return runs_of_map(prediction.instances)
+
+
+def _class_ids(prediction: Prediction, runs: Runs) -> np.ndarray:
+    """(N,) class of each particle; all pixels of one have the same."""
+    if prediction.detections is not None:
+        ids = np.array([one.class_id for one in prediction.detections], np.int64)
+        return ids[runs.numbers - 1]
+    return prediction.classes[runs.row[runs.first], runs.start[runs.first]].astype(np.int64)
+
+
+def _class_name(prediction: Prediction, class_id: int) -> str:
+    names = prediction.class_names
+    return names[class_id - 1] if 1 <= class_id <= len(names) else f"class {class_id}"
+
+
+def _is_wanted(
+    prediction: Prediction, ids: np.ndarray, classes: Sequence[str] | None
+) -> np.ndarray:
+    """(N,) bool: which particles are of one of the classes."""
+    if classes is None:
+        return np.ones(len(ids), bool)
+    if isinstance(classes, str):
+        raise ValueError(
+            "classes must be a sequence of names. Received: classes="
+            f"{classes!r}. Use [{classes!r}]."
+        )
+    own = [_class_name(prediction, one) for one in ids.tolist()]
+    known = sorted({*prediction.class_names, *own})
+    unknown = next((name for name in classes if known and name not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known) or known
+        raise ValueError(
+            f"classes must be among those of the prediction. Received: {unknown!r}. Use "
+            f"{', '.join(map(repr, near))}."
+        )
+    return np.array([name in classes for name in own], bool)
+
+
+def _scores(prediction: Prediction, runs: Runs) -> np.ndarray:
+    if prediction.detections is not None:
+        scores = np.array([one.score for one in prediction.detections], float)
+    elif prediction.scores is not None:
+        scores = np.asarray(prediction.scores, float)
+    else:
+        return np.full(len(runs), math.nan)
+    return scores[runs.numbers - 1]
+
+
+def _texts(values: Sequence[str]) -> pd.Series:
+    return pd.Series(list(values), dtype="str")
+
+
+def _nearest(centroids: np.ndarray) -> np.ndarray:
+    """(N,) distance to the nearest other point; NaN where there is none."""
+    if len(centroids) < 2:
+        return np.full(len(centroids), math.nan)
+    return KDTree(centroids).query(centroids, k=2)[0][:, 1]
+
+
+def _mean_intensity(runs: Runs, source: Micrograph | None) -> np.ndarray:
+    if source is None or not len(runs):
+        return np.full(len(runs), math.nan)
+    if source.pixels.shape[:2] != runs.shape:
+        raise ValueError(
+            "the micrograph must be the one that was predicted, of its size. Received: "
+            f"{source.pixels.shape[:2]} pixels (rows, columns) for a prediction of {runs.shape}. "
+            "Pass that very image."
+        )
+    values = to_grey(source.pixels).ravel()
+    begins = runs.row * runs.shape[1] + runs.start
+    order = np.argsort(begins, kind="stable")  # or the sums between the runs would be long
+    ends = begins + runs.stop - runs.start
+    pairs = np.stack([begins[order], ends[order]], axis=1).ravel()
+    # The last run may end where the image does, beyond which no sum can begin.
+    pairs = pairs[:-1] if pairs[-1] == len(values) else pairs
+    sums = np.empty(len(order))
+    sums[order] = np.add.reduceat(values, pairs, dtype=np.float64)[::2]
+    return runs.sums(sums) / runs.area_px

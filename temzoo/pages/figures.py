@@ -1,0 +1,173 @@
+"""Figures as a reader wants them: digits that count, units in their place, thin spaces."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+DASH = "–"
+# The measures that are shown, in this order, where the table has them; all are in the CSV.
+SHOWN = (
+    "diameter",
+    "feret_max",
+    "area",
+    "circularity",
+    "aspect_ratio",
+    "score",
+)
+NAMES = {
+    "particle": "No.",
+    "class": "Class",
+    "score": "Score",
+    "diameter": "Diameter",
+    "feret_max": "Feret max",
+    "feret_min": "Feret min",
+    "area": "Area",
+    "perimeter": "Perimeter",
+    "circularity": "Circ.",
+    "aspect_ratio": "Aspect",
+    "touches_border": "Border",
+    "iou_of_label": "IoU",
+}
+# Longest first: "_nm2" ends in no shorter one, but "_px2" would.
+UNITS = {"_nm2": "nm²", "_px2": "px²", "_um2": "µm²", "_nm": "nm", "_px": "px", "_deg": "°"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name in words, and its unit.
+
+    Attributes:
+        key: as in the table.
+        stem: the key without its unit.
+        unit: "nm", "px²" …; empty where there is none.
+    """
+
+    key: str
+    stem: str
+    unit: str
+
+    @property
+    def name(self) -> str:
+        words = NAMES.get(self.stem, self.stem.replace("_", " "))
+        return words[:1].upper() + words[1:]
+
+
+def column(key: str) -> Column:
+    """What a key of a table says of itself.
+
+    Example:
+        >>> column("feret_max_nm").name, column("feret_max_nm").unit
+        ('Feret max', 'nm')
+    """
+    for suffix, unit in UNITS.items():
+        if key.endswith(suffix):
+            return Column(key, key.removesuffix(suffix), unit)
+    return Column(key, key, "")
+
+
+def shown_columns(keys: list[str]) -> list[str]:
+    """Those of a table's keys that the page shows, in its order."""
+    by_stem = {column(key).stem: key for key in keys}
+    return [by_stem[stem] for stem in SHOWN if stem in by_stem]
+
+
+def figure(value: float | int | None, digits: int = 3) -> str:
+    """A number with so many digits that count, thousands parted by thin spaces.
+
+    Example:
+        >>> figure(0.01234), figure(34.56), figure(12345.6), figure(None)
+        ('0.0123', '34.6', '12 346', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    if isinstance(value, int) or abs(value) >= 10 ** (digits - 1):
+        whole = f"{value:,.0f}"
+        return whole.replace(",", "\u2009") if abs(value) >= 10_000 else whole.replace(",", "")
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{places}f}" if places <= 6 else f"{value:.{digits - 1}e}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """An interval in brackets; empty where it is not known."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{figure(low, digits)},\u00a0{figure(high, digits)}]"
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A count with its noun.
+
+    Example:
+        >>> counted(1, "particle"), counted(2, "micrograph")
+        ('1 particle', '2 micrographs')
+    """
+    return f"{figure(int(number))} {one if number == 1 else several or one + 's'}"
+
+
+def percent(share: float) -> str:
+    """A share of one in percent.
+
+    Example:
+        >>> percent(0.1234)
+        '12.3 %'
+    """
+    return f"{figure(100 * share)} %"
+
+
+def metric_name(key: str) -> str:
+    """A metric's key in words.
+
+    Example:
+        >>> metric_name("val_iou"), metric_name("instance_f1")
+        ('IoU', 'Instance F1')
+    """
+    words = key.removeprefix("val_").replace("_", " ")
+    known = {"iou": "IoU", "f1": "F1", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "psnr": "PSNR"}
+    words = " ".join(known.get(word, word) for word in words.split(" "))
+    return words[:1].upper() + words[1:]
+
+
+def nice_step(span: float, steps: int) -> float:
+    """1, 2 or 5 times a power of ten that parts a span into about so many steps.
+
+    Example:
+        >>> nice_step(93, 5)
+        20.0
+    """
+    raw = span / steps
+    power = 10.0 ** math.floor(math.log10(raw))
+    factor = next(f for f in (1, 2, 5, 10) if f * power >= raw * (1 - 1e-9))
+    return factor * power
+
+
+def round_width(width: float) -> float:
+    """The greatest 1, 2, 2.5 or 5 times a power of ten that is not above ``width``.
+
+    Example:
+        >>> round_width(2.3), round_width(0.49)
+        (2.0, 0.25)
+    """
+    power = 10.0 ** math.floor(math.log10(width))
+    factor = next(f for f in (5, 2.5, 2, 1) if f * power <= width * (1 + 1e-9))
+    return factor * power
+
+
+def nice_length(longest: float) -> float:
+    """The greatest 1, 2 or 5 times a power of ten that is not above ``longest``; a scale bar's.
+
+    Example:
+        >>> nice_length(120), nice_length(0.7)
+        (100.0, 0.5)
+    """
+    power = 10.0 ** math.floor(math.log10(longest))
+    factor = next(f for f in (5, 2, 1) if f * power <= longest * (1 + 1e-9))
+    return factor * power
+
+
+def slug(words: str) -> str:
+    """An id made of words."""
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "part"

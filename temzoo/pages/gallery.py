@@ -1,0 +1,179 @@
+"""Predictions, one after the other, become plates and one table; none is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from temzoo.instance_scores import MATCH_IOU, one_to_one, overlaps
+from temzoo.measurement.table import measure
+from temzoo.pages.figures import counted, figure, percent
+from temzoo.pages.outlines import TOLERANCE, Outlined, objects_of, outlined, regions_of
+from temzoo.pages.plates import SIDE, Plate, jpeg, plate_html
+from temzoo.types import Detection, Micrograph, Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What all micrographs together may take, so that a page stays below 30 MB.
+PICTURE_BYTES = 11_000_000  # in the page they take a third more
+OUTLINE_BYTES = 7_000_000
+MOST_PICTURE_BYTES = 900_000
+MOST_OUTLINES = 40_000  # objects that are drawn
+COARSEST = 8  # times the tolerance, by which outlines are simplified where they take too much
+
+
+@dataclass
+class Gallery:
+    """What the page shows of micrographs.
+
+    Attributes:
+        pictured: how many plates there will be.
+        calibrated: False: all sizes are in pixels, since some micrographs have no pixel size.
+        nm_per_pixel: given by hand, (row, col); in place of the micrographs' own.
+        plates: HTML of each.
+        names: of all micrographs.
+        frames: their (height, width) in the unit of the sizes.
+        tables: of their particles.
+    """
+
+    pictured: int
+    calibrated: bool = True
+    nm_per_pixel: tuple[float, float] | None = None
+    plates: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    frames: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    class_names: tuple[str, ...] = ()
+    truth: bool = False
+    outlines: int = 0
+
+    def add(
+        self,
+        prediction: Prediction,
+        micrograph: Micrograph | None,
+        *,
+        true: Sequence[Detection] | None = None,
+        missing: str = "",
+    ) -> None:
+        """Measures a prediction, and draws it while there is room.
+
+        Args:
+            prediction: of the next micrograph.
+            micrograph: None where it is not at hand.
+            true: labelled objects, where there are labels.
+            missing: why there is no micrograph.
+        """
+        prediction = replace(prediction, name=printable(prediction.name))
+        prediction, micrograph = self._calibrated(prediction, micrograph)
+        table = measure(prediction, micrograph)
+        objects = objects_of(prediction)
+        if true is not None:
+            table["iou_of_label"] = matched_iou(true, [one for _, one in objects])
+            self.truth = True
+        self.tables.append(table)
+        self.names.append(prediction.name)
+        height, width = prediction.classes.shape
+        row, col = prediction.nm_per_pixel or (1.0, 1.0)
+        self.frames[prediction.name] = (height * row, width * col)
+        self.class_names = self.class_names or prediction.class_names
+        if len(self.plates) < self.pictured:
+            self.plates.append(self._plate(prediction, micrograph, objects, true or (), missing))
+
+    @property
+    def plate_numbers(self) -> dict[str, int]:
+        """The number of each plate, from 1, by the micrograph's name."""
+        return {name: k for k, name in enumerate(self.names[: len(self.plates)], start=1)}
+
+    def table(self) -> pd.DataFrame:
+        """The particles of all micrographs."""
+        import pandas as pd
+
+        return pd.concat(self.tables, ignore_index=True)
+
+    def _calibrated(
+        self, prediction: Prediction, micrograph: Micrograph | None
+    ) -> tuple[Prediction, Micrograph | None]:
+        scale = self.nm_per_pixel or prediction.nm_per_pixel
+        if scale is None and micrograph is not None:
+            scale = micrograph.nm_per_pixel
+        scale = scale if self.calibrated else None
+        shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
+        return replace(prediction, nm_per_pixel=scale), shown
+
+    def _within_bytes(self, objects, tolerance: float) -> list[Outlined]:
+        """Outlines, the coarser the more they would take of the page."""
+        kinds = 2 if self.truth else 1
+        most = OUTLINE_BYTES // (kinds * max(self.pictured, 1))
+        coarsest = COARSEST * tolerance
+        drawn = outlined(objects, tolerance=tolerance)
+        while _path_bytes(drawn) > most and tolerance < coarsest:
+            tolerance *= 2
+            drawn = outlined(objects, tolerance=tolerance)
+        return drawn
+
+    def _plate(self, prediction, micrograph, objects, true, missing) -> str:
+        height, width = prediction.classes.shape
+        tolerance = TOLERANCE * max(1.0, max(height, width) / SIDE)
+        room = self.outlines + len(objects) <= MOST_OUTLINES
+        drawn = (objects or regions_of(prediction)) if room else []
+        self.outlines += len(drawn)
+        picture = None
+        if micrograph is not None:
+            most = min(MOST_PICTURE_BYTES, PICTURE_BYTES // max(self.pictured, 1))
+            picture = jpeg(micrograph.pixels, most_bytes=most)
+        plate = Plate(
+            number=len(self.plates) + 1,
+            name=prediction.name,
+            height=height,
+            width=width,
+            found=self._within_bytes(drawn, tolerance),
+            true=self._within_bytes(list(enumerate(true, start=1)), tolerance),
+            picture=picture,
+            nm_per_pixel=prediction.nm_per_pixel,
+            facts=_facts(prediction, len(objects), None if not true else len(true)),
+            missing=missing if room else "Too many particles in this report to outline these.",
+        )
+        return plate_html(plate)
+
+
+def _path_bytes(drawn: Sequence[Outlined]) -> int:
+    return sum(len(one.path) for one in drawn)
+
+
+def printable(name: str) -> str:
+    """A name without lone surrogates, which neither a table nor a page can hold."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def matched_iou(true: Sequence[Detection], found: Sequence[Detection]) -> np.ndarray:
+    """(N,) IoU of each found object with the label it is matched to, one to one; 0: with none.
+
+    Args:
+        true, found: objects of one micrograph; within a class, at an IoU of 0.5 and more.
+    """
+    pairs = overlaps(true, found)
+    good = pairs.mask_iou >= MATCH_IOU
+    matched, iou = one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
+    best = np.zeros(len(found))
+    best[matched[:, 1]] = iou
+    return best
+
+
+def _facts(prediction: Prediction, found: int, labelled: int | None) -> tuple[str, ...]:
+    height, width = prediction.classes.shape
+    scale = prediction.nm_per_pixel
+    facts = [counted(found, "particle")]
+    if labelled is not None:
+        facts.append(f"{figure(labelled)} labelled")
+    facts.append(f"{percent(float((prediction.classes > 0).mean()))} covered")
+    facts.append(f"{width} × {height} px")
+    if scale is not None:
+        row, col = scale
+        same = abs(row / col - 1) < 1e-6
+        size = figure(col) if same else f"{figure(row)} (rows) × {figure(col)} (columns)"
+        facts.append(f"{size} nm per pixel")
+    return tuple(facts)

@@ -1,0 +1,134 @@
+"""The page as a whole: head, key figures, sections; one file that fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from temzoo.markup import text
+from temzoo.pages.figures import slug
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One of the figures below the title.
+
+    Attributes:
+        name: what it is.
+        value: as text; unit: set smaller behind it.
+        aside: a line below: its interval, or how it was counted.
+    """
+
+    name: str
+    value: str
+    unit: str = ""
+    aside: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        name: its heading, plain text.
+        body: HTML.
+        note: a line below the heading, plain text.
+        key: its id; by default made of the name.
+    """
+
+    name: str
+    body: str
+    note: str = ""
+    key: str = ""
+
+    @property
+    def anchor(self) -> str:
+        return self.key or slug(self.name)
+
+
+def page(
+    title: str,
+    *,
+    kind: str,
+    lede: str,
+    figures: Sequence[KeyFigure] = (),
+    notices: Sequence[str] = (),
+    sections: Sequence[Section] = (),
+    data: str = "",
+    made: str = "",
+) -> str:
+    """A page that holds everything it shows.
+
+    Its script is named by its hash in a content security policy that lets nothing else run and
+    nothing be fetched. All arguments but a section's body and ``data`` are plain text.
+
+    Args:
+        title: heading and name of the page.
+        kind: what it is, above the title.
+        lede: a sentence below the title.
+        figures: the first to be read.
+        notices: what a reader must know of how far the figures hold.
+        sections: in reading order.
+        data: blocks of data for the script, HTML.
+        made: a line at the foot.
+    """
+    style = (HERE / "report.css").read_text(encoding="utf-8")
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    links = "".join(f'<li><a href="#{s.anchor}">{text(s.name)}</a></li>' for s in sections)
+    warnings = "".join(f'<p class="notice" role="note">{text(line)}</p>' for line in notices)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="temzoo">
+<meta http-equiv="Content-Security-Policy" content="{policy(script)}">
+<style>{style}</style></head><body><div class="page">
+<a class="skip" href="#content">Skip to the content</a>
+<header class="masthead"><div class="topline"><p>{text(kind)}</p>
+<button type="button" id="theme">Light or dark</button></div>
+<h1>{text(title)}</h1><p class="lede">{text(lede)}</p>
+{_key_figures(figures)}{warnings}
+<nav aria-label="Sections"><ul>{links}</ul></nav></header>
+<main id="content">
+{"".join(_section(section) for section in sections)}
+</main>
+<footer>{text(made)}</footer>
+<div id="said" class="hidden" role="status" aria-live="polite"></div></div>
+{data}
+<script>{script}</script>
+</body></html>
+"""
+
+
+def policy(script: str) -> str:
+    """A content security policy under which this script alone runs and nothing is fetched."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _section(section: Section) -> str:
+    note = f'<p class="note">{text(section.note)}</p>' if section.note else ""
+    key = section.anchor
+    return (
+        f'<section id="{key}" aria-labelledby="{key}-heading">'
+        f'<h2 id="{key}-heading">{text(section.name)}</h2>{note}{section.body}</section>\n'
+    )
+
+
+def _key_figures(figures: Sequence[KeyFigure]) -> str:
+    if not figures:
+        return ""
+    cells = "".join(
+        f'<div><dt>{text(one.name)}</dt><dd class="value">{text(one.value)}'
+        f"{f' <small>{text(one.unit)}</small>' if one.unit else ''}</dd>"
+        f'<dd class="aside">{text(one.aside)}</dd></div>'
+        for one in figures
+    )
+    return f'<dl class="keys">{cells}</dl>'

@@ -1,0 +1,161 @@
+"""One micrograph of the page: its picture, the outlines over it, a scale bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from temzoo.markup import data_uri, text
+from temzoo.pages.figures import nice_length
+from temzoo.pages.outlines import Outlined
+from temzoo.report import outlines
+
+SIDE = 1600  # px; the longest side of a picture
+QUALITIES = (90, 82, 72, 60, 45)
+LEAST_SIDE = 400  # px; no picture is shrunk below it to save bytes
+CLASS_COLOURS = 6  # of the style sheet: --class-1 …
+BAR_SHARE = 0.25  # of the picture's width that a scale bar may take
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """What is drawn of one micrograph.
+
+    Attributes:
+        number: from 1, in the page's order; name: of the micrograph.
+        height, width: px of the micrograph.
+        found: the particles.
+        true: labelled ones, where there are labels.
+        picture: JPEG; None where the micrograph is not at hand.
+        nm_per_pixel: (row, col); None when uncalibrated.
+        facts: short texts below the name.
+        missing: why there is no picture.
+    """
+
+    number: int
+    name: str
+    height: int
+    width: int
+    found: Sequence[Outlined]
+    true: Sequence[Outlined] = ()
+    picture: bytes | None = None
+    nm_per_pixel: tuple[float, float] | None = None
+    facts: Sequence[str] = ()
+    missing: str = ""
+
+    @property
+    def tall(self) -> float:
+        """Height of a pixel by its width."""
+        return 1.0 if self.nm_per_pixel is None else self.nm_per_pixel[0] / self.nm_per_pixel[1]
+
+
+def jpeg(pixels: np.ndarray, *, most_bytes: int, side: int = SIDE) -> bytes:
+    """A micrograph as a JPEG of bounded size, stretched for display.
+
+    Quality is given up first, then size, until it fits.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), any dtype.
+        most_bytes: of the file; held unless the picture would be less than 400 px wide.
+        side: longest side, px; a larger micrograph is shrunk to it.
+    """
+    picture = outlines(pixels, (), side=side)
+    grey = pixels.ndim == 2 or pixels.shape[2] == 1
+    picture = picture[..., 0] if grey else picture[..., ::-1]  # OpenCV takes B, G, R
+    while True:
+        for quality in QUALITIES:
+            done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            if done and len(data) <= most_bytes:
+                return data.tobytes()
+        if max(picture.shape[:2]) * 0.8 < LEAST_SIDE:
+            return data.tobytes()
+        picture = cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+
+
+def plate_html(plate: Plate) -> str:
+    """The micrograph as a figure of the page."""
+    key = f"plate-{plate.number}"
+    facts = "".join(f"<li>{fact}</li>" for fact in plate.facts)
+    missing = f'<p class="missing">{text(plate.missing)}</p>' if plate.missing else ""
+    shown_height = plate.height * plate.tall
+    return f"""<article class="plate" id="{key}" aria-labelledby="{key}-name">
+<header><h3 id="{key}-name">{text(plate.name)}</h3><ul class="facts">{facts}</ul></header>
+{missing}<div class="stage" tabindex="0" role="group" aria-labelledby="{key}-name"
+ aria-describedby="viewer-help" data-width="{plate.width}" data-height="{shown_height:.2f}"
+ data-nm="{plate.nm_per_pixel[1] if plate.nm_per_pixel else ""}"
+ style="aspect-ratio:{plate.width}/{shown_height:.2f};--aspect:{plate.width / shown_height:.4f}">
+{_svg(plate, shown_height)}
+{_scale_bar(plate)}</div></article>"""
+
+
+def _svg(plate: Plate, height: float) -> str:
+    background = ""
+    if plate.picture is not None:
+        background = (
+            f'<image href="{data_uri(plate.picture, "image/jpeg")}" width="{plate.width}"'
+            f' height="{plate.height}" preserveAspectRatio="none"/>'
+        )
+    scaled = "" if plate.tall == 1 else f' transform="scale(1 {plate.tall:.6g})"'
+    name = f"objects-{plate.number}"
+    label = f"{plate.name}: {len(plate.found)} outlined"
+    return (
+        f'<svg class="view" viewBox="0 0 {plate.width} {height:.2f}" role="img"'
+        f' aria-label="{text(label)}" style="--unit:{plate.width / 800:.4f}">'
+        f"<g{scaled}>{background}"
+        f'<use href="#{name}" class="casing"/>'
+        f'<g id="{name}" class="objects">{_by_class(plate.found)}</g>'
+        f'<g class="truth">{_paths(plate.true)}</g>'
+        f'<path class="glow"/></g>'
+        f'<g class="numbers">{_numbers(plate)}</g></svg>'
+    )
+
+
+def _by_class(objects: Sequence[Outlined]) -> str:
+    kinds = sorted({one.class_id for one in objects})
+    return "".join(
+        f'<g class="c{(kind - 1) % CLASS_COLOURS + 1}">'
+        f"{_paths([one for one in objects if one.class_id == kind])}</g>"
+        for kind in kinds
+    )
+
+
+def _paths(objects: Sequence[Outlined]) -> str:
+    # The largest first, so that those on it can be reached.
+    ordered = sorted(objects, key=lambda one: -len(one.path))
+    return "".join(f'<path data-p="{one.number}" d="{one.path}"/>' for one in ordered)
+
+
+def _numbers(plate: Plate) -> str:
+    return "".join(
+        f'<text x="{one.col:.1f}" y="{one.row * plate.tall:.1f}">{one.number}</text>'
+        for one in plate.found
+        if one.number
+    )
+
+
+def _scale_bar(plate: Plate) -> str:
+    if plate.nm_per_pixel is None:
+        return ""
+    across = plate.width * plate.nm_per_pixel[1]
+    length = nice_length(across * BAR_SHARE)
+    return (
+        f'<div class="bar" aria-hidden="true"><i style="width:{100 * length / across:.3f}%"></i>'
+        f"<span>{length_text(length)}</span></div>"
+    )
+
+
+def length_text(nanometres: float) -> str:
+    """A length with the unit that suits it.
+
+    Example:
+        >>> length_text(200), length_text(5000)
+        ('200 nm', '5 µm')
+    """
+    if nanometres >= 1e6:
+        return f"{nanometres / 1e6:.3g} mm"
+    if nanometres >= 1000:
+        return f"{nanometres / 1000:.3g} µm"
+    return f"{nanometres:.3g} nm"

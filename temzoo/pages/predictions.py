@@ -1,0 +1,162 @@
+"""A folder of predictions, as ``temzoo predict`` writes it, for the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temzoo import saved
+from temzoo.inputs import progress_bar
+from temzoo.micrographs import load_micrograph
+from temzoo.pages.cards import config_text, find_card, model_facts
+from temzoo.pages.figures import counted
+from temzoo.pages.gallery import Gallery
+from temzoo.pages.page import Section
+from temzoo.pages.tables import fact_list, joined
+from temzoo.pretrained import sha256
+from temzoo.types import Micrograph
+
+
+@dataclass(frozen=True, eq=False)
+class Sidecar:
+    """A saved prediction: its file, and what that says."""
+
+    path: Path
+    told: Mapping[str, Any]
+
+
+def read_sidecars(source: Path) -> list[Sidecar]:
+    """The predictions of a folder, or the one of a file.
+
+    Raises:
+        ValueError: there are none; a sidecar is damaged.
+    """
+    paths = [source] if source.is_file() else saved.list_predictions(source)
+    if not paths:
+        raise ValueError(
+            "a report needs a run folder, or a folder of predictions. Received:"
+            f" {source}, which holds neither run.json nor *{saved.SUFFIX}. Make them with"
+            " `temzoo predict WEIGHTS IMAGES --out FOLDER`."
+        )
+    return [Sidecar(path, saved.about(path)) for path in paths]
+
+
+def all_calibrated(sidecars: Sequence[Sidecar]) -> bool:
+    return all(one.told["nm_per_pixel"] is not None for one in sidecars)
+
+
+def gather(
+    sidecars: Sequence[Sidecar],
+    gallery: Gallery,
+    *,
+    images: Path | None = None,
+    progress: bool = False,
+) -> None:
+    """Reads, measures and draws saved predictions, one after the other."""
+    with progress_bar(len(sidecars), progress) as advance:
+        for one in sidecars:
+            prediction = saved.load_prediction(one.path)
+            micrograph, missing = micrograph_of(one, images)
+            gallery.add(prediction, micrograph, missing=missing)
+            advance(1)
+
+
+def micrograph_of(one: Sidecar, images: Path | None) -> tuple[Micrograph | None, str]:
+    """The micrograph that a prediction was made of, or why there is none.
+
+    Args:
+        one: the prediction.
+        images: a folder to look in first, by the micrograph's name.
+    """
+    told = one.told
+    path = _found(told, images)
+    if path is None:
+        return None, "The micrograph is not where it was when it was predicted: outlines alone."
+    try:
+        micrograph = load_micrograph(path)
+    except (OSError, ValueError) as error:
+        return None, f"The micrograph could not be read: {error}"
+    if (micrograph.height, micrograph.width) != (told["height"], told["width"]):
+        return None, (
+            f"{path.name} is {micrograph.width} × {micrograph.height} px, not"
+            f" {told['width']} × {told['height']}: another micrograph than was predicted."
+        )
+    return micrograph, ""
+
+
+def _found(told: Mapping[str, Any], images: Path | None) -> Path | None:
+    """The micrograph's file: by its name in a folder that was given, else where it was."""
+    # Names are data from outside: only their last part names a file of the folder.
+    last = str(told["name"]).replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
+    if images is not None and last not in ("", ".", "..") and (images / last).is_file():
+        return images / last
+    source = Path(told["source"] or "")
+    # A sidecar from elsewhere may name any file: only the one that was predicted is shown.
+    same = (
+        source.is_file()
+        and source.stat().st_size == told["source_bytes"]
+        and sha256(source) == told["source_sha256"]
+    )
+    return source if same else None
+
+
+def prediction_sections(sidecars: Sequence[Sidecar]) -> list[Section]:
+    """The model, and how the predictions were made."""
+    made = _distinct(sidecars, ("model", "weights", "weights_sha256"))
+    models = [
+        model_facts(model, find_card(model, weights, sha), weights=weights, sha256=sha)
+        for model, weights, sha in made
+        if model or weights
+    ]
+    note = "" if len(models) < 2 else f"{counted(len(models), 'model')} made these predictions."
+    sections = [Section("Model", "".join(models), note=note)] if models else []
+    return [*sections, Section("How it was made", fact_list(_made(sidecars)))]
+
+
+def model_names(sidecars: Sequence[Sidecar]) -> str:
+    """The models that made the predictions, for a sentence; empty where none is known."""
+    return joined_names([model for (model,) in _distinct(sidecars, ("model",)) if model])
+
+
+def joined_names(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+    dates = sorted(str(one.told["date"]) for one in sidecars if one.told.get("date"))
+    options = [config_text(o) for (o,) in _distinct(sidecars, ("options",)) if o]
+    versions = [version for (version,) in _distinct(sidecars, ("temzoo",)) if version]
+    seconds = [one.told["seconds"] for one in sidecars if one.told.get("seconds")]
+    folders = sorted({str(Path(s).parent) for one in sidecars if (s := one.told.get("source"))})
+    between = f"{dates[0]} to {dates[-1]}" if dates and dates[0] != dates[-1] else joined(dates[:1])
+    return {
+        "Predicted": between if dates else "",
+        "Options": "; ".join(options),
+        "Micrographs from": joined(folders) if folders else "",
+        "Data fingerprint": fingerprint(sidecars),
+        "Computing took": f"{sum(seconds):.1f} s" if seconds else "",
+        "temzoo": joined(versions) if versions else "",
+    }
+
+
+def fingerprint(sidecars: Sequence[Sidecar]) -> str:
+    """A hash of the names and contents of the micrographs, as the sidecars state them."""
+    digest = hashlib.sha256()
+    for one in sidecars:
+        of = [one.told[key] for key in ("name", "height", "width", "source_sha256")]
+        digest.update(json.dumps(of).encode("ascii"))
+    return digest.hexdigest()[:16]
+
+
+def _distinct(sidecars: Sequence[Sidecar], keys: Sequence[str]) -> list[tuple]:
+    """The different values of some keys, in the order they come in."""
+    found: list[tuple] = []
+    for one in sidecars:
+        values = tuple(one.told.get(key) or "" for key in keys)
+        if values not in found:
+            found.append(values)
+    return found

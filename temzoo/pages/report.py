@@ -1,0 +1,237 @@
+"""A run folder, or predictions → one HTML file."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from temzoo import __version__
+from temzoo.files import atomic_path
+from temzoo.measurement.calibration import checked_nm_per_pixel
+from temzoo.pages import predictions, runs
+from temzoo.pages.figures import counted, figure
+from temzoo.pages.gallery import Gallery
+from temzoo.pages.page import Section, page
+from temzoo.pages.sizes import key_figures, measured, size_sections
+from temzoo.pages.tables import MOST_ROWS, particle_block
+from temzoo.pages.viewer import viewer_html
+from temzoo.types import Example
+
+LIMIT = 50
+NAME = "report.html"
+
+
+def write_report(
+    source: str | Path,
+    *,
+    out: str | Path | None = None,
+    images: str | Path | None = None,
+    labels: str | Path | None = None,
+    nm_per_pixel: float | tuple[float, float] | None = None,
+    title: str | None = None,
+    limit: int = LIMIT,
+    progress: bool = False,
+) -> Path:
+    """Writes one self-contained HTML file of predictions, or of a training run.
+
+    Of predictions it shows the micrographs with outlines, the sizes with their distribution, the
+    table of particles, the model and how all was made. Of a run it shows scores, history and model,
+    and with ``images`` and ``labels`` the same of its validation micrographs, which are then
+    predicted and scored.
+
+    Args:
+        source: a folder that ``temzoo predict`` wrote, one ``.prediction.json``, or a run folder.
+        out: the file; None: ``report.html`` in the folder.
+        images: folder of the micrographs: of predictions, where they are not where they were; of a
+            run, those that it was validated on.
+        labels: of a run, the labels of ``images``.
+        nm_per_pixel: one number or (row, col), in place of the micrographs' own.
+        title: None: made of what is shown.
+        limit: micrographs that are pictured, the first; all are measured.
+        progress: show a progress bar.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: ``source`` is not there.
+        ValueError: it holds neither a run nor predictions; a file in it is damaged; labels without
+            images, or either that does not fit; a limit below 1.
+
+    Example:
+        >>> write_report("predictions", nm_per_pixel=0.42)
+        PosixPath('predictions/report.html')
+    """
+    source = Path(source)
+    _check(source, images, labels, limit)
+    scale = None if nm_per_pixel is None else checked_nm_per_pixel(nm_per_pixel)
+    folder = source if source.is_dir() else source.parent
+    target = folder / NAME if out is None else Path(out)
+    options = {"images": _path(images), "limit": limit, "progress": progress, "scale": scale}
+    if runs.is_run(source):
+        content = _run_content(source, labels=_path(labels), **options)
+    else:
+        content = _prediction_content(source, **options)
+    content["title"] = title or content["title"]
+    with atomic_path(target) as temporary:
+        temporary.write_text(page(**content, made=_made_by()), encoding="utf-8")
+    return target
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _check(source: Path, images: Any, labels: Any, limit: int) -> None:
+    if not source.exists():
+        raise FileNotFoundError(
+            "a report is of a run folder, or of predictions. Received:"
+            f" {source}, which is not there. Give the folder that `temzoo train` or"
+            " `temzoo predict` wrote."
+        )
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1. Received: limit={limit}. Use {LIMIT}.")
+    is_run = runs.is_run(source)
+    if labels is not None and not is_run:
+        raise ValueError(
+            "labels are for the report of a run. Received: labels="
+            f"{str(labels)!r} for {source}, which is none. Leave them out, or give a run folder."
+        )
+    if is_run and (images is None) != (labels is None):
+        raise ValueError(
+            "the validation micrographs of a run are shown with their labels. Received: images="
+            f"{str(images)!r}, labels={str(labels)!r}. Give both, or neither."
+        )
+
+
+def _prediction_content(source: Path, *, images, limit, progress, scale) -> dict[str, Any]:
+    sidecars = predictions.read_sidecars(source)
+    calibrated = scale is not None or predictions.all_calibrated(sidecars)
+    gallery = Gallery(min(limit, len(sidecars)), calibrated=calibrated, nm_per_pixel=scale)
+    predictions.gather(sidecars, gallery, images=images, progress=progress)
+    found = measured(gallery)
+    notices = [*_notices(gallery), *_scale_notices(sidecars, scale)]
+    by = predictions.model_names(sidecars)
+    micrographs = counted(len(sidecars), "micrograph")
+    particles = f"{counted(len(found.table), 'particle')} in {micrographs}"
+    what = sidecars[0].told["name"] if len(sidecars) == 1 else micrographs
+    return {
+        "title": f"Particles in {what}",
+        "kind": f"temzoo report · predictions · {_today()}",
+        "lede": f"{particles}, found by {by}." if by else f"{particles}.",
+        "figures": key_figures(found),
+        "notices": notices,
+        "sections": [
+            _viewer_section(gallery),
+            *size_sections(found, gallery.plate_numbers),
+            *predictions.prediction_sections(sidecars),
+        ],
+        "data": _data(gallery, source),
+    }
+
+
+def _run_content(source: Path, *, images, labels, limit, progress, scale) -> dict[str, Any]:
+    run = runs.read_run(source)
+    gallery = Gallery(0)
+    if images is not None:
+        examples = runs.validated(run, images, labels)
+        calibrated = scale is not None or _all_calibrated(examples)
+        gallery = Gallery(min(limit, len(examples)), calibrated=calibrated, nm_per_pixel=scale)
+        found = runs.evaluated(run, examples, gallery, progress=progress)
+        run = runs.with_figures(run, found)
+    seen = bool(gallery.names)
+    data = run.run["data"]
+    return {
+        "title": f"Training of {run.run['model']}",
+        "kind": f"temzoo report · training run · {_today()}",
+        "lede": f"Trained on {counted(data['train']['images'], 'micrograph')}, validated on"
+        f" {data['val']['images']}.{_classes(run.run.get('class_names'))}",
+        "figures": runs.run_figures(run),
+        "notices": _notices(gallery) if seen else (),
+        "sections": [
+            *([_viewer_section(gallery)] if seen else []),
+            *runs.score_sections(run, gallery.plate_numbers),
+            *(size_sections(measured(gallery), gallery.plate_numbers) if seen else []),
+            *runs.origin_sections(run),
+        ],
+        "data": _data(gallery, source) if seen else "",
+    }
+
+
+def _classes(names: Sequence[str] | None) -> str:
+    if not names:
+        return ""
+    return f" {'Class' if len(names) == 1 else 'Classes'}: {', '.join(map(str, names))}."
+
+
+def _all_calibrated(examples: Sequence[Example]) -> bool:
+    return all(example.micrograph.nm_per_pixel is not None for example in examples)
+
+
+def _viewer_section(gallery: Gallery) -> Section:
+    shown, everything = len(gallery.plates), len(gallery.names)
+    note = ""
+    if shown < everything:
+        note = (
+            f"The first {shown} of {everything} micrographs are pictured; all of them are measured."
+        )
+    body = viewer_html(
+        gallery.plates,
+        gallery.names[:shown],
+        class_names=gallery.class_names,
+        truth=gallery.truth,
+        table=any(len(table) for table in gallery.tables),
+        pictured=everything,
+    )
+    return Section("Micrographs", body, note=note)
+
+
+def _data(gallery: Gallery, source: Path) -> str:
+    table = gallery.table()
+    if not len(table):
+        return ""
+    file = f"{source.resolve().name.split('.')[0] or 'particles'}_particles.csv"
+    return particle_block(table.head(MOST_ROWS), gallery.plate_numbers, file=file)
+
+
+def _notices(gallery: Gallery) -> list[str]:
+    notices = []
+    if not gallery.calibrated:
+        notices.append(
+            "Sizes are in pixels: not all of these micrographs state the size of a pixel. Where it"
+            " is known, --nm-per-pixel gives sizes in nanometres."
+        )
+    count = sum(len(table) for table in gallery.tables)
+    if count > MOST_ROWS:
+        notices.append(
+            f"The table holds the first {figure(MOST_ROWS)} of {counted(count, 'particle')}; all"
+            " of them count in the figures. `temzoo measure` writes the whole table."
+        )
+    return notices
+
+
+def _scale_notices(sidecars: Sequence[predictions.Sidecar], scale: Any) -> list[str]:
+    own = {tuple(s.told["nm_per_pixel"]) for s in sidecars if s.told["nm_per_pixel"]}
+    if scale is None:
+        return []
+    size = f"{scale[0]:g}" if scale[0] == scale[1] else f"{scale[0]:g} (rows) × {scale[1]:g}"
+    text = f"The size of a pixel was given by hand: {size} nm."
+    if own - {scale}:
+        text += " Some of the micrographs state another."
+    return [text]
+
+
+def _today() -> str:
+    today = datetime.date.today()
+    return f"{today.day} {today:%B %Y}"
+
+
+def _made_by() -> str:
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    shown = f": {shlex.join(command)}" if command[0] == "temzoo" else ""
+    now = datetime.datetime.now().astimezone()
+    return f"Written by temzoo {__version__} on {now:%Y-%m-%d %H:%M %Z}{shown}"

@@ -1,0 +1,217 @@
+"""Number and sizes of the particles: the first figures of the page, the distribution, a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from temzoo.markup import text
+from temzoo.measurement.summary import sized, summarize, table_unit
+from temzoo.pages.charts import Sizes, size_chart
+from temzoo.pages.figures import column, counted, figure, interval
+from temzoo.pages.gallery import Gallery
+from temzoo.pages.page import KeyFigure, Section
+from temzoo.pages.tables import figure_table, name_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PER_MEGAPIXEL = 1e6
+FEWEST = 5  # particles; of fewer a histogram says nothing
+MOST_CLASSES = 6
+INTERVAL = "95 % interval"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """All particles of a gallery, and what is said of them together.
+
+    Attributes:
+        table: as ``temzoo.measure`` gives it, of all micrographs.
+        pooled: the one row of ``temzoo.summarize``.
+        frames: (height, width) of each micrograph by its name, in the unit of the table.
+    """
+
+    table: pd.DataFrame
+    pooled: Row
+    frames: Mapping[str, tuple[float, float]]
+
+    @property
+    def unit(self) -> str:
+        return table_unit(self.table)
+
+
+def measured(gallery: Gallery) -> Measured:
+    table = gallery.table()
+    return Measured(table, _pooled(table, gallery.frames), gallery.frames)
+
+
+def key_figures(found: Measured) -> list[KeyFigure]:
+    """How many particles, how large, how dense, how much of the area."""
+    unit, row = found.unit, found.pooled
+    value, low, high = _density(row, unit)
+    cut = int(row["touching_border"])
+    return [
+        KeyFigure(
+            "Particles",
+            figure(int(row["particles"])),
+            "",
+            f"{figure(cut)} of them {'touches' if cut == 1 else 'touch'} the border",
+        ),
+        KeyFigure(
+            "Median diameter, D50",
+            figure(row[f"diameter_d50_{unit}"]),
+            unit,
+            _aside(*_bounds(row, f"diameter_d50_{unit}")),
+        ),
+        KeyFigure("Density", figure(value), _per(unit), _aside(low, high)),
+        KeyFigure(
+            "Coverage",
+            figure(100 * row["coverage"]),
+            "%",
+            _aside(*(100 * bound for bound in _bounds(row, "coverage"))),
+        ),
+    ]
+
+
+def size_sections(found: Measured, plates: Mapping[str, int]) -> list[Section]:
+    """The distribution of sizes, and the figures of each micrograph.
+
+    Args:
+        found: the particles.
+        plates: the number of each pictured micrograph by its name.
+    """
+    parts = [_distribution(found)] if len(found.table) else []
+    return [*parts, _each(found, plates)]
+
+
+def _pooled(table: pd.DataFrame, frames: Mapping[str, tuple[float, float]]) -> Row:
+    return summarize(table, by=None, frames=frames).iloc[0].to_dict()
+
+
+def _distribution(found: Measured) -> Section:
+    table = found.table
+    kinds = table["class"].value_counts().index.tolist()
+    parts = {"": (table, found.pooled)}
+    if len(kinds) > 1:
+        of_kind = {kind: table[table["class"] == kind] for kind in kinds[:MOST_CLASSES]}
+        parts = {kind: (part, _pooled(part, found.frames)) for kind, part in of_kind.items()}
+    figures = "".join(_size_figure(name, *part) for name, part in parts.items())
+    left_out = len(kinds) - MOST_CLASSES
+    more = f" The {MOST_CLASSES} most frequent classes of {len(kinds)}." if left_out > 0 else ""
+    return Section(
+        "Size distribution",
+        figures,
+        note="Equivalent circular diameter: of the circle of the same area. Particles that touch"
+        f" the border are left out, since their size is not whole.{more}",
+    )
+
+
+def _size_figure(name: str, part: pd.DataFrame, row: Row) -> str:
+    unit = table_unit(part)
+    values, _ = sized(part)
+    heading = f"<h3>{text(name)}</h3>" if name else ""
+    if len(values) < FEWEST:
+        whole = counted(len(values), "whole particle")
+        return f'{heading}<p class="note">{whole}: too few for a distribution.</p>'
+    mu, sigma = row["lognormal_mu"], row["lognormal_sigma"]
+    sizes = Sizes(
+        values=values,
+        unit=unit,
+        quantiles={f"D{q}": row[f"diameter_d{q}_{unit}"] for q in (10, 50, 90)},
+        d50=_bounds(row, f"diameter_d50_{unit}"),
+        fit=(mu, sigma) if math.isfinite(mu) and math.isfinite(sigma) else None,
+        name="equivalent circular diameter",
+    )
+    caption = (
+        f"{counted(len(values), 'whole particle')}, log-normal fit as a line, {INTERVAL} of D50"
+        " shaded."
+    )
+    return (
+        f'<div class="sizes"><figure>{heading}{size_chart(sizes)}'
+        f"<figcaption>{caption}</figcaption></figure>{_size_table(row, unit)}</div>"
+    )
+
+
+def _size_table(row: Row, unit: str) -> str:
+    names = {
+        f"diameter_mean_{unit}": ("Mean", unit),
+        f"diameter_d10_{unit}": ("D10", unit),
+        f"diameter_d50_{unit}": ("D50, median", unit),
+        f"diameter_d90_{unit}": ("D90", unit),
+        f"geometric_mean_{unit}": ("Log-normal: geometric mean", unit),
+        "geometric_sd": ("Log-normal: geometric SD", ""),
+    }
+    rows = [
+        (name, (figure(row[key]), row[key]), of, interval(*_bounds(row, key)))
+        for key, (name, of) in names.items()
+        if key in row
+    ]
+    return figure_table(("Diameter", "Value", "Unit", INTERVAL), rows, caption="Sizes", words=(2,))
+
+
+def _each(found: Measured, plates: Mapping[str, int]) -> Section:
+    unit = found.unit
+    by_image = summarize(found.table, by="image", frames=found.frames)
+    rows = [_image_row(row, unit, plates) for row in by_image.to_dict("records")]
+    total = _image_row({**found.pooled, "image": "All"}, unit, {}) if len(rows) > 1 else None
+    head = (
+        "Micrograph",
+        "Particles",
+        f"D50\n{unit}",
+        INTERVAL,
+        f"Mean\n{unit}",
+        f"Density\n{_per(unit)}",
+        INTERVAL,
+        "Coverage\n%",
+    )
+    body = figure_table(head, rows, caption="Figures of each micrograph", total=total)
+    return Section(
+        "Summary by micrograph",
+        body,
+        note="Intervals of sizes: bootstrap over particles; of density: Poisson limits. Both hold"
+        " for particles that are independent of each other. Densities count whole particles,"
+        " weighted by the area in which each could have lain whole (Miles and Lantuéjoul).",
+    )
+
+
+def _image_row(row: Row, unit: str, plates: Mapping[str, int]) -> tuple:
+    density, low, high = _density(row, unit)
+    d50, mean = (row[f"diameter_{which}_{unit}"] for which in ("d50", "mean"))
+    return (
+        name_cell(str(row["image"]), plates),
+        (figure(int(row["particles"])), int(row["particles"])),
+        (figure(d50), d50),
+        interval(*_bounds(row, f"diameter_d50_{unit}")),
+        (figure(mean), mean),
+        (figure(density), density),
+        interval(low, high),
+        (figure(100 * row["coverage"]), row["coverage"]),
+    )
+
+
+def _density(row: Row, unit: str) -> tuple[float, float, float]:
+    """Per µm², or per million pixels, with its limits."""
+    key, factor = ("density_per_um2", 1.0) if unit == "nm" else ("density_per_px2", PER_MEGAPIXEL)
+    low, high = _bounds(row, key)
+    return factor * row[key], factor * low, factor * high
+
+
+def _per(unit: str) -> str:
+    return "µm⁻²" if unit == "nm" else "per Mpx"
+
+
+def _bounds(row: Row, key: str) -> tuple[float, float]:
+    named = column(key)
+    unit = key.removeprefix(named.stem) if named.unit in ("nm", "px") else ""
+    stem = key.removesuffix(unit)  # the unit stands last: diameter_d50_low_nm
+    return float(row[f"{stem}_low{unit}"]), float(row[f"{stem}_high{unit}"])
+
+
+def _aside(low: float, high: float) -> str:
+    known = interval(low, high)
+    return f"{INTERVAL} {known}" if known else "too few for an interval"

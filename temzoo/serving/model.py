@@ -1,0 +1,286 @@
+"""``connect`` to a server, and the models that it returns.
+
+A server tells the inputs and outputs of each signature. What it does not tell (class names, how
+pixels are normalised, at what multiples tiles are cut) comes from the signature ``describe``: input
+``unused`` (B,), output ``card`` (B,), each row the model's card as JSON. Without it the classes are
+numbered, and the rest is taken to be as in temzoo's models by default.
+
+What a signature answers with tells what a model is for: ``probabilities``, ``restored`` pixels, or
+``boxes`` of objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from temzoo.serving.address import Address, parse
+from temzoo.serving.failures import Patience
+from temzoo.serving.line import Line, Signature
+from temzoo.serving.over_grpc import OverGrpc
+from temzoo.serving.over_http import OverHttp
+from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
+
+DESCRIBE = "describe"
+NORMALIZE_KEYWORDS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
+DETECTED = ("boxes", "classes", "scores", "masks", "count")
+
+
+def connect(
+    url: str,
+    *,
+    name: str | None = None,
+    timeout_s: float = 60.0,
+    retries: int = 5,
+    in_flight: int = 4,
+) -> ServedModel:
+    """A model behind TensorFlow Serving, for ``predict`` or ``restore`` in place of a model.
+
+    All tiles are answered by the version that is served when this is called.
+
+    Args:
+        url: ``grpc://host:8500/NAME``, or ``http://host:8501/NAME`` (REST: several times slower).
+            ``/VERSION`` may follow; else the server's newest.
+        name: of the model, where the URL does not say it.
+        timeout_s: of one try.
+        retries: at most so many more tries when the server is away, busy or slow, after 0.2, 0.4,
+            0.8, … seconds, 10 at most.
+        in_flight: requests at once, at most. Memory holds so many batches of tiles.
+
+    Returns:
+        A ``ServedModel``; a ``ServedDetector`` where the model finds objects. ``with connect(…) as
+        model:`` closes the connections at the end.
+
+    Raises:
+        ValueError: the URL, an option out of range, no such model, or one without the signatures
+            that ``temzoo export`` writes.
+        ConnectionError, TimeoutError, RuntimeError: the server is away, slow, or has failed.
+
+    Example:
+        >>> with temzoo.connect("grpc://localhost:8500/unet") as model:
+        ...     prediction = temzoo.predict(model, "particles.tif")
+    """
+    _check_options(timeout_s, retries, in_flight)
+    address = parse(url, name)
+    wire = (OverGrpc if address.scheme == "grpc" else OverHttp)(address, timeout_s)
+    line = Line(wire, Patience(retries, timeout_s), in_flight)
+    try:
+        line.learn()
+        return _understood(line)
+    except BaseException:
+        line.close()
+        raise
+
+
+def _check_options(timeout_s: float, retries: int, in_flight: int) -> None:
+    if timeout_s <= 0 or retries < 0 or in_flight < 1:
+        raise ValueError(
+            "timeout_s must be positive, retries at least 0 and in_flight at least 1. Received:"
+            f" timeout_s={timeout_s}, retries={retries}, in_flight={in_flight}."
+        )
+
+
+def _understood(line: Line) -> ServedModel:
+    """The model that a server tells of, by what its signatures give."""
+    card = _card(line)
+    raw_is_right = "normalize" in card and card["normalize"] is None
+    signature = NORMALIZED if NORMALIZED in line.signatures or not raw_is_right else RAW
+    told = line.signatures.get(signature, Signature({}, {}))
+    answers = next((name for name in KINDS if name in told.outputs), None)
+    if answers is None or IMAGES not in told.inputs:
+        offered = ", ".join(sorted(line.signatures)) or "none"
+        raise ValueError(
+            f'A served model needs a signature "{signature}" from {IMAGES} to one of'
+            f" {', '.join(KINDS)}. Received: {line.address} with the signatures {offered}."
+            " Serve what temzoo export writes."
+        )
+    return KINDS[answers](line, card, signature, answers)
+
+
+def _card(line: Line) -> dict[str, Any]:
+    """What the model says of itself; nothing where it has no signature for it."""
+    if DESCRIBE not in line.signatures:
+        return {}
+    said = line.ask(DESCRIBE, {"unused": np.zeros(1, np.float32)}, ["card"])["card"].item(0)
+    try:
+        card = json.loads(said)
+    except ValueError:
+        card = None
+    if not isinstance(card, dict):
+        raise ValueError(
+            f'The signature "{DESCRIBE}" must give a JSON object. Received: {said[:80]!r} from'
+            f" {line.address}. Serve what temzoo export writes."
+        )
+    return card
+
+
+class ServedModel:
+    """A segmentation model or restorer behind a server; made by ``connect``.
+
+    Attributes:
+        card: what the model says of itself; empty where it has no ``describe``.
+        class_names: of the classes 1, 2, …; () where they are unknown.
+        answers: "probabilities", "restored" or "boxes".
+        input_shape, output_shape: (None, H, W, channels); None for any length.
+        tile_step: tiles are cut at multiples of it, px; None where it is unknown.
+        in_flight: requests at once, at most.
+        normalize: the layer whose ``statistics`` and ``apply`` its tiles are normalised with; None
+            for a model that takes raw pixels.
+    """
+
+    def __init__(self, line: Line, card: Mapping[str, Any], signature: str, answers: str):
+        self.line, self.card, self.signature, self.answers = line, card, signature, answers
+        self.in_flight = line.in_flight
+        self.class_names = tuple(map(str, card.get("class_names") or ()))
+        self.tile_step = card.get("step")
+        told = line.signatures[signature]
+        height, width, channels = _lengths(told.inputs[IMAGES][1:], 3)
+        size = card.get("image_size")
+        channels = card.get("channels") or channels
+        self.input_shape = (None, size or height, size or width, channels)
+        self.output_shape = (*self.input_shape[:3], *_lengths(told.outputs[answers][3:], 1))
+        if channels is None:
+            raise ValueError(
+                f"A served model must say how many channels it takes. Received: {self.address},"
+                f" whose {signature} takes any. Serve what temzoo export writes."
+            )
+        self.normalize = _normalizer(card, self.restores) if signature == NORMALIZED else None
+
+    @property
+    def address(self) -> Address:
+        """Of the model, with the version that answers; as text, its URL."""
+        return self.line.address
+
+    @property
+    def restores(self) -> bool:
+        """Whether it makes pictures, for ``temzoo.restore``."""
+        return self.answers == "restored"
+
+    def tile_network(self, channels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """The model as a function of raw tiles (B, h, w, C) of one micrograph (H, W, C).
+
+        Threads may share it.
+        """
+        if self.normalize is None:
+            return lambda batch: self._answer(batch.astype(np.float32))
+        shift, scale = self.normalize.statistics(channels)
+
+        def network(batch: np.ndarray) -> np.ndarray:
+            answer = self._answer(self.normalize.apply(batch, shift, scale))
+            return self.normalize.invert(answer, shift, scale) if self.restores else answer
+
+        return network
+
+    def _answer(self, batch: np.ndarray) -> np.ndarray:
+        told = self.line.ask(self.signature, {IMAGES: batch}, [self.answers])
+        return told[self.answers].astype(np.float32)
+
+    def close(self) -> None:
+        """Closes the connections; nothing can be asked afterwards."""
+        self.line.close()
+
+    def __enter__(self) -> ServedModel:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.address}>"
+
+
+class ServedDetector(ServedModel):
+    """A detector behind a server, with the ``detect`` that ``temzoo.detection`` asks for.
+
+    Attributes:
+        image_size: side of its tiles, px.
+        max_detections: a tile, at most; None where it is unknown.
+    """
+
+    def __init__(self, line: Line, card: Mapping[str, Any], signature: str, answers: str):
+        super().__init__(line, card, signature, answers)
+        self.image_size = self.input_shape[1]
+        if self.image_size is None:
+            raise ValueError(
+                f"A served detector must say the size of its tiles. Received: {self.address}, whose"
+                f" {signature} takes any. Serve what temzoo export writes."
+            )
+        (known,) = _lengths(line.signatures[signature].outputs[answers][1:], 1)
+        self.max_detections = card.get("max_detections") or known
+
+    def detect(
+        self,
+        pixels: np.ndarray,
+        *,
+        statistics: tuple[float, float] | None = None,
+        min_score: float = 0.0,
+        max_detections: int | None = None,
+    ) -> SimpleNamespace:
+        """Finds the objects of a batch of images.
+
+        Args:
+            pixels: (B, S, S, C) raw.
+            statistics: (shift, scale) of ``normalize.statistics`` of the micrograph that all the
+                images are tiles of; None: each image is normalised by itself.
+            min_score: least score. The server drops some by itself: below 0.05 in temzoo's own.
+            max_detections: an image, at most; not more than the server finds.
+
+        Returns:
+            ``boxes`` (B, D, 4), ``classes`` (B, D), ``scores`` (B, D) falling, ``masks``
+            (B, D, M, M) and ``counts`` (B,), as a detector's own.
+
+        Raises:
+            ValueError: more detections than the server finds; else as ``connect``.
+        """
+        self._check_max_detections(max_detections)
+        images = {IMAGES: self._normalised(np.asarray(pixels), statistics)}
+        told = self.line.ask(self.signature, images, DETECTED)
+        scores = told["scores"].astype(np.float32)
+        most = scores.shape[1]
+        given = np.arange(most) < told["count"].reshape(-1, 1)
+        counts = np.count_nonzero(given & (scores >= min_score), axis=1)
+        return SimpleNamespace(
+            boxes=told["boxes"].astype(np.float32),
+            classes=told["classes"].astype(np.int32),
+            scores=scores,
+            masks=told["masks"].astype(np.float32),
+            counts=np.minimum(counts, most if max_detections is None else max_detections),
+        )
+
+    def _normalised(self, pixels: np.ndarray, statistics: tuple[float, float] | None) -> np.ndarray:
+        if self.normalize is None:
+            return pixels.astype(np.float32)
+        each = self.normalize.statistics
+        pairs = [each(one) if statistics is None else statistics for one in pixels]
+        return np.stack(
+            [self.normalize.apply(one, *p) for one, p in zip(pixels, pairs, strict=True)]
+        )
+
+    def _check_max_detections(self, max_detections: int | None) -> None:
+        if max_detections and self.max_detections and max_detections > self.max_detections:
+            raise ValueError(
+                "A served detector finds at most as many objects in a tile as it was exported for."
+                f" Received: max_detections={max_detections}; {self.address} finds"
+                f" {self.max_detections}. Export it with a larger max_detections."
+            )
+
+
+KINDS = {"probabilities": ServedModel, "restored": ServedModel, "boxes": ServedDetector}
+
+
+def _lengths(shape: tuple[int, ...], count: int) -> tuple[int | None, ...]:
+    """So many lengths from a shape in which -1, or nothing at all, stands for any."""
+    known = [length if length > 0 else None for length in shape[:count]]
+    return (*known, *[None] * (count - len(known)))
+
+
+def _normalizer(card: Mapping[str, Any], restores: bool) -> Any:
+    """The normalisation that a card tells of; without one that of temzoo's models."""
+    from temzoo.models.layers import Normalize  # it brings Keras: only once a server was reached
+
+    told = card.get("normalize") or ({"limit": None} if restores else {})
+    return Normalize(**{key: told[key] for key in NORMALIZE_KEYWORDS if key in told})

@@ -1,0 +1,260 @@
+"""The page and the command line: made of records alone, whole, and the same way each time."""
+
+import json
+import math
+import sys
+
+import cv2
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import __main__ as suite
+from benchmarks.records import keep, kept, result, spread
+from benchmarks.suite import page
+from benchmarks.suite.plots import Point
+from temzoo.cli import benchmarking
+from temzoo.cli.common import app
+
+
+def figure(value):
+    return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+
+def accuracy(model, iou, *, images=293, quick=False, classes=("particle",), **told):
+    per_image = {name: figure(iou) for name in ("iou", "dice", "boundary_f1")}
+    pooled = {name: figure(0.5) for _, part, name in page.ACCURACY if part == "pooled"}
+    pooled["d50_error"] = {"value": math.nan, "low": math.nan, "high": math.nan}
+    each = dict.fromkeys(("background", *classes), 0.75)
+    seconds = {"median": 0.5, "least": 0.25, "most": 1.0}
+    figures = {"per_image": per_image, "pooled": pooled, "pooled_iou_of_classes": each}
+    return result(
+        "accuracy",
+        model,
+        about=model,
+        command=f"python -m benchmarks accuracy --weights {model}",
+        quick=quick,
+        model=model,
+        dataset={"name": "emps", "images": 73, "train_images": images},
+        figures=figures | {"seconds_per_image": seconds} | told.pop("figures", {}),
+        **told,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    change = {**figure(0.3), "verdict": "better"}
+    worse = {**figure(-0.005), "verdict": "not told apart"}
+    compared = {"compared_with": {"a | b": {"iou": change, "boundary_f1": worse}}}
+    keep(accuracy("good", 0.8, figures=compared), tmp_path)
+    keep(accuracy("several", 0.7, classes=("secondary", "tertiary")), tmp_path)
+    for count in (5, 10):
+        keep(accuracy(f"net-{count}", 0.4 + count / 100, images=count, curve="net"), tmp_path)
+    keep(accuracy("small", 0.2, quick=True), tmp_path)
+    return tmp_path
+
+
+def test_the_page_shows_every_record_with_its_command(folder):
+    text = page.write_page(folder).read_text()
+    for record in kept(folder):
+        assert f"`{record['command']}`" in text
+        assert record["hardware"]["processor"] in text
+    assert "0.800 [0.790, 0.810]" in text
+    assert "2.00 [1.00, 4.00]" in text  # images per second
+    assert "–" in text  # the D50 error that is not defined
+
+
+def test_the_cards_scores_stand_beside_what_was_found(tmp_path):
+    card = {"iou": 0.8248, "images": 73}
+    keep(accuracy("unet_mobilenet/emps-frozen", 0.8252, card_scores=card), tmp_path)
+    keep(accuracy("other", 0.5, card_scores={"iou": 0.9, "images": 4}), tmp_path)
+    text = page.write_page(tmp_path).read_text()
+    assert "cards: `unet_mobilenet/emps-frozen` 0.8248, here 0.8252." in text
+
+
+def test_quick_records_stand_apart(folder):
+    text = page.write_page(folder).read_text()
+    full, quick = text.split("# The quick run")
+    assert "| good |" in full
+    assert "| small |" not in full
+    assert "| small |" in quick
+    assert "(quick-iou-speed.png)" in quick
+
+
+def test_a_difference_is_called_better_only_where_it_is(folder):
+    text = page.write_page(folder).read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| emps | good |")]
+    assert "+0.300 [+0.290, +0.310] **better**" in row
+    assert "-0.005 [-0.015, +0.005] |" in row
+    assert "a \\| b" in row
+
+
+def test_classes_are_told_apart_where_there_are_several(folder):
+    text = page.write_page(folder).read_text()
+    expected = "`several` on emps, pooled IoU: background 0.750, secondary 0.750, tertiary 0.750;"
+    assert f"{expected} mean of all 3: 0.750." in text
+    assert "`good` on emps, pooled" not in text
+
+
+def test_plots_are_pictures_and_the_page_has_them(folder):
+    text = page.write_page(folder).read_text()
+    for name in ("iou-speed.png", "learning-curve.png"):
+        assert f"]({name})" in text
+        picture = cv2.imread(str(folder / name))
+        assert picture.shape[1] > 600
+        assert picture.std() > 5
+
+
+def test_the_same_records_give_the_same_page(folder):
+    first = page.write_page(folder).read_bytes()
+    assert page.write_page(folder).read_bytes() == first
+
+
+def test_a_curve_needs_two_numbers_of_images(folder):
+    points = page._curve_points(kept(folder, quick=False))
+    assert [(p.series, p.x[0], p.y[0]) for p in points] == [
+        ("net", 10, 0.5),
+        ("net", 5, 0.45),
+    ]
+    assert page._curve_points([accuracy("net-5", 0.4, images=5, curve="net")]) == []
+
+
+def test_the_end_of_a_curve_stands_for_its_model(folder):
+    series = {point.series for point in page._speed_points(kept(folder, quick=False))}
+    assert series == {"good", "several", "net-10"}
+
+
+def test_records_of_the_older_benchmark_stand_in_the_plots(folder):
+    older = {"name": "emps-unet", "data": "emps", "about": "U-Net", "train": {"images": 293}}
+    older |= {"per_image": {"iou": figure(0.6)}}
+    older |= {"seconds_per_image": {"median": 0.1, "least": 0.1, "most": 0.2}}
+    for name, images in (("emps-unet", 293), ("emps10-unet", 10)):
+        told = older | {"name": name, "train": {"images": images}}
+        (folder / f"accuracy-{name}.json").write_text(json.dumps(told))
+    assert page._earlier(folder) == [
+        Point("emps", "U-Net (emps-unet)", (10.0, 5.0, 10.0), (0.6, 0.59, 0.61))
+    ]
+    assert {p.x[0] for p in page._curve_points(page._earlier_records(folder))} == {10, 293}
+    assert "iou-speed.png" in page.write_page(folder).read_text()
+
+
+def timings(what, name, figures):
+    return result(what, name, about=name, command=f"python -m benchmarks {what}", figures=figures)
+
+
+def test_other_measurements_have_tables(tmp_path):
+    time = spread([1.0, 2.0, 4.0])
+    keep(timings("startup", "startup", {"import temzoo": time}), tmp_path)
+    keep(timings("measure", "measure", {"temzoo": time, "ratio": spread([3.0])}), tmp_path)
+    rates = {"images_per_s": {"pipeline": time}, "waiting": {"unet": 0.021}}
+    keep(timings("pipeline", "pipeline", rates), tmp_path)
+    who = {"read_s": time, "draw_s": time, "peak": spread([2e8]), "shapes": 1000}
+    told = timings("labels", "images", {"temzoo": who, "datumaro": {"left_out": "no network"}})
+    keep(told | {"dataset": {"bytes": 5_000_000}}, tmp_path)
+    doses = {
+        d: {k: figure(20.0) for k in ("noisy_psnr_db", "psnr_db", "gain_db", "ssim")} for d in "ab"
+    }
+    told = timings("restoration", "r", {"doses": doses})
+    keep(told | {"dataset": {"name": "emps", "images": 73}}, tmp_path)
+    text = page.write_page(tmp_path).read_text()
+    assert "| import temzoo | 2.00 [1.00, 4.00] |" in text
+    assert "| measure | ratio | 3.00 [3.00, 3.00] |" in text
+    assert "costs: `unet` 2.1%" in text
+    assert "left out: no network" in text
+    assert "| temzoo | 2.00 [1.00, 4.00] | 2.00 [1.00, 4.00] | 200 [200, 200] | 1,000 |" in text
+    assert "20.00 [19.99, 20.01]" in text
+
+
+def test_throughput_and_memory_have_tables(tmp_path):
+    cell = {"engine": "tensorflow", "precision": "float32", "batch": 8, "side": 256}
+    timed = {
+        "latency_s": spread([0.1, 0.2]) | {"p95": 0.195},
+        "images_per_s": spread([40.0, 80.0]),
+        "peak_share": 0.81,
+        "peak_bytes": 1.5e9,
+        "difference_to_reference": 0.0,
+        "ratio_to_reference": spread([1.0]),
+    }
+    absent = {**cell, "engine": "none", "left_out": "pip install none", "peak_bytes": None}
+    told = timings("throughput", "unet", {"cells": [cell | timed, absent]})
+    told |= {"parameters": 7_700_000, "gflop_per_256px": 23.3, "model": "unet"}
+    keep(told, tmp_path)
+    rows = [{"side": side, "used": 1e9} for side in (512, 1024)]
+    keep(timings("memory", "unet", {"sides": rows}) | {"model": "unet"}, tmp_path)
+    text = page.write_page(tmp_path).read_text()
+    assert "7.70 M parameters, 23.3 GFLOP at 256 px" in text
+    start = "| 256 | 8 | tensorflow, float32 | 60.0 [40.0, 80.0] | 1.00 [1.00, 1.00] |"
+    assert f"{start} 150 | 195 | 81% | 1,500 | 0 |" in text
+    assert "left out: pip install none" in text
+    assert "| unet | 1.00 | 1.00 |" in text
+    assert (tmp_path / "memory.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0"),
+        (None, "–"),
+        (math.inf, "–"),
+        (1234.5, "1,234"),
+        (12.345, "12.3"),
+        (0.00123, "0.00123"),
+    ],
+)
+def test_numbers_have_three_figures(value, shown):
+    assert page.number(value) == shown
+
+
+def test_a_record_replaces_the_one_of_its_name_alone(tmp_path):
+    for quick, value in ((False, 1.0), (False, 2.0), (True, 3.0)):
+        told = result("startup", "a b", about="", command="", figures={"v": value}, quick=quick)
+        path = keep(told, tmp_path)
+    assert path.name == "quick-startup-a-b.json"
+    assert [r["figures"]["v"] for r in kept(tmp_path)] == [3.0, 2.0]
+    assert [r["figures"]["v"] for r in kept(tmp_path, quick=True)] == [3.0]
+
+
+def test_the_suite_runs_its_steps_and_goes_on_after_one_that_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.suite.startup.COMMANDS", {"bare Python": ["-c", "pass"]})
+    steps = (("accuracy", "--weights", "no-such"), ("peers",), ("startup", "--repetitions", "1"))
+    monkeypatch.setattr(suite, "QUICK", steps)
+    monkeypatch.setattr(suite.importlib.util, "find_spec", lambda name: None)
+    assert suite.main(["all", "--quick", "--out", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert "accuracy failed: Give a run folder" in told.err
+    assert "needs benchmarks.peers, which this checkout does not have yet" in told.out
+    assert "bare Python" in (tmp_path / "README.md").read_text()
+
+
+def test_a_part_that_parses_its_own_words_gets_them(monkeypatch):
+    got = []
+    module = type(sys)("benchmarks.peers")
+    module.main = lambda words: got.append(words) or 3
+    module.__spec__ = suite.importlib.machinery.ModuleSpec("benchmarks.peers", None)
+    monkeypatch.setitem(sys.modules, "benchmarks.peers", module)
+    assert suite.main(["peers", "--minutes", "5"]) == 3
+    assert got == [["--minutes", "5"]]
+
+
+def test_all_judges_the_shipped_weights_on_their_own_data():
+    steps = {step[2]: step for step in suite.shipped()}
+    assert {"unet_mobilenet/emps-frozen", "autoencoder/emps-denoise"} <= {*steps["emps"]}
+    assert "autoencoder/emps-denoise" not in steps.get("super1", ())
+
+
+def test_every_command_is_told_of(capsys):
+    with pytest.raises(SystemExit):
+        suite.main(["--help"])
+    told = capsys.readouterr().out
+    for name in (*suite.COMMANDS, *suite.WHOLE, "all", "page"):
+        assert f"    {name} " in told or f"    {name}\n" in told
+
+
+def test_temzoo_benchmark_is_the_suite(tmp_path):
+    outcome = CliRunner().invoke(app, ["benchmark", "page", "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    assert (tmp_path / "README.md").read_text().startswith("# Benchmarks")
+
+
+def test_without_the_repository_it_says_where_the_suite_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"in a checkout of the repository: .* Clone the"):
+        benchmarking.suite(tmp_path)

@@ -1,0 +1,484 @@
+"""Exporting: whole or not at all, refused where it would mislead, and a folder that serves."""
+
+import base64
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent import futures
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from exporting_models import build, stir
+from PIL import Image
+
+import temzoo
+from temzoo import registry
+from temzoo.cli.exporting import app
+from temzoo.exporting import ExportError, loader, other_formats, versions
+from temzoo.exporting.signatures import pixels_of
+
+CONFIG = {"filters": 2, "depth": 1}
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return build("unet", {**CONFIG, "classes": 3})
+
+
+@pytest.fixture(scope="module")
+def served(unet, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    temzoo.export(unet, folder, name="particles")
+    return folder
+
+
+class Wrong(keras.layers.Layer):
+    """Answers otherwise in a graph."""
+
+    def call(self, x):
+        return x if tf.executing_eagerly() else x * 0.99
+
+
+class InPython(keras.layers.Layer):
+    """Calls NumPy."""
+
+    def call(self, x):
+        y = tf.numpy_function(lambda pixels: pixels * np.float32(0.5), [x], tf.float32)
+        return tf.ensure_shape(y, x.shape)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Registers a model of one layer and one convolution, and forgets it again."""
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setattr(registry, "_CARDS", dict(registry._CARDS))
+
+    def model(layer=None, channels=1, norm=False):
+        @temzoo.register("toy", task="semantic", summary="one convolution")
+        def build(*, classes=2):
+            x = pixels = keras.Input((None, None, channels))
+            if layer is not None:
+                x = layer()(x)
+            x = keras.layers.Conv2D(classes, 3, padding="same", activation="softmax")(x)
+            return keras.Model(pixels, x)
+
+        built = temzoo.get_model("toy", compile=False)
+        stir(built)
+        return built
+
+    return model
+
+
+def left(folder):
+    return [p for p in folder.rglob("*") if p.is_file()]
+
+
+def test_a_toy_model_exports_with_no_other_edit(toy, tmp_path):
+    path = temzoo.export(toy(channels=5), tmp_path)
+    assert path == tmp_path / "toy" / "1"
+    names = set(tf.saved_model.load(path).signatures)
+    assert names == {"serving_default", "serving_uint8", "serving_uint16", "describe"}
+
+
+def test_a_model_that_answers_otherwise_is_refused_and_nothing_is_left(toy, tmp_path):
+    with pytest.raises(
+        ExportError, match=r"must answer as the model does, within 0.0001. Received: .*serving_"
+    ):
+        temzoo.export(toy(Wrong), tmp_path)
+    assert left(tmp_path) == []
+
+
+def test_python_in_the_graph_is_refused(toy, tmp_path):
+    with pytest.raises(ExportError, match=r"PyFunc|without Keras"):
+        temzoo.export(toy(InPython), tmp_path)
+    assert left(tmp_path) == []
+
+
+def test_operations_that_a_server_lacks_are_named():
+    from temzoo.exporting.verify import check_operations
+
+    with pytest.raises(ExportError, match=r"none in Python. Received: Mine, PyFunc. Write"):
+        check_operations({"Add", "Mine", "PyFunc"}, {"Add", "PyFunc"})
+
+
+def test_pixels_that_are_not_finite_are_refused(served):
+    ask = tf.saved_model.load(served / "particles" / "1").signatures["serving_default"]
+    images = np.zeros((1, 8, 8, 1), np.float32)
+    images[0, 2, 2] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="images must be finite"):
+        ask(images=tf.constant(images))
+
+
+def test_normalised_tiles_give_what_predict_gives(unet, served):
+    pixels = np.random.default_rng(0).integers(0, 4000, (45, 61), np.uint16)
+    expected = temzoo.predict(unet, pixels, probabilities=True, instances=None)
+    layer = unet.get_layer("normalize")
+    normal = layer.apply(pixels[..., None], *layer.statistics(pixels[..., None]))
+    ask = tf.saved_model.load(served / "particles" / "1").signatures["serving_normalized"]
+    found = ask(images=tf.constant(normal[None]))
+    np.testing.assert_allclose(found["probabilities"][0], expected.probabilities, atol=1e-5)
+    assert (found["class_map"][0].numpy() == expected.classes).mean() > 0.999
+
+
+def test_describe_gives_the_card_as_often_as_it_is_asked(served):
+    ask = tf.saved_model.load(served / "particles" / "1").signatures["describe"]
+    cards = ask(unused=tf.zeros(2))["card"].numpy()
+    stored = json.loads((served / "particles/1/assets.extra/temzoo.json").read_text())
+    assert [json.loads(card) for card in cards] == [
+        {k: v for k, v in stored.items() if k != "golden"}
+    ] * 2
+    assert stored["step"] == 2
+    assert stored["normalize"] == {"low": 1.0, "high": 99.0, "limit": 3.0, "grid": 256}
+
+
+def test_paths_in_a_config_do_not_leave_the_machine():
+    from temzoo.exporting.card import _public
+
+    assert _public("/home/somebody/encoder.h5") == "encoder.h5"
+    assert _public("imagenet") == "imagenet"
+
+
+def image_file(folder, kind, pixels):
+    path = folder / f"one.{'jpg' if kind == 'jpeg' else 'png'}"
+    if kind in ("grey16", "colour16"):
+        cv2.imwrite(str(path), pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    elif kind == "palette":
+        Image.fromarray(pixels).quantize(9).save(path)
+    elif kind == "bits":
+        Image.fromarray(pixels > 128).save(path)
+    else:
+        Image.fromarray(pixels).save(path, quality=90)
+    return path
+
+
+FILES = {
+    "grey": ("uint8", ()),
+    "bits": ("uint8", ()),
+    "colour": ("uint8", (3,)),
+    "alpha": ("uint8", (4,)),
+    "palette": ("uint8", (3,)),
+    "grey16": ("uint16", ()),
+    "colour16": ("uint16", (3,)),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", list(FILES))
+def test_files_are_decoded_as_load_micrograph_does(kind, channels, tmp_path):
+    from temzoo.micrographs import as_channels
+
+    dtype, colours = FILES[kind]
+    shape = (23, 31, *colours)
+    pixels = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype)
+    path = image_file(tmp_path, kind, pixels)
+    expected = as_channels(temzoo.load_micrograph(path).pixels, channels)
+    file = tf.constant([path.read_bytes()] * 2)
+    found = tf.function(lambda files: pixels_of(files, (None, None, channels)))(file).numpy()
+    assert found.shape == (2, 23, 31, channels)
+    np.testing.assert_array_equal(found[1], expected)
+    unit = pixels_of(file, (None, None, channels), unit=True)[0]
+    largest = np.iinfo(expected.dtype).max
+    np.testing.assert_allclose(unit, expected / largest, atol=0.6 / largest)
+
+
+def test_jpeg_files_are_decoded(tmp_path):
+    pixels = np.tile(np.arange(0, 240, 10, np.uint8), (16, 1))
+    file = image_file(tmp_path, "jpeg", pixels).read_bytes()
+    np.testing.assert_allclose(
+        pixels_of(tf.constant([file]), (None, None, 1))[0, ..., 0], pixels, atol=6
+    )
+
+
+def png(height, width):
+    return cv2.imencode(".png", np.full((height, width), 7, np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("files", "shape", "message"),
+    [
+        ([png(8, 8), png(8, 9)], (None, None, 1), "shape"),
+        ([png(8, 9)], (8, 8, 1), "this model takes images of 8 x 8 pixels"),
+        ([b"no image"], (None, None, 1), "Unknown image file format"),
+        ([b""], (None, None, 1), "Unknown image file format|empty"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(files, shape, message):
+    ask = tf.function(lambda files: pixels_of(files, shape))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        ask(tf.constant(files))
+
+
+def test_a_version_is_never_replaced(unet, served):
+    before = left(served)
+    with pytest.raises(FileExistsError, match=r"Received: version=1, and .* Use version=2"):
+        temzoo.export(unet, served, 1, name="particles")
+    assert left(served) == before
+
+
+@pytest.mark.parametrize("name", ["", "1", "a/b", "..", "ü", "a b"])
+def test_names_that_cannot_be_served_are_refused(unet, tmp_path, name):
+    with pytest.raises(ValueError, match="A served model's name is letters"):
+        temzoo.export(unet, tmp_path, name=name)
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, "1", True, 2**63])
+def test_versions_that_are_no_numbers_are_refused(unet, tmp_path, version):
+    with pytest.raises(ValueError, match="version must be a whole number from 1 on"):
+        temzoo.export(unet, tmp_path, version)
+
+
+def test_a_model_of_unknown_origin_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"needs a model from temzoo\.get_model"):
+        temzoo.export(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), tmp_path)
+
+
+KILLED = """
+import sys, time
+import temzoo
+from temzoo.exporting import verify
+def forever(*args):
+    print("written", flush=True)
+    time.sleep(60)
+verify.check_saved_model = forever
+model = temzoo.get_model("unet", filters=2, depth=1, compile=False)
+temzoo.export(model, sys.argv[1], name="particles")
+"""
+
+
+def test_a_killed_export_leaves_no_version_and_the_next_one_succeeds(unet, tmp_path):
+    """Killed when all is written but nothing checked."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "written\n"
+        (staged,) = (tmp_path / "particles").iterdir()
+        versions.remove_leftovers(tmp_path / "particles")  # another export, meanwhile
+        assert staged.is_dir()
+        os.kill(process.pid, signal.SIGKILL)
+    assert staged.name.startswith(".")
+    assert (staged / "saved_model.pb").is_file()
+    assert versions.versions(tmp_path / "particles") == []
+    assert not (tmp_path / "models.config").exists()
+    temzoo.export(unet, tmp_path, name="particles")
+    assert [each.name for each in (tmp_path / "particles").iterdir()] == ["1"]
+
+
+def test_a_config_that_was_there_is_added_to_and_one_that_is_complete_stays(served, tmp_path):
+    from temzoo.exporting import deployment
+
+    path = tmp_path / "models.config"
+    other = 'model_config_list { config { name: "theirs" base_path: "/else" } }'
+    path.write_text(other)
+    mixed = deployment._config(path, ["particles"])
+    assert 'name: "theirs"' in mixed
+    assert 'base_path: "/models/particles"' in mixed
+    path.write_text(f"# by hand\n{mixed}")
+    assert deployment._config(path, ["particles"]) == f"# by hand\n{mixed}"
+    path.write_text("model_config_list [")
+    with pytest.raises(ValueError, match=r"must be a models.config of TensorFlow Serving"):
+        deployment._config(path, ["particles"])
+
+
+def test_the_files_beside_the_models_say_how_to_serve_them(served):
+    guide = (served / "SERVING.md").read_text()
+    assert "docker run" in guide
+    assert "serving_bytes" in guide
+    assert "{" not in guide.split("```sh")[2]
+    assert (served / "batching.config").read_text().count("value:") == 4
+
+
+class Rest(http.server.BaseHTTPRequestHandler):
+    """TensorFlow Serving's REST, as far as the example client uses it."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.path == "/v1/models/particles:predict"
+        files = [base64.b64decode(one["b64"]) for one in body["inputs"]["image_bytes"]]
+        ask = self.server.signatures[body["signature_name"]]
+        found = ask(image_bytes=tf.constant(files))
+        told = json.dumps({"outputs": {k: v.numpy().tolist() for k, v in found.items()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def servers(served):
+    """Both protocols, answered by the SavedModel: scheme -> URL."""
+    import grpc
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    loaded = tf.saved_model.load(served / "particles" / "1")
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):  # noqa: N802 - the protocol's name
+            assert request.model_spec.name == "particles"
+            ask = loaded.signatures[request.model_spec.signature_name]
+            inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+            answer = predict_pb2.PredictResponse()
+            for name, value in ask(**inputs).items():
+                answer.outputs[name].CopyFrom(tf.make_tensor_proto(value.numpy()))
+            return answer
+
+    by_grpc = grpc.server(futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), by_grpc)
+    port = by_grpc.add_insecure_port("127.0.0.1:0")
+    by_grpc.start()
+    by_rest = http.server.HTTPServer(("127.0.0.1", 0), Rest)
+    by_rest.signatures = loaded.signatures
+    thread = threading.Thread(target=by_rest.serve_forever, args=(0.02,))
+    thread.start()
+    yield {
+        "grpc": f"grpc://127.0.0.1:{port}/particles",
+        "http": f"http://127.0.0.1:{by_rest.server_address[1]}/particles",
+    }
+    by_grpc.stop(None).wait()
+    by_rest.shutdown()
+    thread.join()
+    by_rest.server_close()
+
+
+def ask_by_client(folder, url, extra):
+    return subprocess.run(
+        [
+            *(sys.executable, "-P", folder / "temzoo_client.py", url, extra / "golden.png"),
+            *("--check", extra / "golden.npz"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+def test_the_example_client_gets_the_golden_answers(served, servers, scheme):
+    done = ask_by_client(served, servers[scheme], served / "particles/1/assets.extra")
+    assert done.returncode == 0, done.stderr
+    assert "class_map" in done.stdout
+    assert "furthest from golden" in done.stdout
+
+
+def test_the_example_client_notices_other_answers(served, servers, tmp_path):
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    (extra / "golden.png").write_bytes(png(40, 52))
+    with np.load(served / "particles/1/assets.extra/golden.npz") as golden:
+        cut = {name: golden[name][:, :40, :52] for name in golden.files}
+    np.savez(extra / "golden.npz", **cut)
+    assert ask_by_client(served, servers["http"], extra).returncode == 1
+
+
+@pytest.mark.skipif(
+    not os.environ.get("TEMZOO_TFS_URL"),
+    reason="needs TensorFlow Serving: TEMZOO_TFS_URL=grpc://host:8500/NAME, and what it serves in"
+    " TEMZOO_TFS_EXPORT=DIR/NAME/VERSION",
+)
+def test_a_real_server_gives_the_golden_answers():
+    version = Path(os.environ["TEMZOO_TFS_EXPORT"])
+    done = ask_by_client(version.parents[1], os.environ["TEMZOO_TFS_URL"], version / "assets.extra")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_loader_needs_neither_keras_nor_tensorflows_python(served, tmp_path):
+    plan = {"model": str(served / "particles" / "1"), "questions": []}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    np.savez(tmp_path / "arrays.npz")
+    code = (
+        "import runpy, sys\n"
+        f"runpy.run_path({loader.__file__!r}, run_name='__main__')\n"
+        "print(sorted({'tensorflow', 'keras', 'temzoo'} & set(sys.modules)))"
+    )
+    paths = [str(tmp_path / name) for name in ("plan.json", "arrays.npz", "answers.npz")]
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+    assert time.monotonic() - started < 60
+    with np.load(tmp_path / "answers.npz") as answers:
+        assert answers["operations"].size > 10_000
+
+
+def test_a_loader_that_fails_is_an_export_error(tmp_path):
+    from temzoo.exporting.verify import ask
+
+    (tmp_path / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(ExportError, match="must load and answer in a process without Keras"):
+        ask(tmp_path, [], [])
+
+
+def test_a_flipped_weight_is_noticed(unet, tmp_path, monkeypatch):
+    """Between writing and checking, as a bad disk does."""
+    from temzoo.exporting import saved_model
+
+    write = saved_model.write
+
+    def damaged(signatures, folder):
+        write(signatures, folder)
+        data = folder / "variables" / "variables.data-00000-of-00001"
+        content = bytearray(data.read_bytes())
+        content[200] ^= 0x40
+        data.write_bytes(content)
+
+    monkeypatch.setattr(saved_model, "write", damaged)
+    with pytest.raises(ExportError, match="Received"):
+        temzoo.export(unet, tmp_path)
+    assert left(tmp_path) == []
+
+
+def test_onnx_and_openvino_go_with_a_version(unet, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("openvino")
+    path = temzoo.export(unet, tmp_path, openvino=True, onnx=True)
+    assert (path / "openvino" / "model.bin").is_file()
+    session = onnxruntime.InferenceSession(path / "onnx" / "model.onnx")
+    images = np.random.default_rng(4).uniform(0, 900, (2, 21, 34, 1)).astype(np.float32)
+    (probabilities,) = session.run(["probabilities"], {"images": images})
+    np.testing.assert_allclose(probabilities, unet(images), atol=1e-4)
+
+
+def test_a_detector_has_no_onnx_file(tmp_path):
+    """Refused before anything is written."""
+    model = build(
+        "mask_rcnn",
+        {"backbone_weights": None, "alpha": 0.25, "image_size": 64, "features": 8, "proposals": 9},
+    )
+    with pytest.raises(ExportError, match=r"CombinedNonMaxSuppression: .* Serve its SavedModel"):
+        temzoo.export(model, tmp_path, onnx=True)
+    assert left(tmp_path) == []
+
+
+def test_a_missing_extra_says_what_to_install(unet, tmp_path, monkeypatch):
+    monkeypatch.setattr(other_formats, "EXTRAS", {"onnx": ("not_there",)})
+    with pytest.raises(ImportError, match=r"no not_there. Install .* pip install 'temzoo\[onnx\]'"):
+        temzoo.export(unet, tmp_path, onnx=True)
+
+
+def test_the_command_exports_the_next_version(unet, tmp_path, capsys):
+    from temzoo import pretrained
+
+    weights = tmp_path / "mine.weights.h5"
+    pretrained.save(unet, weights)
+    how = registry.built(unet)
+    pretrained.write_card(weights, pretrained.WeightsCard(how.name, dict(how.config)))
+    for version in (1, 2):
+        arguments = ["export", str(weights), str(tmp_path / "out"), "--name", "mine"]
+        app(arguments, standalone_mode=False)
+        told = capsys.readouterr().out
+        assert f"{tmp_path}/out/mine/{version}: " in told
+        assert "SERVING.md" in told

@@ -1,0 +1,262 @@
+"""``temzoo.summarize`` and ``plot_sizes``: number and sizes, with the border allowed for."""
+
+import math
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+import temzoo
+from temzoo.measurement.figure import bin_edges
+from temzoo.measurement.summary import sized
+from temzoo.types import Prediction
+
+SIDE = 300  # px of a frame
+
+
+def scattered(seed, *, number=60, name="a.tif", nm_per_pixel=None, spread=0.4, typical=14.0):
+    """A Poisson number of discs with centres anywhere, also beyond the frame; they may overlap.
+
+    Returns the table, and the expected number in the frame.
+    """
+    rng = np.random.default_rng(seed)
+    beyond = 3.0 * typical
+    share = ((SIDE + 2 * beyond) / SIDE) ** 2
+    masks = []
+    for _ in range(rng.poisson(number * share)):
+        centre = rng.uniform(-beyond, SIDE + beyond, 2)
+        mask = disc(centre, typical / 2 * math.exp(spread * rng.standard_normal()))
+        if mask is not None:
+            masks.append(mask)
+    empty = np.zeros((SIDE, SIDE), np.int32)
+    prediction = Prediction(
+        empty, empty, detections=tuple(masks), nm_per_pixel=nm_per_pixel, name=name
+    )
+    return temzoo.measure(prediction)
+
+
+def disc(centre, radius):
+    """What the frame shows of a disc; None where that is nothing."""
+    top, left = (max(0, math.floor(c - radius)) for c in centre)
+    bottom, right = (min(SIDE, math.ceil(c + radius)) for c in centre)
+    if top >= bottom or left >= right:
+        return None
+    rows, cols = np.mgrid[top:bottom, left:right] + 0.5
+    mask = (rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 <= radius**2
+    return temzoo.Detection(top, left, mask, 1, 1.0) if mask.any() else None
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return [scattered(seed, name=f"{seed}.tif") for seed in range(100)]
+
+
+@pytest.fixture(scope="module")
+def everything(tables):
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_the_density_is_that_of_the_centres_whatever_the_border_cuts(everything):
+    row = temzoo.summarize(everything, by=None).iloc[0]
+    assert row["images"] == 100
+    assert row["particles"] == len(everything)
+    assert row["touching_border"] == everything["touches_border"].sum() > 1000
+    assert row["density_per_px2"] == pytest.approx(60 / SIDE**2, rel=0.02)
+    assert row["density_per_px2_low"] < 60 / SIDE**2 < row["density_per_px2_high"]
+    # Counting all that is seen, or all that is free, is wrong by more than that.
+    assert len(everything) / 100 > 60 * 1.04
+    assert row["sized"] / 100 < 60 * 0.96
+
+
+def test_the_coverage_is_the_mean_area_times_the_density(everything):
+    row = temzoo.summarize(everything, by=None).iloc[0]
+    truth = 60 / SIDE**2 * math.pi * 7**2 * math.exp(2 * 0.4**2)
+    assert row["coverage"] == pytest.approx(truth, rel=0.03)
+    assert row["coverage_low"] < truth < row["coverage_high"]
+
+
+def test_leaving_out_the_border_favours_small_ones_and_the_correction_mends_it(everything):
+    truth = 14 * math.exp(0.4**2 / 2)
+    means = {
+        border: temzoo.summarize(everything, by=None, border=border).iloc[0]["diameter_mean_px"]
+        for border in ("exclude", "correct", "include")
+    }
+    assert means["correct"] == pytest.approx(truth, rel=0.007)
+    assert means["exclude"] < 0.99 * truth
+    assert means["include"] != means["exclude"]
+    row = temzoo.summarize(everything, by=None, border="correct").iloc[0]
+    assert row["geometric_mean_px"] == pytest.approx(14, rel=0.01)
+    assert row["geometric_sd"] == pytest.approx(math.exp(0.4), rel=0.02)
+
+
+def test_intervals_of_density_and_corrected_median_hold_the_truth(tables):
+    held = {"density": 0, "median": 0}
+    for table in tables:
+        row = temzoo.summarize(table, border="correct", bootstrap=199).iloc[0]
+        held["density"] += row["density_per_px2_low"] < 60 / SIDE**2 < row["density_per_px2_high"]
+        held["median"] += row["diameter_d50_low_px"] < 14 < row["diameter_d50_high_px"]
+    assert min(held.values()) >= 0.9 * len(tables), held
+
+
+def test_free_particles_weigh_by_the_room_they_had():
+    """In 10 x 10 px, a square of 3 px has 6 x 6 free places of 8 x 8 where it lies inside."""
+    instances = np.zeros((10, 10), np.int32)
+    instances[4:7, 2:5] = 1
+    table = temzoo.measure(Prediction(instances, instances))
+    _, weights = sized(table, border="correct")
+    assert weights == pytest.approx([100 / 36])
+    scaled = temzoo.measure(Prediction(instances, instances), nm_per_pixel=(0.2, 3))
+    assert sized(scaled, border="correct")[1] == pytest.approx([100 / 36])
+
+
+def test_a_row_an_image_and_one_for_all(tables):
+    table = pd.concat(tables[:3], ignore_index=True)
+    each, pooled = temzoo.summarize(table), temzoo.summarize(table, by=None)
+    assert each["image"].tolist() == ["0.tif", "1.tif", "2.tif"]
+    assert pooled["image"].tolist() == pooled["class"].tolist() == ["all"]
+    for name in ("particles", "sized", "images", "touching_border"):
+        assert each[name].sum() == pooled[name].iloc[0]
+    assert each["density_per_px2"].mean() == pytest.approx(pooled["density_per_px2"].iloc[0])
+    assert each["coverage"].mean() == pytest.approx(pooled["coverage"].iloc[0])
+    alone = temzoo.summarize(tables[1])
+    pd.testing.assert_frame_equal(alone, each.iloc[[1]].reset_index(drop=True))
+
+
+def test_classes_are_summarised_apart(tables):
+    table = tables[0].copy()
+    table.loc[:9, "class"] = "rod"
+    by_class = temzoo.summarize(table, by="class")
+    assert by_class["class"].tolist() == ["class 1", "rod"]
+    assert by_class["particles"].tolist() == [len(table) - 10, 10]
+    both = temzoo.summarize(table, by=["image", "class"])
+    assert both["image"].tolist() == ["0.tif", "0.tif"]
+    assert by_class["density_per_px2"].sum() == pytest.approx(
+        temzoo.summarize(table)["density_per_px2"].iloc[0]
+    )
+
+
+def test_nanometres_are_counted_per_square_micrometre():
+    row = temzoo.summarize(scattered(0, nm_per_pixel=(0.5, 0.5)), by=None).iloc[0]
+    pixels = temzoo.summarize(scattered(0), by=None).iloc[0]
+    assert row["density_per_um2"] == pytest.approx(pixels["density_per_px2"] * 4e6)
+    assert row["diameter_d50_nm"] == pytest.approx(pixels["diameter_d50_px"] / 2)
+    assert row["lognormal_mu"] == pytest.approx(pixels["lognormal_mu"] - math.log(2))
+    assert row["coverage"] == pytest.approx(pixels["coverage"])
+
+
+def test_other_lengths_can_be_the_size(tables):
+    row = temzoo.summarize(tables[0], of="feret_max").iloc[0]
+    free = tables[0].query("not touches_border")["feret_max_px"]
+    assert row["feret_max_mean_px"] == pytest.approx(free.mean())
+    with pytest.raises(ValueError, match=r"of must be a length .*of='feret'"):
+        temzoo.summarize(tables[0], of="feret")
+
+
+def test_images_in_which_nothing_was_found_count_by_their_area(tables):
+    frames = {"0.tif": (SIDE, SIDE), "empty.tif": (SIDE, SIDE)}
+    each = temzoo.summarize(tables[0], frames=frames)
+    assert each["image"].tolist() == ["0.tif", "empty.tif"]
+    empty = each.iloc[1]
+    assert (empty["particles"], empty["density_per_px2"], empty["coverage"]) == (0, 0, 0)
+    assert empty["density_per_px2_high"] == pytest.approx(3.689 / SIDE**2, rel=1e-3)
+    assert math.isnan(empty["diameter_d50_px"])
+    both = temzoo.summarize(tables[0], by=None, frames=frames).iloc[0]
+    assert both["density_per_px2"] == pytest.approx(each["density_per_px2"].iloc[0] / 2)
+
+
+def test_an_empty_table_gives_the_columns_of_a_full_one(tables):
+    nothing = tables[0].iloc[:0]
+    assert list(temzoo.summarize(nothing)) == list(temzoo.summarize(tables[0]))
+    assert len(temzoo.summarize(nothing)) == 0
+    [row] = temzoo.summarize(nothing, by=None).to_dict("records")
+    assert (row["particles"], row["images"]) == (0, 0)
+
+
+def test_images_that_differ_widen_the_interval_where_they_are_drawn():
+    """Twelve images of two sizes each its own: single particles know nothing of that."""
+    table = pd.concat(
+        [scattered(k, name=str(k), spread=0.1, typical=10 + 6 * (k % 2)) for k in range(12)],
+        ignore_index=True,
+    )
+    widths = {}
+    for over in ("particles", "images"):
+        row = temzoo.summarize(table, by=None, over=over).iloc[0]
+        widths[over] = row["diameter_mean_high_px"] - row["diameter_mean_low_px"]
+        assert row["diameter_mean_low_px"] < 13.5 < row["diameter_mean_high_px"] + 1
+        assert row["coverage_low"] < row["coverage"] < row["coverage_high"]
+        assert row["density_per_px2_low"] < row["density_per_px2"] < row["density_per_px2_high"]
+    assert widths["images"] > 3 * widths["particles"]
+
+
+def test_no_resamples_give_figures_without_intervals(tables):
+    row = temzoo.summarize(tables[0], bootstrap=0).iloc[0]
+    assert row["diameter_d50_px"] > 0
+    assert math.isnan(row["diameter_d50_low_px"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "rule"),
+    [
+        ("by", "name", '"image", "class", both, or None'),
+        ("border", "skip", '"exclude", "correct" or "include"'),
+        ("over", "image", '"particles" or "images"'),
+        ("bootstrap", -1, "0 or more"),
+        ("level", 95, "between 0 and 1"),
+    ],
+)
+def test_options_that_are_none_are_refused(tables, option, value, rule):
+    with pytest.raises(ValueError, match=f"{option} must be {rule}.* Received: {option}="):
+        temzoo.summarize(tables[0], **{option: value})
+
+
+def test_a_table_of_both_units_or_none_is_refused(tables):
+    mixed = pd.concat([tables[0], scattered(1, nm_per_pixel=(1, 1))])
+    with pytest.raises(ValueError, match=r"in nm or in px. Received: both .* Calibrate all"):
+        temzoo.summarize(mixed)
+    with pytest.raises(ValueError, match=r"Received: neither .* Pass what temzoo\.measure"):
+        temzoo.summarize(pd.DataFrame({"image": ["a"]}))
+
+
+def test_two_images_of_one_name_are_refused(tables):
+    twice = pd.concat([tables[0], tables[0].head(3)])
+    with pytest.raises(ValueError, match=r"two of number 1 in '0\.tif'.* Rename one"):
+        temzoo.summarize(twice)
+
+
+@pytest.mark.parametrize("border", ["exclude", "correct", "include"])
+def test_the_plot_is_drawn_whole(tmp_path, tables, border):
+    path = temzoo.plot_sizes(tables[0], tmp_path / "sizes.png", border=border, title="a.tif")
+    picture = cv2.imread(str(path))
+    assert picture.shape == (840, 1280, 3)
+    # Blue bars (BGR) stand on a white ground.
+    assert (np.abs(picture.astype(int) - (233, 180, 86)).max(axis=2) < 12).mean() > 0.03
+    assert (picture == 255).all(axis=2).mean() > 0.5
+    assert [p.name for p in tmp_path.iterdir()] == ["sizes.png"]
+
+
+@pytest.mark.parametrize("sizes", [[12.0], [12.0] * 9, [1.0, 2.0], [0.4, 900.0, 901.0]])
+def test_few_or_equal_sizes_are_plotted_too(tmp_path, sizes):
+    instances = np.zeros((50, 60), np.int32)
+    table = temzoo.measure(Prediction(instances, instances))
+    one = dict.fromkeys(table, 1.0) | {"image": "a", "class": "particle", "particle": 1}
+    fixed = {**one, "touches_border": False}
+    rows = [fixed | {"particle": k, "diameter_px": size} for k, size in enumerate(sizes)]
+    assert temzoo.plot_sizes(pd.DataFrame(rows), tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_bars_hold_all_sizes_between_round_numbers():
+    for values in ([12.0], [3.0, 3.0], np.random.default_rng(0).lognormal(3, 0.5, 500)):
+        edges = bin_edges(np.asarray(values))
+        assert edges[0] <= min(values)
+        assert max(values) < edges[-1] * (1 + 1e-12)
+        assert len(edges) <= 70
+        step = (edges[1] - edges[0]) / 10 ** math.floor(math.log10(edges[1] - edges[0]) + 1e-9)
+        assert min(abs(step - one) for one in (1, 2, 5, 10)) < 1e-6
+
+
+def test_a_plot_of_nothing_is_refused(tmp_path, tables):
+    cut = tables[0].query("touches_border")
+    with pytest.raises(ValueError, match=r'needs particles that count.*border="include"'):
+        temzoo.plot_sizes(cut, tmp_path / "sizes.png")
+    assert not list(tmp_path.iterdir())

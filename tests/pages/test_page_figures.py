@@ -1,0 +1,73 @@
+import math
+
+import pytest
+
+from temzoo.pages.figures import (
+    column,
+    counted,
+    figure,
+    interval,
+    metric_name,
+    nice_length,
+    nice_step,
+    percent,
+    round_width,
+    shown_columns,
+    slug,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (0.0, "0"),
+        (7, "7"),
+        (0.01234, "0.0123"),
+        (0.99999, "1.000"),
+        (34.56, "34.6"),
+        (456.7, "457"),
+        (9999.4, "9999"),
+        (12345.6, "12\u2009346"),
+        (-3.14159, "-3.14"),
+        (1.234e-9, "1.23e-09"),
+        (None, "–"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+    ],
+)
+def test_figures_have_three_digits_that_count(value, shown):
+    assert figure(value) == shown
+
+
+def test_an_interval_that_is_not_known_is_left_out():
+    assert interval(1.0, 2.5) == "[1.00,\u00a02.50]"
+    assert interval(math.nan, 2.5) == interval(None, None) == ""
+
+
+def test_columns_know_their_unit_and_name():
+    assert (column("area_nm2").name, column("area_nm2").unit) == ("Area", "nm²")
+    assert (column("diameter_px").name, column("diameter_px").unit) == ("Diameter", "px")
+    assert (column("orientation_deg").name, column("orientation_deg").unit) == ("Orientation", "°")
+    assert (column("mean_intensity").name, column("mean_intensity").unit) == ("Mean intensity", "")
+
+
+def test_the_shown_columns_come_in_the_page_s_order_and_only_where_they_are():
+    assert shown_columns(["area_nm2", "solidity", "diameter_nm"]) == ["diameter_nm", "area_nm2"]
+
+
+def test_round_numbers():
+    assert nice_step(93, 5) == 20
+    assert nice_step(1.0, 5) == pytest.approx(0.2)
+    assert [nice_length(v) for v in (120, 0.7, 50, 1e6, 2.0)] == [100, 0.5, 50, 1e6, 2]
+    assert [round_width(v) for v in (2.3, 0.49, 1.0, 26)] == [2, pytest.approx(0.25), 1, 25]
+
+
+def test_words():
+    assert counted(1, "particle") == "1 particle"
+    assert counted(1200, "particle") == "1200 particles"
+    assert percent(0.1234) == "12.3 %"
+    assert metric_name("val_iou") == "IoU"
+    assert metric_name("instance_f1") == "Instance F1"
+    assert slug("How it was made") == "how-it-was-made"
+    assert slug("…") == "part"

@@ -1,0 +1,217 @@
+"""``temzoo measure``: what it writes, prints and refuses."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import temzoo
+from temzoo import cli, saved
+from temzoo.labels.raster import instance_map
+from temzoo.synthetic import synthesize, write_tiff
+from temzoo.types import Micrograph, Prediction
+
+RUNNER = CliRunner()
+WRITTEN = ["particles.csv", "particles.parquet", "sizes.png", "summary.csv"]
+
+
+def call(*arguments, status=0):
+    result = RUNNER.invoke(cli.app, ["measure", *map(str, arguments)])
+    assert result.exit_code == status, result.output + repr(result.exception)
+    return result.output
+
+
+def refused(*arguments):
+    result = RUNNER.invoke(cli.app, ["measure", *map(str, arguments)])
+    assert result.exit_code == 1
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three micrographs, the last empty, with predictions as `temzoo predict` leaves them."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed, number in enumerate((20, 12, 0)):
+        micrograph, labels = synthesize(seed, size=200, n_particles=number, name=f"m{seed}.tif")
+        write_tiff(folder / "images" / micrograph.name, micrograph)
+        instances = instance_map(labels)
+        prediction = Prediction(
+            (instances > 0).astype(np.uint8),
+            instances,
+            class_names=("particle",),
+            nm_per_pixel=micrograph.nm_per_pixel,
+            name=micrograph.name,
+        )
+        origin = saved.Origin(source=folder / "images" / micrograph.name)
+        saved.save(prediction, folder / "predictions", origin=origin)
+    return folder
+
+
+def test_a_folder_of_predictions_becomes_tables_and_a_plot(folder, tmp_path):
+    said = call(folder / "predictions", "--out", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == WRITTEN
+    table = pd.read_csv(tmp_path / "particles.csv")
+    assert len(table) == 32
+    assert table["nm_per_pixel_row"].eq(0.5).all()
+    assert table["mean_intensity"].between(1, 254).all()  # of the micrograph where it lay
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "particles.parquet"), table, check_dtype=False, rtol=1e-8
+    )
+    assert cv2.imread(str(tmp_path / "sizes.png")) is not None
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert summary["image"].tolist() == ["m0.tif", "m1.tif", "m2.tif", "all"]
+    assert summary["particles"].tolist() == [20, 12, 0, 32]
+    assert summary["images"].tolist() == [1, 1, 1, 3]
+    lines = said.splitlines()
+    assert lines[0].split()[:4] == ["image", "particles", "at", "border"]
+    assert "D50 nm" in lines[0]
+    assert f"{summary['diameter_d50_nm'].iloc[-1]:.4g}" in lines[4]
+    assert "in pixels" not in said
+
+
+def test_the_tables_are_those_of_the_library(folder, tmp_path):
+    call(folder / "predictions" / "m0.prediction.json", "--out", tmp_path)
+    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    wanted = temzoo.measure(prediction, folder / "images" / "m0.tif")
+    found = pd.read_parquet(tmp_path / "particles.parquet")
+    pd.testing.assert_frame_equal(found, wanted)
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    pd.testing.assert_frame_equal(summary, temzoo.summarize(wanted), check_dtype=False, rtol=1e-8)
+
+
+def test_calibration_by_hand_and_by_a_scale_bar(folder, tmp_path):
+    place = folder / "predictions" / "m0_instances.tif"
+    for option, value, wanted in (
+        ("--nm-per-pixel", "2", (2, 2)),
+        ("--nm-per-pixel", "2,3.5", (2, 3.5)),
+        ("--scale-bar", "180,20,180,120=50", (0.5, 0.5)),
+        ("--scale-bar", "180,20,180,120=300nm", (3, 3)),
+    ):
+        call(place, option, value, "--out", tmp_path)
+        table = pd.read_parquet(tmp_path / "particles.parquet")
+        sizes = table[["nm_per_pixel_row", "nm_per_pixel_col"]].drop_duplicates().to_numpy()
+        assert sizes.tolist() == [list(wanted)]
+
+
+def test_pixels_alone_come_with_the_way_to_calibrate_them(folder, tmp_path):
+    instances = saved.load_prediction(folder / "predictions" / "m0.prediction.json").instances
+    write_tiff(tmp_path / "labels.tif", Micrograph(instances.astype(np.uint16)))
+    said = call(tmp_path / "labels.tif", "--out", tmp_path / "out")
+    assert "sizes are in pixels" in said
+    assert "--nm-per-pixel 0.5, or --scale-bar" in said
+    assert "area_px2" in pd.read_csv(tmp_path / "out" / "particles.csv")
+
+
+def test_a_folder_of_label_images_and_moved_micrographs(folder, tmp_path):
+    for name in ("m0_instances.tif", "m1_instances.tif"):
+        (tmp_path / name).write_bytes((folder / "predictions" / name).read_bytes())
+    call(tmp_path, "--out", tmp_path / "out", "--images", folder / "images")
+    found = pd.read_parquet(tmp_path / "out" / "particles.parquet")
+    call(folder / "predictions", "--out", tmp_path / "other")
+    wanted = pd.read_parquet(tmp_path / "other" / "particles.parquet")
+    assert found["mean_intensity"].tolist() == wanted["mean_intensity"].tolist()
+
+
+def test_a_changed_micrograph_gives_no_intensities(folder, tmp_path):
+    source = tmp_path / "a.tif"
+    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    source.write_bytes((folder / "images" / "m0.tif").read_bytes())
+    saved.save(prediction, tmp_path, origin=saved.Origin(source=source))
+    source.write_bytes(b"another")
+    call(tmp_path, "--out", tmp_path / "out")
+    assert pd.read_parquet(tmp_path / "out" / "particles.parquet")["mean_intensity"].isna().all()
+
+
+def test_border_classes_and_small_particles_are_options(folder, tmp_path):
+    options = ("--border", "correct", "--min-area-px", 300, "--class", "particle")
+    call(folder / "predictions", "--out", tmp_path, *options, "--over", "images")
+    table = pd.read_parquet(tmp_path / "particles.parquet")
+    assert table["area_nm2"].min() >= 75
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert set(summary["border"]) == {"correct"}
+    assert "among those of the prediction" in refused(
+        folder / "predictions", "--out", tmp_path, "--class", "rod"
+    )
+
+
+def test_several_classes_are_summarised_apart(folder, tmp_path):
+    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    classes = np.where(prediction.instances > 10, 2, prediction.classes).astype(np.uint8)
+    both = Prediction(classes, prediction.instances, class_names=("a", "b"), name="two.tif")
+    saved.save(both, tmp_path)
+    said = call(tmp_path, "--out", tmp_path / "out")
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert summary["class"].tolist() == ["a", "b"]
+    assert summary["image"].tolist() == ["two.tif", "two.tif"]
+    assert summary["particles"].tolist() == [10, 10]
+    assert "two.tif, b" in said, said
+
+
+def test_nothing_to_plot_leaves_no_plot_of_another_time(folder, tmp_path):
+    call(folder / "predictions", "--out", tmp_path)
+    call(folder / "predictions" / "m2.prediction.json", "--out", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        n for n in WRITTEN if "png" not in n
+    ]
+    assert len(pd.read_csv(tmp_path / "particles.csv")) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--nm-per-pixel", "wide"), "--nm-per-pixel must be 0.5, or ROW,COL"),
+        (("--nm-per-pixel", "1,2,3"), "--nm-per-pixel must be 0.5, or ROW,COL"),
+        (("--nm-per-pixel", "0"), "finite and above 0"),
+        (("--scale-bar", "1,2,3=50"), "--scale-bar must be ROW,COL,ROW,COL=LENGTH_NM"),
+        (("--scale-bar", "1,2,3,4"), "--scale-bar must be ROW,COL,ROW,COL=LENGTH_NM"),
+        (("--scale-bar", "1,2,1,2=50"), "two ends"),
+        (("--scale-bar", "1,2,1,9=50", "--nm-per-pixel", "1"), "a calibration is given once"),
+        (("--border", "skip"), "border must be"),
+    ],
+)
+def test_wrong_options_are_refused(folder, tmp_path, arguments, text):
+    assert text in refused(folder / "predictions", "--out", tmp_path / "out", *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_places_without_predictions_are_refused(tmp_path):
+    assert "There are no predictions in" in refused(tmp_path)
+    assert "no such file" in refused(tmp_path / "absent.tif")
+
+
+def test_two_images_of_one_name_are_refused(folder, tmp_path):
+    copy = tmp_path / "m0.prediction.json"
+    copy.write_bytes((folder / "predictions" / "m0.prediction.json").read_bytes())
+    assert "the names must differ" in refused(folder / "predictions", tmp_path)
+
+
+def test_calibrated_and_uncalibrated_images_are_not_mixed(folder, tmp_path):
+    instances = np.zeros((50, 50), np.uint16)
+    instances[5:9, 5:9] = 1
+    write_tiff(tmp_path / "z.tif", Micrograph(instances))
+    said = refused(folder / "predictions", tmp_path / "z.tif")
+    assert "in nm or in px, all of them" in said
+    assert "z.tif, not calibrated" in said
+
+
+def test_measuring_needs_no_tensorflow(folder, tmp_path):
+    code = (
+        "import sys; sys.argv = ['temzoo', 'measure', *sys.argv[1:]]\n"
+        "from temzoo.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "print(sorted({'tensorflow', 'keras', 'imgaug'} & set(sys.modules)))"
+    )
+    arguments = [sys.executable, "-c", code, folder / "predictions", "--out", tmp_path / "out"]
+    done = subprocess.run(
+        list(map(str, arguments)),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=temzoo.__path__[0] + "/..",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("[]")
