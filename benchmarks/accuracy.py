@@ -95,6 +95,13 @@ EXPERIMENTS = {
         {"filters": 16},
         {**EMPS, "epochs": 5},
     ),
+    "emps-unet-fast": Experiment(
+        "U-Net, 8 filters, three levels, from scratch",
+        "emps",
+        "unet",
+        {"filters": 8, "depth": 3},
+        {**EMPS, "epochs": 8, "average": 0.998, "validate_every": 2},
+    ),
     "emps-forest": Experiment("random forest on pixels", "emps", "forest"),
     "emps-otsu": Experiment("Otsu's threshold", "emps", "otsu"),
     "emps10-frozen": Experiment(
@@ -121,6 +128,24 @@ EXPERIMENTS = {
             "finetune": {"encoder_trainable": "deep"},
             "finetune_epochs": 2,
             "finetune_rate": 2e-4,
+        },
+    ),
+    "super1": Experiment(
+        "U-Net on MobileNet 0.75, all of it fine-tuned",
+        "super1",
+        "unet_mobilenet",
+        {"alpha": 0.75, "classes": 3},
+        {
+            "epochs": 10,
+            "steps_per_epoch": 40,
+            "batch": 8,
+            "crop": 256,
+            "magnification": (0.8, 1.25),
+            "average": 0.995,
+            "validate_every": 2,
+            "finetune": {"encoder_trainable": True},
+            "finetune_epochs": 20,
+            "finetune_rate": 3e-4,
         },
     ),
 }

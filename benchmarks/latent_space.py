@@ -88,7 +88,7 @@ def _of_components(seen, names, held, truth) -> float:
     )
 
 
-def _trained(
+def trained(
     config: Mapping[str, Any], pictures: np.ndarray, *, epochs: int, seed: int, name: str = "vae"
 ):
     """A model with everything else at its default, and the seconds of its training."""
@@ -104,7 +104,7 @@ def _trained(
 
 
 def _digit_model(seed: int, seen, held, names, truth) -> dict[str, Any]:
-    model, seconds = _trained(DIGITS, seen, epochs=DIGIT_EPOCHS[0], seed=seed)
+    model, seconds = trained(DIGITS, seen, epochs=DIGIT_EPOCHS[0], seed=seed)
     scores, done = {}, DIGIT_EPOCHS[0]
     for more in (*DIGIT_EPOCHS[1:], 0):
         scores[done] = _nearest(_means(model, seen), names, _means(model, held), truth)
@@ -141,7 +141,7 @@ def _plane(seed: int, seen: np.ndarray, names: np.ndarray) -> dict[str, Any]:
     import scipy.stats
     from sklearn.svm import SVC
 
-    model, seconds = _trained(PLANE, seen, epochs=sum(DIGIT_EPOCHS), seed=seed)
+    model, seconds = trained(PLANE, seen, epochs=sum(DIGIT_EPOCHS), seed=seed)
     line = scipy.stats.norm.ppf((np.arange(GRID) + 0.5) / GRID)
     plane = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     pictures = np.asarray(model.decode(plane.astype("float32")))
@@ -179,7 +179,7 @@ def _particle_model(name: str, seed: int, seen, held, factors) -> dict[str, Any]
     from temzoo.latent.figures import strongest
 
     config = {**PARTICLES, **MODELS[name]}
-    model, seconds = _trained(config, seen, epochs=PARTICLE_EPOCHS, seed=seed)
+    model, seconds = trained(config, seen, epochs=PARTICLE_EPOCHS, seed=seed)
     encoded = latent.encode_images(model, held)
     table = latent.correlations(encoded.means, factors, periods=PERIODS)
     record = {
@@ -220,7 +220,7 @@ def compare(seeds: tuple[int, ...]) -> dict[str, Any]:
     records = []
     for name, (registered, special) in COMPARED.items():
         config = {**PARTICLES, **special}
-        model, seconds = _trained(
+        model, seconds = trained(
             config, seen[..., None], epochs=COMPARE_EPOCHS, seed=seed, name=registered
         )
         (figures,) = latent.compare({name: model}, held, factors, periods=PERIODS)

@@ -1,10 +1,11 @@
 """Makes a set of shipped weights of a finished run.
 
-    python -m benchmarks.ship emps-frozen --as unet_mobilenet/emps-frozen --run runs/emps-frozen
-    python -m benchmarks.ship supervised --as autoencoder/emps-denoise --run runs/denoise-supervised
+    python -m benchmarks.ship --list
+    python -m benchmarks.ship unet_mobilenet/emps --run runs/emps-pyramid
+    python -m benchmarks.ship vae/particles                 # trains, two minutes
 
-writes ``weights/MODEL-NAME.weights.h5`` (float16, what was trained alone) with its card, enters it
-into ``weights/index.json``, and scores it after loading, so that the card states what is shipped.
+writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
+``weights/index.json``, and scores it after loading, so that the card states what is shipped.
 """
 
 from __future__ import annotations
@@ -13,61 +14,57 @@ import argparse
 import datetime
 import json
 import statistics
-from dataclasses import replace
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks import denoise
-from benchmarks.accuracy import DATA, EXPERIMENTS, load
+from benchmarks import accuracy, denoise, instances, latent_space
 from benchmarks.records import use_encoder_beside
-from temzoo import pretrained
+from temzoo import pretrained, registry
 from temzoo.files import atomic_path
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-SOURCES = {
-    "emps": ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT"),
-    "super1": ("NASA pretrained-microscopy-models, Super1, training part", "MIT"),
-}
+EMPS = ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT")
+SUPER1 = ("NASA pretrained-microscopy-models, Super1, training part", "MIT")
+DRAWN = ("temzoo.synthetic.particle_images, seed 1", "MIT")
 
 
-def ship(experiment: str, name: str, run: Path, data: Path) -> Path:
-    """Writes file, card and index entry; returns the file's path."""
-    import temzoo
+@dataclass(frozen=True)
+class Set:
+    """A set of weights that is shipped.
 
-    restores = experiment in denoise.NETWORKS
-    model_name, _, short = name.partition("/")
-    path = WEIGHTS / f"{model_name}-{short}{pretrained.SUFFIX}"
-    model = temzoo.get_model(model_name, weights=run, compile=False)
-    pretrained.save_trained(model, path)
-    dataset, licence = SOURCES["emps" if restores else EXPERIMENTS[experiment].data]
-    suite = "denoise" if restores else "accuracy"
-    card = replace(
-        pretrained.read_card(run / pretrained.BEST),
-        dataset=dataset,
-        licence=licence,
-        command=f"python -m benchmarks.{suite} {experiment}",
-        date=datetime.date.today().isoformat(),
-        partial=True,  # as save_trained writes it
-        scores={},
-    )
-    pretrained.write_card(path, card)
-    again = temzoo.get_model(model_name, weights=path, compile=False)
-    scores = _psnr(again, data) if restores else _iou(again, experiment, data)
-    pretrained.write_card(path, replace(card, scores=scores))
-    _enter(name)
-    return path
+    Attributes:
+        command: what trains it.
+        source: the data that it learns from, and their licence.
+        scores: of the loaded model, with the folder of data.
+        complete: frozen layers are in the file too, so that no other file is needed.
+        train: makes the run where no command leaves a run folder.
+    """
+
+    command: str
+    source: tuple[str, str]
+    scores: Callable[[Any, Path], dict[str, float]]
+    complete: bool = True
+    train: Callable[[Path], None] | None = None
 
 
-def _iou(model, experiment: str, data: Path) -> dict[str, float]:
-    """On the validation images, with its interval."""
-    import temzoo
+def iou_of(experiment: str) -> Callable[[Any, Path], dict[str, float]]:
+    """Mean over the validation images, with its interval."""
 
-    _, judge = load(EXPERIMENTS[experiment], data)
-    iou = temzoo.evaluate(model, judge, instances=None).iou
-    figures = {"iou": round(iou.value, 4), "low": round(iou.low, 4), "high": round(iou.high, 4)}
-    return {**figures, "images": len(judge)}
+    def scores(model, data):
+        import temzoo
+
+        _, judge = accuracy.load(accuracy.EXPERIMENTS[experiment], data)
+        iou = temzoo.evaluate(model, judge, instances=None).iou
+        figures = {"iou": round(iou.value, 4), "low": round(iou.low, 4), "high": round(iou.high, 4)}
+        return {**figures, "images": len(judge)}
+
+    return scores
 
 
-def _psnr(model, data: Path) -> dict[str, float]:
+def psnr(model, data: Path) -> dict[str, float]:
     """At each dose, on the validation images."""
     _, judge = denoise.clean(data)
     found = {dose: denoise.restored_scores(model, judge, dose)[0] for dose in denoise.DOSES}
@@ -76,6 +73,93 @@ def _psnr(model, data: Path) -> dict[str, float]:
         for dose, scores in found.items()
     }
     return {**means, "images": len(judge)}
+
+
+def objects(model, data: Path) -> dict[str, float]:
+    """Pooled over the validation images, as a user predicts them: defaults, tiles of the model."""
+    import temzoo
+
+    _, judge = accuracy.load(instances.DETECTOR, data)
+    pooled = temzoo.evaluate(model, judge).pooled
+    names = {"ap50": "mask_ap50", "ap": "mask_ap", "f1": "instance_f1"}
+    figures = {short: round(pooled[name].value, 4) for short, name in names.items()}
+    bounds = {"low": pooled["mask_ap50"].low, "high": pooled["mask_ap50"].high}
+    return {**figures, **{k: round(v, 4) for k, v in bounds.items()}, "images": len(judge)}
+
+
+def factors(model, data: Path) -> dict[str, float]:
+    """The greatest correlation of any latent mean with what was drawn, on other particles."""
+    from temzoo import latent
+    from temzoo.latent.figures import strongest
+    from temzoo.synthetic import particle_images
+
+    held, drawn = particle_images(
+        latent_space.HELD_OUT, size=latent_space.PARTICLES["image_size"], seed=2
+    )
+    encoded = latent.encode_images(model, held[..., None])
+    table = latent.correlations(encoded.means, drawn, periods=latent_space.PERIODS)
+    names = ("diameter_px", "aspect_ratio", "angle_deg")
+    return {f"r {name}": round(strongest(table, name, latent_space.PERIODS), 4) for name in names}
+
+
+def drawn_particles(folder: Path) -> None:
+    """A rotation-invariant VAE of drawn particles, as a run that has no history."""
+    from temzoo.synthetic import particle_images
+
+    config = {**latent_space.PARTICLES, **latent_space.MODELS["rotation-invariant"], "beta": 4.0}
+    seen, _ = particle_images(latent_space.COUNT, size=config["image_size"], seed=1)
+    model, _ = latent_space.trained(
+        config, seen[..., None], epochs=latent_space.PARTICLE_EPOCHS, seed=0
+    )
+    pretrained.save(model, folder / pretrained.BEST)
+    how = registry.built(model)
+    card = pretrained.WeightsCard(model=how.name, config=dict(how.config))
+    pretrained.write_card(folder / pretrained.BEST, card)
+
+
+def _accuracy(experiment: str, source=EMPS, complete: bool = True) -> Set:
+    command = f"python -m benchmarks.accuracy {experiment}"
+    return Set(command, source, iou_of(experiment), complete)
+
+
+SETS = {
+    "unet_mobilenet/emps": _accuracy("emps-pyramid"),
+    "unet_mobilenet/emps-frozen": _accuracy("emps-frozen", complete=False),
+    "unet_mobilenet/super1": _accuracy("super1", SUPER1),
+    "unet/emps": _accuracy("emps-unet"),
+    "unet/emps-fast": _accuracy("emps-unet-fast"),
+    "mask_rcnn/emps": Set("python -m benchmarks.instances emps-mask-rcnn", EMPS, objects),
+    "autoencoder/emps-denoise": Set("python -m benchmarks.denoise supervised", EMPS, psnr, False),
+    "vae/particles": Set(
+        "python -m benchmarks.ship vae/particles", DRAWN, factors, train=drawn_particles
+    ),
+}
+
+
+def ship(name: str, run: Path, data: Path) -> Path:
+    """Writes file, card and index entry; returns the file's path."""
+    import temzoo
+
+    what = SETS[name]
+    model_name, _, short = name.partition("/")
+    path = WEIGHTS / f"{model_name}-{short}{pretrained.SUFFIX}"
+    model = temzoo.get_model(model_name, weights=run, compile=False)
+    pretrained.save_trained(model, path, complete=what.complete)
+    dataset, licence = what.source
+    card = replace(
+        pretrained.read_card(run / pretrained.BEST),
+        dataset=dataset,
+        licence=licence,
+        command=what.command,
+        date=datetime.date.today().isoformat(),
+        partial=not what.complete,
+        scores={},
+    )
+    pretrained.write_card(path, card)
+    again = temzoo.get_model(model_name, weights=path, compile=False)
+    pretrained.write_card(path, replace(card, scores=what.scores(again, data)))
+    _enter(name)
+    return path
 
 
 def _enter(name: str) -> None:
@@ -90,13 +174,23 @@ def _enter(name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ship", description=__doc__)
-    parser.add_argument("experiment", choices=[*EXPERIMENTS, *denoise.NETWORKS])
-    parser.add_argument("--as", dest="name", required=True, help="MODEL/NAME")
-    parser.add_argument("--run", type=Path, required=True, help="its finished run folder")
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("name", choices=[*SETS], nargs="?", help="MODEL/NAME")
+    parser.add_argument("--list", action="store_true", help="what there is, and what trains it")
+    parser.add_argument("--run", type=Path, help="the folder of its finished run")
+    parser.add_argument("--data", type=Path, default=accuracy.DATA)
     arguments = parser.parse_args()
+    if arguments.list or arguments.name is None:
+        print("\n".join(f"{name:28} {what.command}" for name, what in SETS.items()))
+        return
     use_encoder_beside(arguments.data)
-    path = ship(arguments.experiment, arguments.name, arguments.run, arguments.data)
+    train = SETS[arguments.name].train
+    if (train is None) == (arguments.run is None):
+        parser.error("--run names the finished run of a set that another command trains.")
+    with tempfile.TemporaryDirectory() as scratch:
+        run = arguments.run or Path(scratch)
+        if train:
+            train(run)
+        path = ship(arguments.name, run, arguments.data)
     print(path, pretrained.read_card(path).scores)
 
 

@@ -19,6 +19,7 @@ from temzoo.files import atomic_path
 if TYPE_CHECKING:
     import keras
 
+BY_NAME = "temzoo_by_name"  # attribute of files that hold weights by their names in the model
 SUFFIX = ".weights.h5"
 BEST = f"best{SUFFIX}"
 # What `temzoo predict IMAGES` uses: the set that serves most micrographs of particles best.
@@ -86,7 +87,7 @@ class Weights:
                 f"{self.path} is damaged or not the file of its card: its sha256 must be"
                 f" {self.card.sha256}. Received: {found}. Copy or download it again."
             )
-        if self.card.partial:
+        if self.card.partial or _is_by_name(self.path):
             load_trained(model, self.path)
         else:
             load(model, self.path)
@@ -103,12 +104,19 @@ def load(model: keras.Model, path: str | Path) -> None:
     _bare(model).load_weights(path)
 
 
-def save_trained(model: keras.Model, path: str | Path) -> None:
-    """Writes the weights outside frozen layers, in float16, by their names in the model."""
+def save_trained(model: keras.Model, path: str | Path, *, complete: bool = False) -> None:
+    """Writes the weights in float16, by their names in the model.
+
+    Args:
+        model: that was trained.
+        path: of the file.
+        complete: also those of frozen layers, so that no other file is needed to load it.
+    """
     import h5py
 
-    frozen = _frozen(model)
+    frozen = set() if complete else _frozen(model)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs[BY_NAME] = True
         for variable in model.weights:
             if variable.path not in frozen:
                 file[variable.path] = variable.numpy().astype("float16")
@@ -132,6 +140,14 @@ def load_trained(model: keras.Model, path: str | Path) -> None:
                     f"{path} must hold all weights but those of frozen layers. Received: none for"
                     f" {variable.path}. Load it into a model of the config on its card."
                 )
+
+
+def _is_by_name(path: Path) -> bool:
+    """Whether ``save_trained`` wrote the file, and not Keras."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return BY_NAME in file.attrs
 
 
 def _frozen(model: keras.Model) -> set[str]:

@@ -21,9 +21,17 @@ INSTALLED_AS = {
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "keras_cv": "keras-cv",
+    "tensorflow_serving": "tensorflow-serving-api",
+    "grpc": "grpcio",
+    "google": "protobuf",
+    "rsciio": "rosettasciio",
+    "cvat_sdk": "cvat-sdk",
 }
-# Not imported by name: Keras' training logs want tensorboard; keras-cv waits for the Mask R-CNN.
-UNNAMED = {"tensorboard", "keras-cv"}
+# Not imported by name: Keras' training logs want tensorboard, pandas writes Parquet by pyarrow.
+UNNAMED = {"tensorboard", "keras-cv", "pyarrow"}
+# The benchmark suite is no part of the package.
+OF_THE_REPOSITORY = {"benchmarks"}
+DEVELOPERS = {"test"}  # the extra that the package itself does not import
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +54,13 @@ def requirements(setup) -> dict[str, str]:
     return found
 
 
+def extras(setup) -> set[str]:
+    """What a user may install beside, by what temzoo imports of it."""
+    groups = setup["options.extras_require"]
+    found = [line for name in groups if name not in DEVELOPERS for line in lines(groups[name])]
+    return {re.match(r"[\w-]+", line).group() for line in found}
+
+
 def third_party_imports() -> set[str]:
     names = set()
     for path in (ROOT / "temzoo").rglob("*.py"):
@@ -59,6 +74,7 @@ def third_party_imports() -> set[str]:
 
 def test_what_is_imported_is_required_and_the_reverse(setup):
     imported = {INSTALLED_AS.get(name, name) for name in third_party_imports()}
+    imported -= OF_THE_REPOSITORY | extras(setup)
     assert imported - set(requirements(setup)) == set()
     assert set(requirements(setup)) - imported - UNNAMED == set()
 

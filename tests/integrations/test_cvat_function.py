@@ -311,7 +311,7 @@ def test_labels_differ(tmp_path):
 
 
 def test_missing_weights_are_named():
-    with pytest.raises(FileNotFoundError, match=r"Received: weights='runs/none'.*-p weights=str"):
+    with pytest.raises(FileNotFoundError, match=r"Received: runs/none, and runs/none is not"):
         create("runs/none")
 
 
