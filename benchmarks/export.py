@@ -24,7 +24,7 @@ RECORD, TABLE = RESULTS / "export.json", RESULTS / "export.md"
 
 
 def measured(name: str) -> dict:
-    """Seconds and bytes of one model's export, of its checks, and of its ONNX file if it has one."""
+    """Seconds and bytes of one model's export, of its check, and of its ONNX file, if any."""
     import temzoo
     from temzoo.exporting import ExportError, verify
 
@@ -68,7 +68,7 @@ def table(records: dict[str, dict]) -> list[str]:
         "Default configs. The check is the SavedModel's, in a process without Keras: every",
         "signature, batches of 1, 2 and 7, odd sizes.",
         "",
-        "| model | export, s | of it the check, s | weights, MB | export, MB | graph, MB | ONNX, MB |",
+        "| model | export, s | check, s | weights, MB | export, MB | graph, MB | ONNX, MB |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, record in sorted(records.items()):

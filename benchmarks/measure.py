@@ -49,10 +49,10 @@ SETS: dict[str, dict[str, Any]] = {
 }
 IMAGES = {"mixed": 30, "spheres": 60}
 FIRST_SEED = {"mixed": 10_000, "spheres": 20_000}
-CONFIG = {"filters": 8, "depth": 3}
+CONFIG = {"filters": 12}
 SETTINGS = {
     "batch": 8,
-    "crop": 128,
+    "crop": 192,
     "magnification": (0.9, 1.1),
     "augment": "light",
     "seed": 0,
@@ -140,20 +140,20 @@ def synthetic(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def trained(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The network, from an earlier run where there is one."""
+    """The network, from an earlier run of the same settings where there is one."""
     told = RUN / "trained.json"
-    if told.is_file():
-        model = temzoo.get_model("unet", weights=RUN, compile=False)
-        return model, json.loads(told.read_text(encoding="utf-8"))
+    settings = {**SETTINGS, "epochs": args.epochs, "steps_per_epoch": args.steps}
+    # As a file has them, where a pair is a list.
+    about = json.loads(json.dumps({"model": {"name": "unet", **CONFIG}, "settings": settings}))
+    known = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+    if about.items() <= known.items():
+        return temzoo.get_model("unet", weights=RUN, compile=False), known
     examples = [made(name, seed) for seed in range(args.training) for name in SETS]
     learn, check = examples[2:], examples[:2]
-    settings = {**SETTINGS, "epochs": args.epochs, "steps_per_epoch": args.steps}
     model = temzoo.get_model("unet", **CONFIG)
     began = time.process_time()
     run = temzoo.train(model, learn, check, out=RUN, progress=False, **settings)
-    about = {
-        "model": {"name": "unet", **CONFIG},
-        "settings": settings,
+    about |= {
         "micrographs": len(learn),
         "validation_iou": run.score,
         "cpu_seconds": time.process_time() - began,
@@ -261,8 +261,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--training", type=int, default=16, help="micrographs of each set")
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--training", type=int, default=40, help="micrographs of each set")
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--steps", type=int, default=50, help="per epoch")
     parser.add_argument("--min-area-px", type=int, default=60)
     parser.add_argument("--images", type=int, help="judge on fewer images of each set")

@@ -48,7 +48,15 @@ LAYERS = {
     "integrations": 11,
     "cli": 12,
 }
-NO_TENSORFLOW = ("labels", "types", "files", "micrographs", "synthetic", "instance_scores")
+NO_TENSORFLOW = (
+    "labels",
+    "types",
+    "files",
+    "measurement",
+    "micrographs",
+    "synthetic",
+    "instance_scores",
+)
 
 
 def unit(path: Path) -> str:
