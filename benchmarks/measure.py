@@ -52,7 +52,8 @@ FIRST_SEED = {"mixed": 10_000, "spheres": 20_000}
 CONFIG = {"filters": 12}
 SETTINGS = {
     "batch": 8,
-    "crop": 192,
+    "crop": 256,
+    "average": 0.998,
     "magnification": (0.9, 1.1),
     "augment": "light",
     "seed": 0,
