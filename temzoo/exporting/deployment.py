@@ -61,7 +61,9 @@ python temzoo_client.py http://localhost:8501/{first} image.png --out answers.np
 ```
 
 `temzoo predict --server` takes micrographs of any size and format; it cuts them into tiles, and
-normalises by the whole. The other two need no temzoo.
+normalises by the whole. For a model that restores, in Python:
+`temzoo.restore(temzoo.connect("grpc://localhost:8500/NAME"), "micrograph.tif")`. The other two need
+no temzoo.
 
 ## What it answers
 

@@ -46,7 +46,8 @@ def test_every_engine_has_a_row_at_every_size(no_children, absent_engine):
     for cell in (c for c in cells if "left_out" not in c):
         assert cell["images_per_s"]["repetitions"] == throughput.LEAST
         assert cell["latency_s"]["least"] <= cell["latency_s"]["p95"] <= cell["latency_s"]["most"]
-        assert cell["difference_to_reference"] < 1e-5
+        exact = cell["precision"] == "float32"
+        assert cell["difference_to_reference"] < (1e-5 if exact else 0.2)
         rate = cell["gflop"] / cell["latency_s"]["median"]
         peak = cell["matrix_peak_gflop_per_s"]["median"]
         assert cell["peak_share"] == pytest.approx(rate / peak)
