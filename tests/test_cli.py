@@ -7,6 +7,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 import temzoo
@@ -413,3 +414,12 @@ def test_movies_and_images_of_one_folder_are_not_mixed(tmp_path):
     arguments = ["train", "autoencoder", "--images", str(tmp_path), "--out", str(tmp_path / "r")]
     result = RUNNER.invoke(cli.app, arguments)
     assert "movie.npy and 0 more with several frames, 1 with one" in str(result.exception)
+
+
+def test_a_movie_takes_no_groups(tmp_path):
+    from temzoo.cli.learning import load_examples
+
+    movie = tmp_path / "movie.tif"
+    tifffile.imwrite(movie, np.zeros((3, 32, 32), np.uint8), photometric="minisblack")
+    with pytest.raises(ValueError, match=r"a movie is a group\. Received: --groups .*Leave it out"):
+        load_examples("autoencoder", movie, groups=tmp_path / "groups.csv")

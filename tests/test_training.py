@@ -664,3 +664,24 @@ def test_mask_rcnn_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypat
         assert same == {k: v for k, v in b.items() if k != "minutes"}
     for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_validation_without_the_tasks_score_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("temzoo.tasks.semantic.SCORE", "val_purity")
+    with pytest.raises(ValueError, match=r'judged by "val_purity".*validation that gave val_'):
+        fit(tmp_path, epochs=1)
+
+
+def test_a_generative_model_without_a_latent_space_is_refused():
+    @temzoo.register("blank", task="generative")
+    def blank(*, channels=1):
+        pixels = keras.Input((16, 16, channels))
+        return keras.Model(pixels, keras.layers.Identity()(pixels))
+
+    try:
+        model = temzoo.get_model("blank", compile=False)
+        with pytest.raises(ValueError, match=r"has encode, decode and image_size.*blank without"):
+            feeds.ImageFeed.complete(model, training.Settings(), TRAIN)
+    finally:
+        registry._BUILDERS.pop("blank")
+        registry._CARDS.pop("blank")

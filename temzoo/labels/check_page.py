@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import numpy as np
 from temzoo.files import atomic_path
 from temzoo.labels.image_folder import ImageFolder
 from temzoo.labels.runs import decode_runs
+from temzoo.markup import text as safe
 from temzoo.types import LabelledImage, Shape
 
 if TYPE_CHECKING:
@@ -81,15 +81,10 @@ def to_html(
     parts.append(_left_out(len(flagged) - len(drawn)))
     for name, findings in groups.items():
         picture = _picture(by_name[name], findings, folder) if name in drawn else ""
-        parts.append(f"<section><h2>{_text(name)}</h2>{picture}{_list(findings)}</section>")
+        parts.append(f"<section><h2>{safe(name)}</h2>{picture}{_list(findings)}</section>")
     parts.append("</body></html>\n")
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")
-
-
-def _text(text: str) -> str:
-    # Surrogates, which file names may carry, are no valid UTF-8.
-    return escape(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _head(report: Report) -> str:
@@ -127,7 +122,7 @@ def _key(level: str) -> str:
 
 def _class_table(report: Report) -> str:
     rows = [
-        f"<tr><td>{_text(summary.label)}</td><td>{summary.objects}</td><td>{summary.images}</td>"
+        f"<tr><td>{safe(summary.label)}</td><td>{summary.objects}</td><td>{summary.images}</td>"
         f"<td>{in_figures(summary.area_px)}</td><td>{in_figures(summary.diameter_px)}</td></tr>"
         for summary in report.classes
     ]
@@ -157,7 +152,7 @@ def _list(findings: Sequence[Finding]) -> str:
         shape = "" if finding.shape_index is None else f" shape {finding.shape_index}:"
         items.append(
             f'<li value="{number}"><b class="{finding.level}">{finding.level} {finding.code}</b>'
-            f"{shape} {_text(finding.text)}</li>"
+            f"{shape} {safe(finding.text)}</li>"
         )
     return f"<ol>{''.join(items)}</ol>" if items else ""
 

@@ -10,7 +10,6 @@ import base64
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +33,7 @@ from temzoo.latent.figures import (
     reconstruction_error,
 )
 from temzoo.latent.pictures import manifold, named, reconstructions, scatter, traversals
+from temzoo.markup import text as safe
 from temzoo.prediction import file_stem
 
 # An ellipse looks the same turned by half, and so do particles close to one.
@@ -289,12 +289,12 @@ def html_page(title: str, body: str) -> str:
         body: HTML, which comes below the title.
     """
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>
+<html lang="en"><head><meta charset="utf-8"><title>{safe(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>{STYLE}</style></head><body>
-<h1>{_text(title)}</h1>
+<h1>{safe(title)}</h1>
 {body}
 </body></html>
 """
@@ -304,8 +304,8 @@ def html_figure(path: Path, caption: str) -> str:
     """A PNG, held by the page itself, above its caption, which is plain text."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return (
-        f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
+        f'<figure><img alt="{safe(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{safe(caption)}</figcaption></figure>"
     )
 
 
@@ -316,9 +316,9 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         head: the columns' names.
         rows: of as many cells.
     """
-    top = "".join(f'<th scope="col">{_text(name)}</th>' for name in head)
+    top = "".join(f'<th scope="col">{safe(name)}</th>' for name in head)
     lines = "".join(
-        f'<tr><th scope="row">{_text(name)}</th>'
+        f'<tr><th scope="row">{safe(name)}</th>'
         + "".join(f'<td class="number">{in_figures(value)}</td>' for value in values)
         + "</tr>"
         for name, *values in rows
@@ -346,8 +346,8 @@ def _summary(figures: Mapping[str, Any]) -> str:
         text = "a random half of the images, judged by the nearest code of the other"
         rows.append((f"{named(name)} by nearest neighbour", accuracy, text))
     cells = "".join(
-        f'<tr><th scope="row">{_text(name)}</th><td class="number">{in_figures(value)}</td>'
-        f'<td class="note">{_text(text)}</td></tr>'
+        f'<tr><th scope="row">{safe(name)}</th><td class="number">{in_figures(value)}</td>'
+        f'<td class="note">{safe(text)}</td></tr>'
         for name, value, text in rows
         if value is not None
     )
@@ -388,8 +388,3 @@ def _picture(key: str, path: Path) -> str:
     kind, _, name = key.partition(" ")
     caption = f"The encoded images by {named(name)}." if name else CAPTIONS[kind]
     return html_figure(path, caption)
-
-
-def _text(text: str) -> str:
-    # Surrogates, which names from outside may carry, are no valid UTF-8.
-    return escape(text.encode("utf-8", "replace").decode("utf-8"))
