@@ -2,7 +2,8 @@
 
     python -m benchmarks.measure speed        # 10,000 particles, beside scikit-image
     python -m benchmarks.measure labels       # synthetic micrographs, measured by their labels
-    python -m benchmarks.measure synthetic    # … by a network that is trained first, on others
+    python -m benchmarks.measure synthetic    # … by a U-Net that is trained first, on others
+    python -m benchmarks.measure objects      # … by a Mask R-CNN, which parts overlapping ones
 
 Two sets of synthetic micrographs, of seeds that no network saw:
 
@@ -12,7 +13,7 @@ Two sets of synthetic micrographs, of seeds that no network saw:
   generator draws first. How many of the images' 95 % intervals of D50 hold it, with the correction
   for the border; and how many hold the median of the labels.
 
-``labels`` shows what pixels and the border cost, ``synthetic`` what the network adds. Written to
+``labels`` shows what pixels and the border cost, the others what a network adds. Written to
 ``results/measure.json``, each command its own part.
 """
 
@@ -21,21 +22,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
 import temzoo
-from benchmarks.records import RESULTS, spread, stamp, write_json
+from benchmarks.accuracy import DATA
+from benchmarks.records import RESULTS, spread, stamp, use_encoder_beside, write_json
 from temzoo.labels.raster import instance_map
 from temzoo.synthetic import synthesize
 from temzoo.types import Example, LabelledImage, Micrograph, Prediction
 
 OUT = RESULTS / "measure.json"
-RUN = Path("runs") / "measure-synthetic"
+RUNS = Path("runs")
 NM_PER_PIXEL = 0.5
 SETS: dict[str, dict[str, Any]] = {
     "mixed": {"size": 512, "n_particles": (20, 40)},
@@ -47,25 +51,43 @@ SETS: dict[str, dict[str, Any]] = {
         "clustering": 0.0,
     },
 }
+TUNED_ON = 12  # micrographs of each set, of those that the network learnt from
 IMAGES = {"mixed": 30, "spheres": 60}
 FIRST_SEED = {"mixed": 10_000, "spheres": 20_000}
-CONFIG = {"filters": 12}
-SETTINGS = {
-    "batch": 8,
-    "crop": 256,
-    "average": 0.998,
-    "magnification": (0.9, 1.1),
-    "augment": "light",
-    "seed": 0,
-    "validate_every": 8,
-}
 SHAPES = (
     *("label", "area", "bbox", "centroid", "equivalent_diameter_area", "perimeter_crofton"),
     *("axis_major_length", "axis_minor_length", "orientation", "intensity_mean"),
 )
 SLOW_SHAPES = ("feret_diameter_max", "solidity")
+SETTINGS = {"magnification": (0.9, 1.1), "augment": "light", "average": 0.998, "seed": 0}
 
-Measured = Iterator[tuple[pd.DataFrame, LabelledImage, int]]
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained for the measurement.
+
+    Attributes:
+        model: registered name; config: its keywords.
+        settings: of ``temzoo.train``, beside ``SETTINGS``.
+    """
+
+    model: str
+    config: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+UNET = Network(
+    "unet",
+    {"filters": 12},
+    {"batch": 8, "crop": 256, "epochs": 30, "steps_per_epoch": 50, "validate_every": 8},
+)
+DETECTOR = Network(
+    "mask_rcnn",
+    {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256},
+    {"batch": 4, "epochs": 14, "steps_per_epoch": 60, "validate_every": 7},
+)
+
+
 
 
 def speed(args: argparse.Namespace) -> dict[str, Any]:
@@ -127,40 +149,55 @@ def labels(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def synthetic(args: argparse.Namespace) -> dict[str, Any]:
-    """A small U-Net, trained on synthetic micrographs of other seeds; watershed."""
-    model, training = trained(args)
+    """A small U-Net, trained on synthetic micrographs of other seeds; watershed, tuned on them."""
+    model, training = trained(UNET, args)
+    tuned = temzoo.tune_instances(model, training_micrographs(TUNED_ON))
+    training |= {"watershed": dict(tuned.best)}
+    return {"training": training, **predicted(model, args, **tuned.options)}
 
+
+def objects(args: argparse.Namespace) -> dict[str, Any]:
+    """Mask R-CNN on an ImageNet encoder, trained on the same micrographs; as it comes."""
+    use_encoder_beside(DATA)
+    model, training = trained(DETECTOR, args)
+    return {"training": training, **predicted(model, args)}
+
+
+def predicted(model: Any, args: argparse.Namespace, **options: Any) -> dict[str, Any]:
     def found(micrograph: Micrograph, _: LabelledImage) -> Prediction:
-        return temzoo.predict(
-            model, micrograph, instances="watershed", min_area_px=args.min_area_px
-        )
+        return temzoo.predict(model, micrograph, **options)
 
     began = time.process_time()
     record = {name: judged(name, found, args.images) for name in SETS}
-    return {"training": training, "cpu_seconds": time.process_time() - began, **record}
+    return {"cpu_seconds": time.process_time() - began, **record}
 
 
-def trained(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+def trained(network: Network, args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The network, from an earlier run of the same settings where there is one."""
-    told = RUN / "trained.json"
-    settings = {**SETTINGS, "epochs": args.epochs, "steps_per_epoch": args.steps}
+    folder = RUNS / f"measure-{network.model}"
+    told = folder / "trained.json"
+    settings = {**SETTINGS, **network.settings}
     # As a file has them, where a pair is a list.
-    about = json.loads(json.dumps({"model": {"name": "unet", **CONFIG}, "settings": settings}))
+    about = json.loads(json.dumps({"model": network.model, **network.config, "settings": settings}))
     known = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
     if about.items() <= known.items():
-        return temzoo.get_model("unet", weights=RUN, compile=False), known
-    examples = [made(name, seed) for seed in range(args.training) for name in SETS]
-    learn, check = examples[2:], examples[:2]
-    model = temzoo.get_model("unet", **CONFIG)
+        return temzoo.get_model(network.model, weights=folder, compile=False), known
+    check, learn = training_micrographs(1), training_micrographs(args.training)[len(SETS) :]
+    keras.utils.set_random_seed(settings["seed"])
+    model = temzoo.get_model(network.model, **network.config)
     began = time.process_time()
-    run = temzoo.train(model, learn, check, out=RUN, progress=False, **settings)
+    run = temzoo.train(model, learn, check, out=folder, progress=False, **settings)
     about |= {
         "micrographs": len(learn),
-        "validation_iou": run.score,
+        f"validation {run.score_name}": run.score,
         "cpu_seconds": time.process_time() - began,
     }
     write_json(told, about)
-    return model, about
+    return temzoo.get_model(network.model, weights=folder, compile=False), about
+
+
+def training_micrographs(of_each: int) -> list[Example]:
+    return [made(name, seed) for seed in range(of_each) for name in SETS]
 
 
 def made(name: str, seed: int) -> Example:
@@ -255,7 +292,7 @@ def held(table: pd.DataFrame, truth: pd.DataFrame, typical: Mapping[str, float])
     }
 
 
-PARTS = {"speed": speed, "labels": labels, "synthetic": synthetic}
+PARTS = {"speed": speed, "labels": labels, "synthetic": synthetic, "objects": objects}
 
 
 def arguments() -> argparse.Namespace:
@@ -263,9 +300,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--training", type=int, default=40, help="micrographs of each set")
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=50, help="per epoch")
-    parser.add_argument("--min-area-px", type=int, default=60)
     parser.add_argument("--images", type=int, help="judge on fewer images of each set")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
