@@ -27,6 +27,7 @@ from temzoo.cli.common import load_tensorflow
 COMMANDS = {
     "accuracy": "benchmarks.suite.accuracy",
     "throughput": "benchmarks.suite.throughput",
+    "precision": "benchmarks.suite.precision",
     "pipeline": "benchmarks.suite.input_pipeline",
     "labels": "benchmarks.suite.labels",
     "measure": "benchmarks.suite.measurement",

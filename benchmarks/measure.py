@@ -88,8 +88,6 @@ DETECTOR = Network(
 )
 
 
-
-
 def speed(args: argparse.Namespace) -> dict[str, Any]:
     """10,000 particles of 12 to 26 px in one image of 3,200 px."""
     from skimage.measure import regionprops_table

@@ -37,6 +37,7 @@ _HOMES = {
     "plot_sizes": "measurement",
     "write_report": "pages",
     "export": "exporting",
+    "accelerate": "engines",
     "restore": "restoration",
     "evaluate_restoration": "restoration",
     "label_next": "labelling_order",

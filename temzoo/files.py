@@ -33,3 +33,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def spreadsheet_text(value: str) -> str:
+    """A text for a cell of a CSV, which spreadsheets would take for a formula otherwise.
+
+    Example:
+        >>> spreadsheet_text("=1+1.tif")
+        "'=1+1.tif"
+    """
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -38,14 +38,14 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 from temzoo.detection import predict_detections
-from temzoo.files import atomic_path
+from temzoo.files import atomic_path, spreadsheet_text
 from temzoo.inputs import BLOCK_ROWS, as_micrograph, checked_pixels
 from temzoo.instance_scores import MATCH_IOU, one_to_one, overlaps
 from temzoo.likeness import NORMALIZE, Image, features
 from temzoo.prediction import answer_blocks
 from temzoo.registry import built, task_of
 from temzoo.report import Panel, sheet, stretched
-from temzoo.types import MIN_SCORE, Detection
+from temzoo.types import MIN_SCORE, Detection, Micrograph
 
 MIRRORS = ((), (0,), (1,), (0, 1))  # axes to flip; the first is the micrograph as it is
 # Specks and haze on an empty micrograph would otherwise make it the most doubtful of all: so much
@@ -98,6 +98,19 @@ class Candidate:
         return (self.doubt + self.disagreement) / 2
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A micrograph that could not be read.
+
+    Attributes:
+        name: its path or name.
+        reason: in the words of the reader.
+    """
+
+    name: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """What ``label_next`` found.
@@ -105,22 +118,25 @@ class Ranking:
     Attributes:
         chosen: what to label, in this order.
         others: the rest, by falling uncertainty.
+        failed: what could not be read, and so has no place in the order.
     """
 
     chosen: tuple[Candidate, ...]
     others: tuple[Candidate, ...] = ()
+    failed: tuple[Failure, ...] = ()
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Writes ``label_next.csv``, all candidates, and ``label_next.png``, a sheet of the chosen.
 
-        In the table, what was not chosen has no rank. Both files are written, or none.
+        In the table, what was not chosen has no rank, and what could not be read no numbers. Both
+        files are written, or none.
 
         Returns:
             The paths by what they hold: "table" and "sheet".
         """
         paths = {"table": Path(folder) / TABLE, "sheet": Path(folder) / SHEET}
         with atomic_path(paths["table"]) as table, atomic_path(paths["sheet"]) as picture:
-            _write_table(table, (*self.chosen, *self.others))
+            _write_table(table, (*self.chosen, *self.others), self.failed)
             _draw(picture, self.chosen)
         return paths
 
@@ -138,7 +154,8 @@ def label_next(
 ) -> Ranking:
     """Chooses the micrographs whose labels would teach a model most.
 
-    One micrograph is held at a time, in tiles where it is large; beside it 4 bytes a pixel.
+    One micrograph is held at a time, in tiles where it is large; beside it 4 bytes a pixel. Those
+    that cannot be read are left out and told of in ``Ranking.failed``.
 
     Args:
         model: whatever ``temzoo.predict`` takes: it labels pixels or detects objects.
@@ -153,7 +170,8 @@ def label_next(
         progress: show a progress bar.
 
     Raises:
-        ValueError: there are no images; an option out of range; a model that makes pictures.
+        ValueError: there are no images, or none can be read; an option out of range; a model that
+            makes pictures.
 
     Example:
         >>> ranking = label_next(get_model("unet", weights="runs/first"), Path("new").glob("*.tif"))
@@ -161,14 +179,13 @@ def label_next(
     """
     images = list(images)
     _check(model, images, count, diversity)
-    candidates, points = [], []
-    for number, image in enumerate(_tracked(images, progress), start=1):
-        micrograph = as_micrograph(image)
-        found = _doubts(model, checked_pixels(micrograph), flips)
-        name = str(image) if isinstance(image, str | Path) else micrograph.name
-        candidates.append(Candidate(image, name or f"image {number}", *found))
+    candidates, points, failed = [], [], []
+    for name, image, micrograph in _read(_tracked(images, progress), failed):
+        found = _doubts(model, micrograph.pixels, flips)
+        candidates.append(Candidate(image, name, *found))
         points.append(appearance(micrograph))
-    known = [appearance(image) for image in labelled]
+    _check_any(candidates, failed)
+    known = [appearance(micrograph) for _, _, micrograph in _read(labelled, failed)]
     order, novelties = chosen_in_turn(
         [one.uncertainty for one in candidates],
         np.array(points),
@@ -182,7 +199,32 @@ def label_next(
         for rank, (k, novelty) in enumerate(zip(order, novelties, strict=True), start=1)
     )
     others = (one for k, one in enumerate(candidates) if k not in set(order))
-    return Ranking(tuple(chosen), tuple(sorted(others, key=lambda one: -one.uncertainty)))
+    others = sorted(others, key=lambda one: -one.uncertainty)
+    return Ranking(tuple(chosen), tuple(others), tuple(failed))
+
+
+def _read(
+    images: Iterable[Image], failed: list[Failure]
+) -> Iterator[tuple[str, Image, Micrograph]]:
+    """Yields (name, image, micrograph) of those that can be read; the others join ``failed``."""
+    for number, image in enumerate(images, start=1):
+        name = str(image) if isinstance(image, str | Path) else getattr(image, "name", "")
+        name = name or f"image {number}"
+        try:
+            micrograph = as_micrograph(image)
+            checked_pixels(micrograph)
+        except (OSError, ValueError) as error:
+            failed.append(Failure(name, str(error)))
+        else:
+            yield name, image, micrograph
+
+
+def _check_any(candidates: Sequence[Candidate], failed: Sequence[Failure]) -> None:
+    if not candidates:
+        raise ValueError(
+            "label_next needs at least one image that can be read. Received: "
+            f"{len(failed)}, of which none can. The first: {failed[0].reason}"
+        )
 
 
 def _check(model: Any, images: Sequence[Image], count: int, diversity: float) -> None:
@@ -432,14 +474,18 @@ def _novelty(nearest: np.ndarray, free: np.ndarray) -> np.ndarray:
     return nearest / largest if largest > 0 else np.zeros(len(nearest))
 
 
-def _write_table(path: Path, candidates: Sequence[Candidate]) -> None:
+def _write_table(
+    path: Path, candidates: Sequence[Candidate], failed: Sequence[Failure] = ()
+) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
         for one in candidates:
             numbers = (getattr(one, name) for name in COLUMNS[2:])
             cells = ("" if np.isnan(number) else f"{number:.6g}" for number in numbers)
-            rows.writerow([one.rank or "", one.name, *cells])
+            rows.writerow([one.rank or "", spreadsheet_text(one.name), *cells])
+        for one in failed:
+            rows.writerow(["", spreadsheet_text(one.name), *[""] * len(COLUMNS[2:])])
 
 
 def _draw(path: Path, chosen: Sequence[Candidate]) -> None:

@@ -356,7 +356,7 @@ def answer_blocks(
     """
     if hasattr(model, "predict_probabilities"):
         answer = np.asarray(model.predict_probabilities(pixels), np.float32)
-        yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1))[0]
+        yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1), model)[0]
         return
     channels = channels_view(pixels, model)
     network = _network(model, channels)
@@ -367,7 +367,7 @@ def answer_blocks(
     rows, columns = (_Tiles.along(length, tile, overlap, step) for length in (height, width))
     if flips:
         network = _mirrored(network)
-    answers = partial(in_order, _checked(network), in_flight=getattr(model, "in_flight", 1))
+    answers = partial(in_order, _checked(network, model), in_flight=getattr(model, "in_flight", 1))
     yield from _stitch(answers, channels, rows, columns, batch_size, progress)
 
 
@@ -485,8 +485,8 @@ def _blend_weights(starts: Sequence[int], size: int) -> np.ndarray:
 Answers = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]  # batches → theirs, in order
 
 
-def _checked(network: Network) -> Network:
-    return lambda batch: _checked_answer(network(batch), batch.shape)
+def _checked(network: Network, model: Any) -> Network:
+    return lambda batch: _checked_answer(network(batch), batch.shape, model)
 
 
 def _stitch(
@@ -543,13 +543,27 @@ def _blended(tiles: Iterator[np.ndarray], columns: _Tiles) -> np.ndarray:
     return strip
 
 
-def _checked_answer(answer: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _checked_answer(answer: np.ndarray, shape: tuple[int, ...], model: Any) -> np.ndarray:
     if answer.ndim != 4 or answer.shape[:3] != shape[:3]:
         raise ValueError(
             "a segmentation model must return (B, H, W, classes) for pixels (B, H, W, C). "
             f"Received: {answer.shape} for {shape}. Use a model of the semantic task."
         )
+    # The likeliest of classes that are NaN is the background: a broken model would find nothing.
+    strange = answer.size - np.count_nonzero(np.isfinite(answer))
+    if strange:
+        raise ValueError(
+            f"a model's answer must be finite. Received: {strange} NaN or infinite values of"
+            f" {answer.size} from {_told(model)}, for pixels that are finite. Its weights are"
+            " damaged or its training diverged: take earlier weights, or train with a lower"
+            " learning rate."
+        )
     return answer
+
+
+def _told(model: Any) -> str:
+    """A model as a message names it: a server's by its address."""
+    return str(getattr(model, "address", None) or getattr(model, "name", None) or model)
 
 
 def _collect(

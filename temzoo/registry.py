@@ -73,12 +73,14 @@ class Built:
         name, task: of the card.
         config: every keyword with the value it was built with.
         class_names: of the classes 1, 2, …, where a weights card gives them.
+        weights: the card of those that were loaded; None: none were, or it was trained since.
     """
 
     name: str
     task: str
     config: Mapping[str, Any]
     class_names: tuple[str, ...] = ()
+    weights: pretrained.WeightsCard | None = None
 
 
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
@@ -239,7 +241,9 @@ def get_model(
     if weights is not None:
         stored = pretrained.find(name, weights)
         full = _reconcile(card, stored, config)
-    how = Built(name, card.task, MappingProxyType(full), stored.class_names if stored else ())
+    how = Built(name, card.task, MappingProxyType(full))
+    if stored is not None:
+        how = replace(how, class_names=stored.class_names, weights=stored.card)
     model = _build(card, how, deferred=stored is not None and not stored.card.partial)
     if stored is not None:
         stored.load_into(model)
@@ -269,7 +273,6 @@ def trained_model(weights: str | Path, **config: Any) -> keras.Model:
             f" Received: {weights}, and {path} is not there."
         )
     return get_model(pretrained.read_card(path).model, weights=path, compile=False, **config)
-
 
 
 def check_keywords(card: ModelCard, config: Mapping[str, Any]) -> None:
@@ -324,7 +327,7 @@ def built(model: keras.Model) -> Built:
 
 def name_classes(model: keras.Model, names: tuple[str, ...]) -> None:
     """Notes the names of a model's classes 1, 2, …, once it was trained on them."""
-    _BUILT[model] = replace(built(model), class_names=tuple(names))
+    _BUILT[model] = replace(built(model), class_names=tuple(names), weights=None)
 
 
 def rebuild(how: Built, **changes: Any) -> keras.Model:
@@ -336,7 +339,7 @@ def rebuild(how: Built, **changes: Any) -> keras.Model:
     card = model_card(how.name)
     check_keywords(card, changes)
     full = MappingProxyType({**how.config, **changes})
-    return _build(card, replace(how, config=full), deferred=True)
+    return _build(card, replace(how, config=full, weights=None), deferred=True)
 
 
 def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,10 @@ from temzoo.labels.jsonfile import read_json, write_json
 from temzoo.labels.limits import require_size
 from temzoo.labels.names import safe_name
 from temzoo.labels.runs import check_runs
-from temzoo.micrographs import image_size, load_micrograph
+from temzoo.micrographs import image_size, list_images, load_micrograph
 from temzoo.prediction import file_stem
 from temzoo.pretrained import sha256
-from temzoo.types import Detection, Prediction
+from temzoo.types import Detection, Micrograph, Prediction
 
 SUFFIX = ".prediction.json"
 FORMAT, VERSION = "temzoo prediction", 1
@@ -44,6 +46,8 @@ MAPS = {
 }
 # What the masks of detections may take together: this many images, or that many pixels.
 MOST_MASKS, MOST_MASK_PX = 16, 2**28
+# Sides of pixels that a TIFF's fractions of 32 bits state exactly enough; the sidecar states all.
+SIDES_IN_TAGS_NM = (1e-6, 1e6)
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,13 @@ class Origin:
     Attributes:
         source: the micrograph's file; None where there is none.
         model: the registered name.
-        weights: a file, run folder or name, or the address of a server.
-        weights_sha256: of the weights file; "" of a server, whose weights cannot be seen.
+        weights: a file, run folder or name, or the address of a server with the model's version.
+        weights_sha256: of the weights file; "" of a server that does not tell.
         options: those of ``predict``, as JSON can hold them.
         seconds: that the prediction took.
+        frame: of a stack, which of its images; 0 of a file with one.
+        image: the micrograph's name in label files, with folders where CVAT knows it so; "": as
+            the prediction's.
     """
 
     source: Path | None = None
@@ -65,6 +72,13 @@ class Origin:
     weights_sha256: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+    frame: int = 0
+    image: str = ""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the weights are a server's."""
+        return "://" in self.weights
 
 
 def save(
@@ -79,7 +93,7 @@ def save(
 
     The class map is an 8-bit PNG of class numbers (16-bit beyond 255 classes), the instance map a
     zlib-compressed 16- or 32-bit TIFF, the probabilities a float32 TIFF with one page per class.
-    The TIFFs carry the pixel size, so that Fiji shows nanometres.
+    The TIFFs carry the pixel size as ImageJ writes it, so that Fiji shows nanometres.
 
     Args:
         prediction: what ``predict`` returned.
@@ -155,8 +169,8 @@ def about(path: str | Path) -> dict[str, Any]:
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
         instance_count, covered_share, files (by what they hold), source, source_bytes,
-        source_mtime_ns, source_sha256, model, weights, weights_sha256, options, seconds, temzoo,
-        date.
+        source_mtime_ns, source_sha256, frame, image (see ``Origin``), model, weights,
+        weights_sha256, options, seconds, temzoo, date.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -169,6 +183,9 @@ def about(path: str | Path) -> dict[str, Any]:
             " list_predictions(folder) finds them."
         )
     told = read_json(path)
+    if isinstance(told, dict):
+        # Sidecars of before stacks were told apart are of single images.
+        told = {"frame": 0, "image": "", **told}
     try:
         _check(told)
     except ValueError as error:
@@ -226,13 +243,26 @@ def is_finished(folder: str | Path, name: str, origin: Origin, *, files: tuple[s
         return False
     there = all(what in told["files"] and _beside(sidecar, what).is_file() for what in files)
     same = (
-        told["model"] == origin.model
+        told["frame"] == origin.frame
+        and told["model"] == origin.model
         and told["weights_sha256"] == origin.weights_sha256
         and told["options"] == json.loads(json.dumps(dict(origin.options)))
     )
-    # A server's weights cannot be seen: its address has to do.
-    same = same and (bool(origin.weights_sha256) or told["weights"] == origin.weights)
+    # A server may have exported the same weights with other settings: its address, with the
+    # version that answers, must be the same too.
+    seen = bool(origin.weights_sha256) and not origin.is_served
+    same = same and (seen or told["weights"] == origin.weights)
     return there and same and _same_source(told, origin.source)
+
+
+def about_whole(sidecar: Path) -> dict[str, Any] | None:
+    """What ``about`` gives of a prediction; None where it is damaged, or its maps are missing."""
+    try:
+        told = about(sidecar)
+    except (OSError, ValueError):
+        return None
+    there = all(_beside(sidecar, what).is_file() for what in ("classes", "instances"))
+    return told if there else None
 
 
 def _same_source(told: Mapping[str, Any], source: Path | None) -> bool:
@@ -244,9 +274,110 @@ def _same_source(told: Mapping[str, Any], source: Path | None) -> bool:
         if status.st_size != told["source_bytes"]:
             return False
         same_time = status.st_mtime_ns == told["source_mtime_ns"]
-        return same_time or sha256(source) == told["source_sha256"]
+        return same_time or _hash(source, *_stamp(status)) == told["source_sha256"]
     except OSError:
         return False
+
+
+def sources_in(folder: str | Path) -> dict[str, list[Path]]:
+    """The micrographs below a folder by file name, and by the stem that results are named after.
+
+    Raises:
+        NotADirectoryError: ``folder`` is no folder.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in list_images(folder):
+        for key in {path.name, file_stem(path.name)}:
+            found.setdefault(key, []).append(path)
+    return found
+
+
+def source_of(
+    told: Mapping[str, Any], images: Mapping[str, Sequence[Path]] | None = None
+) -> Path | None:
+    """The file of the micrograph that was predicted, where it can be found.
+
+    First what has its full name in ``images``, then the file where it was, then what has its stem
+    in ``images``. A sidecar may name any file: where it states size and hash, only a file of that
+    size, and of that time or hash, is taken.
+
+    Args:
+        told: what a sidecar says, by ``about``; "source_sha256" may be None: nothing is known.
+        images: what ``sources_in`` found in the folder where the micrographs lie now.
+
+    Raises:
+        ValueError: several files of that name, and no hash to tell which it is.
+    """
+    images = images or {}
+    names = [_last_name(told[key]) for key in ("source", "name") if told[key]]
+    found = _of_name(told, images, names, lambda path: path.name)
+    source = Path(told["source"] or "")
+    if found is None and told["source_sha256"] and source.is_file() and _same_source(told, source):
+        return source
+    stems = [file_stem(name) for name in names if name]
+    return found or _of_name(told, images, stems, lambda path: file_stem(path.name))
+
+
+def load_source(
+    told: Mapping[str, Any], images: Mapping[str, Sequence[Path]] | None = None
+) -> tuple[Micrograph | None, str]:
+    """The micrograph that was predicted, or why there is none, in a sentence.
+
+    Args:
+        told, images: see ``source_of``; of a stack "frame" says which image.
+
+    Raises:
+        ValueError: see ``source_of``.
+    """
+    path = source_of(told, images)
+    if path is None:
+        return None, "The micrograph is not where it was when it was predicted, or has changed."
+    try:
+        micrograph = load_micrograph(path, frame=told.get("frame") or 0)
+    except (OSError, ValueError) as error:
+        # The folders of whoever reads it are nothing for a report.
+        why = str(error).replace(str(path), path.name)
+        return None, f"The micrograph could not be read: {why}"
+    if (micrograph.height, micrograph.width) != (told["height"], told["width"]):
+        return None, (
+            f"{path.name} is {micrograph.width} × {micrograph.height} px, not"
+            f" {told['width']} × {told['height']}: another micrograph than was predicted."
+        )
+    return micrograph, ""
+
+
+def _last_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def _of_name(
+    told: Mapping[str, Any],
+    images: Mapping[str, Sequence[Path]],
+    names: Iterable[str],
+    named: Callable[[Path], str],
+) -> Path | None:
+    """The one file of some names that is the predicted one, as far as that is known."""
+    paths = [path for name in dict.fromkeys(names) for path in images.get(name, ())
+             if named(path) == name]  # fmt: skip
+    if told["source_sha256"] is not None:
+        return next((path for path in paths if _same_source(told, path)), None)
+    if len(paths) > 1:
+        raise ValueError(
+            "a micrograph is found by its name, so that the names of images must differ. Received:"
+            f" {paths[0]} and {paths[1]} for {told['name']!r}. Give the folder that holds one."
+        )
+    return paths[0] if paths else None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=2)
+def _hash(path: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file, read once for all frames of a stack, of this size and time."""
+    return sha256(path)
 
 
 def _stem(sidecar: Path) -> str:
@@ -302,7 +433,9 @@ def _made(origin: Origin) -> dict[str, Any]:
         "source": None if source is None else str(source.absolute()),
         "source_bytes": None if status is None else status.st_size,
         "source_mtime_ns": None if status is None else status.st_mtime_ns,
-        "source_sha256": None if source is None else sha256(source),
+        "source_sha256": None if status is None else _hash(source, *_stamp(status)),
+        "frame": origin.frame,
+        "image": _written_name(origin.image),
         "model": origin.model,
         "weights": origin.weights,
         "weights_sha256": origin.weights_sha256,
@@ -353,8 +486,8 @@ def _check(told: Any) -> None:
             received = f"{key}={str(told[key])[:60]!r}" if key in told else f"no {key}"
             raise ValueError(f"{key} must be {rule}. Received: {received}. Predict again.")
     require_size(told["width"], told["height"])
-    if told["name"]:
-        safe_name(told["name"])
+    for name in filter(None, (told["name"], told["image"])):
+        safe_name(name)
 
 
 def _is_number(value: Any) -> bool:
@@ -400,6 +533,8 @@ _RULES = {
     "source_bytes": ("null or a whole number", _or_null(_is_count)),
     "source_mtime_ns": ("null or a whole number", _or_null(_is_count)),
     "source_sha256": ("null or a text", _or_null(_is_text)),
+    "frame": ("a whole number", _is_count),
+    "image": ("a text", _is_text),
     "model": ("a text", _is_text),
     "weights": ("a text", _is_text),
     "weights_sha256": ("a text", _is_text),
@@ -576,11 +711,23 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def _write_tiff(path: Path, pixels: np.ndarray, nm_per_pixel: tuple[float, float] | None) -> None:
-    size = {}
-    if nm_per_pixel is not None:
-        row, col = nm_per_pixel
-        size = {"resolution": (1e7 / col, 1e7 / row), "resolutionunit": "CENTIMETER"}
     with atomic_path(path) as temporary:
         tifffile.imwrite(
-            temporary, pixels, compression="zlib", photometric="minisblack", bigtiff=None, **size
+            temporary,
+            pixels,
+            compression="zlib",
+            photometric="minisblack",
+            bigtiff=None,
+            **_size_tags(nm_per_pixel),
         )
+
+
+def _size_tags(nm_per_pixel: tuple[float, float] | None) -> dict[str, Any]:
+    """Pixels per nm as ImageJ states them; nothing where the tags cannot hold them."""
+    smallest, largest = SIDES_IN_TAGS_NM
+    if nm_per_pixel is None or not all(smallest <= side <= largest for side in nm_per_pixel):
+        return {}
+    row, col = nm_per_pixel
+    # Without their number: of a stack that states it, ImageJ reads no page but the first.
+    described = {"description": "ImageJ=1.11a\nunit=nm\n", "metadata": None}
+    return {"resolution": (1 / col, 1 / row), "resolutionunit": "NONE", **described}

@@ -3,7 +3,6 @@
 import csv
 
 import cv2
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -75,10 +74,31 @@ def test_all_labelled_is_an_error(run, data, tmp_path):
     assert told in str(found.exception)
 
 
-def test_an_unreadable_image_is_named_and_nothing_is_written(run, tmp_path):
-    good, bad = tmp_path / "a.png", tmp_path / "b.png"
-    cv2.imwrite(str(good), np.zeros((40, 40), np.uint8))
-    bad.write_bytes(good.read_bytes()[:30])
-    found = RUNNER.invoke(cli.app, ["label-next", str(run), str(good), str(bad), "--out", "x"])
+def test_unreadable_images_are_named_and_the_rest_is_ordered(run, data, tmp_path):
+    images, _ = data
+    good = sorted(images.iterdir())
+    bad, gone = tmp_path / "bad.tif", tmp_path / "gone.tif"
+    bad.write_bytes(good[0].read_bytes()[:30])
+    out = tmp_path / "out"
+    arguments = ["label-next", run, bad, *good, gone, "--out", out, "--no-flips"]
+    found = RUNNER.invoke(cli.app, list(map(str, arguments)))
     assert found.exit_code == 1
-    assert "b.png" in str(found.exception)
+    assert "4 of 6 micrographs" in found.output
+    assert f"not read: {bad}: cannot be read as" in found.stderr
+    assert f"not read: {gone}: there is no such file" in found.stderr
+    rows = table(out)
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "", ""]
+    assert [(row["image"], row["uncertainty"]) for row in rows[4:]] == [
+        (str(bad), ""),
+        (str(gone), ""),
+    ]
+    assert (out / "label_next.png").is_file()
+
+
+def test_where_no_image_can_be_read_nothing_is_written(run, tmp_path):
+    bad = tmp_path / "b.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = RUNNER.invoke(cli.app, ["label-next", str(run), str(bad), "--out", str(tmp_path / "x")])
+    told = "at least one image that can be read. Received: 1, of which none can. The first: "
+    assert f"{told}{bad}" in str(found.exception)
+    assert not (tmp_path / "x").exists()

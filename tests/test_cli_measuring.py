@@ -1,7 +1,9 @@
 """``temzoo measure``: what it writes, prints and refuses."""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -91,7 +93,7 @@ def test_calibration_by_hand_and_by_a_scale_bar(folder, tmp_path):
         ("--scale-bar", "180,20,180,120=50", (0.5, 0.5)),
         ("--scale-bar", "180,20,180,120=300nm", (3, 3)),
     ):
-        call(place, option, value, "--out", tmp_path)
+        call(place, option, value, "--override-calibration", "--out", tmp_path)
         table = pd.read_parquet(tmp_path / "particles.parquet")
         sizes = table[["nm_per_pixel_row", "nm_per_pixel_col"]].drop_duplicates().to_numpy()
         assert sizes.tolist() == [list(wanted)]
@@ -165,11 +167,12 @@ def test_nothing_to_plot_leaves_no_plot_of_another_time(folder, tmp_path):
     [
         (("--nm-per-pixel", "wide"), "--nm-per-pixel must be 0.5, or ROW,COL"),
         (("--nm-per-pixel", "1,2,3"), "--nm-per-pixel must be 0.5, or ROW,COL"),
-        (("--nm-per-pixel", "0"), "finite and above 0"),
+        (("--nm-per-pixel", "0"), "finite and greater than 0"),
         (("--scale-bar", "1,2,3=50"), "--scale-bar must be ROW,COL,ROW,COL=LENGTH_NM"),
         (("--scale-bar", "1,2,3,4"), "--scale-bar must be ROW,COL,ROW,COL=LENGTH_NM"),
         (("--scale-bar", "1,2,1,2=50"), "two ends"),
         (("--scale-bar", "1,2,1,9=50", "--nm-per-pixel", "1"), "a calibration is given once"),
+        (("--override-calibration",), "Received: none. Give --nm-per-pixel or --scale-bar"),
         (("--border", "skip"), "border must be"),
     ],
 )
@@ -215,3 +218,104 @@ def test_measuring_needs_no_tensorflow(folder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("[]")
+
+
+def saved_with_source(folder, place, *, name="m0.tif", nm_per_pixel=None):
+    """A prediction of a copy of m0.tif that lies in ``place``, and the copy."""
+    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    source = place / "images" / name
+    source.parent.mkdir(exist_ok=True)
+    source.write_bytes((folder / "images" / "m0.tif").read_bytes())
+    prediction = replace(prediction, name=name, nm_per_pixel=nm_per_pixel)
+    saved.save(prediction, place / "predictions", origin=saved.Origin(source=source))
+    return source
+
+
+def intensities(place, *options):
+    said = call(place / "predictions", "--out", place / "out", *options)
+    return pd.read_parquet(place / "out" / "particles.parquet")["mean_intensity"], said
+
+
+def test_another_image_of_the_same_size_gives_neither_intensities_nor_calibration(folder, tmp_path):
+    source = saved_with_source(folder, tmp_path)
+    pixels = temzoo.load_micrograph(source).pixels
+    size = source.stat().st_size
+    write_tiff(source, Micrograph(255 - pixels, (0.9, 0.9)))
+    os.utime(source, (5, 5))
+    assert source.stat().st_size == size
+    found, said = intensities(tmp_path)
+    assert found.isna().all()
+    assert "m0.tif: The micrograph is not where it was" in said
+    assert "mean_intensity is empty for 1 image. Give --images" in said
+    assert "sizes are in pixels" in said
+
+
+def test_of_images_with_one_name_the_predicted_one_is_measured(folder, tmp_path):
+    source = saved_with_source(folder, tmp_path)
+    wanted, _ = intensities(tmp_path)
+    for place in ("a", "b", "c"):
+        (tmp_path / "moved" / place).mkdir(parents=True)
+        other = folder / "images" / "m1.tif"
+        (tmp_path / "moved" / place / "m0.tif").write_bytes(other.read_bytes())
+    source.rename(tmp_path / "moved" / "b" / "m0.tif")
+    found, said = intensities(tmp_path, "--images", tmp_path / "moved")
+    assert found.tolist() == wanted.tolist()
+    assert "mean_intensity" not in said
+
+
+def test_label_images_do_not_choose_between_micrographs_of_one_name(folder, tmp_path):
+    place = tmp_path / "m0_instances.tif"
+    place.write_bytes((folder / "predictions" / place.name).read_bytes())
+    for name in ("1/m0.tif", "2/m0.tif"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True)
+        (tmp_path / "images" / name).write_bytes((folder / "images" / "m0.tif").read_bytes())
+    said = refused(place, "--images", tmp_path / "images", "--out", tmp_path / "out")
+    assert "the names of images must differ" in said
+
+
+def test_a_damaged_micrograph_does_not_end_the_measuring(folder, tmp_path):
+    saved_with_source(folder, tmp_path, name="fine.tif", nm_per_pixel=(0.5, 0.5))
+    source = tmp_path / "images" / "bad.tif"
+    source.write_bytes(b"II*\0damaged")
+    prediction = saved.load_prediction(folder / "predictions" / "m1.prediction.json")
+    origin = saved.Origin(source=source)
+    saved.save(replace(prediction, name="bad.tif"), tmp_path / "predictions", origin=origin)
+    found, said = intensities(tmp_path)
+    assert found.isna().sum() == 12
+    assert found.notna().sum() == 20
+    assert said.count("bad.tif: The micrograph could not be read: ") == 1
+
+
+def scales(place):
+    table = pd.read_parquet(place / "particles.parquet")
+    return table.groupby("image")["nm_per_pixel_row"].unique().map(list).to_dict()
+
+
+def test_a_calibration_by_hand_is_for_images_without_one(folder, tmp_path):
+    instances = saved.load_prediction(folder / "predictions" / "m0.prediction.json").instances
+    write_tiff(tmp_path / "z.tif", Micrograph(instances.astype(np.uint16)))
+    options = (folder / "predictions", tmp_path / "z.tif", "--nm-per-pixel", 2)
+    said = call(*options, "--out", tmp_path / "out")
+    assert scales(tmp_path / "out") == {"m0.tif": [0.5], "m1.tif": [0.5], "z.tif": [2]}
+    assert "given by hand for 1 of 4 images: 2 nm. Another is stated by m0.tif 0.5 nm, m1" in said
+    assert "which was kept; --override-calibration takes the given one for all." in said
+    said = call(*options, "--override-calibration", "--out", tmp_path / "out")
+    assert scales(tmp_path / "out") == {"m0.tif": [2], "m1.tif": [2], "z.tif": [2]}
+    assert "given by hand for 4 of 4 images: 2 nm. Another is stated by m0.tif 0.5 nm, m1" in said
+    assert "which was not used." in said
+
+
+def test_names_that_begin_like_formulas_are_text_in_the_csv(folder, tmp_path):
+    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    hostile = replace(prediction, name="=1+1.tif", class_names=("@SUM(A1)",))
+    saved.save(hostile, tmp_path)
+    call(tmp_path, "--out", tmp_path / "out")
+    for name in ("particles.csv", "summary.csv"):
+        assert set(pd.read_csv(tmp_path / "out" / name)["image"]) == {"'=1+1.tif"}
+    assert set(pd.read_csv(tmp_path / "out" / "particles.csv")["class"]) == {"'@SUM(A1)"}
+    assert set(pd.read_parquet(tmp_path / "out" / "particles.parquet")["image"]) == {"=1+1.tif"}
+
+
+def test_a_map_of_classes_is_not_measured(folder, tmp_path):
+    said = refused(folder / "predictions" / "m0_classes.png", "--out", tmp_path / "out")
+    assert "Measure m0.prediction.json or m0_instances.tif" in said

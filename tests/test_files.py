@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from temzoo.files import atomic_path
+from temzoo.files import atomic_path, spreadsheet_text
 
 
 def test_atomic_path_puts_the_written_file_in_place(tmp_path):
@@ -55,3 +55,13 @@ def test_atomic_path_gives_the_permissions_of_a_plain_new_file(tmp_path):
     finally:
         os.umask(previous)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_formula_becomes_text_for_spreadsheets(value):
+    assert spreadsheet_text(value) == f"'{value}"
+
+
+@pytest.mark.parametrize("value", ["", "a=1.tif", "1-2.tif", "'quoted"])
+def test_other_texts_stay_as_they_are_in_spreadsheets(value):
+    assert spreadsheet_text(value) == value

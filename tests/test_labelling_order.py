@@ -229,6 +229,26 @@ def test_the_table_and_the_sheet(tmp_path):
     assert cv2.imread(str(written["sheet"])).shape[1] > 1000
 
 
+def test_names_that_a_spreadsheet_would_calculate_are_text_to_it(tmp_path):
+    images = [Micrograph(noise(30, 40, k), name=name) for k, name in enumerate(("=1+1.tif", "a"))]
+    label_next(by_value, [*images, Micrograph(noise(0, 4), name="@b")], flips=False).save(tmp_path)
+    with (tmp_path / "label_next.csv").open(newline="", encoding="utf-8") as file:
+        names = {row["image"] for row in csv.DictReader(file)}
+    assert names == {"'=1+1.tif", "a", "'@b"}
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_ordered(tmp_path):
+    gone = tmp_path / "gone.tif"
+    spoilt = np.full((9, 9), np.nan)
+    ranking = label_next(by_value, [gone, noise(30, 40), spoilt], labelled=[gone, noise(9, 9)])
+    assert [one.name for one in ranking.chosen] == ["image 2"]
+    assert [one.name for one in ranking.failed] == [str(gone), "image 3", str(gone)]
+    assert "there is no such file" in ranking.failed[0].reason
+    assert "pixels must be finite" in ranking.failed[1].reason
+    with pytest.raises(ValueError, match=r"Received: 1, of which none can. The first: pixels must"):
+        label_next(by_value, [spoilt])
+
+
 def test_one_of_the_files_alone_is_never_written(tmp_path, monkeypatch):
     ranking = label_next(by_value, [noise(30, 30)], count=1)
     (tmp_path / module.TABLE).write_text("old")

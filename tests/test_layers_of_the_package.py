@@ -46,7 +46,8 @@ LAYERS = {
     "lecture": 11,
     "exporting": 11,
     "integrations": 11,
-    "cli": 12,
+    "engines": 12,
+    "cli": 13,
 }
 NO_TENSORFLOW = (
     "labels",

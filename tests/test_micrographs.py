@@ -17,7 +17,9 @@ from temzoo import micrographs
 from temzoo.micrographs import (
     MicrographError,
     as_channels,
+    count_frames,
     image_size,
+    iter_frames,
     list_images,
     load_micrograph,
     to_grey,
@@ -201,6 +203,61 @@ def test_load_tiff_gives_the_frame_that_is_asked_for(tmp_path, rng):
         assert np.array_equal(load_micrograph(tmp_path / name, frame=2).pixels, frames[2])
         with pytest.raises(MicrographError, match=r"between 0 and 2.*Received: frame=3"):
             load_micrograph(tmp_path / name, frame=3)
+
+
+def _imagej_stack_of_one_page(path, frames, *, compression=1, images=None):
+    """What ImageJ writes beyond 4 GB: one page with the first frame, the others behind it."""
+    count = len(frames) if images is None else images
+    text = f"ImageJ=1.54f\nimages={count}\nslices={count}\nunit=nm\n"
+    with tifffile.TiffWriter(path, byteorder=">") as tiff:
+        tiff.write(frames[0], description=text, resolution=(4, 2), resolutionunit=1, metadata=None)
+    with path.open("ab") as file, tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert tiff.is_imagej
+        file.truncate(page.dataoffsets[0] + page.nbytes)
+        file.write(b"".join(frame.astype(frame.dtype.newbyteorder(">")) for frame in frames[1:]))
+    if compression != 1:
+        with tifffile.TiffFile(path, mode="r+b") as tiff:
+            tiff.pages.first.tags["Compression"].overwrite(compression)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (4, 6, 3)])
+def test_load_imagej_stack_of_one_page_has_all_its_frames(tmp_path, rng, shape):
+    frames = rng.integers(0, 2**8 if len(shape) > 2 else 2**16, (3, *shape))
+    frames = frames.astype(np.uint8 if len(shape) > 2 else np.uint16)
+    _imagej_stack_of_one_page(tmp_path / "a.tif", frames)
+    assert count_frames(tmp_path / "a.tif") == 3
+    for frame, micrograph in enumerate(iter_frames(tmp_path / "a.tif")):
+        np.testing.assert_array_equal(micrograph.pixels, frames[frame])
+        assert micrograph.pixels.dtype == frames.dtype
+        assert micrograph.nm_per_pixel == (0.5, 0.25)
+    assert image_size(tmp_path / "a.tif") == shape[:2]
+    with pytest.raises(MicrographError, match="must be between 0 and 2"):
+        load_micrograph(tmp_path / "a.tif", frame=3)
+
+
+def test_load_imagej_stack_of_one_page_that_is_cut_short_is_refused(tmp_path, rng):
+    frames = rng.integers(0, 2**16, (3, 5, 7)).astype(np.uint16)
+    _imagej_stack_of_one_page(tmp_path / "a.tif", frames)
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[:-3])
+    np.testing.assert_array_equal(load_micrograph(tmp_path / "a.tif", frame=1).pixels, frames[1])
+    with pytest.raises(MicrographError, match=r"a\.tif: .*frame 2 ends at byte [\d,]+ of [\d,]+"):
+        load_micrograph(tmp_path / "a.tif", frame=2)
+
+
+def test_load_imagej_stack_of_one_page_that_is_compressed_is_refused(tmp_path, rng):
+    frames = rng.integers(0, 2**16, (3, 5, 7)).astype(np.uint16)
+    _imagej_stack_of_one_page(tmp_path / "a.tif", frames, compression=8)
+    with pytest.raises(MicrographError, match=r"a compressed stack of one page: save its frames"):
+        load_micrograph(tmp_path / "a.tif", frame=1)
+
+
+def test_load_image_that_kept_the_description_of_its_stack_is_one_frame(tmp_path, rng):
+    frames = rng.integers(0, 2**16, (1, 5, 7)).astype(np.uint16)
+    _imagej_stack_of_one_page(tmp_path / "a.tif", frames, images=9)
+    assert count_frames(tmp_path / "a.tif") == 1
+    np.testing.assert_array_equal(load_micrograph(tmp_path / "a.tif").pixels, frames[0])
 
 
 def test_load_png_has_one_frame(tmp_path, rng):

@@ -7,13 +7,15 @@ import subprocess
 import sys
 
 import cv2
+import mrcfile
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli, pretrained
-from temzoo.cli import predicting
+from temzoo.cli import common, predicting
 from temzoo.labels import raster
 from temzoo.saved import about, list_predictions, load_prediction
 from temzoo.synthetic import write_dataset
@@ -233,38 +235,247 @@ def test_a_disk_that_is_full_ends_the_job(run, images, tmp_path, monkeypatch):
     assert len(written) == 3
 
 
-def test_a_server_that_is_gone_ends_the_job(images, tmp_path, monkeypatch):
-    asked = []
+@pytest.mark.parametrize(
+    "bad", [MemoryError("too large"), ValueError("`max_denominator` should be at least 1")]
+)
+def test_a_prediction_that_cannot_be_written_does_not_end_the_job(
+    run, images, tmp_path, monkeypatch, bad
+):
+    def fails_at_the_second(found, *args, **options):
+        if found.name == "synthetic_0001.tif":
+            raise bad
+        return save_prediction(found, *args, **options)
 
-    class Gone:
-        def predict_probabilities(self, pixels):
-            asked.append(pixels)
-            raise ConnectionError("no server at grpc://here:8500")
+    save_prediction = temzoo.report.save_prediction
+    monkeypatch.setattr("temzoo.report.save_prediction", fails_at_the_second)
+    said = call("predict", run, images, "--out", tmp_path, status=1)
+    assert "temzoo: 1 of 5 images failed:" in said
+    assert [row["status"] for row in table(tmp_path)] == ["predicted", "failed"] + 3 * ["predicted"]
+    assert table(tmp_path)[1]["message"] == str(bad)
+    assert len(list_predictions(tmp_path)) == 4
+    alone = refusal("predict", run, images / "synthetic_0001.tif", "--out", tmp_path)
+    assert alone == str(bad)
 
-    monkeypatch.setattr(predicting, "served", lambda url: Gone())
-    server = ("--server", "grpc://here:8500/unet")
-    assert "no server at" in refusal("predict", images, *server, "--out", tmp_path)
-    assert len(asked) == 1
+
+def test_an_atomic_resolution_is_predicted_and_kept(run, images, tmp_path):
+    folder = tmp_path / "micrographs"
+    folder.mkdir()
+    for k, nm in enumerate((0.001, 0.4, 5000.0)):
+        options = {"imagej": True, "resolution": (1 / nm, 1 / nm), "metadata": {"unit": "nm"}}
+        pixels = temzoo.load_micrograph(images / f"synthetic_{k:04d}.tif").pixels
+        tifffile.imwrite(folder / f"{k}.tif", pixels, **options)
+    call("predict", run, folder, "--out", tmp_path / "out")
+    for k, nm in enumerate((0.001, 0.4, 5000.0)):
+        found = load_prediction(tmp_path / "out" / f"{k}.prediction.json")
+        assert found.nm_per_pixel == pytest.approx((nm, nm))
+        instances = temzoo.load_micrograph(tmp_path / "out" / f"{k}_instances.tif")
+        assert instances.nm_per_pixel == pytest.approx((nm, nm))
+
+
+class Bright:
+    """In place of a server: what is brighter than the median is a particle."""
+
+    class_names = ("particle",)
+
+    def __init__(self, address="grpc://here:8500/unet/1", card=None):
+        self.address, self.card = address, card or {}
+
+    def predict_probabilities(self, pixels):
+        bright = pixels > np.median(pixels)
+        return np.stack([~bright, bright], axis=-1).astype(np.float32)
+
+
+class Failing(Bright):
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers, self.asked = answers, 0
+
+    def predict_probabilities(self, pixels):
+        answer = self.answers[self.asked]
+        self.asked += 1
+        if answer is not None:
+            raise answer
+        return super().predict_probabilities(pixels)
+
+
+SERVER = ("--server", "grpc://here:8500/unet")
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no server at grpc://here"), TimeoutError("no answer in 6 tries")]
+)
+def test_a_server_that_is_gone_or_hangs_ends_the_job(images, tmp_path, monkeypatch, error):
+    server = Failing(*5 * [error])
+    monkeypatch.setattr(predicting, "served", lambda url: server)
+    assert refusal("predict", images, *SERVER, "--out", tmp_path) == str(error)
+    assert server.asked == 1
+
+
+def test_three_failures_of_a_server_in_a_row_end_the_job(images, tmp_path, monkeypatch):
+    error = RuntimeError("The server failed.")
+    server = Failing(error, error, None, error, error)
+    monkeypatch.setattr(predicting, "served", lambda url: server)
+    assert "4 of 5 images failed" in call("predict", images, *SERVER, "--out", tmp_path, status=1)
+    server = Failing(None, *4 * [error])
+    monkeypatch.setattr(predicting, "served", lambda url: server)
+    assert refusal("predict", images, *SERVER, "--again", "--out", tmp_path) == "The server failed."
+    assert server.asked == 4
+
+
+def test_a_file_that_a_network_drive_does_not_give_does_not_end_the_job(
+    run, images, tmp_path, monkeypatch
+):
+    def load(path, **options):
+        if path.name == "synthetic_0000.tif":
+            raise TimeoutError("the drive does not answer")
+        return load_micrograph(path, **options)
+
+    load_micrograph = temzoo.load_micrograph
+    monkeypatch.setattr(temzoo, "load_micrograph", load)
+    said = call("predict", run, images, "--out", tmp_path, status=1)
+    assert "1 of 5 images failed" in said
 
 
 def test_a_server_takes_images_alone(images, tmp_path, monkeypatch):
-    class Bright:
-        class_names = ("particle",)
-
-        def predict_probabilities(self, pixels):
-            bright = pixels > np.median(pixels)
-            return np.stack([~bright, bright], axis=-1).astype(np.float32)
-
     urls = []
     monkeypatch.setattr(predicting, "served", lambda url: urls.append(url) or Bright())
-    server = ("--server", "grpc://here:8500/unet")
-    call("predict", images, *server, "--out", tmp_path)
+    call("predict", images, *SERVER, "--out", tmp_path)
     assert urls == ["grpc://here:8500/unet"]
     told = about(list_predictions(tmp_path)[0])
-    assert (told["weights"], told["weights_sha256"]) == ("grpc://here:8500/unet", "")
-    assert "skipping 5" in call("predict", images, *server, "--out", tmp_path)
-    there = ("--server", "grpc://there:8500/unet")
-    assert "skipping" not in call("predict", images, *there, "--out", tmp_path)
+    assert (told["weights"], told["weights_sha256"]) == ("grpc://here:8500/unet/1", "")
+    assert "skipping 5" in call("predict", images, *SERVER, "--out", tmp_path)
+
+
+def test_what_a_server_predicted_is_finished_until_its_model_changes(images, tmp_path, monkeypatch):
+    def said(address, sha):
+        card = {"model": "unet_mobilenet", "weights": {"sha256": sha} if sha else None}
+        monkeypatch.setattr(predicting, "served", lambda url: Bright(address, card))
+        return call("predict", images, *SERVER, "--out", tmp_path)
+
+    first, second = "grpc://here:8500/unet/1", "grpc://here:8500/unet/2"
+    assert "skipping" not in said(first, "ab12")
+    told = about(list_predictions(tmp_path)[0])
+    assert (told["model"], told["weights"]) == ("unet_mobilenet", first)
+    assert told["weights_sha256"] == "ab12"
+    assert "skipping 5" in said(first, "ab12")
+    assert "skipping" not in said(second, "ab12")
+    assert "skipping" not in said(second, "cd34")  # put in place of the other
+    assert "skipping" not in said("grpc://there:8500/unet/2", None)
+
+
+def test_each_frame_of_a_stack_is_predicted(run, images, tmp_path):
+    folder = tmp_path / "micrographs"
+    (folder / "lot 3").mkdir(parents=True)
+    paths = sorted(images.iterdir())[:3]
+    frames = [temzoo.load_micrograph(path).pixels for path in paths]
+    with tifffile.TiffWriter(folder / "lot 3" / "stack.tif") as file:
+        for pixels in frames:
+            file.write(pixels, photometric="minisblack")
+    said = call("predict", run, folder, "--out", tmp_path / "out", "--format", "cvat")
+    assert "stack.tif: 3 images, all of them; --frame 0 takes the first alone" in said
+    names = [f"stack_{k}.tif" for k in range(3)]
+    stack = folder / "lot 3" / "stack.tif"
+    assert [micrograph.name for micrograph in temzoo.iter_frames(stack)] == names
+    model = temzoo.get_model("unet", weights=run)
+    for k, sidecar in enumerate(list_predictions(tmp_path / "out")):
+        told, found = about(sidecar), load_prediction(sidecar)
+        assert (told["frame"], told["name"], told["source"]) == (k, names[k], str(stack))
+        np.testing.assert_array_equal(found.classes, temzoo.predict(model, frames[k]).classes)
+    labels = temzoo.labels.read(tmp_path / "out" / "predictions.xml")
+    assert [image.name for image in labels] == [f"lot 3/{name}" for name in names]
+    assert "skipping 3 finished" in call("predict", run, folder, "--out", tmp_path / "out")
+
+    call("predict", run, stack, "--frame", 2, "--out", tmp_path / "third")
+    (sidecar,) = list_predictions(tmp_path / "third")
+    assert (about(sidecar)["frame"], about(sidecar)["name"]) == (2, "stack_2.tif")
+    np.testing.assert_array_equal(
+        load_prediction(sidecar).classes,
+        load_prediction(tmp_path / "out" / sidecar.name).classes,
+    )
+    said = refusal("predict", run, stack, "--frame", 3, "--out", tmp_path / "out")
+    assert "frame must be between 0 and 2" in said
+
+
+def test_a_frame_and_a_file_of_one_name_are_refused(run, images, tmp_path):
+    pixels = temzoo.load_micrograph(images / "synthetic_0000.tif").pixels
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([pixels] * 2), photometric="minisblack")
+    cv2.imwrite(str(tmp_path / "a_1.png"), np.zeros((64, 64), np.uint8))
+    said = refusal("predict", run, tmp_path, "--out", tmp_path / "out")
+    assert "their names must differ" in said
+
+
+def test_a_microscopes_file_goes_before_the_export_beside_it(run, images, tmp_path, monkeypatch):
+    folder = tmp_path / "micrographs"
+    folder.mkdir()
+    pixels = temzoo.load_micrograph(images / "synthetic_0000.tif").pixels
+    with mrcfile.new(folder / "a.mrc") as file:
+        file.set_data(pixels.astype(np.float32))
+        file.voxel_size = 5.0  # Å
+    cv2.imwrite(str(folder / "a.png"), pixels)
+    cv2.imwrite(str(folder / "b.png"), pixels)
+    said = call("predict", run, folder, "--out", tmp_path / "out")
+    assert "using a.mrc, not a.png beside it" in said
+    found = load_prediction(tmp_path / "out" / "a.prediction.json")
+    assert (found.name, found.nm_per_pixel) == ("a.mrc", pytest.approx((0.5, 0.5)))
+    assert [row["image"] for row in table(tmp_path / "out")] == ["a.mrc", "b.png"]
+
+    assert common.image_paths([folder], exports=True) == [folder / "a.png", folder / "b.png"]
+    (folder / "a.mrc").write_bytes(b"MRC?")
+    said = call("predict", run, folder, "--out", tmp_path / "without")
+    assert "using a.png, not a.mrc beside it" in said
+    assert [row["image"] for row in table(tmp_path / "without")] == ["a.png", "b.png"]
+
+
+def test_many_exports_that_are_passed_over_take_few_lines(tmp_path, capsys):
+    for k in range(common.MOST_LINES + 2):
+        (tmp_path / f"{k:02d}.dm4").write_bytes(b"no such thing")
+        (tmp_path / f"{k:02d}.png").write_bytes(b"")
+    assert {path.suffix for path in common.image_paths([tmp_path])} == {".png"}
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "using 00.png, not 00.dm4 beside it"
+    assert said[common.MOST_LINES :] == ["and so on with 2 more files"]
+
+
+def test_labels_of_earlier_jobs_stay(run, images, tmp_path):
+    def labelled():
+        return [image.name for image in temzoo.labels.read(tmp_path / "predictions.xml")]
+
+    formats = ("--format", "cvat", "--out", tmp_path)
+    call("predict", run, images, *formats)
+    before = (tmp_path / "predictions.xml").read_bytes()
+    names = [f"synthetic_{k:04d}.tif" for k in range(5)]
+    # Of one image again: it and the other four.
+    said = call("predict", run, images / "synthetic_0003.tif", *formats, "--again")
+    assert "with 4 of earlier jobs, in label files too" in said
+    assert sorted(labelled()) == names
+    rows = {row["image"]: row["status"] for row in table(tmp_path)}
+    assert sorted(rows) == names
+    assert [name for name, status in rows.items() if status == "predicted"] == [names[3]]
+    # Nothing could be predicted: what is there stays.
+    call("predict", run, images, *formats)
+    refusal("predict", run, images, *formats, "--tile", 102)
+    assert (tmp_path / "predictions.xml").read_bytes() == before
+    # An earlier prediction that has lost its maps is none.
+    (tmp_path / "synthetic_0004_instances.tif").unlink()
+    call("predict", run, images / "synthetic_0000.tif", *formats)
+    assert sorted(labelled()) == names[:4]
+
+
+def test_earlier_labels_keep_the_folders_in_their_names(run, images, tmp_path):
+    folder, out = tmp_path / "micrographs", tmp_path / "out"
+    (folder / "lot 3").mkdir(parents=True)
+    (folder / "lot 3" / "a.tif").write_bytes((images / "synthetic_0000.tif").read_bytes())
+    call("predict", run, folder, "--out", out)
+    call("predict", run, images / "synthetic_0001.tif", "--out", out, "--format", "coco")
+    labels = temzoo.labels.read(out / "predictions.coco.json")
+    assert sorted(image.name for image in labels) == ["lot 3/a.tif", "synthetic_0001.tif"]
+
+
+def test_names_in_the_table_are_no_formulas(run, images, tmp_path):
+    path = tmp_path / "=HYPERLINK(1).tif"
+    path.write_bytes((images / "synthetic_0000.tif").read_bytes())
+    call("predict", run, path, "--out", tmp_path / "out")
+    assert [row["image"] for row in table(tmp_path / "out")] == ["'=HYPERLINK(1).tif"]
 
 
 def test_objects_of_a_detector_are_labels_too(tmp_path, monkeypatch, run, finder):

@@ -13,6 +13,7 @@ from scipy import ndimage
 from skimage.draw import disk
 from skimage.measure import label
 
+import temzoo
 from temzoo import prediction as module
 from temzoo.models.layers import CropBack, Normalize, ReflectPad
 from temzoo.prediction import (
@@ -424,6 +425,35 @@ def test_watershed_settings_out_of_range_are_refused(settings, message):
 def test_a_model_that_is_no_segmentation_is_refused():
     with pytest.raises(ValueError, match=r"must return \(B, H, W, classes\).*Received: \(1,\)"):
         predict(lambda batch: batch.mean(axis=(1, 2, 3)), noise(32, 32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_answer_that_is_not_finite_is_refused(value):
+    """It would be called background; by tiles, by the whole image, by a network of Keras."""
+    spoilt = noise(32, 32)
+
+    def network(batch):
+        answer = identity(batch)
+        answer[0, 3, 4, 0] = value
+        return answer
+
+    class Whole:
+        name = "diverged"
+
+        def predict_probabilities(self, pixels):
+            return np.full((*pixels.shape[:2], 2), value)
+
+    with pytest.raises(ValueError, match=r"answer must be finite. Received: 1 NaN .* of 1024 from"):
+        predict(network, spoilt)
+    with pytest.raises(ValueError, match=r"Received: 2048 NaN or infinite .* from diverged, for"):
+        predict(Whole(), spoilt)
+
+
+def test_a_network_whose_weights_are_nan_finds_nothing_and_says_so():
+    model = temzoo.get_model("unet", filters=2, depth=1, compile=False)
+    model.trainable_variables[-1].assign([np.nan, np.nan])
+    with pytest.raises(ValueError, match=r"must be finite.*2048 NaN .*training diverged: take"):
+        predict(model, noise(32, 32))
 
 
 def test_an_answer_of_another_size_is_refused():

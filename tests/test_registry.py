@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo import registry
+from temzoo import pretrained, registry
 
 
 @pytest.fixture
@@ -117,6 +117,21 @@ def test_get_model_is_compiled_for_its_task(toy):
     assert model.optimizer is not None
     assert model.loss.name == "segmentation"
     assert not temzoo.get_model("toy", compile=False).compiled
+
+
+def test_the_card_of_loaded_weights_is_known_until_they_are_trained(toy, tmp_path):
+    path = tmp_path / "mine.weights.h5"
+    pretrained.save(temzoo.get_model("toy"), path)
+    card = pretrained.WeightsCard("toy", {"classes": 2}, ("particle",), dataset="grids")
+    pretrained.write_card(path, card)
+    model = temzoo.get_model("toy", weights=path)
+    how = registry.built(model)
+    assert (how.weights.dataset, how.weights.sha256) == ("grids", pretrained.sha256(path))
+    assert how.class_names == ("particle",)
+    assert registry.built(registry.rebuild(how)).weights is None
+    registry.name_classes(model, ("rod",))
+    assert registry.built(model).weights is None
+    assert registry.built(temzoo.get_model("toy")).weights is None
 
 
 def test_a_model_from_elsewhere_is_refused():

@@ -100,9 +100,29 @@ def test_saved_maps_are_what_other_programs_open(tmp_path):
     np.testing.assert_array_equal(np.moveaxis(pages, 0, -1), result.probabilities)
     with tifffile.TiffFile(paths["instances"]) as tiff:
         across, along = (tiff.pages[0].tags[tag].value for tag in ("XResolution", "YResolution"))
-    assert 1e7 * across[1] / across[0] == pytest.approx(0.25)
-    assert 1e7 * along[1] / along[0] == pytest.approx(0.5)
+        assert tiff.imagej_metadata["unit"] == "nm"  # what Fiji shows
+    assert across[1] / across[0] == pytest.approx(0.25)
+    assert along[1] / along[0] == pytest.approx(0.5)
     assert {*(tmp_path / "out").iterdir()} == {*paths.values()}
+
+
+@pytest.mark.parametrize("side", [1e-6, 0.001, 0.0021, 0.21, 1000.5, 9e5])
+def test_maps_carry_the_calibration_of_any_magnification(tmp_path, side):
+    """Below 0.0023 nm, pixels per centimetre do not fit into the tags; above 1000 they are dpi."""
+    paths = save(segmented(nm_per_pixel=(side, 1.1 * side)), tmp_path, probabilities=True)
+    for what in ("instances", "probabilities"):
+        found = temzoo.load_micrograph(paths[what]).nm_per_pixel
+        assert found == pytest.approx((side, 1.1 * side), rel=1e-6)
+    assert temzoo.count_frames(paths["probabilities"]) == 2
+    again = load_prediction(paths["sidecar"], probabilities=True)
+    assert again.nm_per_pixel == (side, 1.1 * side)
+
+
+@pytest.mark.parametrize("side", [1e-13, 1e13])
+def test_a_calibration_beyond_the_tags_is_in_the_sidecar_alone(tmp_path, side):
+    paths = save(segmented(nm_per_pixel=(side, 1.0)), tmp_path)
+    assert temzoo.load_micrograph(paths["instances"]).nm_per_pixel is None
+    assert load_prediction(paths["sidecar"]).nm_per_pixel == (side, 1.0)
 
 
 def test_a_segmentation_is_read_back_equal(tmp_path):
@@ -185,9 +205,19 @@ def test_a_name_that_leaves_its_folder_is_written_as_its_last_part(tmp_path):
 def test_a_sidecar_says_how_it_was_made(tmp_path):
     source = tmp_path / "a.tif"
     source.write_bytes(b"pixels")
-    origin = Origin(source, "unet", "runs/first", "ab12", {"tile": None}, 1.5)
+    origin = Origin(
+        source,
+        frame=3,
+        image="../lot 3/a.tif",
+        model="unet",
+        weights="runs/first",
+        weights_sha256="ab12",
+        options={"tile": None},
+        seconds=1.5,
+    )
     told = about(save(segmented(), tmp_path, origin=origin)["sidecar"])
     assert told["source"] == str(source)
+    assert (told["frame"], told["image"]) == (3, "a.tif")  # no name leaves its folder
     assert told["source_bytes"] == 6
     assert len(told["source_sha256"]) == 64
     assert (told["model"], told["weights"], told["weights_sha256"]) == (
@@ -200,6 +230,21 @@ def test_a_sidecar_says_how_it_was_made(tmp_path):
     assert told["temzoo"] == temzoo.__version__
     assert (told["height"], told["width"], told["nm_per_pixel"]) == (50, 60, [0.1, 0.3])
     assert told["covered_share"] == pytest.approx((segmented().classes > 0).mean())
+
+
+def test_a_sidecar_of_before_stacks_were_told_apart_is_of_a_single_image(sidecar):
+    told = json.loads(sidecar.read_text())
+    del told["frame"], told["image"]
+    sidecar.write_text(json.dumps(told))
+    assert (about(sidecar)["frame"], about(sidecar)["image"]) == (0, "")
+
+
+def test_a_prediction_is_whole_with_its_sidecar_and_maps(sidecar):
+    assert saved.about_whole(sidecar) == about(sidecar)
+    sidecar.with_name("a_b_instances.tif").unlink()
+    assert saved.about_whole(sidecar) is None
+    sidecar.write_text("{")
+    assert saved.about_whole(sidecar) is None
 
 
 def test_pictures_lie_beside_the_maps(tmp_path):
@@ -250,7 +295,14 @@ def test_predictions_are_listed_in_order_without_what_is_being_written(tmp_path)
 def test_what_is_finished_is_told_from_what_is_not(tmp_path):
     source, out = tmp_path / "a.tif", tmp_path / "out"
     source.write_bytes(b"pixels")
-    origin = Origin(source, "unet", "runs/first", "ab12", {"tile": None, "set": {"k": [1, 2]}}, 1.5)
+    origin = Origin(
+        source,
+        model="unet",
+        weights="runs/first",
+        weights_sha256="ab12",
+        options={"tile": None, "set": {"k": [1, 2]}},
+        seconds=1.5,
+    )
     save(segmented(name="a.tif"), out, origin=origin)
 
     def finished(files=("classes", "instances"), **changes):
@@ -262,6 +314,7 @@ def test_what_is_finished_is_told_from_what_is_not(tmp_path):
     )
     assert not finished(weights_sha256="cd34")
     assert not finished(model="unet_mobilenet")
+    assert not finished(frame=1)
     assert not finished(options={"tile": 512})
     assert not finished(files=("classes", "overlay"))
     assert not finished(source=tmp_path / "gone.tif")
@@ -281,6 +334,15 @@ def test_a_servers_weights_are_known_by_its_address_alone(tmp_path):
     assert is_finished(tmp_path, "a.tif", origin, files=("classes",))
     elsewhere = dataclasses.replace(origin, weights="grpc://there:8500/unet")
     assert not is_finished(tmp_path, "a.tif", elsewhere, files=("classes",))
+
+
+def test_a_servers_prediction_is_of_its_version_and_its_weights(tmp_path):
+    origin = Origin(weights="grpc://here:8500/unet/1", weights_sha256="ab12")
+    save(segmented(name="a.tif"), tmp_path, origin=origin)
+    assert is_finished(tmp_path, "a.tif", origin, files=("classes",))
+    for changes in ({"weights": "grpc://here:8500/unet/2"}, {"weights_sha256": "cd34"}):
+        other = dataclasses.replace(origin, **changes)
+        assert not is_finished(tmp_path, "a.tif", other, files=("classes",))
 
 
 def test_a_damaged_sidecar_is_not_finished(sidecar):
@@ -314,6 +376,8 @@ def test_a_damaged_sidecar_is_not_finished(sidecar):
         ({"detections": {}}, r"detections must be null or a list"),
         ({"detections": []}, r"as many scores as detections\. Received: \d+ scores, 0 detections"),
         ({"options": []}, r"options must be an object"),
+        ({"frame": -1}, r"frame must be a whole number\. Received: frame='-1'"),
+        ({"image": "../a.tif"}, r"without '\.\.'.*'\.\./a\.tif'"),
         ({"source_bytes": 1.5}, r"source_bytes must be null or a whole number"),
     ],
 )

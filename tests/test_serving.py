@@ -32,7 +32,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.registry import task_of
-from temzoo.serving import ServedDetector, connect, failures, line
+from temzoo.serving import ServedDetector, connect, failures, line, over_grpc, over_http
 from temzoo.serving.address import parse
 from temzoo.tasks.endpoints import NORMALIZED, normalizer
 
@@ -66,6 +66,7 @@ class Servable:
         faults: answered with, one by one, before anything else.
         delay_s: that each answer takes.
         limit: images in a request, at most.
+        spoil: what it makes of its right answers, by name.
         calls: (signature, version, images) of each request for an answer.
         busiest: requests at once, at most, that were seen.
         together: so many first requests are answered only once all of them are here.
@@ -81,6 +82,7 @@ class Servable:
 
     def reset(self):
         self.faults, self.delay_s, self.limit = [], 0.0, None
+        self.spoil = dict
         self.calls, self.at_once, self.busiest = [], 0, 0
         self.together = threading.Barrier(1)
 
@@ -104,7 +106,7 @@ class Servable:
             time.sleep(self.delay_s)
             if fault:
                 raise fault
-            return self._run(signature, inputs)
+            return self.spoil(self._run(signature, inputs))
         finally:
             with self.lock:
                 self.at_once -= 1
@@ -139,7 +141,7 @@ class GrpcService(PredictionServiceServicer):
         with self._as_status(context):
             found = self.servable.answer(*self._spec(request), signature, inputs)
         answer = predict_pb2.PredictResponse()
-        for name in request.output_filter or found:
+        for name in set(request.output_filter or found) & set(found):
             tensor = answer.outputs[name]
             if found[name].dtype != np.float32:
                 tensor.CopyFrom(tf.make_tensor_proto(found[name]))
@@ -209,7 +211,7 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         inputs = {k: tf.constant(v, tf.float32) for k, v in body["inputs"].items()}
         found = self.server.servable.answer(name, version, signature, inputs)
         columns = {key: self._column(key, value) for key, value in found.items()}
-        return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
+        return {"outputs": columns if len(columns) != 1 else next(iter(columns.values()))}
 
     def _column(self, name, array):
         if array.dtype != object:
@@ -670,6 +672,157 @@ def test_a_graphics_card_without_memory_is_given_less_instead_of_the_same_again(
     assert isinstance(failures.failure(address, "RESOURCE_EXHAUSTED", said), failures.TooLarge)
 
 
+def only(change):
+    """Changes the only answer."""
+    return lambda found: {name: change(value) for name, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda found: {}, "which gave no probabilities"),
+        (only(lambda a: np.concatenate([a, a])), r"of shape \(2, 32, 32, 3\) for 1 images"),
+        (only(lambda a: a[..., :2]), "gave 2 values a pixel and has promised 3"),
+        (only(lambda a: a[:, 0]), r"of shape \(1, 32, 3\), not 4 axes of numbers"),
+        (only(lambda a: np.array([b"no"], object)), r"of shape \(1,\), not 4 axes of numbers"),
+    ],
+)
+def test_an_answer_that_is_not_what_was_promised_is_told_of(server, served, spoil, text):
+    server.servable.spoil = spoil
+    with pytest.raises(ValueError, match=rf"must answer as its signatures.*/7, .*{text}. Check"):
+        temzoo.predict(served, micrograph(32, 32))
+
+
+def test_an_answer_of_nan_is_not_taken_for_nothing_there(server, served):
+    server.servable.spoil = only(lambda a: a * np.float32(np.nan))
+    with pytest.raises(
+        ValueError, match=r"must be finite. Received: 3072 NaN .*://.*/model/7, for"
+    ):
+        temzoo.predict(served, micrograph(32, 32))
+
+
+def test_classes_promised_by_their_names_alone_are_counted(server, scheme):
+    with connect(server.url(scheme)) as served:
+        served.output_shape = (None, None, None, None)
+        server.servable.spoil = only(lambda a: a[..., :2])
+        with pytest.raises(ValueError, match="gave 2 values a pixel and has promised 3"):
+            temzoo.predict(served, micrograph(32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "text"),
+    [
+        ("scores", lambda a: np.full_like(a, np.nan), "NaN or infinite scores: its weights are"),
+        ("boxes", lambda a: a[:, 1:], "so many objects: {'boxes': 11, 'classes': 12"),
+        ("count", lambda a: a.reshape(-1, 1), '"count" as .*, not 1 axes of numbers'),
+    ],
+)
+def test_objects_that_are_none_are_told_of(detector_server, scheme, name, change, text):
+    detector_server.servable.reset()
+    detector_server.servable.spoil = lambda found: {
+        key: change(value) if key == name else value for key, value in found.items()
+    }
+    with (
+        connect(detector_server.url(scheme)) as served,
+        pytest.raises(ValueError, match=f"must answer as its signatures promise.*{text}"),
+    ):
+        served.detect(np.zeros((1, 64, 64, 1), np.uint8))
+    detector_server.servable.reset()
+
+
+class Telling(http.server.BaseHTTPRequestHandler):
+    """Answers whatever it is asked by ``server.servable``."""
+
+    def do_GET(self):
+        body = json.dumps(self.server.servable).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def telling():
+    servers = []
+
+    def url(told):
+        servers.append(HttpServer(Telling, told))
+        return f"http://127.0.0.1:{servers[-1].server_address[1]}/unet"
+
+    yield url
+    for server in servers:
+        server.stop()
+
+
+def signature_of(**inputs):
+    return {"signature_def": {"signature_def": {"serving": {"inputs": inputs}}}}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"metadata": {}},
+        {"outputs": 3},
+        {"metadata": {"signature_def": {"signature_def": [1]}}},
+        {"metadata": signature_of(images={"dtype": "DT_FLOAT"})},
+        {"metadata": signature_of(images={"tensor_shape": {"dim": [{"size": "many"}]}})},
+        {"metadata": signature_of(), "model_spec": {"version": "newest"}},
+    ],
+)
+def test_metadata_that_is_none_is_told_of(telling, told):
+    with pytest.raises(ValueError, match=r"whose metadata lacks or misstates .*what temzoo export"):
+        connect(telling(told))
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        ({"metadata": {}}, "gave no a, b"),
+        ({"outputs": [[1.0]]}, "gave no b"),
+        ({"outputs": {"a": [[1], [1, 2]], "b": [1]}}, "gave no array: .*inhomogeneous"),
+    ],
+)
+def test_a_rest_answer_that_holds_no_arrays_is_told_of(telling, told, text):
+    wire = over_http.OverHttp(parse(telling(told)), 5)
+    with pytest.raises(ValueError, match=f"must answer as its signatures promise.*{text}"):
+        wire.predict("serving", {"images": np.zeros(1)}, ["a", "b"])
+    wire.close()
+
+
+class Empty(PredictionServiceServicer):
+    """Answers without content, or with a tensor that has no type."""
+
+    def GetModelMetadata(self, request, context):  # noqa: N802 - the protocol's name
+        return get_model_metadata_pb2.GetModelMetadataResponse()
+
+    def Predict(self, request, context):  # noqa: N802 - the protocol's name
+        answer = predict_pb2.PredictResponse()
+        answer.outputs["a"].tensor_shape.dim.add(size=3)
+        return answer
+
+
+def test_grpc_answers_that_hold_nothing_are_told_of():
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    add_PredictionServiceServicer_to_server(Empty(), server)
+    url = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}/unet"
+    server.start()
+    with pytest.raises(ValueError, match="whose metadata lacks or misstates 'signature_def'"):
+        connect(url)
+    wire = over_grpc.OverGrpc(parse(url), 5)
+    for names, text in ((["a"], "gave no array"), (["a", "b"], "gave no b")):
+        with pytest.raises(ValueError, match=f"must answer as its signatures promise.*{text}"):
+            wire.predict("serving", {"images": np.zeros(1)}, names)
+    wire.close()
+    server.stop(None).wait()
+
+
 def free_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -744,6 +897,16 @@ BOXES = {"images": tf.TensorSpec((None, None, None, 1), tf.float32)}
             "detector must say the size of its tiles",
         ),
         ({NORMALIZED: (as_probabilities, IMAGES)} | describing([1]), "must give a JSON object"),
+        (
+            {
+                NORMALIZED: (as_probabilities, IMAGES),
+                "describe": (
+                    lambda unused: {"card": unused},
+                    {"unused": tf.TensorSpec((None,), tf.float32)},
+                ),
+            },
+            r"must give a JSON object. Received: '0.0'",
+        ),
     ],
 )
 def test_another_signature_is_told_of(tmp_path, scheme, functions, text):

@@ -10,11 +10,17 @@ with no other edit::
         return lambda pixels: session.run(None, {"images": pixels})[0]
 
 A maker raises ImportError where its library is not there; the table then says so.
+
+``tensorflow`` float32 is the model as Keras has it, as a graph; ``accelerated tensorflow`` the same
+as ``temzoo.accelerate`` has it, of constants. The other engines are those of ``temzoo.accelerate``
+too: a call normalises each image in NumPy, and the rest is the engine's. int8 is calibrated on
+random pixels here, which are what is predicted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +29,15 @@ Run = Callable[[np.ndarray], np.ndarray]
 Maker = Callable[[Any, tuple[int, int, int, int]], Run]
 ENGINES: dict[tuple[str, str], Maker] = {}
 REFERENCE = ("tensorflow", "float32")  # what the others' speed and output are compared with
+ACCELERATED = (
+    ("tensorflow", "bfloat16"),
+    ("onnxruntime", "float32"),
+    ("onnxruntime", "int8"),
+    ("openvino", "float32"),
+    ("openvino", "bfloat16"),
+    ("openvino", "int8"),
+)
+CROPS, CROP = 8, 256  # of random pixels for int8, and their side
 
 
 def engine(name: str, precision: str = "float32") -> Callable[[Maker], Maker]:
@@ -50,3 +65,32 @@ def tensorflow(model: Any, shape: tuple[int, int, int, int]) -> Run:
 def keras_predict(model: Any, shape: tuple[int, int, int, int]) -> Run:
     """``model.predict``, with what it does about a call."""
     return lambda pixels: model.predict(pixels, batch_size=shape[0], verbose=0)
+
+
+def accelerated(name: str, precision: str, model: Any, shape: tuple[int, int, int, int]) -> Run:
+    """An engine of ``temzoo.accelerate``, which takes every shape."""
+    from temzoo.engines import AcceleratedModel
+    from temzoo.engines.makers import check_installed, cores
+
+    check_installed(name, precision)
+    if (model, name, precision) not in _MADE:
+        _MADE[model, name, precision] = AcceleratedModel(network(model), name, precision, cores())
+    return _MADE[model, name, precision]
+
+
+_MADE: dict[tuple[Any, str, str], Any] = {}
+
+
+@cache
+def network(model: Any) -> Any:
+    """What the engines run: converted and calibrated once, for all of them and all shapes."""
+    from temzoo.engines.network import Network
+
+    _, height, width, channels = model.input_shape
+    shape = (CROPS, height or CROP, width or CROP, channels)
+    return Network(model, list(np.random.default_rng(1).integers(0, 256, shape, np.uint8)))
+
+
+engine("accelerated tensorflow")(partial(accelerated, "tensorflow", "float32"))
+for _name, _precision in ACCELERATED:
+    engine(_name, _precision)(partial(accelerated, _name, _precision))

@@ -22,6 +22,8 @@ MB, GB = 1e6, 1e9
 # Reports of their own, in the order in which a reader may want them.
 DETAILS = {
     "accuracy.md": "trainings on 10 and 293 images beside baselines (`benchmarks.accuracy`)",
+    "tried.md": "what was tried for accuracy, with figures",
+    "export.md": "exports: seconds and sizes (`benchmarks.export`)",
     "instances.md": "particles told apart: AP, PQ, counts, densities (`benchmarks.instances`)",
     "peers.md": "other packages at the same minutes (`benchmarks.peers`)",
     "shapes.md": "whether Mask R-CNN learns outlines (`benchmarks.shapes`)",

@@ -28,7 +28,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:  # an extra may be missing
         if os.environ.get("TEMZOO_TRACEBACK"):
             raise
         typer.echo(f"temzoo: {error}", err=True)

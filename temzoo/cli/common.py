@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from temzoo.measurement.calibration import ByHand
+
+MOST_LINES = 10  # of files that are passed over
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +42,23 @@ Pairs = Annotated[
 Groups = Annotated[
     Path | None,
     typer.Option(help="CSV of image name and specimen; a split never parts a specimen."),
+]
+NmPerPixel = Annotated[
+    str | None,
+    typer.Option(help="Calibration of images that state none: one number, or ROW,COL of a pixel."),
+]
+ScaleBar = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW,COL,ROW,COL=LENGTH",
+        help="Or its two ends in px and its length in nm: 980,100,980,300=50.",
+    ),
+]
+OverrideCalibration = Annotated[
+    bool,
+    typer.Option(
+        "--override-calibration", help="Take that in place of what images state themselves, too."
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -83,34 +106,125 @@ def drawn(examples, count: int, seed: int):
     return [examples[i] for i in sorted(chosen)]
 
 
-def image_paths(images: list[Path]) -> list[Path]:
+def image_paths(images: list[Path], *, exports: bool = False) -> list[Path]:
     """The image files that are named, and those of the folders that are.
+
+    Args:
+        images: files, and folders to look through.
+        exports: of a microscope's file and its export beside it, take the export; else the file
+            that is calibrated, where it can be read.
 
     Raises:
         FileNotFoundError: there are none.
         ValueError: what is made of two of them would be written under one name.
     """
-    from temzoo.prediction import file_stem
-
-    paths = [p for image in images for p in (_exports_first(image) if image.is_dir() else [image])]
+    paths = [
+        path
+        for image in images
+        for path in (_one_of_each(image, exports) if image.is_dir() else [image])
+    ]
     if not paths:
         raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
-    first: dict[str, Path] = {}
-    for path in paths:
-        other = first.setdefault(file_stem(path.name).casefold(), path)
-        if other != path:
-            raise ValueError(
-                "Results are named after the images, so their names must differ. Received:"
-                f" {other} and {path}. Take one folder at a time, each with an --out of its own."
-            )
+    require_own_names((path.name, path) for path in paths)
     return paths
 
 
-def _exports_first(folder: Path) -> list[Path]:
-    """The images of a folder; a microscope's file gives way to its export beside it."""
+def require_own_names(named: Iterable[tuple[str, Path]]) -> None:
+    """Raises ValueError where the results of two images would be written under one name.
+
+    Args:
+        named: the name of each image, and the file that it is of.
+    """
+    from temzoo.prediction import file_stem
+
+    first: dict[str, tuple[str, Path]] = {}
+    for name, path in named:
+        other = first.setdefault(file_stem(name).casefold(), (name, path))
+        if other != (name, path):
+            raise ValueError(
+                "Results are named after the images, so their names must differ. Received:"
+                f" {other[1]} and {path}. Take one folder at a time, each with an --out of its own."
+            )
+
+
+def _one_of_each(folder: Path, exports: bool) -> list[Path]:
+    """The images of a folder; of a microscope's file and its exports beside it one kind.
+
+    What is passed over is said, for an export has often lost the calibration.
+    """
     from temzoo.micrographs import MICROSCOPE_SUFFIXES, list_images
 
     paths = list_images(folder)
-    raw = {path for path in paths if path.suffix.lower() in MICROSCOPE_SUFFIXES}
-    exported = {path.with_suffix("") for path in paths if path not in raw}
-    return [path for path in paths if path not in raw or path.with_suffix("") not in exported]
+    raw, exported = {}, {}
+    for path in paths:
+        kind = raw if path.suffix.lower() in MICROSCOPE_SUFFIXES else exported
+        kind.setdefault(path.with_suffix(""), []).append(path)
+    passed_over = {}
+    for stem in raw.keys() & exported.keys():
+        use_raw = not exports and all(map(_is_readable, raw[stem]))
+        taken, left = (raw, exported) if use_raw else (exported, raw)
+        passed_over |= dict.fromkeys(left[stem], taken[stem][0])
+    for path in sorted(passed_over)[:MOST_LINES]:
+        print(f"using {passed_over[path].name}, not {path.name} beside it")
+    if len(passed_over) > MOST_LINES:
+        print(f"and so on with {len(passed_over) - MOST_LINES} more files")
+    return [path for path in paths if path not in passed_over]
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether its reader is installed, and finds an image in it; by the header alone."""
+    from temzoo.micrographs import count_frames
+
+    try:
+        return count_frames(path) > 0
+    except (OSError, ValueError):
+        return False
+
+
+def calibration(nm_per_pixel: str | None, scale_bar: str | None, *, override: bool) -> ByHand:
+    """The size of a pixel that the options state, and for which images.
+
+    Raises:
+        ValueError: an option is not of its form; there are two, or none to override with.
+    """
+    from temzoo.measurement.calibration import ByHand
+
+    scale = _stated_scale(nm_per_pixel, scale_bar)
+    if override and scale is None:
+        raise ValueError(
+            "--override-calibration takes a calibration that is given in place of the images' own."
+            " Received: none. Give --nm-per-pixel or --scale-bar, or leave it out."
+        )
+    return ByHand(scale, override)
+
+
+def _stated_scale(nm_per_pixel: str | None, scale_bar: str | None) -> tuple[float, float] | None:
+    """(row, col) in nm; None where there is neither."""
+    from temzoo.measurement.calibration import nm_per_pixel_from_scale_bar
+    from temzoo.micrographs import checked_scale
+
+    if nm_per_pixel is not None and scale_bar is not None:
+        raise ValueError(
+            "a calibration is given once. Received: --nm-per-pixel and --scale-bar. Leave one out."
+        )
+    if nm_per_pixel is not None:
+        numbers = _numbers_of(nm_per_pixel, (1, 2), "--nm-per-pixel", "0.5, or ROW,COL: 0.5,0.6")
+        return checked_scale(numbers[0] if len(numbers) == 1 else tuple(numbers))
+    if scale_bar is None:
+        return None
+    ends, _, length = scale_bar.partition("=")
+    how = "ROW,COL,ROW,COL=LENGTH_NM, such as 980,100,980,300=50"
+    row, col, other_row, other_col = _numbers_of(ends, (4,), "--scale-bar", how)
+    [length_nm] = _numbers_of(length.strip().removesuffix("nm"), (1,), "--scale-bar", how)
+    return checked_scale(nm_per_pixel_from_scale_bar((row, col), (other_row, other_col), length_nm))
+
+
+def _numbers_of(text: str, counts: tuple[int, ...], option: str, how: str) -> list[float]:
+    """The numbers of a text, with commas between them."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise ValueError(f"{option} must be {how}. Received: {text!r}.")
+    return numbers

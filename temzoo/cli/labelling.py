@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,11 +34,12 @@ def label_next(
 
     Those of which it is least sure, and which differ from each other and from what is labelled.
     Writes label_next.csv, all micrographs with the chosen first, and label_next.png, a sheet of the
-    chosen that shows where the model is unsure.
+    chosen that shows where the model is unsure. What cannot be read is named, the rest is ordered
+    all the same, and the exit status is 1.
 
     Example: temzoo label-next runs/first micrographs --labels annotations.xml --count 10
     """
-    paths = image_paths(images)
+    paths = image_paths(images, exports=True)  # what CVAT reads
     fresh, known = _parted(paths, labels)
     load_tensorflow()
     import temzoo
@@ -58,6 +60,10 @@ def label_next(
     skipped = f"; {len(known)} left out, which have labels" if known else ""
     print(f"{len(ranking.chosen)} of {len(fresh)} micrographs{skipped}")
     print(f"table: {written['table']}; sheet: {written['sheet']}")
+    for one in ranking.failed:
+        print(f"not read: {one.name}: {one.reason.removeprefix(f'{one.name}: ')}", file=sys.stderr)
+    if ranking.failed:
+        raise typer.Exit(1)
 
 
 def _parted(paths: list[Path], labels: Path | None) -> tuple[list[Path], list[Path]]:

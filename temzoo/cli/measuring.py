@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from temzoo.cli.common import app
+from temzoo.cli.common import NmPerPixel, OverrideCalibration, ScaleBar, app, calibration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,6 @@ TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT = (
 )
 MAP_ENDING = "_instances.tif"
 MOST_LINES = 30  # of images in the table on the screen
-Pair = tuple[float, float]
 
 
 @app.command()
@@ -35,17 +34,9 @@ def measure(
         typer.Argument(help="Folders of `temzoo predict`, or label images (STEM_instances.tif …)."),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("measured"),
-    nm_per_pixel: Annotated[
-        str | None,
-        typer.Option(help="Calibration of all images: one number, or ROW,COL of a pixel."),
-    ] = None,
-    scale_bar: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROW,COL,ROW,COL=LENGTH",
-            help="Or its two ends in px and its length in nm: 980,100,980,300=50.",
-        ),
-    ] = None,
+    nm_per_pixel: NmPerPixel = None,
+    scale_bar: ScaleBar = None,
+    override_calibration: OverrideCalibration = False,
     images: Annotated[
         Path | None,
         typer.Option(help="Folder of the micrographs, for intensities, if they were moved."),
@@ -80,13 +71,17 @@ def measure(
 
     import temzoo
 
-    scale = calibration(nm_per_pixel, scale_bar)
+    by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
     options = {"min_area_px": min_area_px, "classes": classes}
-    tables, frames = [], {}
+    tables, frames, own, without = [], {}, {}, {}
     for item in found_items(predictions, images):
-        prediction, micrograph = item.load(scale)
+        prediction, micrograph, why = item.load()
+        name, known = prediction.name, prediction.nm_per_pixel
+        own[name] = known or (micrograph.nm_per_pixel if micrograph else None)
+        prediction = replace(prediction, nm_per_pixel=by_hand.of(own[name]))
         tables.append(temzoo.measure(prediction, micrograph, **options))
-        frames[prediction.name] = frame(prediction)
+        frames[name] = frame(prediction)
+        without |= {name: why} if why else {}
         require_one_unit(prediction, item.path, calibrated="area_nm2" in tables[0])
     table = pd.concat(tables, ignore_index=True)
     how = {"border": border, "over": over, "frames": frames, "seed": seed}
@@ -94,6 +89,9 @@ def measure(
     written = write(table, summary, out, border, seed)
     print(shown(summary))
     print("".join(f"{path}\n" for path in written), end="")
+    for line in [*intensity_notices(without), by_hand.notice(own)]:
+        if line:
+            typer.echo(f"temzoo: {line}", err=True)
     if "area_px2" in table:
         typer.echo(
             "temzoo: sizes are in pixels, for the images carry no calibration. Give"
@@ -112,62 +110,26 @@ class Item:
     """
 
     path: Path
-    micrographs: Mapping[str, Path]
+    micrographs: Mapping[str, Sequence[Path]]
 
-    def load(self, scale: Pair | None) -> tuple[Prediction, Micrograph | None]:
-        """The prediction, calibrated by hand where asked for, and its micrograph if it is there."""
+    def load(self) -> tuple[Prediction, Micrograph | None, str]:
+        """The prediction, its micrograph if it is there, and why not where that is a surprise."""
         from temzoo import saved
         from temzoo.measurement import load_instance_map
 
-        if not self.path.name.endswith(saved.SUFFIX):
-            prediction, source = load_instance_map(self.path), None
-        else:
-            prediction, source = saved.load_prediction(self.path), same_source(self.path)
-        micrograph = self._micrograph(prediction, source)
-        known = prediction.nm_per_pixel or (micrograph.nm_per_pixel if micrograph else None)
-        return replace(prediction, nm_per_pixel=scale or known), micrograph
-
-    def _micrograph(self, prediction: Prediction, source: Path | None) -> Micrograph | None:
-        from temzoo.micrographs import load_micrograph
-        from temzoo.prediction import file_stem
-
-        name = prediction.name
-        stem = file_stem(name).removesuffix(Path(MAP_ENDING).stem)
-        path = self.micrographs.get(name) or self.micrographs.get(stem) or source
-        return None if path is None else load_micrograph(path)
-
-
-def calibration(nm_per_pixel: str | None, scale_bar: str | None) -> Pair | None:
-    """The size of a pixel (row, col) that the options state; None where they do not."""
-    from temzoo.measurement.calibration import checked_nm_per_pixel, nm_per_pixel_from_scale_bar
-
-    if nm_per_pixel is not None and scale_bar is not None:
-        raise ValueError(
-            "a calibration is given once. Received: --nm-per-pixel and --scale-bar. Leave one out."
-        )
-    if nm_per_pixel is not None:
-        numbers = numbers_of(nm_per_pixel, (1, 2), "--nm-per-pixel", "0.5, or ROW,COL: 0.5,0.6")
-        return checked_nm_per_pixel(numbers[0] if len(numbers) == 1 else tuple(numbers))
-    if scale_bar is None:
-        return None
-    ends, _, length = scale_bar.partition("=")
-    how = "ROW,COL,ROW,COL=LENGTH_NM, such as 980,100,980,300=50"
-    row, col, other_row, other_col = numbers_of(ends, (4,), "--scale-bar", how)
-    [length_nm] = numbers_of(length.strip().removesuffix("nm"), (1,), "--scale-bar", how)
-    return checked_nm_per_pixel(
-        nm_per_pixel_from_scale_bar((row, col), (other_row, other_col), length_nm)
-    )
-
-
-def numbers_of(text: str, counts: tuple[int, ...], option: str, how: str) -> list[float]:
-    """The numbers of a text, with commas between them."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in counts:
-        raise ValueError(f"{option} must be {how}. Received: {text!r}.")
-    return numbers
+        if self.path.name.endswith(saved.SUFFIX):
+            told = saved.about(self.path)
+            prediction = saved.load_prediction(self.path)
+            micrograph, why = saved.load_source(told, self.micrographs)
+            return prediction, micrograph, why if told["source"] else ""
+        prediction = load_instance_map(self.path)
+        # The map's own name is none that a micrograph could have, so that its stem counts.
+        name = prediction.name.removesuffix(MAP_ENDING)
+        height, width = prediction.instances.shape
+        told = {"name": name if name == prediction.name else f"{name}.map", "source": None}
+        told |= {"source_sha256": None, "height": height, "width": width}
+        micrograph, why = saved.load_source(told, self.micrographs)
+        return prediction, micrograph, why if self.micrographs else ""
 
 
 def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
@@ -177,6 +139,8 @@ def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
         FileNotFoundError: there are none.
         ValueError: two of them are of micrographs of one name.
     """
+    from temzoo.saved import sources_in
+
     paths = [path for place in places for path in in_place(place)]
     if not paths:
         raise FileNotFoundError(
@@ -191,7 +155,7 @@ def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
                 "Tables name their particles after the image, so the names must differ. Received:"
                 f" {other} and {path}. Take one folder at a time, each with an --out of its own."
             )
-    micrographs = micrographs_in(images)
+    micrographs = {} if images is None else sources_in(images)
     return [Item(path, micrographs) for path in paths]
 
 
@@ -204,26 +168,23 @@ def in_place(place: Path) -> list[Path]:
     return list_predictions(place) or sorted(place.glob(f"[!.]*{MAP_ENDING}"))
 
 
-def micrographs_in(folder: Path | None) -> dict[str, Path]:
-    """Those of a folder, by file name and by the stem that predictions are named after."""
-    from temzoo.micrographs import list_images
-    from temzoo.prediction import file_stem
+def intensity_notices(without: Mapping[str, str]) -> list[str]:
+    """Lines on micrographs that gave no intensities.
 
-    paths = [] if folder is None else list_images(folder)
-    return {file_stem(path.name): path for path in paths} | {path.name: path for path in paths}
-
-
-def same_source(sidecar: Path) -> Path | None:
-    """The micrograph that was predicted, where it still lies there unchanged."""
-    from temzoo import saved
-
-    told = saved.about(sidecar)
-    path = Path(told["source"]) if told["source"] else None
-    there = path is not None and path.is_file() and path.stat().st_size == told["source_bytes"]
-    return path if there else None
+    Args:
+        without: why, by the image's name.
+    """
+    if not without:
+        return []
+    lines = [f"{name}: {why}" for name, why in without.items()]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"… and {len(lines) - MOST_LINES} more."]
+    images = "1 image" if len(without) == 1 else f"{len(without)} images"
+    hint = f"mean_intensity is empty for {images}. Give --images, where the micrographs lie now."
+    return [*lines, hint]
 
 
-def frame(prediction: Prediction) -> Pair:
+def frame(prediction: Prediction) -> tuple[float, float]:
     """(height, width) of the micrograph, in nm where it is calibrated, else in px."""
     height, width = prediction.instances.shape
     down, along = prediction.nm_per_pixel or (1.0, 1.0)
@@ -235,7 +196,8 @@ def require_one_unit(prediction: Prediction, path: Path, *, calibrated: bool) ->
         raise ValueError(
             "images are measured in nm or in px, all of them. Received: "
             f"{path}, {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before"
-            " it. Give --nm-per-pixel, or measure them apart."
+            " it. Give --nm-per-pixel, which is taken for those without a calibration, or measure"
+            " them apart."
         )
 
 
@@ -261,15 +223,22 @@ def write(
     paths = [out / name for name in (TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT)]
     paths[-1].unlink(missing_ok=True)  # there may be none this time
     with atomic_path(paths[0]) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.9g")
+        without_formulas(table).to_csv(temporary, index=False, float_format="%.9g")
     with atomic_path(paths[1]) as temporary:
         table.to_parquet(temporary, index=False)
     with atomic_path(paths[2]) as temporary:
-        summary.to_csv(temporary, index=False, float_format="%.9g")
+        without_formulas(summary).to_csv(temporary, index=False, float_format="%.9g")
     if len(table) and (border == "include" or not table["touches_border"].all()):
         temzoo.plot_sizes(table, paths[-1], border=border, seed=seed)
         return paths
     return paths[:-1]
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose names no spreadsheet computes."""
+    from temzoo.files import spreadsheet_text
+
+    return table.assign(**{key: table[key].map(spreadsheet_text) for key in ("image", "class")})
 
 
 def shown(summary: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from temzoo.cli.common import Set, app, image_paths, keywords, load_tensorflow, trained
+from temzoo.cli.common import (
+    Set,
+    app,
+    image_paths,
+    keywords,
+    load_tensorflow,
+    require_own_names,
+    trained,
+)
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
 
 if TYPE_CHECKING:
@@ -24,16 +32,29 @@ if TYPE_CHECKING:
 FORMATS = ("maps", "cvat", "coco")
 LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
 TABLE = "predictions.csv"
+PLAIN = ("tensorflow", "float32")  # engine and precision of the model as it is
 # A larger file is not read ahead, nor written behind: two of them might not fit into memory.
 AHEAD_BYTES = 2**28
+MOST_SERVER_FAILURES = 3  # in a row; each may take minutes
 
 
 @dataclass(frozen=True)
 class Image:
-    """A micrograph to predict: its file, and its name in label files."""
+    """A micrograph to predict: its file, its name in label files, and the frame of a stack."""
 
     path: Path
     name: str
+    frame: int = 0
+
+    @property
+    def own_name(self) -> str:
+        """Without folders; its results are named after it."""
+        return self.name.rpartition("/")[2]
+
+    def load(self) -> Micrograph:
+        import temzoo
+
+        return replace(temzoo.load_micrograph(self.path, frame=self.frame), name=self.own_name)
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,7 @@ class Job:
         return (*files, "probabilities") if self.options["probabilities"] else files
 
     def origin_of(self, image: Image) -> Origin:
-        return replace(self.origin, source=image.path)
+        return replace(self.origin, source=image.path, frame=image.frame, image=image.name)
 
 
 @app.command()
@@ -121,6 +142,23 @@ def predict(
             " then.",
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="On a CPU: tensorflow; openvino, onnxruntime (extras); auto: the fastest."
+        ),
+    ] = "tensorflow",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or int8; by default float32, or what auto found."),
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="int8: folder of micrographs as in training.")
+    ] = None,
+    frame: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of stacks: this image alone, from 0; all by default."),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Redo what is finished.")] = False,
 ):
     """Segment micrographs of any size: class map, instance map and overlay of each.
@@ -128,10 +166,18 @@ def predict(
     Each micrograph gets STEM_classes.png, STEM_instances.tif, STEM_overlay.png and, last of all,
     STEM.prediction.json: where it is, the others are whole. Run again, a stopped job goes on where
     it was, and labels in another format cost no prediction. A file that cannot be predicted does
-    not end the job: predictions.csv lists them all, and the exit status is 1.
+    not end the job: predictions.csv lists them all, and the exit status is 1. It lists what earlier
+    jobs left in the folder too, and so do label files.
+
+    Each image of a stack is predicted: stack_00.mrc, stack_01.mrc … A microscope's file goes before
+    its export beside it, which has often lost the calibration.
 
     --set changes what may differ from training: a dense micrograph needs --set max_detections=800
     --set proposals=1500 of a detector.
+
+    --engine and --precision make it faster on a CPU: int8 is calibrated on the micrographs of
+    --calibration; auto takes what temzoo.accelerate found for these weights, else the fastest in
+    float32.
 
     A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
 
@@ -139,10 +185,12 @@ def predict(
 
     Example: temzoo predict runs/first micrographs/new --out predictions --format cvat
     """
+    from temzoo import saved
+
     formats = chosen_formats(format_)
     check_shapes(shapes, polygon_error)
     weights, places = weights_and_images(arguments, server)
-    images = named_images(places)
+    images = named_images(places, frame)
     options = {
         "tile": tile,
         "overlap": overlap,
@@ -152,17 +200,30 @@ def predict(
         "min_area_px": min_area_px,
         "min_score": min_score,
     }
+    accelerate = (engine, precision or "float32") != PLAIN
+    if accelerate and server:
+        raise ValueError(
+            f"a server computes as it was told to. Received: --engine {engine} and --server"
+            f" {server}. Leave one out."
+        )
     origin, find_model = origin_and_model(weights, server, set_, options)
+    if accelerate:
+        origin, find_model = accelerated(origin, find_model, engine, precision, calibration)
     job = Job(out, origin, options, find_model, alone=len(images) == 1)
     kept, left = ([], images) if again else finished(images, job)
     if kept:
         print(f"skipping {len(kept)} finished; --again redoes them")
     rows = sorted_as(images, [*kept, *predicted(left, job)])
-    write_table(out / TABLE, rows)
     done = {row.image for row in rows if row.status != "failed"}
-    for format_ in formats:
-        write_labels(format_, [i for i in images if i.name in done], out, shapes, polygon_error)
+    others = earlier(images, out)
+    write_table(out / TABLE, [*rows, *others.values()])
+    mine = {saved.sidecar_path(out, i.own_name): i.name for i in images if i.name in done}
+    named = mine | {path: row.image for path, row in others.items()}
+    for format_ in formats if done else ():  # else what is there stays
+        write_labels(format_, named, out, shapes, polygon_error)
     print(f"{len(done)} of {len(images)} predictions are in {out}, listed in {out / TABLE}")
+    if others:
+        print(f"with {len(others)} of earlier jobs, in label files too")
     report_failures(rows)
 
 
@@ -235,14 +296,41 @@ def is_weights(word: str) -> bool:
     return shipped or (word.endswith(pretrained.SUFFIX) and path.is_file())
 
 
-def named_images(places: Sequence[Path]) -> list[Image]:
-    """The micrographs, named as in the folder that was given: what CVAT calls them too."""
+def named_images(places: Sequence[Path], frame: int | None = None) -> list[Image]:
+    """The micrographs, named as in the folder that was given: what CVAT calls them too.
+
+    Args:
+        places: files and folders.
+        frame: of stacks, the image that is taken; None: all.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the results of two would be written under one name.
+    """
     folders = [place for place in places if place.is_dir()]
     found = []
     for path in image_paths(list(places)):
         folder = next((f for f in folders if path.is_relative_to(f)), path.parent)
-        found.append(Image(path, path.relative_to(folder).as_posix()))
+        within = path.relative_to(folder)
+        for number, own_name in frames_of(path, frame).items():
+            found.append(Image(path, within.with_name(own_name).as_posix(), number))
+    require_own_names((image.own_name, image.path) for image in found)
     return found
+
+
+def frames_of(path: Path, frame: int | None) -> dict[int, str]:
+    """The images of a file that are to be predicted, with the names that they have alone."""
+    from temzoo.micrographs import count_frames, frame_name
+
+    try:
+        count = max(count_frames(path), 1)
+    except (OSError, ValueError):
+        return {frame or 0: path.name}  # reading it will say what is wrong
+    if frame is not None:
+        return {frame: frame_name(path, frame, count)}
+    if count > 1:
+        print(f"{path.name}: {count} images, all of them; --frame 0 takes the first alone")
+    return {number: frame_name(path, number, count) for number in range(count)}
 
 
 def origin_and_model(
@@ -259,12 +347,55 @@ def origin_and_model(
                 "--set changes weights that are here, not a server's. Received: --set and "
                 f"--server {server}. Leave one out."
             )
-        return Origin(weights=server, options=stated), lambda: served(server)
+        model = served(server)  # what is finished depends on what it serves now
+        return served_origin(model, stated), lambda: model
     found = stored(weights)
     origin = Origin(
         model=found.model, weights=weights, weights_sha256=found.card.sha256, options=stated
     )
     return origin, lambda: trained_and_told(weights, set_)
+
+
+def served_origin(model: Any, options: dict[str, Any]) -> Origin:
+    """How a server's model predicts: by its address with the version, and what its card tells."""
+    from temzoo.saved import Origin
+
+    weights = model.card.get("weights")
+    return Origin(
+        model=str(model.card.get("model") or ""),
+        weights=str(model.address),
+        weights_sha256=str(weights.get("sha256") or "") if isinstance(weights, dict) else "",
+        options=options,
+    )
+
+
+def accelerated(
+    origin: Origin,
+    find_model: Callable[[], Any],
+    engine: str,
+    precision: str | None,
+    calibration: Path | None,
+) -> tuple[Origin, Callable[[], Any]]:
+    """The same in another engine or precision, which the predictions tell of too.
+
+    Raises:
+        ValueError: there is no such engine or precision.
+    """
+    told = {"engine": engine, "precision": precision}
+    told |= {"calibration": str(calibration)} if calibration else {}
+
+    def find():
+        load_tensorflow()
+        import temzoo
+        from temzoo.engines.accelerated import check
+
+        check(engine, precision)
+        given = image_paths([calibration]) if calibration else None
+        model = temzoo.accelerate(find_model(), engine, precision, calibration=given)
+        print(f"engine: {model.engine}, {model.precision}")
+        return model
+
+    return replace(origin, options={**origin.options, **told}), find
 
 
 def stored(weights: str):
@@ -303,13 +434,30 @@ def finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]]
 
     kept, left = [], []
     for image in images:
-        if saved.is_finished(job.out, image.path.name, job.origin_of(image), files=job.files):
-            told = saved.about(saved.sidecar_path(job.out, image.path.name))
-            values = told["instance_count"], told["covered_share"], told["seconds"]
-            kept.append(Row(image.name, "kept", *values))
+        if saved.is_finished(job.out, image.own_name, job.origin_of(image), files=job.files):
+            told = saved.about(saved.sidecar_path(job.out, image.own_name))
+            kept.append(kept_row(image.name, told))
         else:
             left.append(image)
     return kept, left
+
+
+def kept_row(name: str, told: Mapping[str, Any]) -> Row:
+    return Row(name, "kept", told["instance_count"], told["covered_share"], told["seconds"])
+
+
+def earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:
+    """What jobs on other micrographs left in the folder, by sidecar."""
+    from temzoo import saved
+
+    mine = {saved.sidecar_path(out, image.own_name) for image in images}
+    paths = saved.list_predictions(out) if out.is_dir() else []
+    told = {path: saved.about_whole(path) for path in paths if path not in mine}
+    return {
+        path: kept_row(about["image"] or about["name"] or path.name, about)
+        for path, about in told.items()
+        if about is not None
+    }
 
 
 def predicted(images: Sequence[Image], job: Job) -> list[Row]:
@@ -320,20 +468,21 @@ def predicted(images: Sequence[Image], job: Job) -> list[Row]:
     model = job.find_model()
     rows: list[Row] = []
     writing: Future | None = None
+    failures: list[Exception] = []
     with (
         ThreadPoolExecutor(1) as reader,
         ThreadPoolExecutor(1) as writer,
         shown(images, job) as advance,
     ):
         for image, reading in one_ahead(images, reader):
-            made = attempt(model, image, reading, job)
+            made = attempt(model, image, reading, job, failures)
             if isinstance(made, Row):
                 rows.append(made)
                 advance()
                 continue
             if writing is not None:
                 rows.append(writing.result())
-            writing = writer.submit(written, image, job, *made, advance)
+            writing = writer.submit(written_or_failed, image, job, *made, advance)
             if made[0].pixels.nbytes > AHEAD_BYTES:
                 writing.exception()  # waits
         if writing is not None:
@@ -345,7 +494,7 @@ def sweep(images: Sequence[Image], job: Job) -> None:
     """Removes what a killed job left under temporary names of the files that are to be written."""
     from temzoo.prediction import file_stem
 
-    stems = {"predictions", *(file_stem(image.path.name) for image in images)}
+    stems = {"predictions", *(file_stem(image.own_name) for image in images)}
     for path in job.out.glob(".partial-*"):
         name = path.name.removeprefix(".partial-").partition("-")[2]  # behind some letters
         if any(name.startswith((f"{stem}_", f"{stem}.")) for stem in stems):
@@ -356,15 +505,13 @@ def one_ahead(
     images: Sequence[Image], reader: ThreadPoolExecutor
 ) -> Iterator[tuple[Image, Future]]:
     """Each image with its micrograph to come, while the next, unless large, is being read."""
-    import temzoo
-
     upcoming = None
     for image, following in zip(images, [*images[1:], None], strict=True):
-        reading = upcoming or reader.submit(temzoo.load_micrograph, image.path)
+        reading = upcoming or reader.submit(image.load)
         reading.exception()  # waits; who takes the result gets the error
         upcoming = None
         if following is not None and size_of(following.path) <= AHEAD_BYTES:
-            upcoming = reader.submit(temzoo.load_micrograph, following.path)
+            upcoming = reader.submit(following.load)
         yield image, reading
 
 
@@ -376,28 +523,71 @@ def size_of(path: Path) -> int:
 
 
 def attempt(
-    model: Any, image: Image, reading: Future, job: Job
+    model: Any, image: Image, reading: Future, job: Job, failures: list[Exception]
 ) -> Row | tuple[Micrograph, Prediction, float]:
     """A prediction with its seconds; or, where that fails, the row that says why.
 
+    Args:
+        model, image, job: what predicts what, and how.
+        reading: gives the micrograph.
+        failures: of the server, in a row until now; kept here.
+
     Raises:
-        ConnectionError: a server is gone, and would be for the other images too.
+        ConnectionError, TimeoutError: a server is gone or hangs, and would for the other images.
+        RuntimeError: it has failed for the third image in a row.
         Exception: what is wrong with the only image.
     """
     import temzoo
 
     began = time.monotonic()
+    # A bad file must not end a job, whatever it breaks in whichever library reads it.
     try:
         micrograph = reading.result()
-        found = temzoo.predict(model, micrograph, progress=job.alone, **job.options)
-        return micrograph, found, time.monotonic() - began
-    except ConnectionError:
-        raise
-    # A bad file must not end a job, whatever it breaks in whichever library reads it.
     except Exception as error:
-        if job.alone:
+        return failed(image, error, job)
+    try:
+        found = temzoo.predict(model, micrograph, progress=job.alone, **job.options)
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception as error:
+        if job.origin.is_served and isinstance(error, RuntimeError):
+            failures.append(error)
+        if len(failures) == MOST_SERVER_FAILURES:
             raise
-        return Row(image.name, "failed", message=" ".join(str(error).split()))
+        return failed(image, error, job)
+    failures.clear()
+    return micrograph, found, time.monotonic() - began
+
+
+def failed(image: Image, error: Exception, job: Job) -> Row:
+    """The row that says what is wrong with one of several images; raises that of the only one."""
+    if job.alone:
+        raise error
+    return Row(image.name, "failed", message=" ".join(str(error).split()))
+
+
+def written_or_failed(
+    image: Image,
+    job: Job,
+    micrograph: Micrograph,
+    found: Prediction,
+    seconds: float,
+    advance: Callable[[], None],
+) -> Row:
+    """The row of what was written, or the one that says why it was not.
+
+    Raises:
+        OSError: the disk is full or gone, for the other images too.
+        Exception: what is wrong with the only image.
+    """
+    try:
+        row = written(image, job, micrograph, found, seconds)
+    except OSError:
+        raise
+    except Exception as error:
+        row = failed(image, error, job)
+    advance()
+    return row
 
 
 def written(
@@ -406,7 +596,6 @@ def written(
     micrograph: Micrograph,
     found: Prediction,
     seconds: float,
-    advance: Callable[[], None],
 ) -> Row:
     from temzoo.report import save_prediction
 
@@ -422,7 +611,6 @@ def written(
     count = int(found.instances.max()) if found.detections is None else len(found.detections)
     share = float((found.classes > 0).mean())
     print(f"{image.name}: {count} instances, {share:.1%} of the area")
-    advance()
     return Row(image.name, "predicted", count, share, round(seconds, 3))
 
 
@@ -453,7 +641,7 @@ def sorted_as(images: Sequence[Image], rows: Sequence[Row]) -> list[Row]:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    from temzoo.files import atomic_path
+    from temzoo.files import atomic_path, spreadsheet_text
 
     with (
         atomic_path(path) as temporary,
@@ -461,23 +649,22 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow(column.name for column in fields(Row))
-        table.writerows(astuple(row) for row in rows)
+        for row in rows:
+            cells = astuple(row)
+            table.writerow(spreadsheet_text(c) if isinstance(c, str) else c for c in cells)
 
 
-def write_labels(to: str, images: Sequence[Image], out: Path, shapes: str, error_px: float) -> None:
-    """Writes all predictions, read back from the folder, as one label file."""
+def write_labels(
+    to: str, named: Mapping[Path, str], out: Path, shapes: str, error_px: float
+) -> None:
+    """Writes predictions, by sidecar with the names of their images, as one label file."""
     import temzoo.labels
     from temzoo import saved
     from temzoo.prelabels import labels_of
 
     labelled = [
-        labels_of(
-            saved.load_prediction(saved.sidecar_path(out, image.path.name)),
-            name=image.name,
-            shapes=shapes,
-            error_px=error_px,
-        )
-        for image in images
+        labels_of(saved.load_prediction(path), name=name, shapes=shapes, error_px=error_px)
+        for path, name in named.items()
     ]
     path = out / LABEL_FILES[to]
     temzoo.labels.write(path, labelled, to=to)

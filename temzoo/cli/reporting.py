@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import LabelsIfAny, app, load_tensorflow
+from temzoo.cli.common import (
+    LabelsIfAny,
+    NmPerPixel,
+    OverrideCalibration,
+    ScaleBar,
+    app,
+    calibration,
+    load_tensorflow,
+)
 
 
 @app.command()
@@ -19,9 +27,9 @@ def report(
         typer.Option(help="Where the micrographs lie now; of a run, the validation ones."),
     ] = None,
     labels: LabelsIfAny = None,
-    nm_per_pixel: Annotated[
-        float | None, typer.Option(help="Size of a pixel, in place of the micrographs' own.")
-    ] = None,
+    nm_per_pixel: NmPerPixel = None,
+    scale_bar: ScaleBar = None,
+    override_calibration: OverrideCalibration = False,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     limit: Annotated[int, typer.Option(help="Micrographs to picture; all are measured.")] = 50,
 ):
@@ -36,6 +44,7 @@ def report(
 
     Example: temzoo report predictions --nm-per-pixel 0.42 --title "Batch 7"
     """
+    by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
     if labels is not None:
         load_tensorflow()
     from temzoo.pages import write_report
@@ -45,7 +54,8 @@ def report(
         out=out,
         images=images,
         labels=labels,
-        nm_per_pixel=nm_per_pixel,
+        nm_per_pixel=by_hand.scale,
+        override_calibration=by_hand.override,
         title=title,
         limit=limit,
         progress=True,

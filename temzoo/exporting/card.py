@@ -28,6 +28,7 @@ from temzoo.tasks.endpoints import IMAGES, RAW, normalizer
 
 FOLDER = "assets.extra"
 CARD, PICTURE, ANSWERS = "temzoo.json", "golden.png", "golden.npz"
+WEIGHTS = ("sha256", "dataset", "licence", "scores", "date")  # of a weights card
 SETTINGS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
 
 
@@ -35,7 +36,8 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
     """What a client may want to know of a model; no paths, as they tell of the machine.
 
     ``image_size``, ``step`` (tiles are cut at multiples of it, px), ``max_detections`` and
-    ``normalize`` (settings of the percentile normalisation) are null where there is no such thing.
+    ``normalize`` (settings of the percentile normalisation) are null where there is no such thing,
+    and so are ``weights`` that no weights card tells of: made at random, or trained since.
     """
     how, layer = built(model), normalizer(model)
     about = model_card(how.name)
@@ -49,6 +51,7 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
         "paper": about.paper,
         "config": {key: _public(value) for key, value in how.config.items()},
         "class_names": list(how.class_names),
+        "weights": _weights(model),
         "channels": channels,
         "image_size": height,
         "step": next((each.multiple for each in model.layers if hasattr(each, "multiple")), None),
@@ -65,6 +68,18 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
             "tensorflow": tf.__version__,
         },
     }
+
+
+def _weights(model: keras.Model) -> dict[str, Any] | None:
+    """Where the weights come from and what they are worth, as their card says."""
+    told = built(model).weights
+    # The optimizer counts what ``fit`` did after they were loaded.
+    since = getattr(model, "optimizer", None) is not None and int(model.optimizer.iterations)
+    if told is None or since:
+        return None
+    found = {key: getattr(told, key) for key in WEIGHTS}
+    data = str(told.dataset)  # text of whoever trained, with DOIs in it, unless it is a folder
+    return {**found, "dataset": Path(data).name if Path(data).is_absolute() else data}
 
 
 def _public(value: Any) -> Any:

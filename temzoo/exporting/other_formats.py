@@ -85,4 +85,6 @@ def write_openvino(onnx_path: Path, path: Path) -> None:
     import openvino
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(openvino.convert_model(onnx_path), path, compress_to_fp16=False)
+    # ``convert_model`` would begin a session of usage statistics; the reader does not.
+    model = openvino.Core().read_model(onnx_path)
+    openvino.save_model(model, path, compress_to_fp16=False)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-Pair = tuple[float, float]
+from temzoo.micrographs import Scale
+
+SHOWN = 3  # images that a notice names
 
 
-def nm_per_pixel_from_scale_bar(start: Pair, end: Pair, length_nm: float) -> float:
+def nm_per_pixel_from_scale_bar(start: Scale, end: Scale, length_nm: float) -> float:
     """The size of a pixel, from the two ends of a scale bar; pixels are taken as square.
 
     Args:
@@ -35,18 +39,51 @@ def nm_per_pixel_from_scale_bar(start: Pair, end: Pair, length_nm: float) -> flo
     return length_nm / length_px
 
 
-def checked_nm_per_pixel(nm_per_pixel: float | Pair) -> Pair:
-    """A (row, col) pair of what may be one number.
+@dataclass(frozen=True)
+class ByHand:
+    """A calibration that somebody gives for several images, some of which may state their own.
 
-    Raises:
-        ValueError: not one or two finite numbers above 0.
+    Attributes:
+        scale: (row, col) in nm; None: none was given.
+        override: it is taken in place of an image's own; else only where an image states none.
     """
-    values = np.asarray(nm_per_pixel, float)
-    if values.shape not in ((), (2,)) or not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(
-            "nm_per_pixel must be one number or a pair (row, col), finite and above 0. Received: "
-            f"nm_per_pixel={nm_per_pixel!r}. Read it off the microscope, or use a scale bar: "
-            "nm_per_pixel_from_scale_bar."
-        )
-    row, col = np.broadcast_to(values, 2)
-    return float(row), float(col)
+
+    scale: Scale | None = None
+    override: bool = False
+
+    def of(self, own: Scale | None) -> Scale | None:
+        """The calibration of an image that states ``own``."""
+        return self.scale if self.scale and (self.override or own is None) else own
+
+    def notice(self, own: Mapping[str, Scale | None]) -> str:
+        """What became of it, in sentences; empty where none was given.
+
+        Args:
+            own: what each image states, by its name.
+        """
+        if self.scale is None:
+            return ""
+        stated = {name: scale for name, scale in own.items() if scale is not None}
+        taken = len(own) if self.override else len(own) - len(stated)
+        said = f"The size of a pixel was given by hand for {taken} of {len(own)} images:"
+        said += f" {scale_text(self.scale)}."
+        others = [name for name, scale in stated.items() if not _same(scale, self.scale)]
+        if not others:
+            return said
+        shown = ", ".join(f"{name} {scale_text(stated[name])}" for name in others[:SHOWN])
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        kept = "which was not used" if self.override else (
+            "which was kept; --override-calibration takes the given one for all"
+        )  # fmt: skip
+        return f"{said} Another is stated by {shown}{more}, {kept}."
+
+
+def scale_text(scale: Scale) -> str:
+    """The size of a pixel in words: "0.5 nm", or "0.5 (rows) × 0.6 (columns) nm"."""
+    row, col = scale
+    return f"{row:g} nm" if row == col else f"{row:g} (rows) × {col:g} (columns) nm"
+
+
+def _same(one: Scale, other: Scale) -> bool:
+    """Whether two calibrations differ by rounding alone."""
+    return all(math.isclose(*pair, rel_tol=1e-6) for pair in zip(one, other, strict=True))

@@ -10,6 +10,7 @@ from skimage.measure import label
 from temzoo.micrographs import load_micrograph
 from temzoo.types import Prediction
 
+CLASS_MAP = "_classes.png"  # of `temzoo predict`
 BUSIEST = 0.5  # share of the pixels that may differ from the one to their left
 
 
@@ -27,12 +28,20 @@ def load_instance_map(path: str | Path) -> Prediction:
         All of one class, "particle".
 
     Raises:
-        ValueError: the file holds colours, fractions or negative numbers, or is a micrograph.
+        ValueError: the file holds colours, fractions or negative numbers, or is a micrograph, or
+            the map of classes that ``temzoo predict`` wrote.
 
     Example:
         >>> measure(load_instance_map("predictions/a_instances.tif"))
     """
     path = Path(path)
+    if path.name.endswith(CLASS_MAP):
+        stem = path.name.removesuffix(CLASS_MAP)
+        raise ValueError(
+            "particles are counted in a map that numbers them. Received: "
+            f"{path}, a map of classes, where particles that touch are one. Measure "
+            f"{stem}.prediction.json or {stem}_instances.tif, which lie beside it."
+        )
     image = load_micrograph(path)
     pixels = image.pixels
     whole = pixels.ndim == 2 and bool((pixels == np.rint(pixels)).all())

@@ -80,7 +80,8 @@ def summarize(
         seed: of the resampling.
 
     Returns:
-        One row a group, in the order of the images (of ``frames``, where given).
+        One row a group, in the order of the images (of ``frames``, where given); by image and
+        class one for every class of the table, also where the image has none of it.
 
     Raises:
         ValueError: an option that is none, no such size, calibrated and uncalibrated images
@@ -192,10 +193,11 @@ def _parts(
         found = dict(list(table.groupby("image", sort=False)))
         nothing = table.iloc[:0]
         groups = [(name, found.get(name, nothing), {name: fields[name]}) for name in fields]
+    # A class that an image has none of is a count of 0, not a gap in the table.
+    kinds = sorted(table["class"].unique()) if "class" in by else [POOLED]
     for image, part, own in groups:
-        of_class = dict(list(part.groupby("class"))) if "class" in by else {POOLED: part}
-        for kind, chosen in of_class.items():
-            yield image, kind, chosen, own
+        for kind in kinds:
+            yield image, kind, part[part["class"] == kind] if "class" in by else part, own
 
 
 def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[str, Any]:

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import KDTree
 
-from temzoo.measurement.calibration import Pair, checked_nm_per_pixel
 from temzoo.measurement.runs import Runs, runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
-from temzoo.micrographs import load_micrograph, to_grey
+from temzoo.micrographs import Scale, checked_scale, load_micrograph, to_grey
 from temzoo.types import Micrograph, Prediction
 
 
@@ -22,7 +21,7 @@ def measure(
     prediction: Prediction,
     micrograph: Micrograph | np.ndarray | str | Path | None = None,
     *,
-    nm_per_pixel: float | Pair | None = None,
+    nm_per_pixel: float | Scale | None = None,
     min_area_px: int = 0,
     classes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -87,7 +86,7 @@ def measure(
     return pd.DataFrame(columns)
 
 
-def _measures(runs: Runs, spacing: Pair, unit: str) -> dict[str, np.ndarray]:
+def _measures(runs: Runs, spacing: Scale, unit: str) -> dict[str, np.ndarray]:
     """The columns that depend on the pixels' size, and the place that the intensity will have."""
     area = runs.area_px * (spacing[0] * spacing[1])
     hull, ellipse = hulls(runs), ellipses(runs, spacing)
@@ -124,11 +123,11 @@ def _as_micrograph(micrograph: Micrograph | np.ndarray | str | Path | None) -> M
 
 
 def _calibration(
-    prediction: Prediction, source: Micrograph | None, given: float | Pair | None
-) -> Pair | None:
+    prediction: Prediction, source: Micrograph | None, given: float | Scale | None
+) -> Scale | None:
     if given is None:
         given = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
-    return None if given is None else checked_nm_per_pixel(given)
+    return None if given is None else checked_scale(given)
 
 
 def _runs(prediction: Prediction) -> Runs:
@@ -147,7 +146,7 @@ def _class_ids(prediction: Prediction, runs: Runs) -> np.ndarray:
 
 def _class_name(prediction: Prediction, class_id: int) -> str:
     names = prediction.class_names
-    return names[class_id - 1] if 1 <= class_id <= len(names) else f"class {class_id}"
+    return names[class_id - 1] if 1 <= class_id <= len(names) else str(class_id)
 
 
 def _is_wanted(

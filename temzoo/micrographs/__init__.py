@@ -7,12 +7,13 @@ PNG, JPEG or TIFF are a print size and never taken for one.
 ``rosetta`` open it, each importing its library only then; ``loading`` checks what they give.
 """
 
-from temzoo.micrographs.calibration import NM_PER_UNIT, Scale, nm_of
+from temzoo.micrographs.calibration import NM_PER_UNIT, Scale, checked_scale, nm_of
 from temzoo.micrographs.channels import as_channels, to_grey
 from temzoo.micrographs.formats import MICROSCOPE_SUFFIXES, SUFFIXES
 from temzoo.micrographs.loading import (
     MAX_PIXELS,
     count_frames,
+    frame_name,
     image_size,
     iter_frames,
     list_images,
@@ -29,7 +30,9 @@ __all__ = [
     "MissingReaderError",
     "Scale",
     "as_channels",
+    "checked_scale",
     "count_frames",
+    "frame_name",
     "image_size",
     "iter_frames",
     "list_images",

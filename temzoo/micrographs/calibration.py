@@ -57,7 +57,8 @@ def checked_scale(nm_per_pixel: float | Scale) -> Scale:
     if values.shape not in ((), (2,)) or not np.all(np.isfinite(values) & (values > 0)):
         raise ValueError(
             "nm_per_pixel must be one number or a pair (row, col), finite and greater than 0. "
-            f"Received: nm_per_pixel={nm_per_pixel!r}."
+            f"Received: nm_per_pixel={nm_per_pixel!r}. Read it off the microscope, or take it from"
+            " a scale bar: temzoo.measurement.nm_per_pixel_from_scale_bar."
         )
     row, col = np.broadcast_to(values, 2)
     return float(row), float(col)

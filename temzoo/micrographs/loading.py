@@ -117,10 +117,21 @@ def iter_frames(
 def _frames(path: Path, by_hand: Scale | None, max_pixels: int) -> Iterator[Micrograph]:
     with _opened(path) as images:
         count = images.count()
-        digits = len(str(count - 1))
         for frame in range(count):
-            name = path.name if count == 1 else f"{path.stem}_{frame:0{digits}}{path.suffix}"
+            name = frame_name(path, frame, count)
             yield replace(_micrograph(path, images, frame, by_hand, max_pixels), name=name)
+
+
+def frame_name(path: str | Path, frame: int, count: int) -> str:
+    """The file name that a frame of a stack would have alone; a single image keeps its own.
+
+    Example:
+        >>> frame_name("series/stack.mrc", 7, 61)
+        'stack_07.mrc'
+    """
+    path = Path(path)
+    digits = len(str(count - 1))
+    return path.name if count == 1 else f"{path.stem}_{frame:0{digits}}{path.suffix}"
 
 
 def count_frames(path: str | Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,13 +42,29 @@ def open_tiff(path: Path) -> Iterator[TiffImages]:
 
 @dataclass(frozen=True)
 class TiffImages:
-    """Pages: each is an image, with its own size."""
+    """Pages: each is an image, with its own size.
+
+    ImageJ writes a stack beyond 4 GB as one page, whose pixels the other frames follow.
+    """
 
     tiff: tifffile.TiffFile
     path: Path
 
     def count(self) -> int:
-        return len(self.tiff.pages)
+        return len(self.tiff.pages) if self._stacked is None else self._stacked
+
+    @cached_property
+    def _stacked(self) -> int | None:
+        """Frames behind the only page of ImageJ's large stacks; None: pages are frames."""
+        if not self.tiff.is_imagej or len(self.tiff.pages) > 1:
+            return None
+        frames = int((self.tiff.imagej_metadata or {}).get("images", 1))
+        if frames < 2:
+            return None
+        page = self.tiff.pages.first
+        room = (self.tiff.filehandle.size - page.dataoffsets[0]) // page.nbytes
+        # One image may keep the description of a stack that it was cut from.
+        return frames if room > 1 else None
 
     def size(self, frame: int) -> tuple[int, int]:
         page = self._page(frame)
@@ -59,10 +76,27 @@ class TiffImages:
         _require_complete(page)
         scale = _scale(self.tiff, page)
         turned = page.tags.valueof(ORIENTATION) in ROWS_BECOME_COLUMNS
-        return _pixels(page, self.path, frame), scale[::-1] if scale and turned else scale
+        if self._stacked is None:
+            pixels = _pixels(page, self.path, frame)
+        else:
+            pixels = _behind(self.tiff, page, frame)
+        return pixels, scale[::-1] if scale and turned else scale
 
     def _page(self, frame: int) -> tifffile.TiffPage:
-        return self.tiff.pages[frame].aspage()
+        return self.tiff.pages[frame if self._stacked is None else 0].aspage()
+
+
+def _behind(tiff: tifffile.TiffFile, page: tifffile.TiffPage, frame: int) -> np.ndarray:
+    """One frame of a stack that has one page."""
+    if page.compression != 1 or not page.is_contiguous:
+        raise ValueError("it is a compressed stack of one page: save its frames one by one")
+    offset, size = page.dataoffsets[0] + frame * page.nbytes, tiff.filehandle.size
+    if offset + page.nbytes > size:
+        raise ValueError(f"frame {frame} ends at byte {offset + page.nbytes:,} of {size:,}")
+    tiff.filehandle.seek(offset)
+    dtype = page.dtype.newbyteorder(tiff.byteorder)
+    pixels = tiff.filehandle.read_array(dtype, page.size).reshape(page.shape)
+    return _shown(pixels, page)
 
 
 def _require_complete(page: tifffile.TiffPage) -> None:
@@ -74,8 +108,6 @@ def _require_complete(page: tifffile.TiffPage) -> None:
 
 
 def _pixels(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
-    from tifffile import PHOTOMETRIC
-
     try:
         pixels = page.asarray()
     except ValueError as error:
@@ -83,6 +115,13 @@ def _pixels(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
         if "imagecodecs" not in str(error):
             raise
         return _compressed(page, path, frame)
+    return _shown(pixels, page)
+
+
+def _shown(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
+    """Stored samples of a page as grey or colours, turned as its orientation says."""
+    from tifffile import PHOTOMETRIC
+
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, -1)
     if page.extrasamples:

@@ -10,6 +10,7 @@ from typing import Any
 from temzoo import pretrained, registry
 from temzoo.markup import text
 from temzoo.pages.figures import figure, metric_name
+from temzoo.pages.paths import recorded_command
 from temzoo.pages.tables import Html, fact_list, joined
 from temzoo.pretrained import WeightsCard
 
@@ -60,7 +61,7 @@ def model_facts(
             "Trained on": card.dataset,
             "Licence": card.licence,
             "Scores": scores_text(card.scores),
-            "Trained by": Html(f'<code class="mono">{text(card.command)}</code>')
+            "Trained by": Html(f'<code class="mono">{text(recorded_command(card.command))}</code>')
             if card.command
             else "",
             "Trained": card.date,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from temzoo.instance_scores import MATCH_IOU, one_to_one, overlaps
+from temzoo.measurement.calibration import ByHand
 from temzoo.measurement.table import measure
 from temzoo.pages.figures import counted, figure, percent
 from temzoo.pages.outlines import TOLERANCE, Outlined, objects_of, outlined, regions_of
@@ -33,18 +34,20 @@ class Gallery:
     Attributes:
         pictured: how many plates there will be.
         calibrated: False: all sizes are in pixels, since some micrographs have no pixel size.
-        nm_per_pixel: given by hand, (row, col); in place of the micrographs' own.
+        by_hand: the calibration that was given, for micrographs without one or for all.
         plates: HTML of each.
         names: of all micrographs.
+        own: their calibrations, as they state them.
         frames: their (height, width) in the unit of the sizes.
         tables: of their particles.
     """
 
     pictured: int
     calibrated: bool = True
-    nm_per_pixel: tuple[float, float] | None = None
+    by_hand: ByHand = field(default_factory=ByHand)
     plates: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    own: dict[str, tuple[float, float] | None] = field(default_factory=dict)
     frames: dict[str, tuple[float, float]] = field(default_factory=dict)
     tables: list[pd.DataFrame] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
@@ -97,10 +100,11 @@ class Gallery:
     def _calibrated(
         self, prediction: Prediction, micrograph: Micrograph | None
     ) -> tuple[Prediction, Micrograph | None]:
-        scale = self.nm_per_pixel or prediction.nm_per_pixel
-        if scale is None and micrograph is not None:
-            scale = micrograph.nm_per_pixel
-        scale = scale if self.calibrated else None
+        own = prediction.nm_per_pixel
+        if own is None and micrograph is not None:
+            own = micrograph.nm_per_pixel
+        self.own[prediction.name] = own
+        scale = self.by_hand.of(own) if self.calibrated else None
         shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
         return replace(prediction, nm_per_pixel=scale), shown
 

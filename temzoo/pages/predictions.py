@@ -11,14 +11,12 @@ from typing import Any
 
 from temzoo import saved
 from temzoo.inputs import progress_bar
-from temzoo.micrographs import load_micrograph
 from temzoo.pages.cards import config_text, find_card, model_facts
 from temzoo.pages.figures import counted
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.page import Section
+from temzoo.pages.paths import folder_name, last_part, without_folders
 from temzoo.pages.tables import fact_list, joined
-from temzoo.pretrained import sha256
-from temzoo.types import Micrograph
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,58 +55,20 @@ def gather(
     progress: bool = False,
 ) -> None:
     """Reads, measures and draws saved predictions, one after the other."""
+    moved = None if images is None else saved.sources_in(images)
     with progress_bar(len(sidecars), progress) as advance:
         for one in sidecars:
             prediction = saved.load_prediction(one.path)
-            micrograph, missing = micrograph_of(one, images)
-            gallery.add(prediction, micrograph, missing=missing)
+            micrograph, why = saved.load_source(one.told, moved)
+            gallery.add(prediction, micrograph, missing=f"{why} Outlines alone." if why else "")
             advance(1)
-
-
-def micrograph_of(one: Sidecar, images: Path | None) -> tuple[Micrograph | None, str]:
-    """The micrograph that a prediction was made of, or why there is none.
-
-    Args:
-        one: the prediction.
-        images: a folder to look in first, by the micrograph's name.
-    """
-    told = one.told
-    path = _found(told, images)
-    if path is None:
-        return None, "The micrograph is not where it was when it was predicted: outlines alone."
-    try:
-        micrograph = load_micrograph(path)
-    except (OSError, ValueError) as error:
-        return None, f"The micrograph could not be read: {error}"
-    if (micrograph.height, micrograph.width) != (told["height"], told["width"]):
-        return None, (
-            f"{path.name} is {micrograph.width} × {micrograph.height} px, not"
-            f" {told['width']} × {told['height']}: another micrograph than was predicted."
-        )
-    return micrograph, ""
-
-
-def _found(told: Mapping[str, Any], images: Path | None) -> Path | None:
-    """The micrograph's file: by its name in a folder that was given, else where it was."""
-    # Names are data from outside: only their last part names a file of the folder.
-    last = str(told["name"]).replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
-    if images is not None and last not in ("", ".", "..") and (images / last).is_file():
-        return images / last
-    source = Path(told["source"] or "")
-    # A sidecar from elsewhere may name any file: only the one that was predicted is shown.
-    same = (
-        source.is_file()
-        and source.stat().st_size == told["source_bytes"]
-        and sha256(source) == told["source_sha256"]
-    )
-    return source if same else None
 
 
 def prediction_sections(sidecars: Sequence[Sidecar]) -> list[Section]:
     """The model, and how the predictions were made."""
     made = _distinct(sidecars, ("model", "weights", "weights_sha256"))
     models = [
-        model_facts(model, find_card(model, weights, sha), weights=weights, sha256=sha)
+        model_facts(model, find_card(model, weights, sha), weights=last_part(weights), sha256=sha)
         for model, weights, sha in made
         if model or weights
     ]
@@ -128,10 +88,10 @@ def joined_names(names: Sequence[str]) -> str:
 
 def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
     dates = sorted(str(one.told["date"]) for one in sidecars if one.told.get("date"))
-    options = [config_text(o) for (o,) in _distinct(sidecars, ("options",)) if o]
+    options = [config_text(without_folders(o)) for (o,) in _distinct(sidecars, ("options",)) if o]
     versions = [version for (version,) in _distinct(sidecars, ("temzoo",)) if version]
     seconds = [one.told["seconds"] for one in sidecars if one.told.get("seconds")]
-    folders = sorted({str(Path(s).parent) for one in sidecars if (s := one.told.get("source"))})
+    folders = sorted({folder_name(s) for one in sidecars if (s := one.told.get("source"))} - {""})
     between = f"{dates[0]} to {dates[-1]}" if dates and dates[0] != dates[-1] else joined(dates[:1])
     return {
         "Predicted": between if dates else "",

@@ -420,7 +420,9 @@
       list();
     });
     const quoted = (value) => {
-      const text = value === null ? "" : value === true ? "True" : value === false ? "False" : String(value);
+      let text = value === null ? "" : value === true ? "True" : value === false ? "False" : String(value);
+      // A spreadsheet would compute a name that begins like a formula.
+      if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     one("#csv").addEventListener("click", () => {

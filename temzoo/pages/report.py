@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 
 from temzoo import __version__
 from temzoo.files import atomic_path
-from temzoo.measurement.calibration import checked_nm_per_pixel
+from temzoo.measurement.calibration import ByHand
+from temzoo.micrographs import checked_scale
 from temzoo.pages import predictions, runs
 from temzoo.pages.figures import counted, figure
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.page import Section, page
+from temzoo.pages.paths import command_text
 from temzoo.pages.sizes import key_figures, measured, size_sections
 from temzoo.pages.tables import MOST_ROWS, particle_block
 from temzoo.pages.viewer import viewer_html
@@ -32,6 +33,7 @@ def write_report(
     images: str | Path | None = None,
     labels: str | Path | None = None,
     nm_per_pixel: float | tuple[float, float] | None = None,
+    override_calibration: bool = False,
     title: str | None = None,
     limit: int = LIMIT,
     progress: bool = False,
@@ -49,7 +51,8 @@ def write_report(
         images: folder of the micrographs: of predictions, where they are not where they were; of a
             run, those that it was validated on.
         labels: of a run, the labels of ``images``.
-        nm_per_pixel: one number or (row, col), in place of the micrographs' own.
+        nm_per_pixel: one number or (row, col), for micrographs that state none.
+        override_calibration: take it for all, in place of what they state.
         title: None: made of what is shown.
         limit: micrographs that are pictured, the first; all are measured.
         progress: show a progress bar.
@@ -68,10 +71,11 @@ def write_report(
     """
     source = Path(source)
     _check(source, images, labels, limit)
-    scale = None if nm_per_pixel is None else checked_nm_per_pixel(nm_per_pixel)
+    scale = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
+    by_hand = ByHand(scale, override_calibration)
     folder = source if source.is_dir() else source.parent
     target = folder / NAME if out is None else Path(out)
-    options = {"images": _path(images), "limit": limit, "progress": progress, "scale": scale}
+    options = {"images": _path(images), "limit": limit, "progress": progress, "by_hand": by_hand}
     if runs.is_run(source):
         content = _run_content(source, labels=_path(labels), **options)
     else:
@@ -108,13 +112,12 @@ def _check(source: Path, images: Any, labels: Any, limit: int) -> None:
         )
 
 
-def _prediction_content(source: Path, *, images, limit, progress, scale) -> dict[str, Any]:
+def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> dict[str, Any]:
     sidecars = predictions.read_sidecars(source)
-    calibrated = scale is not None or predictions.all_calibrated(sidecars)
-    gallery = Gallery(min(limit, len(sidecars)), calibrated=calibrated, nm_per_pixel=scale)
+    calibrated = by_hand.scale is not None or predictions.all_calibrated(sidecars)
+    gallery = Gallery(min(limit, len(sidecars)), calibrated=calibrated, by_hand=by_hand)
     predictions.gather(sidecars, gallery, images=images, progress=progress)
     found = measured(gallery)
-    notices = [*_notices(gallery), *_scale_notices(sidecars, scale)]
     by = predictions.model_names(sidecars)
     micrographs = counted(len(sidecars), "micrograph")
     particles = f"{counted(len(found.table), 'particle')} in {micrographs}"
@@ -124,7 +127,7 @@ def _prediction_content(source: Path, *, images, limit, progress, scale) -> dict
         "kind": f"temzoo report · predictions · {_today()}",
         "lede": f"{particles}, found by {by}." if by else f"{particles}.",
         "figures": key_figures(found),
-        "notices": notices,
+        "notices": _notices(gallery),
         "sections": [
             _viewer_section(gallery),
             *size_sections(found, gallery.plate_numbers),
@@ -134,13 +137,13 @@ def _prediction_content(source: Path, *, images, limit, progress, scale) -> dict
     }
 
 
-def _run_content(source: Path, *, images, labels, limit, progress, scale) -> dict[str, Any]:
+def _run_content(source: Path, *, images, labels, limit, progress, by_hand) -> dict[str, Any]:
     run = runs.read_run(source)
     gallery = Gallery(0)
     if images is not None:
         examples = runs.validated(run, images, labels)
-        calibrated = scale is not None or _all_calibrated(examples)
-        gallery = Gallery(min(limit, len(examples)), calibrated=calibrated, nm_per_pixel=scale)
+        calibrated = by_hand.scale is not None or _all_calibrated(examples)
+        gallery = Gallery(min(limit, len(examples)), calibrated=calibrated, by_hand=by_hand)
         found = runs.evaluated(run, examples, gallery, progress=progress)
         run = runs.with_figures(run, found)
     seen = bool(gallery.names)
@@ -199,7 +202,8 @@ def _data(gallery: Gallery, source: Path) -> str:
 
 
 def _notices(gallery: Gallery) -> list[str]:
-    notices = []
+    given = gallery.by_hand.notice(gallery.own)
+    notices = [given] if given else []
     if not gallery.calibrated:
         notices.append(
             "Sizes are in pixels: not all of these micrographs state the size of a pixel. Where it"
@@ -214,24 +218,13 @@ def _notices(gallery: Gallery) -> list[str]:
     return notices
 
 
-def _scale_notices(sidecars: Sequence[predictions.Sidecar], scale: Any) -> list[str]:
-    own = {tuple(s.told["nm_per_pixel"]) for s in sidecars if s.told["nm_per_pixel"]}
-    if scale is None:
-        return []
-    size = f"{scale[0]:g}" if scale[0] == scale[1] else f"{scale[0]:g} (rows) × {scale[1]:g}"
-    text = f"The size of a pixel was given by hand: {size} nm."
-    if own - {scale}:
-        text += " Some of the micrographs state another."
-    return [text]
-
-
 def _today() -> str:
     today = datetime.date.today()
     return f"{today.day} {today:%B %Y}"
 
 
 def _made_by() -> str:
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    shown = f": {shlex.join(command)}" if command[0] == "temzoo" else ""
+    command = command_text(sys.argv)
+    shown = f": {command}" if command.split(" ")[0] == "temzoo" else ""
     now = datetime.datetime.now().astimezone()
     return f"Written by temzoo {__version__} on {now:%Y-%m-%d %H:%M %Z}{shown}"

@@ -22,6 +22,7 @@ from temzoo.pages.charts import history_chart, whisker
 from temzoo.pages.figures import counted, figure, interval, metric_name
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.page import KeyFigure, Section
+from temzoo.pages.paths import recorded_command, without_folders
 from temzoo.pages.plates import jpeg
 from temzoo.pages.tables import Html, fact_list, figure_table, joined, name_cell
 from temzoo.pipeline.examples import load_dataset
@@ -319,7 +320,7 @@ def _sheet_section(path: Path) -> Section | None:
 
 def _model_section(run: RunFolder) -> Section:
     sha = run.card.sha256 if run.card else ""
-    weights = str(run.folder / pretrained.BEST) if run.card else ""
+    weights = f"{run.folder.resolve().name}/{pretrained.BEST}" if run.card else ""
     # What made it stands in the next section.
     card = replace(run.card, dataset="", command="", date="") if run.card else None
     body = model_facts(run.run["model"], card, weights=weights, sha256=sha)
@@ -336,12 +337,16 @@ def _made_section(run: RunFolder) -> Section:
     }
     hardware = told.get("hardware", {})
     facts = {
-        "Command": Html(f"<pre><code>{text(told.get('command', ''))}</code></pre>"),
+        "Command": Html(
+            f"<pre><code>{text(recorded_command(told.get('command', '')))}</code></pre>"
+        ),
         "Started": told.get("date", ""),
         "Took": f"{figure(run.minutes)} minutes" if run.minutes else "",
         "Trained on": parts.get("train", ""),
         "Validated on": parts.get("val", ""),
-        "Settings": config_text({k: v for k, v in told["settings"].items() if v is not None}),
+        "Settings": config_text(
+            without_folders({k: v for k, v in told["settings"].items() if v is not None})
+        ),
         "Versions": joined([f"{k} {v}" for k, v in told.get("versions", {}).items()]),
         "Commit": told.get("commit") or "",
         "Hardware": joined(

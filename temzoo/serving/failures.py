@@ -13,6 +13,7 @@ from temzoo.serving.address import PORTS, Address
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
 # What gRPC and TensorFlow say, with the code of a busy server, of what will never fit.
 NEVER_FITS = ("larger than max", "OOM when allocating", "exceeds maximum")
+MALFORMED = "DATA_LOSS"  # gRPC's name for an answer that came, and is not one
 
 Answer = TypeVar("Answer")
 
@@ -123,6 +124,12 @@ def failure(address: Address, code: str, said: str, wait_s: float = 0.0) -> Exce
         return ValueError(
             f"The server refused the tiles. Received: {address}; it said: {said}. Export the model"
             " anew with temzoo export, of the version that is installed here."
+        )
+    if code == MALFORMED:
+        return ValueError(
+            f"A server must answer as its signatures promise. Received: {address}, {said}. Check"
+            " that nothing between here and TensorFlow Serving changes answers, and serve what"
+            " temzoo export writes."
         )
     return RuntimeError(
         f"The server failed. Received: {address}; it said: {code}: {said}. See the server's log."

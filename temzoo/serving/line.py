@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.serving.address import Address
-from temzoo.serving.failures import Patience, TooLarge
+from temzoo.serving.failures import MALFORMED, Patience, TooLarge, failure
 from temzoo.serving.over_grpc import OverGrpc
 from temzoo.serving.over_http import OverHttp
 
@@ -49,17 +49,18 @@ class Line:
         """Asks for the signatures, and stays with the version that answered.
 
         Raises:
-            ValueError: no such model; ConnectionError, TimeoutError, RuntimeError: no answer.
+            ValueError: no such model, or no metadata; ConnectionError, TimeoutError, RuntimeError:
+                no answer.
         """
         told = self._patiently(self.wire.metadata)
-        version = int(told.get("model_spec", {}).get("version") or 0)
+        try:
+            version = int(told.get("model_spec", {}).get("version") or 0)
+            self.signatures = _signatures(told["metadata"]["signature_def"]["signature_def"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            said = f"whose metadata lacks or misstates {error}"
+            raise failure(self.address, MALFORMED, said) from error
         if version:
             self.wire.pin(version)
-        listed = told["metadata"]["signature_def"]["signature_def"]
-        self.signatures = {
-            name: Signature(_shapes(each.get("inputs", {})), _shapes(each.get("outputs", {})))
-            for name, each in listed.items()
-        }
 
     def ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
@@ -72,7 +73,7 @@ class Line:
             outputs: names.
 
         Raises:
-            ValueError: a single image is too large; else as ``learn``.
+            ValueError: a single image is too large, or not each gets an answer; else as ``learn``.
         """
         ((name, rest),) = inputs.items()
         parts = []
@@ -80,12 +81,14 @@ class Line:
             limit = min(self._most, max(1, REQUEST_BYTES // rest[0].nbytes))
             batch = rest[:limit]
             try:
-                parts.append(self._request(signature, {name: batch}, outputs))
+                answer = self._request(signature, {name: batch}, outputs)
             except TooLarge as error:
                 if len(batch) == 1:
                     raise _too_large(self.address, batch, error) from error
                 self._most = len(batch) // 2
             else:
+                _check_batch(self.address, answer, len(batch))
+                parts.append(answer)
                 rest = rest[limit:]
         return {key: np.concatenate([part[key] for part in parts]) for key in outputs}
 
@@ -110,6 +113,22 @@ def _too_large(address: Address, batch: np.ndarray, error: Exception) -> ValueEr
         f"One tile of {size} px is more than the server takes. Received: {address}; it said:"
         f" {error}. Take smaller tiles: tile=512, or --tile 512."
     )
+
+
+def _check_batch(address: Address, answer: Mapping[str, np.ndarray], count: int) -> None:
+    """Raises ValueError unless there is an answer to each image."""
+    for name, array in answer.items():
+        if array.shape[:1] != (count,):
+            said = f'which gave "{name}" of shape {array.shape} for {count} images'
+            raise failure(address, MALFORMED, said)
+
+
+def _signatures(listed: Mapping[str, Any]) -> dict[str, Signature]:
+    """name -> signature, as JSON has them."""
+    return {
+        name: Signature(_shapes(each.get("inputs", {})), _shapes(each.get("outputs", {})))
+        for name, each in listed.items()
+    }
 
 
 def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

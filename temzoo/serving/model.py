@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.serving.address import Address, parse
-from temzoo.serving.failures import Patience
+from temzoo.serving.failures import MALFORMED, Patience, failure
 from temzoo.serving.line import Line, Signature
 from temzoo.serving.over_grpc import OverGrpc
 from temzoo.serving.over_http import OverHttp
@@ -27,7 +27,7 @@ from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
 
 DESCRIBE = "describe"
 NORMALIZE_KEYWORDS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
-DETECTED = ("boxes", "classes", "scores", "masks", "count")
+DETECTED = {"boxes": 3, "classes": 2, "scores": 2, "masks": 4, "count": 1}  # and their axes
 
 
 def connect(
@@ -108,11 +108,11 @@ def _card(line: Line) -> dict[str, Any]:
     said = line.ask(DESCRIBE, {"unused": np.zeros(1, np.float32)}, ["card"])["card"].item(0)
     try:
         card = json.loads(said)
-    except ValueError:
+    except (TypeError, ValueError):
         card = None
     if not isinstance(card, dict):
         raise ValueError(
-            f'The signature "{DESCRIBE}" must give a JSON object. Received: {said[:80]!r} from'
+            f'The signature "{DESCRIBE}" must give a JSON object. Received: {str(said)[:80]!r} from'
             f" {line.address}. Serve what temzoo export writes."
         )
     return card
@@ -177,7 +177,17 @@ class ServedModel:
 
     def _answer(self, batch: np.ndarray) -> np.ndarray:
         told = self.line.ask(self.signature, {IMAGES: batch}, [self.answers])
-        return told[self.answers].astype(np.float32)
+        answer = _numbers(self.address, told, self.answers, 4)
+        promised = self._promised()
+        if promised and answer.shape[-1] != promised:
+            said = f"which gave {answer.shape[-1]} values a pixel and has promised {promised}"
+            raise failure(self.address, MALFORMED, said)
+        return answer
+
+    def _promised(self) -> int | None:
+        """Values a pixel, by the signature, or else by the names of the classes."""
+        named = len(self.class_names) + 1 if self.class_names and not self.restores else None
+        return self.output_shape[-1] or named
 
     def close(self) -> None:
         """Closes the connections; nothing can be asked afterwards."""
@@ -234,31 +244,38 @@ class ServedDetector(ServedModel):
             (B, D, M, M) and ``counts`` (B,), as a detector's own.
 
         Raises:
-            ValueError: more detections than the server finds; else as ``connect``.
+            ValueError: more detections than the server finds, or an answer that is none; else as
+                ``connect``.
         """
         self._check_max_detections(max_detections)
         images = {IMAGES: self._normalised(np.asarray(pixels), statistics)}
-        told = self.line.ask(self.signature, images, DETECTED)
-        scores = told["scores"].astype(np.float32)
-        most = scores.shape[1]
-        given = np.arange(most) < told["count"].reshape(-1, 1)
-        counts = np.count_nonzero(given & (scores >= min_score), axis=1)
-        return SimpleNamespace(
-            boxes=told["boxes"].astype(np.float32),
-            classes=told["classes"].astype(np.int32),
-            scores=scores,
-            masks=told["masks"].astype(np.float32),
-            counts=np.minimum(counts, most if max_detections is None else max_detections),
-        )
+        told = self.line.ask(self.signature, images, list(DETECTED))
+        found = {key: _numbers(self.address, told, key, axes) for key, axes in DETECTED.items()}
+        self._check_found(found)
+        most = found["scores"].shape[1]
+        given = np.arange(most) < found.pop("count")[:, None]
+        counts = np.count_nonzero(given & (found["scores"] >= min_score), axis=1)
+        found["classes"] = found["classes"].astype(np.int32)
+        most = most if max_detections is None else max_detections
+        return SimpleNamespace(**found, counts=np.minimum(counts, most))
+
+    def _check_found(self, found: Mapping[str, np.ndarray]) -> None:
+        """Raises ValueError unless all outputs tell of as many objects, in finite numbers."""
+        lengths = {key: found[key].shape[1] for key in DETECTED if key != "count"}
+        if len(set(lengths.values())) > 1 or found["boxes"].shape[2] != 4:
+            raise failure(self.address, MALFORMED, f"which gave so many objects: {lengths}")
+        # A score that is NaN is below any threshold: a broken model would find nothing.
+        strange = [key for key, array in found.items() if not np.isfinite(array).all()]
+        if strange:
+            said = f"which gave NaN or infinite {', '.join(strange)}: its weights are damaged"
+            raise failure(self.address, MALFORMED, said)
 
     def _normalised(self, pixels: np.ndarray, statistics: tuple[float, float] | None) -> np.ndarray:
         if self.normalize is None:
             return pixels.astype(np.float32)
-        each = self.normalize.statistics
-        pairs = [each(one) if statistics is None else statistics for one in pixels]
-        return np.stack(
-            [self.normalize.apply(one, *p) for one, p in zip(pixels, pairs, strict=True)]
-        )
+        if statistics is None:  # as the layer does in the model's own graph
+            return np.asarray(self.normalize(pixels.astype(np.float32)))
+        return self.normalize.apply(pixels, *statistics)
 
     def _check_max_detections(self, max_detections: int | None) -> None:
         if max_detections and self.max_detections and max_detections > self.max_detections:
@@ -270,6 +287,15 @@ class ServedDetector(ServedModel):
 
 
 KINDS = {"probabilities": ServedModel, "restored": ServedModel, "boxes": ServedDetector}
+
+
+def _numbers(address: Address, told: Mapping[str, np.ndarray], name: str, axes: int) -> np.ndarray:
+    """An answer in float32; raises ValueError for one without numbers or of other axes."""
+    array = told[name]
+    if array.dtype.kind not in "buif" or array.ndim != axes:
+        said = f'which gave "{name}" as {array.dtype} of shape {array.shape}, not {axes} axes of'
+        raise failure(address, MALFORMED, f"{said} numbers")
+    return array.astype(np.float32)
 
 
 def _lengths(shape: tuple[int, ...], count: int) -> tuple[int | None, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.serving.address import Address
-from temzoo.serving.failures import failure
+from temzoo.serving.failures import MALFORMED, failure
 
 # Without these, answers above 4 MiB are refused here, and after a failed attempt the channel would
 # not try to connect again for up to 2 minutes.
@@ -59,7 +59,11 @@ class OverGrpc:
     def predict(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
-        """The named outputs of a signature."""
+        """The named outputs of a signature.
+
+        Raises:
+            ValueError: one is missing, or is no array; others as ``failures.failure`` has it.
+        """
         import tensorflow as tf
         from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
@@ -68,7 +72,15 @@ class OverGrpc:
         for name, array in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         answer = self._call(self.stub.Predict, request)
-        return {name: tf.make_ndarray(answer.outputs[name]) for name in outputs}
+        missing = [name for name in outputs if name not in answer.outputs]
+        if missing:  # asked for it, the message would make up an empty one
+            said = f"which gave no {', '.join(missing)}"
+            raise failure(self.address, MALFORMED, said)
+        try:
+            return {name: tf.make_ndarray(answer.outputs[name]) for name in outputs}
+        except (TypeError, ValueError) as error:
+            said = f"which gave no array: {error}"
+            raise failure(self.address, MALFORMED, said) from error
 
     def pin(self, version: int) -> None:
         """From now on this version is asked."""

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 
 from temzoo.serving.address import Address
-from temzoo.serving.failures import TooLarge, failure
+from temzoo.serving.failures import MALFORMED, TooLarge, failure
 
 CODES = {
     400: "INVALID_ARGUMENT",
@@ -52,13 +52,25 @@ class OverHttp:
     def predict(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
     ) -> dict[str, np.ndarray]:
-        """The named outputs of a signature."""
+        """The named outputs of a signature.
+
+        Raises:
+            ValueError: one is missing, or is no array; others as ``failures.failure`` has it.
+        """
         columns = {name: array.tolist() for name, array in inputs.items()}
         told = self._call("POST", ":predict", {"signature_name": signature, "inputs": columns})
-        found = told["outputs"]
+        found = told.get("outputs", {})
         if not isinstance(found, dict):  # a signature's only output comes without its name
             found = {outputs[0]: found}
-        return {name: np.asarray(found[name]) for name in outputs}
+        missing = [name for name in outputs if name not in found]
+        if missing:
+            said = f"which gave no {', '.join(missing)}"
+            raise failure(self.address, MALFORMED, said)
+        try:
+            return {name: np.asarray(found[name]) for name in outputs}
+        except ValueError as error:  # rows of different lengths
+            said = f"which gave no array: {error}"
+            raise failure(self.address, MALFORMED, said) from error
 
     def pin(self, version: int) -> None:
         """From now on this version is asked."""

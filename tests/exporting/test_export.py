@@ -147,6 +147,34 @@ def test_paths_in_a_config_do_not_leave_the_machine():
     assert _public("imagenet") == "imagenet"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [("grids of May, doi:10.1021/acs", "grids of May, doi:10.1021/acs"), ("/home/me/may", "may")],
+)
+def test_the_card_tells_which_weights_these_are_until_they_are_trained(tmp_path, dataset, told):
+    from temzoo import pretrained
+    from temzoo.exporting.card import _weights as card_of_weights
+    from temzoo.exporting.card import card
+    from temzoo.exporting.signatures import signatures
+
+    assert card_of_weights(temzoo.get_model("unet", **CONFIG)) is None
+    path = tmp_path / "mine.weights.h5"
+    pretrained.save(temzoo.get_model("unet", compile=False, **CONFIG), path)
+    about = {
+        "dataset": dataset,
+        "licence": "CC BY 4.0",
+        "scores": {"iou": 0.8},
+        "date": "2026-01-01",
+    }
+    weights = pretrained.WeightsCard("unet", CONFIG, command="train --out /home/me", **about)
+    pretrained.write_card(path, weights)
+    model = temzoo.get_model("unet", weights=path)
+    found = card(model, signatures(model), "mine", 1)["weights"]
+    assert found == {**about, "dataset": told, "sha256": pretrained.sha256(path)}
+    model.train_on_batch(np.zeros((1, 8, 8, 1)), np.eye(2)[np.zeros((1, 8, 8), int)])
+    assert card_of_weights(model) is None
+
+
 def image_file(folder, kind, pixels):
     path = folder / f"one.{'jpg' if kind == 'jpeg' else 'png'}"
     if kind in ("grey16", "colour16"):
@@ -419,6 +447,24 @@ def test_a_loader_that_fails_is_an_export_error(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"no graph")
     with pytest.raises(ExportError, match="must load and answer in a process without Keras"):
         ask(tmp_path, [], [])
+
+
+@pytest.mark.parametrize("side", ["feeds", "fetches"])
+def test_the_loader_names_an_operation_that_is_not_there(served, side):
+    from temzoo.exporting import saved_model, scenes
+    from temzoo.exporting.verify import ask
+
+    folder = served / "particles" / "1"
+    inputs, outputs = saved_model.tensors(saved_model.graph_of(folder), "serving_default")
+    images = np.zeros((1, 8, 8, 1), np.float32)
+    question = scenes.Question("serving_default", None, {"images": images}, dict.fromkeys(outputs))
+    names = inputs if side == "feeds" else outputs
+    names = dict.fromkeys(names, "elsewhere:0")
+    pair = (names, outputs) if side == "feeds" else (inputs, names)
+    with pytest.raises(
+        ExportError, match=r"Received: RuntimeError: .*/1 has no operation elsewhere"
+    ):
+        ask(folder, [question], [pair])
 
 
 def test_a_flipped_weight_is_noticed(unet, tmp_path, monkeypatch):

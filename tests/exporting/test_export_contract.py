@@ -20,6 +20,8 @@ from temzoo.registry import task_of
 from temzoo.tasks.endpoints import NORMALIZED, RAW
 
 EVERY = {"serving_default", "serving_uint8", "serving_uint16", "serving_bytes", "describe"}
+# Operations of the graphs that ONNX was found to answer for: of one kind, one is converted.
+CONVERTED = []
 ANSWERS = {
     "semantic": {"class_map", "probabilities"},
     "instance": {"boxes", "classes", "scores", "masks", "count"},
@@ -119,6 +121,9 @@ def test_warm_up_requests_parse_and_reach_every_signature(exported):
 def test_onnx_answers_the_same_or_is_refused_with_a_reason(exported, tmp_path):
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
+    kind = saved_model.operations(saved_model.graph_of(exported.folder).graph_def)
+    if any(kind <= others for others in CONVERTED):
+        return
     raw = signatures(exported.model)[RAW]
     if set(other_formats.UNFAITHFUL) & saved_model.operations(raw.function.graph.as_graph_def()):
         with pytest.raises(ExportError, match="Serve its SavedModel"):
@@ -126,4 +131,5 @@ def test_onnx_answers_the_same_or_is_refused_with_a_reason(exported, tmp_path):
         return
     path = tmp_path / "onnx" / "model.onnx"
     other_formats.write_onnx(raw, path)
-    verify.check_file(path, "ONNX file", scenes.questions({RAW: raw}))
+    verify.check_file(path, "ONNX file", scenes.questions({RAW: raw}, scenes.TRIED[1:]))
+    CONVERTED.append(kind)

@@ -1,13 +1,16 @@
 """``temzoo.measure``: the table, its units, and what a prediction can hold."""
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 import temzoo
 from temzoo.measurement import load_instance_map, nm_per_pixel_from_scale_bar
+from temzoo.prelabels import labels_of
 from temzoo.synthetic import write_tiff
 from temzoo.types import Detection, Micrograph, Prediction
 
@@ -170,8 +173,8 @@ def test_small_particles_are_left_out_where_asked_for():
 
 def test_a_class_without_a_name_is_numbered():
     table = temzoo.measure(two_particles(class_names=()))
-    assert table["class"].tolist() == ["class 1", "class 2"]
-    assert len(temzoo.measure(two_particles(class_names=()), classes=["class 2"])) == 1
+    assert table["class"].tolist() == ["1", "2"]
+    assert len(temzoo.measure(two_particles(class_names=()), classes=["2"])) == 1
 
 
 def test_a_known_class_that_is_absent_gives_an_empty_table():
@@ -242,3 +245,16 @@ def test_a_micrograph_in_place_of_a_map_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", micrograph.pixels)
     with pytest.raises(ValueError, match=r"share its number.*temzoo predict .*a\.npy"):
         load_instance_map(tmp_path / "a.npy")
+
+
+def test_the_map_of_classes_of_a_prediction_is_refused(tmp_path):
+    place = tmp_path / "a.b_classes.png"
+    cv2.imwrite(str(place), np.eye(9, dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"Measure a\.b\.prediction\.json or a\.b_instances\.tif"):
+        load_instance_map(place)
+
+
+def test_classes_without_a_name_are_called_by_their_number_as_labels_are():
+    unnamed = replace(two_particles(), class_names=())
+    labels = {shape.label for shape in labels_of(unnamed).shapes}
+    assert set(temzoo.measure(unnamed)["class"]) == {"1", "2"} == labels

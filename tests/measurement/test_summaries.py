@@ -127,7 +127,7 @@ def test_classes_are_summarised_apart(tables):
     table = tables[0].copy()
     table.loc[:9, "class"] = "rod"
     by_class = temzoo.summarize(table, by="class")
-    assert by_class["class"].tolist() == ["class 1", "rod"]
+    assert by_class["class"].tolist() == ["1", "rod"]
     assert by_class["particles"].tolist() == [len(table) - 10, 10]
     both = temzoo.summarize(table, by=["image", "class"])
     assert both["image"].tolist() == ["0.tif", "0.tif"]
@@ -260,3 +260,22 @@ def test_a_plot_of_nothing_is_refused(tmp_path, tables):
     with pytest.raises(ValueError, match=r'needs particles that count.*border="include"'):
         temzoo.plot_sizes(cut, tmp_path / "sizes.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_class_that_an_image_has_none_of_is_a_row_of_zero():
+    ball, rod = (scattered(seed, name=name) for seed, name in ((1, "a.tif"), (2, "b.tif")))
+    table = pd.concat([ball.assign(**{"class": "ball"}), rod.assign(**{"class": "rod"})])
+    frames = dict.fromkeys(("a.tif", "b.tif", "empty.tif"), (SIDE, SIDE))
+    found = temzoo.summarize(table, by=["image", "class"], frames=frames, bootstrap=0)
+    counts = found.set_index(["image", "class"])["particles"].to_dict()
+    assert counts == {
+        ("a.tif", "ball"): len(ball),
+        ("a.tif", "rod"): 0,
+        ("b.tif", "ball"): 0,
+        ("b.tif", "rod"): len(rod),
+        ("empty.tif", "ball"): 0,
+        ("empty.tif", "rod"): 0,
+    }
+    nothing = found[found["particles"] == 0]
+    assert nothing["density_per_px2"].eq(0).all()
+    assert nothing["diameter_d50_px"].isna().all()

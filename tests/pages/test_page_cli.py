@@ -27,7 +27,19 @@ def test_report_writes_the_page_and_says_where(folder):
     assert f"report: {folder / 'report.html'}" in result.output.replace("\n", "")
     page = Reader(folder / "report.html")
     assert "Lot 7" in page.text
-    assert "given by hand: 0.5 nm" in page.text
+    assert "given by hand for 1 of 1 images: 0.5 nm." in page.text
+
+
+def test_a_scale_bar_and_pixels_that_are_not_square_are_options_as_in_measure(folder):
+    for options, said in (
+        (("--scale-bar", "980,100,980,300=50"), "1 of 1 images: 0.25 nm."),
+        (("--nm-per-pixel", "0.3,0.4"), "1 of 1 images: 0.3 (rows) × 0.4 (columns) nm."),
+    ):
+        result = RUNNER.invoke(app, ["report", str(folder), *options])
+        assert result.exit_code == 0, result.output
+        assert f"given by hand for {said}" in Reader(folder / "report.html").text
+    result = RUNNER.invoke(app, ["report", str(folder), "--override-calibration"])
+    assert "Received: none. Give --nm-per-pixel or --scale-bar" in str(result.exception)
 
 
 def test_out_names_the_file(folder, tmp_path):

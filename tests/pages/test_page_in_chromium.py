@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium on
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     names = ["a.png", f"b {HOSTILE}.png", "c.png"]
-    save_disks(folder / "p", folder / "i", names, nm_per_pixel=(0.5, 0.5))
+    more = {"nm_per_pixel": (0.5, 0.5), "class_names": ("=1+1",)}
+    save_disks(folder / "p", folder / "i", names, **more)
     return write_report(folder / "p", limit=2, title=HOSTILE)
 
 
@@ -222,6 +223,7 @@ def test_the_csv_holds_every_row_also_of_hostile_names(page):
         "  document.querySelector('#csv').click(); })"
     )
     rows = list(csv.DictReader(io.StringIO(text.lstrip("\ufeff"))))
+    assert {row["class"] for row in rows} == {"'=1+1"}  # no formula for a spreadsheet
     assert len(rows) == page.run("JSON.parse(particles.textContent).rows.length")
     assert {row["image"] for row in rows} == {"a.png", f"b {HOSTILE}.png", "c.png"}
     assert {row["touches_border"] for row in rows} == {"True", "False"}

@@ -16,7 +16,6 @@ from temzoo.measurement.summary import summarize
 from temzoo.measurement.table import measure
 from temzoo.pages import write_report
 from temzoo.pages.figures import figure, interval
-from temzoo.pages.predictions import Sidecar, micrograph_of
 from temzoo.types import Detection
 
 # An address that a browser would fetch; the SVG namespace is a name and is not among them.
@@ -128,12 +127,19 @@ def test_uncalibrated_micrographs_are_in_pixels_and_say_so(tmp_path):
     assert not page.all("div", class_="bar")
     given = Reader(write_report(folder, nm_per_pixel=0.25))
     assert "diameter_nm" in given.block("particles")["keys"]
-    assert "given by hand: 0.25 nm. Some of the micrographs state another." in given.text
+    assert (
+        "given by hand for 1 of 2 images: 0.25 nm. Another is stated by a.png 0.5 nm, which was"
+        " kept; --override-calibration takes the given one for all." in given.text
+    )
     assert len(given.all("div", class_="bar")) == 2
 
 
-def test_a_calibration_given_by_hand_scales_the_sizes(folder):
-    data = [Reader(write_report(folder, nm_per_pixel=s)).block("particles") for s in (1.0, 2.0)]
+def given(folder, scale):
+    return Reader(write_report(folder, nm_per_pixel=scale, override_calibration=True))
+
+
+def test_a_calibration_given_by_hand_scales_the_sizes_of_all_where_asked_to(folder):
+    data = [given(folder, s).block("particles") for s in (1.0, 2.0)]
     place = data[0]["keys"].index("area_nm2")
     one, two = ([row[place] for row in d["rows"]] for d in data)
     assert two == pytest.approx([4 * v for v in one], rel=1e-5)
@@ -152,7 +158,7 @@ def test_a_micrograph_that_is_gone_leaves_its_outlines_and_a_word(folder, tmp_pa
     (tmp_path / "images" / "a.png").unlink()
     page = Reader(write_report(folder))
     assert len(page.all("image")) == 1
-    assert "The micrograph is not where it was when it was predicted: outlines alone." in page.text
+    assert "not where it was when it was predicted, or has changed. Outlines alone." in page.text
     assert len(page.all("article")) == 2
 
 
@@ -169,21 +175,44 @@ def test_a_file_that_was_changed_is_not_shown(folder, tmp_path):
     assert len(page.all("image")) == 1
 
 
-def test_another_micrograph_of_that_name_is_not_shown(folder, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    cv2.imwrite(str(other / "a.png"), np.zeros((20, 30), np.uint8))
-    page = Reader(write_report(folder, images=other))
-    assert "a.png is 30 × 20 px, not 160 × 160" in page.text
+def test_a_micrograph_that_was_moved_into_a_subfolder_is_found(folder, tmp_path):
+    (tmp_path / "images").rename(tmp_path / "grid 1")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "grid 1").rename(tmp_path / "all" / "grid 1")
+    assert len(Reader(write_report(folder, images=tmp_path / "all")).all("image")) == 2
 
 
-@pytest.mark.parametrize("name", ["../images/a.png", "..", "", "x\\..\\..\\images\\a.png", "/a"])
-def test_a_prediction_s_name_cannot_leave_the_folder_of_images(name, folder, tmp_path):
-    told = {**saved.about(saved.list_predictions(folder)[0]), "name": name, "source": None}
-    (tmp_path / "empty").mkdir()
-    found, why = micrograph_of(Sidecar(folder, told), tmp_path / "empty")
-    assert found is None
-    assert "not where it was" in why
+def test_no_folder_but_its_name_is_on_the_page(folder, tmp_path, monkeypatch):
+    (path,) = saved.list_predictions(folder)[:1]
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["weights"] = str(tmp_path / "runs" / "first")
+    told["options"] = {"labels": str(tmp_path / "a.xml")}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    (tmp_path / "images" / "a.png").write_bytes(b"damaged")
+    status = (tmp_path / "images" / "a.png").stat()
+    told |= {"source_bytes": status.st_size, "source_mtime_ns": status.st_mtime_ns}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    out = tmp_path / "new" / "x.html"
+    command = ["/usr/bin/temzoo", "report", str(folder), f"--out={out}", "--title", "Lot 7/8"]
+    monkeypatch.setattr("sys.argv", command)
+    page = Reader(write_report(folder, out=out, title="Lot 7/8"))
+    assert str(tmp_path) not in out.read_text(encoding="utf-8")
+    assert "temzoo report 'day 1' --out=x.html --title 'Lot 7/8'" in page.text
+    assert "Micrographs from images" in page.text
+    assert "Weights first" in page.text
+    assert "labels='a.xml'" in page.text
+    assert "could not be read: a.png" in page.text
+
+
+def test_the_paths_of_a_run_are_names(run, tmp_path):
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    told["settings"]["finetune"] = str(tmp_path / "old run")
+    told["command"] = f"/opt/bin/temzoo train unet --images {tmp_path}/i --labels={tmp_path}/l.xml"
+    (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    page = Reader(write_report(run))
+    assert str(tmp_path) not in (run / "report.html").read_text(encoding="utf-8")
+    assert "temzoo train unet --images i --labels=l.xml" in page.text
+    assert "finetune='old run'" in page.text
 
 
 def test_one_prediction_alone(folder):
@@ -397,10 +426,12 @@ def test_the_newest_figures_of_an_evaluation_are_shown(run):
 
 def test_a_damaged_run_is_named(run):
     (run / "run.json").write_text("{")
-    with pytest.raises(ValueError, match=r"run.json is damaged"):
+    with pytest.raises(ValueError, match=r"run.json is damaged: .*\. Write it again\."):
         write_report(run)
     (run / "run.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"must hold names and values. Received: list"):
+    with pytest.raises(
+        ValueError, match=r"must hold names and values. Received: list. Write it again\."
+    ):
         write_report(run)
     (run / "run.json").write_text('{"model": "unet"}')
     with pytest.raises(ValueError, match=r"without config, data, settings"):

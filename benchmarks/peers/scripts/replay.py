@@ -1,0 +1,185 @@
+"""A job as a peer's script sees it: micrographs, the crops to learn from, the time there is.
+
+Every contestant, temzoo too, runs as ``python run_NAME.py JOB OUT OPTIONS`` in an environment of
+its own and reads a job through this module, which needs NumPy alone. What lies in a job's folder
+is said in ``benchmarks.peers.jobs``, which writes it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PEAK_RATE = 1e-3
+WEIGHT_DECAY = 1e-4
+WARMUP = 0.05  # of the budget
+
+
+class Job:
+    """What is learnt and judged.
+
+    Attributes:
+        crop: side of a crop, px; batch: crops of a step.
+        classes: how many, the background included.
+        budget_s: processor seconds for learning, of all threads together.
+        crops: (N, 5) int: micrograph, top row, left column, quarter turns, mirrored or not.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.told = json.loads((self.folder / "job.json").read_text(encoding="utf-8"))
+        self.crop, self.batch = self.told["crop"], self.told["batch"]
+        self.classes, self.threads = self.told["classes"], self.told["threads"]
+        self.seed, self.budget_s = self.told["seed"], self.told["budget_s"]
+        self.crops = np.load(self.folder / "crops.npy")
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def array(self, part: str, number: int, kind: str) -> np.ndarray:
+        """(H, W): ``kind`` is "pixels", "classes" or "instances"; kept once read."""
+        name = f"{part}-{number:04d}-{kind}.npy"
+        if name not in self._arrays:
+            self._arrays[name] = np.load(self.folder / name)
+        return self._arrays[name]
+
+    def prepare(self, part: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Changes all micrographs of a part at once, as by a peer's normalisation."""
+        for number in range(self.told[part]):
+            name = f"{part}-{number:04d}-pixels.npy"
+            self._arrays[name] = change(np.load(self.folder / name))
+
+    def cut(self, k: int, kind: str) -> np.ndarray:
+        """(crop, crop) of crop number k; after the last the first comes again."""
+        number, top, left, turns, mirrored = (int(v) for v in self.crops[k % len(self.crops)])
+        whole = self.array("train", number, kind)
+        part = whole[top : top + self.crop, left : left + self.crop]
+        widths = [(0, self.crop - n) for n in part.shape]
+        part = np.rot90(np.pad(part, widths, mode="symmetric"), turns)
+        return part[:, ::-1] if mirrored else part
+
+    def batch_of(self, step: int, *kinds: str) -> list[np.ndarray]:
+        """(batch, crop, crop) of each kind, for one step."""
+        first = step * self.batch
+        numbers = range(first, first + self.batch)
+        return [np.stack([self.cut(k, kind) for k in numbers]) for kind in kinds]
+
+
+class Clock:
+    """Processor seconds of this process and its children since it was made, and wall time."""
+
+    def __init__(self, budget_s: float):
+        self.budget_s, self._cpu, self._wall = budget_s, _used(), time.perf_counter()
+
+    @property
+    def cpu_s(self) -> float:
+        return _used() - self._cpu
+
+    @property
+    def share(self) -> float:
+        """Of the budget that is used up."""
+        return self.cpu_s / self.budget_s
+
+    def told(self) -> dict[str, float]:
+        return {"cpu_s": self.cpu_s, "wall_s": time.perf_counter() - self._wall}
+
+
+def _used() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def rate(share: float) -> float:
+    """Learning rate when so much of the budget is used: a short rise, then half a cosine to 0."""
+    if share < WARMUP:
+        return PEAK_RATE * max(share, 0.01 * WARMUP) / WARMUP
+    return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - WARMUP) / (1 - WARMUP))))
+
+
+def learn(job: Job, step: Callable[[list[np.ndarray], float], Any], *kinds: str) -> dict[str, Any]:
+    """Calls ``step(batch, rate)`` until the budget is used; tells how far that led."""
+    clock, steps = Clock(job.budget_s), 0
+    while clock.share < 1:
+        step(job.batch_of(steps, *kinds), rate(clock.share))
+        steps += 1
+    return {"steps": steps, "crops": steps * job.batch, **clock.told()}
+
+
+def stretched(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) float32: the 1st percentile of the micrograph at 0, the 99th at 1, cut at -1 and 2."""
+    grey = pixels.astype(np.float32)
+    low, high = np.percentile(grey, [1, 99])
+    return np.clip((grey - low) / (high - low if high > low else 1), -1, 2).astype(np.float32)
+
+
+def predict_all(
+    job: Job, out: Path, predict: Callable[[int, np.ndarray], dict[str, np.ndarray]]
+) -> dict[str, float]:
+    """Writes what ``predict(number, pixels)`` gives for each micrograph that judges.
+
+    Its answer is {"probabilities": (H, W, classes)}, or {"instances": (H, W), "scores": (N,)}.
+    """
+    clock = Clock(1.0)
+    for number in range(job.told["val"]):
+        for kind, array in predict(number, job.array("val", number, "pixels")).items():
+            small = np.float16 if kind == "probabilities" else array.dtype
+            np.save(out / f"val-{number:04d}-{kind}.npy", array.astype(small))
+    return clock.told()
+
+
+def padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
+    """(H, W) mirrored at the bottom and right to whole multiples."""
+    widths = [(0, -n % multiple) for n in pixels.shape]
+    return np.pad(pixels, widths, mode="symmetric")
+
+
+def tell(
+    out: Path,
+    packages: Sequence[str],
+    *,
+    uninstalled: Mapping[str, Mapping[str, str]] | None = None,
+    **told: Any,
+) -> None:
+    """Writes ``told.json``, last of all: its presence means that the rest is whole.
+
+    Args:
+        packages: whose versions and licences are told.
+        uninstalled: the same, of what runs from its source.
+        **told: what else is known.
+    """
+    about = {
+        name: {"version": importlib.metadata.version(name), "licence": licence(name)}
+        for name in packages
+    }
+    about = {**(uninstalled or {}), **about}
+    told = {"packages": about, "python": sys.version.split()[0], **told}
+    temporary = out / ".told.json"
+    temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    os.replace(temporary, out / "told.json")
+
+
+def licence(package: str) -> str:
+    """As the package states it."""
+    found = importlib.metadata.metadata(package)
+    stated = found.get("License-Expression") or (found.get("License") or "").strip()
+    if stated and "\n" not in stated and len(stated) < 150:
+        return stated
+    kinds = [c for c in found.get_all("Classifier") or () if c.startswith("License ::")]
+    return kinds[-1].rsplit(":: ", 1)[-1] if kinds else "not stated"
+
+
+def arguments() -> Iterator[Any]:
+    """JOB, OUT and OPTIONS of the command line: a job, a folder, a dict."""
+    yield Job(sys.argv[1])
+    out = Path(sys.argv[2])
+    out.mkdir(parents=True, exist_ok=True)
+    yield out
+    yield json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
