@@ -38,7 +38,7 @@ from temzoo.inputs import (
     trained_class_names,
 )
 from temzoo.registry import built, task_of
-from temzoo.tasks.endpoints import core, normalizer, restored_layer
+from temzoo.tasks.endpoints import core, normalizer, on_tiles, restored_layer
 from temzoo.types import MIN_SCORE, Micrograph, Prediction
 
 STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
@@ -388,16 +388,12 @@ def _network(model: Any, channels: np.ndarray) -> Network:
     layer = normalizer(model)
     if layer is None:
         return lambda batch: model.predict_on_batch(batch.astype(np.float32))
-    shift, scale = layer.statistics(channels)
     behind = core(model)
 
-    def network(batch: np.ndarray) -> np.ndarray:
-        normalised = layer.apply(batch, shift, scale)
-        raw = [batch.astype(np.float32)] * (len(behind.inputs) - 1)
-        answer = behind.predict_on_batch([normalised, *raw])
-        return layer.invert(answer, shift, scale) if restored_layer(model) else answer
+    def answer(normalised: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        return behind.predict_on_batch([normalised, raw][: len(behind.inputs)])
 
-    return network
+    return on_tiles(layer, channels, answer, restores=restored_layer(model) is not None)
 
 
 def _mirrored(network: Network) -> Network:

@@ -34,6 +34,7 @@ import numpy as np
 from temzoo import instance_scores, pretrained, registry
 from temzoo.feeds import Feed, check_examples, check_own, crop_side, feed_of, steps_of
 from temzoo.files import atomic_path
+from temzoo.models.layers import dtype_policy
 from temzoo.prediction import predict
 from temzoo.report import plot_history
 from temzoo.settings import Settings
@@ -315,7 +316,7 @@ class _Trainer:
         """The model that this phase trains: another config or precision, the same weights."""
         how = registry.built(model)
         policy = "mixed_bfloat16" if self.settings.mixed_precision else "float32"
-        with _dtype_policy(policy):
+        with dtype_policy(policy):
             twin = registry.rebuild(how, **changes)
         if self.done.phase and self.done.best_epoch:
             pretrained.load(twin, self.folder / pretrained.BEST)
@@ -335,16 +336,6 @@ class _Trainer:
             twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights
         )
         optimizer.build(twin.trainable_variables)
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 class _Average(keras.callbacks.Callback):

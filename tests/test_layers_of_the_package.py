@@ -12,6 +12,7 @@ LAYERS = {
     "types": 0,
     "files": 0,
     "markup": 0,
+    "round_numbers": 0,
     "settings": 0,
     "pretrained": 1,
     "registry": 2,

@@ -15,6 +15,7 @@ from temzoo.engines.makers import MAKERS, PRECISIONS, Run, check_installed, core
 from temzoo.engines.network import Network
 from temzoo.inputs import trained_class_names
 from temzoo.registry import did_you_mean
+from temzoo.tasks.endpoints import on_tiles
 
 
 def accelerate(
@@ -137,13 +138,11 @@ class AcceleratedModel:
         """
         if self._normalize is None:
             return lambda batch: self.answer(batch.astype(np.float32))
-        shift, scale = self._normalize.statistics(channels)
 
-        def network(batch: np.ndarray) -> np.ndarray:
-            answer = self.answer(self._normalize.apply(batch, shift, scale))
-            return self._normalize.invert(answer, shift, scale) if self.restores else answer
+        def answer(normalised: np.ndarray, _raw: np.ndarray) -> np.ndarray:
+            return self.answer(normalised)
 
-        return network
+        return on_tiles(self._normalize, channels, answer, restores=self.restores)
 
     def answer(self, normalised: np.ndarray) -> np.ndarray:
         """What the engine makes of normalised pixels: (B, H, W, C) to (B, H, W, K) float32."""

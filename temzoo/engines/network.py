@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from temzoo import registry
 from temzoo.inputs import as_micrograph, channels_view, checked_pixels
+from temzoo.models.layers import dtype_policy
 from temzoo.tasks.endpoints import IMAGES, normalized_alone, normalizer, restored_layer
 from temzoo.types import Example
 
@@ -118,7 +118,7 @@ class Network:
         """The core of a model that computes otherwise, with the same weights."""
         if policy == "float32":
             return self.core
-        with _dtype_policy(policy):
+        with dtype_policy(policy):
             twin = registry.rebuild(registry.built(self.model))
         twin.set_weights(self.model.get_weights())
         return twin if self.normalize is None else normalized_alone(twin)
@@ -159,13 +159,3 @@ def _check_task(model: Any, restores: bool) -> None:
             "accelerate takes models that label or restore pixels. Received:"
             f' "{registry.built(model).name}". Predict with the model itself.'
         )
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

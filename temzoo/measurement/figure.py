@@ -11,6 +11,7 @@ import pandas as pd
 
 from temzoo.files import atomic_path
 from temzoo.measurement.summary import LEVEL, sized, summarize, table_unit
+from temzoo.round_numbers import round_up
 
 if TYPE_CHECKING:
     # At work imported inside: whoever only measures needs no matplotlib.
@@ -77,8 +78,7 @@ def bin_edges(sizes: np.ndarray) -> np.ndarray:
     quarter, three = np.quantile(sizes, [0.25, 0.75])
     wanted = 2 * (three - quarter) / len(sizes) ** (1 / 3) or max(high - low, high) / 10
     wanted = max(wanted, (high - low) / MOST_BARS)
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(power * one for one in (1, 2, 5, 10) if power * one >= wanted)
+    step = round_up(wanted)
     return step * np.arange(math.floor(low / step), math.floor(high / step) + 2)
 
 

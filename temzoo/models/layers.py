@@ -6,6 +6,9 @@ only at run time, so they export to a SavedModel that takes any image.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 from keras import ops
@@ -15,6 +18,17 @@ UPSAMPLINGS = ("bilinear", "transpose")
 COUNTS = ("filters", "depth", "channels", "latent_dim", "image_size")
 # 0.99 needs some 500 steps before inference sees what training saw; runs here are that short.
 BATCH_NORM_MOMENTUM = 0.9
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers built inside have this policy, such as "mixed_bfloat16"."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @keras.saving.register_keras_serializable("temzoo")

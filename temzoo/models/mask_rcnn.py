@@ -647,12 +647,8 @@ class MaskRCNN(keras.Model):
         config = dict(config)
         if config["backbone_weights"]:
             config["backbone_weights"] = mobilenet.DEFERRED
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(config.pop("policy"))
-        try:
+        with layers.dtype_policy(config.pop("policy")):
             return mask_rcnn(**config)
-        finally:
-            keras.config.set_dtype_policy(before)
 
     def build(self, input_shape=None):
         """The parts are built already."""

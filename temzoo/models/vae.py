@@ -467,12 +467,8 @@ class VAE(keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(config.pop("policy"))
-        try:
+        with layers.dtype_policy(config.pop("policy")):
             return vae(**config)
-        finally:
-            keras.config.set_dtype_policy(before)
 
     def build(self, input_shape=None):
         """The parts are built already."""

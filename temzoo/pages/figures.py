@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from temzoo.round_numbers import round_down, round_up
+
 DASH = "–"
 # The measures that are shown, in this order, where the table has them; all are in the CSV.
 SHOWN = (
@@ -138,10 +140,7 @@ def nice_step(span: float, steps: int) -> float:
         >>> nice_step(93, 5)
         20.0
     """
-    raw = span / steps
-    power = 10.0 ** math.floor(math.log10(raw))
-    factor = next(f for f in (1, 2, 5, 10) if f * power >= raw * (1 - 1e-9))
-    return factor * power
+    return round_up(span / steps)
 
 
 def round_width(width: float) -> float:
@@ -151,21 +150,7 @@ def round_width(width: float) -> float:
         >>> round_width(2.3), round_width(0.49)
         (2.0, 0.25)
     """
-    power = 10.0 ** math.floor(math.log10(width))
-    factor = next(f for f in (5, 2.5, 2, 1) if f * power <= width * (1 + 1e-9))
-    return factor * power
-
-
-def nice_length(longest: float) -> float:
-    """The greatest 1, 2 or 5 times a power of ten that is not above ``longest``; a scale bar's.
-
-    Example:
-        >>> nice_length(120), nice_length(0.7)
-        (100.0, 0.5)
-    """
-    power = 10.0 ** math.floor(math.log10(longest))
-    factor = next(f for f in (5, 2, 1) if f * power <= longest * (1 + 1e-9))
-    return factor * power
+    return round_down(width, (1, 2, 2.5, 5))
 
 
 def slug(words: str) -> str:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from temzoo.markup import data_uri, text
-from temzoo.pages.figures import nice_length
 from temzoo.pages.outlines import Outlined
 from temzoo.report import outlines
+from temzoo.round_numbers import round_down
 
 SIDE = 1600  # px; the longest side of a picture
 QUALITIES = (90, 82, 72, 60, 45)
@@ -140,7 +140,7 @@ def _scale_bar(plate: Plate) -> str:
     if plate.nm_per_pixel is None:
         return ""
     across = plate.width * plate.nm_per_pixel[1]
-    length = nice_length(across * BAR_SHARE)
+    length = round_down(across * BAR_SHARE)
     return (
         f'<div class="bar" aria-hidden="true"><i style="width:{100 * length / across:.3f}%"></i>'
         f"<span>{length_text(length)}</span></div>"

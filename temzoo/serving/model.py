@@ -23,7 +23,7 @@ from temzoo.serving.failures import MALFORMED, Patience, failure
 from temzoo.serving.line import Line, Signature
 from temzoo.serving.over_grpc import OverGrpc
 from temzoo.serving.over_http import OverHttp
-from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
+from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW, on_tiles
 
 DESCRIBE = "describe"
 NORMALIZE_KEYWORDS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
@@ -167,13 +167,11 @@ class ServedModel:
         """
         if self.normalize is None:
             return lambda batch: self._answer(batch.astype(np.float32))
-        shift, scale = self.normalize.statistics(channels)
 
-        def network(batch: np.ndarray) -> np.ndarray:
-            answer = self._answer(self.normalize.apply(batch, shift, scale))
-            return self.normalize.invert(answer, shift, scale) if self.restores else answer
+        def answer(normalised: np.ndarray, _raw: np.ndarray) -> np.ndarray:
+            return self._answer(normalised)
 
-        return network
+        return on_tiles(self.normalize, channels, answer, restores=self.restores)
 
     def _answer(self, batch: np.ndarray) -> np.ndarray:
         told = self.line.ask(self.signature, {IMAGES: batch}, [self.answers])

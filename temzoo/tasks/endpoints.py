@@ -105,6 +105,26 @@ def _from(layer: Any, model: Any, answer: Any) -> Any:
         return keras.Model([layer.output, *model.inputs], answer, name=name)
 
 
+def on_tiles(
+    normalize: Any, channels: np.ndarray, answer: Callable[..., np.ndarray], *, restores: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What lies behind a normalisation, as a function of raw tiles (B, h, w, C) of one micrograph.
+
+    Args:
+        normalize: the layer; its statistics are those of the whole micrograph.
+        channels: (H, W, C), the micrograph.
+        answer: takes normalised tiles and the raw ones, float32.
+        restores: answers are pictures in normalised units, which go back to the raw range.
+    """
+    shift, scale = normalize.statistics(channels)
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        found = answer(normalize.apply(batch, shift, scale), batch.astype(np.float32))
+        return normalize.invert(found, shift, scale) if restores else found
+
+    return network
+
+
 def normalized_alone(model: Any) -> Any:
     """The ``core`` of a model that needs nothing but normalised pixels; None of any other."""
     if normalizer(model) is None:

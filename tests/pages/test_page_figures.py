@@ -8,7 +8,6 @@ from temzoo.pages.figures import (
     figure,
     interval,
     metric_name,
-    nice_length,
     nice_step,
     percent,
     round_width,
@@ -59,7 +58,6 @@ def test_the_shown_columns_come_in_the_page_s_order_and_only_where_they_are():
 def test_round_numbers():
     assert nice_step(93, 5) == 20
     assert nice_step(1.0, 5) == pytest.approx(0.2)
-    assert [nice_length(v) for v in (120, 0.7, 50, 1e6, 2.0)] == [100, 0.5, 50, 1e6, 2]
     assert [round_width(v) for v in (2.3, 0.49, 1.0, 26)] == [2, pytest.approx(0.25), 1, 25]
 
 
