@@ -272,7 +272,10 @@ def sheet(
         raise ValueError("a sheet needs at least one panel. Received: none. Pass some examples.")
     columns = min(columns, len(panels))
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.2 * columns, 3.2 * lines + 0.8), layout="constrained")
+    # A line is as high as the tallest of its pictures needs, so that wide ones leave no gaps.
+    tallest = max(panel.picture.shape[0] / panel.picture.shape[1] for panel in panels)
+    height = 3.2 * min(max(tallest, 0.4), 1.5) + 0.2
+    figure = Figure(figsize=(3.2 * columns, height * lines + 0.6), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()

@@ -98,3 +98,8 @@ def test_shipped_weights_segment_a_real_micrograph(shared, monkeypatch):
 
 def _local(shared, name):
     return str(shared / "keras/models" / name)
+
+
+def test_a_weights_file_is_known_by_its_ending(tmp_path):
+    with pytest.raises(ValueError, match=r"A weights file ends in \.weights\.h5\. Received: .*a\.h5"):
+        pretrained.card_path(tmp_path / "a.h5")

@@ -685,3 +685,10 @@ def test_a_generative_model_without_a_latent_space_is_refused():
     finally:
         registry._BUILDERS.pop("blank")
         registry._CARDS.pop("blank")
+
+
+def test_a_restorer_without_named_layers_is_refused():
+    model = temzoo.get_model("unet", filters=4, depth=1, compile=False)
+    message = r'a restorer has layers "normalize".*unet without restored\. Name them so'
+    with pytest.raises(ValueError, match=message):
+        feeds.PairFeed.complete(model, training.Settings(), TRAIN)

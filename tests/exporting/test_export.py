@@ -528,3 +528,9 @@ def test_the_command_exports_the_next_version(unet, tmp_path, capsys):
         told = capsys.readouterr().out
         assert f"{tmp_path}/out/mine/{version}: " in told
         assert "SERVING.md" in told
+
+
+def test_without_tensorflows_library_the_check_says_so(monkeypatch):
+    monkeypatch.setattr("temzoo.exporting.loader.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"C library was not found.*Install tensorflow"):
+        loader.library()
