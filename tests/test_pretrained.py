@@ -101,5 +101,6 @@ def _local(shared, name):
 
 
 def test_a_weights_file_is_known_by_its_ending(tmp_path):
-    with pytest.raises(ValueError, match=r"A weights file ends in \.weights\.h5\. Received: .*a\.h5"):
+    told = r"A weights file ends in \.weights\.h5\. Received: .*a\.h5"
+    with pytest.raises(ValueError, match=told):
         pretrained.card_path(tmp_path / "a.h5")
