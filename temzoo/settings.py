@@ -27,7 +27,8 @@ class Settings:
             labels and 128 for pairs.
         magnification: of labels: (low, high) factors by which micrographs are resized before
             cropping.
-        augment: of labels: preset of ``pipeline.augment``: "none", "light" or "em".
+        augment: of labels: preset of ``pipeline.augment``: "none", "light", "em", or "em_invert",
+            which exchanges dark and bright too: for particles that may be either.
         pairs: of restorers: what is learnt from what, a source of ``pipeline.pairs.PairPlan``.
             None: "grey" for a model that colours, "given" where examples have a truth, else
             "blind_spot" (Noise2Void), which needs noisy micrographs alone.

@@ -51,7 +51,9 @@ def train(
     magnification: Annotated[
         tuple[float, float], typer.Option(help="Resize micrographs by a factor in this range.")
     ] = (0.7, 1.0),
-    augment: Annotated[str, typer.Option(help="none, light or em.")] = "em",
+    augment: Annotated[
+        str, typer.Option(help="none, light, em, or em_invert (particles may be dark or bright).")
+    ] = "em",
     learning_rate: float = 1e-3,
     loss: Annotated[
         str | None,

@@ -1,6 +1,6 @@
 """Augmentation: one micrograph and its class map, changed together, by imgaug.
 
-Every operation and its range stands in the tables ``EM`` and ``LIGHT`` below. All randomness of an
+Every operation and its range stands in the tables ``EM``, ``LIGHT`` and ``INVERT`` below. All randomness of an
 example comes from one seed: the same seed gives the same bits, in any thread.
 
 An example is changed in the order of the microscope:
@@ -44,7 +44,7 @@ class Op:
     """One operation: how often, and how strongly.
 
     Attributes:
-        name: what is done; one of the names in ``EM``.
+        name: what is done; one of the names in ``EM_INVERT``.
         probability: that an example is changed by it, 0 to 1.
         low, high: the range its strength is drawn from.
         unit: of the strength.
@@ -80,6 +80,7 @@ EM = (
     Op("contrast",     .3,   .7,    1.3,   "times about mid-grey",   "gain, objective aperture"),
     Op("brightness",   .3,   -.15,  .15,   "of the range",           "beam current, offset"),
 )
+INVERT = Op("invert",  .3,   1,     1,     "dark to bright",         "bright or dark field")
 # fmt: on
 _MILD = {
     "rotate": (0.3, -15, 15),
@@ -94,7 +95,14 @@ LIGHT = tuple(op for op in EM if op.name in {"quarter_turn", "flip"}) + tuple(
     for op in EM
     if op.name in _MILD
 )
-PRESETS: dict[str, tuple[Op, ...]] = {"none": (), "light": LIGHT, "em": EM}
+# Where brightness tells classes apart, dark and bright must not be exchanged: a preset of its own.
+EM_INVERT = (*EM, INVERT)
+PRESETS: dict[str, tuple[Op, ...]] = {
+    "none": (),
+    "light": LIGHT,
+    "em": EM,
+    "em_invert": EM_INVERT,
+}
 
 AFFINE = ("rotate", "zoom", "shift")
 GEOMETRY = frozenset({*AFFINE, "quarter_turn", "flip", "elastic"})  # these move the map as well
@@ -108,7 +116,7 @@ class Augmenter:
     """Draws from its operations and applies them; without state, so threads may share one.
 
     Attributes:
-        ops: each drawn on its own; applied in the order of the table ``EM``.
+        ops: each drawn on its own; applied in the order of ``EM_INVERT``.
     """
 
     ops: tuple[Op, ...]
@@ -139,7 +147,8 @@ def augmenter(preset: str | Sequence[Op] = "em") -> Augmenter:
     """Gives the augmenter of a preset, or of your own operations.
 
     Args:
-        preset: "none", "light", "em", or a sequence of ``Op``.
+        preset: "none", "light", "em", "em_invert" (particles may be dark or bright), or a
+            sequence of ``Op``.
 
     Raises:
         ValueError: there is no such preset or operation.
@@ -163,7 +172,7 @@ def apply_one(
     """Applies one operation for certain, its strength drawn from its range.
 
     Args:
-        op: a name in the table ``EM``, or an ``Op`` with a range of your own.
+        op: a name in ``EM_INVERT``, or an ``Op`` with a range of your own.
         image, class_map: as for ``Augmenter``.
 
     Raises:
@@ -175,7 +184,7 @@ def apply_one(
 
 
 def sheet(image: np.ndarray, *, seed: int = 0) -> list[tuple[str, np.ndarray, dict[str, str]]]:
-    """Shows what each operation of ``EM`` does: the image, then one result for each.
+    """Shows what each operation of ``EM_INVERT`` does: the image, then one result for each.
 
     Args:
         image: (H, W) or (H, W, C).
@@ -185,7 +194,7 @@ def sheet(image: np.ndarray, *, seed: int = 0) -> list[tuple[str, np.ndarray, di
     """
     empty = np.zeros(image.shape[:2], np.int32)
     rows = [("original", image, {})]
-    for op in EM:
+    for op in EM_INVERT:
         parameters = {
             "range": f"{op.low:g} to {op.high:g} {op.unit}",
             "probability": f"{op.probability:g}",
@@ -213,10 +222,10 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> str:
 
 
 def _named(name: str) -> Op:
-    for op in EM:
+    for op in EM_INVERT:
         if op.name == name:
             return op
-    raise ValueError(_unknown("operation", name, [op.name for op in EM]))
+    raise ValueError(_unknown("operation", name, [op.name for op in EM_INVERT]))
 
 
 def _draw(op: Op, rng: np.random.Generator) -> np.ndarray:
@@ -323,7 +332,7 @@ def _photometry(
 ) -> list[iaa.Augmenter]:
     """The drawn image-only operations in the order of the table, for pixels scaled to 0..1."""
     steps = []
-    for op in EM:
+    for op in EM_INVERT:
         if op.name in drawn and op.name not in GEOMETRY:
             steps += _PHOTOMETRIC[op.name](float(drawn[op.name][0]), shape, rng)
     return steps
@@ -387,6 +396,16 @@ def _brightness(offset, shape, rng):
     return [iaa.Add(offset, seed=0)]
 
 
+def _invert(amount, shape, rng):
+    """Exchanges dark and bright within the example's own limits, so that nothing is cut off."""
+
+    def turned(pixels):
+        known = pixels[np.isfinite(pixels)]
+        return (known.min() + known.max()) - pixels if known.size else pixels
+
+    return [_pixelwise(turned)]
+
+
 _PHOTOMETRIC = {
     "blur": _blur,
     "background": _background,
@@ -396,4 +415,5 @@ _PHOTOMETRIC = {
     "gamma": _gamma,
     "contrast": _contrast,
     "brightness": _brightness,
+    "invert": _invert,
 }

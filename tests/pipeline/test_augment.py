@@ -10,6 +10,7 @@ import pytest
 
 from temzoo.pipeline.augment import (
     EM,
+    EM_INVERT,
     GEOMETRY,
     PRESETS,
     Op,
@@ -18,7 +19,7 @@ from temzoo.pipeline.augment import (
     sheet,
 )
 
-NAMES = [op.name for op in EM]
+NAMES = [op.name for op in EM_INVERT]
 IMAGE_ONLY = [name for name in NAMES if name not in GEOMETRY]
 
 
@@ -40,7 +41,8 @@ def textured(size: int = 96, dtype=np.uint8, *, channels: int = 1) -> np.ndarray
 
 def fixed(name: str, value: float) -> Op:
     """The operation at one certain strength."""
-    return replace(next(op for op in EM if op.name == name), low=value, high=value, probability=1.0)
+    op = next(op for op in EM_INVERT if op.name == name)
+    return replace(op, low=value, high=value, probability=1.0)
 
 
 def away_from_edges(class_map: np.ndarray) -> np.ndarray:
@@ -152,7 +154,7 @@ def test_inputs_are_not_written_to():
     assert np.array_equal(labels, before[1])
 
 
-@pytest.mark.parametrize("preset", ["light", "em"])
+@pytest.mark.parametrize("preset", ["light", "em", "em_invert"])
 def test_one_seed_gives_the_same_bits_also_from_four_threads(preset):
     image, labels, change = textured(), discs(96), augmenter(preset)
     alone = [change(image, labels, seed) for seed in range(24)]
@@ -310,3 +312,11 @@ def test_import_and_use_raise_no_warning_even_when_sources_are_compiled_afresh(t
     command = [sys.executable, "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_inverting_keeps_the_limits_and_turns_the_order(dtype):
+    image = np.zeros((32, 32), dtype)
+    image[3, 4], image[20:, :] = 200, 30  # a sparse bright particle, far outside the percentiles
+    inverted, _ = apply_one("invert", image, np.zeros((32, 32), np.int32))
+    np.testing.assert_allclose(inverted, 200 - image.astype(float), atol=1e-3)
