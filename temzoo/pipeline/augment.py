@@ -1,6 +1,6 @@
 """Augmentation: one micrograph and its class map, changed together, by imgaug.
 
-Every operation and its range stands in the tables ``EM``, ``LIGHT`` and ``INVERT`` below. All randomness of an
+Every operation and its range stands in ``EM``, ``LIGHT`` and ``INVERT`` below. All randomness of an
 example comes from one seed: the same seed gives the same bits, in any thread.
 
 An example is changed in the order of the microscope:
