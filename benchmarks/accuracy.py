@@ -140,20 +140,25 @@ EXPERIMENTS = {
         },
     ),
     "super1": Experiment(
-        "U-Net on MobileNet 0.75, all of it fine-tuned",
+        "U-Net on MobileNet 0.75 at two scales, frozen, then its deep blocks fine-tuned",
         "super1",
         "unet_mobilenet",
-        {"alpha": 0.75, "classes": 3},
         {
-            "epochs": 10,
+            "alpha": 0.75,
+            "classes": 3,
+            "pyramid": (0.5, 1),
+            "decoder_filters": (128, 96, 64, 32, 24),
+        },
+        {
+            "epochs": 16,
             "steps_per_epoch": 40,
-            "batch": 8,
+            "batch": 4,
             "crop": 256,
-            "magnification": (0.8, 1.25),
+            "magnification": (0.9, 1.1),
             "average": 0.995,
-            "validate_every": 2,
-            "finetune": {"encoder_trainable": True},
-            "finetune_epochs": 20,
+            "validate_every": 4,
+            "finetune": {"encoder_trainable": "deep"},
+            "finetune_epochs": 8,
             "finetune_rate": 3e-4,
         },
     ),
@@ -258,10 +263,22 @@ def measure(name: str, data: Path, run: Path | None) -> dict[str, Any]:
         "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
         "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
         "pooled_iou_with_background": [round(float(v), 5) for v in with_background],
+        "joint_iou": round(joint_iou(found.confusions.sum(axis=0)), 5),
         "iou_of_images": {row["name"]: row["iou"] for row in found.table},
         "seconds_per_image": seconds_per_image(model, judge),
         **stamp(f"python -m benchmarks.accuracy {name}"),
     }
+
+
+def joint_iou(confusion) -> float:
+    """IoU with the pixels of all classes, the background too, in one numerator and denominator.
+
+    The IoU of segmentation_models.pytorch on one-hot masks, by which NASA's
+    pretrained-microscopy-models are trained and chosen. Classes count by their area: with pixel
+    accuracy a, it is a / (2 - a).
+    """
+    right = confusion.trace()
+    return float(right / (2 * confusion.sum() - right))
 
 
 def seconds_per_image(model, examples, repeats: int = 5) -> dict[str, float]:
@@ -321,6 +338,20 @@ def _row(record: Mapping[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+_JOINT = (
+    "",
+    "The code that NASA published with these data judges by the IoU of all classes counted",
+    "together, in which large classes weigh more; its 0.942 (a ResNet50, on the test images) is",
+    "probably that.",
+)
+
+
+def _joint(record) -> str:
+    """Records of before that figure was taken lack it."""
+    joint = record.get("joint_iou")
+    return f"; of all classes counted together {joint:.3f}" if joint else ""
+
+
 def _super1(records) -> list[str]:
     lines = []
     for record in records:
@@ -330,9 +361,9 @@ def _super1(records) -> list[str]:
                 f"`{record['name']}`: IoU of matrix, secondary, tertiary"
                 f" {', '.join(f'{v:.3f}' for v in each)}; mean of the three"
                 f" {sum(each) / len(each):.3f}, pooled over {record['validation']['images']}"
-                " validation images."
+                f" validation images{_joint(record)}."
             )
-    return [*lines, ""] if lines else []
+    return [*lines, *_JOINT, ""] if lines else []
 
 
 def main() -> None:

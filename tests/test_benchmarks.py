@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import EXPERIMENTS, _finished, fitted
+from benchmarks.accuracy import EXPERIMENTS, _finished, fitted, joint_iou
 from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
 NAME = "emps-unet"
@@ -53,3 +53,11 @@ def test_a_stopped_training_is_not_scored(tmp_path, monkeypatch):
     monkeypatch.setattr("temzoo.train", lambda *args, **options: stopped)
     with pytest.raises(SystemExit, match="emps-unet was stopped; run it again to go on"):
         fitted(NAME, EXPERIMENTS[NAME], EXAMPLES, EXAMPLES, None)
+
+
+def test_the_joint_iou_is_that_of_one_hot_masks():
+    rng = np.random.default_rng(0)
+    truth, found = rng.integers(0, 3, (2, 40, 40))
+    confusion = np.bincount(truth.ravel() * 3 + found.ravel(), minlength=9).reshape(3, 3)
+    a, b = np.eye(3, dtype=bool)[truth], np.eye(3, dtype=bool)[found]
+    assert joint_iou(confusion) == pytest.approx((a & b).sum() / (a | b).sum())

@@ -15,7 +15,8 @@ the whole encoder.
 With ``pyramid=(2, 4)`` the same encoder sees the image reduced 2 and 4 times instead. The decoder
 starts at 1/128, joins at each resolution what there is, and ends with shallow skips at 1/2 and 1:
 objects of 500 px are seen whole, with a third of the encoder's arithmetic, and outlines stay sharp.
-(One encoder for all scales: Farabet et al. 2013, doi:10.1109/TPAMI.2012.231.)
+(One encoder for all scales: Farabet et al. 2013, doi:10.1109/TPAMI.2012.231.) ``(0.5, 1)`` shows it
+the image enlarged twice as well, so that its features reach full resolution: for objects of 10 px.
 
 The percentile normalisation to about [-1, 1] is the range that MobileNet was trained with.
 """
@@ -28,7 +29,7 @@ from temzoo.models import layers, mobilenet
 from temzoo.registry import register
 
 STRIDE = 32  # of the encoder; the network's is as many times as much as its coarsest reduction
-REDUCTIONS = (1, 2, 4, 8)
+REDUCTIONS = (0.5, 1, 2, 4, 8)
 
 
 @register(
@@ -61,7 +62,7 @@ def unet_mobilenet(
     norm: str | None = "batch",
     dropout: float = 0.0,
     upsampling: str = "bilinear",
-    pyramid: tuple[int, ...] = (1,),
+    pyramid: tuple[float, ...] = (1,),
 ) -> keras.Model:
     """Builds a U-Net on a MobileNet encoder.
 
@@ -76,24 +77,26 @@ def unet_mobilenet(
         norm: of the decoder: "batch", "group", "instance" or None.
         dropout: fraction dropped at the bottom.
         upsampling: "bilinear" or "transpose".
-        pyramid: how many times the image is reduced before the encoder: 1, 2, 4, 8, or several.
+        pyramid: how many times the image is reduced before the encoder: 0.5 (enlarged twice), 1, 2,
+            4, 8, or several.
     """
     layers.check_choices(classes=classes, norm=norm, upsampling=upsampling)
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
     _check_widths(decoder_filters)
     _check_pyramid(pyramid)
-    stride = STRIDE * max(pyramid)
+    stride = int(STRIDE * max(pyramid))
     pixels = keras.Input((None, None, channels), name="pixels")
     normalized = layers.Normalize(name="normalize")(pixels)
     padded = layers.ReflectPad(stride, name="pad")(normalized)
     encoder = mobilenet.build_encoder(channels, alpha, encoder_weights)
     # The encoder halves an image at once: above twice the least reduction there are no features.
-    images = {n: _reduced(padded, n) for n in {1, *pyramid, *_strides_below(2 * min(pyramid))}}
+    shown = {1, *pyramid, *_strides_below(int(2 * min(pyramid)))}
+    images = {n: _reduced(padded, n) for n in shown}
     seen: dict[int, list] = {}  # what the encoder sees, by stride
     for reduction in sorted(pyramid):
         found = mobilenet.features(encoder, images[reduction], encoder_weights, encoder_trainable)
         for level, feature in enumerate(found, start=1):
-            seen.setdefault(reduction * 2**level, []).append(feature)
+            seen.setdefault(int(reduction * 2**level), []).append(feature)
     x = _joined(seen.pop(stride), "bottom")
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
@@ -114,8 +117,10 @@ def unet_mobilenet(
     return keras.Model(pixels, x, name="unet_mobilenet")
 
 
-def _reduced(x, times: int):
+def _reduced(x, times: float):
     """The image averaged over times x times pixels: (H, W, C) to (H / times, W / times, C)."""
+    if times == 0.5:
+        return layers.BilinearUpsample(name="enlarged2")(x)
     return x if times == 1 else keras.layers.AveragePooling2D(times, name=f"reduced{times}")(x)
 
 
@@ -132,7 +137,7 @@ def _check_pyramid(pyramid) -> None:
     if not pyramid or len(set(pyramid)) < len(pyramid) or not set(pyramid) <= set(REDUCTIONS):
         raise ValueError(
             f"pyramid is one or several of {REDUCTIONS}, each once. Received: pyramid={pyramid}."
-            " Use (1,), or (2, 4) for objects of hundreds of pixels."
+            " Use (1,), (1, 2, 4) for objects of hundreds of px too, or (0.5, 1) for small ones."
         )
 
 

@@ -50,7 +50,7 @@ def test_whole_encoder_learns():
         ({"alpha": 0.3}, r"alpha must be one of \[0.25, 0.5, 0.75, 1.0\]"),
         ({"encoder_trainable": "all"}, 'encoder_trainable must be False, True or "deep"'),
         ({"decoder_filters": (8, 8)}, "decoder_filters gives one width per resolution"),
-        ({"pyramid": (2, 3)}, r"pyramid is one or several of \(1, 2, 4, 8\), each once"),
+        ({"pyramid": (2, 3)}, r"pyramid is one or several of \(0.5, 1, 2, 4, 8\), each once"),
         ({"pyramid": ()}, "pyramid is one or several"),
         ({"pyramid": (2, 2)}, "pyramid is one or several"),
         ({"encoder_trainable": True, "encoder_weights": "x.h5"}, None),
@@ -117,11 +117,11 @@ def test_the_shallow_skip_brings_single_pixels_to_the_output():
     assert max(abs(rows - 33).max(), abs(cols - 30).max()) <= 3  # three 3 x 3 convolutions
 
 
-@pytest.mark.parametrize("pyramid", [(1,), (2,), (1, 4), (2, 4), (4, 2)])
+@pytest.mark.parametrize("pyramid", [(1,), (2,), (1, 4), (2, 4), (4, 2), (0.5,), (0.5, 1, 2)])
 def test_a_pyramid_gives_one_answer_per_pixel(pyramid):
     model = build(pyramid=pyramid, decoder_filters=(8, 8, 8, 8, 8))
     assert model.predict(np.zeros((1, 70, 131, 1)), verbose=0).shape == (1, 70, 131, 2)
-    assert model.get_layer("pad").multiple == 32 * max(pyramid)
+    assert model.get_layer("pad").multiple == int(32 * max(pyramid))
 
 
 def test_all_scales_share_one_encoder():
