@@ -43,6 +43,13 @@ WIDE = {
     "average": 0.998,
     "seed": 0,
 }
+SMALL = {
+    **EMPS,
+    "augment": "em_invert",
+    "average": 0.998,
+    "validate_every": 4,
+    "mixed_precision": True,
+}
 PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
 FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
 
@@ -102,14 +109,14 @@ EXPERIMENTS = {
         "emps",
         "unet",
         {"filters": 16},
-        {**EMPS, "epochs": 5},
+        {**SMALL, "epochs": 20, "steps_per_epoch": 100},
     ),
     "emps-unet-fast": Experiment(
         "U-Net, 8 filters, three levels, from scratch",
         "emps",
         "unet",
         {"filters": 8, "depth": 3},
-        {**EMPS, "epochs": 8, "average": 0.998, "validate_every": 2},
+        {**SMALL, "epochs": 12, "steps_per_epoch": 150},
     ),
     "emps-forest": Experiment("random forest on pixels", "emps", "forest"),
     "emps-otsu": Experiment("Otsu's threshold", "emps", "otsu"),
