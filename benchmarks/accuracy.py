@@ -3,6 +3,7 @@
     python -m benchmarks.accuracy --list
     python -m benchmarks.accuracy emps-frozen            # trains, scores, writes results/
     python -m benchmarks.accuracy emps-frozen --run DIR  # scores a finished run, in this process
+    python -m benchmarks.accuracy emps-unet-fast --seed 1  # again: how much is chance?
 
 The data are not part of the repository; ``--data`` names the folder that holds ``emps/`` and
 ``super1/`` (see README.md beside the results). ImageNet weights are found where Keras keeps them,
@@ -16,7 +17,7 @@ import json
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ SMALL = {
 }
 PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
 FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
+BASELINES = {"otsu": "Otsu", "forest": "PixelForest"}  # of temzoo.classical
 
 
 @dataclass(frozen=True)
@@ -208,9 +210,9 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
     from temzoo.pipeline.examples import class_names
 
     start = time.monotonic()
-    if experiment.model in ("otsu", "forest"):
-        kinds = {"otsu": classical.Otsu, "forest": classical.PixelForest}
-        model = kinds[experiment.model](class_names([*learn, *judge])).fit(learn)
+    if experiment.model in BASELINES:
+        kind = getattr(classical, BASELINES[experiment.model])
+        model = kind(class_names([*learn, *judge])).fit(learn)
         return model, {"minutes": (time.monotonic() - start) / 60}
     folder = run or Path("runs") / name
     if not _finished(name, experiment, folder):
@@ -302,11 +304,25 @@ def seconds_per_image(model, examples, repeats: int = 5) -> dict[str, float]:
     return {"median": statistics.median(warm), "least": min(warm), "most": max(warm)}
 
 
+def seeded(name: str, seed: int) -> str:
+    """Enters an experiment with another seed; gives its name."""
+    experiment = EXPERIMENTS[name]
+    if experiment.model in BASELINES:
+        raise ValueError(f"{name} has no seed that decides. Leave --seed out.")
+    other = f"{name}-seed{seed}"
+    EXPERIMENTS[other] = replace(experiment, settings={**experiment.settings, "seed": seed})
+    return other
+
+
+def _records(pattern: str) -> list[dict[str, Any]]:
+    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern))]
+    order = list(EXPERIMENTS)
+    return sorted(records, key=lambda r: order.index(r["name"].partition("-seed")[0]))
+
+
 def write_table() -> Path:
     """Regenerates ``results/accuracy.md`` from the records."""
-    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("accuracy-*.json"))]
-    order = list(EXPERIMENTS)
-    records.sort(key=lambda r: order.index(r["name"]))
+    records = _records("accuracy-*.json")
     lines = [
         "# Accuracy on held-out micrographs",
         "",
@@ -323,7 +339,8 @@ def write_table() -> Path:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(record) for record in records]
-    lines += ["", *_super1(records), measured_on(records)]
+    again = _records("seeds-*.json")
+    lines += ["", *_super1(records), *_again(again, records), measured_on([*records, *again])]
     return write_lines(RESULTS / "accuracy.md", lines)
 
 
@@ -353,6 +370,29 @@ _JOINT = (
 )
 
 
+def _again(again, records) -> list[str]:
+    """What another seed gave, beside the interval of the first."""
+    if not again:
+        return []
+    first = {record["name"]: record["per_image"]["iou"] for record in records}
+    lines = [
+        "## Trained again with another seed",
+        "",
+        "The interval is over images; a seed decides initial weights, order, crops and changes.",
+        "",
+        "| experiment | IoU | with another seed | inside the interval | command |",
+        "|---|---|---|---|---|",
+    ]
+    for record in again:
+        old, new = first[record["name"].partition("-seed")[0]], record["per_image"]["iou"]["value"]
+        inside = "yes" if old["low"] <= new <= old["high"] else "no"
+        told = f"{old['value']:.3f} [{old['low']:.3f}, {old['high']:.3f}]"
+        lines.append(
+            f"| {record['about']} | {told} | {new:.3f} | {inside} | `{record['command']}` |"
+        )
+    return [*lines, ""]
+
+
 def _joint(record) -> str:
     """Records of before that figure was taken lack it."""
     joint = record.get("joint_iou")
@@ -379,6 +419,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="list the experiments")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the data ({DATA})")
     parser.add_argument("--run", type=Path, help="score this finished run instead of training")
+    parser.add_argument("--seed", type=int, help="train again with this seed, beside the figure")
     arguments = parser.parse_args()
     if arguments.list:
         for name, experiment in EXPERIMENTS.items():
@@ -391,8 +432,12 @@ def main() -> None:
             parser.error(f"no experiment is called {name!r}; --list shows them")
     use_encoder_beside(arguments.data)
     for name in arguments.names:
-        record = measure(name, arguments.data, arguments.run)
-        write_json(RESULTS / f"accuracy-{name}.json", record)
+        kind, command = "accuracy", f"python -m benchmarks.accuracy {name}"
+        if arguments.seed is not None:
+            kind, command = "seeds", f"{command} --seed {arguments.seed}"
+            name = seeded(name, arguments.seed)
+        record = {**measure(name, arguments.data, arguments.run), "command": command}
+        write_json(RESULTS / f"{kind}-{name}.json", record)
         figure = record["per_image"]["iou"]
         print(f"{name}: IoU {figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]")
     print(write_table())

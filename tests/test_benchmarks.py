@@ -1,12 +1,14 @@
 """The accuracy benchmark files a run under no name but its own."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import EXPERIMENTS, _finished, fitted, joint_iou
+from benchmarks import accuracy
+from benchmarks.accuracy import EXPERIMENTS, _finished, fitted, joint_iou, seeded, write_table
 from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
 NAME = "emps-unet"
@@ -61,3 +63,25 @@ def test_the_joint_iou_is_that_of_one_hot_masks():
     confusion = np.bincount(truth.ravel() * 3 + found.ravel(), minlength=9).reshape(3, 3)
     a, b = np.eye(3, dtype=bool)[truth], np.eye(3, dtype=bool)[found]
     assert joint_iou(confusion) == pytest.approx((a & b).sum() / (a | b).sum())
+
+
+def test_another_seed_is_an_experiment_of_its_own(monkeypatch):
+    monkeypatch.setattr("benchmarks.accuracy.EXPERIMENTS", dict(EXPERIMENTS))
+    name = seeded("emps-unet-fast", 3)
+    assert accuracy.EXPERIMENTS[name].settings["seed"] == 3
+    assert accuracy.EXPERIMENTS[name].config == EXPERIMENTS["emps-unet-fast"].config
+    with pytest.raises(ValueError, match="emps-otsu has no seed that decides"):
+        seeded("emps-otsu", 3)
+
+
+def test_the_table_says_whether_another_seed_lies_in_the_interval(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.accuracy.RESULTS", tmp_path)
+    committed = Path(__file__).parents[1] / "benchmarks/results/accuracy-emps-unet.json"
+    record = json.loads(committed.read_text(encoding="utf-8"))
+    (tmp_path / "accuracy-emps-unet.json").write_text(json.dumps(record))
+    for seed, shift in ((1, 0.001), (2, 0.4)):
+        figure = {**record["per_image"]["iou"], "value": record["per_image"]["iou"]["low"] + shift}
+        again = {**record, "name": f"emps-unet-seed{seed}", "per_image": {"iou": figure}}
+        (tmp_path / f"seeds-emps-unet-seed{seed}.json").write_text(json.dumps(again))
+    rows = [line for line in write_table().read_text().splitlines() if line.startswith("|")]
+    assert [row.split("|")[4].strip() for row in rows[-2:]] == ["yes", "no"]
