@@ -168,7 +168,7 @@ EXPERIMENTS = {
             "validate_every": 4,
             "finetune": {"encoder_trainable": "deep"},
             "finetune_epochs": 8,
-            "finetune_rate": 3e-4,
+            "finetune_rate": 3e-5,
         },
     ),
 }
