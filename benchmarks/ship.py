@@ -15,8 +15,8 @@ import datetime
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Set:
         scores: of the loaded model, with the folder of data.
         complete: frozen layers are in the file too, so that no other file is needed.
         train: makes the run where no command leaves a run folder.
+        config: keywords of the model that differ from those it was trained with.
     """
 
     command: str
@@ -48,6 +49,7 @@ class Set:
     scores: Callable[[Any, Path], dict[str, float]]
     complete: bool = True
     train: Callable[[Path], None] | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def iou_of(experiment: str) -> Callable[[Any, Path], dict[str, float]]:
@@ -117,13 +119,13 @@ def drawn_particles(folder: Path) -> None:
     pretrained.write_card(folder / pretrained.BEST, card)
 
 
-def _accuracy(experiment: str, source=EMPS, complete: bool = True) -> Set:
+def _accuracy(experiment: str, source=EMPS, complete: bool = True, **config: Any) -> Set:
     command = f"python -m benchmarks.accuracy {experiment}"
-    return Set(command, source, iou_of(experiment), complete)
+    return Set(command, source, iou_of(experiment), complete, config=config)
 
 
 SETS = {
-    "unet_mobilenet/emps": _accuracy("emps-pyramid"),
+    "unet_mobilenet/emps": _accuracy("emps-pyramid", negatives=True),
     "unet_mobilenet/emps-frozen": _accuracy("emps-frozen", complete=False),
     "unet_mobilenet/super1": _accuracy("super1", SUPER1),
     "unet/emps": _accuracy("emps-unet"),
@@ -143,11 +145,13 @@ def ship(name: str, run: Path, data: Path) -> Path:
     what = SETS[name]
     model_name, _, short = name.partition("/")
     path = WEIGHTS / f"{model_name}-{short}{pretrained.SUFFIX}"
-    model = temzoo.get_model(model_name, weights=run, compile=False)
+    model = temzoo.get_model(model_name, weights=run, compile=False, **what.config)
     pretrained.save_trained(model, path, complete=what.complete)
     dataset, licence = what.source
+    trained = pretrained.read_card(run / pretrained.BEST)
     card = replace(
-        pretrained.read_card(run / pretrained.BEST),
+        trained,
+        config={**trained.config, **what.config},
         dataset=dataset,
         licence=licence,
         command=what.command,

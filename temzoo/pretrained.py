@@ -23,7 +23,7 @@ BY_NAME = "temzoo_by_name"  # attribute of files that hold weights by their name
 SUFFIX = ".weights.h5"
 BEST = f"best{SUFFIX}"
 # What `temzoo predict IMAGES` uses: the set that serves most micrographs of particles best.
-GENERAL = "unet_mobilenet/emps-frozen"
+GENERAL = "unet_mobilenet/emps"
 # In a checkout the folder lies beside the package; in a wheel, inside it.
 FOLDERS = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "weights")
 

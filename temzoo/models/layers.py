@@ -154,6 +154,33 @@ def _padding(size, multiple):
 
 
 @keras.saving.register_keras_serializable("temzoo")
+class WithNegative(keras.layers.Layer):
+    """Adds each image's negative to the batch: (B, …) to (2B, …), the negatives last."""
+
+    def call(self, x):
+        return ops.concatenate([x, -x], axis=0)
+
+    def compute_output_shape(self, input_shape):
+        return _times_batch(input_shape, 2)
+
+
+@keras.saving.register_keras_serializable("temzoo")
+class MeanOfNegative(keras.layers.Layer):
+    """Averages the answers for ``WithNegative``'s images and negatives: (2B, …) to (B, …)."""
+
+    def call(self, x):
+        half = ops.shape(x)[0] // 2
+        return (x[:half] + x[half:]) / 2
+
+    def compute_output_shape(self, input_shape):
+        return _times_batch(input_shape, 0.5)
+
+
+def _times_batch(shape, factor: float):
+    return (shape[0] and int(shape[0] * factor), *shape[1:])
+
+
+@keras.saving.register_keras_serializable("temzoo")
 class ReflectPad(keras.layers.Layer):
     """Pads height and width to a multiple by mirroring, half on each side.
 

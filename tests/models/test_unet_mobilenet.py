@@ -143,3 +143,31 @@ def test_a_pyramid_sees_farther():
             answer = tf.reduce_sum(core(image)[:, :, 656:, 0])
         reached[pyramid] = float(tf.reduce_sum(tf.abs(tape.gradient(answer, image)[:, :, :256])))
     assert reached[(1,)] == 0 < reached[(2, 4)]
+
+
+def test_negatives_average_two_answers_of_the_same_weights():
+    plain = build(pyramid=(1, 2), decoder_filters=(8, 8, 8, 8, 8))
+    both = build(pyramid=(1, 2), decoder_filters=(8, 8, 8, 8, 8), negatives=True)
+    both.set_weights(plain.get_weights())
+    x = np.random.default_rng(0).integers(0, 255, (3, 45, 70, 1)).astype("float32")
+    expected = (plain.predict(x, verbose=0) + plain.predict(255 - x, verbose=0)) / 2
+    np.testing.assert_allclose(both.predict(x, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        both.predict(255 - x, verbose=0), both.predict(x, verbose=0), atol=1e-5
+    )
+
+
+def test_negatives_change_what_is_seen_not_what_was_learnt(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    plain = build(pyramid=(1, 2), decoder_filters=(8, 8, 8, 8, 8))
+    temzoo.pretrained.save(plain, path)
+    config = {"alpha": 0.25, "encoder_weights": None, "pyramid": (1, 2)}
+    temzoo.pretrained.write_card(
+        path,
+        temzoo.pretrained.WeightsCard(
+            "unet_mobilenet", {**config, "decoder_filters": (8, 8, 8, 8, 8)}
+        ),
+    )
+    both = temzoo.get_model("unet_mobilenet", weights=path, negatives=True, compile=False)
+    for ours, theirs in zip(both.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
