@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import own
 from benchmarks.records import RESULTS, use_encoder_beside
 from temzoo.cli.common import load_tensorflow
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "throughput": "benchmarks.suite.throughput",
     "precision": "benchmarks.suite.precision",
     "pipeline": "benchmarks.suite.input_pipeline",
+    "training": "benchmarks.suite.training_speed",
     "labels": "benchmarks.suite.labels",
     "measure": "benchmarks.suite.measurement",
     "startup": "benchmarks.suite.startup",
@@ -45,17 +47,23 @@ QUICK = (
     ("labels", "--no-datumaro"),
     ("measure",),
     ("pipeline",),
+    ("training",),
     ("accuracy", "--weights", "otsu"),
     ("accuracy", "--curve", "2", "8"),
+    ("accuracy", "--weights", "vae/particles"),
     ("throughput",),
+    ("precision",),
+    ("peers", "--names", "temzoo-unet", "pytorch-unet", "sklearn"),
 )
 FULL = (
     ("startup",),
     ("labels",),
     ("measure",),
     ("pipeline",),
+    ("training",),
     ("throughput",),
     ("accuracy", "--data", "emps", "--curve", *CURVE),
+    ("accuracy", "--data", "emps", "--curve", *CURVE, "--curve-model", "unet_mobilenet"),
     ("peers", "--setup"),
     ("peers",),
     ("peers", "--speed"),
@@ -97,6 +105,7 @@ def _add_common(added: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=RESULTS, help=f"folder of the results ({RESULTS})"
     )
     added.add_argument("--data-folder", type=Path, default=DATA, help=f"of named datasets ({DATA})")
+    own.add_argument(added)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in WHOLE:
         return _whole(words[0], words[1:])
     arguments = parser().parse_args(words)
+    own.load(arguments.own)
     use_encoder_beside(arguments.data_folder)
     if arguments.command != "page":
         load_tensorflow()
@@ -127,13 +137,14 @@ def _whole(name: str, rest: Sequence[str]) -> int:
         print(f"{name} ({about}) needs {module_name}, which this checkout does not have yet.")
         return 0
     status = importlib.import_module(module_name).main(list(rest)) or 0
-    return status or main(["page"])
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--out", type=Path, default=RESULTS)
+    return status or main(["page", "--out", str(shared.parse_known_args(rest)[0].out)])
 
 
 def shipped() -> list[tuple[str, ...]]:
-    """A step for each dataset of the shipped weights: all of its own, beside the baselines."""
+    """Steps for the shipped weights: each dataset's beside the baselines, the VAEs, precisions."""
     import temzoo
-    from temzoo import pretrained
 
     steps = []
     for name in DATASETS:
@@ -141,13 +152,23 @@ def shipped() -> list[tuple[str, ...]]:
             f"{model}/{weights}"
             for task in ("semantic", "instance", "restoration")
             for model in temzoo.list_models(task=task)
-            for weights in pretrained.available(model)
+            for weights in _weights_of(model)
             if weights.startswith(name)
         ]
         if judged:
             words = ("accuracy", "--data", name, "--weights", "otsu", "--compare", "forest")
             steps.append((*words, *judged))
-    return steps
+            pixels = temzoo.list_models(task="semantic")
+            measured = [each for each in judged if each.partition("/")[0] in pixels]
+            steps += [("precision", "--data", name, "--weights", each) for each in measured]
+    drawn = [f"{m}/{w}" for m in temzoo.list_models(task="generative") for w in _weights_of(m)]
+    return [*steps, *(("accuracy", "--weights", each) for each in drawn)]
+
+
+def _weights_of(model: str) -> list[str]:
+    from temzoo import pretrained
+
+    return list(pretrained.available(model))
 
 
 def run_all(arguments: argparse.Namespace) -> int:
@@ -159,9 +180,7 @@ def run_all(arguments: argparse.Namespace) -> int:
     common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
     failed = 0
     for words in QUICK if arguments.quick else (*FULL, *shipped()):
-        flags = ["--quick"] if arguments.quick else []
-        whole = words[0] in WHOLE
-        failed |= _step([*words, *flags] if whole else [*words, *flags, *common])
+        failed |= _step([*words, *["--quick"] * arguments.quick, *common])
     return failed
 
 
@@ -170,10 +189,10 @@ def _step(words: Sequence[str]) -> int:
     print(f"== {' '.join(words)}", flush=True)
     try:
         status = main(words)
-    except (ValueError, OSError, RuntimeError, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # whatever it is, hours of other steps go on
         if os.environ.get("TEMZOO_TRACEBACK"):
             raise
-        print(f"{words[0]} failed: {error}", file=sys.stderr, flush=True)
+        print(f"{words[0]} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         status = 1
     print(f"== {words[0]}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
     return int(bool(status))

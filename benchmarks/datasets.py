@@ -11,7 +11,8 @@ layouts below, which is told by what lies in it:
 - A CVAT, COCO or VIA export: a folder of images and one ``.xml`` or ``.json``, anywhere in the
   folder; a fifth of the images, by specimen where ``groups.csv`` names them, judges.
 
-One more named dataset is a function; the name then stands wherever ``--data`` does::
+One more named dataset is a function, here or in a file of your own that ``--with`` names
+(``benchmarks.own``); the name then stands wherever ``--data`` does::
 
     @dataset("ours")
     def ours(folder: Path) -> Dataset:
@@ -152,6 +153,23 @@ def emps(data: Path) -> Dataset:
 @dataset("super1")
 def super1(data: Path) -> Dataset:
     return from_folder(_present(data / "super1"))
+
+
+def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
+    """What a record says of data that were made for it and from which nothing is learnt.
+
+    Args:
+        name: in words, with the function that makes them.
+        *content: the data or some of them, arrays or bytes, for the fingerprint.
+        seed: that they were made of.
+    """
+    import hashlib
+
+    digest = hashlib.sha256()
+    for part in content:
+        digest.update(part if isinstance(part, bytes) else part.tobytes())
+    split = "none: nothing is learnt"
+    return {"name": name, "split": split, "fingerprint": digest.hexdigest()[:16], "seed": seed}
 
 
 def synthetic(*, train: int, val: int, size: int) -> Dataset:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,9 @@ def result(
     command: str,
     figures: Mapping[str, Any],
     quick: bool = False,
+    dataset: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    repetitions: int | None = None,
     **told: Any,
 ) -> dict[str, Any]:
     """A record of the suite.
@@ -66,18 +69,35 @@ def result(
         command: that repeats it.
         figures: what was measured; each timing as ``spread`` gives it.
         quick: of a short run, which stands beside the full ones on the page, never among them.
-        **told: dataset (``Dataset.told``), seed, settings …
+        dataset: ``Dataset.told()``, or ``benchmarks.datasets.generated``.
+        seed: of the training, of the data that were drawn, or of the resampling.
+        repetitions: of the whole; None: the most that any timing in ``figures`` has, else 1.
+        **told: model, settings …
     """
     return {
         "what": what,
         "name": name,
         "about": about,
         "quick": quick,
+        "dataset": None if dataset is None else dict(dataset),
+        "seed": seed,
+        "repetitions": repetitions or max(_repetitions(figures), default=1),
         **told,
         "figures": dict(figures),
         **stamp(command),
         "load_before": round(os.getloadavg()[0], 2),  # of other work, where it is above 1
     }
+
+
+def _repetitions(figures: Any) -> Iterator[int]:
+    """Of every timing in some figures."""
+    if isinstance(figures, Mapping):
+        if "repetitions" in figures:
+            yield figures["repetitions"]
+        figures = list(figures.values())
+    if isinstance(figures, list | tuple):
+        for each in figures:
+            yield from _repetitions(each)
 
 
 def keep(record: Mapping[str, Any], folder: Path = RESULTS) -> Path:

@@ -2,7 +2,8 @@
 
 What ``temzoo demo`` and ``make demo`` run: on synthetic micrographs, or on a user's own. Three
 parts of the images are kept apart: one trains, one chooses the best epoch, one is held out for the
-figures.
+figures. Of the two networks one starts from random weights, the other from shipped ones where they
+serve: it is judged as it is shipped, and trained further.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import keras
 import numpy as np
 
 import temzoo.labels
-from temzoo import report, training
+from temzoo import pretrained, report, training
 from temzoo.classical import MOST_CLASSES, Otsu, PixelForest
 from temzoo.evaluation import Evaluation, confusion, evaluate, scores
 from temzoo.files import atomic_path
@@ -32,7 +33,7 @@ from temzoo.models.mobilenet import imagenet_file
 from temzoo.pipeline.examples import class_names, load_dataset
 from temzoo.pipeline.splits import split
 from temzoo.prediction import predict
-from temzoo.registry import get_model, model_card
+from temzoo.registry import get_model, model_card, trained_model
 from temzoo.synthetic import crowded, write_dataset, write_tiff
 from temzoo.types import Example
 
@@ -52,6 +53,10 @@ SETTINGS = {
 }
 NETWORKS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.25}}
 ENCODER = imagenet_file(NETWORKS["unet_mobilenet"]["alpha"])
+# Particles of all kinds: the network named starts from these weights in place of its encoder's. A
+# third of the rate that suits random weights, so that they are not lost in the first steps.
+SHIPPED = "unet_mobilenet/emps"
+FURTHER = {"learning_rate": 1e-3}
 # Of a user's many images these suffice for a first look, and keep to the minutes promised.
 MOST_CHOOSING, MOST_HELD_OUT = 6, 12
 LARGE = {"size": 2048, "n_particles": 1500}
@@ -154,10 +159,11 @@ def table(evaluations: Mapping[str, Evaluation], speeds: Mapping[str, float]) ->
     Args:
         evaluations, speeds: by method.
     """
-    lines = [f"{'held-out images':<18}{'IoU':<24}{'instance F1':<24}images/s"]
+    width = max(map(len, ["held-out images", *evaluations])) + 3
+    lines = [f"{'held-out images':<{width}}{'IoU':<24}{'instance F1':<24}images/s"]
     for name, evaluation in evaluations.items():
         f1 = evaluation.per_image["instance_f1"]
-        lines.append(f"{name:<18}{evaluation.iou!s:<24}{f1!s:<24}{speeds[name]:.2f}")
+        lines.append(f"{name:<{width}}{evaluation.iou!s:<24}{f1!s:<24}{speeds[name]:.2f}")
     count = len(next(iter(evaluations.values())).table)
     lines.append(f"(mean over {count} images that no method has seen, with its 95 % interval)")
     return "\n".join(lines)
@@ -247,20 +253,47 @@ def _methods(
     with _timed("random forest"):
         methods["random forest"] = PixelForest(parts.classes, seed=seed).fit(parts.train)
     for name in NETWORKS:
-        if _needs_encoder(name) and encoder_file() is None:
+        if name == SHIPPED.partition("/")[0] and _serves(parts.classes):
+            methods |= _trained_further(name, parts, files, epochs, seed)
+        elif _needs_encoder(name) and encoder_file() is None:
             notes.append(_how_to_get_the_encoder())
-            continue
-        with _timed(name):
-            methods[name] = _trained(name, parts, files, epochs, seed)
+        else:
+            with _timed(name):
+                methods[name] = _new(name, seed, len(parts.classes))
+                _train(methods[name], name, parts, files, epochs, seed)
     return methods, notes
 
 
-def _trained(name: str, parts: _Parts, files: _Files, epochs: int, seed: int) -> Any:
+def _serves(classes: Sequence[str]) -> bool:
+    """Whether the shipped weights are installed, and tell as many classes apart."""
+    name, _, weights = SHIPPED.partition("/")
+    card = pretrained.available(name).get(weights)
+    return card is not None and card.config["classes"] == len(classes) + 1
+
+
+def _trained_further(
+    name: str, parts: _Parts, files: _Files, epochs: int, seed: int
+) -> dict[str, Any]:
+    """The shipped network as it is, and another that is trained on the demo's own images."""
+    further = f"{SHIPPED}, trained further"
+    with _timed(further):
+        shipped, model = trained_model(SHIPPED), trained_model(SHIPPED)
+        _train(model, name, parts, files, epochs, seed, **FURTHER)
+    return {f"{SHIPPED}, as shipped": shipped, further: model}
+
+
+def _new(name: str, seed: int, classes: int) -> Any:
     config = dict(NETWORKS[name])
     if _needs_encoder(name):
         config["encoder_weights"] = str(encoder_file())
     keras.utils.set_random_seed(seed)
-    model = get_model(name, classes=len(parts.classes) + 1, **config)
+    return get_model(name, classes=classes + 1, **config)
+
+
+def _train(
+    model: Any, name: str, parts: _Parts, files: _Files, epochs: int, seed: int, **changes: Any
+) -> None:
+    """Trains into the folder ``name``; afterwards the model holds the weights of the best epoch."""
     run = training.train(
         model,
         parts.train,
@@ -269,14 +302,13 @@ def _trained(name: str, parts: _Parts, files: _Files, epochs: int, seed: int) ->
         epochs=epochs,
         steps_per_epoch=STEPS,
         seed=seed,
-        **SETTINGS,
+        **{**SETTINGS, **changes},
     )
     if run.interrupted:
         raise KeyboardInterrupt
     files.add(run.folder / "best.weights.h5", f'get_model("{name}", weights="{run.folder}")')
     files.add(run.folder / "history.png", "loss and IoU over the epochs")
     files.add(run.folder / "validation.png", "the images that chose the epoch, with its mistakes")
-    return model
 
 
 def _needs_encoder(name: str) -> bool:
@@ -319,9 +351,9 @@ def _draw(
     folder = files.folder
     path = report.plot_iou(evaluations, folder / "iou.png")
     files.add(path, "IoU of each held-out image, method beside method")
-    trained = [name for name in NETWORKS if name in methods]
-    best = max(trained, key=lambda name: evaluations[name].iou.value)
-    path = folder / f"{best}_held_out.png"
+    networks = [name for name in methods if name.partition("/")[0] in NETWORKS]
+    best = max(networks, key=lambda name: evaluations[name].iou.value)
+    path = folder / f"{best.partition('/')[0]}_held_out.png"
     report.validation_sheet(path, methods[best], parts.held_out, parts.classes, title=best)
     files.add(path, "the held-out images with right, false and missed pixels")
     _predict_large(files, best, methods[best], parts)

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     import keras
 
 MODELS = Path(__file__).parent / "models"
+# How scores on cards are written: name and unit.
+SCORES = {
+    "iou": ("IoU", ""),
+    "ap": ("AP", ""),
+    "ap50": ("AP50", ""),
+    "f1": ("F1", ""),
+    "psnr_db": ("PSNR", "dB"),
+}
 
 
 @dataclass(frozen=True)
@@ -203,6 +211,30 @@ def _with_weights(card: ModelCard) -> ModelCard:
     fields = {**card.__dict__, "weights": MappingProxyType(pretrained.available(card.name))}
     fields["config"] = MappingProxyType(dict(card.config))
     return ModelCard(**fields)
+
+
+def score_texts(scores: Mapping[str, Any]) -> list[str]:
+    """The scores of a weights card in words; the first has the card's interval.
+
+    Example:
+        >>> score_texts({"iou": 0.8248, "low": 0.7774, "high": 0.8693, "images": 73})
+        ['IoU 0.825 [0.777, 0.869]', '73 images']
+    """
+    figures = {name: value for name, value in scores.items() if name not in ("low", "high")}
+    texts = [_score_text(name, value) for name, value in figures.items()]
+    if texts and {"low", "high"} <= scores.keys():
+        texts[0] += f" [{scores['low']:#.3g}, {scores['high']:#.3g}]"
+    return texts
+
+
+def _score_text(name: str, value: Any) -> str:
+    """``"psnr_db low-dose", 29.03`` as "PSNR 29.0 dB (low-dose)"."""
+    if isinstance(value, int):
+        return f"{value} {name}"
+    metric, _, of = name.removeprefix("val_").partition(" ")
+    metric, unit = SCORES.get(metric, (metric.replace("_", " "), ""))
+    shown = f"{value:#.3g}" if isinstance(value, float) else str(value)
+    return " ".join(part for part in (metric, shown, unit, of and f"({of})") if part)
 
 
 def did_you_mean(word: str, words: list[str] | tuple[str, ...]) -> str:

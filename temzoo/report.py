@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from temzoo import saved
@@ -55,6 +56,7 @@ ERROR_NAMES = {
 
 # Dark blue is left out: a thin line of it is lost on dark particles.
 OUTLINE_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE)
+MOST_TOLD_APART = 10_000  # objects whose neighbours are looked for: seconds, and no more
 NEAR = 6  # pixels; objects whose boxes are closer are neighbours and differ in colour
 DASH, GAP = 6.0, 5.0  # pixels of the picture
 SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
@@ -122,8 +124,8 @@ def overlay(pixels: np.ndarray, labels: np.ndarray, *, alpha: float = 0.35) -> n
 
     Args:
         pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
-        labels: (H, W) class map or instance map; 0 is left as it is. Colours repeat after seven,
-            so that neighbouring instances mostly differ.
+        labels: (H, W) class map or instance map; 0 is left as it is. Of more than seven, up to
+            ten thousand, neighbours differ in colour; of still more they mostly do.
         alpha: opacity of the filling, 0 to 1.
 
     Returns:
@@ -132,8 +134,19 @@ def overlay(pixels: np.ndarray, labels: np.ndarray, *, alpha: float = 0.35) -> n
     Example:
         >>> picture = overlay(micrograph.pixels, prediction.instances)
     """
-    colours = np.array(CLASS_COLOURS, np.float32)[(labels - 1) % len(CLASS_COLOURS)]
+    colours = np.array(CLASS_COLOURS, np.float32)[_colour_numbers(labels)]
     return _painted(pixels, labels, colours, alpha)
+
+
+def _colour_numbers(labels: np.ndarray) -> np.ndarray:
+    """(H, W) numbers of ``CLASS_COLOURS``."""
+    if not len(CLASS_COLOURS) < labels.max(initial=0) <= MOST_TOLD_APART:
+        return (labels - 1) % len(CLASS_COLOURS)
+    found = [(n, box) for n, box in enumerate(ndimage.find_objects(labels), start=1) if box]
+    boxes = [(r.start, c.start, r.stop - r.start, c.stop - c.start) for _, (r, c) in found]
+    numbers = np.zeros(int(labels.max()) + 1, np.int64)
+    numbers[[n for n, _ in found]] = _neighbour_colours(np.array(boxes), len(CLASS_COLOURS))
+    return numbers[labels]
 
 
 def error_map(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -203,7 +216,9 @@ def outlines(
     """
     picture, scale = _canvas(pixels, side)
     width = _line_width(picture)
-    marks = [Mark(OUTLINE_COLOURS[k], width) for k in _neighbour_colours(objects)]
+    boxes = np.array([(o.top, o.left, *o.mask.shape) for o in objects]).reshape(-1, 4)
+    numbers = _neighbour_colours(boxes, len(OUTLINE_COLOURS))
+    marks = [Mark(OUTLINE_COLOURS[k], width) for k in numbers]
     return _drawn_objects(picture, list(zip(objects, marks, strict=True)), scale)
 
 
@@ -480,13 +495,17 @@ def _sorted_out(
     )
 
 
-def _neighbour_colours(objects: Sequence[Detection]) -> list[int]:
-    """A colour's number for each object, one that no neighbour before it has, if there is one."""
-    boxes = np.array([(o.top, o.left, *o.mask.shape) for o in objects]).reshape(-1, 4)
+def _neighbour_colours(boxes: np.ndarray, colours: int) -> list[int]:
+    """A colour's number for each object, one that no neighbour before it has, if there is one.
+
+    Args:
+        boxes: (N, 4) top, left, height, width.
+        colours: how many there are.
+    """
     low, high = boxes[:, :2] - NEAR, boxes[:, :2] + boxes[:, 2:]
-    chosen = np.full(len(objects), -1)
-    used = np.zeros(len(OUTLINE_COLOURS))
-    for k in range(len(objects)):
+    chosen = np.full(len(boxes), -1)
+    used = np.zeros(colours)
+    for k in range(len(boxes)):
         near = ((low[k] < high) & (low < high[k])).all(axis=1)
         taken = np.bincount(chosen[near & (chosen >= 0)], minlength=len(used))
         # Fewest neighbours first; of those, the colour that is rarest in the whole picture.
@@ -653,7 +672,7 @@ def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> 
             epochs = columns.get("epoch", np.arange(len(values)))
             known = np.isfinite(values)  # not every epoch is validated
             axis.plot(epochs[known], values[known], line, marker=".", color=colour, label=label)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(loc="upper right", frameon=False, fontsize=8)
     axis.set_ylabel(_axis_name(metric))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)

@@ -1,6 +1,7 @@
 """The command line: the whole path on a small synthetic set, and errors of one line."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -173,6 +174,32 @@ def test_models_are_listed_and_shown():
     table = call("models", "--markdown")
     assert table.startswith("| model | task |")
     assert "`unet_mobilenet`" in table
+
+
+def test_models_say_what_their_weights_score(monkeypatch):
+    from temzoo.registry import list_models, model_card, score_texts
+
+    monkeypatch.setenv("COLUMNS", "100")
+    listed, markdown = call("models"), call("models", "--markdown")
+    assert max(map(len, listed.splitlines())) <= 100
+    shipped = {n: w for n in list_models(pretrained=True) for w in model_card(n).weights.items()}
+    assert {"mask_rcnn", "unet_mobilenet", "autoencoder", "vae"} <= set(shipped)
+    assert re.search(r"emps AP50 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", listed)
+    for name in shipped:
+        card = call("models", name)
+        for weights, about in model_card(name).weights.items():
+            headline = score_texts(about.scores)[0]
+            assert f"{weights} {headline}" in markdown
+            assert headline in listed  # in one line
+            assert all(text in " ".join(card.split()) for text in (headline, about.licence))
+
+
+def test_models_fit_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call("models").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("unet_mobilenet  semantic") for line in lines)
+    assert "…" not in "".join(lines)
 
 
 def test_readme_table_is_the_generated_one():

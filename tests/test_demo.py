@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from temzoo import demo as module
-from temzoo import training
+from temzoo import pretrained, training
 from temzoo.classical import PixelForest
 from temzoo.demo import demo, encoder_file, table
 from temzoo.evaluation import Evaluation, Interval
+from temzoo.registry import get_model
 from temzoo.synthetic import write_dataset
 
 
@@ -29,6 +30,11 @@ def small(monkeypatch, tmp_path):
     # No encoder weights but those that a test puts there.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("HOME", str(tmp_path))
+    # Nor shipped ones.
+    monkeypatch.setattr(pretrained, "FOLDERS", (tmp_path / "weights",))
+    pretrained._index.cache_clear()
+    yield
+    pretrained._index.cache_clear()
 
 
 @pytest.fixture
@@ -55,6 +61,21 @@ def put_encoder(folder) -> None:
                 group[name] = weight.numpy()
 
 
+def put_shipped(folder) -> None:
+    """A narrow network, shipped complete as if its encoder had been ImageNet's."""
+    config = module.NETWORKS["unet_mobilenet"]
+    model = get_model("unet_mobilenet", **config, encoder_weights=None)
+    name = module.SHIPPED.replace("/", "-")
+    path = folder / f"{name}{pretrained.SUFFIX}"
+    folder.mkdir()
+    pretrained.save_trained(model, path, complete=True)
+    config = {"classes": 2, **config, "encoder_weights": "imagenet"}
+    card = pretrained.WeightsCard("unet_mobilenet", config, ("particle",))
+    pretrained.write_card(path, card)
+    (folder / "index.json").write_text(json.dumps({"weights": [module.SHIPPED]}))
+    pretrained._index.cache_clear()
+
+
 def test_synthetic_micrographs_walk_the_whole_path(tmp_path, capsys, monkeypatch):
     put_encoder(tmp_path / "keras" / "models")
     summary = demo(tmp_path / "out", n=4, epochs=1)
@@ -68,6 +89,40 @@ def test_synthetic_micrographs_walk_the_whole_path(tmp_path, capsys, monkeypatch
     assert {"annotations.xml", "crowded.tif", "iou.png", "crowded_overlay.png"} <= names
     assert "4 images, " in printed
     assert "crowded.tif, 128 x 128 px" in printed
+
+
+def test_shipped_weights_are_judged_as_they_are_and_trained_further(tmp_path, monkeypatch):
+    put_shipped(tmp_path / "weights")
+    monkeypatch.setattr(module, "FURTHER", {"learning_rate": 1e-2})
+    judged = {}
+
+    def judge(methods, parts):
+        judged.update(methods)
+        return judge_all(methods, parts)
+
+    judge_all = module._judge
+    monkeypatch.setattr(module, "_judge", judge)
+    summary = demo(tmp_path / "out", n=4, epochs=1)  # without an encoder's file
+    as_shipped, further = f"{module.SHIPPED}, as shipped", f"{module.SHIPPED}, trained further"
+    assert list(summary.evaluations)[2:] == ["unet", as_shipped, further]
+    shipped = get_model("unet_mobilenet", weights="emps")
+    for ours, theirs in zip(judged[as_shipped].weights, shipped.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    decoder, start = judged[further].trainable_weights, shipped.trainable_weights
+    assert not all(
+        np.array_equal(ours, theirs) for ours, theirs in zip(decoder, start, strict=True)
+    )
+    run = json.loads((summary.folder / "unet_mobilenet" / "run.json").read_text())
+    assert run["settings"]["learning_rate"] == 1e-2
+    again = get_model("unet_mobilenet", weights=summary.folder / "unet_mobilenet")
+    np.testing.assert_array_equal(again.get_weights()[-1], judged[further].get_weights()[-1])
+
+
+def test_shipped_weights_serve_any_one_class_and_not_several(tmp_path):
+    assert not module._serves(("particle",))
+    put_shipped(tmp_path / "weights")
+    assert module._serves(("cavity",))
+    assert not module._serves(("sphere", "rod"))
 
 
 def test_own_micrographs_of_three_classes_without_an_encoder(tmp_path, capsys, own_data):
@@ -138,11 +193,14 @@ def test_table_has_a_line_per_method_with_its_interval():
     figures = {"iou": Interval(0.5, 0.25, 0.75), "instance_f1": Interval(1.0, 0.9, 1.0)}
     row = {"name": "a.tif"}
     evaluation = Evaluation(("particle",), (row, row), np.zeros((2, 2, 2), int), figures, {})
-    lines = table({"Otsu": evaluation}, {"Otsu": 12.345}).splitlines()
-    assert re.split(r"\s{2,}", lines[1]) == [
-        "Otsu",
+    names = ("Otsu", "unet_mobilenet/emps, trained further")
+    lines = table(dict.fromkeys(names, evaluation), dict.fromkeys(names, 12.345)).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line.index("0.500") for line in lines[1:3]] == [lines[0].index("IoU")] * 2
+    assert re.split(r"\s{2,}", lines[2]) == [
+        "unet_mobilenet/emps, trained further",
         "0.500 [0.250, 0.750]",
         "1.000 [0.900, 1.000]",
         "12.35",
     ]
-    assert "2 images that no method has seen" in lines[2]
+    assert "2 images that no method has seen" in lines[3]

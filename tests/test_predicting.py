@@ -539,7 +539,10 @@ def test_the_general_weights_are_used_and_named(run, images, tmp_path, monkeypat
         (("--format", "maps,voc"), "--format must be of maps, cvat, coco. Received: 'voc'"),
         (("--shapes", "boxes"), "--shapes must be polygons or masks. Received: 'boxes'"),
         (("--polygon-error", "-1"), "--polygon-error must be 0 px or more. Received: -1.0"),
-        (("--neck", "0.5"), "--neck and --threshold are settings of the watershed"),
+        (
+            ("--neck", "0.5", "--instances", "components"),
+            "--neck and --threshold are settings of the watershed",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused_before_the_work(run, images, tmp_path, options, message):

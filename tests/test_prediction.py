@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import threading
 import weakref
 from functools import partial
 
@@ -91,7 +92,7 @@ def test_tiles_meet_at_a_constant_image_without_a_seam():
     list(itertools.product([33, 500, 1000], [64, 128], [0, 1, 40, 63], [1, 16, 32])),
 )
 def test_blend_weights_sum_to_one_and_tiles_cover_the_image(length, tile, overlap, step):
-    tiles = module._Tiles.along(length, tile, overlap, step)
+    tiles = module.Tiles.along(length, tile, overlap, step)
     total, seen = np.zeros(tiles.end), np.zeros(length, bool)
     for start, weights in zip(tiles.starts, tiles.weights, strict=True):
         total[start : start + tiles.size] += weights
@@ -104,11 +105,106 @@ def test_blend_weights_sum_to_one_and_tiles_cover_the_image(length, tile, overla
 
 
 def test_blend_weights_vanish_next_to_inner_tile_edges_only():
-    tiles = module._Tiles.along(1000, 256, 64, 32)
+    tiles = module.Tiles.along(1000, 256, 64, 32)
     assert (tiles.weights[1, :20] == 0).all()
     assert (tiles.weights[1, -20:] == 0).all()
     assert tiles.weights[0, 0] == 1
     assert tiles.weights[-1, -1] == 1
+
+
+def test_tiles_weigh_nothing_outside_the_part_that_counts():
+    tiles = module.Tiles.along(1000, 256, 64, 32)
+    for part, weights in zip(tiles.counted, tiles.weights, strict=True):
+        assert (weights[part] > 0).all()
+        assert weights[part].sum(dtype=float) == weights.sum(dtype=float)
+    assert tiles.computed == len(tiles.starts) * 256 / 1000
+
+
+@pytest.mark.parametrize("step", [1, 16, 32, 128, 256])
+@pytest.mark.parametrize("overlap", [0, 100, 384, 512, 1407])
+@pytest.mark.parametrize("length", [1, 1409, 2000, 2048, 5000])
+def test_fitting_tiles_cover_a_length_with_few_and_small_ones(length, overlap, step):
+    edge = module._fitting_edge(length, overlap, step)
+    tiles = module.Tiles.along(length, edge, overlap, step)
+    shared = [first + tiles.size - second for first, second in itertools.pairwise(tiles.starts)]
+    assert all(overlapping >= overlap for overlapping in shared)
+    assert tiles.end >= length
+    if overlap <= 512:
+        largest = module.Tiles.along(length, module.TILE - module.TILE % step, overlap, step)
+        assert edge <= largest.size
+        assert len(tiles.starts) <= len(largest.starts)
+
+
+@pytest.mark.parametrize(
+    ("side", "step", "computed"),
+    [(1408, 32, 1), (2048, 16, 1.2), (2048, 32, 1.41), (4096, 32, 1.64), (4096, 128, 1.89)],
+)
+def test_few_pixels_are_computed_twice_by_default(side, step, computed):
+    model = partial(identity)
+    model.tile_step = step
+    rows, columns = module.tile_layout(model, (side, side))
+    assert rows.computed * columns.computed == pytest.approx(computed, abs=0.02)
+    assert rows.size <= module.TILE
+    shared = [first + rows.size - second for first, second in itertools.pairwise(rows.starts)]
+    assert all(overlapping >= min(12 * step, 512) for overlapping in shared)
+
+
+def test_half_a_tile_that_is_given_is_the_most_overlap_by_default():
+    rows, columns = module.tile_layout(identity, (512, 700), tile=256)
+    assert rows.starts == (0, 128, 256)
+    assert columns.starts[:3] == (0, 128, 256)
+
+
+def test_an_image_that_is_too_large_to_be_taken_whole_is_stitched_by_default(monkeypatch):
+    monkeypatch.setattr(module, "TILE", 128)
+    monkeypatch.setattr(module, "WHOLE", 128**2)
+    pixels = noise(301, 99, 2)
+    result = predict(identity, pixels, overlap=32, probabilities=True)
+    np.testing.assert_allclose(result.probabilities, pixels, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 300])
+def test_the_likeliest_class_is_the_first_of_the_greatest(count):
+    rng = np.random.default_rng(count)
+    probabilities = rng.integers(0, 3, (70, 9, count)).astype(np.float32)
+    found = np.full((70, 9), 5, np.uint8 if count <= 256 else np.int32)
+    module.likeliest(probabilities, out=found)
+    np.testing.assert_array_equal(found, probabilities.argmax(axis=-1))
+
+
+def test_one_tile_is_in_the_network_while_its_neighbours_are_handled(network, monkeypatch):
+    """Not two: they would need twice the memory. The answer is that of one after the other."""
+    behind, inside, seen = endpoints.core(network), [], set()
+    ask = behind.predict_on_batch
+
+    def watched(batch):
+        inside.append(threading.get_ident())
+        assert len(inside) == 1
+        seen.add(inside[0])
+        try:
+            return ask(batch)
+        finally:
+            inside.clear()
+
+    pixels = noise(150, 200)
+    monkeypatch.setattr(behind, "predict_on_batch", watched)
+    beside = predict(network, pixels, tile=64, probabilities=True).probabilities
+    assert threading.get_ident() not in seen
+    monkeypatch.setattr(module, "_in_flight", lambda model: 1)
+    alone = predict(network, pixels, tile=64, probabilities=True).probabilities
+    assert threading.get_ident() in seen
+    np.testing.assert_array_equal(beside, alone)
+
+
+def test_a_function_is_called_from_its_own_thread():
+    seen = set()
+
+    def model(batch):
+        seen.add(threading.get_ident())
+        return batch
+
+    predict(model, noise(96, 96, 2), tile=32)
+    assert seen == {threading.get_ident()}
 
 
 @pytest.mark.parametrize("shape", [(101, 94), (16, 16), (5, 50), (1, 1)])

@@ -139,6 +139,29 @@ def test_a_model_from_elsewhere_is_refused():
         registry.built(keras.Sequential())
 
 
+@pytest.mark.parametrize(
+    ("scores", "texts"),
+    [
+        ({}, []),
+        (
+            {"iou": 0.8248, "low": 0.7774, "high": 0.8693, "images": 73},
+            ["IoU 0.825 [0.777, 0.869]", "73 images"],
+        ),
+        (
+            {"psnr_db low-dose": 29.03, "psnr_db high-dose": 9.001},
+            ["PSNR 29.0 dB (low-dose)", "PSNR 9.00 dB (high-dose)"],
+        ),
+        ({"r angle_deg": 0.0162}, ["r 0.0162 (angle_deg)"]),
+        (
+            {"val_iou": 0.5, "boundary_f1": 1.0},
+            ["IoU 0.500", "boundary f1 1.00"],
+        ),
+    ],
+)
+def test_scores_of_a_card_in_words(scores, texts):
+    assert registry.score_texts(scores) == texts
+
+
 def test_rebuild_changes_keywords(toy):
     model = temzoo.get_model("toy")
     assert registry.rebuild(registry.built(model), classes=4).output_shape[-1] == 4

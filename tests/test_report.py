@@ -123,8 +123,16 @@ def test_overlay_outlines_instances_that_touch():
     instances = np.zeros((60, 80), np.int32)
     instances[10:30, 10:20], instances[10:30, 20:30] = 1, 8
     picture = overlay(GREY, instances)
-    np.testing.assert_array_equal(picture[20, 19], picture[20, 20])
     assert (picture[20, 15] != picture[20, 19]).any()
+
+
+def test_overlay_gives_neighbours_other_colours_however_they_are_numbered():
+    cells = np.arange(48).reshape(6, 8)
+    for numbers in (cells, cells * 7, 335 - 7 * cells):  # all one colour by number alone
+        instances = np.kron(numbers + 1, np.ones((10, 10), np.int32)).astype(np.int32)
+        picture = overlay(GREY, instances)[::10, ::10].astype(int)  # a pixel of each outline
+        assert (np.abs(np.diff(picture, axis=0)).sum(axis=-1) > 0).all()
+        assert (np.abs(np.diff(picture, axis=1)).sum(axis=-1) > 0).all()
 
 
 def test_error_map_tells_four_cases_apart():

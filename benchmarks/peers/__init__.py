@@ -17,6 +17,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import own
+
 # Options that decide what is measured.
 TOLD = (
     "data",
@@ -37,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.records import use_encoder_beside
 
     arguments = parser().parse_args(argv)
+    own.load(arguments.own)
     if arguments.setup is not None:
         return _set_up(arguments)
     use_encoder_beside(arguments.data_folder)
@@ -81,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--quick", action="store_true", help="20 s each on 6 drawn micrographs")
     added.add_argument("--work", type=Path, default=Path("runs") / "peers", help="(runs/peers)")
     added.add_argument("--out", type=Path, default=RESULTS, help=f"of the results ({RESULTS})")
+    own.add_argument(added)
     return added
 
 
@@ -97,7 +101,7 @@ def _contest(arguments: argparse.Namespace) -> None:
     from benchmarks.peers.contest import contest
     from benchmarks.peers.contestants import ALL
     from benchmarks.peers.jobs import write_job
-    from benchmarks.records import stamp, write_json
+    from benchmarks.records import keep, result
 
     dataset = _dataset(arguments)
     minutes = 1 / 3 if arguments.quick else arguments.minutes
@@ -109,9 +113,18 @@ def _contest(arguments: argparse.Namespace) -> None:
     names = arguments.names or [*ALL]
     places = {"environments": arguments.environments.resolve(), "options": options}
     rows = contest(names, work / "job", work, dataset.val, **places)
-    name = "quick-peers.json" if arguments.quick else "peers.json"
-    record = {"job": told, "contestants": rows, **stamp(_command(arguments))}
-    write_json(arguments.out / name, record)
+    record = result(
+        "peers",
+        f"{dataset.name}-{minutes:.3g}-min",
+        about=f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}",
+        command=_command(arguments),
+        figures={"contestants": rows},
+        quick=arguments.quick,
+        dataset=told["dataset"],
+        seed=arguments.seed,
+        job=told,
+    )
+    print(keep(record, arguments.out), flush=True)
 
 
 def _dataset(arguments: argparse.Namespace):
@@ -130,7 +143,7 @@ def _dataset(arguments: argparse.Namespace):
 
 def _speed(arguments: argparse.Namespace) -> None:
     from benchmarks.peers.speed import measure
-    from benchmarks.records import stamp, write_json
+    from benchmarks.records import keep, result
 
     found = measure(
         environments=arguments.environments.resolve(),
@@ -138,8 +151,16 @@ def _speed(arguments: argparse.Namespace) -> None:
         repetitions=2 if arguments.quick else arguments.repetitions,
         filters=8 if arguments.quick else 32,
     )
-    name = "quick-peers_speed.json" if arguments.quick else "peers_speed.json"
-    write_json(arguments.out / name, {**found, **stamp(_command(arguments))})
+    record = result(
+        "peers",
+        f"speed-{found['config']['filters']}-filters",
+        command=_command(arguments),
+        figures={"cells": found.pop("cells")},
+        quick=arguments.quick,
+        seed=0,
+        **found,
+    )
+    print(keep(record, arguments.out), flush=True)
 
 
 def _command(arguments: argparse.Namespace) -> str:

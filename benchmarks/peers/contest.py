@@ -18,6 +18,10 @@ from benchmarks.peers.environments import FOLDER, LAST_LINES, SCRIPTS, python_of
 from benchmarks.peers.jobs import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
+# Scripts that others import, and the part of temzoo that a temzoo contestant's result hangs on:
+# a change of those makes what was finished before void, any other commit does not.
+SHARED = ("replay.py", "torch_learning.py", "torch_unet.py", "torchvision_operators.py")
+NETWORKS = ("models/*.py", "tasks/*.py", "prediction.py", "inputs.py")
 METRICS = ("iou", "dice", "instance_f1", "mask_ap50")
 
 
@@ -45,8 +49,8 @@ def run(
     reason = why_not(contestant.environment, environments)
     if reason is not None:
         return {"left_out": reason}
-    given = {k: (options or {}).get(k, v) for k, v in contestant.options.items()}
-    folder, mark = out / name, fingerprint(told, given, _state(contestant, environments))
+    given, mark = _asked(contestant, told, environments, options)
+    folder = out / name
     finished = _finished(folder, mark)
     if finished is None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -59,15 +63,35 @@ def run(
     return finished | {"options": given}
 
 
-def _state(contestant: Contestant, environments: Path) -> list[str]:
-    """What a result depends on beside the job: the scripts, and the packages or temzoo's commit."""
-    from temzoo.training import commit
+def finished_before(
+    name: str,
+    job: Path,
+    out: Path,
+    *,
+    environments: Path = FOLDER,
+    options: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether ``run`` of the same would find all done."""
+    told = json.loads((job / "job.json").read_text(encoding="utf-8"))
+    if why_not(ALL[name].environment, environments) is not None:
+        return False
+    return _finished(out / name, _asked(ALL[name], told, environments, options)[1]) is not None
 
-    scripts = [path.read_text(encoding="utf-8") for path in sorted(SCRIPTS.glob("*.py"))]
-    if not contestant.environment:
-        return [*scripts, contestant.script, str(commit())]
-    ready = environments / contestant.environment / "ready.json"
-    return [*scripts, contestant.script, ready.read_text(encoding="utf-8")]
+
+def _asked(contestant: Contestant, told: Mapping[str, Any], environments: Path, options):
+    """The options that a script gets, and the mark of a result of just these."""
+    given = {k: (options or {}).get(k, v) for k, v in contestant.options.items()}
+    return given, fingerprint(told, given, _state(contestant, environments))
+
+
+def _state(contestant: Contestant, environments: Path) -> list[str]:
+    """What a result depends on beside the job: what runs, and the packages or temzoo's networks."""
+    code = [SCRIPTS / f"{contestant.script}.py", *(SCRIPTS / name for name in SHARED)]
+    if contestant.environment:
+        code.append(environments / contestant.environment / "ready.json")
+    else:
+        code += [path for part in NETWORKS for path in sorted((ROOT / "temzoo").glob(part))]
+    return [path.read_text(encoding="utf-8") for path in code if path.is_file()]
 
 
 def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
@@ -192,12 +216,17 @@ def contest(
     environments: Path = FOLDER,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """All of ``names`` on one job: what each told and scored, and ours beside each peer."""
+    """All of ``names`` on one job: what each told and scored, and ours beside each peer.
+
+    Those not named stand in the result too where an earlier run finished them for this very job.
+    """
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
+    place = {"environments": environments, "options": options}
+    kept = [n for n in ALL if n not in names and finished_before(n, job, out, **place)]
     evaluations, rows = {}, {}
-    for name in names:
+    for name in sorted([*names, *kept], key=list(ALL).index):
         one = ALL[name]
-        row = run(name, one, job, out, environments=environments, options=options)
+        row = run(name, one, job, out, **place)
         if "left_out" not in row:
             evaluations[name] = score(out / name, examples, told["class_names"])
             row |= figures(evaluations[name])

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.peers.contestants import ENVIRONMENTS
 from benchmarks.records import write_json
 
-FOLDER = Path(__file__).resolve().parents[2] / ".peers"
+FOLDER = Path(os.environ.get("TEMZOO_PEERS", Path(__file__).resolve().parents[2] / ".peers"))
 SCRIPTS = Path(__file__).parent / "scripts"
 NEED_TORCHVISION = ("smp", "atomai")
 LAST_LINES = 12  # of pip's words that are kept when it fails

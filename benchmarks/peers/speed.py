@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.datasets import generated
 from benchmarks.peers.contest import environment_of
 from benchmarks.peers.environments import FOLDER, SCRIPTS, python_of, why_not
 from benchmarks.records import spread
@@ -35,8 +36,10 @@ ENGINES = {
         ORIGINAL,
         "temzoo TensorFlow bfloat16",
         "temzoo ONNX Runtime",
+        "temzoo ONNX Runtime int8",
         "temzoo OpenVINO",
         "temzoo OpenVINO bfloat16",
+        "temzoo OpenVINO int8",
     ),
 }
 ENVIRONMENT_OF = {"engines_pytorch": "pytorch", "engines_temzoo": ""}
@@ -68,6 +71,7 @@ def measure(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parameters = write_network(folder, config, side, max(batches))
+        inputs = generated("random normalised pixels", np.load(folder / "inputs.npy"), seed=1)
         started = {
             script: _Process(script, folder, threads, config, environments) for script in engines
         }
@@ -84,6 +88,7 @@ def measure(
         "about": f"U-Net, {filters} filters, depth {depth}, {parameters:,} parameters, random"
         f" weights, {side} x {side} px",
         "config": config,
+        "dataset": inputs,
         "threads": threads,
         "repetitions": repetitions,
         "versions_of": {script: process.versions for script, process in started.items()},

@@ -1,16 +1,16 @@
-"""``results/peers.md`` from the records of ``peers.json`` and ``peers_speed.json``."""
+"""``results/peers.md``, and what the suite's page says of it, from the records of ``peers``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.contestants import OURS
-from benchmarks.records import RESULTS, measured_on, write_lines
+from benchmarks.records import RESULTS, kept, measured_on, write_lines
 
 METRICS = {"iou": "IoU", "dice": "Dice", "instance_f1": "instance F1"}
+AHEAD = {"better": "**ahead**", "worse": "**behind**"}
 LONGEST = 300  # of a reason, in characters
 HEAD = (
     "# Other packages on the same data",
@@ -28,23 +28,45 @@ HEAD = (
 
 def write_table(folder: Path = RESULTS) -> Path:
     """Writes the page; of quick records only where there is no full one."""
-    lines, records = list(HEAD), []
-    for name, section in (("peers.json", _accuracy), ("peers_speed.json", _speed)):
-        path = next((p for p in (folder / name, folder / f"quick-{name}") if p.is_file()), None)
-        if path is not None:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            records.append(record)
+    found = [record for record in kept(folder) if record["what"] == "peers"]
+    lines, shown = list(HEAD), []
+    for part, section in (("contestants", _accuracy), ("cells", _speed)):
+        records = [record for record in found if part in record["figures"]]
+        for record in [r for r in records if not r["quick"]] or records:
+            shown.append(record)
             lines += [*section(record), f"By `{record['command']}`.", ""]
-    return write_lines(folder / "peers.md", [*lines, measured_on(records)])
+    return write_lines(folder / "peers.md", [*lines, measured_on(shown)])
+
+
+def summary(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """For the suite's page: scores, what is told apart, and engines beside PyTorch's."""
+    lines = ["## Other packages", "", "Same data, crops, minutes and metric: [peers.md](peers.md)."]
+    for record in records:
+        if "contestants" in record["figures"]:
+            rows = record["figures"]["contestants"]
+            lines += ["", f"{_job_said(record)}.", "", *_scores(rows), "", *_differences(rows)]
+            lines += _left_out(rows)
+        else:
+            lines += ["", *_speed(record)[2:]]
+    return lines
+
+
+def _scores(rows: Mapping[str, Any]) -> list[str]:
+    lines = ["| contestant | IoU | Dice | instance F1 |", "|---|---|---|---|"]
+    for row in rows.values():
+        if "left_out" not in row:
+            cells = [_interval(row["per_image"][metric]) for metric in METRICS]
+            lines.append(f"| {row['about']} | {' | '.join(cells)} |")
+    return lines
 
 
 def _accuracy(record: Mapping[str, Any]) -> list[str]:
-    job, rows = record["job"], record["contestants"]
+    job, rows = record["job"], record["figures"]["contestants"]
     lines = [
-        f"{job['dataset']['name']}: {job['train']} micrographs to learn from, {job['val']} judge"
-        f" ({job['dataset']['split']}). {job['minutes']:.3g} minutes on {job['threads']} cores,"
-        f" {job['budget_s']:g} s of processor; crops of {job['crop']} px, {job['batch']} a step,"
-        f" seed {job['seed']}.",
+        f"## {job['dataset']['name']}, {job['minutes']:.3g} minutes",
+        "",
+        f"{_job_said(record)}; crops of {job['crop']} px, {job['batch']} a step, seed"
+        f" {job['seed']}.",
         "",
         "| contestant | IoU | Dice | instance F1 | AP50 | steps (Mpx seen) | min of processor |"
         " parameters | s per image | versions, licence |",
@@ -52,6 +74,15 @@ def _accuracy(record: Mapping[str, Any]) -> list[str]:
     ]
     lines += [_row(row, job) for row in rows.values()]
     return [*lines, "", *_weights_note(rows), *_differences(rows), *_left_out(rows)]
+
+
+def _job_said(record: Mapping[str, Any]) -> str:
+    job = record["job"]
+    return (
+        f"{job['dataset']['name']}: {job['train']} micrographs to learn from, {job['val']} judge"
+        f" ({job['dataset']['split']}). {job['minutes']:.3g} minutes on {job['threads']} cores,"
+        f" {job['budget_s']:g} s of processor"
+    )
 
 
 def _row(row: Mapping[str, Any], job: Mapping[str, Any]) -> str:
@@ -106,7 +137,10 @@ def _differences(rows: Mapping[str, Any]) -> list[str]:
     peers = {name: row for name, row in rows.items() if "beside" in row}
     if not ours or not peers:
         return []
-    lines = ["IoU of temzoo's minus the peer's, over the same images, and the share of images won:"]
+    lines = [
+        "IoU of temzoo's minus the peer's over the same images, with its interval, and the share",
+        "of images won. Ahead or behind is said where the interval excludes 0:",
+    ]
     heads = [rows[name]["about"] for name in ours]
     lines += ["", f"| peer | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for row in peers.values():
@@ -118,7 +152,8 @@ def _differences(rows: Mapping[str, Any]) -> list[str]:
 def _difference(found: Mapping[str, Any]) -> str:
     low, high = (found[key] for key in ("low", "high"))
     span = "" if low is None else f" [{low:+.3f}, {high:+.3f}]"
-    return f"{found['value']:+.3f}{span}, {found['verdict']}, {found['wins']:.0%}"
+    said = AHEAD.get(found["verdict"], found["verdict"])
+    return f"{found['value']:+.3f}{span}, {said}, {found['wins']:.0%}"
 
 
 def _left_out(rows: Mapping[str, Any]) -> list[str]:
@@ -142,7 +177,7 @@ def _speed(record: Mapping[str, Any]) -> list[str]:
         "| engine | batch | images/s | ratio to PyTorch eager | difference |",
         "|---|---|---|---|---|",
     ]
-    for cell in record["cells"]:
+    for cell in record["figures"]["cells"]:
         if "left_out" in cell:
             reason = " ".join(cell["left_out"].split())[-LONGEST:]
             lines.append(f"| {cell['engine']} | {cell['batch']} | left out: {reason} | | |")

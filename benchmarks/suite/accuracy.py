@@ -17,27 +17,28 @@ import argparse
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.datasets import Dataset, generated, open_dataset
 from benchmarks.records import keep, result
-from benchmarks.suite import boundary, restorers, sizes
+from benchmarks.suite import boundary, generative, restorers, sizes
 from benchmarks.suite.contestants import contestant_of
 
 # Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
 GAINS = ("iou", "dice", "boundary_f1", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
 ERRORS = ("absolute_count_error", "absolute_d50_error", "ks_statistic")
-# Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
+CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # others: default
 CURVE = {
     "model": "unet",
     "config": {"filters": 16},
     "settings": {"batch": 8, "crop": 256, "epochs": 5, "steps_per_epoch": 60, "seed": 0},
 }
+# Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
 QUICK_CURVE = {
     "model": "unet",
     "config": {"filters": 8, "depth": 3},
@@ -289,10 +290,14 @@ def run(
         model = contestant_of(name, dataset.train)
         smallest = ["--min-area-px", str(min_area_px)] if min_area_px else []
         command = _command(["--weights", name, "--data", source, *smallest], part, quick)
-        told = {"about": name, "command": command, "quick": quick, "seed": None}
+        told = {"about": name, "command": command, "quick": quick, "seed": 0}
         told |= {"card_scores": card_scores(name)}
         if restorers.is_restorer(model):
             records.append(_restorer_record(name, model, dataset, part, **told))
+            continue
+        if generative.is_generative(model):
+            told["command"] = _command(["--weights", name], "val", quick)
+            records.append(_generative_record(name, model, **told))
             continue
         scored = judge(model, dataset.part(part), min_area_px=min_area_px)
         label = f"{name} from {min_area_px} px" if min_area_px else name
@@ -325,6 +330,21 @@ def _restorer_record(name: str, model: Any, dataset: Dataset, part: str, **told:
     )
 
 
+def _generative_record(name: str, model: Any, **told: Any):
+    count = generative.QUICK_PICTURES if told["quick"] else generative.PICTURES
+    images, _ = generative.pictures(model, count)
+    about = f"drawn particles, {count} of {model.image_size} px"
+    return result(
+        "latent",
+        name,
+        model=name,
+        parameters=parameters(model),
+        dataset=generated(about, images, seed=generative.SEED),
+        figures=generative.judge(model, count),
+        **told,
+    )
+
+
 def comparison(one: Judged, other: Judged) -> dict[str, Any]:
     """Differences of one to the other, by metric, where any image has it for both."""
     metrics = [m for m in (*GAINS, *ERRORS) if _both_defined(one, other, m)]
@@ -336,6 +356,16 @@ def _both_defined(first: Judged, second: Judged, metric: str) -> bool:
     return bool(np.isfinite(np.array(values, float)).all(axis=0).any())
 
 
+def curve_plan(model: str, quick: bool) -> dict[str, Any]:
+    """What a learning curve of a model trains; the quick one is always of one small network."""
+    from temzoo import registry
+
+    if quick:
+        return QUICK_CURVE
+    registry.model_card(model)  # refuses what is not registered
+    return {**CURVE, "model": model, "config": CURVE_CONFIGS.get(model, {})}
+
+
 def curve(counts: Sequence[int], source: str, *, data: Path, quick: bool = False, plan=None):
     """Trains on so many images each, drawn with one seed, and judges on the same ones.
 
@@ -344,7 +374,7 @@ def curve(counts: Sequence[int], source: str, *, data: Path, quick: bool = False
     """
     from benchmarks.accuracy import Experiment, fitted
 
-    plan = plan or (QUICK_CURVE if quick else CURVE)
+    plan = plan or curve_plan("unet", quick)
     dataset = open_dataset(source, data=data.resolve(), quick=quick)
     records = []
     for count in counts:
@@ -357,7 +387,8 @@ def curve(counts: Sequence[int], source: str, *, data: Path, quick: bool = False
         with _throwaway_folder() if quick else contextlib.nullcontext():
             run_name = f"suite-{dataset.name}-{name}"
             model, training = fitted(run_name, experiment, part.train, part.val, None)
-        command = _command(["--curve", str(count), "--data", source], "val", quick)
+        words = ["--curve", str(count), "--curve-model", plan["model"], "--data", source]
+        command = _command(words, "val", quick)
         told = {"about": about, "command": command, "quick": quick, "training": training}
         told |= {"config": plan["config"], "seed": plan["settings"]["seed"], "curve": plan["model"]}
         records.append(record(name, model, judge(model, part.val), part, "val", **told))
@@ -384,6 +415,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", default="val", help="val (default), train or all")
     parser.add_argument("--min-area-px", type=int, default=0, help="drop smaller instances")
     parser.add_argument("--curve", nargs="+", type=int, metavar="N", help="train on N images each")
+    parser.add_argument("--curve-model", default="unet", help="that is trained (unet)")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -398,10 +430,21 @@ def main(arguments: argparse.Namespace) -> int:
         options = {"part": arguments.part, "min_area_px": arguments.min_area_px}
         records += run(names, arguments.data, **options, **where)
     if arguments.curve:
-        records += curve(arguments.curve, arguments.data, **where)
+        plan = curve_plan(arguments.curve_model, arguments.quick)
+        records += curve(arguments.curve, arguments.data, plan=plan, **where)
     for one in records:
         keep(one, arguments.out)
-        iou = one["figures"]["per_image"]["iou"]
-        shown = f"{iou['value']:.3f} [{iou['low']:.3f}, {iou['high']:.3f}]"
-        print(f"{one['model']} on {one['dataset']['name']}: IoU {shown}", flush=True)
+        print(f"{one['model']} on {one['dataset']['name']}: {headline(one)}", flush=True)
     return 0
+
+
+def headline(one: Mapping[str, Any]) -> str:
+    """The figure that a record is first asked for, with its interval."""
+    figures = one["figures"]
+    if one["what"] == "restoration":
+        name, figure = "PSNR at low dose, dB", figures["doses"]["low-dose"]["psnr_db"]
+    elif one["what"] == "latent":
+        name, figure = "|r| with the diameter", figures["r diameter_px"]
+    else:
+        name, figure = "IoU", figures["per_image"]["iou"]
+    return f"{name} {figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"

@@ -2,7 +2,7 @@
 
 ``--weights`` takes MODEL/NAME of `temzoo models`, a run folder, a weights file, or a name from
 here. One more is a function that gives what ``temzoo.predict`` takes; ``learn`` are the training
-images::
+images; it stands here, or in a file of your own that ``--with`` names (``benchmarks.own``)::
 
     @contestant("bright")
     def bright(learn):

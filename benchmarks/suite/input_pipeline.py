@@ -40,9 +40,13 @@ QUICK = {
 def measure(*, quick: bool = False, **settings: Any) -> dict[str, Any]:
     """The record; ``settings`` are the options of ``benchmarks.pipeline``."""
     from benchmarks import pipeline
+    from benchmarks.datasets import generated
 
     told = {**USUAL, **(QUICK if quick else {}), **settings}
-    rates = pipeline.measure(argparse.Namespace(**told))
+    rates = {
+        name: {**rate, "repetitions": told["repeats"]}
+        for name, rate in pipeline.measure(argparse.Namespace(**told)).items()
+    }
     return result(
         "pipeline",
         "pipeline",
@@ -51,9 +55,11 @@ def measure(*, quick: bool = False, **settings: Any) -> dict[str, Any]:
         settings=told,
         figures={"images_per_s": rates, "waiting": waiting(rates, told["models"])},
         quick=quick,
-        dataset={"name": f"synthetic, {told['micrographs']} of {told['side']} px", "seed": 0},
+        dataset=generated(
+            f"synthetic, {told['micrographs']} of {told['side']} px",
+            pipeline.micrographs(1, told["side"])[0].micrograph.pixels,
+        ),
         seed=0,
-        repetitions=told["repeats"],
     )
 
 

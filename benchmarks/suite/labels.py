@@ -229,6 +229,8 @@ def measure(size: Size, *, datumaro: Path | None, quick: bool = False) -> list[d
 
 def _measured(name: str, size: Size, python, why: str, folder: Path, quick: bool):
     folder.mkdir()
+    from benchmarks.datasets import generated
+
     data = folder / "annotations.xml"
     write_export(data, name, size)
     commands = {"temzoo": [sys.executable, "-m", "benchmarks.suite.labels", "--child", str(data)]}
@@ -250,7 +252,7 @@ def _measured(name: str, size: Size, python, why: str, folder: Path, quick: bool
         command="python -m benchmarks labels" + " --quick" * quick,
         figures=figures,
         quick=quick,
-        dataset={"name": f"generated, {name}", "bytes": data.stat().st_size, "seed": 0},
+        dataset=generated(f"generated, {name}", data.read_bytes()) | {"bytes": data.stat().st_size},
         seed=0,
     )
 

@@ -21,7 +21,8 @@ REPEATS, QUICK_REPEATS = 5, 3
 
 def measure(repeats: int, *, quick: bool = False) -> dict[str, Any]:
     """The record."""
-    from benchmarks.measure import speed
+    from benchmarks.datasets import generated
+    from benchmarks.measure import crowd, speed
 
     found = speed(argparse.Namespace(repeats=repeats))
     seconds = found["cpu_seconds"]
@@ -37,7 +38,7 @@ def measure(repeats: int, *, quick: bool = False) -> dict[str, Any]:
         command="python -m benchmarks measure" + " --quick" * quick,
         figures=seconds | ratios,
         quick=quick,
-        dataset={"name": "drawn ellipses (benchmarks.measure.crowd)", "seed": 0},
+        dataset=generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4)),
         seed=0,
     )
 

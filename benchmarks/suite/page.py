@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.table import summary
 from benchmarks.records import RESULTS, kept, write_lines
 from benchmarks.suite import plots
 from benchmarks.suite.plots import Point
@@ -33,11 +34,13 @@ DETAILS = {
     "limits.md": "memory at full size (`benchmarks.limits`)",
     "tuning.md": "what a search gains over the default (`benchmarks.tuning`)",
 }
-ACCURACY = (
+PIXELS = (
     ("IoU", "per_image", "iou"),
     ("pooled IoU", "pooled", "iou"),
     ("Dice", "per_image", "dice"),
     ("boundary F1", "per_image", "boundary_f1"),
+)
+OBJECTS = (
     ("AP", "pooled", "mask_ap"),
     ("AP50", "pooled", "mask_ap50"),
     ("AP75", "pooled", "mask_ap75"),
@@ -46,7 +49,7 @@ ACCURACY = (
     ("D50 error", "pooled", "d50_error"),
     ("KS", "pooled", "ks_statistic"),
 )
-WITH_INTERVAL = ("IoU", "boundary F1", "D50 error")
+ACCURACY = (*PIXELS, *OBJECTS)
 SIGNED = ("count error", "D50 error")
 COMPARED = {
     "iou": "IoU",
@@ -95,12 +98,16 @@ def _part(records: Sequence[Record], folder: Path, prefix: str, *, earlier) -> l
     sections = {
         "accuracy": lambda found: _accuracy(found, earlier, folder, prefix),
         "restoration": _restoration,
+        "latent": _latent,
+        "precision": _precision,
         "throughput": _throughput,
         "memory": lambda found: _memory(found, folder, prefix),
         "pipeline": _pipeline,
+        "training": _training,
         "labels": _labels,
         "measure": _measure,
         "startup": _startup,
+        "peers": summary,
     }
     lines = []
     for what, section in sections.items():
@@ -148,14 +155,14 @@ def timed(figure: Mapping[str, float] | None, factor: float = 1.0) -> str:
     return f"{median} [{least}, {most}]"
 
 
-def _score(figure: Mapping[str, float] | None, *, interval: bool, signed: bool) -> str:
+def score(figure: Mapping[str, float] | None, form: str = "{:.3f}") -> str:
+    """``value [low, high]`` of a score, or the value alone where it has no interval."""
     if figure is None or figure["value"] is None:
         return "–"
-    form = "{:+.1%}" if signed else "{:.3f}"
     shown = [
         form.format(figure[key]) for key in ("value", "low", "high") if figure[key] is not None
     ]
-    return f"{shown[0]} [{', '.join(shown[1:])}]" if interval and shown[1:] else shown[0]
+    return f"{shown[0]} [{', '.join(shown[1:])}]" if shown[1:] else shown[0]
 
 
 def _accuracy(found: Sequence[Record], earlier, folder: Path, prefix: str) -> list[str]:
@@ -164,14 +171,20 @@ def _accuracy(found: Sequence[Record], earlier, folder: Path, prefix: str) -> li
         "",
         "At full resolution. IoU, Dice, boundary F1: means over images of the foreground classes",
         "(definitions: heads of `temzoo/evaluation.py`, `benchmarks/suite/boundary.py` and",
-        "`sizes.py`; tolerance of the boundary 0.75 % of the diagonal). The other columns are of",
-        "all images together. Count and D50 errors are relative; KS is the Kolmogorov-Smirnov",
-        "distance of the distributions of diameters. A network's best epoch was chosen on its",
-        "validation images, which flatters it a little where they are these.",
+        "`sizes.py`; tolerance of the boundary 0.75 % of the diagonal). A network's best epoch was",
+        "chosen on its validation images, which flatters it a little where they are these.",
         "",
         *table(
-            ["data, images", "model", *(name for name, _, _ in ACCURACY), "images/s", "command"],
-            map(_accuracy_row, found),
+            ["data, images", "model", *(name for name, _, _ in PIXELS), "images/s", "command"],
+            [[*_scores_row(r, PIXELS), timed(_rate_of(r)), f"`{r['command']}`"] for r in found],
+        ),
+        "",
+        "Objects, of all images together; count and D50 errors are relative, KS is the",
+        "Kolmogorov-Smirnov distance of the distributions of diameters.",
+        "",
+        *table(
+            ["data, images", "model", *(name for name, _, _ in OBJECTS)],
+            [_scores_row(r, OBJECTS) for r in found],
         ),
     ]
     classes = _classes_lines(found)
@@ -184,22 +197,25 @@ def _accuracy(found: Sequence[Record], earlier, folder: Path, prefix: str) -> li
             "",
             *table(["data", "model", "beside", *COMPARED.values()], compared),
         ]
-    points = [*_speed_points(found), *earlier]
+    judged = {r["dataset"]["name"] for r in found if not r.get("curve")}
+    points = [*_speed_points(found), *(point for point in earlier if point.panel not in judged)]
     lines += [*classes, *_plot(plots.iou_and_speed, points, folder, f"{prefix}iou-speed.png")]
     curve = _curve_points([*found, *(e for e in _earlier_records(folder) if not prefix)])
     lines += _cards_lines(found)
     return lines + _plot(plots.learning_curve, curve, folder, f"{prefix}learning-curve.png")
 
 
-def _accuracy_row(record: Record) -> list[str]:
+def _scores_row(record: Record, columns: Sequence[tuple[str, str, str]]) -> list[str]:
     figures = record["figures"]
     cells = [
-        _score(figures[part].get(metric), interval=name in WITH_INTERVAL, signed=name in SIGNED)
-        for name, part, metric in ACCURACY
+        score(figures[part].get(metric), "{:+.1%}" if name in SIGNED else "{:.3f}")
+        for name, part, metric in columns
     ]
-    rate = _rate(figures["seconds_per_image"])
-    where = f"{record['dataset']['name']}, {record['dataset']['images']}"
-    return [where, record["about"], *cells, timed(rate), f"`{record['command']}`"]
+    return [f"{record['dataset']['name']}, {record['dataset']['images']}", record["about"], *cells]
+
+
+def _rate_of(record: Record) -> dict[str, float]:
+    return _rate(record["figures"]["seconds_per_image"])
 
 
 def _rate(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -275,8 +291,9 @@ def _earlier_records(folder: Path) -> list[Record]:
 
 
 def _earlier(folder: Path) -> list[Point]:
+    """Where the suite has judged no weights on the same data."""
     return [
-        _point(record["data"], f"{record['about']} ({record['name']})", record)
+        _point(record["data"], record["name"], record)
         for record in _earlier_records(folder)
         if not record["name"].split("-")[0].endswith("10")
     ]
@@ -312,11 +329,72 @@ def _restoration(found: Sequence[Record]) -> list[str]:
     for record in found:
         for dose, figures in record["figures"]["doses"].items():
             cells = [_decibel(figures[key]) for key in ("noisy_psnr_db", "psnr_db", "gain_db")]
-            ssim = _score(figures["ssim"], interval=True, signed=False)
+            ssim = score(figures["ssim"])
             where = f"{record['dataset']['name']}, {record['dataset']['images']}"
             rows.append([where, record["about"], dose, *cells, ssim, f"`{record['command']}`"])
     head = ["data, images", "model", "dose", "noisy, dB", "PSNR, dB", "gain, dB", "SSIM", "command"]
     return ["## Restorers", "", *table(head, rows)]
+
+
+def _latent(found: Sequence[Record]) -> list[str]:
+    scores = {
+        "reconstruction error": "reconstruction_error",
+        "KL, nats": "kl",
+        "r diameter": "r diameter_px",
+        "r aspect ratio": "r aspect_ratio",
+        "r angle": "r angle_deg",
+    }
+    rows = []
+    for record in found:
+        figures = record["figures"]
+        cells = [score(figures[key], "{:.3g}") for key in scores.values()]
+        units = f"{figures['active_units']} of {figures['latent_dim']}"
+        gap = f"{number(figures['mig'])} ({number(figures['mig_shuffled'])})"
+        where = f"{record['about']}; {record['dataset']['name']}"
+        rows.append([where, *cells, units, gap, f"`{record['command']}`"])
+    return [
+        "## VAEs",
+        "",
+        "On drawn particles that trained nothing: mean squared error per pixel; the greatest",
+        "|r| of any latent number with what was drawn (of the angle: with its double, and 0 is",
+        "wanted of a model that does not depend on it); mutual information gap, and by chance.",
+        "",
+        *table(["model; pictures", *scores, "active units", "MIG (chance)", "command"], rows),
+    ]
+
+
+def _precision(found: Sequence[Record]) -> list[str]:
+    lines = [
+        "## Engines and precisions",
+        "",
+        "`temzoo.predict` from pixels to class map, engines in turns on each image; the ratio is",
+        "to the model as Keras runs it, image by image, with the least and most. The change of",
+        "IoU is paired, with its interval; pixels: the share whose class differs.",
+        "",
+    ]
+    head = ["engine", "s per image", "ratio", "IoU", "change of IoU", "pixels", "tiling costs"]
+    for record in found:
+        rows = [_precision_row(row) for row in record["figures"]["rows"]]
+        lines += [f"**{record['about']}**; `{record['command']}`", ""]
+        lines += [*table([*head, "batch 1 over 8"], rows), ""]
+        left_out = record["figures"]["left_out"]
+        if left_out:
+            told = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+            lines += [f"Left out: {told}", ""]
+    return lines[:-1]
+
+
+def _precision_row(row: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{row['engine']}, {row['precision']}",
+        timed(row["seconds"]),
+        timed(row["ratio_to_keras"]),
+        score(row["iou"]),
+        score(row["iou_change"], "{:+.4f}"),
+        f"{row['pixels_that_differ']:.2%}",
+        f"{row['tiling']['overhead']:+.0%}",
+        f"{row['batch_1_over_8']:+.0%}",
+    ]
 
 
 def _decibel(figure: Mapping[str, float]) -> str:
@@ -344,6 +422,10 @@ def _throughput(found: Sequence[Record]) -> list[str]:
             *table([*head, "memory, MB", "difference"], map(_cell_row, record["figures"]["cells"])),
             "",
         ]
+        too_large = ", ".join(record["figures"].get("too_large", ()))
+        if too_large:
+            why = "more pixels than `temzoo.predict` gives a network at once"
+            lines += [f"Left out: batches of {too_large}, {why}.", ""]
     return lines[:-1]
 
 
@@ -395,6 +477,39 @@ def _pipeline(found: Sequence[Record]) -> list[str]:
     lines = ["## Input pipeline", "", *table(["what", "images/s", "command"], rows)]
     if waits:
         lines += ["", f"Share of a training step that the pipeline costs: {', '.join(waits)}."]
+    return lines
+
+
+def _training(found: Sequence[Record]) -> list[str]:
+    steps, shares, scores = [], [], []
+    for record in found:
+        figures, command = record["figures"], f"`{record['command']}`"
+        for row in figures.get("steps", ()):
+            beside = figures.get("freezing", {}).get(row["variant"], {}).get("float32")
+            seconds = (timed(row["step_s"][p]) for p in ("float32", "mixed_bfloat16"))
+            ratios = (timed(row["float32_over_bfloat16"]), timed(beside))
+            steps.append([record["about"], row["variant"] or "–", *seconds, *ratios, command])
+        share = figures.get("encoder", {}).get("share_of_step", {})
+        shares += [f"{record['name']}, {p}: {s['median']:.0%}" for p, s in share.items()]
+        for name, one in figures.get("trainings", {}).items():
+            change = _change(figures["iou_change"].get(name))
+            scores.append([record["about"], name, score(one["iou"], "{:.4f}"), change, command])
+    lines = [
+        "## Speed of training",
+        "",
+        "A step as `temzoo.train` takes it, on a batch in memory, variants in turns. Beside",
+        "frozen: seconds over those with the encoder frozen, float32. How: the head of",
+        "`benchmarks/suite/training_speed.py`.",
+    ]
+    head = ["network", "encoder learns", "float32, s", "mixed_bfloat16, s", "float32 / bfloat16"]
+    if steps:
+        lines += ["", *table([*head, "beside frozen", "command"], steps)]
+    if shares:
+        lines += ["", "The encoder's forward pass alone, of a step with it frozen, which keeping"]
+        lines += [f"its features would save at most: {'; '.join(shares)}."]
+    if scores:
+        head = ["training", "precision", "IoU", "difference to float32, same images", "command"]
+        lines += ["", *table(head, scores)]
     return lines
 
 

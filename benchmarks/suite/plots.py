@@ -8,6 +8,7 @@ and most of the repetitions sideways.
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from temzoo.files import atomic_path
 
 DPI = 150
+PANEL, LEGEND = (5.2, 3.3), 2.4  # inches: a panel's width and least height; width of a legend
+LEGEND_ROW, WRAP = 0.19, 38  # inches of a row of the legend, and its most characters
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072B2",
     "#D55E00",
@@ -50,7 +53,7 @@ class Point:
 
 def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
     """IoU over images per second, a panel a dataset, a marker a model."""
-    figure, axes = _panels(points, height=4.2)
+    figure, axes = _panels(points)
     for axis, panel in axes.items():
         best_first = sorted(panel, key=lambda point: -point.y[0])
         for point, style in zip(best_first, _styles(), strict=False):
@@ -58,13 +61,13 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
         axis.set_xscale("log")
         _plain_log_ticks(axis, [each for point in panel for each in point.x])
         axis.set(xlabel="images per second, whole image to class map", ylim=(0, 1))
-    next(iter(axes)).set_ylabel("IoU, mean over images")
+        axis.set_ylabel("IoU, mean over images")
     return _written(figure, path, axes)
 
 
 def memory_and_size(points: Sequence[Point], path: Path) -> Path:
     """What prediction needs on top of libraries and image, over the side of the micrograph."""
-    figure, axes = _panels(points, height=3.8)
+    figure, axes = _panels(points)
     for axis, panel in axes.items():
         for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
             axis.errorbar([p.x[0] for p in line], [p.y[0] for p in line], label=series, **style)
@@ -80,7 +83,7 @@ def memory_and_size(points: Sequence[Point], path: Path) -> Path:
 
 def learning_curve(points: Sequence[Point], path: Path) -> Path:
     """IoU over labelled images, a panel a dataset, a line a model."""
-    figure, axes = _panels(points, height=4.2)
+    figure, axes = _panels(points)
     for axis, panel in axes.items():
         for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
             places, values = [p.x[0] for p in line], [p.y[0] for p in line]
@@ -93,23 +96,36 @@ def learning_curve(points: Sequence[Point], path: Path) -> Path:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set(xlabel="labelled images to train on", ylim=(0, 1))
         axis.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)
-    next(iter(axes)).set_ylabel("IoU, mean over images")
+        axis.set_ylabel("IoU, mean over images")
     return _written(figure, path, axes)
 
 
-def _panels(points: Sequence[Point], *, height: float):
-    """A figure with a panel for each name, in order, and the points of each."""
+def _panels(points: Sequence[Point]):
+    """A figure with a panel for each name, one below the other, and the points of each.
+
+    A panel is as high as its legend needs, which stands at its right.
+    """
     of: dict[str, list[Point]] = {}
     for point in points:
         of.setdefault(point.panel, []).append(point)
-    figure = Figure(figsize=(max(5.2, 4.3 * len(of)), height), layout="constrained")
-    axes = figure.subplots(1, len(of), squeeze=False)[0]
+    rows = [sum(map(_lines_of_label, {point.series for point in each})) for each in of.values()]
+    heights = [max(PANEL[1], LEGEND_ROW * count + 0.6) for count in rows]
+    figure = Figure(figsize=(PANEL[0] + LEGEND, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(of), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, name in zip(axes, of, strict=True):
         axis.set_title(name, fontsize=10, loc="left")
         axis.grid(color="#e4e4e4", lw=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, dict(zip(axes, of.values(), strict=True))
+
+
+def _lines_of_label(series: str) -> int:
+    return _wrapped(series).count("\n") + 1
+
+
+def _wrapped(series: str) -> str:
+    return "\n".join(textwrap.wrap(series, WRAP)) or series
 
 
 def _styles() -> Iterator[dict[str, Any]]:
@@ -144,8 +160,14 @@ def _plain_log_ticks(axis: Axes, values: Sequence[float]) -> None:
 
 def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:
     for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
         axis.legend(
-            fontsize=7.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1
+            handles,
+            map(_wrapped, labels),
+            fontsize=7.5,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.02),
         )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png")

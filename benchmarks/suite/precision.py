@@ -9,8 +9,10 @@ without instances; its ratio to that of the model as Keras runs it is taken imag
 difference in IoU is that of means over the same images, with its interval. int8 is calibrated on 32
 crops of training images, which no figure is of.
 
-Tiling: a large micrograph is predicted in tiles; the seconds above those spent in the network, in
-parts of the latter. Batches: seconds of a tile alone, and of one of eight.
+Tiling: a large micrograph is predicted in tiles, as many and as large as by default. What it costs
+is two figures: the seconds above those spent in the network, in parts of the latter; and the pixels
+computed for each that the image has, since what lies under two tiles is computed twice. Batches:
+seconds of a tile alone, and of one of eight.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ from benchmarks.records import keep, result, spread
 
 KERAS = ("keras", "float32")  # the model as it is, with which the others are compared
 BATCH, TILE, REPETITIONS = 8, 256, 5
-OVERHEAD_SIDE, OVERHEAD_TILE = 2048, 512
+TILED_SIDE = 2048
+QUICK_SIDE, QUICK_TILE = 512, 256  # of an image that would not be tiled by itself
 
 
 def measure(
@@ -58,10 +61,10 @@ def measure(
     examples = dataset.part("val")[:limit]
     network = Network(model, dataset.train)
     models, left_out = made(network, threads)
-    side = 512 if quick else OVERHEAD_SIDE
+    side, tile = (QUICK_SIDE, QUICK_TILE) if quick else (TILED_SIDE, None)
     rows = scored(models, examples)
     for key, row in rows.items():
-        row |= {"tiling": tiling(models[key], side), **batches(models[key], network)}
+        row |= {"tiling": tiling(models[key], side, tile), **batches(models[key], network)}
     words = ["--weights", str(weights)] if weights else []
     words += ["--data", source, *(["--limit", str(limit)] if limit else [])]
     return result(
@@ -74,7 +77,7 @@ def measure(
         seed=0,
         figures={"rows": list(rows.values()), "left_out": left_out},
         quick=quick,
-        settings={"threads": threads, "tile": OVERHEAD_TILE, "side": side},
+        settings={"threads": threads, "tile": tile, "side": side},
     )
 
 
@@ -151,40 +154,59 @@ def _differing(found: Sequence, reference: Sequence) -> float:
     return float(np.mean(shares))
 
 
-def tiling(model: Any, side: int) -> dict[str, float]:
-    """Seconds of a prediction in tiles, and those in the network when it has nothing else to do."""
-    import temzoo
-    from temzoo.synthetic import synthesize
+def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, float]:
+    """What a prediction in tiles costs beside one pass of the network over the image's pixels.
 
-    micrograph = synthesize(0, size=min(side, 512), n_particles=8)[0].pixels
-    micrograph = np.tile(micrograph, (-(-side // len(micrograph)),) * 2)[:side, :side]
-    tile = min(OVERHEAD_TILE, side // 2)
+    Args:
+        model: is asked.
+        side: of the micrograph, px.
+        tile: edge of the tiles, px; None: as by default.
+
+    Returns:
+        ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
+        the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
+    """
+    import temzoo
+    from temzoo.prediction import tile_layout
+
+    micrograph = _micrograph(side)
+    rows, columns = tile_layout(model, micrograph.shape, tile=tile)
+    ask = _asked_directly(model, (rows.size, columns.size))
+    count = len(rows.starts) * len(columns.starts)
+    temzoo.predict(model, micrograph, tile=tile, instances=None)
     whole, spent = [], []
-    ask = _asked_directly(model, tile)
-    count = len(range(0, side - tile, tile // 2)) + 1
-    temzoo.predict(model, micrograph[:tile, :tile], instances=None)
     for _ in range(2):
-        began = time.perf_counter()
-        for _ in range(count**2):
-            ask()
-        spent.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        temzoo.predict(model, micrograph, tile=tile, instances=None)
-        whole.append(time.perf_counter() - began)
+        spent.append(_seconds(ask, count))
+        whole.append(_seconds(lambda: temzoo.predict(model, micrograph, tile=tile, instances=None)))
     network, total = min(spent), min(whole)
     return {
-        "tiles": count**2,
+        "tiles": count,
         "seconds": total,
         "network_s": network,
         "overhead": total / network - 1,
+        "pixels_per_pixel": rows.computed * columns.computed,
     }
 
 
-def _asked_directly(model: Any, tile: int, batch: int = 1) -> Any:
+def _micrograph(side: int) -> np.ndarray:
+    from temzoo.synthetic import synthesize
+
+    pixels = synthesize(0, size=512, n_particles=8)[0].pixels
+    return np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]
+
+
+def _seconds(do: Callable[[], Any], times: int = 1) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        do()
+    return time.perf_counter() - began
+
+
+def _asked_directly(model: Any, tile: tuple[int, int], batch: int = 1) -> Callable[[], Any]:
     """The network alone, on normalised pixels that are there."""
     from temzoo.tasks.endpoints import core
 
-    shape = (batch, tile, tile, model.input_shape[-1])
+    shape = (batch, *tile, model.input_shape[-1])
     pixels = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     run = getattr(model, "answer", None) or core(model).predict_on_batch
     return lambda: run(pixels)
@@ -192,15 +214,13 @@ def _asked_directly(model: Any, tile: int, batch: int = 1) -> Any:
 
 def batches(model: Any, network: Any) -> dict[str, Any]:
     """Seconds an image of 256 px, alone and of eight at once, in turns."""
-    asked = {size: _asked_directly(model, TILE, size) for size in (1, BATCH)}
+    asked = {size: _asked_directly(model, (TILE, TILE), size) for size in (1, BATCH)}
     seconds: dict[int, list[float]] = {size: [] for size in asked}
     for number in range(REPETITIONS + 1):
         for size, ask in asked.items():
-            began = time.perf_counter()
-            for _ in range(BATCH // size):
-                ask()
+            spent = _seconds(ask, BATCH // size)
             if number:
-                seconds[size].append((time.perf_counter() - began) / BATCH)
+                seconds[size].append(spent / BATCH)
     alone, together = (statistics.median(seconds[size]) for size in (1, BATCH))
     return {"batch_1_s": alone, "batch_8_s": together, "batch_1_over_8": alone / together - 1}
 
@@ -219,7 +239,8 @@ def line(row: Mapping[str, Any]) -> str:
         f"{row['engine']:<12}{row['precision']:<10}{row['seconds']['median'] * 1e3:8.1f} ms"
         f" {row['ratio_to_keras']['median']:6.2f}x  IoU {row['iou']['value']:.4f}"
         f" ({change['value']:+.4f} [{change['low']:+.4f}, {change['high']:+.4f}]);"
-        f" tiling {row['tiling']['overhead']:+.0%}, batch 1 over 8 {row['batch_1_over_8']:+.0%}"
+        f" tiling {row['tiling']['overhead']:+.0%} at {row['tiling']['pixels_per_pixel']:.2f} px a"
+        f" px, batch 1 over 8 {row['batch_1_over_8']:+.0%}"
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.records import spread
+
 
 def is_restorer(model: Any) -> bool:
     """Whether it is a model of the zoo that gives pixels back."""
@@ -40,7 +42,7 @@ def judge(model: Any, examples: Sequence) -> dict[str, Any]:
             "ssim": vars(mean_interval([one.ssim for one in restored])),
             "noisy_psnr_db": vars(mean_interval([one.psnr for one in noisy])),
             "gain_db": vars(mean_interval(gain)),
-            "seconds_per_image": float(np.median(seconds)),
+            "seconds_per_image": spread(seconds),
             "images": [tuple(one) for one in restored],
         }
     return found

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.datasets import generated
 from benchmarks.records import keep, result, spread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ def measure(repetitions: int, *, quick: bool = False, commands=None) -> dict[str
         command="python -m benchmarks startup" + " --quick" * quick,
         figures={name: spread(values) for name, values in seconds.items()},
         quick=quick,
-        dataset=None,
+        dataset=generated("random pixels, 512 px", FIRST.encode()),
         seed=0,
     )
 

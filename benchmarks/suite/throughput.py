@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import own
+from benchmarks.datasets import generated
 from benchmarks.records import keep, result, spread
 from benchmarks.suite.engines import ENGINES, REFERENCE
 
@@ -73,7 +75,7 @@ FULL = Plan(MODELS, MEMORY_MODELS)
 QUICK = Plan(
     {"unet": {"filters": 8, "depth": 3}},
     {"unet": {"filters": 8, "depth": 3}},
-    sides=(256, 512),
+    sides=(256,),  # a process for each engine's memory takes most of the time
     batches=(1, 8),
     seconds=4.0,
     memory_sides=(512, 1024, 2048),
@@ -94,14 +96,17 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
     import temzoo
 
     model = temzoo.get_model(name, compile=False, **config)
-    cells = []
+    cells, left_out = [], []
     for side in plan.sides:
         for batch in plan.batches:
             shape = (batch, side, side, model.input_shape[-1])
-            if batch * side**2 <= MOST_PIXELS:
-                cells += cells_of(model, shape, plan)
-                for cell in cells:
-                    cell.setdefault("peak_bytes", _peak(name, config, cell))
+            if batch * side**2 > MOST_PIXELS:
+                left_out.append(f"{batch} of {side} px")
+                continue
+            cells += cells_of(model, shape, plan)
+            for cell in cells:
+                if "peak_bytes" not in cell:
+                    cell["peak_bytes"] = _peak(name, config, cell)
     return result(
         "throughput",
         name,
@@ -111,9 +116,9 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
         config=dict(config),
         parameters=model.count_params(),
         gflop_per_256px=_gflop(model, (1, 256, 256, model.input_shape[-1])),
-        figures={"cells": cells},
+        figures={"cells": cells, "too_large": left_out},
         quick=quick,
-        dataset={"name": "random pixels", "seed": 0},
+        dataset=generated("random pixels", _pixels((1, 256, 256, model.input_shape[-1]))),
         seed=0,
     )
 
@@ -122,7 +127,7 @@ def cells_of(model: Any, shape: tuple[int, int, int, int], plan: Plan) -> list[d
     """One row of the table for each engine, at one shape of the input."""
     from benchmarks.suite.operations import matrix_peak, share_of_peak
 
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    pixels = _pixels(shape)
     runs, cells = {}, []
     for key in plan.engines or list(ENGINES):
         told = {"engine": key[0], "precision": key[1], "batch": shape[0], "side": shape[1]}
@@ -149,6 +154,10 @@ def cells_of(model: Any, shape: tuple[int, int, int, int], plan: Plan) -> list[d
             cell["ratio_to_reference"] = _ratio(seconds[REFERENCE], seconds[key])
             cell["difference_to_reference"] = float(np.abs(runs[key](pixels) - reference).max())
     return cells
+
+
+def _pixels(shape: Sequence[int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def in_turns(runs: Mapping[Any, Any], pixels: np.ndarray, budget: float) -> dict[Any, list[float]]:
@@ -204,6 +213,8 @@ def _peak(name: str, config: Mapping[str, Any], cell: Mapping[str, Any]) -> int:
 
 def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -> dict[str, Any]:
     """Peak memory of ``temzoo.predict`` on square micrographs, each in a process of its own."""
+    from benchmarks.limits import micrograph
+
     rows = []
     for side in plan.memory_sides:
         told = in_child({"model": name, "config": dict(config), "side": side})
@@ -218,7 +229,7 @@ def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) 
         config=dict(config),
         figures={"sides": rows, "repetitions": 1},
         quick=quick,
-        dataset={"name": "generated blobs (benchmarks.limits.micrograph)", "seed": 0},
+        dataset=generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512)),
         seed=0,
     )
 
@@ -290,4 +301,5 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    own.load_inherited()
     print(json.dumps(_child(json.loads(sys.argv[1]))))

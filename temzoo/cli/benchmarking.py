@@ -26,7 +26,8 @@ def benchmark(
         list[str] | None,
         typer.Argument(
             metavar="COMMAND [OPTIONS]",
-            help="accuracy, throughput, pipeline, labels, measure, startup, peers, all, page.",
+            help="accuracy, throughput, precision, training, pipeline, labels, measure, startup,"
+            " peers, all, page.",
         ),
     ] = None,
 ):

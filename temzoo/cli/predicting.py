@@ -127,10 +127,16 @@ def predict(
         bool, typer.Option(help="Average over mirror images: 4 times slower.")
     ] = False,
     probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
-    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    instances: Annotated[
+        str,
+        typer.Option(
+            help="components: regions; watershed: cut where particles touch; auto: watershed, or a"
+            " detector's own objects."
+        ),
+    ] = "auto",
     neck: Neck = None,
     threshold: Threshold = None,
-    min_area_px: MinArea = 0,
+    min_area_px: MinArea = 10,
     min_score: Annotated[
         float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
     ] = None,

@@ -194,7 +194,7 @@ def separation_of(instances: str, neck: float | None, threshold: float | None):
 
     if neck is None and threshold is None:
         return instances
-    if instances != "watershed":
+    if instances not in ("auto", "watershed"):
         raise ValueError(
             "--neck and --threshold are settings of the watershed. Received: "
             f"--instances {instances}. Add --instances watershed."

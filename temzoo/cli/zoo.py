@@ -12,6 +12,9 @@ from temzoo.cli.common import app, load_tensorflow
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
 COLUMNS = ["model", "task", "what", "parameters", "weights", "paper"]
+WIDE = 100  # columns of a terminal from which scores stay in one line
+LEAST_WIDTH = 16  # of what a model is
+PAPER = COLUMNS.index("paper")
 
 
 @app.command()
@@ -20,55 +23,78 @@ def models(
     name: Annotated[str | None, typer.Argument(help="Show this model's card.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the README's table.")] = False,
 ):
-    """List the models, or show one's card: keywords, defaults, paper, weights."""
+    """List the models with what their shipped weights score, or show one's card.
+
+    The card has its keywords, defaults and paper, and of each set of weights what it was trained
+    on, under which licence, and all scores.
+
+    Example: temzoo models unet_mobilenet
+    """
     from rich.console import Console
 
     from temzoo import registry
 
     if markdown:
-        rows = [COLUMNS, ["---"] * len(COLUMNS), *_model_rows(registry, task, code="`")]
+        rows = [COLUMNS, ["---"] * len(COLUMNS), *_model_rows(registry, task, "`", "<br>")]
         print("\n".join(f"| {' | '.join(row)} |" for row in rows))
         return
-    table = _card_table(registry.model_card(name)) if name else _model_table(registry, task)
-    Console().print(table)
+    console = Console()
+    wide = console.width >= WIDE
+    console.print(_card_table(registry, name) if name else _model_table(registry, task, wide))
 
 
-def _model_table(registry, task: str | None):
+def _model_table(registry, task: str | None, wide: bool):
+    """Without papers, which a card names, to leave room for scores."""
     from rich.table import Table
 
-    table = Table()
-    for column in COLUMNS:
-        table.add_column(column, no_wrap=column == "model")
+    table = Table(box=None, padding=(0, 2, 1, 0), pad_edge=False)
+    whole = ("model", "task", "weights") if wide else ("model", "task")
+    for column in COLUMNS[:PAPER]:
+        least = LEAST_WIDTH if column == "what" else None
+        table.add_column(column, no_wrap=column in whole, min_width=least)
     for row in _model_rows(registry, task):
-        table.add_row(*row)
+        table.add_row(*row[:PAPER])
     return table
 
 
-def _model_rows(registry, task: str | None, code: str = "") -> list[list[str]]:
+def _model_rows(registry, task: str | None, code: str = "", between: str = "\n") -> list[list[str]]:
+    """The cells of ``COLUMNS``; ``code`` quotes names, and ``between`` parts sets of weights."""
     rows = []
     for name in registry.list_models(task=task):
         card = registry.model_card(name)
         parameters = f"{card.parameters / 1e6:.1f} M" if card.parameters else ""
-        weights = ", ".join(card.weights)
+        weights = between.join(_headlines(registry, card, code))
         rows.append(
             [f"{code}{name}{code}", card.task, card.summary, parameters, weights, card.paper]
         )
     return rows
 
 
-def _card_table(card):
-    from rich.table import Table
+def _headlines(registry, card, code: str) -> list[str]:
+    """Each shipped set with the first of its scores; names are as wide as the longest, unquoted."""
+    width = 0 if code else max(map(len, card.weights), default=0)
+    return [
+        " ".join([f"{name:<{width}}", *registry.score_texts(weights.scores)[:1]])
+        for name, weights in card.weights.items()
+    ]
 
+
+def _card_table(registry, name: str):
+    from rich.table import Table
+    from rich.text import Text
+
+    card = registry.model_card(name)
     table = Table(card.name, card.summary)
     for key in ("task", "paper", "input", "output"):
-        table.add_row(key, getattr(card, key))
+        table.add_row(key, Text(getattr(card, key)))
     table.add_row("parameters", f"{card.parameters:,}" if card.parameters else "")
     for key, default in card.config.items():
         searched = f"  (temzoo tune: {card.ranges[key]})" if key in card.ranges else ""
-        table.add_row(f"--set {key}=", f"{default!r}{searched}")
-    for name, weights in card.weights.items():
-        scores = ", ".join(f"{k} {v}" for k, v in weights.scores.items())
-        table.add_row(f"weights {name}", f"{weights.dataset} ({weights.licence}); {scores}")
+        table.add_row(f"--set {key}=", Text(f"{default!r}{searched}"))
+    for weights, shipped in card.weights.items():
+        scores = ", ".join(registry.score_texts(shipped.scores))
+        about = f"{scores}\n{shipped.dataset} ({shipped.licence})\n{shipped.command}"
+        table.add_row(f"weights {weights}", Text(about))
     return table
 
 

@@ -11,7 +11,8 @@ from benchmarks.peers import contest, environments, main
 from benchmarks.peers.contestants import ALL, ENVIRONMENTS, PEERS, Contestant
 from benchmarks.peers.jobs import crop_numbers, write_job
 from benchmarks.peers.scripts import replay
-from benchmarks.peers.table import write_table
+from benchmarks.peers.table import summary, write_table
+from benchmarks.records import keep, kept, result
 from temzoo.labels.raster import class_map, instance_map
 
 SIZE = 96
@@ -39,6 +40,11 @@ def here(tmp_path, monkeypatch):
     this = sys.executable
     monkeypatch.setattr(contest, "python_of", lambda name, folder: this)
     return home.parent
+
+
+def recorded(told, rows, folder):
+    about = {"about": "", "command": "peers", "dataset": told["dataset"], "seed": 0, "job": told}
+    keep(result("peers", "contest", figures={"contestants": rows}, **about), folder)
 
 
 def test_a_job_holds_the_micrographs_and_the_labels_of_those_that_teach(job, dataset):
@@ -180,8 +186,6 @@ def test_paired_differences_say_who_is_better(dataset, tmp_path):
 
 
 def test_scikit_learn_from_the_job_to_the_table(dataset, job, here, tmp_path):
-    from benchmarks.records import stamp, write_json
-
     out = tmp_path / "out"
     _written_truth(out / "temzoo-unet", dataset)
     names = ["sklearn", "smp-resnet18", "stardist"]
@@ -193,7 +197,7 @@ def test_scikit_learn_from_the_job_to_the_table(dataset, job, here, tmp_path):
     assert rows["stardist"]["left_out"] == "not set up: python -m benchmarks peers --setup stardist"
     told = json.loads((job / "job.json").read_text())
     results = tmp_path / "results"
-    write_json(results / "peers.json", {"job": told, "contestants": rows, **stamp("peers")})
+    recorded(told, rows, results)
     text = write_table(results).read_text()
     assert f"| {PEERS['sklearn'].about} | {row['per_image']['iou']['value']:.3f} [" in text
     assert f"- {PEERS['stardist'].about}: not set up" in text
@@ -201,11 +205,13 @@ def test_scikit_learn_from_the_job_to_the_table(dataset, job, here, tmp_path):
     before = (out / "sklearn" / "told.json").stat().st_mtime_ns
     contest.run("sklearn", ALL["sklearn"], job, out, environments=here)
     assert (out / "sklearn" / "told.json").stat().st_mtime_ns == before
+    # Who is not named again keeps its row.
+    again = contest.contest(["stardist"], job, out, dataset.val, environments=here)
+    assert again["sklearn"]["per_image"] == row["per_image"]
+    assert "smp-resnet18" not in again
 
 
 def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, job, here):
-    from benchmarks.records import stamp, write_json
-
     def run(name, contestant, job, out, **_):
         shift = {"temzoo-unet": 0, "pytorch-unet": 9}[name]
         _written_truth(out / name, dataset, lambda classes: np.roll(classes, shift, axis=1))
@@ -219,11 +225,14 @@ def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, 
     monkeypatch.setattr(contest, "run", run)
     rows = contest.contest(["temzoo-unet", "pytorch-unet"], job, tmp_path, dataset.val)
     told = json.loads((job / "job.json").read_text())
-    write_json(tmp_path / "peers.json", {"job": told, "contestants": rows, **stamp("peers")})
+    recorded(told, rows, tmp_path)
     text = write_table(tmp_path).read_text()
     gain = 1 - rows["pytorch-unet"]["per_image"]["iou"]["value"]
     assert f"| {ALL['pytorch-unet'].about} | {gain:+.3f} [" in text
-    assert "better, 100%" in text
+    assert "**ahead**, 100%" in text
+    assert f"{told['minutes']:.3g} minutes on 1 cores" in text
+    assert summary(kept(tmp_path))[4].startswith("synthetic: 4 micrographs to learn from, 2 judge")
+    assert "**ahead**, 100%" in "".join(summary(kept(tmp_path)))
 
 
 def test_a_script_that_fails_is_left_out_with_its_last_words(job, tmp_path, here):

@@ -12,7 +12,7 @@ import pytest
 import temzoo
 from benchmarks.datasets import Dataset, open_dataset, synthetic
 from benchmarks.records import keep, kept
-from benchmarks.suite import accuracy, contestants, restorers
+from benchmarks.suite import accuracy, contestants, generative, restorers
 from temzoo.labels.raster import class_map
 
 
@@ -184,6 +184,49 @@ def test_restorers_are_scored_beside_the_noisy_image():
     one = found["low-dose"]
     gain = one["psnr_db"]["value"] - one["noisy_psnr_db"]["value"]
     assert one["gain_db"]["value"] == pytest.approx(gain)
+
+
+def test_a_vae_is_judged_by_what_its_latent_numbers_know():
+    model = temzoo.get_model("vae", latent_dim=3, image_size=16, filters=4, depth=1)
+    assert generative.is_generative(model)
+    assert not generative.is_generative(lambda batch: batch)
+    figures = generative.judge(model, count=80)
+    images, factors = generative.pictures(model, 80)
+    means = np.asarray(model.encode(images)[0])
+    again = np.asarray(model.decode(means))
+    error = figures["reconstruction_error"]
+    assert error["value"] == pytest.approx(np.mean((again - images) ** 2), rel=1e-4)
+    assert error["low"] < error["value"] < error["high"]
+    r = np.corrcoef(np.column_stack([means, factors["diameter_px"]]).T)[-1, :-1]
+    assert figures["r diameter_px"]["value"] == pytest.approx(np.abs(r).max(), rel=1e-4)
+    assert figures["latent_dim"] == 3
+
+
+def test_a_vae_of_colour_is_refused():
+    with pytest.raises(ValueError, match=r"drawn grey particles. Received: one of 3 channels"):
+        generative.pictures(SimpleNamespace(channels=3, image_size=16), 1)
+
+
+def test_models_of_every_task_are_judged_in_one_run(tmp_path, monkeypatch, drawn, capsys):
+    restorer = temzoo.get_model("autoencoder", filters=4, depth=1, compile=False)
+    vae = temzoo.get_model("vae", latent_dim=2, image_size=16, filters=4, depth=1)
+    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
+    monkeypatch.setattr(generative, "QUICK_PICTURES", 40)
+    for name, model in (("restorer", restorer), ("vae", vae)):
+        monkeypatch.setitem(contestants.CONTESTANTS, name, lambda learn, model=model: model)
+    told = {"curve": None, "data": "synthetic", "part": "val", "min_area_px": 0, "quick": True}
+    told |= {"weights": "otsu", "compare": ["restorer", "vae"], "curve_model": "unet"}
+    arguments = argparse.Namespace(**told, out=tmp_path, data_folder=tmp_path)
+    assert accuracy.main(arguments) == 0
+    shown = capsys.readouterr().out
+    for words in ("IoU 0.", "PSNR at low dose, dB ", "|r| with the diameter 0."):
+        assert words in shown
+    records = kept(tmp_path)
+    assert {r["what"] for r in records} == {"accuracy", "restoration", "latent"}
+    for record in records:
+        assert {"name", "split", "fingerprint"} <= {*record["dataset"]}
+        assert record["seed"] is not None
+        assert record["repetitions"] >= 1
 
 
 def test_what_is_judged_must_be_named(tmp_path):

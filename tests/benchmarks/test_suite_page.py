@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks import __main__ as suite
 from benchmarks.records import keep, kept, result, spread
-from benchmarks.suite import page
+from benchmarks.suite import page, plots
 from benchmarks.suite.plots import Point
 from temzoo.cli import benchmarking
 from temzoo.cli.common import app
@@ -131,7 +131,7 @@ def test_records_of_the_older_benchmark_stand_in_the_plots(folder):
         told = older | {"name": name, "train": {"images": images}}
         (folder / f"accuracy-{name}.json").write_text(json.dumps(told))
     assert page._earlier(folder) == [
-        Point("emps", "U-Net (emps-unet)", (10.0, 5.0, 10.0), (0.6, 0.59, 0.61))
+        Point("emps", "emps-unet", (10.0, 5.0, 10.0), (0.6, 0.59, 0.61))
     ]
     assert {p.x[0] for p in page._curve_points(page._earlier_records(folder))} == {10, 293}
     assert "iou-speed.png" in page.write_page(folder).read_text()
@@ -164,6 +164,58 @@ def test_other_measurements_have_tables(tmp_path):
     assert "20.00 [19.99, 20.01]" in text
 
 
+def test_precisions_stand_beside_their_iou(tmp_path):
+    row = {
+        "engine": "openvino",
+        "precision": "int8",
+        "seconds": spread([0.1, 0.2, 0.3]),
+        "ratio_to_keras": spread([4.0]),
+        "iou": figure(0.8),
+        "iou_change": {"value": -0.0005, "low": -0.001, "high": 0.0},
+        "pixels_that_differ": 0.0012,
+        "tiling": {"overhead": 0.081},
+        "batch_1_over_8": 0.03,
+    }
+    left = {"onnxruntime-int8": "pip install onnxruntime"}
+    keep(timings("precision", "small", {"rows": [row], "left_out": left}), tmp_path)
+    text = page.write_page(tmp_path).read_text()
+    start = "| openvino, int8 | 0.200 [0.100, 0.300] | 4.00 [4.00, 4.00] | 0.800 [0.790, 0.810] |"
+    assert f"{start} -0.0005 [-0.0010, +0.0000] | 0.12% | +8% | +3% |" in text
+    assert "Left out: onnxruntime-int8: pip install onnxruntime" in text
+
+
+def test_vaes_have_a_table(tmp_path):
+    names = ("reconstruction_error", "kl", "r diameter_px", "r aspect_ratio", "r angle_deg")
+    figures = {name: figure(0.5) for name in names} | {"active_units": 3, "latent_dim": 4}
+    told = timings("latent", "vae/particles", figures | {"mig": 0.31, "mig_shuffled": 0.002})
+    keep(told | {"dataset": {"name": "drawn particles"}}, tmp_path)
+    text = page.write_page(tmp_path).read_text()
+    assert "| vae/particles; drawn particles | 0.5 [0.49, 0.51] |" in text
+    assert "| 3 of 4 | 0.310 (0.00200) |" in text
+
+
+def test_scores_of_pixels_and_objects_have_their_intervals(folder):
+    text = page.write_page(folder).read_text()
+    pixels, objects = (line for line in text.splitlines() if line.startswith("| emps, 73 | good |"))
+    assert pixels.count("0.800 [0.790, 0.810]") == 3
+    assert "| 0.500 [0.490, 0.510] |" in objects
+    assert "| +50.0% [+49.0%, +51.0%] |" in objects  # of the count
+
+
+def test_a_plot_with_long_names_has_its_panels_whole(tmp_path):
+    """Legends stand beside the panels: none is squeezed, and none covers another."""
+    long = "a network of many words that say how it was trained, on what, and for how long "
+    points = [
+        Point(f"data {k % 2}", f"{long}{k}", (1.0 + k, 0.8 + k, 1.2 + k), (0.5, 0.4, 0.6))
+        for k in range(16)
+    ]
+    figure, axes = plots._panels(points)
+    heights = [axis.get_position().height * figure.get_figheight() for axis in axes]
+    assert min(heights) > 2.0
+    path = plots.iou_and_speed(points, tmp_path / "p.png")
+    assert cv2.imread(str(path)).shape[0] > 150 * 2 * plots.LEGEND_ROW * 16
+
+
 def test_throughput_and_memory_have_tables(tmp_path):
     cell = {"engine": "tensorflow", "precision": "float32", "batch": 8, "side": 256}
     timed = {
@@ -175,7 +227,7 @@ def test_throughput_and_memory_have_tables(tmp_path):
         "ratio_to_reference": spread([1.0]),
     }
     absent = {**cell, "engine": "none", "left_out": "pip install none", "peak_bytes": None}
-    told = timings("throughput", "unet", {"cells": [cell | timed, absent]})
+    told = timings("throughput", "unet", {"cells": [cell | timed, absent], "too_large": ["8 of 9"]})
     told |= {"parameters": 7_700_000, "gflop_per_256px": 23.3, "model": "unet"}
     keep(told, tmp_path)
     rows = [{"side": side, "used": 1e9} for side in (512, 1024)]
@@ -185,6 +237,7 @@ def test_throughput_and_memory_have_tables(tmp_path):
     start = "| 256 | 8 | tensorflow, float32 | 60.0 [40.0, 80.0] | 1.00 [1.00, 1.00] |"
     assert f"{start} 150 | 195 | 81% | 1,500 | 0 |" in text
     assert "left out: pip install none" in text
+    assert "Left out: batches of 8 of 9, more pixels than" in text
     assert "| unet | 1.00 | 1.00 |" in text
     assert (tmp_path / "memory.png").is_file()
 
@@ -220,23 +273,33 @@ def test_the_suite_runs_its_steps_and_goes_on_after_one_that_fails(tmp_path, mon
     monkeypatch.setattr(suite.importlib.util, "find_spec", lambda name: None)
     assert suite.main(["all", "--quick", "--out", str(tmp_path)]) == 1
     told = capsys.readouterr()
-    assert "accuracy failed: Give a run folder" in told.err
+    assert "accuracy failed: FileNotFoundError: Give a run folder" in told.err
     assert "needs benchmarks.peers, which this checkout does not have yet" in told.out
     assert "bare Python" in (tmp_path / "README.md").read_text()
 
 
-def test_a_part_that_parses_its_own_words_gets_them(monkeypatch):
+def test_a_part_that_parses_its_own_words_gets_them_and_all_ends_with_its_page(
+    tmp_path, monkeypatch
+):
     got = []
     module = type(sys)("benchmarks.peers")
-    module.main = lambda words: got.append(words) or 3
+    module.main = lambda words: got.append(words) or (3 if len(got) == 1 else 0)
     module.__spec__ = suite.importlib.machinery.ModuleSpec("benchmarks.peers", None)
     monkeypatch.setitem(sys.modules, "benchmarks.peers", module)
     assert suite.main(["peers", "--minutes", "5"]) == 3
     assert got == [["--minutes", "5"]]
+    monkeypatch.setattr(suite, "QUICK", (("peers", "--names", "sklearn"),))
+    assert suite.main(["all", "--quick", "--out", str(tmp_path), "--data-folder", "/none"]) == 0
+    common = ["--out", str(tmp_path), "--data-folder", "/none"]
+    assert got[1] == ["--names", "sklearn", "--quick", *common]
+    assert (tmp_path / "README.md").is_file()
 
 
 def test_all_judges_the_shipped_weights_on_their_own_data():
-    steps = {step[2]: step for step in suite.shipped()}
+    steps = {step[2]: step for step in suite.shipped() if step[0] == "accuracy"}
+    assert ("accuracy", "--weights", "vae/particles") in suite.shipped()
+    measured = ("precision", "--data", "emps", "--weights", "unet_mobilenet/emps-frozen")
+    assert measured in suite.shipped()
     assert {"unet_mobilenet/emps-frozen", "autoencoder/emps-denoise"} <= {*steps["emps"]}
     assert "autoencoder/emps-denoise" not in steps.get("super1", ())
 

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from benchmarks import measure
-from benchmarks.suite import engines, input_pipeline, labels, measurement, startup, throughput
+from benchmarks.suite import (
+    engines,
+    input_pipeline,
+    labels,
+    measurement,
+    precision,
+    startup,
+    throughput,
+)
+from temzoo import get_model
 from temzoo.labels import cvat
 from temzoo.labels.raster import instance_map
 
@@ -181,6 +190,16 @@ def test_a_ratio_of_spreads_has_the_widest_ends():
     fast = {"median": 2.0, "least": 1.0, "most": 4.0, "repetitions": 3}
     found = measurement.ratio(slow, fast)
     assert found == {"median": 3.0, "least": 1.0, "most": 9.0, "repetitions": 3}
+
+
+def test_tiling_costs_seconds_outside_the_network_and_pixels_computed_twice():
+    model = get_model("unet", filters=2, depth=1, compile=False)
+    found = precision.tiling(model, 128, 64)
+    assert found["tiles"] == 9  # from 0, 40 and 64 px on
+    assert found["pixels_per_pixel"] == pytest.approx((3 * 64 / 128) ** 2)
+    assert found["overhead"] == found["seconds"] / found["network_s"] - 1
+    whole = precision.tiling(model, 64)
+    assert whole["tiles"] == whole["pixels_per_pixel"] == 1
 
 
 def test_the_plan_follows_the_command_line():

@@ -1,81 +1,53 @@
-"""temzoo's U-Net in TensorFlow, ONNX Runtime and OpenVINO.
+"""temzoo's U-Net in the engines of ``temzoo.accelerate``, as ``temzoo predict --engine`` has them.
 
 python engines_temzoo.py FOLDER THREADS CONFIG
+
+int8 is calibrated on the inputs, which are what is computed.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from turns import answer
 
 import temzoo
-from temzoo.exporting.other_formats import write_onnx, write_openvino
-from temzoo.exporting.signatures import Signature
-from temzoo.tasks.endpoints import normalized_alone
+from temzoo.engines import AcceleratedModel
+from temzoo.engines.makers import check_installed
+from temzoo.engines.network import Network
+
+ENGINES = {
+    "temzoo TensorFlow": ("tensorflow", "float32"),
+    "temzoo TensorFlow bfloat16": ("tensorflow", "bfloat16"),
+    "temzoo ONNX Runtime": ("onnxruntime", "float32"),
+    "temzoo ONNX Runtime int8": ("onnxruntime", "int8"),
+    "temzoo OpenVINO": ("openvino", "float32"),
+    "temzoo OpenVINO bfloat16": ("openvino", "bfloat16"),
+    "temzoo OpenVINO int8": ("openvino", "int8"),
+}
 
 
-def makers(folder: Path, threads: int, config: dict) -> dict:
-    """By name, of the weights in ``folder``."""
+def makers(folder: Path, threads: int, config: dict) -> dict[str, Callable]:
+    """By name, of the weights in ``folder``; each engine is made once and takes every batch."""
+    model = temzoo.get_model("unet", compile=False, **config)
+    put_weights(model, folder / "weights.npz")
+    network = Network(model)
+    network.crops = list(np.load(folder / "inputs.npy")[:, None])
+    made: dict[tuple[str, str], AcceleratedModel] = {}
 
-    def network(policy: str = "float32"):
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(policy)
-        try:
-            model = temzoo.get_model("unet", compile=False, **config)
-        finally:
-            keras.config.set_dtype_policy(before)
-        put_weights(model, folder / "weights.npz")
-        return normalized_alone(model)
+    def run(key, inputs):
+        check_installed(*key)
+        if key not in made:
+            made[key] = AcceleratedModel(network, *key, threads)
+        return lambda: made[key].answer(inputs)
 
-    def traced(inputs, policy="float32") -> Signature:
-        core = network(policy)
-        spec = tf.TensorSpec(inputs.shape, tf.float32, name="images")
-        asked = tf.function(lambda images: {"probabilities": core(images, training=False)})
-        return Signature(None, {"images": spec}, asked.get_concrete_function(images=spec))
-
-    def tensorflow(inputs, policy="float32"):
-        function, pixels = traced(inputs, policy).function, tf.constant(inputs)
-        return lambda: function(images=pixels)["probabilities"].numpy()
-
-    def onnx(inputs) -> Path:
-        path = folder / f"unet-{len(inputs)}.onnx"
-        if not path.is_file():
-            write_onnx(traced(inputs), path)
-        return path
-
-    def onnxruntime(inputs):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(
-            onnx(inputs), options, providers=["CPUExecutionProvider"]
-        )
-        return lambda: session.run(None, {session.get_inputs()[0].name: inputs})[0]
-
-    def openvino(inputs, precision):
-        import openvino
-
-        path = folder / f"unet-{len(inputs)}.xml"
-        if not path.is_file():
-            write_openvino(onnx(inputs), path)
-        hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
-        compiled = openvino.Core().compile_model(path, "CPU", hints)
-        return lambda: compiled([inputs])[0].copy()
-
-    return {
-        "temzoo TensorFlow": tensorflow,
-        "temzoo TensorFlow bfloat16": lambda x: tensorflow(x, "mixed_bfloat16"),
-        "temzoo ONNX Runtime": onnxruntime,
-        "temzoo OpenVINO": lambda x: openvino(x, "f32"),
-        "temzoo OpenVINO bfloat16": lambda x: openvino(x, "bf16"),
-    }
+    return {name: partial(run, key) for name, key in ENGINES.items()}
 
 
 def put_weights(model, path: Path) -> None:
