@@ -1,6 +1,6 @@
 """Restored micrographs: denoised or coloured, in tiles, with calibration; scored, drawn, written.
 
-A restorer takes a micrograph of any size. Beyond 1024 x 1024 px it works in tiles that are
+A restorer takes a micrograph of any size. Beyond 1408 x 1408 px it works in tiles that are
 normalised by the whole micrograph and blended, as ``prediction.py`` tells.
 
 The colour of a grey electron micrograph is an aid to the eye, not data: electrons have no colour,

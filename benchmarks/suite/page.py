@@ -392,7 +392,7 @@ def _precision_row(row: Mapping[str, Any]) -> list[str]:
         score(row["iou"]),
         score(row["iou_change"], "{:+.4f}"),
         f"{row['pixels_that_differ']:.2%}",
-        f"{row['tiling']['overhead']:+.0%}",
+        f"{row['tiling']['overhead']:+.0%}; {row['tiling']['pixels_per_pixel']:.2f} px a px",
         f"{row['batch_1_over_8']:+.0%}",
     ]
 
