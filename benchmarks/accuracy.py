@@ -87,7 +87,7 @@ EXPERIMENTS = {
         {**EMPS, "epochs": 18},
     ),
     "emps-pyramid": Experiment(
-        "U-Net on MobileNet 0.75 at three scales, frozen, then its deep blocks fine-tuned",
+        "U-Net on MobileNet 0.75 at three scales, ImageNet, frozen (fine-tuning it lowers this)",
         "emps",
         "unet_mobilenet",
         PYRAMID,
@@ -149,7 +149,7 @@ EXPERIMENTS = {
         },
     ),
     "super1": Experiment(
-        "U-Net on MobileNet 0.75 at two scales, frozen, then its deep blocks fine-tuned",
+        "U-Net on MobileNet 0.75 at two scales, ImageNet, frozen (fine-tuning it lowers this)",
         "super1",
         "unet_mobilenet",
         {

@@ -1,6 +1,6 @@
 """Would averaging several predictions of a micrograph help? One command for a set of weights.
 
-    python -m benchmarks.variants unet_mobilenet/emps
+    python -m benchmarks.variants unet_mobilenet/emps --set negatives=false
     python -m benchmarks.variants runs/emps-pyramid --data ../shared/data
 
 Every validation micrograph of EMPS is predicted as it is, resized, mirrored, and with dark and
@@ -78,7 +78,8 @@ def _iou(found: np.ndarray, truth: np.ndarray) -> float:
     return float((found & truth).sum() / union) if union else float("nan")
 
 
-def measure(weights: str, data: Path) -> dict[str, Any]:
+def measure(weights: str, pairs: Sequence[str], data: Path) -> dict[str, Any]:
+    """The record; ``pairs`` are keywords of the model that differ, NAME=VALUE."""
     from rich.progress import track
 
     import temzoo
@@ -86,7 +87,7 @@ def measure(weights: str, data: Path) -> dict[str, Any]:
     from temzoo.labels.raster import class_map
 
     _, judge = accuracy.load(accuracy.EXPERIMENTS["emps-pyramid"], data)
-    model = trained(weights)
+    model = trained(weights, list(pairs))
 
     def particles(pixels, **options):
         shown = replace(micrograph, pixels=pixels, nm_per_pixel=None)
@@ -101,7 +102,8 @@ def measure(weights: str, data: Path) -> dict[str, Any]:
         found.append(variants(particles, grey))
         truth.append(class_map(example.labels, ("particle",)) == 1)
     iou = figures(found, truth)
-    return {"weights": weights, "iou": iou, **stamp(f"python -m benchmarks.variants {weights}")}
+    words = ["python -m benchmarks.variants", weights, *(f"--set {pair}" for pair in pairs)]
+    return {"weights": weights, "set": list(pairs), "iou": iou, **stamp(" ".join(words))}
 
 
 def main() -> None:
@@ -111,10 +113,11 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", help="as temzoo predict takes them: MODEL/NAME or a run folder")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="of the model")
     parser.add_argument("--data", type=Path, default=accuracy.DATA, help="folder of the data")
     arguments = parser.parse_args()
     use_encoder_beside(arguments.data)
-    record = measure(arguments.weights, arguments.data)
+    record = measure(arguments.weights, arguments.set, arguments.data)
     for name, iou in record["iou"].items():
         print(f"{name:40} {iou:.4f}")
     name = arguments.weights.strip("/").replace("/", "-")
