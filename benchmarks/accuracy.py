@@ -111,7 +111,7 @@ EXPERIMENTS = {
         "emps",
         "unet",
         {"filters": 16},
-        {**SMALL, "epochs": 12, "steps_per_epoch": 100},
+        {**EMPS, "epochs": 5},
     ),
     "emps-unet-fast": Experiment(
         "U-Net, 8 filters, three levels, from scratch",

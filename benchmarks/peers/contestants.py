@@ -42,15 +42,17 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "sklearn": ("scikit-image>=0.26,<0.27", "scikit-learn>=1.9,<2"),
 }
 UNET = {"filters": 16, "depth": 4}
+# As the weights that ``temzoo predict`` takes.
+MOBILENET = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
 OURS = {
     "temzoo-unet": Contestant(
         "temzoo U-Net, 16 filters, from scratch", "run_temzoo", "", {"model": "unet", **UNET}
     ),
     "temzoo-mobilenet": Contestant(
-        "temzoo U-Net on MobileNet 0.75, ImageNet, frozen",
+        "temzoo U-Net on MobileNet 0.75 at three scales, ImageNet, frozen",
         "run_temzoo",
         "",
-        {"model": "unet_mobilenet", "alpha": 0.75},
+        {"model": "unet_mobilenet", **MOBILENET},
     ),
     "temzoo-mobilenet-scratch": Contestant(
         "the same network, all of it from random weights",
@@ -58,7 +60,7 @@ OURS = {
         "",
         {
             "model": "unet_mobilenet",
-            "alpha": 0.75,
+            **MOBILENET,
             "encoder_weights": None,
             "encoder_trainable": True,
         },
