@@ -230,7 +230,7 @@ def score_texts(scores: Mapping[str, Any]) -> list[str]:
 def _score_text(name: str, value: Any) -> str:
     """``"psnr_db low-dose", 29.03`` as "PSNR 29.0 dB (low-dose)"."""
     if isinstance(value, int):
-        return f"{value} {name}"
+        return f"epoch {value}" if name == "epoch" else f"{value} {name}"
     metric, _, of = name.removeprefix("val_").partition(" ")
     metric, unit = SCORES.get(metric, (metric.replace("_", " "), ""))
     shown = f"{value:#.3g}" if isinstance(value, float) else str(value)

@@ -153,8 +153,8 @@ def test_a_model_from_elsewhere_is_refused():
         ),
         ({"r angle_deg": 0.0162}, ["r 0.0162 (angle_deg)"]),
         (
-            {"val_iou": 0.5, "boundary_f1": 1.0},
-            ["IoU 0.500", "boundary f1 1.00"],
+            {"val_iou": 0.5, "boundary_f1": 1.0, "epoch": 12},
+            ["IoU 0.500", "boundary f1 1.00", "epoch 12"],
         ),
     ],
 )

@@ -9,7 +9,6 @@ from typing import Any
 
 from temzoo import pretrained, registry
 from temzoo.markup import text
-from temzoo.pages.figures import figure, metric_name
 from temzoo.pages.paths import recorded_command
 from temzoo.pages.tables import Html, fact_list, joined
 from temzoo.pretrained import WeightsCard
@@ -60,7 +59,7 @@ def model_facts(
             "Classes": joined(card.class_names) if card.class_names else "",
             "Trained on": card.dataset,
             "Licence": card.licence,
-            "Scores": scores_text(card.scores),
+            "Scores": ", ".join(registry.score_texts(card.scores)),
             "Trained by": Html(f'<code class="mono">{text(recorded_command(card.command))}</code>')
             if card.command
             else "",
@@ -79,25 +78,6 @@ def _registered(model: str) -> registry.ModelCard | None:
 
 def _what(model: str, known: registry.ModelCard | None) -> str:
     return f"{model}: {known.summary}" if known and known.summary else model
-
-
-def scores_text(scores: Mapping[str, Any]) -> str:
-    """Scores of a card in words, an interval beside its figure.
-
-    Example:
-        >>> scores_text({"iou": 0.8248, "low": 0.7774, "high": 0.8693, "images": 73})
-        'IoU 0.825 [0.777, 0.869], images 73'
-    """
-    given = dict(scores)
-    low, high = given.pop("low", None), given.pop("high", None)
-    parts = []
-    for name, value in given.items():
-        shown = figure(value) if isinstance(value, int | float) else str(value)
-        named = name if name in ("images", "epoch") else metric_name(name)
-        parts.append(f"{named} {shown}")
-    if parts and low is not None and high is not None:
-        parts[0] += f" [{figure(low)}, {figure(high)}]"
-    return ", ".join(parts)
 
 
 def config_text(config: Mapping[str, Any]) -> str:
