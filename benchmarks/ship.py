@@ -3,6 +3,7 @@
     python -m benchmarks.ship --list
     python -m benchmarks.ship unet_mobilenet/emps --run runs/emps-pyramid
     python -m benchmarks.ship vae/particles                 # trains, two minutes
+    python -m benchmarks.ship unet_mobilenet/emps --precisions RECORD   # of benchmarks precision
 
 writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
 ``weights/index.json``, and scores it after loading, so that the card states what is shipped.
@@ -166,6 +167,28 @@ def ship(name: str, run: Path, data: Path) -> Path:
     return path
 
 
+def vouch(name: str, record: Path) -> Path:
+    """Enters what ``python -m benchmarks precision`` found into the card of a set; its path.
+
+    Raises:
+        ValueError: the record is of other weights.
+    """
+    told = json.loads(record.read_text(encoding="utf-8"))
+    if told["what"] != "precision" or told["model"] != name:
+        raise ValueError(
+            f"{record} is not what `python -m benchmarks precision --weights {name}` writes."
+            f" Received: {told['what']} of {told['model']}."
+        )
+    path = WEIGHTS / f"{name.replace('/', '-')}{pretrained.SUFFIX}"
+    changes = {
+        f"{row['engine']} {row['precision']}": round(row["iou_change"]["value"], 5)
+        for row in told["figures"]["rows"]
+        if row["precision"] != "float32"
+    }
+    pretrained.write_card(path, replace(pretrained.read_card(path), precisions=changes))
+    return path
+
+
 def _enter(name: str) -> None:
     index = WEIGHTS / "index.json"
     names = (
@@ -181,10 +204,15 @@ def main() -> None:
     parser.add_argument("name", choices=[*SETS], nargs="?", help="MODEL/NAME")
     parser.add_argument("--list", action="store_true", help="what there is, and what trains it")
     parser.add_argument("--run", type=Path, help="the folder of its finished run")
+    parser.add_argument("--precisions", type=Path, help="a record of precision: into the card")
     parser.add_argument("--data", type=Path, default=accuracy.DATA)
     arguments = parser.parse_args()
     if arguments.list or arguments.name is None:
         print("\n".join(f"{name:28} {what.command}" for name, what in SETS.items()))
+        return
+    if arguments.precisions:
+        path = vouch(arguments.name, arguments.precisions)
+        print(path, pretrained.read_card(path).precisions)
         return
     use_encoder_beside(arguments.data)
     train = SETS[arguments.name].train

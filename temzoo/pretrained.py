@@ -42,6 +42,8 @@ class WeightsCard:
         sha256: of the file.
         partial: the file holds what was trained alone; frozen layers keep the initial weights that
             the config names (ImageNet's).
+        precisions: IoU that lower precisions change on the validation images, by engine and
+            precision ("openvino bfloat16"), as ``temzoo.accelerate`` would find it.
     """
 
     model: str
@@ -54,6 +56,7 @@ class WeightsCard:
     date: str = ""
     sha256: str = ""
     partial: bool = False
+    precisions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

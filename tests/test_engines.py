@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import temzoo
-from temzoo import cli, pretrained
+from temzoo import cli, pretrained, registry
 from temzoo.cli import predicting
 from temzoo.engines import choice, makers
 from temzoo.engines.makers import MAKERS
@@ -313,6 +313,27 @@ def test_auto_without_examples_stays_in_float32(model, two_engines):
     assert (found.engine, found.precision) == choice.SAFE
     named = temzoo.accelerate(model, "auto", "bfloat16", threads=1)
     assert (named.engine, named.precision) == ("quick", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "engine"),
+    [
+        (0.0015, {}, "quick"),
+        (-0.0015, {}, "quick"),
+        (0.0025, {}, "tensorflow"),
+        (0.0, {"filters": 9}, "tensorflow"),
+    ],
+)
+def test_auto_without_examples_believes_the_card_of_the_weights(
+    model, two_engines, monkeypatch, change, config, engine
+):
+    two_engines(0.0)
+    how = registry.built(model)
+    card = pretrained.WeightsCard(
+        "unet", {**how.config, **config}, precisions={"quick bfloat16": change, "gone int4": 0.0}
+    )
+    monkeypatch.setattr(registry, "built", lambda _: replace(how, weights=card))
+    assert temzoo.accelerate(model, threads=1).engine == engine
 
 
 def test_auto_without_examples_refuses_a_float32_that_differs(model, two_engines):

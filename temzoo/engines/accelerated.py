@@ -30,10 +30,10 @@ def accelerate(
     """A segmentation model or restorer in another engine or precision, for a CPU.
 
     ``auto`` takes the fastest that is installed and whose IoU on ``examples`` is within 0.002 of
-    float32's; without examples it takes what it found for these weights before, else the fastest in
-    float32. What it found is kept in ``~/.cache/temzoo/engines`` (or ``$XDG_CACHE_HOME``), for
-    these weights, library versions and this processor. A restorer, which has no IoU, stays in
-    float32 unless a precision is named.
+    float32's; without examples it takes what it found for these weights before, or what the card of
+    shipped ones says of lower precisions, else the fastest in float32. What it found is kept in
+    ``~/.cache/temzoo/engines`` (or ``$XDG_CACHE_HOME``), for these weights, library versions and
+    this processor. A restorer, which has no IoU, stays in float32 unless a precision is named.
 
     Args:
         model: from ``get_model``. Its weights are copied: training it further changes nothing.

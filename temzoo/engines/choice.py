@@ -12,7 +12,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo import registry
 from temzoo.engines.makers import MAKERS, PRECISIONS, check_installed, has_bfloat16, processor
 from temzoo.engines.network import Network
 from temzoo.evaluation import evaluate
@@ -86,9 +87,12 @@ def choose(
     path = memory(network, threads)
     known = {(*row.key, row.calibration): row for row in recalled(path)}
     usable = {(*key, _calibration(network, key)): key for key in candidates(network, precision)}
-    # Without a judge a lower precision is tried only where it was named.
+    vouched = {} if judged else vouched_for(network)
+    # Without a judge a lower precision is tried only where it was named, or the card tells of it.
     tried = [
-        of for of, key in usable.items() if judged or precision is not None or key[1] == SAFE[1]
+        of
+        for of, key in usable.items()
+        if judged or precision is not None or key[1] == SAFE[1] or key in vouched
     ]
     was_judged = any(known[of].loss is not None for of in usable if of in known)
     models: dict[Key, Any] = {}
@@ -97,11 +101,33 @@ def choose(
         rows, models = measured(network, keys, examples if judged else None, made)
         known |= {(*row.key, row.calibration): row for row in rows}
         remember(path, list(known.values()))
-    rows = [known[of] for of in usable if of in known]
+    rows = [_with_loss(known[of], vouched) for of in usable if of in known]
     best = fastest(rows, any_precision=precision is not None)
     model = models.get(best) or made(*best)
     model.found = tuple(rows)
     return model
+
+
+def vouched_for(network: Network) -> dict[Key, float]:
+    """What the card of the weights says that lower precisions change of the IoU.
+
+    Nothing where the model is configured otherwise than the card's; nothing of what is calibrated,
+    since that was another calibration.
+    """
+    how = registry.built(network.model)
+    if how.weights is None:
+        return {}
+    stated = {key: how.config[key] for key in how.weights.config}
+    if json.dumps(stated, default=list) != json.dumps(dict(how.weights.config), default=list):
+        return {}
+    told = {tuple(name.split()): abs(change) for name, change in how.weights.precisions.items()}
+    return {key: loss for key, loss in told.items() if key in MAKERS and not MAKERS[key].calibrates}
+
+
+def _with_loss(row: Row, vouched: Mapping[Key, float]) -> Row:
+    if row.failure or row.loss is not None or row.key not in vouched:
+        return row
+    return replace(row, loss=vouched[row.key])
 
 
 def candidates(network: Network, precision: str | None) -> list[Key]:
