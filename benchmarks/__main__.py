@@ -2,7 +2,7 @@
 
     python -m benchmarks all --quick   # everything small, on drawn micrographs; needs no data
     python -m benchmarks all           # with ../shared/data; hours
-    python -m benchmarks accuracy --weights unet_mobilenet/emps-frozen --data emps
+    python -m benchmarks accuracy --weights unet_mobilenet/emps --data emps
 
 Every result is written as one JSON file into ``results/suite/``, and ``results/README.md`` with its
 plots is made anew from all of them. Each command says by ``--help`` what it takes, and the head of

@@ -241,10 +241,10 @@ def _finished(name: str, experiment: Experiment, folder: Path) -> bool:
     plain = json.loads(json.dumps({"config": experiment.config, "settings": experiment.settings}))
     for part, wanted in plain.items():
         for key, value in wanted.items():
-            if told[part][key] != value:
+            if told[part].get(key) != value:
                 raise ValueError(
-                    f'"{name}" has {key}={value!r}. Received: a run trained with'
-                    f" {key}={told[part][key]!r}."
+                    f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
+                    f" {key}={told[part].get(key)!r}. Name another --run, or move it away."
                 )
     progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
     return progress.get("phase", 0) > bool(told["settings"]["finetune"])
@@ -384,7 +384,10 @@ def _again(again, records) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for record in again:
-        old, new = first[record["name"].partition("-seed")[0]], record["per_image"]["iou"]["value"]
+        old = first.get(record["name"].partition("-seed")[0])
+        if old is None:  # its first training was scored elsewhere
+            continue
+        new = record["per_image"]["iou"]["value"]
         inside = "yes" if old["low"] <= new <= old["high"] else "no"
         told = f"{old['value']:.3f} [{old['low']:.3f}, {old['high']:.3f}]"
         lines.append(

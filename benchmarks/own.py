@@ -65,7 +65,11 @@ def load(paths: Sequence[Path]) -> None:
             continue
         spec = importlib.util.spec_from_file_location(name, path)
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
         known = os.environ.get(VARIABLE, "").split(os.pathsep)
         os.environ[VARIABLE] = os.pathsep.join([*filter(None, known), str(path)])
 

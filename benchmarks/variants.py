@@ -113,14 +113,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", help="as temzoo predict takes them: MODEL/NAME or a run folder")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="of the model")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--data", type=Path, default=accuracy.DATA, help="folder of the data")
     arguments = parser.parse_args()
     use_encoder_beside(arguments.data)
     record = measure(arguments.weights, arguments.set, arguments.data)
     for name, iou in record["iou"].items():
         print(f"{name:40} {iou:.4f}")
-    name = arguments.weights.strip("/").replace("/", "-")
+    name = "-".join([arguments.weights.strip("/").replace("/", "-"), *arguments.set])
     write_json(RESULTS / f"variants-{name}.json", record)
     print(measured_on([record]))
 

@@ -39,7 +39,7 @@ from temzoo.types import Example
 
 IMAGES = 24
 SHARES = (0.6, 0.15, 0.25)  # to train on, to choose the epoch by, held out
-# 200 steps of 2 crops: two minutes a network on two cores.
+# 200 steps of 2 crops: some two minutes a network on two cores.
 EPOCHS, STEPS = 8, 25
 # As large as the micrographs: training then normalises by the same pixels as prediction does, which
 # matters where a gradient of the film makes a crop unlike the whole.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -167,7 +168,9 @@ def predict(
     class_names = tuple(class_names) or trained_class_names(model)
     blocks = answer_blocks(model, pixels, tile, overlap, flips, batch_size, progress)
     threshold = getattr(instances, "threshold", None)
-    classes, sure, kept = _collect(blocks, pixels.shape[:2], probabilities, threshold, class_names)
+    with closing(blocks):
+        found = _collect(blocks, pixels.shape[:2], probabilities, threshold, class_names)
+    classes, sure, kept = found
     numbered = label_instances(sure, method=instances, min_area_px=min_area_px)
     return Prediction(
         classes=classes,
@@ -591,7 +594,8 @@ def _cut(channels: np.ndarray, lines: np.ndarray, places: np.ndarray) -> np.ndar
     """The pixels of these lines and places; a view where none of them is reflected."""
     top, left = lines.min(), places.min()
     part = channels[top : lines.max() + 1, left : places.max() + 1]
-    if part.shape[:2] == (len(lines), len(places)):
+    whole = part.shape[:2] == (len(lines), len(places))
+    if whole and lines[0] <= lines[-1] and places[0] <= places[-1]:
         return part
     return part.take(lines - top, axis=0).take(places - left, axis=1)
 

@@ -119,14 +119,18 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(shades), 0, 255).astype(np.uint8)
 
 
-def overlay(pixels: np.ndarray, labels: np.ndarray, *, alpha: float = 0.35) -> np.ndarray:
+def overlay(
+    pixels: np.ndarray, labels: np.ndarray, *, alpha: float = 0.35, instances: bool = False
+) -> np.ndarray:
     """A micrograph with its classes or instances filled translucently and outlined.
 
     Args:
         pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
-        labels: (H, W) class map or instance map; 0 is left as it is. Of more than seven, up to
-            ten thousand, neighbours differ in colour; of still more they mostly do.
+        labels: (H, W) class map or instance map; 0 is left as it is. A number has one colour,
+            repeating after seven.
         alpha: opacity of the filling, 0 to 1.
+        instances: whether they are; then neighbours differ in colour, whatever their numbers, up to
+            ten thousand of them.
 
     Returns:
         (H, W, 3) uint8.
@@ -134,12 +138,13 @@ def overlay(pixels: np.ndarray, labels: np.ndarray, *, alpha: float = 0.35) -> n
     Example:
         >>> picture = overlay(micrograph.pixels, prediction.instances)
     """
-    colours = np.array(CLASS_COLOURS, np.float32)[_colour_numbers(labels)]
+    numbers = _neighbours_apart(labels) if instances else (labels - 1) % len(CLASS_COLOURS)
+    colours = np.array(CLASS_COLOURS, np.float32)[numbers]
     return _painted(pixels, labels, colours, alpha)
 
 
-def _colour_numbers(labels: np.ndarray) -> np.ndarray:
-    """(H, W) numbers of ``CLASS_COLOURS``."""
+def _neighbours_apart(labels: np.ndarray) -> np.ndarray:
+    """(H, W) numbers of ``CLASS_COLOURS`` for an instance map."""
     if not len(CLASS_COLOURS) < labels.max(initial=0) <= MOST_TOLD_APART:
         return (labels - 1) % len(CLASS_COLOURS)
     found = [(n, box) for n, box in enumerate(ndimage.find_objects(labels), start=1) if box]
@@ -379,8 +384,9 @@ def save_prediction(
         kept = [one for one in prediction.detections if one.score >= min_score]
         picture = outlines(micrograph.pixels, kept)
     else:
-        shown = prediction.instances if prediction.instances.any() else prediction.classes
-        picture = overlay(_shrunk(micrograph.pixels, MAX_SIDE), _shrunk_labels(shown, MAX_SIDE))
+        instances = bool(prediction.instances.any())
+        shown = _shrunk_labels(prediction.instances if instances else prediction.classes, MAX_SIDE)
+        picture = overlay(_shrunk(micrograph.pixels, MAX_SIDE), shown, instances=instances)
     return saved.save(
         prediction,
         folder,

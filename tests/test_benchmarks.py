@@ -40,7 +40,9 @@ def test_a_run_is_finished_after_its_last_phase(tmp_path):
 def test_a_run_trained_otherwise_is_refused(tmp_path):
     folder = run_of(tmp_path, batch=3)
     (folder / "state" / "progress.json").write_text('{"phase": 1}')
-    with pytest.raises(ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3'):
+    with pytest.raises(
+        ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3. Name another'
+    ):
         _finished(NAME, EXPERIMENTS[NAME], folder)
 
 

@@ -277,6 +277,7 @@ def test_an_error_is_one_line(monkeypatch, capsys, data, tmp_path, arguments, me
 
 def test_keywords_are_literals_or_text():
     given = ["alpha=0.5", "norm=group", "decoder_filters=(8, 8)", "encoder_weights=None"]
+    assert cli.keywords(["a=true", "b=False"]) == {"a": True, "b": False}
     assert cli.keywords(given) == {
         "alpha": 0.5,
         "norm": "group",

@@ -597,3 +597,15 @@ def test_a_killed_job_leaves_whole_files_and_goes_on(run, images, tmp_path):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     statuses = [row["status"] for row in table(tmp_path / "killed")]
     assert statuses == ["kept"] * 2 + ["predicted"] * 3
+
+
+def test_objects_that_touch_are_cut_and_specks_dropped_unless_told_otherwise(run, images, tmp_path):
+    call("predict", run, images, "--out", tmp_path / "usual")
+    options = ("--instances", "watershed", "--min-area-px", 10)
+    call("predict", run, images, "--out", tmp_path / "said", *options)
+    usual, said = (
+        [load_prediction(path).instances for path in list_predictions(tmp_path / folder)]
+        for folder in ("usual", "said")
+    )
+    for ours, theirs in zip(usual, said, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -137,7 +137,14 @@ def test_fitting_tiles_cover_a_length_with_few_and_small_ones(length, overlap, s
 
 @pytest.mark.parametrize(
     ("side", "step", "computed"),
-    [(1408, 32, 1), (2048, 16, 1.2), (2048, 32, 1.41), (4096, 32, 1.64), (4096, 128, 1.89)],
+    [
+        (1408, 32, 1),
+        (2048, 16, 1.2),
+        (2048, 32, 1.41),
+        (2048, 128, 1.56),
+        (4096, 32, 1.64),
+        (4096, 128, 1.89),
+    ],
 )
 def test_few_pixels_are_computed_twice_by_default(side, step, computed):
     model = partial(identity)
@@ -559,3 +566,20 @@ def test_an_answer_of_another_size_is_refused():
 
     with pytest.raises(ValueError, match=r"must return \(B, H, W, classes\).*\(1, 4, 8, 2\)"):
         predict(Half(), np.zeros((8, 8)))
+
+
+def test_auto_cuts_touching_particles_of_a_model_that_labels_pixels():
+    rows, columns = np.mgrid[:60, :90]
+    pixels = np.zeros((60, 90), np.uint8)
+    for centre in (25, 63):  # two discs that touch
+        pixels[(rows - 30) ** 2 + (columns - centre) ** 2 < 20**2] = 200
+
+    def bright(batch):
+        lit = (batch > 100).astype(np.float32)
+        return np.concatenate([1 - lit, lit], axis=-1)
+
+    counts = {
+        how: predict(bright, pixels, instances=how).instances.max()
+        for how in ("components", "watershed", "auto")
+    }
+    assert counts == {"components": 1, "watershed": 2, "auto": 2}

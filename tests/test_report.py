@@ -122,7 +122,7 @@ def test_overlay_leaves_the_background_and_outlines_in_full_colour():
 def test_overlay_outlines_instances_that_touch():
     instances = np.zeros((60, 80), np.int32)
     instances[10:30, 10:20], instances[10:30, 20:30] = 1, 8
-    picture = overlay(GREY, instances)
+    picture = overlay(GREY, instances, instances=True)
     assert (picture[20, 15] != picture[20, 19]).any()
 
 
@@ -130,7 +130,9 @@ def test_overlay_gives_neighbours_other_colours_however_they_are_numbered():
     cells = np.arange(48).reshape(6, 8)
     for numbers in (cells, cells * 7, 335 - 7 * cells):  # all one colour by number alone
         instances = np.kron(numbers + 1, np.ones((10, 10), np.int32)).astype(np.int32)
-        picture = overlay(GREY, instances)[::10, ::10].astype(int)  # a pixel of each outline
+        picture = overlay(GREY, instances, instances=True)[::10, ::10].astype(
+            int
+        )  # a pixel of each outline
         assert (np.abs(np.diff(picture, axis=0)).sum(axis=-1) > 0).all()
         assert (np.abs(np.diff(picture, axis=1)).sum(axis=-1) > 0).all()
 
@@ -184,7 +186,7 @@ def test_saved_prediction_has_an_overlay_of_its_instances(tmp_path):
     micrograph = Micrograph(examples()[0].micrograph.pixels, name="a.tif")
     paths = save_prediction(predict(threshold, micrograph), tmp_path, micrograph=micrograph)
     assert sorted(paths) == ["classes", "instances", "overlay", "sidecar"]
-    expected = overlay(micrograph.pixels, predict(threshold, micrograph).instances)
+    expected = overlay(micrograph.pixels, predict(threshold, micrograph).instances, instances=True)
     np.testing.assert_array_equal(decoded(paths["overlay"]), expected)
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Scripts that others import, and the part of temzoo that a temzoo contestant's result hangs on:
 # a change of those makes what was finished before void, any other commit does not.
 SHARED = ("replay.py", "torch_learning.py", "torch_unet.py", "torchvision_operators.py")
-NETWORKS = ("models/*.py", "tasks/*.py", "prediction.py", "inputs.py")
+NETWORKS = ("models/*.py", "tasks/*.py", "prediction.py", "inputs.py", "registry.py")
 METRICS = ("iou", "dice", "instance_f1", "mask_ap50")
 
 

@@ -43,7 +43,9 @@ MEMORY_MODELS: dict[str, dict[str, Any]] = {
     "unet": {"filters": 8},
     "unet_mobilenet": {"alpha": 0.25, "encoder_weights": None},
 }
-MOST_PIXELS = 8 * 1024**2  # of a batch: eight tiles of 1024 px, more than ``predict`` ever takes
+MOST_PIXELS = (
+    8 * 1024**2
+)  # of a batch: eight tiles of 1024 px; ``predict`` takes one tile at a time
 LEAST, MOST = 5, 40  # repetitions
 
 

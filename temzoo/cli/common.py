@@ -67,7 +67,7 @@ Set = Annotated[
 
 
 def keywords(pairs: list[str] | None) -> dict:
-    """``["alpha=0.75", "norm=group"]`` to a dict; values as Python literals, else text."""
+    """``["alpha=0.75", "norm=group"]`` to a dict; Python literals, true or false, else text."""
     found = {}
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
@@ -76,7 +76,7 @@ def keywords(pairs: list[str] | None) -> dict:
         try:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            found[key] = value
+            found[key] = {"true": True, "false": False}.get(value.lower(), value)
     return found
 
 

@@ -93,7 +93,7 @@ def particles(
 
     Example: temzoo particles --images micrographs --labels annotations.xml --size 32
 
-    Example: temzoo particles --images micrographs --weights unet_mobilenet/emps-frozen --size 32
+    Example: temzoo particles --images micrographs --weights unet_mobilenet/emps --size 32
     """
     from temzoo import particles as cutting
 

@@ -185,6 +185,9 @@ def predict(
     --calibration; auto takes what temzoo.accelerate found for these weights, else the fastest in
     float32.
 
+    Objects that touch are cut apart, and those below 10 px dropped (--instances components
+    --min-area-px 0 keeps connected regions as they are).
+
     A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
 
     Example: temzoo predict micrographs/new

@@ -41,7 +41,9 @@ def evaluate(
         Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
-    instances: Annotated[str, typer.Option(help="components or watershed.")] = "components",
+    instances: Annotated[
+        str, typer.Option(help="components; watershed, as temzoo predict.")
+    ] = "components",
     neck: Neck = None,
     threshold: Threshold = None,
     min_area_px: MinArea = 0,

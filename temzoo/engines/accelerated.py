@@ -54,7 +54,7 @@ def accelerate(
         ImportError: the engine is not installed; the command is named.
 
     Example:
-        >>> model = temzoo.get_model("unet_mobilenet", weights="emps-frozen")
+        >>> model = temzoo.get_model("unet_mobilenet", weights="emps")
         >>> fast = temzoo.accelerate(model, "openvino", "bfloat16")
         >>> temzoo.predict(fast, "particles.tif").instances.max()
     """

@@ -55,7 +55,7 @@ def export(
         ImportError: the packages for ONNX or OpenVINO are missing; the command is named.
 
     Example:
-        >>> temzoo.export(temzoo.get_model("unet_mobilenet", weights="emps-frozen"), "served")
+        >>> temzoo.export(temzoo.get_model("unet_mobilenet", weights="emps"), "served")
         PosixPath('served/unet_mobilenet/1')
     """
     name = built(model).name if name is None else name

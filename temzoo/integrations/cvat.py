@@ -45,10 +45,10 @@ def create(
     shapes: str = SHAPES[0],
     labels: str = "",
     tolerance_px: float = TOLERANCE_PX,
-    instances: str = "components",
+    instances: str = "auto",
     neck: float | None = None,
     threshold: float | None = None,
-    min_area_px: int = 0,
+    min_area_px: int = 10,
     flips: bool = False,
     **config: Any,
 ) -> Function:
@@ -61,7 +61,8 @@ def create(
         labels: the task's labels for the model's classes, in their order, parted by commas; "": the
             class names of the weights.
         tolerance_px: how far a polygon may leave the outline of its pixels.
-        instances: "components" or "watershed", of models that label pixels.
+        instances: "components" or "watershed", of models that label pixels; "auto": watershed, or a
+            detector's own objects. All as ``temzoo predict`` has it.
         neck, threshold: of a watershed, as ``temzoo tune-instances`` prints them.
         min_area_px: smaller objects are left out.
         flips: average over mirror images, of models that label pixels: four times slower.
@@ -73,7 +74,7 @@ def create(
         FileNotFoundError: no such weights.
 
     Example:
-        >>> function = create("unet_mobilenet/emps-frozen", shapes="masks")
+        >>> function = create("unet_mobilenet/emps", shapes="masks")
         >>> [label.name for label in function.spec.labels]
         ['particle']
     """

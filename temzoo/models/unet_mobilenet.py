@@ -90,6 +90,8 @@ def unet_mobilenet(
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
     _check_widths(decoder_filters)
     _check_pyramid(pyramid)
+    if not isinstance(negatives, bool):
+        raise ValueError(f"negatives must be True or False. Received: negatives={negatives!r}.")
     stride = int(STRIDE * max(pyramid))
     pixels = keras.Input((None, None, channels), name="pixels")
     normalized = layers.Normalize(name="normalize")(pixels)

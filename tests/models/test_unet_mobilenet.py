@@ -52,6 +52,7 @@ def test_whole_encoder_learns():
         ({"decoder_filters": (8, 8)}, "decoder_filters gives one width per resolution"),
         ({"pyramid": (2, 3)}, r"pyramid is one or several of \(0.5, 1, 2, 4, 8\), each once"),
         ({"pyramid": ()}, "pyramid is one or several"),
+        ({"negatives": "no"}, "negatives must be True or False. Received: negatives='no'"),
         ({"pyramid": (2, 2)}, "pyramid is one or several"),
         ({"encoder_trainable": True, "encoder_weights": "x.h5"}, None),
     ],
