@@ -238,7 +238,8 @@ def test_a_watershed_parts_what_touches(run):
     two = np.zeros((SIDE, SIDE), bool)
     two[disk((32, 20), 12)] = two[disk((32, 43), 12)] = True
     image = PIL.Image.fromarray((60 + 80 * two).astype(np.uint8))
-    found = [len(create(str(run), **o).detect(context(), image)) for o in ({}, {"neck": 0.9})]
+    options = ({"instances": "components"}, {"neck": 0.9})
+    found = [len(create(str(run), **o).detect(context(), image)) for o in options]
     assert found == [1, 2]
 
 
