@@ -93,7 +93,8 @@ def test_shipped_weights_segment_a_real_micrograph(shared, monkeypatch):
         for weights, card in temzoo.model_card(name).weights.items():
             if "emps" in weights:
                 model = temzoo.get_model(name, weights=weights)
-                assert temzoo.evaluate(model, [example]).iou.value > card.scores["iou"] - 0.1
+                # One image differs from the mean over all; weights gone wrong give next to nothing.
+                assert temzoo.evaluate(model, [example]).iou.value > card.scores["iou"] / 2
 
 
 def _local(shared, name):

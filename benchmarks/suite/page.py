@@ -424,7 +424,7 @@ def _throughput(found: Sequence[Record]) -> list[str]:
         ]
         too_large = ", ".join(record["figures"].get("too_large", ()))
         if too_large:
-            why = "far more pixels than `temzoo.predict` gives a network at once"
+            why = "more pixels than `temzoo.predict` gives a network at once"
             lines += [f"Left out: batches of {too_large}, {why}.", ""]
     return lines[:-1]
 
