@@ -57,6 +57,8 @@ ENCODER = imagenet_file(NETWORKS["unet_mobilenet"]["alpha"])
 # third of the rate that suits random weights, so that they are not lost in the first steps.
 SHIPPED = "unet_mobilenet/emps"
 FURTHER = {"learning_rate": 1e-3}
+# Micrographs of one kind teach in half the time without their negatives.
+FURTHER_CONFIG = {"negatives": False}
 # Of a user's many images these suffice for a first look, and keep to the minutes promised.
 MOST_CHOOSING, MOST_HELD_OUT = 6, 12
 LARGE = {"size": 2048, "n_particles": 1500}
@@ -278,8 +280,7 @@ def _trained_further(
     further = f"{SHIPPED}, trained further"
     with _timed(further):
         shipped = trained_model(SHIPPED)
-        # All of the demo's micrographs are bright-field: their negatives would take twice the time.
-        model = trained_model(SHIPPED, negatives=False)
+        model = trained_model(SHIPPED, **FURTHER_CONFIG)
         _train(model, name, parts, files, epochs, seed, **FURTHER)
     return {f"{SHIPPED}, as shipped": shipped, further: model}
 

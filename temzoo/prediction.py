@@ -120,11 +120,10 @@ def predict(
         overlap: least overlap of neighbouring tiles in pixels; None: 12 times the model's coarsest
             step, at most 512 or half the tile that is given. A tile counts from 16 px before the
             middle of the overlap inwards, so half the overlap must reach as far as the model
-            looks. With 12 steps fewer than 4 pixels in 10,000 change their class against the whole
-            image, with a plain U-Net of depth 4 (192 px) and with one on MobileNet (384 px). One
-            that sees the image reduced 4 times looks farther than 512 px; there 3 to 20 in 1,000
-            change. Less is faster: ``tile_layout`` tells how many pixels are computed. Group and
-            instance norm measure each tile by itself, so such models never agree.
+            looks: 12 steps do for a plain U-Net and for one on MobileNet, but one that sees the
+            image reduced 4 times looks farther than 512 px. Less is faster: ``tile_layout`` tells
+            how many pixels are computed. Group and instance norm measure each tile by itself, so
+            such models never agree.
         flips: average the predictions of the four mirror images (four times the work).
         probabilities: keep the (H, W, K) float32 probabilities, and score the instances by them.
         instances: "components" numbers connected regions of one class (sharing a side);

@@ -139,6 +139,7 @@ def test_fitting_tiles_cover_a_length_with_few_and_small_ones(length, overlap, s
     ("side", "step", "computed"),
     [
         (1408, 32, 1),
+        (2048, 8, 1.1),
         (2048, 16, 1.2),
         (2048, 32, 1.41),
         (2048, 128, 1.56),
@@ -583,3 +584,11 @@ def test_auto_cuts_touching_particles_of_a_model_that_labels_pixels():
         for how in ("components", "watershed", "auto")
     }
     assert counts == {"components": 1, "watershed": 2, "auto": 2}
+
+
+@pytest.mark.parametrize("lines", [[0, 1, 2], [2, 1], [1, 0, 1], [3, 4, 3, 2]])
+def test_a_tile_that_is_reflected_is_cut_so(lines):
+    channels = np.arange(5 * 6).reshape(5, 6, 1)
+    lines, places = np.array(lines), np.array([1, 2, 3])
+    expected = channels[lines[:, None], places]
+    np.testing.assert_array_equal(module._cut(channels, lines, places), expected)

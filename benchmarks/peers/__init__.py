@@ -113,6 +113,8 @@ def _contest(arguments: argparse.Namespace) -> None:
     names = arguments.names or [*ALL]
     places = {"environments": arguments.environments.resolve(), "options": options}
     rows = contest(names, work / "job", work, dataset.val, **places)
+    # What earlier runs finished stands in the record too, so its command must name it.
+    arguments.names = None if len(rows) == len(ALL) else [*rows]
     record = result(
         "peers",
         f"{dataset.name}-{minutes:.3g}-min",

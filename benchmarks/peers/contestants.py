@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.accuracy import PYRAMID
+
 TORCH = "torch==2.13.0"
 
 
@@ -42,8 +44,6 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "sklearn": ("scikit-image>=0.26,<0.27", "scikit-learn>=1.9,<2"),
 }
 UNET = {"filters": 16, "depth": 4}
-# As the weights that ``temzoo predict`` takes.
-MOBILENET = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
 OURS = {
     "temzoo-unet": Contestant(
         "temzoo U-Net, 16 filters, from scratch", "run_temzoo", "", {"model": "unet", **UNET}
@@ -52,7 +52,7 @@ OURS = {
         "temzoo U-Net on MobileNet 0.75 at three scales, ImageNet, frozen",
         "run_temzoo",
         "",
-        {"model": "unet_mobilenet", **MOBILENET},
+        {"model": "unet_mobilenet", **PYRAMID},
     ),
     "temzoo-mobilenet-scratch": Contestant(
         "the same network, all of it from random weights",
@@ -60,7 +60,7 @@ OURS = {
         "",
         {
             "model": "unet_mobilenet",
-            **MOBILENET,
+            **PYRAMID,
             "encoder_weights": None,
             "encoder_trainable": True,
         },
