@@ -1,0 +1,312 @@
+"""Trains a recipe on the device for so many seconds and writes its weights as a run has them.
+
+One compiled call takes ``CHUNK`` steps: crops are cut and changed on the device, gradients are
+those of ``temzoo.tasks.semantic``'s loss, AdamW's rate rises over the first twentieth of the time
+and falls to 0 by half a cosine, and a running average of the weights is what is judged and kept.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MethodType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import optax
+from keras import ops
+
+import temzoo
+from benchmarks.gpu import packed
+from benchmarks.gpu.recipes import Recipe
+from benchmarks.gpu.scenes import batch_of, store
+from temzoo import pretrained
+from temzoo.files import atomic_path
+from temzoo.models.layers import dtype_policy
+from temzoo.tasks.semantic import SegmentationLoss
+
+CHUNK = 20
+WARM_UP = 0.05  # of the time
+LEAST_RATE = 0.01  # of the peak, at the start
+JUDGED_AT = (0.25, 0.5, 0.75, 1.0)  # of the time
+MOST_NORM = 1.0  # of all gradients together; longer ones are shortened
+TILE = 512  # side of the tiles that judge, px
+TILES_AT_ONCE = 8
+ENCODER = "encoder"  # name of the part that ImageNet taught
+
+
+class State(NamedTuple):
+    """What a step changes."""
+
+    weights: list
+    others: list  # statistics of batch normalisation
+    moments: Any
+    average: list
+    average_of_others: list
+    steps: jax.Array
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, and what is known of its training."""
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    steps: int
+    seconds: float
+    compiling_s: float
+
+
+def build(recipe: Recipe, classes: int, start: str | None, bfloat16: bool) -> keras.Model:
+    """The recipe's network, all that is to learn trainable.
+
+    Args:
+        recipe: what.
+        classes: the background included.
+        start: weights to go on from, a shipped set's name or a run; None: as the config says.
+        bfloat16: mixed precision.
+    """
+    config = {"classes": classes, **recipe.config}
+    if recipe.model == "unet_mobilenet":
+        config |= {"encoder_trainable": recipe.encoder > 0, "negatives": False}
+    with dtype_policy("mixed_bfloat16" if bfloat16 else "float32"):
+        model = temzoo.get_model(recipe.model, weights=start, compile=False, **config)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.call = MethodType(_depthwise, layer)
+    return model
+
+
+def _depthwise(layer: keras.layers.DepthwiseConv2D, x):
+    """The same as a sum of shifted, weighted copies.
+
+    XLA compiles the gradients of grouped convolutions for minutes; these are fused in seconds.
+    """
+    kernel = ops.cast(layer.kernel, x.dtype)[..., 0]  # (3, 3, C)
+    (rows, cols), stride = kernel.shape[:2], layer.strides[0]
+    if layer.padding == "same":
+        x = ops.pad(x, [(0, 0), (rows // 2, rows // 2), (cols // 2, cols // 2), (0, 0)])
+    height, width = ((n - k) // stride + 1 for n, k in zip(x.shape[1:3], (rows, cols), strict=True))
+    return sum(
+        kernel[row, col]
+        * x[:, row : row + stride * height : stride, col : col + stride * width : stride]
+        for row in range(rows)
+        for col in range(cols)
+    )
+
+
+def train(
+    recipe: Recipe,
+    data: packed.Packed,
+    *,
+    seconds: float,
+    start: str | None = None,
+    seed: int = 0,
+    bfloat16: bool = True,
+    save: Callable[[keras.Model], None] = lambda model: None,
+    say: Callable[[str], None] = print,
+) -> Trained:
+    """Trains for so many seconds, compilation not counted.
+
+    Args:
+        recipe: what.
+        data: of the recipe's dataset.
+        seconds: of learning, judging included.
+        start: weights to go on from; None: the recipe's own beginning.
+        seed: of weights, crops and changes.
+        bfloat16: mixed precision.
+        save: takes the model whenever it was judged, with the averaged weights.
+        say: takes a line of progress.
+    """
+    keras.utils.set_random_seed(seed)
+    model = build(recipe, len(data.class_names) + 1, start, bfloat16)
+    began = time.monotonic()
+    key = jax.random.key(seed)
+    state = _start(model)
+    chunk = _chunk_of(recipe, model, store(data.parts["train"]))
+    chunk = chunk.lower(state, key, 0.0, 0.0).compile()
+    judge = Judge(model, data.parts["val"])
+    judge(model, state)  # compiles
+    compiling = time.monotonic() - began
+    say(f"compiled in {compiling:.0f} s")
+    history: list[dict[str, float]] = []
+    began, done, last, marks = time.monotonic(), 0, 0.0, list(JUDGED_AT)
+    while marks:
+        start = time.monotonic()
+        progress = (start - began) / seconds
+        pace = last / CHUNK / seconds
+        state, loss = chunk(state, jax.random.fold_in(key, done), progress, pace)
+        loss = float(loss)  # waits
+        last, done = time.monotonic() - start, done + CHUNK
+        progress = (time.monotonic() + last - began) / seconds  # at the end of the next chunk
+        if progress >= marks[0]:
+            marks.pop(0)
+            iou = judge(model, state)
+            save(model)
+            row = {"steps": done, "seconds": time.monotonic() - began, "loss": loss, **iou}
+            history.append(row)
+            say(json.dumps({k: round(v, 4) for k, v in row.items()}))
+    return Trained(model, history, done, time.monotonic() - began, compiling)
+
+
+def _start(model: keras.Model) -> State:
+    weights = [v.value for v in model.trainable_variables]
+    others = [v.value for v in model.non_trainable_variables]
+    copies = [jnp.copy(w) for w in weights], [jnp.copy(w) for w in others]
+    return State(weights, others, _adam().init(weights), *copies, jnp.int32(0))
+
+
+def _adam():
+    return optax.chain(optax.clip_by_global_norm(MOST_NORM), optax.scale_by_adam())
+
+
+def rate(progress):
+    """Share of the peak rate: a short rise, half a cosine to 0."""
+    rising = LEAST_RATE + (1 - LEAST_RATE) * progress / WARM_UP
+    falling = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((progress - WARM_UP) / (1 - WARM_UP), 0, 1)))
+    return jnp.where(progress < WARM_UP, rising, falling)
+
+
+def _chunk_of(recipe: Recipe, model: keras.Model, images):
+    """``CHUNK`` steps as one compiled call: (state, key, progress, per step) → (state, loss)."""
+    loss_of = SegmentationLoss("dice_ce")
+    classes = model.output_shape[-1]
+    gentle = _encoder_of(model)
+    shares = [recipe.encoder if id(v) in gentle else 1.0 for v in model.trainable_variables]
+    decayed = [recipe.decay if len(v.shape) > 1 else 0.0 for v in model.trainable_variables]
+    adam = _adam()
+
+    def loss(weights, others, pixels, hot):
+        found, others = model.stateless_call(weights, others, pixels, training=True)
+        return loss_of(hot, found), others
+
+    def step(state: State, inputs):
+        key, progress = inputs
+        drawn = batch_of(key, images, recipe.crop, recipe.batch, classes, recipe.changes)
+        (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(
+            state.weights, state.others, *drawn
+        )
+        ways, moments = adam.update(slopes, state.moments)
+        peak = recipe.rate * rate(progress)
+        weights = [
+            w - peak * share * (way + decay * w)
+            for w, way, share, decay in zip(state.weights, ways, shares, decayed, strict=True)
+        ]
+        # Of the first steps the plain mean, which nothing random at the start holds back.
+        kept = jnp.minimum(recipe.average, state.steps / (state.steps + 1.0))
+        mean = [
+            [_mixed(kept, *pair) for pair in zip(*lists, strict=True)]
+            for lists in ((state.average, weights), (state.average_of_others, others))
+        ]
+        return State(weights, others, moments, *mean, state.steps + 1), value
+
+    def chunk(state, key, progress, pace):
+        keys = jax.random.split(key, CHUNK)
+        state, losses = jax.lax.scan(step, state, (keys, progress + pace * jnp.arange(CHUNK)))
+        return state, losses.mean()
+
+    return jax.jit(chunk, donate_argnums=0)
+
+
+def _encoder_of(model: keras.Model) -> set[int]:
+    parts = [layer for layer in model.layers if layer.name == ENCODER]
+    return {id(variable) for part in parts for variable in part.variables}
+
+
+def _mixed(kept, mean, new):
+    """Whole numbers (states of random generators) are not averaged."""
+    if not jnp.issubdtype(new.dtype, jnp.floating):
+        return new
+    return kept * mean + (1 - kept) * new
+
+
+def put(model: keras.Model, state: State) -> None:
+    """The averaged weights into the model."""
+    for variables, values in (
+        (model.trainable_variables, state.average),
+        (model.non_trainable_variables, state.average_of_others),
+    ):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+class Judge:
+    """Mean IoU of the foreground over images, cut into tiles of one size.
+
+    A guide to the training: tiles are normalised one by one, not by their micrograph's grey values
+    as ``temzoo.predict`` does it, so figures for tables come from ``temzoo.evaluate``.
+    """
+
+    def __init__(self, model: keras.Model, images):
+        self.images = images
+        self._call = jax.jit(
+            lambda weights, others, x: model.stateless_call(weights, others, x, training=False)[0]
+        )
+
+    def __call__(self, model: keras.Model, state: State) -> dict[str, float]:
+        put(model, state)
+        tiles = [tile for pixels, _ in self.images for tile in _tiles(pixels)]
+        found = self._answers([tile[1] for tile in tiles], state)
+        ious, at = [], 0
+        for pixels, classes in self.images:
+            total = np.zeros((*pixels.shape, found.shape[-1]), np.float32)
+            for (top, left), cut in _tiles(pixels):
+                height, width = cut.shape
+                total[top : top + height, left : left + width] += found[at, :height, :width]
+                at += 1
+            ious.append(_ious(total.argmax(axis=-1), classes, found.shape[-1]))
+        each = np.nanmean(np.array(ious)[:, 1:], axis=0)
+        by_class = {f"iou_{n}": float(v) for n, v in enumerate(each, start=1) if len(each) > 1}
+        return {"iou": float(np.mean([np.nanmean(image[1:]) for image in ious])), **by_class}
+
+    def _answers(self, cuts, state: State) -> np.ndarray:
+        padded = [np.pad(c, [(0, TILE - n) for n in c.shape], mode="symmetric") for c in cuts]
+        answers = []
+        for first in range(0, len(padded), TILES_AT_ONCE):
+            some = padded[first : first + TILES_AT_ONCE]
+            full = some + [some[-1]] * (TILES_AT_ONCE - len(some))
+            x = jnp.asarray(np.stack(full)[..., None], jnp.float32)
+            answers.append(np.asarray(self._call(state.average, state.average_of_others, x)))
+        return np.concatenate(answers)[: len(padded)]
+
+
+def _tiles(pixels: np.ndarray):
+    """((top, left), part) of as few parts of at most TILE px as cover it."""
+    starts = [
+        [round(at) for at in np.linspace(0, max(n - TILE, 0), -(-n // TILE))] for n in pixels.shape
+    ]
+    return [
+        ((top, left), pixels[top : top + TILE, left : left + TILE])
+        for top in starts[0]
+        for left in starts[1]
+    ]
+
+
+def _ious(found: np.ndarray, true: np.ndarray, classes: int) -> list[float]:
+    """Of each class; NaN where neither has it."""
+    ious = []
+    for value in range(classes):
+        union = ((found == value) | (true == value)).sum()
+        both = ((found == value) & (true == value)).sum()
+        ious.append(both / union if union else np.nan)
+    return ious
+
+
+def write(
+    model: keras.Model, recipe: Recipe, class_names, folder: Path, told: Mapping[str, Any]
+) -> None:
+    """``best.weights.h5`` (float16, complete) with its card, and ``run.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / pretrained.BEST
+    config = {"classes": len(class_names) + 1, **recipe.config}
+    pretrained.save_trained(model, path, complete=True)
+    pretrained.write_card(path, pretrained.WeightsCard(recipe.model, config, tuple(class_names)))
+    with atomic_path(folder / "run.json") as temporary:
+        content = {"recipe": asdict(recipe), **told}
+        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")

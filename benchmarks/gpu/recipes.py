@@ -1,0 +1,101 @@
+"""What is trained on a GPU: a network, its crops and how they are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How crops differ from what was recorded.
+
+    Attributes:
+        magnification: least and most, drawn evenly on a logarithmic scale.
+        stretch: standard deviation of the logarithm of height over width, halved.
+        recorded: share of crops as recorded, but for quarter turns and mirrors.
+        negative: share whose dark and bright are exchanged.
+        gamma: standard deviation of log gamma.
+        shading: height of slow changes of brightness, of the grey range.
+        blur: greatest standard deviation, px; half of the crops are not blurred.
+        noise: greatest standard deviation, of the grey range; half of the crops have none.
+    """
+
+    magnification: tuple[float, float] = (0.45, 1.4)
+    stretch: float = 0.08
+    recorded: float = 0.2
+    negative: float = 0.5
+    gamma: float = 0.3
+    shading: float = 0.1
+    blur: float = 1.0
+    noise: float = 0.06
+
+
+PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
+TWICE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
+# Micrographs of one instrument at one magnification: nearly as recorded.
+ALIKE = Changes(
+    magnification=(0.8, 1.25),
+    recorded=0.5,
+    negative=0.0,
+    gamma=0.2,
+    shading=0.05,
+    blur=0.5,
+    noise=0.04,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training.
+
+    Attributes:
+        about: in words.
+        data: a named dataset, as ``pack`` wrote it.
+        model: a registered name.
+        config: its keywords.
+        crop: side, px; batch: crops of a step.
+        rate: peak learning rate; encoder: share of it for a pretrained encoder, 0: frozen.
+        decay: of weights, beside the rate.
+        average: of the weights, what is kept of the average at each step.
+        changes: of the crops.
+    """
+
+    about: str
+    data: str
+    model: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    crop: int = 256
+    batch: int = 32
+    rate: float = 2e-3
+    encoder: float = 0.03
+    decay: float = 0.02
+    average: float = 0.999
+    changes: Changes = field(default_factory=Changes)
+
+
+RECIPES = {
+    "emps": Recipe(
+        "U-Net on MobileNet 0.75 at three scales, trained frozen, then all of it fine-tuned",
+        "emps",
+        "unet_mobilenet",
+        PYRAMID,
+        crop=384,
+        batch=16,
+        rate=1e-3,
+    ),
+    "emps-unet": Recipe("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}),
+    "emps-unet-fast": Recipe(
+        "U-Net, 8 filters, three levels, from scratch", "emps", "unet", {"filters": 8, "depth": 3}
+    ),
+    "super1": Recipe(
+        "U-Net on MobileNet 0.75 at two scales, trained frozen, then all of it fine-tuned",
+        "super1",
+        "unet_mobilenet",
+        TWICE,
+        batch=16,
+        rate=1e-3,
+        changes=ALIKE,
+    ),
+}

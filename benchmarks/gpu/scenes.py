@@ -1,0 +1,139 @@
+"""Crops cut, turned, resized and changed on the device, a batch at a time.
+
+A crop is a window of a micrograph under a random magnification, turn, mirror and slight
+stretch, mirrored at the borders. Reduced crops average four samples a pixel, so that what is small
+does not flicker. A part of the crops is as recorded: magnification 1, quarter turns, whole pixels.
+Then grey values change: negative, gamma, shading, blur, noise. The network normalises by itself, so
+brightness and contrast need no change of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.gpu.packed import flattened
+from benchmarks.gpu.recipes import Changes
+
+
+class Store(NamedTuple):
+    """All micrographs of a part, on the device, one after the other."""
+
+    pixels: jax.Array  # (sum of H * W,) uint8
+    classes: jax.Array  # likewise
+    first: jax.Array  # (N,) int32: where each begins
+    heights: jax.Array
+    widths: jax.Array
+
+
+def store(images: Sequence[tuple[np.ndarray, np.ndarray]]) -> Store:
+    """Puts (pixels, class map) pairs onto the device."""
+    pixels, classes = zip(*images, strict=True)
+    shapes = np.array([image.shape for image in pixels], np.int32)
+    first = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]]).astype(np.int32)
+    arrays = (flattened(pixels), flattened(classes), first, shapes[:, 0], shapes[:, 1])
+    return Store(*map(jnp.asarray, arrays))
+
+
+def batch_of(key, images: Store, side: int, count: int, classes: int, changes: Changes):
+    """(count, side, side, 1) float32 pixels 0 to 255, and their one-hot classes."""
+
+    def one(key):
+        place, grey = jax.random.split(key)
+        pixels, shares = _cut(place, images, side, classes, changes)
+        hot = jax.nn.one_hot(jnp.argmax(shares, axis=-1), classes)
+        return _changed(grey, pixels, changes)[..., None] * 255, hot
+
+    return jax.vmap(one)(jax.random.split(key, count))
+
+
+def _cut(key, images: Store, side: int, classes: int, changes: Changes):
+    """(side, side) pixels 0 to 1, (side, side, classes) shares of each class."""
+    keys = iter(jax.random.split(key, 9))
+    number = jax.random.randint(next(keys), (), 0, len(images.first))
+    size = jnp.stack([images.heights[number], images.widths[number]]).astype(jnp.float32)
+    recorded = jax.random.uniform(next(keys)) < changes.recorded
+    low, high = jnp.log(jnp.array(changes.magnification))
+    scale = jnp.exp(jax.random.uniform(next(keys), minval=low, maxval=high))
+    scale = jnp.where(recorded, 1.0, scale)
+    turn = jax.random.uniform(next(keys), maxval=jnp.pi / 2) * _half(next(keys))
+    quarters = jax.random.randint(next(keys), (), 0, 4) * (jnp.pi / 2)
+    angle = quarters + jnp.where(recorded, 0.0, turn)
+    aspect = jnp.where(recorded, 1.0, jnp.exp(changes.stretch * jax.random.normal(next(keys))))
+    mirror = jnp.where(_half(next(keys)), -1.0, 1.0)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turned = jnp.array([[cos, -sin * mirror], [sin, cos * mirror]])
+    matrix = turned @ jnp.diag(jnp.array([aspect, 1 / aspect])) / scale
+    free = jnp.maximum(size - side / scale, 0)  # rows and columns to spare
+    middle = jnp.round(size / 2 + (jax.random.uniform(next(keys), (2,)) - 0.5) * free)
+    spread = jnp.clip(1 / scale - 1, 0, 1) / 4
+    pixels, shares = 0.0, 0.0
+    for offset in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        grid = _grid(side, jnp.array(offset) * spread)
+        positions = grid @ matrix.T + middle - 0.5  # of samples, from the first pixel's middle
+        seen, found = _sampled(images, number, size, positions, classes)
+        pixels, shares = pixels + seen / 4, shares + found / 4
+    return pixels / 255, shares
+
+
+def _half(key):
+    return jax.random.bernoulli(key, 0.5)
+
+
+def _grid(side: int, offset):
+    """(side, side, 2) positions of a crop's pixels from its middle."""
+    line = jnp.arange(side) - (side - 1) / 2
+    return jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1) + offset
+
+
+def _sampled(images: Store, number, size, positions, classes: int):
+    """Pixels and shares of classes at (…, 2) positions, bilinear, mirrored at the borders."""
+    corner = jnp.floor(positions)
+    part = positions - corner
+    pixels, shares = 0.0, 0.0
+    for row in (0, 1):
+        for col in (0, 1):
+            at = _mirrored(corner + jnp.array([row, col]), size).astype(jnp.int32)
+            index = images.first[number] + at[..., 0] * images.widths[number] + at[..., 1]
+            weight = jnp.abs(1 - row - part[..., 0]) * jnp.abs(1 - col - part[..., 1])
+            pixels = pixels + weight * images.pixels[index].astype(jnp.float32)
+            hot = jax.nn.one_hot(images.classes[index], classes)
+            shares = shares + weight[..., None] * hot
+    return pixels, shares
+
+
+def _mirrored(index, size):
+    """Whole numbers to 0 … size - 1, mirrored with the border pixel twice."""
+    folded = jnp.mod(index, 2 * size)
+    return jnp.minimum(folded, 2 * size - 1 - folded)
+
+
+def _changed(key, x, changes: Changes):
+    """(side, side) pixels 0 to 1, with other grey values."""
+    negative, gamma, shade, shaded, blur, blurred, noise, noisy, grain = jax.random.split(key, 9)
+    x = jnp.where(jax.random.uniform(negative) < changes.negative, 1 - x, x)
+    x = jnp.clip(x, 1e-4, 1) ** jnp.exp(changes.gamma * jax.random.normal(gamma))
+    slow = jax.image.resize(jax.random.normal(shade, (3, 3)), x.shape, "cubic")
+    x = x + changes.shading * slow * _half(shaded)
+    x = _blurred(x, changes.blur * jax.random.uniform(blur) * _half(blurred))
+    height = changes.noise * jax.random.uniform(noise) * _half(noisy)
+    return x + height * jax.random.normal(grain, x.shape)
+
+
+def _blurred(x, sigma, reach: int = 3):
+    """Gaussian of ``sigma`` px, cut off at ``reach``; 0 leaves the image as it is."""
+    at = jnp.arange(-reach, reach + 1)
+    taps = jnp.exp(-(at**2) / (2 * jnp.maximum(sigma, 1e-3) ** 2))
+    taps = taps / taps.sum()
+    for axis in (0, 1):
+        widths = [(reach, reach) if axis == a else (0, 0) for a in (0, 1)]
+        wide = jnp.pad(x, widths, mode="reflect")
+        x = sum(
+            taps[k] * jax.lax.dynamic_slice_in_dim(wide, k, x.shape[axis], axis)
+            for k in range(2 * reach + 1)
+        )
+    return x
