@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import accuracy, denoise, instances, latent_space
-from benchmarks.records import use_encoder_beside
+from benchmarks.records import RESULTS, use_encoder_beside
 from temzoo import pretrained, registry
 from temzoo.files import atomic_path
 
@@ -43,6 +44,7 @@ class Set:
         complete: frozen layers are in the file too, so that no other file is needed.
         train: makes the run where no command leaves a run folder.
         config: keywords of the model that differ from those it was trained with.
+        record: file among the results that the run's ``run.json`` is copied to, if it is kept.
     """
 
     command: str
@@ -51,6 +53,7 @@ class Set:
     complete: bool = True
     train: Callable[[Path], None] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    record: str = ""
 
 
 def iou_of(experiment: str) -> Callable[[Any, Path], dict[str, float]]:
@@ -125,12 +128,18 @@ def _accuracy(experiment: str, source=EMPS, complete: bool = True, **config: Any
     return Set(command, source, iou_of(experiment), complete, config=config)
 
 
+def _gpu(recipe: str, more: str = "") -> Set:
+    """Trained by ``benchmarks.gpu`` and scored as the experiment of the same name is."""
+    command = f"python -m benchmarks.gpu train {recipe}{more}"
+    return Set(command, EMPS, iou_of(recipe), record=f"gpu-train-{recipe}.json")
+
+
 SETS = {
     "unet_mobilenet/emps": _accuracy("emps-pyramid", negatives=True),
     "unet_mobilenet/emps-frozen": _accuracy("emps-frozen", complete=False),
     "unet_mobilenet/super1": _accuracy("super1", SUPER1),
-    "unet/emps": _accuracy("emps-unet"),
-    "unet/emps-fast": _accuracy("emps-unet-fast"),
+    "unet/emps": _gpu("emps-unet", " --steps 7280 --until 0.75"),
+    "unet/emps-fast": _gpu("emps-unet-fast", " --steps 10260"),
     "mask_rcnn/emps": Set("python -m benchmarks.instances emps-mask-rcnn", EMPS, objects),
     "autoencoder/emps-denoise": Set("python -m benchmarks.denoise supervised", EMPS, psnr, False),
     "vae/particles": Set(
@@ -163,6 +172,8 @@ def ship(name: str, run: Path, data: Path) -> Path:
     pretrained.write_card(path, card)
     again = temzoo.get_model(model_name, weights=path, compile=False)
     pretrained.write_card(path, replace(card, scores=what.scores(again, data)))
+    if what.record:
+        shutil.copy(run / "run.json", RESULTS / what.record)
     _enter(name)
     return path
 

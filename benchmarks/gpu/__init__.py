@@ -1,7 +1,8 @@
 """Trains and measures on a GPU through Keras' JAX backend, without TensorFlow.
 
-    python -m benchmarks.gpu pack --out packed            # data and encoder, small, to travel
-    KERAS_BACKEND=jax python -m benchmarks.gpu train emps-gpu --packed packed --seconds 500
+    python -m benchmarks.gpu pack --out packed            # data, small, to travel
+    KERAS_BACKEND=jax python -m benchmarks.gpu train emps-unet --packed packed
+    KERAS_BACKEND=jax python -m benchmarks.gpu train emps --packed packed --start emps
     KERAS_BACKEND=jax python -m benchmarks.gpu speed      # beside the same network in PyTorch
     python -m benchmarks.gpu table                        # results/gpu.md of the records
 

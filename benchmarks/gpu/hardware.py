@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import os
+from typing import Any
 
 PACKAGES = ("keras", "jax", "jaxlib", "optax", "torch", "numpy")
+
+
+def told_of_run() -> dict[str, Any]:
+    """Date, device, versions, and XLA's flags where there are any."""
+    told = {"date": datetime.date.today().isoformat(), "device": device(), "versions": versions()}
+    flags = os.environ.get("XLA_FLAGS")
+    return told | ({"xla_flags": flags} if flags else {})
 
 
 def device() -> dict[str, str | int]:

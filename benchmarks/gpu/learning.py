@@ -1,7 +1,7 @@
-"""Trains a recipe on the device for so many seconds and writes its weights as a run has them.
+"""Trains a recipe on the device and writes its weights as a run has them.
 
 One compiled call takes ``CHUNK`` steps: crops are cut and changed on the device, gradients are
-those of ``temzoo.tasks.semantic``'s loss, AdamW's rate rises over the first twentieth of the time
+those of ``temzoo.tasks.semantic``'s loss, AdamW's rate rises over the first twentieth of the steps
 and falls to 0 by half a cosine, and a running average of the weights is what is judged and kept.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
@@ -26,19 +27,19 @@ import temzoo
 from benchmarks.gpu import packed
 from benchmarks.gpu.recipes import Recipe
 from benchmarks.gpu.scenes import batch_of, store
-from temzoo import pretrained
+from temzoo import pretrained, registry
 from temzoo.files import atomic_path
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.semantic import SegmentationLoss
 
 CHUNK = 20
-WARM_UP = 0.05  # of the time
+WARM_UP = 0.05  # of the steps
 LEAST_RATE = 0.01  # of the peak, at the start
-JUDGED_AT = (0.25, 0.5, 0.75, 1.0)  # of the time
+JUDGED_AT = (0.25, 0.5, 0.75)  # of the steps, and at the end
 MOST_NORM = 1.0  # of all gradients together; longer ones are shortened
 TILE = 512  # side of the tiles that judge, px
 TILES_AT_ONCE = 8
-ENCODER = "encoder"  # name of the part that ImageNet taught
+ENCODER = "encoder"  # the layer's name in models on a MobileNet
 
 
 class State(NamedTuple):
@@ -53,8 +54,27 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How a recipe is trained.
+
+    Attributes:
+        steps: over which the rate rises and falls.
+        until: share of them after which it stops.
+        start: weights to go on from, a shipped set's name or a run; None: as the config says.
+        seed: of weights, crops and changes.
+        bfloat16: mixed precision.
+    """
+
+    steps: int
+    until: float = 1.0
+    start: str | None = None
+    seed: int = 0
+    bfloat16: bool = True
+
+
+@dataclass(frozen=True)
 class Trained:
-    """A model, and what is known of its training."""
+    """A model with the averaged weights, and what is known of its training so far."""
 
     model: keras.Model
     history: list[dict[str, float]]
@@ -63,20 +83,20 @@ class Trained:
     compiling_s: float
 
 
-def build(recipe: Recipe, classes: int, start: str | None, bfloat16: bool) -> keras.Model:
+def build(recipe: Recipe, classes: int, plan: Plan) -> keras.Model:
     """The recipe's network, all that is to learn trainable.
 
     Args:
         recipe: what.
         classes: the background included.
-        start: weights to go on from, a shipped set's name or a run; None: as the config says.
-        bfloat16: mixed precision.
+        plan: how.
     """
+    free = registry.model_card(recipe.model).free
+    wanted = {"encoder_trainable": recipe.encoder > 0, "negatives": False}
     config = {"classes": classes, **recipe.config}
-    if recipe.model == "unet_mobilenet":
-        config |= {"encoder_trainable": recipe.encoder > 0, "negatives": False}
-    with dtype_policy("mixed_bfloat16" if bfloat16 else "float32"):
-        model = temzoo.get_model(recipe.model, weights=start, compile=False, **config)
+    config |= {key: value for key, value in wanted.items() if key in free}
+    with dtype_policy("mixed_bfloat16" if plan.bfloat16 else "float32"):
+        model = temzoo.get_model(recipe.model, weights=plan.start, compile=False, **config)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             layer.call = MethodType(_depthwise, layer)
@@ -104,55 +124,44 @@ def _depthwise(layer: keras.layers.DepthwiseConv2D, x):
 def train(
     recipe: Recipe,
     data: packed.Packed,
+    plan: Plan,
     *,
-    seconds: float,
-    start: str | None = None,
-    seed: int = 0,
-    bfloat16: bool = True,
-    save: Callable[[keras.Model], None] = lambda model: None,
+    save: Callable[[Trained], None] = lambda trained: None,
     say: Callable[[str], None] = print,
 ) -> Trained:
-    """Trains for so many seconds, compilation not counted.
+    """Trains as planned; whole chunks of ``CHUNK`` steps.
 
     Args:
         recipe: what.
         data: of the recipe's dataset.
-        seconds: of learning, judging included.
-        start: weights to go on from; None: the recipe's own beginning.
-        seed: of weights, crops and changes.
-        bfloat16: mixed precision.
-        save: takes the model whenever it was judged, with the averaged weights.
+        plan: how long, and from where.
+        save: takes what there is whenever it was judged.
         say: takes a line of progress.
     """
-    keras.utils.set_random_seed(seed)
-    model = build(recipe, len(data.class_names) + 1, start, bfloat16)
+    keras.utils.set_random_seed(plan.seed)
+    model = build(recipe, len(data.class_names) + 1, plan)
     began = time.monotonic()
-    key = jax.random.key(seed)
-    state = _start(model)
-    chunk = _chunk_of(recipe, model, store(data.parts["train"]))
-    chunk = chunk.lower(state, key, 0.0, 0.0).compile()
-    judge = Judge(model, data.parts["val"])
-    judge(model, state)  # compiles
-    compiling = time.monotonic() - began
-    say(f"compiled in {compiling:.0f} s")
-    history: list[dict[str, float]] = []
-    began, done, last, marks = time.monotonic(), 0, 0.0, list(JUDGED_AT)
-    while marks:
-        start = time.monotonic()
-        progress = (start - began) / seconds
-        pace = last / CHUNK / seconds
-        state, loss = chunk(state, jax.random.fold_in(key, done), progress, pace)
+    key, images = jax.random.key(plan.seed), store(data.parts["train"])
+    state, judge = _start(model), Judge(model, data.parts["val"])
+    chunk = _chunk_of(recipe, model, plan.steps).lower(state, images, key, 0).compile()
+    judge(state)  # compiles
+    trained = Trained(model, [], 0, 0.0, time.monotonic() - began)
+    say(f"compiled in {trained.compiling_s:.0f} s")
+    began, last = time.monotonic(), round(plan.until * plan.steps)
+    marks = [*(mark * plan.steps for mark in JUDGED_AT if mark < plan.until), last]
+    for done in range(CHUNK, last + CHUNK, CHUNK):
+        state, loss = chunk(state, images, jax.random.fold_in(key, done), done - CHUNK)
         loss = float(loss)  # waits
-        last, done = time.monotonic() - start, done + CHUNK
-        progress = (time.monotonic() + last - began) / seconds  # at the end of the next chunk
-        if progress >= marks[0]:
-            marks.pop(0)
-            iou = judge(model, state)
-            save(model)
-            row = {"steps": done, "seconds": time.monotonic() - began, "loss": loss, **iou}
-            history.append(row)
+        if done >= marks[0]:
+            marks = [mark for mark in marks if mark > done]
+            row = {"steps": done, "loss": loss, **judge(state)}
+            row["seconds"] = time.monotonic() - began
+            history = [*trained.history, row]
+            put(model, state)
+            trained = replace(trained, history=history, steps=done, seconds=row["seconds"])
+            save(trained)
             say(json.dumps({k: round(v, 4) for k, v in row.items()}))
-    return Trained(model, history, done, time.monotonic() - began, compiling)
+    return trained
 
 
 def _start(model: keras.Model) -> State:
@@ -173,11 +182,11 @@ def rate(progress):
     return jnp.where(progress < WARM_UP, rising, falling)
 
 
-def _chunk_of(recipe: Recipe, model: keras.Model, images):
-    """``CHUNK`` steps as one compiled call: (state, key, progress, per step) → (state, loss)."""
+def _chunk_of(recipe: Recipe, model: keras.Model, steps: int):
+    """``CHUNK`` compiled steps: (state, images, key, steps before) → (state, mean loss)."""
     loss_of = SegmentationLoss("dice_ce")
     classes = model.output_shape[-1]
-    gentle = _encoder_of(model)
+    gentle = encoder_of(model)
     shares = [recipe.encoder if id(v) in gentle else 1.0 for v in model.trainable_variables]
     decayed = [recipe.decay if len(v.shape) > 1 else 0.0 for v in model.trainable_variables]
     adam = _adam()
@@ -186,7 +195,7 @@ def _chunk_of(recipe: Recipe, model: keras.Model, images):
         found, others = model.stateless_call(weights, others, pixels, training=True)
         return loss_of(hot, found), others
 
-    def step(state: State, inputs):
+    def step(images, state: State, inputs):
         key, progress = inputs
         drawn = batch_of(key, images, recipe.crop, recipe.batch, classes, recipe.changes)
         (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(
@@ -206,15 +215,16 @@ def _chunk_of(recipe: Recipe, model: keras.Model, images):
         ]
         return State(weights, others, moments, *mean, state.steps + 1), value
 
-    def chunk(state, key, progress, pace):
-        keys = jax.random.split(key, CHUNK)
-        state, losses = jax.lax.scan(step, state, (keys, progress + pace * jnp.arange(CHUNK)))
+    def chunk(state, images, key, before):
+        inputs = (jax.random.split(key, CHUNK), (before + jnp.arange(CHUNK)) / steps)
+        state, losses = jax.lax.scan(partial(step, images), state, inputs)
         return state, losses.mean()
 
     return jax.jit(chunk, donate_argnums=0)
 
 
-def _encoder_of(model: keras.Model) -> set[int]:
+def encoder_of(model: keras.Model) -> set[int]:
+    """The ids of the variables that learn at the encoder's rate; none without an encoder."""
     parts = [layer for layer in model.layers if layer.name == ENCODER]
     return {id(variable) for part in parts for variable in part.variables}
 
@@ -249,10 +259,10 @@ class Judge:
             lambda weights, others, x: model.stateless_call(weights, others, x, training=False)[0]
         )
 
-    def __call__(self, model: keras.Model, state: State) -> dict[str, float]:
-        put(model, state)
-        tiles = [tile for pixels, _ in self.images for tile in _tiles(pixels)]
-        found = self._answers([tile[1] for tile in tiles], state)
+    def __call__(self, state: State) -> dict[str, float]:
+        found = self._answers(
+            [cut for pixels, _ in self.images for _, cut in _tiles(pixels)], state
+        )
         ious, at = [], 0
         for pixels, classes in self.images:
             total = np.zeros((*pixels.shape, found.shape[-1]), np.float32)
@@ -260,10 +270,8 @@ class Judge:
                 height, width = cut.shape
                 total[top : top + height, left : left + width] += found[at, :height, :width]
                 at += 1
-            ious.append(_ious(total.argmax(axis=-1), classes, found.shape[-1]))
-        each = np.nanmean(np.array(ious)[:, 1:], axis=0)
-        by_class = {f"iou_{n}": float(v) for n, v in enumerate(each, start=1) if len(each) > 1}
-        return {"iou": float(np.mean([np.nanmean(image[1:]) for image in ious])), **by_class}
+            ious.append(ious_of(total.argmax(axis=-1), classes, found.shape[-1]))
+        return mean_iou(np.array(ious))
 
     def _answers(self, cuts, state: State) -> np.ndarray:
         padded = [np.pad(c, [(0, TILE - n) for n in c.shape], mode="symmetric") for c in cuts]
@@ -288,8 +296,22 @@ def _tiles(pixels: np.ndarray):
     ]
 
 
-def _ious(found: np.ndarray, true: np.ndarray, classes: int) -> list[float]:
-    """Of each class; NaN where neither has it."""
+def mean_iou(ious: np.ndarray) -> dict[str, float]:
+    """Mean over images of the mean of their foreground classes, and of each class if several.
+
+    Args:
+        ious: (images, classes), background first; NaN does not count.
+    """
+    foreground = np.ma.masked_invalid(ious[:, 1:])
+    told = {"iou": float(foreground.mean(axis=1).mean())}
+    if foreground.shape[1] == 1:
+        return told
+    each = foreground.mean(axis=0)
+    return told | {f"iou_{n}": float(value) for n, value in enumerate(each, start=1)}
+
+
+def ious_of(found: np.ndarray, true: np.ndarray, classes: int) -> list[float]:
+    """Of each foreground class, after the background's; NaN where neither has it."""
     ious = []
     for value in range(classes):
         union = ((found == value) | (true == value)).sum()
@@ -298,15 +320,14 @@ def _ious(found: np.ndarray, true: np.ndarray, classes: int) -> list[float]:
     return ious
 
 
-def write(
-    model: keras.Model, recipe: Recipe, class_names, folder: Path, told: Mapping[str, Any]
-) -> None:
+def write(trained: Trained, recipe: Recipe, class_names, folder: Path, **told: Any) -> None:
     """``best.weights.h5`` (float16, complete) with its card, and ``run.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / pretrained.BEST
     config = {"classes": len(class_names) + 1, **recipe.config}
-    pretrained.save_trained(model, path, complete=True)
+    pretrained.save_trained(trained.model, path, complete=True)
     pretrained.write_card(path, pretrained.WeightsCard(recipe.model, config, tuple(class_names)))
+    known = {k: getattr(trained, k) for k in ("steps", "seconds", "compiling_s", "history")}
     with atomic_path(folder / "run.json") as temporary:
-        content = {"recipe": asdict(recipe), **told}
+        content = {"recipe": asdict(recipe), **told, **known}
         temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")

@@ -14,10 +14,11 @@ class Changes:
     Attributes:
         magnification: least and most, drawn evenly on a logarithmic scale.
         stretch: standard deviation of the logarithm of height over width, halved.
-        recorded: share of crops as recorded, but for quarter turns and mirrors.
+        recorded: share of crops whose geometry is as recorded, but for quarter turns and mirrors.
         negative: share whose dark and bright are exchanged.
         gamma: standard deviation of log gamma.
-        shading: height of slow changes of brightness, of the grey range.
+        shading: standard deviation of slow changes of brightness, of the grey range; half of the
+            crops have none.
         blur: greatest standard deviation, px; half of the crops are not blurred.
         noise: greatest standard deviation, of the grey range; half of the crops have none.
     """
@@ -58,6 +59,7 @@ class Recipe:
         crop: side, px; batch: crops of a step.
         rate: peak learning rate; encoder: share of it for a pretrained encoder, 0: frozen.
         decay: of weights, beside the rate.
+        steps: over which the rate rises and falls.
         average: of the weights, what is kept of the average at each step.
         changes: of the crops.
     """
@@ -71,31 +73,34 @@ class Recipe:
     rate: float = 2e-3
     encoder: float = 0.03
     decay: float = 0.02
+    steps: int = 10_000
     average: float = 0.999
     changes: Changes = field(default_factory=Changes)
 
 
 RECIPES = {
     "emps": Recipe(
-        "U-Net on MobileNet 0.75 at three scales, trained frozen, then all of it fine-tuned",
+        "U-Net on MobileNet 0.75 at three scales, all of it fine-tuned",
         "emps",
         "unet_mobilenet",
         PYRAMID,
         crop=384,
         batch=16,
         rate=1e-3,
+        steps=5000,
     ),
     "emps-unet": Recipe("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}),
     "emps-unet-fast": Recipe(
         "U-Net, 8 filters, three levels, from scratch", "emps", "unet", {"filters": 8, "depth": 3}
     ),
     "super1": Recipe(
-        "U-Net on MobileNet 0.75 at two scales, trained frozen, then all of it fine-tuned",
+        "U-Net on MobileNet 0.75 at two scales, all of it fine-tuned",
         "super1",
         "unet_mobilenet",
         TWICE,
         batch=16,
         rate=1e-3,
+        steps=2000,
         changes=ALIKE,
     ),
 }

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.gpu.packed import flattened
 from benchmarks.gpu.recipes import Changes
 
 
@@ -35,7 +34,8 @@ def store(images: Sequence[tuple[np.ndarray, np.ndarray]]) -> Store:
     pixels, classes = zip(*images, strict=True)
     shapes = np.array([image.shape for image in pixels], np.int32)
     first = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]]).astype(np.int32)
-    arrays = (flattened(pixels), flattened(classes), first, shapes[:, 0], shapes[:, 1])
+    flat = [np.concatenate([image.ravel() for image in each]) for each in (pixels, classes)]
+    arrays = (*flat, first, shapes[:, 0], shapes[:, 1])
     return Store(*map(jnp.asarray, arrays))
 
 

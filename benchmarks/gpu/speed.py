@@ -2,18 +2,20 @@
 
 Both have the same weights and take pixels that are normalised and on the device already. A
 prediction gives probabilities; a training step has the loss of the peers' contest (Dice and
-cross-entropy) and AdamW. float32 lets the matrix units round to TF32 in both libraries'
-convolutions; bfloat16 is Keras' policy "mixed_bfloat16" and PyTorch's autocast. "scan" is several
-steps in one compiled call, as ``benchmarks.gpu train`` takes them; its times are of one step.
+cross-entropy) and AdamW; every call is waited for. float32 lets the matrix units round to TF32 in
+both libraries' convolutions; bfloat16 is Keras' policy "mixed_bfloat16" and PyTorch's autocast.
+"scan" is several steps in one compiled call, as ``benchmarks.gpu train`` takes them; its times are
+of one step. Each library is as it is unasked: JAX compiles the whole step and searches for the
+fastest kernels; in "PyTorch compiled" the network is compiled, loss and AdamW are not, single
+images are left out, and cuDNN does not search (``torch.backends.cudnn.benchmark``).
 
 Compiling takes far longer than measuring: each case has a process of its own, all compile at once,
-and then one after the other measures, alone.
+and then one after the other warms up and measures, alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import multiprocessing
 import os
 import sys
@@ -28,7 +30,7 @@ import numpy as np
 import optax
 
 import temzoo
-from benchmarks.gpu.hardware import device, versions
+from benchmarks.gpu.hardware import told_of_run
 from benchmarks.peers.environments import SCRIPTS
 from benchmarks.records import RESULTS, spread, write_json
 from temzoo.models.layers import dtype_policy
@@ -43,6 +45,7 @@ SIDE = 256
 BATCHES = {"prediction": (1, 32), "training": (32,)}
 RATE, DECAY = 1e-3, 1e-4
 SCANNED = 10
+SCAN = f"temzoo, JAX, scan of {SCANNED}"
 PRECISIONS = ("float32", "bfloat16")
 REFERENCE = "PyTorch eager"
 WARM_UP, LEAST = 3, 10  # calls
@@ -106,7 +109,7 @@ def jax_trainings(config, precision: str, pixels: np.ndarray, hot: np.ndarray) -
 
     one = jax.jit(lambda state: step(state, None), donate_argnums=0)
     many = jax.jit(lambda state: jax.lax.scan(step, state, length=SCANNED), donate_argnums=0)
-    return {"temzoo, JAX": runs(one), f"temzoo, JAX, scan of {SCANNED}": runs(many)}
+    return {"temzoo, JAX": runs(one), SCAN: runs(many)}
 
 
 def torch_forms(config, arrays) -> dict[str, Callable[[], Any]]:
@@ -120,7 +123,7 @@ def torch_forms(config, arrays) -> dict[str, Callable[[], Any]]:
     def made(form):
         net = UNet(**config)
         load_keras(net, arrays)
-        return net.cuda().to(memory_format=form) if torch.cuda.is_available() else net
+        return net.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=form)
 
     last = torch.channels_last
     return {
@@ -131,7 +134,7 @@ def torch_forms(config, arrays) -> dict[str, Callable[[], Any]]:
 
 
 def torch_runs(config, precision: str, arrays, pixels, classes=None) -> dict[str, Run]:
-    """Predictions, or training steps where classes are given; one image is not worth compiling."""
+    """Predictions, or training steps where classes are given; single images are not compiled."""
     forms = torch_forms(config, arrays)
     if len(pixels) == 1:
         del forms["PyTorch compiled"]
@@ -186,7 +189,12 @@ def in_turns(runs: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
 
 
 def prepared(case: Case, config: Mapping[str, Any]) -> tuple[dict[str, Run], dict[str, float]]:
-    """What runs, warm, and how far predictions are from those of the reference."""
+    """What runs, and how far predictions are from those of the reference.
+
+    Raises:
+        ValueError: one library has the GPU and the other has not.
+    """
+    _check_same_device()
     what, precision, batch = case
     generator = np.random.default_rng(1)
     pixels = generator.uniform(-1, 1, (batch, SIDE, SIDE, 1)).astype(np.float32)
@@ -199,19 +207,34 @@ def prepared(case: Case, config: Mapping[str, Any]) -> tuple[dict[str, Run], dic
     else:
         runs = jax_predictions(config, precision, pixels)
         runs |= torch_runs(config, precision, arrays, pixels)
-    for run in runs.values():
-        for _ in range(WARM_UP):
-            run()
+    _warm(runs)
     if what == "training":
         return runs, {}
     answers = {name: _array(run()) for name, run in runs.items()}
     return runs, {n: float(np.abs(a - answers[REFERENCE]).max()) for n, a in answers.items()}
 
 
+def _check_same_device() -> None:
+    import torch
+
+    theirs = "gpu" if torch.cuda.is_available() else "cpu"
+    if jax.default_backend() != theirs:
+        raise ValueError(
+            f"JAX and PyTorch must compute on one device. Received: {jax.default_backend()} and"
+            f" {theirs}. Install builds of both that see the GPU, or set CUDA_VISIBLE_DEVICES= ."
+        )
+
+
+def _warm(runs: Mapping[str, Run]) -> None:
+    for run in runs.values():
+        for _ in range(WARM_UP):
+            run()
+
+
 def rows_of(case: Case, taken: Mapping[str, list[float]], apart) -> list[dict[str, Any]]:
     """A row for each library and form, of the seconds of its calls."""
     what, precision, batch = case
-    each = {n: np.array(t) / (SCANNED if "scan" in n else 1) for n, t in taken.items()}
+    each = {n: np.array(t) / (SCANNED if n == SCAN else 1) for n, t in taken.items()}
     return [
         {
             "what": what,
@@ -235,6 +258,7 @@ def _work(wire, case: Case, config: Mapping[str, Any], seconds: float) -> None:
     runs, apart = prepared(case, config)
     wire.send("ready")
     wire.recv()
+    _warm(runs)  # it has waited since
     wire.send(rows_of(case, in_turns(runs, seconds), apart))
 
 
@@ -253,12 +277,15 @@ def measure(cases: Sequence[Case], config: Mapping[str, Any], seconds: float):
     ready = []
     for case, wire, worker in workers:
         if _heard(wire, case, until):
-            ready.append((case, wire))
+            ready.append((case, wire, worker))
         else:
             worker.terminate()
-    for case, wire in ready:
+            worker.join()
+    for case, wire, worker in ready:
         wire.send("go")
-        yield from _heard(wire, case, float("inf")) or ()
+        rows = _heard(wire, case, float("inf")) or ()
+        worker.join()
+        yield from rows
 
 
 def _heard(wire, case: Case, until: float) -> Any:
@@ -287,7 +314,7 @@ def main(arguments: argparse.Namespace) -> int:
         rows.append(row)
         print(_said(row), flush=True)
         _write(rows, config, arguments)
-    return 0
+    return 0 if rows else 1
 
 
 def _said(row: Mapping[str, Any]) -> str:
@@ -298,14 +325,13 @@ def _said(row: Mapping[str, Any]) -> str:
 
 def _write(rows, config, arguments: argparse.Namespace) -> None:
     """After each part, so that what stops early loses no more than the rest."""
+    words = f"python -m benchmarks.gpu speed --seconds {arguments.seconds:g}"
     record = {
         "about": f"U-Net, {config['filters']} filters, depth {config['depth']}, {SIDE} px",
-        "command": f"python -m benchmarks.gpu speed --seconds {arguments.seconds:g}",
-        "date": datetime.date.today().isoformat(),
-        "device": device(),
-        "versions": versions(),
+        "command": words + " --quick" * arguments.quick,
+        **told_of_run(),
         "rows": rows,
     }
     folder = arguments.out or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RECORD, record)
+    write_json(folder / ("quick-" * arguments.quick + RECORD), record)

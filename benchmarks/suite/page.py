@@ -27,6 +27,7 @@ DETAILS = {
     "export.md": "exports: seconds and sizes (`benchmarks.export`)",
     "instances.md": "particles told apart: AP, PQ, counts, densities (`benchmarks.instances`)",
     "peers.md": "other packages at the same minutes (`benchmarks.peers`)",
+    "gpu.md": "training and prediction on a GPU beside PyTorch (`benchmarks.gpu`)",
     "shapes.md": "whether Mask R-CNN learns outlines (`benchmarks.shapes`)",
     "denoise.md": "restorers: PSNR, SSIM and what they do for segmentation (`benchmarks.denoise`)",
     "colour.md": "colouring of grey images (`benchmarks.colour`)",

@@ -42,11 +42,11 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
     instances: Annotated[
-        str, typer.Option(help="components; watershed, as temzoo predict.")
-    ] = "components",
+        str, typer.Option(help="auto, components or watershed, as temzoo predict.")
+    ] = "auto",
     neck: Neck = None,
     threshold: Threshold = None,
-    min_area_px: MinArea = 0,
+    min_area_px: MinArea = 10,
     ap: Annotated[
         bool | None,
         typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
@@ -67,8 +67,9 @@ def evaluate(
 
     Prints IoU, Dice, precision and recall per image and pooled, with 95 % bootstrap intervals over
     images, and instances matched one to one at IoU 0.5 with panoptic quality, and COCO's AP of
-    boxes and masks for detectors. Without --names, a run is scored on the images it was validated
-    on.
+    boxes and masks for detectors. Objects are those that `temzoo predict` writes: cut apart where
+    they touch, from 10 px on (--instances components --min-area-px 0 does neither). Without
+    --names, a run is scored on the images it was validated on.
 
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
