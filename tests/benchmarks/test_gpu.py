@@ -292,3 +292,27 @@ def test_a_scan_counts_as_its_steps_and_ratios_are_by_turns():
     assert rows["temzoo, JAX"]["difference"] == 0.5
     assert "must compute on one device. Received: cpu and gpu. Install" in rows["refusal"]
     assert rows["temzoo, JAX, scan of 10"]["images_per_s"]["median"] == pytest.approx(80)
+
+
+TRAIN = """
+import json, sys
+import temzoo
+from benchmarks.datasets import synthetic
+
+data = synthetic(train=2, val=1, size=96)
+model = temzoo.get_model("unet", filters=4, depth=2)
+temzoo.train(model, data.train, data.val, out=sys.argv[1], epochs=2, steps_per_epoch=2, crop=64)
+found = temzoo.evaluate(model, data.val).iou.value
+shape = temzoo.predict(model, data.val[0].micrograph).classes.shape
+print(json.dumps({"iou": found, "classes": shape}))
+"""
+
+
+@pytest.mark.slow
+@needs_jax
+def test_train_evaluate_and_predict_run_under_jax(tmp_path):
+    told = under_jax(TRAIN, tmp_path / "run")
+    assert 0 <= told["iou"] <= 1
+    assert told["classes"] == [96, 96]
+    again = temzoo.get_model("unet", weights=tmp_path / "run", compile=False)
+    assert registry.built(again).class_names == ("particle",)
