@@ -3,6 +3,7 @@
     python -m benchmarks.ship --list
     python -m benchmarks.ship unet_mobilenet/emps --run runs/emps-pyramid
     python -m benchmarks.ship vae/particles                 # trains, two minutes
+    python -m benchmarks.ship vae/particles --seed 1        # again: how much is chance?
     python -m benchmarks.ship unet_mobilenet/emps --precisions RECORD   # of benchmarks precision
 
 writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
@@ -42,7 +43,7 @@ class Set:
         source: the data that it learns from, and their licence.
         scores: of the loaded model, with the folder of data.
         complete: frozen layers are in the file too, so that no other file is needed.
-        train: makes the run where no command leaves a run folder.
+        train: makes the run, of a folder and a seed, where no command leaves a run folder.
         config: keywords of the model that differ from those it was trained with.
         record: file among the results that the run's ``run.json`` is copied to, if it is kept.
     """
@@ -51,7 +52,7 @@ class Set:
     source: tuple[str, str]
     scores: Callable[[Any, Path], dict[str, float]]
     complete: bool = True
-    train: Callable[[Path], None] | None = None
+    train: Callable[..., None] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     record: str = ""
 
@@ -108,14 +109,14 @@ def factors(model, data: Path) -> dict[str, float]:
     return {f"r {name}": round(strongest(table, name, latent_space.PERIODS), 4) for name in names}
 
 
-def drawn_particles(folder: Path) -> None:
+def drawn_particles(folder: Path, seed: int = 0) -> None:
     """A rotation-invariant VAE of drawn particles, as a run that has no history."""
     from temzoo.synthetic import particle_images
 
     config = {**latent_space.PARTICLES, **latent_space.MODELS["rotation-invariant"], "beta": 4.0}
     seen, _ = particle_images(latent_space.COUNT, size=config["image_size"], seed=1)
     model, _ = latent_space.trained(
-        config, seen[..., None], epochs=latent_space.PARTICLE_EPOCHS, seed=0
+        config, seen[..., None], epochs=latent_space.PARTICLE_EPOCHS, seed=seed
     )
     pretrained.save(model, folder / pretrained.BEST)
     how = registry.built(model)
@@ -178,6 +179,16 @@ def ship(name: str, run: Path, data: Path) -> Path:
     return path
 
 
+def again(name: str, seed: int, data: Path) -> dict[str, float]:
+    """Trains a set of these once more with another seed, ships nothing, and gives its scores."""
+    import temzoo
+
+    with tempfile.TemporaryDirectory() as folder:
+        SETS[name].train(Path(folder), seed)
+        model = temzoo.get_model(name.partition("/")[0], weights=folder, compile=False)
+        return SETS[name].scores(model, data)
+
+
 def vouch(name: str, record: Path) -> Path:
     """Enters what ``python -m benchmarks precision`` found into the card of a set; its path.
 
@@ -215,6 +226,7 @@ def main() -> None:
     parser.add_argument("name", choices=[*SETS], nargs="?", help="MODEL/NAME")
     parser.add_argument("--list", action="store_true", help="what there is, and what trains it")
     parser.add_argument("--run", type=Path, help="the folder of its finished run")
+    parser.add_argument("--seed", type=int, help="train again with this seed and ship nothing")
     parser.add_argument("--precisions", type=Path, help="a record of precision: into the card")
     parser.add_argument("--data", type=Path, default=accuracy.DATA)
     arguments = parser.parse_args()
@@ -229,6 +241,11 @@ def main() -> None:
     train = SETS[arguments.name].train
     if (train is None) == (arguments.run is None):
         parser.error("--run names the finished run of a set that another command trains.")
+    if arguments.seed is not None:
+        if train is None:
+            parser.error("--seed trains again what this command trains; others have --seed too.")
+        print(arguments.name, again(arguments.name, arguments.seed, arguments.data))
+        return
     with tempfile.TemporaryDirectory() as scratch:
         run = arguments.run or Path(scratch)
         if train:

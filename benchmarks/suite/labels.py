@@ -2,6 +2,7 @@
 
     python -m benchmarks labels                    # 100,000 polygons; 10,000 tracks
     python -m benchmarks labels --environment DIR  # where datumaro's environment is, or is made
+    python -m benchmarks labels --only video --repetitions 1
 
 Two CVAT 1.1 exports are generated, the same on every machine: "images", 250 polygons of 24 vertices
 on each of 400 images of 1024 px; and "video", 10,000 tracks of 10 frames each, every frame written
@@ -24,7 +25,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -209,10 +210,13 @@ def _has_datumaro(python: Path) -> bool:
     return not subprocess.run([python, "-c", "import datumaro"], capture_output=True).returncode
 
 
-def measure(size: Size, *, datumaro: Path | None, quick: bool = False) -> list[dict[str, Any]]:
+def measure(
+    size: Size, *, datumaro: Path | None, quick: bool = False, only: str | None = None
+) -> list[dict[str, Any]]:
     """A record of each export.
 
     Args:
+        only: "images" or "video"; None: both.
         size: what is generated.
         datumaro: folder of its environment, made where it is not; None: datumaro is left out.
         quick: for the record.
@@ -224,7 +228,8 @@ def measure(size: Size, *, datumaro: Path | None, quick: bool = False) -> list[d
         except RuntimeError as error:
             why = str(error)
     with tempfile.TemporaryDirectory() as folder:
-        return [_measured(name, size, python, why, Path(folder) / name, quick) for name in EXPORTS]
+        names = [only] if only else [*EXPORTS]
+        return [_measured(name, size, python, why, Path(folder) / name, quick) for name in names]
 
 
 def _measured(name: str, size: Size, python, why: str, folder: Path, quick: bool):
@@ -249,7 +254,7 @@ def _measured(name: str, size: Size, python, why: str, folder: Path, quick: bool
         "labels",
         name,
         about=_about(name, size),
-        command="python -m benchmarks labels" + " --quick" * quick,
+        command=_command(size, quick),
         figures=figures,
         quick=quick,
         dataset=generated(f"generated, {name}", data.read_bytes()) | {"bytes": data.stat().st_size},
@@ -285,16 +290,28 @@ def _about(name: str, size: Size) -> str:
     return f"{size.tracks:,} tracks on {_frames(size):,} frames"
 
 
+def _command(size: Size, quick: bool) -> str:
+    often = size.repetitions
+    words = ["python -m benchmarks labels", *["--quick"] * quick]
+    usual = (QUICK if quick else FULL).repetitions
+    return " ".join([*words, *[f"--repetitions {often}"] * (often != usual)])
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = os.environ.get("TEMZOO_DATUMARO", ENVIRONMENT)
     parser.add_argument("--environment", type=Path, default=where, help=f"datumaro's ({where})")
     parser.add_argument("--no-datumaro", action="store_true", help="temzoo alone")
+    parser.add_argument("--only", choices=[*EXPORTS], help="one of the two exports")
+    parser.add_argument("--repetitions", type=int, help="of each; datumaro takes minutes (3)")
 
 
 def main(arguments: argparse.Namespace) -> int:
     size = QUICK if arguments.quick else FULL
+    if arguments.repetitions:
+        size = replace(size, repetitions=arguments.repetitions)
     beside = None if arguments.no_datumaro else Path(arguments.environment)
-    for record in measure(size, datumaro=beside, quick=arguments.quick):
+    asked = {"quick": arguments.quick, "only": arguments.only}
+    for record in measure(size, datumaro=beside, **asked):
         print(keep(record, arguments.out), flush=True)
     return 0
 

@@ -515,9 +515,8 @@ def _frames(document: _Document) -> Iterator[LabelledImage]:
         tracks = [track for track in document.tracks if track.task_id == task_id]
         task = _task_of(document, task_id)
         width, height = _video_size(document, task, tracks)
-        moving = (
-            interpolate(track.keyframes, _frame_range(document, task, tracks)) for track in tracks
-        )
+        frames = _frame_range(document, task, tracks)
+        moving = (interpolate(track.keyframes, frames) for track in tracks)
         # merge keeps the order of the tracks within a frame, and holds one shape of each.
         by_frame = itertools.groupby(
             heapq.merge(*moving, key=lambda item: item[0]), key=lambda item: item[0]

@@ -56,9 +56,11 @@ def interpolate(keyframes: Sequence[Keyframe], frames: range) -> Iterator[tuple[
         if here.outside:
             continue
         span = _frames_between(frames, here.frame, frames.stop if there is None else there.frame)
-        between = _hold(here.shape) if there is None else _between(here.shape, there.shape)
+        between = None  # matching costs more than all else, and exports may state every frame
         for frame in span:
             weight = 0.0 if there is None else (frame - here.frame) / (there.frame - here.frame)
+            if weight and between is None:
+                between = _between(here.shape, there.shape)
             yield frame, between(weight) if weight else here.shape
 
 
@@ -161,5 +163,5 @@ def _sample(points: np.ndarray, along: np.ndarray, where: np.ndarray) -> np.ndar
 
 
 def _signed_area(points: np.ndarray) -> float:
-    row, col = (points - points[0]).T
-    return float(np.dot(col, np.roll(row, -1)) - np.dot(row, np.roll(col, -1))) / 2
+    row, col = (points - points[0]).T  # so that the edge that closes it adds nothing
+    return float(np.dot(col[:-1], row[1:]) - np.dot(row[:-1], col[1:])) / 2
