@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.accuracy import EXPERIMENTS, PYRAMID
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -33,8 +35,6 @@ class Changes:
     noise: float = 0.06
 
 
-PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
-TWICE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
 # Micrographs of one instrument at one magnification: nearly as recorded.
 ALIKE = Changes(
     magnification=(0.8, 1.25),
@@ -97,7 +97,7 @@ RECIPES = {
         "U-Net on MobileNet 0.75 at two scales, all of it fine-tuned",
         "super1",
         "unet_mobilenet",
-        TWICE,
+        EXPERIMENTS["super1"].config,
         batch=16,
         rate=1e-3,
         steps=2000,
