@@ -24,6 +24,7 @@ from temzoo.micrographs import (
     iter_frames,
     list_images,
     load_micrograph,
+    source,
 )
 from temzoo.micrographs.source import quietly
 
@@ -271,6 +272,22 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path, stack):
         loaded = list(pool.map(load_micrograph, 6 * list_images(tmp_path)))
     assert all(np.array_equal(each.pixels, stack[0]) for each in loaded)
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("name", list(WRITERS))
+def test_the_filters_of_warnings_change_in_one_thread_at_a_time(tmp_path, stack, monkeypatch, name):
+    WRITERS[name](tmp_path / name, stack)
+    alone = []
+
+    class Watched(warnings.catch_warnings):
+        def __enter__(self):
+            alone.append(source._ONE_THREAD.locked())
+            return super().__enter__()
+
+    monkeypatch.setattr(warnings, "catch_warnings", Watched)
+    load_micrograph(tmp_path / name, frame=1)
+    assert alone
+    assert all(alone)
 
 
 def test_quietly_holds_back_warnings_and_logs_and_restores_both(capsys):

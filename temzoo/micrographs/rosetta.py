@@ -39,8 +39,9 @@ SER_BYTES = {1: 1, 2: 2, 3: 4, 4: 1, 5: 2, 6: 4, 7: 4, 8: 8, 9: 8, 10: 16}
 def _reader(path: Path, kind: str) -> Reader:
     """RosettaSciIO's reader of a format."""
     try:
-        importlib.import_module("rsciio")
-        return importlib.import_module(f"rsciio.{MODULES[kind]}").file_reader
+        with quietly("rsciio"):
+            importlib.import_module("rsciio")
+            return importlib.import_module(f"rsciio.{MODULES[kind]}").file_reader
     except ImportError as error:
         raise MissingReaderError(
             f"{path}: {kind} files are read by RosettaSciIO, which cannot be imported ({error}). "
@@ -53,9 +54,9 @@ def _reader(path: Path, kind: str) -> Reader:
 def open_digital_micrograph(path: Path) -> Iterator[RosettaImages]:
     """The images of a dm3 or dm4 file, on disk until they are read."""
     read = _reader(path, "Digital Micrograph")
-    with quietly("rsciio"):
-        signals = _signals(read, str(path))
-    yield RosettaImages(_stacks(signals, path))
+    with quietly("rsciio"):  # dask's transposes change the filters of warnings too
+        stacks = _stacks(_signals(read, str(path)), path)
+    yield RosettaImages(stacks)
 
 
 def _signals(read: Reader, file: str | BinaryIO, **options: str) -> list[dict[str, Any]]:
@@ -77,8 +78,8 @@ def open_emd(path: Path) -> Iterator[RosettaImages]:
     # Given the path, it would keep the file open beyond our use of it, for the sake of lazy=True.
     with path.open("rb") as file:
         with quietly("rsciio"), _refusals_of_emd(path):
-            signals = _signals(read, file, **_images_alone(file))
-        yield RosettaImages(_stacks(signals, path))
+            stacks = _stacks(_signals(read, file, **_images_alone(file)), path)
+        yield RosettaImages(stacks)
 
 
 @contextmanager
