@@ -2,6 +2,7 @@
 
     python -m benchmarks all --quick   # everything small, on drawn micrographs; needs no data
     python -m benchmarks all           # with ../shared/data; hours
+    python -m benchmarks all --resume  # what a run that was stopped has not done
     python -m benchmarks accuracy --weights unet_mobilenet/emps --data emps
 
 Every result is written as one JSON file into ``results/suite/``, and ``results/README.md`` with its
@@ -65,7 +66,7 @@ FULL = (
     ("accuracy", "--data", "emps", "--curve", *CURVE),
     ("accuracy", "--data", "emps", "--curve", *CURVE, "--curve-model", "unet_mobilenet"),
     ("peers", "--setup"),
-    ("peers",),
+    ("peers", "--minutes", "2"),  # of nine contestants: half an hour
     ("peers", "--speed"),
 )
 
@@ -92,7 +93,15 @@ def parser() -> argparse.ArgumentParser:
     for name, (module_name, about) in WHOLE.items():
         added = commands.add_parser(name, help=about, add_help=False)
         added.add_argument("rest", nargs=argparse.REMAINDER, help=f"as {module_name} takes them")
-    _add_common(commands.add_parser("all", help="all of them, then the page"))
+    whole = commands.add_parser("all", help="all of them, then the page")
+    whole.add_argument(
+        "--resume", action="store_true", help="leave out what the last run finished on this machine"
+    )
+    names = [*COMMANDS, *WHOLE]
+    whole.add_argument(
+        "--only", nargs="+", choices=names, metavar="COMMAND", help="the steps of these alone"
+    )
+    _add_common(whole)
     _add_common(commands.add_parser("page", help="make the page anew from the records"))
     return main_parser
 
@@ -177,11 +186,32 @@ def run_all(arguments: argparse.Namespace) -> int:
     Returns:
         1 when a step failed, with its error printed; else 0.
     """
+    from benchmarks.suite.progress import Progress
+
     common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
+    progress = Progress(arguments.out, quick=arguments.quick)
+    if arguments.resume and progress.elsewhere:
+        print("Begun anew: the run that was stopped is of other hardware or versions.", flush=True)
+    if not (arguments.resume or arguments.only):
+        progress.forget()
     failed = 0
-    for words in QUICK if arguments.quick else (*FULL, *shipped()):
-        failed |= _step([*words, *["--quick"] * arguments.quick, *common])
+    for words in planned(arguments.quick, arguments.only):
+        if arguments.resume and progress.has(words):
+            print(f"== {' '.join(words)}: done before", flush=True)
+            continue
+        status = _step([*words, *["--quick"] * arguments.quick, *common])
+        if not status:
+            progress.add(words)
+        failed |= status
+    if not (failed or arguments.only):
+        progress.forget()
     return failed
+
+
+def planned(quick: bool, only: Sequence[str] | None = None) -> list[tuple[str, ...]]:
+    """The words of every step, or of those of some subcommands."""
+    found = QUICK if quick else (*FULL, *shipped())
+    return [words for words in found if not only or words[0] in only]
 
 
 def _step(words: Sequence[str]) -> int:

@@ -121,10 +121,13 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
 
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
+    prepared = set()
     for example in examples:
         micrograph = example.micrograph
         for key, model in models.items():
-            temzoo.predict(model, micrograph, instances=None)  # prepares for this size
+            if (key, micrograph.pixels.shape) not in prepared:
+                temzoo.predict(model, micrograph, instances=None)
+                prepared.add((key, micrograph.pixels.shape))
             began = time.perf_counter()
             found[key].append(temzoo.predict(model, micrograph, instances=None))
             seconds[key].append(time.perf_counter() - began)

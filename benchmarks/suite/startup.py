@@ -33,7 +33,7 @@ COMMANDS = {
     "import tensorflow": ["-c", "import tensorflow"],
     "first prediction": ["-c", FIRST],
 }
-REPETITIONS, QUICK_REPETITIONS = 9, 3
+REPETITIONS, QUICK_REPETITIONS = 9, 2
 
 
 def measure(repetitions: int, *, quick: bool = False, commands=None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ MEMORY_MODELS: dict[str, dict[str, Any]] = {
 MOST_PIXELS = (
     8 * 1024**2
 )  # of a batch: eight tiles of 1024 px; ``predict`` takes one tile at a time
-LEAST, MOST = 5, 40  # repetitions
+FEW_PIXELS = 1024**2  # of a batch, in a process that need not have the memory to itself
+LEAST, MOST = 3, 40  # repetitions
+WARM_S = 5.0  # a first call of so many seconds is warm-up enough; else there is a second
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Plan:
         memory_models: the same, for the memory of ``temzoo.predict``.
         sides, batches: of the input.
         engines: (name, precision) of ``ENGINES``; None: all.
-        seconds: of repetitions, for each input; 5 are always made, more than 40 never.
+        seconds: of repetitions, for each input; 3 are always made, more than 40 never.
         memory_sides: of the micrographs that ``temzoo.predict`` takes.
         peak_side: of the matrix product that shows the peak; 2048 is past every cache.
     """
@@ -105,10 +108,9 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
             if batch * side**2 > MOST_PIXELS:
                 left_out.append(f"{batch} of {side} px")
                 continue
-            cells += cells_of(model, shape, plan)
-            for cell in cells:
-                if "peak_bytes" not in cell:
-                    cell["peak_bytes"] = _peak(name, config, cell)
+            measured = cells_of(model, shape, plan)
+            _add_peaks(name, config, measured)
+            cells += measured
     return result(
         "throughput",
         name,
@@ -166,8 +168,10 @@ def in_turns(runs: Mapping[Any, Any], pixels: np.ndarray, budget: float) -> dict
     """Seconds of each call; each engine has two calls to warm up, then they alternate."""
     found: dict[Any, list[float]] = {key: [] for key in runs}
     for run in runs.values():
+        began = time.perf_counter()
         run(pixels)
-        run(pixels)
+        if time.perf_counter() - began < WARM_S:
+            run(pixels)
     began = time.perf_counter()
     for repetition in range(MOST):
         if repetition >= LEAST and time.perf_counter() - began > budget:
@@ -207,10 +211,16 @@ def _gflop(model: Any, shape: tuple[int, int, int, int]) -> float | None:
         return None
 
 
-def _peak(name: str, config: Mapping[str, Any], cell: Mapping[str, Any]) -> int:
-    asked = {"model": name, "config": dict(config)}
+def _add_peaks(name: str, config: Mapping[str, Any], cells: Sequence[dict[str, Any]]) -> None:
+    """Peak memory of each cell's engine; small inputs two processes at a time."""
     keys = ("engine", "precision", "batch", "side")
-    return in_child(asked | {key: cell[key] for key in keys})["peak"]
+    asked = {"model": name, "config": dict(config)}
+    wanted = [cell for cell in cells if "peak_bytes" not in cell]
+    side_by_side = all(cell["batch"] * cell["side"] ** 2 <= FEW_PIXELS for cell in wanted)
+    with ThreadPoolExecutor(2 if side_by_side else 1) as pool:
+        told = pool.map(in_child, [asked | {key: cell[key] for key in keys} for cell in wanted])
+        for cell, found in zip(wanted, told, strict=True):
+            cell["peak_bytes"] = found["peak"]
 
 
 def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -> dict[str, Any]:

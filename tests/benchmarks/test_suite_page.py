@@ -12,6 +12,7 @@ from benchmarks import __main__ as suite
 from benchmarks.records import keep, kept, result, spread
 from benchmarks.suite import page, plots
 from benchmarks.suite.plots import Point
+from temzoo import training
 from temzoo.cli import benchmarking
 from temzoo.cli.common import app
 
@@ -293,6 +294,56 @@ def test_a_part_that_parses_its_own_words_gets_them_and_all_ends_with_its_page(
     common = ["--out", str(tmp_path), "--data-folder", "/none"]
     assert got[1] == ["--names", "sklearn", "--quick", *common]
     assert (tmp_path / "README.md").is_file()
+
+
+@pytest.fixture
+def two_steps(monkeypatch):
+    """Two steps, of which the second fails until the fixture's answer says otherwise."""
+    ran, fails = [], {"measure"}
+    monkeypatch.setattr(suite, "QUICK", (("startup",), ("measure", "--x")))
+    monkeypatch.setattr(suite, "_step", lambda words: ran.append(words[0]) or words[0] in fails)
+    return ran, fails
+
+
+def test_all_resumes_with_what_was_not_done(tmp_path, two_steps, capsys):
+    ran, fails = two_steps
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    assert suite.main(words) == 1
+    assert ran == ["startup", "measure"]
+    fails.clear()
+    assert suite.main([*words, "--resume"]) == 0
+    assert ran == ["startup", "measure", "measure"]
+    assert "== startup: done before" in capsys.readouterr().out
+    # All is done, so that there is nothing to go on with.
+    assert suite.main([*words, "--resume"]) == 0
+    assert ran[3:] == ["startup", "measure"]
+
+
+def test_all_without_resume_begins_anew(tmp_path, two_steps):
+    ran, _ = two_steps
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    assert [suite.main(words), suite.main(words)] == [1, 1]
+    assert ran == 2 * ["startup", "measure"]
+
+
+def test_what_was_run_alone_is_not_run_again_by_resume(tmp_path, two_steps):
+    ran, fails = two_steps
+    fails.clear()
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    for more in (["--only", "measure"], ["--only", "measure"], ["--resume"]):
+        assert suite.main([*words, *more]) == 0
+    assert ran == ["measure", "measure", "startup"]
+
+
+def test_a_run_is_not_resumed_on_another_machine(tmp_path, two_steps, capsys, monkeypatch):
+    ran, _ = two_steps
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    suite.main(words)
+    told = {**training.hardware(), "processor": "another"}
+    monkeypatch.setattr("temzoo.training.hardware", lambda: told)
+    suite.main([*words, "--resume"])
+    assert ran == 2 * ["startup", "measure"]
+    assert "Begun anew: the run that was stopped is of other hardware" in capsys.readouterr().out
 
 
 def test_all_judges_the_shipped_weights_on_their_own_data():

@@ -113,6 +113,37 @@ def test_exports_are_the_same_each_time_and_hold_what_they_say(tmp_path):
         assert instance_map(found[0]).max() > 0
 
 
+def test_a_slow_call_is_warm_at_once(monkeypatch):
+    monkeypatch.setattr(throughput, "WARM_S", 0.0)
+    order = []
+    throughput.in_turns({"a": lambda pixels: order.append("a")}, np.zeros(1), budget=0.0)
+    assert len(order) == 1 + throughput.LEAST
+
+
+def test_who_takes_minutes_over_an_export_does_so_once(tmp_path, monkeypatch):
+    seconds = {"temzoo": 2.0, "datumaro": 90.0}
+    asked = []
+
+    def run(command):
+        who = "datumaro" if "-c" in command else "temzoo"
+        asked.append(who)
+        return {"read_s": seconds[who], "draw_s": 1.0, "peak": 5, "shapes": 3}
+
+    monkeypatch.setattr(labels, "_run", run)
+    size = labels.Size(images=1, polygons_each=3, tracks=200, repetitions=3)
+    record = labels._measured("images", size, "python", "", tmp_path / "images", quick=True)
+    assert asked == ["temzoo", "datumaro", "temzoo", "temzoo"]
+    figures = record["figures"]
+    assert figures["temzoo"]["read_s"]["repetitions"] == 3
+    assert figures["datumaro"]["read_s"]["repetitions"] == 1
+    assert figures["ratio"]["read_s"] == {
+        "median": 45.0,
+        "least": 45.0,
+        "most": 45.0,
+        "repetitions": 1,
+    }
+
+
 def test_labels_are_read_and_drawn_in_a_process_of_its_own():
     size = labels.Size(images=1, polygons_each=5, tracks=100, repetitions=2)
     images, video = labels.measure(size, datumaro=None, quick=True)
