@@ -32,6 +32,7 @@ DETAILS = {
     "denoise.md": "restorers: PSNR, SSIM and what they do for segmentation (`benchmarks.denoise`)",
     "colour.md": "colouring of grey images (`benchmarks.colour`)",
     "latent.md": "VAEs: digits, particles at any angle (`benchmarks.latent_space`)",
+    "batch_one.md": "an image alone beside one of eight, in OpenVINO (`benchmarks.batch_one`)",
     "limits.md": "memory at full size (`benchmarks.limits`)",
     "tuning.md": "what a search gains over the default (`benchmarks.tuning`)",
 }

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -34,3 +35,45 @@ def test_a_record_of_other_weights_is_refused(record):
     message = "is not what `python -m benchmarks precision --weights unet/emps` writes"
     with pytest.raises(ValueError, match=message):
         ship.vouch("unet/emps", record)
+
+
+@pytest.fixture
+def a_set_that_is_trained_here(monkeypatch, tmp_path):
+    """Trains in no time, and scores the seed that it was given."""
+
+    def train(folder, seed=0):
+        model = temzoo.get_model("unet", filters=2, depth=1, compile=False)
+        pretrained.save(model, folder / pretrained.BEST)
+        card = pretrained.WeightsCard("unet", {"filters": 2, "depth": 1})
+        pretrained.write_card(folder / pretrained.BEST, card)
+        trained.append(seed)
+
+    trained = []
+    how = ship.Set("it", ship.DRAWN, lambda model, data: {"seed": trained[-1]}, train=train)
+    monkeypatch.setattr(ship, "SETS", {"unet/tiny": how, "unet/emps": ship.SETS["unet/emps"]})
+    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
+    return tmp_path
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["ship", *words])
+    ship.main()
+
+
+def test_another_seed_is_trained_and_scored_and_nothing_is_shipped(
+    a_set_that_is_trained_here, monkeypatch, capsys
+):
+    run(monkeypatch, "unet/tiny", "--seed", "3")
+    assert capsys.readouterr().out == "unet/tiny {'seed': 3}\n"
+    assert not (a_set_that_is_trained_here / "weights").exists()
+
+
+def test_a_seed_of_what_another_command_trains_is_refused(
+    a_set_that_is_trained_here, monkeypatch, capsys
+):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "unet/emps", "--seed", "3", "--run", "runs/emps-unet")
+    assert "--seed trains again what this command trains" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "unet/emps", "--seed", "3")
+    assert "--run names the finished run" in capsys.readouterr().err
