@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import own
-from benchmarks.records import RESULTS, use_encoder_beside
+from benchmarks.records import RESULTS, begin, use_encoder_beside
 from temzoo.cli.common import load_tensorflow
 
 # Subcommands to the modules with ``add_arguments`` and ``main``.
@@ -132,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif arguments.command == "page":
         status = 0
     else:
+        begin()
         status = importlib.import_module(COMMANDS[arguments.command]).main(arguments)
     from benchmarks.suite.page import write_page
 
@@ -145,6 +146,7 @@ def _whole(name: str, rest: Sequence[str]) -> int:
     if importlib.util.find_spec(module_name) is None:
         print(f"{name} ({about}) needs {module_name}, which this checkout does not have yet.")
         return 0
+    begin()
     status = importlib.import_module(module_name).main(list(rest)) or 0
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--out", type=Path, default=RESULTS)
@@ -189,23 +191,25 @@ def run_all(arguments: argparse.Namespace) -> int:
     from benchmarks.suite.progress import Progress
 
     common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
-    progress = Progress(arguments.out, quick=arguments.quick)
+    progress = Progress(arguments.out, arguments.data_folder, quick=arguments.quick)
     if arguments.resume and progress.elsewhere:
-        print("Begun anew: the run that was stopped is of other hardware or versions.", flush=True)
+        print("Begun anew: the run that was stopped is of other hardware, versions or data.")
     if not (arguments.resume or arguments.only):
         progress.forget()
-    failed = 0
+    broken: set[str] = set()
     for words in planned(arguments.quick, arguments.only):
         if arguments.resume and progress.has(words):
             print(f"== {' '.join(words)}: done before", flush=True)
             continue
         status = _step([*words, *["--quick"] * arguments.quick, *common])
-        if not status:
+        if status:  # what follows of the same command may build on it
+            broken.add(words[0])
+            progress.drop(words[0])
+        elif words[0] not in broken:
             progress.add(words)
-        failed |= status
-    if not (failed or arguments.only):
+    if not (broken or arguments.only):
         progress.forget()
-    return failed
+    return int(bool(broken))
 
 
 def planned(quick: bool, only: Sequence[str] | None = None) -> list[tuple[str, ...]]:

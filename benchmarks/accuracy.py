@@ -16,7 +16,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ EXPERIMENTS = {
         },
     ),
     "emps-scratch-encoder": Experiment(
-        "the same network, all of it from random weights",
+        "the network of emps-frozen, all of it from random weights, 4 epochs",
         "emps",
         "unet_mobilenet",
         SCRATCH,
@@ -215,7 +215,7 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
         model = kind(class_names([*learn, *judge])).fit(learn)
         return model, {"minutes": (time.monotonic() - start) / 60}
     folder = run or Path("runs") / name
-    if not _finished(name, experiment, folder):
+    if not _finished(name, experiment, folder, learn):
         if run is not None:
             raise ValueError(
                 f"--run names a finished run of {name}. Received: {run}. Leave it out."
@@ -233,8 +233,10 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
     return temzoo.get_model(experiment.model, weights=folder, compile=False), training
 
 
-def _finished(name: str, experiment: Experiment, folder: Path) -> bool:
+def _finished(name: str, experiment: Experiment, folder: Path, learn: Sequence) -> bool:
     """Whether the folder holds this experiment, whole; another's is not filed under its name."""
+    from temzoo.training import fingerprint
+
     if not (folder / "state" / "progress.json").exists():
         return False
     told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -246,6 +248,12 @@ def _finished(name: str, experiment: Experiment, folder: Path) -> bool:
                     f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
                     f" {key}={told[part].get(key)!r}. Name another --run, or move it away."
                 )
+    seen, given = told["data"]["train"]["fingerprint"], fingerprint(learn)
+    if seen != given:
+        raise ValueError(
+            f'"{name}" learns from data of fingerprint {given}. Received: {folder}, trained on'
+            f" {seen}. Move it away."
+        )
     progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
     return progress.get("phase", 0) > bool(told["settings"]["finetune"])
 

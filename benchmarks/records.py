@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
 import os
 import re
 import statistics
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ from temzoo.files import atomic_path
 
 RESULTS = Path(__file__).parent / "results"
 SUITE = "suite"  # folder of the suite's records in that of the results
+ENGINES = ("onnxruntime", "openvino", "nncf")
+ROOT = Path(__file__).resolve().parents[1]
+_BEGAN: dict[str, Any] = {}  # by ``begin``
 
 
 def use_encoder_beside(data: Path) -> None:
@@ -25,9 +31,45 @@ def use_encoder_beside(data: Path) -> None:
         os.environ.setdefault("KERAS_HOME", str(home))
 
 
+def begin() -> None:
+    """Notes how busy the machine is, and the commit, before anything is measured.
+
+    Records name what stood here then: a measurement is a load itself, and writes results.
+    """
+    _BEGAN.update(_now())
+
+
+def _now() -> dict[str, Any]:
+    return {"commit": _commit(), "load_before": round(os.getloadavg()[0], 2)}
+
+
+def _commit() -> str | None:
+    """The checkout's commit, "-dirty" where anything but results was changed."""
+    from temzoo.training import commit
+
+    found = commit()
+    if found is None or not found.endswith("-dirty"):
+        return found
+    aside = f":(exclude){RESULTS.relative_to(ROOT)}"
+    command = ["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", ".", aside]
+    changed = subprocess.run(command, capture_output=True, check=False).returncode
+    return found if changed else found.removesuffix("-dirty")
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of what temzoo trains with, and of the engines that are installed."""
+    from temzoo import training
+
+    found = training.versions()
+    for package in ENGINES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
 def stamp(command: str) -> dict[str, Any]:
     """Command, date, commit, versions and hardware."""
-    from temzoo.training import commit, hardware, versions
+    from temzoo.training import commit, hardware
 
     return {
         "command": command,
@@ -85,7 +127,7 @@ def result(
         **told,
         "figures": dict(figures),
         **stamp(command),
-        "load_before": round(os.getloadavg()[0], 2),  # of other work, where it is above 1
+        **(_BEGAN or _now()),
     }
 
 

@@ -193,13 +193,13 @@ def vouch(name: str, record: Path) -> Path:
     """Enters what ``python -m benchmarks precision`` found into the card of a set; its path.
 
     Raises:
-        ValueError: the record is of other weights.
+        ValueError: the record is of other weights, or of some of the images.
     """
     told = json.loads(record.read_text(encoding="utf-8"))
-    if told["what"] != "precision" or told["model"] != name:
+    if told["what"] != "precision" or told["model"] != name or "--limit" in told["command"]:
         raise ValueError(
             f"{record} is not what `python -m benchmarks precision --weights {name}` writes."
-            f" Received: {told['what']} of {told['model']}."
+            f" Received: that of `{told['command']}`."
         )
     path = WEIGHTS / f"{name.replace('/', '-')}{pretrained.SUFFIX}"
     changes = {

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import accuracy
 from benchmarks.accuracy import EXPERIMENTS, _finished, fitted, joint_iou, seeded, write_table
+from temzoo.training import fingerprint
 from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
 NAME = "emps-unet"
@@ -23,6 +24,7 @@ EXAMPLES = [
 def run_of(folder, **settings):
     experiment = EXPERIMENTS[NAME]
     told = {"config": experiment.config, "settings": {**experiment.settings, "finetune": None}}
+    told["data"] = {"train": {"fingerprint": fingerprint(EXAMPLES)}}
     told["settings"].update(settings)
     (folder / "state").mkdir()
     (folder / "run.json").write_text(json.dumps(told))
@@ -30,11 +32,18 @@ def run_of(folder, **settings):
 
 
 def test_a_run_is_finished_after_its_last_phase(tmp_path):
-    assert not _finished(NAME, EXPERIMENTS[NAME], tmp_path)
+    assert not _finished(NAME, EXPERIMENTS[NAME], tmp_path, EXAMPLES)
     folder = run_of(tmp_path)
     for phase, finished in ((0, False), (1, True)):
         (folder / "state" / "progress.json").write_text(json.dumps({"phase": phase}))
-        assert _finished(NAME, EXPERIMENTS[NAME], folder) == finished
+        assert _finished(NAME, EXPERIMENTS[NAME], folder, EXAMPLES) == finished
+
+
+def test_a_run_trained_on_other_data_is_refused(tmp_path):
+    folder = run_of(tmp_path)
+    (folder / "state" / "progress.json").write_text('{"phase": 1}')
+    with pytest.raises(ValueError, match=r"learns from data of fingerprint .* Move it away"):
+        _finished(NAME, EXPERIMENTS[NAME], folder, EXAMPLES[1:])
 
 
 def test_a_run_trained_otherwise_is_refused(tmp_path):
@@ -43,7 +52,7 @@ def test_a_run_trained_otherwise_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3. Name another'
     ):
-        _finished(NAME, EXPERIMENTS[NAME], folder)
+        _finished(NAME, EXPERIMENTS[NAME], folder, EXAMPLES)
 
 
 def test_an_unfinished_run_is_not_trained_by_scoring_it(tmp_path):

@@ -7,8 +7,9 @@
 To the figures of ``temzoo.evaluate``, whose head defines them, come boundary F1
 (``benchmarks.suite.boundary``), errors of the size distribution (``benchmarks.suite.sizes``) and
 the relative error of the count, (found - true) / true, each with its 95 % bootstrap interval over
-images. A difference of two models is that of their means over the same images; "better" and "worse"
-are said only where its interval excludes 0.
+images. Objects are told apart as ``temzoo predict`` does by itself: necks cut, below 10 px dropped.
+A difference of two models is that of their means over the same images; "better" and "worse" are
+said only where its interval excludes 0. Speed: five images, the models of a run in turns on each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import contextlib
 import math
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +27,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.datasets import Dataset, generated, open_dataset
-from benchmarks.records import keep, result
+from benchmarks.records import keep, result, spread
 from benchmarks.suite import boundary, generative, restorers, sizes
 from benchmarks.suite.contestants import contestant_of
 
 # Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
 GAINS = ("iou", "dice", "boundary_f1", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
 ERRORS = ("absolute_count_error", "absolute_d50_error", "ks_statistic")
+INSTANCES, MIN_AREA_PX = "auto", 10  # as ``temzoo predict`` by default
+TIMED = 5  # images
 CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # others: default
 CURVE = {
     "model": "unet",
@@ -72,7 +76,7 @@ def judge(
     model: Any,
     examples: Sequence,
     *,
-    min_area_px: int = 0,
+    min_area_px: int = MIN_AREA_PX,
     seed: int = 0,
     bootstrap: int = 1000,
 ) -> Judged:
@@ -123,8 +127,9 @@ def _predictions(model: Any, examples: Sequence, min_area_px: int) -> Iterator[A
     from temzoo.evaluation import LEAST_SCORE
 
     ranked = {"min_score": LEAST_SCORE} if hasattr(model, "detect") else {"probabilities": True}
+    ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
     for example in examples:
-        yield temzoo.predict(model, example.micrograph, min_area_px=min_area_px, **ranked)
+        yield temzoo.predict(model, example.micrograph, **ranked)
 
 
 class _Extras:
@@ -250,11 +255,7 @@ def figures_of(judged: Judged) -> dict[str, Any]:
 
 
 def record(name: str, model: Any, judged: Judged, dataset: Dataset, part: str, **told: Any):
-    """A record of a model on a dataset, with how fast it predicts the first image."""
-    from benchmarks.accuracy import seconds_per_image
-
-    seconds = seconds_per_image(model, dataset.part(part))
-    figures = figures_of(judged) | {"seconds_per_image": seconds | {"repetitions": 5}}
+    """A record of a model on a dataset."""
     told = {"resampling_seed": 0, "bootstrap": 1000} | told
     return result(
         "accuracy",
@@ -262,9 +263,36 @@ def record(name: str, model: Any, judged: Judged, dataset: Dataset, part: str, *
         model=name,
         parameters=parameters(model),
         dataset=dataset.told(part),
-        figures=figures,
+        figures=figures_of(judged),
         **told,
     )
+
+
+def seconds_in_turns(models: Mapping[str, Any], examples: Sequence) -> dict[str, dict[str, float]]:
+    """Spread of the seconds that each model takes for some images, the models in turns on each.
+
+    The images are spread over all; each model predicts an image once before it is timed.
+    """
+    import temzoo
+
+    chosen = np.linspace(0, len(examples) - 1, min(TIMED, len(examples))).astype(int)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for micrograph in (examples[index].micrograph for index in chosen):
+        for name, model in models.items():
+            temzoo.predict(model, micrograph)
+            began = time.perf_counter()
+            temzoo.predict(model, micrograph)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: spread(each) for name, each in seconds.items()}
+
+
+def _with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -> list:
+    """The records, those of accuracy with how fast their models are."""
+    seconds = seconds_in_turns(models, examples)
+    for one in records:
+        if one["model"] in seconds:
+            one["figures"]["seconds_per_image"] = seconds[one["model"]]
+    return records
 
 
 def parameters(model: Any) -> int | None:
@@ -280,15 +308,17 @@ def run(
     part: str = "val",
     data: Path,
     quick: bool = False,
-    min_area_px: int = 0,
+    min_area_px: int = MIN_AREA_PX,
 ) -> list[dict[str, Any]]:
     """Judges each of ``weights``, compares it with those before it, and gives the records."""
     dataset = open_dataset(source, data=data, quick=quick)
     judged: dict[str, Judged] = {}
-    records = []
+    models: dict[str, Any] = {}
+    records, compared = [], []
+    usual = min_area_px == MIN_AREA_PX
+    smallest = [] if usual else ["--min-area-px", str(min_area_px)]
     for name in weights:
         model = contestant_of(name, dataset.train)
-        smallest = ["--min-area-px", str(min_area_px)] if min_area_px else []
         command = _command(["--weights", name, "--data", source, *smallest], part, quick)
         told = {"about": name, "command": command, "quick": quick, "seed": 0}
         told |= {"card_scores": card_scores(name)}
@@ -300,13 +330,34 @@ def run(
             records.append(_generative_record(name, model, **told))
             continue
         scored = judge(model, dataset.part(part), min_area_px=min_area_px)
-        label = f"{name} from {min_area_px} px" if min_area_px else name
-        told |= {"about": label, "settings": {"min_area_px": min_area_px}}
+        label = name if usual else f"{name} from {min_area_px} px"
+        settings = {"min_area_px": min_area_px, "instances": INSTANCES}
+        told |= {"about": label, "settings": settings}
         records.append(record(label, model, scored, dataset, part, **told))
-        beside = {other: comparison(scored, theirs) for other, theirs in judged.items()}
-        records[-1]["figures"]["compared_with"] = beside
-        judged[name] = scored
+        compared += [
+            {"model": label, "beside": other, "metrics": comparison(scored, theirs)}
+            for other, theirs in judged.items()
+        ]
+        judged[label], models[label] = scored, model
+    _with_seconds(records, models, dataset.part(part))
+    if compared:
+        words = ["--data", source, *smallest, "--weights", weights[0], "--compare", *weights[1:]]
+        command = _command(words, part, quick)
+        records.append(_paired_record(dataset, part, compared, command=command, quick=quick))
     return records
+
+
+def _paired_record(dataset: Dataset, part: str, compared: list, **told: Any) -> dict[str, Any]:
+    """Of the differences, apart from the scores, which are repeated by themselves."""
+    return result(
+        "paired",
+        dataset.name if part == "val" else f"{dataset.name}-{part}",
+        about=f"{compared[-1]['model']} and those before it",
+        dataset=dataset.told(part),
+        seed=0,
+        figures={"pairs": compared},
+        **told,
+    )
 
 
 def card_scores(weights: str) -> dict[str, Any]:
@@ -376,7 +427,7 @@ def curve(counts: Sequence[int], source: str, *, data: Path, quick: bool = False
 
     plan = plan or curve_plan("unet", quick)
     dataset = open_dataset(source, data=data.resolve(), quick=quick)
-    records = []
+    records, models = [], {}
     for count in counts:
         part = dataset.drawn(count)
         name = f"{plan['model']}-{count}-images"
@@ -392,7 +443,8 @@ def curve(counts: Sequence[int], source: str, *, data: Path, quick: bool = False
         told = {"about": about, "command": command, "quick": quick, "training": training}
         told |= {"config": plan["config"], "seed": plan["settings"]["seed"], "curve": plan["model"]}
         records.append(record(name, model, judge(model, part.val), part, "val", **told))
-    return records
+        models[name] = model
+    return _with_seconds(records, models, dataset.val)
 
 
 @contextlib.contextmanager
@@ -413,7 +465,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="synthetic", help="emps, super1, synthetic, or a folder")
     parser.add_argument("--compare", nargs="+", default=[], metavar="WEIGHTS", help="beside these")
     parser.add_argument("--part", default="val", help="val (default), train or all")
-    parser.add_argument("--min-area-px", type=int, default=0, help="drop smaller instances")
+    parser.add_argument(
+        "--min-area-px", type=int, default=MIN_AREA_PX, help=f"drop smaller ones ({MIN_AREA_PX})"
+    )
     parser.add_argument("--curve", nargs="+", type=int, metavar="N", help="train on N images each")
     parser.add_argument("--curve-model", default="unet", help="that is trained (unet)")
 
@@ -434,7 +488,8 @@ def main(arguments: argparse.Namespace) -> int:
         records += curve(arguments.curve, arguments.data, plan=plan, **where)
     for one in records:
         keep(one, arguments.out)
-        print(f"{one['model']} on {one['dataset']['name']}: {headline(one)}", flush=True)
+        if one["what"] != "paired":
+            print(f"{one['model']} on {one['dataset']['name']}: {headline(one)}", flush=True)
     return 0
 
 

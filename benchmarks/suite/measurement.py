@@ -34,7 +34,7 @@ def measure(repeats: int, *, quick: bool = False) -> dict[str, Any]:
     return result(
         "measure",
         "particles",
-        about=f"{found['particles']:,} particles, {found['columns']} columns",
+        about=f"{found['particles']:,} particles; of temzoo.measure {found['columns']} columns",
         command="python -m benchmarks measure" + " --quick" * quick,
         figures=seconds | ratios,
         quick=quick,

@@ -99,6 +99,7 @@ def _part(records: Sequence[Record], folder: Path, prefix: str, *, earlier) -> l
         of.setdefault(record["what"], []).append(record)
     sections = {
         "accuracy": lambda found: _accuracy(found, earlier, folder, prefix),
+        "paired": _paired,
         "restoration": _restoration,
         "latent": _latent,
         "precision": _precision,
@@ -129,8 +130,9 @@ def measured(records: Iterable[Record]) -> str:
     told = []
     for name, found in sorted(machines.items()):
         commits = ", ".join(sorted({str(r["commit"]) for r in found}))
-        busy = [r["load_before"] for r in found]
-        told.append(f"{name}, commit {commits}, load before {min(busy):g} to {max(busy):g}")
+        busy = [r["load_before"] for r in found if "load_before" in r]
+        load = f", load before {min(busy):g} to {max(busy):g}" if busy else ""
+        told.append(f"{name}, commit {commits}{load}")
     return f"Measured on: {'; '.join(told)}."
 
 
@@ -150,9 +152,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def timed(figure: Mapping[str, float] | None, factor: float = 1.0) -> str:
-    """``median [least, most]`` of a spread."""
+    """``median [least, most]`` of a spread, or the figure alone where there is one repetition."""
     if figure is None:
         return "–"
+    if figure.get("repetitions") == 1:
+        return number(factor * figure["median"])
     median, least, most = (number(factor * figure[key]) for key in ("median", "least", "most"))
     return f"{median} [{least}, {most}]"
 
@@ -174,31 +178,24 @@ def _accuracy(found: Sequence[Record], earlier, folder: Path, prefix: str) -> li
         "At full resolution. IoU, Dice, boundary F1: means over images of the foreground classes",
         "(definitions: heads of `temzoo/evaluation.py`, `benchmarks/suite/boundary.py` and",
         "`sizes.py`; tolerance of the boundary 0.75 % of the diagonal). A network's best epoch was",
-        "chosen on its validation images, which flatters it a little where they are these.",
+        "chosen on its validation images, as was how networks of emps see and learn (`tried.md`);",
+        "where they are these, it flatters them. Images/s: five images, models of a run in turns.",
         "",
         *table(
             ["data, images", "model", *(name for name, _, _ in PIXELS), "images/s", "command"],
             [[*_scores_row(r, PIXELS), timed(_rate_of(r)), f"`{r['command']}`"] for r in found],
         ),
         "",
-        "Objects, of all images together; count and D50 errors are relative, KS is the",
-        "Kolmogorov-Smirnov distance of the distributions of diameters.",
+        "Objects, of all images together, told apart as `temzoo predict` does by itself: cut at",
+        "necks, below 10 px dropped, unless a row says otherwise. Count and D50 errors are",
+        "relative, KS is the Kolmogorov-Smirnov distance of the distributions of diameters.",
         "",
         *table(
             ["data, images", "model", *(name for name, _, _ in OBJECTS)],
-            [_scores_row(r, OBJECTS) for r in found],
+            [_scores_row(r, OBJECTS) for r in found if not r.get("curve")],
         ),
     ]
     classes = _classes_lines(found)
-    compared = [row for record in found for row in _compared_rows(record)]
-    if compared:
-        lines += [
-            "",
-            "Paired differences on the same images; better or worse is said where the interval",
-            "excludes 0.",
-            "",
-            *table(["data", "model", "beside", *COMPARED.values()], compared),
-        ]
     judged = {r["dataset"]["name"] for r in found if not r.get("curve")}
     points = [*_speed_points(found), *(point for point in earlier if point.panel not in judged)]
     lines += [*classes, *_plot(plots.iou_and_speed, points, folder, f"{prefix}iou-speed.png")]
@@ -214,6 +211,30 @@ def _scores_row(record: Record, columns: Sequence[tuple[str, str, str]]) -> list
         for name, part, metric in columns
     ]
     return [f"{record['dataset']['name']}, {record['dataset']['images']}", record["about"], *cells]
+
+
+def _paired(found: Sequence[Record]) -> list[str]:
+    rows = [
+        [record["dataset"]["name"], pair["model"], pair["beside"], *_changes(pair["metrics"])]
+        for record in found
+        for pair in record["figures"]["pairs"]
+    ]
+    commands = "; ".join(f"`{record['command']}`" for record in found)
+    return [
+        "### Paired differences",
+        "",
+        "On the same images; better or worse is said where the interval excludes 0, which for a",
+        "handful of images says little. All are means over images of each image's own figure, also",
+        "those of objects, which the table above pools: few objects weigh as much as many here.",
+        "",
+        *table(["data", "model", "beside", *COMPARED.values()], rows),
+        "",
+        f"By {commands}.",
+    ]
+
+
+def _changes(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [_change(metrics.get(metric)) for metric in COMPARED]
 
 
 def _rate_of(record: Record) -> dict[str, float]:
@@ -254,14 +275,6 @@ def _cards_lines(found: Sequence[Record]) -> list[str]:
             value = record["figures"]["per_image"]["iou"]["value"]
             told.append(f"`{record['model']}` {said['iou']:.4f}, here {value:.4f}")
     return ["", f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
-
-
-def _compared_rows(record: Record) -> list[list[str]]:
-    rows = []
-    for other, metrics in record["figures"].get("compared_with", {}).items():
-        cells = [_change(metrics.get(metric)) for metric in COMPARED]
-        rows.append([record["dataset"]["name"], record["about"], other, *cells])
-    return rows
 
 
 def _change(change: Mapping[str, Any] | None) -> str:
@@ -409,8 +422,9 @@ def _throughput(found: Sequence[Record]) -> list[str]:
         "",
         "The network alone on pixels in memory, engines in turns. Ratio: speed beside `tensorflow`",
         "float32, turn by turn. Peak share: of what a float32 matrix product reached in the same",
-        "minutes. Memory: of a process that does this alone, libraries included. Difference: the",
-        "largest of a probability, beside `tensorflow` float32. How: the head of",
+        "minutes. Memory: the most while a batch is predicted, of a process that does this alone,",
+        "with its libraries, without what making the engine took. Difference: the largest of a",
+        "probability, beside `tensorflow` float32. How: the head of",
         "`benchmarks/suite/throughput.py`.",
         "",
     ]

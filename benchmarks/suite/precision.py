@@ -67,9 +67,10 @@ def measure(
         row |= {"tiling": tiling(models[key], side, tile), **batches(models[key], network)}
     words = ["--weights", str(weights)] if weights else []
     words += ["--data", source, *(["--limit", str(limit)] if limit else [])]
+    words += ["--threads", str(threads)] if threads else []
     return result(
         "precision",
-        f"{dataset.name}-{weights or 'small'}",
+        f"{dataset.name}-{weights or 'small'}" + (f"-{limit}-images" if limit else ""),
         about=f"{weights or 'a small U-Net'} on {len(examples)} images of {dataset.name}",
         command=" ".join(["python -m benchmarks precision", *words, *["--quick"] * quick]),
         model=weights or "unet",

@@ -9,13 +9,14 @@ seconds of one call, its median (p50) and 95th percentile (p95, no more than the
 are few repetitions). Speed: images of a batch over the median. ``peak share``: the network's
 operations (``benchmarks.suite.operations``) over the median, as a share of what a large float32
 matrix product reached in the same minutes. Peak memory (``VmHWM``) is that of a process of its own,
-which makes the engine and predicts once; beside it stands what ``temzoo.predict`` needs for one
-large micrograph. Networks have random weights, which cost no time by their values.
+reset after the engine was made, while it predicts once; beside it stands what ``temzoo.predict``
+needs for one large micrograph. Networks have random weights, which cost no time by their values.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import subprocess
@@ -113,7 +114,7 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
             cells += measured
     return result(
         "throughput",
-        name,
+        _named(name, plan, quick),
         about=f"{name}, {_said(config)}",
         command=_command(name, plan, quick),
         model=name,
@@ -234,7 +235,7 @@ def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) 
         rows.append({"side": side, "used": used, **told})
     return result(
         "memory",
-        name,
+        name if plan.memory_sides == _usual(quick).memory_sides else _named(name, plan, quick),
         about=f"temzoo.predict with {name}, {_said(config)}",
         command=_command(name, plan, quick),
         model=name,
@@ -269,6 +270,8 @@ def _child(asked: Mapping[str, Any]) -> dict[str, Any]:
     model = temzoo.get_model(asked["model"], compile=False, **asked["config"])
     shape = (asked["batch"], asked["side"], asked["side"], model.input_shape[-1])
     run = ENGINES[asked["engine"], asked["precision"]](model, shape)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak becomes what is now
     run(np.zeros(shape, np.uint8))
     return {"peak": memory("VmHWM")}
 
@@ -279,10 +282,26 @@ def _said(config: Mapping[str, Any]) -> str:
     )
 
 
+def _usual(quick: bool) -> Plan:
+    return QUICK if quick else FULL
+
+
+def _named(name: str, plan: Plan, quick: bool) -> str:
+    """The model's name, with the sizes where they are not as usual: such a record replaces none."""
+    parts = [plan.sides, plan.batches, plan.memory_sides]
+    usual = _usual(quick)
+    if parts == [usual.sides, usual.batches, usual.memory_sides]:
+        return name
+    return "-".join([name, *("-".join(map(str, part)) for part in parts[:2])])
+
+
 def _command(name: str, plan: Plan, quick: bool) -> str:
-    sides, batches = (" ".join(map(str, part)) for part in (plan.sides, plan.batches))
-    words = f"python -m benchmarks throughput --models {name} --sides {sides} --batches {batches}"
-    return f"{words} --quick" if quick else words
+    words = ["python -m benchmarks throughput --models", name]
+    for part in ("sides", "batches", "memory_sides"):
+        chosen = getattr(plan, part)
+        if chosen != getattr(_usual(quick), part):
+            words += [f"--{part.replace('_', '-')}", *map(str, chosen)]
+    return " ".join([*words, *["--quick"] * quick])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -293,7 +312,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    plan = QUICK if arguments.quick else FULL
+    plan = _usual(arguments.quick)
     if arguments.models:
         chosen = {
             part: {name: getattr(plan, part).get(name, {}) for name in arguments.models}

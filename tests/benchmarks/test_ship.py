@@ -21,6 +21,7 @@ def record(tmp_path, monkeypatch):
     pretrained.save(model, path)
     pretrained.write_card(path, pretrained.WeightsCard("unet", {"filters": 2, "depth": 1}))
     told = {"what": "precision", "model": "unet/tiny", "figures": {"rows": ROWS}}
+    told["command"] = "python -m benchmarks precision --weights unet/tiny"
     (tmp_path / "record.json").write_text(json.dumps(told))
     return tmp_path / "record.json"
 
@@ -35,6 +36,14 @@ def test_a_record_of_other_weights_is_refused(record):
     message = "is not what `python -m benchmarks precision --weights unet/emps` writes"
     with pytest.raises(ValueError, match=message):
         ship.vouch("unet/emps", record)
+
+
+def test_a_record_of_some_images_is_refused(record):
+    told = json.loads(record.read_text())
+    told["command"] += " --limit 5"
+    record.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"Received: that of `.* --limit 5`"):
+        ship.vouch("unet/tiny", record)
 
 
 @pytest.fixture

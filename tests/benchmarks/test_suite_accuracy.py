@@ -140,18 +140,35 @@ def test_a_run_of_two_contestants_is_recorded_and_compared(tmp_path, monkeypatch
         data_folder=tmp_path,
     )
     assert accuracy.main(arguments) == 0
-    first, second = sorted(kept(tmp_path), key=lambda r: r["model"].startswith("oracle"))
-    assert first["figures"]["compared_with"] == {}
-    assert second["figures"]["compared_with"]["otsu"]["iou"]["verdict"] == "better"
+    records = {record.get("model"): record for record in kept(tmp_path)}
+    assert set(records) == {"otsu from 5 px", "oracle from 5 px", None}
+    second, paired = records["oracle from 5 px"], records[None]
+    (pair,) = paired["figures"]["pairs"]
+    assert [pair["model"], pair["beside"]] == ["oracle from 5 px", "otsu from 5 px"]
+    assert pair["metrics"]["iou"]["verdict"] == "better"
+    assert paired["command"] == (
+        "python -m benchmarks accuracy --data synthetic --min-area-px 5 --weights otsu"
+        " --compare oracle --quick"
+    )
     assert second["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
     assert (
         second["command"]
         == "python -m benchmarks accuracy --weights oracle --data synthetic --min-area-px 5 --quick"
     )
-    assert second["model"] == "oracle from 5 px"
     assert {"hardware", "versions", "commit", "date", "load_before"} <= {*second}
-    assert second["figures"]["seconds_per_image"]["repetitions"] == 5
+    assert second["figures"]["seconds_per_image"]["repetitions"] == 3
     assert json.dumps(second, allow_nan=False)
+
+
+def test_models_are_timed_in_turns_on_the_same_images(monkeypatch, drawn):
+    asked = []
+    monkeypatch.setattr(temzoo, "predict", lambda model, shown: asked.append((model, shown.name)))
+    monkeypatch.setattr(accuracy, "TIMED", 2)
+    found = accuracy.seconds_in_turns({"a": 1, "b": 2}, drawn.val)
+    first, last = drawn.val[0].micrograph.name, drawn.val[-1].micrograph.name
+    turn = [1, 1, 2, 2]
+    assert asked == [*((m, first) for m in turn), *((m, last) for m in turn)]
+    assert {name: each["repetitions"] for name, each in found.items()} == {"a": 2, "b": 2}
 
 
 def test_a_curve_trains_on_as_many_images_each_and_leaves_no_run(tmp_path, monkeypatch, drawn):
