@@ -9,7 +9,8 @@ measures crops per second of 256 x 256 px, augmented by the preset "em",
 
 on the same synthetic micrographs. With ``--appetite`` also how many the training steps of the
 models take per second: from memory, where the pipeline costs nothing, and fed by the pipeline,
-which then shares the processor with them. The table is printed and written, with hardware, versions
+which then shares the processor with them, with the share of their time that they wait for a batch
+("waiting"). The table is printed and written, with hardware, versions
 and date, to ``benchmarks/results/pipeline.json``.
 """
 
@@ -159,15 +160,22 @@ def appetite(
         for _ in range(-(-images // args.batch)):
             model.train_on_batch(*kept)
 
+    waited = []
+
     def from_pipeline(images: int) -> None:
+        began, blocked = time.perf_counter(), 0.0
         for _ in range(-(-images // args.batch)):
-            model.train_on_batch(*next(batches))
+            asked = time.perf_counter()
+            batch = next(batches)
+            blocked += time.perf_counter() - asked
+            model.train_on_batch(*batch)
+        waited.append(blocked / (time.perf_counter() - began))
 
     images = args.steps * args.batch
-    return {
-        f"{name}: training, from memory": per_second(from_memory, images, args.repeats),
-        f"{name}: training, from the pipeline": per_second(from_pipeline, images, args.repeats),
-    }
+    free = per_second(from_memory, images, args.repeats)
+    fed = per_second(from_pipeline, images, args.repeats)
+    fed["waiting"] = statistics.median(waited[1:])  # the first warms up
+    return {f"{name}: training, from memory": free, f"{name}: training, from the pipeline": fed}
 
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -3,9 +3,10 @@
     python -m benchmarks pipeline
 
 Crops per second of the input pipeline beside a plain imgaug loop; and images per second of training
-from memory and from the pipeline. Where training takes r images a second from memory and f from the
-pipeline, the share of a step's time that is spent waiting is 1 - f / r: the pipeline's threads
-share the processor with the training, so this is what the pipeline costs in all.
+from memory and from the pipeline. Waiting: the share of a step's time until the next batch is
+there. The pipeline's threads share the processor with the training, too: where training takes r
+images a second from memory and f from the pipeline, a step is longer by the share 1 - f / r, within
+what such a rate spreads.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def measure(*, quick: bool = False, **settings: Any) -> dict[str, Any]:
         about=f"crops of {told['size']} px, preset em",
         command="python -m benchmarks pipeline" + " --quick" * quick,
         settings=told,
-        figures={"images_per_s": rates, "waiting": waiting(rates, told["models"])},
+        figures={"images_per_s": rates, **shares(rates, told["models"])},
         quick=quick,
         dataset=generated(
             f"synthetic, {told['micrographs']} of {told['side']} px",
@@ -63,14 +64,15 @@ def measure(*, quick: bool = False, **settings: Any) -> dict[str, Any]:
     )
 
 
-def waiting(rates: dict[str, dict[str, float]], models: list[str]) -> dict[str, float]:
-    """Share of the step's time, by model, of the medians; where training was measured."""
-    found = {}
+def shares(rates: dict[str, dict[str, float]], models: list[str]) -> dict[str, dict[str, float]]:
+    """By model, where training was measured: of a step, what is waited, and what it is longer."""
+    found: dict[str, dict[str, float]] = {"waiting": {}, "longer": {}}
     for name in models:
         free = rates.get(f"{name}: training, from memory")
         fed = rates.get(f"{name}: training, from the pipeline")
         if free and fed:
-            found[name] = 1 - fed["median"] / free["median"]
+            found["waiting"][name] = fed["waiting"]
+            found["longer"][name] = 1 - fed["median"] / free["median"]
     return found
 
 

@@ -489,10 +489,15 @@ def _pipeline(found: Sequence[Record]) -> list[str]:
         for name, rate in record["figures"]["images_per_s"].items():
             rows.append([name, timed(rate), f"`{record['command']}`"])
         for name, share in record["figures"]["waiting"].items():
-            waits.append(f"`{name}` {share:.1%}")
+            longer = record["figures"]["longer"][name]
+            waits.append(f"`{name}` {share:.2%} and {longer:+.1%}")
     lines = ["## Input pipeline", "", *table(["what", "images/s", "command"], rows)]
     if waits:
-        lines += ["", f"Share of a training step that the pipeline costs: {', '.join(waits)}."]
+        lines += [
+            "",
+            "Share of a training step that waits for its batch, and how much longer a step is",
+        ]
+        lines += [f"than from memory, beside threads that make batches: {'; '.join(waits)}."]
     return lines
 
 

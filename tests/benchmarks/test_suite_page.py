@@ -150,7 +150,11 @@ def test_other_measurements_have_tables(tmp_path):
     time = spread([1.0, 2.0, 4.0])
     keep(timings("startup", "startup", {"import temzoo": time}), tmp_path)
     keep(timings("measure", "measure", {"temzoo": time, "ratio": spread([3.0])}), tmp_path)
-    rates = {"images_per_s": {"pipeline": time}, "waiting": {"unet": 0.021}}
+    rates = {
+        "images_per_s": {"pipeline": time},
+        "waiting": {"unet": 0.021},
+        "longer": {"unet": 0.05},
+    }
     keep(timings("pipeline", "pipeline", rates), tmp_path)
     who = {"read_s": time, "draw_s": time, "peak": spread([2e8]), "shapes": 1000}
     told = timings("labels", "images", {"temzoo": who, "datumaro": {"left_out": "no network"}})
@@ -163,7 +167,7 @@ def test_other_measurements_have_tables(tmp_path):
     text = page.write_page(tmp_path).read_text()
     assert "| import temzoo | 2.00 [1.00, 4.00] |" in text
     assert "| measure | ratio | 3.00 |" in text
-    assert "costs: `unet` 2.1%" in text
+    assert "make batches: `unet` 2.10% and +5.0%." in text
     assert "left out: no network" in text
     assert "| temzoo | 2.00 [1.00, 4.00] | 2.00 [1.00, 4.00] | 200 | 1,000 |" in text
     assert "20.00 [19.99, 20.01]" in text

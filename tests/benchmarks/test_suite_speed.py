@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import measure
+from benchmarks import measure, pipeline
 from benchmarks.suite import (
     engines,
     input_pipeline,
@@ -190,13 +190,38 @@ def test_the_first_prediction_is_one():
     assert namespace["found"].classes.shape == (512, 512)
 
 
-def test_waiting_is_what_the_pipeline_costs():
+def test_steps_wait_for_batches_and_are_longer_beside_the_pipeline():
     rates = {
         "u: training, from memory": {"median": 20.0},
-        "u: training, from the pipeline": {"median": 19.0},
+        "u: training, from the pipeline": {"median": 19.0, "waiting": 0.001},
         "pipeline": {"median": 100.0},
     }
-    assert input_pipeline.waiting(rates, ["u", "v"]) == {"u": pytest.approx(0.05)}
+    found = input_pipeline.shares(rates, ["u", "v"])
+    assert found == {"waiting": {"u": 0.001}, "longer": {"u": pytest.approx(0.05)}}
+
+
+def test_waiting_is_the_share_of_the_time_in_which_there_is_no_batch(monkeypatch):
+    """A step takes 3 s and its batch 1 s to come: by a clock that only these move."""
+    clock = [0.0]
+
+    class Model:
+        def train_on_batch(self, *batch):
+            clock[0] += 3.0
+
+    def batches():
+        while True:
+            clock[0] += 1.0
+            yield ()
+
+    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(pipeline, "get_model", lambda name, **config: Model())
+    monkeypatch.setattr(pipeline, "stream", lambda examples, args: batches())
+    told = argparse.Namespace(steps=2, batch=8, repeats=3)
+    rates = pipeline.appetite("unet", [], told)
+    fed = rates["unet: training, from the pipeline"]
+    assert fed["waiting"] == pytest.approx(0.25)
+    assert fed["median"] == pytest.approx(8 / 4)
+    assert rates["unet: training, from memory"]["median"] == pytest.approx(8 / 3)
 
 
 def test_the_pipeline_is_measured_by_its_own_benchmark():
