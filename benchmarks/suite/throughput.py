@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,13 +86,13 @@ QUICK = Plan(
 )
 
 
-def measure(plan: Plan, *, quick: bool = False) -> list[dict[str, Any]]:
-    """A record of each model's speed, and one of each model's memory."""
-    speeds = [speed_of(name, config, plan, quick=quick) for name, config in plan.models.items()]
-    if not plan.memory_sides:
-        return speeds
-    memories = plan.memory_models.items()
-    return [*speeds, *(memory_of(name, config, plan, quick=quick) for name, config in memories)]
+def measure(plan: Plan, *, quick: bool = False) -> Iterator[dict[str, Any]]:
+    """A record of each model's speed, and one of each model's memory, as they are made."""
+    for name, config in plan.models.items():
+        yield speed_of(name, config, plan, quick=quick)
+    for name, config in plan.memory_models.items():
+        if plan.memory_sides:
+            yield memory_of(name, config, plan, quick=quick)
 
 
 def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -> dict[str, Any]:
