@@ -40,7 +40,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "unet": {},
     "unet_mobilenet": {"alpha": 0.75, "encoder_weights": None},
 }
-# Small, so that the largest micrographs take minutes: what grows with the image is the same.
+# Small, so that the largest micrographs take minutes.
 MEMORY_MODELS: dict[str, dict[str, Any]] = {
     "unet": {"filters": 8},
     "unet_mobilenet": {"alpha": 0.25, "encoder_weights": None},
@@ -75,7 +75,8 @@ class Plan:
     peak_side: int = 2048
 
 
-FULL = Plan(MODELS, MEMORY_MODELS)
+# Memory of one model: what grows with the image is the same, and 16,384 px take minutes.
+FULL = Plan(MODELS, {"unet_mobilenet": MEMORY_MODELS["unet_mobilenet"]})
 QUICK = Plan(
     {"unet": {"filters": 8, "depth": 3}},
     {"unet": {"filters": 8, "depth": 3}},
@@ -313,11 +314,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = _usual(arguments.quick)
     if arguments.models:
-        chosen = {
-            part: {name: getattr(plan, part).get(name, {}) for name in arguments.models}
-            for part in ("models", "memory_models")
-        }
-        plan = replace(plan, **chosen)
+        memory = MEMORY_MODELS | plan.memory_models
+        plan = replace(
+            plan,
+            models={name: plan.models.get(name, {}) for name in arguments.models},
+            memory_models={name: memory.get(name, {}) for name in arguments.models},
+        )
     for part in ("sides", "batches", "memory_sides"):
         if getattr(arguments, part) is not None:
             plan = replace(plan, **{part: tuple(getattr(arguments, part))})
