@@ -1,7 +1,7 @@
 """Why is an image alone slower than one of eight? OpenVINO, by how it is asked.
 
     python -m benchmarks.batch_one
-    python -m benchmarks.batch_one --weights unet/emps --sides 256 512
+    python -m benchmarks.batch_one --weights unet/emps --sides 256 1024
 
 Seconds an image, alone and in batches of eight, of one network in OpenVINO, as ``accelerate`` makes
 it (image sizes free), compiled for this size alone, and compiled for this size with a stream for
@@ -161,7 +161,7 @@ def main() -> None:
         prog="python -m benchmarks.batch_one", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--weights", default="unet_mobilenet/emps", help="MODEL/NAME")
-    parser.add_argument("--sides", nargs="+", type=int, default=[256, 512, 1024], help="px")
+    parser.add_argument("--sides", nargs="+", type=int, default=[256, 512], help="px")
     parser.add_argument("--repetitions", type=int, default=7)
     arguments = parser.parse_args()
     use_encoder_beside(DATA)

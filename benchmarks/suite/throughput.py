@@ -81,9 +81,9 @@ QUICK = Plan(
     {"unet": {"filters": 8, "depth": 3}},
     {"unet": {"filters": 8, "depth": 3}},
     sides=(256,),  # a process for each engine's memory takes most of the time
-    batches=(1, 8),
+    batches=(1,),
     seconds=4.0,
-    memory_sides=(512, 1024, 2048),
+    memory_sides=(512, 1024),
 )
 
 

@@ -127,7 +127,7 @@ QUICK = Plan(
         "any",
         "unet",
         SMALL,
-        {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 30},
+        {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20},
     ),
     chance=False,
 )
