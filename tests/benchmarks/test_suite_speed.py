@@ -236,7 +236,7 @@ def test_particles_are_measured_by_their_own_benchmark(monkeypatch):
     crowd = measure.crowd
     monkeypatch.setattr(measure, "crowd", lambda side: crowd(3))
     record = measurement.measure(2, quick=True)
-    assert record["about"].startswith("9 particles, ")
+    assert record["about"].startswith("9 particles; of temzoo.measure ")
     assert record["figures"]["temzoo.measure"]["repetitions"] == 2
     assert record["figures"]["regionprops_table / temzoo.measure"]["median"] > 0
 
