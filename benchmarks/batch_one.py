@@ -46,7 +46,7 @@ def ways(network: Any, precision: str, shape: Sequence[int], threads: int) -> di
     """
     import openvino
 
-    from temzoo.engines.makers import OPENVINO_TYPES
+    from temzoo.engines.makers import openvino_hints
 
     core = openvino.Core()
     model = core.read_model(network)
@@ -55,9 +55,7 @@ def ways(network: Any, precision: str, shape: Sequence[int], threads: int) -> di
         chosen = model.clone()
         if batch is not None:
             chosen.reshape([batch, *shape[1:]])
-        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, **more}
-        hints["INFERENCE_PRECISION_HINT"] = OPENVINO_TYPES[precision]
-        return core.compile_model(chosen, "CPU", hints)
+        return core.compile_model(chosen, "CPU", openvino_hints(precision, threads) | more)
 
     free, alone, together = compiled(None), compiled(1), compiled(BATCH)
     streams = compiled(1, PERFORMANCE_HINT="THROUGHPUT", NUM_STREAMS=threads)

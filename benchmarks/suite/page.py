@@ -237,8 +237,9 @@ def _changes(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [_change(metrics.get(metric)) for metric in COMPARED]
 
 
-def _rate_of(record: Record) -> dict[str, float]:
-    return _rate(record["figures"]["seconds_per_image"])
+def _rate_of(record: Record) -> dict[str, float] | None:
+    seconds = record["figures"].get("seconds_per_image")
+    return None if seconds is None else _rate(seconds)
 
 
 def _rate(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -288,7 +289,8 @@ def _change(change: Mapping[str, Any] | None) -> str:
 def _speed_points(found: Iterable[Record]) -> list[Point]:
     """One of each model; of a learning curve the end."""
     shown: dict[tuple[str, str], Record] = {}
-    for record in sorted(found, key=lambda r: r["dataset"]["train_images"]):
+    timed = (record for record in found if _rate_of(record))
+    for record in sorted(timed, key=lambda r: r["dataset"]["train_images"]):
         shown[record["dataset"]["name"], record.get("curve") or record["model"]] = record
     return [_point(r["dataset"]["name"], r["about"], r["figures"]) for r in shown.values()]
 

@@ -114,7 +114,7 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
             gc.collect()  # engines hold as much memory as their input asked for
     return result(
         "throughput",
-        _named(name, plan, quick),
+        _named(name, plan, quick, "sides", "batches"),
         about=f"{name}, {_said(config)}",
         command=_command(name, plan, quick),
         model=name,
@@ -166,7 +166,7 @@ def _pixels(shape: Sequence[int]) -> np.ndarray:
 
 
 def in_turns(runs: Mapping[Any, Any], pixels: np.ndarray, budget: float) -> dict[Any, list[float]]:
-    """Seconds of each call; each engine has two calls to warm up, then they alternate."""
+    """Seconds of each call; each engine has a call or two to warm up, then they alternate."""
     found: dict[Any, list[float]] = {key: [] for key in runs}
     for run in runs.values():
         began = time.perf_counter()
@@ -235,7 +235,7 @@ def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) 
         rows.append({"side": side, "used": used, **told})
     return result(
         "memory",
-        name if plan.memory_sides == _usual(quick).memory_sides else _named(name, plan, quick),
+        _named(name, plan, quick, "memory_sides"),
         about=f"temzoo.predict with {name}, {_said(config)}",
         command=_command(name, plan, quick),
         model=name,
@@ -286,13 +286,11 @@ def _usual(quick: bool) -> Plan:
     return QUICK if quick else FULL
 
 
-def _named(name: str, plan: Plan, quick: bool) -> str:
-    """The model's name, with the sizes where they are not as usual: such a record replaces none."""
-    parts = [plan.sides, plan.batches, plan.memory_sides]
+def _named(name: str, plan: Plan, quick: bool, *parts: str) -> str:
+    """The model's name, with those sizes that are not as usual: such a record replaces no other."""
     usual = _usual(quick)
-    if parts == [usual.sides, usual.batches, usual.memory_sides]:
-        return name
-    return "-".join([name, *("-".join(map(str, part)) for part in parts[:2])])
+    unusual = [getattr(plan, part) for part in parts if getattr(plan, part) != getattr(usual, part)]
+    return "-".join([name, *("-".join(map(str, sizes)) for sizes in unusual)])
 
 
 def _command(name: str, plan: Plan, quick: bool) -> str:

@@ -219,11 +219,15 @@ def _read(network: Network) -> Any:
 def _compiled(model: Any, precision: str, threads: int) -> Run:
     import openvino
 
-    hints = {
+    compiled = openvino.Core().compile_model(model, "CPU", openvino_hints(precision, threads))
+    return lambda pixels: compiled([pixels])[0]
+
+
+def openvino_hints(precision: str, threads: int) -> dict[str, Any]:
+    """How OpenVINO compiles a model that answers one call at a time."""
+    return {
         # Said for float32 too: on some processors OpenVINO takes bfloat16 unasked.
         "INFERENCE_PRECISION_HINT": OPENVINO_TYPES[precision],
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
     }
-    compiled = openvino.Core().compile_model(model, "CPU", hints)
-    return lambda pixels: compiled([pixels])[0]

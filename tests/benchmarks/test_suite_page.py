@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as suite
+from benchmarks import records
 from benchmarks.records import keep, kept, result, spread
 from benchmarks.suite import page, plots
 from benchmarks.suite.plots import Point
@@ -126,6 +127,23 @@ def test_the_end_of_a_curve_stands_for_its_model(folder):
     judged = [record for record in kept(folder, quick=False) if record["what"] == "accuracy"]
     series = {point.series for point in page._speed_points(judged)}
     assert series == {"good", "several", "net-10"}
+
+
+def test_a_score_without_a_speed_has_a_dash_and_no_point(tmp_path):
+    record = accuracy("good", 0.8)
+    del record["figures"]["seconds_per_image"]
+    keep(record, tmp_path)
+    assert page._speed_points([record]) == []
+    assert "| – | `python -m benchmarks accuracy" in page.write_page(tmp_path).read_text()
+
+
+def test_a_record_tells_what_was_noted_before_the_measurement(monkeypatch):
+    monkeypatch.setattr(records, "_BEGAN", {})
+    monkeypatch.setattr(records, "_now", lambda: {"commit": "before", "load_before": 0.25})
+    records.begin()
+    monkeypatch.setattr(records, "_now", lambda: {"commit": "after", "load_before": 2.0})
+    told = result("startup", "a", about="", command="", figures={})
+    assert [told["commit"], told["load_before"]] == ["before", 0.25]
 
 
 def test_records_of_the_older_benchmark_stand_in_the_plots(folder):

@@ -72,6 +72,19 @@ def test_batches_that_prediction_never_makes_are_left_out(no_children, monkeypat
     assert {c["batch"] for c in speed["figures"]["cells"]} == {1}
 
 
+def test_records_of_other_sizes_replace_no_others():
+    usual = throughput.FULL
+    speed, memory = ("sides", "batches"), ("memory_sides",)
+    assert throughput._named("unet", usual, False, *speed) == "unet"
+    fewer = throughput.replace(usual, sides=(256, 512), memory_sides=())
+    assert throughput._named("unet", fewer, False, *speed) == "unet-256-512"
+    few = throughput.replace(usual, memory_sides=(512,))
+    assert throughput._named("unet", few, False, *memory) == "unet-512"
+    alone = throughput.replace(usual, batches=(1,))
+    assert throughput._named("unet", alone, False, *speed) == "unet-1"
+    assert throughput._named("unet", alone, False, *memory) == "unet"
+
+
 def test_engines_take_turns():
     order = []
     runs = {name: lambda pixels, name=name: order.append(name) for name in "ab"}
