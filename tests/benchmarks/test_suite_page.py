@@ -138,12 +138,15 @@ def test_a_score_without_a_speed_has_a_dash_and_no_point(tmp_path):
 
 
 def test_a_record_tells_what_was_noted_before_the_measurement(monkeypatch):
-    monkeypatch.setattr(records, "_BEGAN", {})
     monkeypatch.setattr(records, "_now", lambda: {"commit": "before", "load_before": 0.25})
-    records.begin()
-    monkeypatch.setattr(records, "_now", lambda: {"commit": "after", "load_before": 2.0})
-    told = result("startup", "a", about="", command="", figures={})
+    with records.measuring(["--with", "my file.py"]):
+        monkeypatch.setattr(records, "_now", lambda: {"commit": "after", "load_before": 2.0})
+        told = result("startup", "a", about="", command="run it", figures={})
     assert [told["commit"], told["load_before"]] == ["before", 0.25]
+    assert told["command"] == "run it --with 'my file.py'"
+    later = result("startup", "a", about="", command="run it", figures={})
+    assert [later["commit"], later["load_before"]] == ["after", 2.0]
+    assert later["command"] == "run it"
 
 
 def test_records_of_the_older_benchmark_stand_in_the_plots(folder):
