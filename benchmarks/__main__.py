@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import own
-from benchmarks.records import RESULTS, begin, use_encoder_beside
+from benchmarks.records import RESULTS, measuring, use_encoder_beside
 from temzoo.cli.common import load_tensorflow
 
 # Subcommands to the modules with ``add_arguments`` and ``main``.
@@ -132,12 +132,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif arguments.command == "page":
         status = 0
     else:
-        begin()
-        status = importlib.import_module(COMMANDS[arguments.command]).main(arguments)
+        with measuring(_repeating(arguments)):
+            status = importlib.import_module(COMMANDS[arguments.command]).main(arguments)
     from benchmarks.suite.page import write_page
 
     print(f"page: {write_page(arguments.out)}", flush=True)
     return status
+
+
+def _repeating(arguments: argparse.Namespace) -> list[str]:
+    """Words that any command needs to do what this one does: own files, data, how often."""
+    from benchmarks.datasets import DATA
+
+    words = _own(arguments)
+    if arguments.data_folder.resolve() != DATA.resolve():
+        words += ["--data-folder", str(arguments.data_folder)]
+    if getattr(arguments, "repetitions", None):
+        words += ["--repetitions", str(arguments.repetitions)]
+    return words
+
+
+def _own(arguments: argparse.Namespace) -> list[str]:
+    return [word for path in arguments.own for word in ("--with", str(path))]
 
 
 def _whole(name: str, rest: Sequence[str]) -> int:
@@ -146,8 +162,8 @@ def _whole(name: str, rest: Sequence[str]) -> int:
     if importlib.util.find_spec(module_name) is None:
         print(f"{name} ({about}) needs {module_name}, which this checkout does not have yet.")
         return 0
-    begin()
-    status = importlib.import_module(module_name).main(list(rest)) or 0
+    with measuring():
+        status = importlib.import_module(module_name).main(list(rest)) or 0
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--out", type=Path, default=RESULTS)
     return status or main(["page", "--out", str(shared.parse_known_args(rest)[0].out)])
@@ -197,11 +213,14 @@ def run_all(arguments: argparse.Namespace) -> int:
     if not (arguments.resume or arguments.only):
         progress.forget()
     broken: set[str] = set()
-    for words in planned(arguments.quick, arguments.only):
+    steps = planned(arguments.quick, arguments.only)
+    for number, words in enumerate(steps, 1):
+        print(f"Step {number} of {len(steps)}", flush=True)
         if arguments.resume and progress.has(words):
             print(f"== {' '.join(words)}: done before", flush=True)
             continue
-        status = _step([*words, *["--quick"] * arguments.quick, *common])
+        mine = _own(arguments) if words[0] in COMMANDS else []
+        status = _step([*words, *["--quick"] * arguments.quick, *common, *mine])
         if status:  # what follows of the same command may build on it
             broken.add(words[0])
             progress.drop(words[0])

@@ -8,8 +8,10 @@ import json
 import math
 import os
 import re
+import shlex
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +23,8 @@ RESULTS = Path(__file__).parent / "results"
 SUITE = "suite"  # folder of the suite's records in that of the results
 ENGINES = ("onnxruntime", "openvino", "nncf")
 ROOT = Path(__file__).resolve().parents[1]
-_BEGAN: dict[str, Any] = {}  # by ``begin``
+_BEGAN: dict[str, Any] = {}  # by ``measuring``
+_WORDS: list[str] = []  # by ``measuring``
 
 
 def use_encoder_beside(data: Path) -> None:
@@ -31,12 +34,24 @@ def use_encoder_beside(data: Path) -> None:
         os.environ.setdefault("KERAS_HOME", str(home))
 
 
-def begin() -> None:
+@contextlib.contextmanager
+def measuring(words: Sequence[str] = ()) -> Iterator[None]:
     """Notes how busy the machine is, and the commit, before anything is measured.
 
-    Records name what stood here then: a measurement is a load itself, and writes results.
+    Records made within name what stood here at its begin: a measurement is a load itself, and
+    writes results.
+
+    Args:
+        words: of the command line, that every record's command needs to repeat it, such as
+            those that name data of the user's own.
     """
     _BEGAN.update(_now())
+    _WORDS[:] = words
+    try:
+        yield
+    finally:
+        _BEGAN.clear()
+        _WORDS.clear()
 
 
 def _now() -> dict[str, Any]:
@@ -108,7 +123,7 @@ def result(
         what: the subcommand.
         name: of this result, unique within ``what``.
         about: in words.
-        command: that repeats it.
+        command: that repeats it; what ``measuring`` was given is added.
         figures: what was measured; each timing as ``spread`` gives it.
         quick: of a short run, which stands beside the full ones on the page, never among them.
         dataset: ``Dataset.told()``, or ``benchmarks.datasets.generated``.
@@ -126,7 +141,7 @@ def result(
         "repetitions": repetitions or max(_repetitions(figures), default=1),
         **told,
         "figures": dict(figures),
-        **stamp(command),
+        **stamp(f"{command} {shlex.join(_WORDS)}".strip()),
         **(_BEGAN or _now()),
     }
 
@@ -158,6 +173,11 @@ def kept(folder: Path = RESULTS, *, quick: bool | None = None) -> list[dict[str,
         for path in sorted((folder / SUITE).glob("*.json"))
     ]
     return [record for record in found if quick is None or record["quick"] == quick]
+
+
+def tell(doing: str) -> None:
+    """A line about what is being measured, for those who wait for it."""
+    print(f"   {doing} …", file=sys.stderr, flush=True)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import shlex
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,12 +124,14 @@ def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
 
 def _predictions(model: Any, examples: Sequence, min_area_px: int) -> Iterator[Any]:
     """With what AP needs: scores of instances, or of all that a detector holds possible."""
+    from rich.progress import track
+
     import temzoo
     from temzoo.evaluation import LEAST_SCORE
 
     ranked = {"min_score": LEAST_SCORE} if hasattr(model, "detect") else {"probabilities": True}
     ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
-    for example in examples:
+    for example in track(examples, "judging"):
         yield temzoo.predict(model, example.micrograph, **ranked)
 
 
@@ -454,8 +457,8 @@ def _throwaway_folder() -> Iterator[None]:
 
 
 def _command(arguments: Sequence[str], part: str, quick: bool) -> str:
-    words = ["python -m benchmarks accuracy", *arguments]
-    return " ".join([*words, *(["--part", part] if part != "val" else []), *["--quick"] * quick])
+    words = [*arguments, *(["--part", part] if part != "val" else []), *["--quick"] * quick]
+    return f"python -m benchmarks accuracy {shlex.join(words)}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.records import keep, result, spread
+from benchmarks.records import keep, result, spread, tell
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = Path.home() / ".cache" / "temzoo-benchmarks" / "datumaro"
@@ -244,9 +244,10 @@ def _measured(name: str, size: Size, python, why: str, folder: Path, quick: bool
     if python is not None:
         commands["datumaro"] = [str(python), "-c", DATUMARO, str(data)]
     told: dict[str, list[dict[str, Any]]] = {who: [] for who in commands}
-    for _ in range(size.repetitions):
+    for turn in range(size.repetitions):
         for who, command in commands.items():
             if not _is_slow(told[who]):
+                tell(f"{_about(name, size)}: {who}, {turn + 1} of {size.repetitions}")
                 told[who].append(_run(command))
     figures: dict[str, Any] = {who: _summary(rows) for who, rows in told.items()}
     if python is None:
@@ -257,7 +258,7 @@ def _measured(name: str, size: Size, python, why: str, folder: Path, quick: bool
         "labels",
         name,
         about=_about(name, size),
-        command=_command(size, quick),
+        command="python -m benchmarks labels" + " --quick" * quick,
         figures=figures,
         quick=quick,
         dataset=generated(f"generated, {name}", data.read_bytes()) | {"bytes": data.stat().st_size},
@@ -296,13 +297,6 @@ def _about(name: str, size: Size) -> str:
     if name == "images":
         return f"{size.images * size.polygons_each:,} polygons on {size.images:,} images"
     return f"{size.tracks:,} tracks on {_frames(size):,} frames"
-
-
-def _command(size: Size, quick: bool) -> str:
-    often = size.repetitions
-    words = ["python -m benchmarks labels", *["--quick"] * quick]
-    usual = (QUICK if quick else FULL).repetitions
-    return " ".join([*words, *[f"--repetitions {often}"] * (often != usual)])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -201,7 +201,8 @@ def _accuracy(found: Sequence[Record], earlier, folder: Path, prefix: str) -> li
     lines += [*classes, *_plot(plots.iou_and_speed, points, folder, f"{prefix}iou-speed.png")]
     curve = _curve_points([*found, *(e for e in _earlier_records(folder) if not prefix)])
     lines += _cards_lines(found)
-    return lines + _plot(plots.learning_curve, curve, folder, f"{prefix}learning-curve.png")
+    lines += _plot(plots.learning_curve, curve, folder, f"{prefix}learning-curve.png")
+    return lines + _curve_lines(found)
 
 
 def _scores_row(record: Record, columns: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -276,6 +277,21 @@ def _cards_lines(found: Sequence[Record]) -> list[str]:
             value = record["figures"]["per_image"]["iou"]["value"]
             told.append(f"`{record['model']}` {said['iou']:.4f}, here {value:.4f}")
     return ["", f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
+
+
+def _curve_lines(found: Sequence[Record]) -> list[str]:
+    """How long a network of a learning curve learns: the same on few images as on many."""
+    told = {}
+    for record in found:
+        if record.get("curve"):
+            settings = record["training"]["settings"]
+            steps = settings["epochs"] * settings["steps_per_epoch"]
+            name = record["curve"]
+            told[name] = f"`{name}` {steps} steps of {settings['batch']} crops"
+    if not told:
+        return []
+    each = "; ".join(told.values())
+    return ["", f"On few images as on many, a training of the curve has, in these rows: {each}."]
 
 
 def _change(change: Mapping[str, Any] | None) -> str:

@@ -116,6 +116,8 @@ def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
 
 def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     """Seconds and IoU of each, from the same predictions."""
+    from rich.progress import track
+
     import temzoo
     from temzoo.evaluation import compare, score_predictions
     from temzoo.prediction import trained_class_names
@@ -123,7 +125,7 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
     prepared = set()
-    for example in examples:
+    for example in track(examples, "judging"):
         micrograph = example.micrograph
         for key, model in models.items():
             if (key, micrograph.pixels.shape) not in prepared:

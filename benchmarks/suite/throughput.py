@@ -4,13 +4,14 @@
     python -m benchmarks throughput --models unet --sides 256 512 --batches 1 8
 
 One batch of random uint8 pixels, already in memory, is predicted again and again; the engines take
-turns, repetition by repetition, so that other work on the machine slows them alike. Latency:
-seconds of one call, its median (p50) and 95th percentile (p95, no more than the longest where there
-are few repetitions). Speed: images of a batch over the median. ``peak share``: the network's
-operations (``benchmarks.suite.operations``) over the median, as a share of what a large float32
-matrix product reached in the same minutes. Peak memory (``VmHWM``) is that of a process of its own,
-reset after the engine was made, while it predicts once; beside it stands what ``temzoo.predict``
-needs for one large micrograph. Networks have random weights, which cost no time by their values.
+turns in one process, repetition by repetition, so that other work on the machine slows them alike.
+Latency: seconds of one call, its median (p50) and 95th percentile (p95, no more than the longest
+where there are few repetitions). Speed: images of a batch over the median. ``peak share``: the
+network's operations (``benchmarks.suite.operations``) over the median, as a share of what a large
+float32 matrix product reached in the same minutes. Peak memory (``VmHWM``) is that of a process of
+its own for each engine, reset after it was made, while it predicts once; beside it stands what
+``temzoo.predict`` needs for one large micrograph. Networks have random weights, which cost no time
+by their values.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 
 from benchmarks import own
 from benchmarks.datasets import generated
-from benchmarks.records import keep, result, spread
+from benchmarks.records import keep, result, spread, tell
 from benchmarks.suite.engines import ENGINES, REFERENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,10 +109,11 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
             if batch > 1 and batch * side**2 > MOST_PIXELS:
                 left_out.append(f"{batch} of {side} px")
                 continue
-            measured = cells_of(model, shape, plan)
+            tell(f"{name}, {batch} of {side} px: speed")
+            measured = _cells_in_child(name, config, shape, plan)
+            tell(f"{name}, {batch} of {side} px: memory")
             _add_peaks(name, config, measured)
             cells += measured
-            gc.collect()  # engines hold as much memory as their input asked for
     return result(
         "throughput",
         _named(name, plan, quick, "sides", "batches"),
@@ -126,6 +128,13 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) -
         dataset=generated("random pixels", _pixels((1, 256, 256, model.input_shape[-1]))),
         seed=0,
     )
+
+
+def _cells_in_child(name: str, config: Mapping[str, Any], shape: tuple, plan: Plan) -> list[dict]:
+    """``cells_of`` in a process of its own: nine engines hold as much as their inputs asked for."""
+    asked = {"model": name, "config": dict(config), "shape": shape}
+    parts = {part: getattr(plan, part) for part in ("engines", "seconds", "peak_side")}
+    return in_child(asked | {"plan": parts})
 
 
 def cells_of(model: Any, shape: tuple[int, int, int, int], plan: Plan) -> list[dict[str, Any]]:
@@ -230,6 +239,7 @@ def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) 
 
     rows = []
     for side in plan.memory_sides:
+        tell(f"{name}, a micrograph of {side} px: memory")
         told = in_child({"model": name, "config": dict(config), "side": side})
         used = told["peak"] - told["baseline"] - told["input"]
         rows.append({"side": side, "used": used, **told})
@@ -247,8 +257,8 @@ def memory_of(name: str, config: Mapping[str, Any], plan: Plan, *, quick: bool) 
     )
 
 
-def in_child(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Measures in a fresh process; ``asked`` names an engine and an input, or a side alone.
+def in_child(asked: Mapping[str, Any]) -> Any:
+    """Measures in a fresh process; ``asked`` says what, as ``_child`` tells apart.
 
     Raises:
         RuntimeError: it did not run to its end.
@@ -260,14 +270,20 @@ def in_child(asked: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def _child(asked: Mapping[str, Any]) -> dict[str, Any]:
+def _child(asked: Mapping[str, Any]) -> Any:
+    """The cells of a shape, the peak of an engine, or, of a side alone, that of ``predict``."""
     from benchmarks.limits import GB, Limit, child_predicts, memory
 
-    if "engine" not in asked:
+    if "shape" not in asked and "engine" not in asked:
         return child_predicts(Limit("", 2 * GB, "", asked["model"], asked["config"]), asked["side"])
     import temzoo
 
     model = temzoo.get_model(asked["model"], compile=False, **asked["config"])
+    if "shape" in asked:
+        parts = dict(asked["plan"])
+        if parts["engines"] is not None:
+            parts["engines"] = [tuple(key) for key in parts["engines"]]
+        return cells_of(model, tuple(asked["shape"]), Plan({}, {}, **parts))
     shape = (asked["batch"], asked["side"], asked["side"], model.input_shape[-1])
     run = ENGINES[asked["engine"], asked["precision"]](model, shape)
     gc.collect()

@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.accuracy import PYRAMID, Experiment
 from benchmarks.datasets import Dataset, open_dataset, synthetic
-from benchmarks.records import keep, result, spread
+from benchmarks.records import keep, result, spread, tell
 from benchmarks.suite import throughput
 from benchmarks.suite.accuracy import verdict
 
@@ -144,6 +144,7 @@ def steps_of(network: Network, plan: Plan, *, quick: bool) -> dict[str, Any]:
 
     from temzoo.engines.makers import has_bfloat16
 
+    tell(f"{network.about}: steps")
     keras.utils.set_random_seed(0)
     drawn = synthetic(train=4, val=1, size=plan.side)
     runs: dict[tuple[str, str], Callable] = {}
@@ -263,6 +264,7 @@ def measure_iou(
         asked["float32, seed 1"] = ("float32", 1)
     told, found = {}, {}
     for name, (precision, seed) in asked.items():
+        tell(f"{chosen.about}: trains in {name}")
         told[name], found[name] = fitted(chosen, dataset, precision, seed)
     changes = {
         name: compare(found[name], found["float32"], metric="iou").difference

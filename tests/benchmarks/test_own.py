@@ -46,7 +46,10 @@ def test_its_dataset_and_contestant_can_be_named(mine, tmp_path, capsys):
     words = ["--data", "my micrographs", "--weights", "my threshold", "--out", str(tmp_path)]
     assert suite.main(["accuracy", "--with", str(mine), *words]) == 0
     assert "my threshold on my micrographs: IoU 0." in capsys.readouterr().out
-    assert "| my micrographs, 2 | my threshold |" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "README.md").read_text()
+    assert "| my micrographs, 2 | my threshold |" in page
+    named = "--weights 'my threshold' --data 'my micrographs'"
+    assert f"`python -m benchmarks accuracy {named} --with {mine}`" in page
 
 
 def test_it_is_run_once(mine):

@@ -53,7 +53,9 @@ def folder(tmp_path):
     keep(accuracy("good", 0.8), tmp_path)
     keep(accuracy("several", 0.7, classes=("secondary", "tertiary")), tmp_path)
     for count in (5, 10):
-        keep(accuracy(f"net-{count}", 0.4 + count / 100, images=count, curve="net"), tmp_path)
+        settings = {"epochs": 5, "steps_per_epoch": 60, "batch": 8}
+        told = {"curve": "net", "training": {"settings": settings}}
+        keep(accuracy(f"net-{count}", 0.4 + count / 100, images=count, **told), tmp_path)
     keep(accuracy("small", 0.2, quick=True), tmp_path)
     return tmp_path
 
@@ -66,6 +68,7 @@ def test_the_page_shows_every_record_with_its_command(folder):
     assert "0.800 [0.790, 0.810]" in text
     assert "2.00 [1.00, 4.00]" in text  # images per second
     assert "–" in text  # the D50 error that is not defined
+    assert "in these rows: `net` 300 steps of 8 crops." in text
 
 
 def test_the_cards_scores_stand_beside_what_was_found(tmp_path):
@@ -138,12 +141,15 @@ def test_a_score_without_a_speed_has_a_dash_and_no_point(tmp_path):
 
 
 def test_a_record_tells_what_was_noted_before_the_measurement(monkeypatch):
-    monkeypatch.setattr(records, "_BEGAN", {})
     monkeypatch.setattr(records, "_now", lambda: {"commit": "before", "load_before": 0.25})
-    records.begin()
-    monkeypatch.setattr(records, "_now", lambda: {"commit": "after", "load_before": 2.0})
-    told = result("startup", "a", about="", command="", figures={})
+    with records.measuring(["--with", "my file.py"]):
+        monkeypatch.setattr(records, "_now", lambda: {"commit": "after", "load_before": 2.0})
+        told = result("startup", "a", about="", command="run it", figures={})
     assert [told["commit"], told["load_before"]] == ["before", 0.25]
+    assert told["command"] == "run it --with 'my file.py'"
+    later = result("startup", "a", about="", command="run it", figures={})
+    assert [later["commit"], later["load_before"]] == ["after", 2.0]
+    assert later["command"] == "run it"
 
 
 def test_records_of_the_older_benchmark_stand_in_the_plots(folder):

@@ -37,10 +37,15 @@ def absent_engine():
 
 @pytest.fixture
 def no_children(monkeypatch):
-    """A process of its own takes seconds to import TensorFlow; one test has one."""
+    """A process of its own takes seconds to import TensorFlow; two tests have one."""
     asked = []
     told = {"peak": 5_000_000, "baseline": 1_000_000, "input": 500_000}
-    monkeypatch.setattr(throughput, "in_child", lambda what: asked.append(what) or told)
+
+    def in_child(what):
+        asked.append(what)
+        return throughput._child(json.loads(json.dumps(what))) if "shape" in what else told
+
+    monkeypatch.setattr(throughput, "in_child", in_child)
     return asked
 
 
@@ -100,6 +105,13 @@ def test_timing_is_that_of_the_repetitions():
     assert found["images_per_s"]["most"] == 16.0
     assert found["latency_s"]["p95"] == pytest.approx(np.percentile([0.5, 1, 2, 4, 1], 95))
     assert throughput._ratio([2.0, 2.0], [1.0, 4.0])["median"] == 1.25
+
+
+def test_the_cells_of_a_size_come_from_a_process_of_its_own():
+    only = throughput.replace(TINY, engines=[("tensorflow", "float32")])
+    (cell,) = throughput._cells_in_child("unet", SMALL["unet"], (2, 32, 32, 1), only)
+    assert {"engine": "tensorflow", "batch": 2, "side": 32}.items() <= cell.items()
+    assert cell["ratio_to_reference"]["median"] == 1.0
 
 
 def test_memory_is_that_of_a_process_of_its_own():
