@@ -38,8 +38,7 @@ def use_encoder_beside(data: Path) -> None:
 def measuring(words: Sequence[str] = ()) -> Iterator[None]:
     """Notes how busy the machine is, and the commit, before anything is measured.
 
-    Records made within name what stood here at its begin: a measurement is a load itself, and
-    writes results.
+    Records made within name these: a measurement is a load itself, and writes results.
 
     Args:
         words: of the command line, that every record's command needs to repeat it, such as
