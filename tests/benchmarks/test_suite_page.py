@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as suite
-from benchmarks import records
+from benchmarks import own, records
 from benchmarks.records import keep, kept, result, spread
 from benchmarks.suite import page, plots
 from benchmarks.suite.plots import Point
@@ -313,7 +313,27 @@ def test_the_suite_runs_its_steps_and_goes_on_after_one_that_fails(tmp_path, mon
     told = capsys.readouterr()
     assert "accuracy failed: FileNotFoundError: Give a run folder" in told.err
     assert "needs benchmarks.peers, which this checkout does not have yet" in told.out
-    assert "bare Python" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "README.md").read_text()
+    assert "| bare Python |" in page
+    assert "`python -m benchmarks startup --quick --repetitions 1`" in page
+
+
+def test_a_record_s_command_names_what_finds_the_same_data_again():
+    words = ["--with", "a b.py", "--data-folder", "/none", "--repetitions", "2"]
+    assert suite._repeating(suite.parser().parse_args(["measure", *words])) == words
+    assert suite._repeating(suite.parser().parse_args(["page"])) == []
+
+
+def test_all_hands_on_files_of_one_s_own(tmp_path, monkeypatch):
+    mine = tmp_path / "mine.py"
+    mine.write_text("", encoding="utf-8")
+    monkeypatch.setenv(own.VARIABLE, "")  # is set, and with it what later tests would start
+    got = []
+    monkeypatch.setattr(suite, "QUICK", (("startup",), ("peers",)))
+    monkeypatch.setattr(suite, "_step", lambda words: got.append(list(words)) or 0)
+    assert suite.main(["all", "--quick", "--with", str(mine), "--out", str(tmp_path)]) == 0
+    assert got[0][-2:] == ["--with", str(mine)]
+    assert "--with" not in got[1]  # parses its own words, and takes none of these
 
 
 def test_a_part_that_parses_its_own_words_gets_them_and_all_ends_with_its_page(
