@@ -445,7 +445,9 @@ def _network(model: Any, channels: np.ndarray) -> Network:
         return lambda batch: ask(batch.astype(np.float32))
 
     def answer(normalised: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        return ask([normalised, raw][: len(behind.inputs)])
+        if len(behind.inputs) == 1:
+            return ask(normalised)
+        return ask([normalised, raw.astype(np.float32)])
 
     return on_tiles(layer, channels, answer, restores=restored_layer(model) is not None)
 
@@ -691,6 +693,9 @@ def likeliest(probabilities: np.ndarray, *, out: np.ndarray) -> None:
     count = probabilities.shape[-1]
     if count > FEW_CLASSES:
         out[...] = probabilities.argmax(axis=-1)
+        return
+    if count == 2:
+        np.greater(probabilities[..., 1], probabilities[..., 0], out=out)
         return
     for top in range(0, len(out), BLOCK_ROWS):
         block, found = probabilities[top : top + BLOCK_ROWS], out[top : top + BLOCK_ROWS]

@@ -20,6 +20,7 @@ from benchmarks.suite.plots import Point
 
 Record = Mapping[str, Any]
 MB, GB = 1e6, 1e9
+MAPS = 5  # bytes a pixel of what predict returns: classes in one, instances in four
 # Reports of their own, in the order in which a reader may want them.
 DETAILS = {
     "accuracy.md": "trainings on 10 and 293 images beside baselines (`benchmarks.accuracy`)",
@@ -485,16 +486,20 @@ def _memory(found: Sequence[Record], folder: Path, prefix: str) -> list[str]:
     rows, points = [], []
     for record in found:
         used = {row["side"]: row["used"] / GB for row in record["figures"]["sides"]}
-        cells = [number(used[side]) if side in used else "–" for side in sides]
-        rows.append([record["about"], *cells, f"`{record['command']}`"])
-        points += [
-            Point("temzoo.predict", record["model"], (s,) * 3, (v,) * 3) for s, v in used.items()
-        ]
+        rest = {side: gigabytes - MAPS * side**2 / GB for side, gigabytes in used.items()}
+        for told, values in (("", used), (", without the maps", rest)):
+            cells = [number(values[side]) if side in values else "–" for side in sides]
+            rows.append([record["about"] + told, *cells, f"`{record['command']}`"])
+            points += [
+                Point("temzoo.predict", record["model"] + told, (s,) * 3, (v,) * 3)
+                for s, v in values.items()
+            ]
     return [
         "## Memory against image size",
         "",
         "GB (10⁹ bytes) that `temzoo.predict` needs on top of the libraries, the network and the",
-        "image itself, results included; each in a process of its own.",
+        "image itself, results included; each in a process of its own. The maps are those it",
+        f"returns, of classes and of instances: {MAPS} bytes a pixel.",
         "",
         *table(["what", *(f"{side:,} px" for side in sides), "command"], rows),
         *_plot(plots.memory_and_size, points, folder, f"{prefix}memory.png"),

@@ -113,13 +113,13 @@ def on_tiles(
     Args:
         normalize: the layer; its statistics are those of the whole micrograph.
         channels: (H, W, C), the micrograph.
-        answer: takes normalised tiles and the raw ones, float32.
+        answer: takes normalised tiles, float32, and the raw ones, of the micrograph's own type.
         restores: answers are pictures in normalised units, which go back to the raw range.
     """
     shift, scale = normalize.statistics(channels)
 
     def network(batch: np.ndarray) -> np.ndarray:
-        found = answer(normalize.apply(batch, shift, scale), batch.astype(np.float32))
+        found = answer(normalize.apply(batch, shift, scale), batch)
         return normalize.invert(found, shift, scale) if restores else found
 
     return network

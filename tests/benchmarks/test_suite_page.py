@@ -272,6 +272,7 @@ def test_throughput_and_memory_have_tables(tmp_path):
     assert "left out: pip install none" in text
     assert "Left out: batches of 8 of 9, more pixels than" in text
     assert "| unet | 1.00 | 1.00 |" in text
+    assert "| unet, without the maps | 0.999 | 0.995 |" in text
     assert (tmp_path / "memory.png").is_file()
 
 
