@@ -403,7 +403,9 @@ def _precision(found: Sequence[Record]) -> list[str]:
         "",
         "`temzoo.predict` from pixels to class map, engines in turns on each image; the ratio is",
         "to the model as Keras runs it, image by image, with the least and most. The change of",
-        "IoU is paired, with its interval; pixels: the share whose class differs.",
+        "IoU is paired, with its interval; pixels: the share whose class differs. Tiling costs:",
+        "seconds of a micrograph in tiles above those of the network alone, turn by turn, with the",
+        "least and most; and the pixels computed for each that there is.",
         "",
     ]
     head = ["engine", "s per image", "ratio", "IoU", "change of IoU", "pixels", "tiling costs"]
@@ -426,9 +428,13 @@ def _precision_row(row: Mapping[str, Any]) -> list[str]:
         score(row["iou"]),
         score(row["iou_change"], "{:+.4f}"),
         f"{row['pixels_that_differ']:.2%}",
-        f"{row['tiling']['overhead']:+.0%}; {row['tiling']['pixels_per_pixel']:.2f} px a px",
+        f"{_overhead(row['tiling']['overhead'])}; {row['tiling']['pixels_per_pixel']:.2f} px a px",
         f"{row['batch_1_over_8']:+.0%}",
     ]
+
+
+def _overhead(figure: Mapping[str, float]) -> str:
+    return "{median:+.0%} [{least:+.0%}, {most:+.0%}]".format_map(figure)
 
 
 def _decibel(figure: Mapping[str, float]) -> str:

@@ -10,9 +10,9 @@ difference in IoU is that of means over the same images, with its interval. int8
 crops of training images, which no figure is of.
 
 Tiling: a large micrograph is predicted in tiles, as many and as large as by default. What it costs
-is two figures: the seconds above those spent in the network, in parts of the latter, as a median of
-three to nine turns; and the pixels computed for each that the image has, since what lies under two
-tiles is computed twice. Batches: seconds of a tile alone, and of one of eight.
+is two figures: the seconds above those spent in the network, in parts of the latter, in three to
+nine turns; and the pixels computed for each that the image has, since what lies under two tiles is
+computed twice. Batches: seconds of a tile alone, and of one of eight.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _differing(found: Sequence, reference: Sequence) -> float:
     return float(np.mean(shares))
 
 
-def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, float]:
+def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     """What a prediction in tiles costs beside one pass of the network over the image's pixels.
 
     Args:
@@ -186,13 +186,11 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, float]:
     while len(whole) < TURNS[0] or (len(whole) < TURNS[1] and sum(whole) < TURNS_S):
         spent.append(_seconds(ask, count))
         whole.append(_seconds(lambda: temzoo.predict(model, micrograph, tile=tile, instances=None)))
-    longer = [total / network for total, network in zip(whole, spent, strict=True)]
     return {
         "tiles": count,
-        "turns": len(whole),
-        "seconds": statistics.median(whole),
-        "network_s": statistics.median(spent),
-        "overhead": statistics.median(longer) - 1,
+        "seconds": spread(whole),
+        "network_s": spread(spent),
+        "overhead": spread([t / network - 1 for t, network in zip(whole, spent, strict=True)]),
         "pixels_per_pixel": rows.computed * columns.computed,
     }
 
@@ -243,13 +241,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def line(row: Mapping[str, Any]) -> str:
     """A row in words."""
-    change = row["iou_change"]
+    change, tiles = row["iou_change"], row["tiling"]
     return (
         f"{row['engine']:<12}{row['precision']:<10}{row['seconds']['median'] * 1e3:8.1f} ms"
         f" {row['ratio_to_keras']['median']:6.2f}x  IoU {row['iou']['value']:.4f}"
         f" ({change['value']:+.4f} [{change['low']:+.4f}, {change['high']:+.4f}]);"
-        f" tiling {row['tiling']['overhead']:+.0%} at {row['tiling']['pixels_per_pixel']:.2f} px a"
-        f" px, batch 1 over 8 {row['batch_1_over_8']:+.0%}"
+        f" tiling {tiles['overhead']['median']:+.0%} at {tiles['pixels_per_pixel']:.2f} px a px,"
+        f" batch 1 over 8 {row['batch_1_over_8']:+.0%}"
     )
 
 
