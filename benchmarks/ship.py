@@ -65,7 +65,7 @@ def iou_of(experiment: str) -> Callable[[Any, Path], dict[str, float]]:
 
         _, judge = accuracy.load(accuracy.EXPERIMENTS[experiment], data)
         iou = temzoo.evaluate(model, judge, instances=None).iou
-        figures = {"iou": round(iou.value, 4), "low": round(iou.low, 4), "high": round(iou.high, 4)}
+        figures = {"iou": round(iou.value, 5), "low": round(iou.low, 5), "high": round(iou.high, 5)}
         return {**figures, "images": len(judge)}
 
     return scores
