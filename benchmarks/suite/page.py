@@ -405,8 +405,8 @@ def _precision(found: Sequence[Record]) -> list[str]:
         "to the model as Keras runs it, image by image, with the least and most. The change of",
         "IoU is paired, with its interval; pixels: the share whose class differs. Tiling costs:",
         "seconds of a micrograph in tiles above those of the network alone, turn by turn, with the",
-        "least and most (without them: by the least of two turns); and the pixels computed for each",
-        "that there is.",
+        "least and most (without them: by the least of two turns); and the pixels computed for",
+        "each that there is.",
         "",
     ]
     head = ["engine", "s per image", "ratio", "IoU", "change of IoU", "pixels", "tiling costs"]
