@@ -77,13 +77,16 @@ class Servable:
         proto = SavedModel.FromString((Path(folder) / "saved_model.pb").read_bytes())
         kept = {k: v for k, v in proto.meta_graphs[0].signature_def.items() if k[0] != "_"}
         self.signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=kept)
-        self.lock = threading.Lock()
+        self.lock, self.at_once = threading.Condition(), 0
         self.reset()
 
     def reset(self):
+        """As new, once those are answered that an earlier test did not wait for."""
+        with self.lock:
+            self.lock.wait_for(lambda: self.at_once == 0, timeout=60)
         self.faults, self.delay_s, self.limit = [], 0.0, None
         self.spoil = dict
-        self.calls, self.at_once, self.busiest = [], 0, 0
+        self.calls, self.busiest = [], 0
         self.together = threading.Barrier(1)
 
     def find(self, name, version):
@@ -110,6 +113,7 @@ class Servable:
         finally:
             with self.lock:
                 self.at_once -= 1
+                self.lock.notify_all()
 
     def _run(self, signature, inputs):
         if signature not in self.signatures.signature_def:
