@@ -405,8 +405,7 @@ def _precision(found: Sequence[Record]) -> list[str]:
         "to the model as Keras runs it, image by image, with the least and most. The change of",
         "IoU is paired, with its interval; pixels: the share whose class differs. Tiling costs:",
         "seconds of a micrograph in tiles above those of the network alone, turn by turn, with the",
-        "least and most (without them: by the least of two turns); and the pixels computed for",
-        "each that there is.",
+        "least and most; and the pixels computed for each that there is.",
         "",
     ]
     head = ["engine", "s per image", "ratio", "IoU", "change of IoU", "pixels", "tiling costs"]
@@ -434,9 +433,7 @@ def _precision_row(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _overhead(figure: Mapping[str, float] | float) -> str:
-    if isinstance(figure, float):  # of records from before turns were kept: by the least of two
-        return f"{figure:+.0%}"
+def _overhead(figure: Mapping[str, float]) -> str:
     return "{median:+.0%} [{least:+.0%}, {most:+.0%}]".format_map(figure)
 
 

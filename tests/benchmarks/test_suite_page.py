@@ -216,9 +216,6 @@ def test_precisions_stand_beside_their_iou(tmp_path):
     tiles = "+8% [+4%, +20%]; 1.41 px a px"
     assert f"{start} -0.0005 [-0.0010, +0.0000] | 0.12% | {tiles} | +3% |" in text
     assert "Left out: onnxruntime-int8: pip install onnxruntime" in text
-    row["tiling"]["overhead"] = 0.23  # in a record from before turns were kept
-    keep(timings("precision", "small", {"rows": [row], "left_out": {}}), tmp_path)
-    assert "| +23%; 1.41 px a px |" in page.write_page(tmp_path).read_text()
 
 
 def test_vaes_have_a_table(tmp_path):
