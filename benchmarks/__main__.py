@@ -193,7 +193,7 @@ def shipped() -> list[tuple[str, ...]]:
 
 
 def _weights_of(model: str) -> list[str]:
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     return list(pretrained.available(model))
 

@@ -179,7 +179,7 @@ def load(experiment: Experiment, data: Path):
     import numpy as np
 
     import temzoo
-    from temzoo.pipeline.splits import read_names
+    from temzoo.data.splits import read_names
 
     folder = data / experiment.data
     if experiment.data == "super1":
@@ -206,12 +206,12 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
     import keras
 
     import temzoo
-    from temzoo import classical
-    from temzoo.pipeline.examples import class_names
+    from temzoo.data.examples import class_names
+    from temzoo.evaluation import baselines
 
     start = time.monotonic()
     if experiment.model in BASELINES:
-        kind = getattr(classical, BASELINES[experiment.model])
+        kind = getattr(baselines, BASELINES[experiment.model])
         model = kind(class_names([*learn, *judge])).fit(learn)
         return model, {"minutes": (time.monotonic() - start) / 60}
     folder = run or Path("runs") / name
@@ -235,7 +235,7 @@ def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
 
 def _finished(name: str, experiment: Experiment, folder: Path, learn: Sequence) -> bool:
     """Whether the folder holds this experiment, whole; another's is not filed under its name."""
-    from temzoo.training import fingerprint
+    from temzoo.training.run_folder import fingerprint
 
     if not (folder / "state" / "progress.json").exists():
         return False
@@ -261,8 +261,8 @@ def _finished(name: str, experiment: Experiment, folder: Path, learn: Sequence) 
 def measure(name: str, data: Path, run: Path | None) -> dict[str, Any]:
     """Runs an experiment and gives its record."""
     import temzoo
-    from temzoo.evaluation import scores
-    from temzoo.training import fingerprint
+    from temzoo.evaluation.pixels import scores
+    from temzoo.training.run_folder import fingerprint
 
     experiment = EXPERIMENTS[name]
     learn, judge = load(experiment, data)

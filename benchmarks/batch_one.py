@@ -46,7 +46,7 @@ def ways(network: Any, precision: str, shape: Sequence[int], threads: int) -> di
     """
     import openvino
 
-    from temzoo.engines.makers import openvino_hints
+    from temzoo.deploy.engines.makers import openvino_hints
 
     core = openvino.Core()
     model = core.read_model(network)
@@ -108,8 +108,8 @@ def timed(asked: Mapping[str, Mapping[int, Ask]], pixels: np.ndarray, repetition
 def measure(weights: str, sides: Sequence[int], repetitions: int) -> list[dict[str, Any]]:
     """Rows by precision, side and way."""
     from temzoo.cli.common import trained
-    from temzoo.engines.makers import cores
-    from temzoo.engines.network import Network
+    from temzoo.deploy.engines.makers import cores
+    from temzoo.deploy.engines.network import Network
 
     model = trained(weights)
     file, channels = Network(model).onnx, model.input_shape[-1]

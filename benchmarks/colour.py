@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
+from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.micrographs import to_grey
-from temzoo.types import Example, LabelledImage, Micrograph
 
 BT601 = np.array([0.299, 0.587, 0.114])
 # Directions of the phases' colours: yellow, green, blue, red; those of luma are taken off.
@@ -243,7 +243,7 @@ def unlike_sets(data: Path) -> dict[str, list[np.ndarray]]:
 
 def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
     """How often the check fires, on held-out images of each kind; and their distances."""
-    from temzoo.likeness import Likeness
+    from temzoo.evaluation.unlike_images import Likeness
 
     start = time.monotonic()
     likeness = Likeness.fit(model, [to_grey(each.micrograph.pixels) for each in learn])
@@ -266,7 +266,7 @@ def draw(path: Path, model, examples: Sequence[Example]) -> None:
     """Rows of grey, truth and the model's colours."""
     import cv2
 
-    from temzoo.files import atomic_path
+    from temzoo.core.files import atomic_path
 
     rows = []
     for each in examples:

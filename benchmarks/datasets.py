@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import temzoo
-from temzoo.pipeline.splits import pick, read_names
-from temzoo.types import Example, LabelledImage, Micrograph
+from temzoo.core.types import Example, LabelledImage, Micrograph
+from temzoo.data.splits import pick, read_names
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARES = (0.8, 0.2)
@@ -78,7 +78,7 @@ class Dataset:
 
     def told(self, part: str = "val") -> dict[str, Any]:
         """What a record says of it."""
-        from temzoo.training import fingerprint
+        from temzoo.training.run_folder import fingerprint
 
         judged = self.part(part)
         return {
@@ -187,7 +187,8 @@ def _drawn_example(seed: int, size: int) -> Example:
 
 @cache
 def _synthesized(seed: int, size: int) -> tuple[Micrograph, LabelledImage]:
-    from temzoo.synthetic import Scene, synthesize
+    from temzoo.data.synthetic.scene import Scene
+    from temzoo.data.synthetic.synthesize import synthesize
 
     # As many particles to an area at any size.
     most = max(4, round(32 * (size / 512) ** 2))

@@ -8,7 +8,7 @@
     python -m benchmarks.denoise all            # what has no record yet, then the table
 
 EMPS: 293 training images, the 73 of ``val.csv`` are scored at full size. Electrons arrive at
-random, 4, 16 and 64 per white pixel (``temzoo.pipeline.degrade``), drawn for each image from its
+random, 4, 16 and 64 per white pixel (``temzoo.data.degrade``), drawn for each image from its
 name, so that every method gets the same noise. Restored pixels are cut to 0 … 255 and compared
 with the published images by PSNR and SSIM with a data range of 255.
 """
@@ -37,7 +37,7 @@ from benchmarks.records import (
     write_json,
     write_lines,
 )
-from temzoo.types import Example, Micrograph
+from temzoo.core.types import Example, Micrograph
 
 # First numbers of the seeds of noise: of what is scored, of what blind spots learn from, and of
 # what the classical filters are tuned on.
@@ -95,7 +95,7 @@ def clean(data: Path) -> tuple[list[Example], list[Example]]:
 
 def noisy_once(examples) -> list[Example]:
     """Each with one noise of its own, at one of the three doses in turn."""
-    from temzoo.pipeline.pairs import degraded
+    from temzoo.data.pairs import degraded
 
     doses = list(DOSES)
     parts = [degraded(examples[n :: len(doses)], dose, seed=LEARNT) for n, dose in enumerate(doses)]
@@ -104,7 +104,7 @@ def noisy_once(examples) -> list[Example]:
 
 def scored(judge, dose: str) -> Iterator[tuple[Micrograph, Micrograph]]:
     """(clean, noisy) of each validation image; the same noise for every method."""
-    from temzoo.pipeline.pairs import degraded
+    from temzoo.data.pairs import degraded
 
     for example in degraded(judge, dose, seed=SCORED):
         yield example.load_truth(), example.micrograph
@@ -172,7 +172,7 @@ def _summary(found, seconds) -> dict[str, Any]:
 
 def measure_classical(name: str, learn, judge, bm3d_python: Path | None) -> dict[str, Any]:
     """Tunes the filters, or BM3D's profile, on crops of training images and scores them."""
-    from temzoo.pipeline.degrade import degrade
+    from temzoo.data.degrade import degrade
 
     crops = denoise_baselines.crops([example.micrograph.pixels for example in learn])
     doses = {}
@@ -190,8 +190,8 @@ def measure_classical(name: str, learn, judge, bm3d_python: Path | None) -> dict
 def measure_segmentation(learn, judge, runs: Path) -> dict[str, Any]:
     """IoU of the shipped U-Net on noisy, denoised and clean validation images."""
     import temzoo
-    from temzoo.evaluation import mean_interval
-    from temzoo.pipeline.pairs import degraded
+    from temzoo.data.pairs import degraded
+    from temzoo.evaluation.bootstrap import mean_interval
 
     segmenter = temzoo.get_model(SEGMENTER[0], weights=SEGMENTER[1])
     restorers = {n: trained(n, learn, judge, runs / f"denoise-{n}") for n in NETWORKS}
@@ -268,7 +268,7 @@ def _row(name: str, found, records) -> str:
 
 def _differences(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Gains of the networks over the filters on the same images."""
-    from temzoo.evaluation import mean_interval
+    from temzoo.evaluation.bootstrap import mean_interval
 
     lines = ["Mean gain in dB on the same images, with its 95 % bootstrap interval:", ""]
     for name, other in (

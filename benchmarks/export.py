@@ -28,7 +28,7 @@ RECORD, TABLE = RESULTS / "export.json", RESULTS / "export.md"
 def measured(name: str) -> dict:
     """Seconds and bytes of one model's export, of its check, and of its ONNX file, if any."""
     import temzoo
-    from temzoo.exporting import ExportError, verify
+    from temzoo.deploy.exporting import ExportError, verify
 
     offline = dict.fromkeys(temzoo.model_card(name).deferred)
     model = temzoo.get_model(name, compile=False, **offline)

@@ -119,7 +119,7 @@ def emps_mask_rcnn(data: Path) -> dict[str, Any]:
     the other; beside it stands the default, 0.5.
     """
     import temzoo
-    from temzoo.evaluation import score_predictions
+    from temzoo.evaluation.evaluate import score_predictions
 
     learn, judge = load(DETECTOR, data)
     _, training = fitted("emps-mask-rcnn", DETECTOR, learn, judge, None)
@@ -155,13 +155,13 @@ def _halves(judge: Sequence) -> list[tuple[list, list]]:
 
 
 def _f1(examples: Sequence, predictions: Mapping, least: float) -> float:
-    from temzoo import instance_scores
+    from temzoo.evaluation import object_overlaps, objects
 
     matches = []
     for example in examples:
-        true = instance_scores.true_objects(example.labels, ("particle",))
+        true = object_overlaps.true_objects(example.labels, ("particle",))
         found = predictions[example.name].detections
-        matches.append(instance_scores.match(true, found, min_score=least, ap=False))
+        matches.append(objects.match(true, found, min_score=least, ap=False))
     matched, true, found = (
         sum(getattr(m, part).sum() for m in matches) for part in ("matched", "true", "predicted")
     )
@@ -170,7 +170,7 @@ def _f1(examples: Sequence, predictions: Mapping, least: float) -> float:
 
 def _from(prediction, least: float):
     """A prediction without the detections that score less."""
-    from temzoo.detection import flattened
+    from temzoo.inference.objects import flattened
 
     kept = [one for one in prediction.detections if one.score >= least]
     return replace(
@@ -186,7 +186,7 @@ def emps_watershed(data: Path) -> dict[str, Any]:
     So no image is judged by a setting that was chosen on it or on its publication.
     """
     import temzoo
-    from temzoo.evaluation import score_predictions
+    from temzoo.evaluation.evaluate import score_predictions
 
     experiment = EXPERIMENTS["emps-frozen"]
     learn, judge = load(experiment, data)
@@ -208,7 +208,7 @@ def emps_watershed(data: Path) -> dict[str, Any]:
 
 
 def figures(found, learn: Sequence, judge: Sequence) -> dict[str, Any]:
-    from temzoo.training import fingerprint
+    from temzoo.training.run_folder import fingerprint
 
     return {
         "train": {"images": len(learn), "fingerprint": fingerprint(learn)},
@@ -226,7 +226,7 @@ def loops(data: Path, model_name: str) -> dict[str, Any]:
     epoch and the watershed.
     """
     import temzoo
-    from temzoo.evaluation import score_predictions
+    from temzoo.evaluation.evaluate import score_predictions
 
     experiment = LOOPS[model_name]
     examples = temzoo.load_dataset(
@@ -273,14 +273,14 @@ def density(found) -> dict[str, float]:
 def dense(data: Path) -> dict[str, Any]:
     """1,500 particles in one field, in tiles, after training on other synthetic fields."""
     import temzoo
-    from temzoo import synthetic
-    from temzoo.evaluation import score_predictions
-    from temzoo.types import Example
+    from temzoo.core.types import Example
+    from temzoo.data.synthetic import synthesize
+    from temzoo.evaluation.evaluate import score_predictions
 
     del data
 
     def example(seed: int, size: int, count: int) -> Example:
-        micrograph, labels = synthetic.crowded(
+        micrograph, labels = synthesize.crowded(
             seed, size=size, n_particles=count, name=f"crowded-{seed}.tif"
         )
         return Example(labels, lambda: micrograph)

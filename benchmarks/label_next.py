@@ -34,7 +34,7 @@ FIRST = 10
 def true_errors(data: Path) -> dict[str, Any]:
     """How each measure follows the error that labels show."""
     import temzoo
-    from temzoo.pipeline.splits import pick, read_names
+    from temzoo.data.splits import pick, read_names
 
     use_encoder_beside(data.parent)
     dataset = temzoo.load_dataset(images=data / "images", labels=data / "annotations.xml")

@@ -53,7 +53,7 @@ PERIODS = {"angle_deg": 180}  # an ellipse looks the same upside down
 
 def digits(seeds: tuple[int, ...]) -> dict[str, Any]:
     """Nearest neighbours in eight dimensions, and which digits the plane of two shows."""
-    from temzoo import lecture
+    from temzoo.workflows import lecture
 
     data = lecture.digits()
     seen, held = data.train, data.held_out
@@ -158,7 +158,7 @@ def _plane(seed: int, seen: np.ndarray, names: np.ndarray) -> dict[str, Any]:
 
 def particles(seeds: tuple[int, ...]) -> dict[str, Any]:
     """What the latent numbers of the models know of angle, diameter and aspect ratio."""
-    from temzoo.synthetic import particle_images
+    from temzoo.data.synthetic.particle_images import particle_images
 
     seen, _ = particle_images(COUNT, size=PARTICLES["image_size"], seed=1)
     held, factors = particle_images(HELD_OUT, size=PARTICLES["image_size"], seed=2)
@@ -176,7 +176,7 @@ def particles(seeds: tuple[int, ...]) -> dict[str, Any]:
 
 def _particle_model(name: str, seed: int, seen, held, factors) -> dict[str, Any]:
     from temzoo import latent
-    from temzoo.latent.figures import strongest
+    from temzoo.latent.information import strongest
 
     config = {**PARTICLES, **MODELS[name]}
     model, seconds = trained(config, seen, epochs=PARTICLE_EPOCHS, seed=seed)
@@ -212,7 +212,7 @@ def angle_error_deg(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
 def compare(seeds: tuple[int, ...]) -> dict[str, Any]:
     """Four models by every figure there is, of the first seed."""
     from temzoo import latent
-    from temzoo.synthetic import particle_images
+    from temzoo.data.synthetic.particle_images import particle_images
 
     seed, size = seeds[0], PARTICLES["image_size"]
     seen, _ = particle_images(COMPARE_COUNT, size=size, seed=1)

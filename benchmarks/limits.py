@@ -172,7 +172,7 @@ def memory(what: str) -> int:
 
 def child_reads(path: Path) -> dict[str, Any]:
     """In the child: reads the whole file at once, and holds all of it."""
-    from temzoo.labels import cvat
+    from temzoo.labels.formats import cvat
 
     baseline = memory("VmRSS")
     start = time.monotonic()
@@ -193,16 +193,18 @@ def child_predicts(limit: Limit, side: int) -> dict[str, Any]:
     """In the child: predicts a square uint8 micrograph of that side with the defaults."""
     import numpy as np
 
-    from temzoo import prediction, report
+    from temzoo.core.types import Micrograph
+    from temzoo.inference import predict
+    from temzoo.store import pictures
 
     model = identity(limit.classes) if limit.model == "identity" else _network(limit)
     baseline = memory("VmRSS")
     pixels = micrograph(side, noise=limit.noise)
     start = time.monotonic()
-    found = prediction.predict(model, pixels)
+    found = predict.predict(model, pixels)
     if limit.save:
         with tempfile.TemporaryDirectory() as folder:
-            report.save_prediction(found, folder, micrograph=prediction.Micrograph(pixels))
+            pictures.save_prediction(found, folder, micrograph=Micrograph(pixels))
     return {
         "baseline": baseline,
         "peak": memory("VmHWM"),

@@ -34,9 +34,9 @@ import pandas as pd
 import temzoo
 from benchmarks.accuracy import DATA
 from benchmarks.records import RESULTS, spread, stamp, use_encoder_beside, write_json
-from temzoo.labels.raster import instance_map
-from temzoo.synthetic import synthesize
-from temzoo.types import Example, LabelledImage, Micrograph, Prediction
+from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.labels.shapes.raster import instance_map
 
 OUT = RESULTS / "measure.json"
 RUNS = Path("runs")

@@ -30,13 +30,14 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.records import RESULTS, stamp, write_json
-from temzoo.labels.raster import class_map
-from temzoo.pipeline.augment import SegmentationMapsOnImage, iaa
-from temzoo.pipeline.dataset import CropPlan, training_stream
-from temzoo.registry import get_model
-from temzoo.synthetic import synthesize
+from temzoo.core.types import Example
+from temzoo.data.augment import SegmentationMapsOnImage, iaa
+from temzoo.data.crop_plan import CropPlan
+from temzoo.data.dataset import training_stream
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.labels.shapes.raster import class_map
 from temzoo.tasks import semantic
-from temzoo.types import Example
+from temzoo.zoo.building import get_model
 
 OUT = RESULTS / "pipeline.json"
 CLASSES = ("particle",)

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from temzoo.files import atomic_path
+from temzoo.core.files import atomic_path
 
 RESULTS = Path(__file__).parent / "results"
 SUITE = "suite"  # folder of the suite's records in that of the results
@@ -59,7 +59,7 @@ def _now() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The checkout's commit, "-dirty" where anything but results was changed."""
-    from temzoo.training import commit
+    from temzoo.training.run_folder import commit
 
     found = commit()
     if found is None or not found.endswith("-dirty"):
@@ -72,9 +72,9 @@ def _commit() -> str | None:
 
 def versions() -> dict[str, str]:
     """Of Python, of what temzoo trains with, and of the engines that are installed."""
-    from temzoo import training
+    from temzoo.training import run_folder
 
-    found = training.versions()
+    found = run_folder.versions()
     for package in ENGINES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
@@ -83,7 +83,7 @@ def versions() -> dict[str, str]:
 
 def stamp(command: str) -> dict[str, Any]:
     """Command, date, commit, versions and hardware."""
-    from temzoo.training import commit, hardware
+    from temzoo.training.run_folder import commit, hardware
 
     return {
         "command": command,

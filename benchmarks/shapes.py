@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
-from temzoo.types import Detection, Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Shape
 
 CLASSES = ("straight", "round")
 KINDS = {"rod": "straight", "triangle": "straight", "crescent": "round", "ellipse": "round"}
@@ -93,7 +93,7 @@ def outline(kind: str, radius: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _drawn(labels: LabelledImage, seed: int) -> Micrograph:
-    from temzoo.labels import raster
+    from temzoo.labels.shapes import raster
 
     rng = np.random.default_rng([seed, 1])
     masks = raster.instance_masks(labels)
@@ -112,12 +112,12 @@ def overfit() -> dict[str, Any]:
     import tensorflow as tf
 
     import temzoo
-    from temzoo.tasks import instance
+    from temzoo.tasks import anchors, instance
 
     examples = [scene(seed, side=128, objects=7) for seed in range(4)]
     keras.utils.set_random_seed(0)
     model = temzoo.get_model("mask_rcnn", image_size=128, **SMALL, compile=False)
-    model.set_anchor_sizes(instance.anchor_sizes(examples))
+    model.set_anchor_sizes(anchors.anchor_sizes(examples))
     rate = keras.optimizers.schedules.CosineDecay(1e-4, 280, warmup_target=2e-3, warmup_steps=20)
     instance.compile_model(model, optimizer=keras.optimizers.AdamW(rate, clipnorm=5.0))
     pixels, truth = batch(examples)
@@ -131,7 +131,8 @@ def overfit() -> dict[str, Any]:
 
 def batch(examples: Sequence[Example]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Whole images as one training batch, unchanged, in any order."""
-    from temzoo.pipeline.dataset import CropPlan, training_stream
+    from temzoo.data.crop_plan import CropPlan
+    from temzoo.data.dataset import training_stream
     from temzoo.tasks import instance
 
     plan = CropPlan(size=examples[0].labels.height, augment="none")
@@ -199,15 +200,15 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
 
 def precision(examples: Sequence[Example], found: Sequence[Sequence[Detection]]) -> dict:
     """COCO's average precisions of boxes and masks over all images."""
-    from temzoo import instance_scores
+    from temzoo.evaluation import object_overlaps, objects
 
     matches = [
-        instance_scores.match(
-            instance_scores.true_objects(example.labels, CLASSES), detections, classes=len(CLASSES)
+        objects.match(
+            object_overlaps.true_objects(example.labels, CLASSES), detections, classes=len(CLASSES)
         )
         for example, detections in zip(examples, found, strict=True)
     ]
-    figures = instance_scores.metrics(matches)
+    figures = objects.metrics(matches)
     names = [f"{kind}_{metric}" for kind in ("box", "mask") for metric in ("ap", "ap50", "ap75")]
     return {name: float(figures[name][0]) for name in names}
 

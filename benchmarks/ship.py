@@ -25,13 +25,13 @@ from typing import Any
 
 from benchmarks import accuracy, denoise, instances, latent_space
 from benchmarks.records import RESULTS, use_encoder_beside
-from temzoo import pretrained, registry
-from temzoo.files import atomic_path
+from temzoo.core.files import atomic_path
+from temzoo.zoo import building, pretrained
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 EMPS = ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT")
 SUPER1 = ("NASA pretrained-microscopy-models, Super1, training part", "MIT")
-DRAWN = ("temzoo.synthetic.particle_images, seed 1", "MIT")
+DRAWN = ("temzoo.data.synthetic.particle_images.particle_images, seed 1", "MIT")
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def objects(model, data: Path) -> dict[str, float]:
 def factors(model, data: Path) -> dict[str, float]:
     """The greatest correlation of any latent mean with what was drawn, on other particles."""
     from temzoo import latent
-    from temzoo.latent.figures import strongest
-    from temzoo.synthetic import particle_images
+    from temzoo.data.synthetic.particle_images import particle_images
+    from temzoo.latent.information import strongest
 
     held, drawn = particle_images(
         latent_space.HELD_OUT, size=latent_space.PARTICLES["image_size"], seed=2
@@ -111,7 +111,7 @@ def factors(model, data: Path) -> dict[str, float]:
 
 def drawn_particles(folder: Path, seed: int = 0) -> None:
     """A rotation-invariant VAE of drawn particles, as a run that has no history."""
-    from temzoo.synthetic import particle_images
+    from temzoo.data.synthetic.particle_images import particle_images
 
     config = {**latent_space.PARTICLES, **latent_space.MODELS["rotation-invariant"], "beta": 4.0}
     seen, _ = particle_images(latent_space.COUNT, size=config["image_size"], seed=1)
@@ -119,7 +119,7 @@ def drawn_particles(folder: Path, seed: int = 0) -> None:
         config, seen[..., None], epochs=latent_space.PARTICLE_EPOCHS, seed=seed
     )
     pretrained.save(model, folder / pretrained.BEST)
-    how = registry.built(model)
+    how = building.built(model)
     card = pretrained.WeightsCard(model=how.name, config=dict(how.config))
     pretrained.write_card(folder / pretrained.BEST, card)
 

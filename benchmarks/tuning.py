@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
-from temzoo.synthetic import Scene, synthesize
-from temzoo.types import Example, Micrograph
+from temzoo.core.types import Example, Micrograph
+from temzoo.data.synthetic.scene import Scene
+from temzoo.data.synthetic.synthesize import synthesize
 
 STRATEGIES = ("grid", "random", "bayesian")
 MODEL = "unet"
@@ -52,7 +53,7 @@ def _same(micrograph: Micrograph) -> Micrograph:
 
 def measure(strategy: str, folder: Path, *, trials: int, epochs: int) -> dict[str, Any]:
     """One search and its record."""
-    from temzoo.tuning import tune
+    from temzoo.training.tuning import tune
 
     start = time.monotonic()
     found = tune(

@@ -84,7 +84,7 @@ def measure(weights: str, pairs: Sequence[str], data: Path) -> dict[str, Any]:
 
     import temzoo
     from temzoo.cli.common import trained
-    from temzoo.labels.raster import class_map
+    from temzoo.labels.shapes.raster import class_map
 
     _, judge = accuracy.load(accuracy.EXPERIMENTS["emps-pyramid"], data)
     model = trained(weights, list(pairs))

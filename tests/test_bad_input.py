@@ -7,9 +7,10 @@ import tifffile
 
 import temzoo
 from temzoo import labels
-from temzoo.labels import cvat, raster
+from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check import check
-from temzoo.types import LabelledImage, Shape
+from temzoo.labels.formats import cvat_writing
+from temzoo.labels.shapes import raster
 
 HEIGHT, WIDTH = 40, 48
 SQUARE = Shape("box", "particle", np.array([[8.0, 8.0], [24.0, 28.0]]))
@@ -45,7 +46,7 @@ def save(folder, name: str, pixels: np.ndarray | None = None) -> None:
 
 def label(folder, name: str, *shapes: Shape, height: int = HEIGHT, width: int = WIDTH) -> None:
     entry = LabelledImage(name, width, height, shapes or (SQUARE,), ("particle",))
-    cvat.write(folder / "labels.xml", [entry])
+    cvat_writing.write(folder / "labels.xml", [entry])
 
 
 def load(folder, **options):
@@ -196,7 +197,7 @@ def test_image_is_trained_on(folder, shape, dtype):
     for seed, name in enumerate(("a.tif", "b.tif", "c.tif")):
         save(folder, name, speckled(*shape, dtype=dtype, seed=seed))
         entries.append(LabelledImage(name, WIDTH, HEIGHT, (SQUARE,), ("particle",)))
-    cvat.write(folder / "labels.xml", entries)
+    cvat_writing.write(folder / "labels.xml", entries)
     *train, val = load(folder)
     model = temzoo.get_model("unet", filters=4, depth=2)
     before = [weights.numpy() for weights in model.trainable_weights]

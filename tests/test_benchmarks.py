@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import accuracy
 from benchmarks.accuracy import EXPERIMENTS, _finished, fitted, joint_iou, seeded, write_table
-from temzoo.training import fingerprint
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.training.run_folder import fingerprint
 
 NAME = "emps-unet"
 DISC = Shape("ellipse", "particle", np.array([[8.0, 8.0], [4.0, 4.0]]))

@@ -1,4 +1,4 @@
-"""Otsu and the random forest of temzoo.classical on micrographs whose labels are known."""
+"""Otsu and the random forest of the baselines on micrographs whose labels are known."""
 
 import csv
 
@@ -7,11 +7,11 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from temzoo import classical
-from temzoo.classical import Otsu, PixelForest, pixel_features
-from temzoo.evaluation import evaluate
-from temzoo.pipeline.examples import load_dataset
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.data.examples import load_dataset
+from temzoo.evaluation import baselines
+from temzoo.evaluation.baselines import Otsu, PixelForest, pixel_features
+from temzoo.evaluation.evaluate import evaluate
 
 
 def discs(seed, *, contrast=-60.0, noise=15.0, size=96, dtype=np.uint8, labels=("particle",)):
@@ -121,7 +121,7 @@ def test_forest_probabilities_are_probabilities(forest):
 def test_forest_works_in_blocks_without_a_trace(forest, monkeypatch):
     pixels = np.tile(discs(11).micrograph.pixels, (3, 1))
     whole = forest.predict_probabilities(pixels)
-    monkeypatch.setattr(classical, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(baselines, "BLOCK_ROWS", 50)
     blocks = forest.predict_probabilities(pixels)
     # A tree may fall on the other side of a threshold by the last bit of a feature.
     assert np.abs(blocks - whole).mean() < 1e-4

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.pipeline.pairs import degraded
-from temzoo.synthetic import write_dataset, write_tiff
+from temzoo.data.pairs import degraded
+from temzoo.data.synthetic.writing import write_dataset, write_tiff
 
 RUNNER = CliRunner()
 
@@ -51,12 +51,12 @@ def test_train_writes_a_run(run):
 
 
 def test_ctrl_c_before_the_first_epoch_claims_no_score(data, tmp_path, monkeypatch):
-    from temzoo import training
+    from temzoo.training import loop
 
     def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._EndOfEpoch, "on_epoch_begin", interrupt)
+    monkeypatch.setattr(loop._EndOfEpoch, "on_epoch_begin", interrupt)
     said = call(
         *("train", "unet", "--images", data[0], "--labels", data[1], "--out", tmp_path / "run"),
         *("--set", "filters=2", "--set", "depth=1", "--crop", 32, "--steps", 1, "--batch", 1),
@@ -177,7 +177,7 @@ def test_models_are_listed_and_shown():
 
 
 def test_models_say_what_their_weights_score(monkeypatch):
-    from temzoo.registry import list_models, model_card, score_texts
+    from temzoo.zoo.cards import list_models, model_card, score_texts
 
     monkeypatch.setenv("COLUMNS", "100")
     listed, markdown = call("models"), call("models", "--markdown")

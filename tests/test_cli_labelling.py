@@ -7,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 import temzoo
-from temzoo import cli, pretrained
-from temzoo.synthetic import write_dataset
-from temzoo.types import LabelledImage
+from temzoo import cli
+from temzoo.core.types import LabelledImage
+from temzoo.data.synthetic.writing import write_dataset
+from temzoo.zoo import pretrained
 
 RUNNER = CliRunner()
 

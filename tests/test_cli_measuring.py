@@ -12,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import temzoo
-from temzoo import cli, saved
-from temzoo.labels.raster import instance_map
-from temzoo.synthetic import synthesize, write_tiff
-from temzoo.types import Micrograph, Prediction
+from temzoo import cli
+from temzoo.core.types import Micrograph, Prediction
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.data.synthetic.writing import write_tiff
+from temzoo.labels.shapes.raster import instance_map
+from temzoo.store import predictions, sidecar
 
 RUNNER = CliRunner()
 WRITTEN = ["particles.csv", "particles.parquet", "sizes.png", "summary.csv"]
@@ -48,8 +50,8 @@ def folder(tmp_path_factory):
             nm_per_pixel=micrograph.nm_per_pixel,
             name=micrograph.name,
         )
-        origin = saved.Origin(source=folder / "images" / micrograph.name)
-        saved.save(prediction, folder / "predictions", origin=origin)
+        origin = sidecar.Origin(source=folder / "images" / micrograph.name)
+        predictions.save(prediction, folder / "predictions", origin=origin)
     return folder
 
 
@@ -77,7 +79,7 @@ def test_a_folder_of_predictions_becomes_tables_and_a_plot(folder, tmp_path):
 
 def test_the_tables_are_those_of_the_library(folder, tmp_path):
     call(folder / "predictions" / "m0.prediction.json", "--out", tmp_path)
-    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    prediction = predictions.load_prediction(folder / "predictions" / "m0.prediction.json")
     wanted = temzoo.measure(prediction, folder / "images" / "m0.tif")
     found = pd.read_parquet(tmp_path / "particles.parquet")
     pd.testing.assert_frame_equal(found, wanted)
@@ -100,7 +102,7 @@ def test_calibration_by_hand_and_by_a_scale_bar(folder, tmp_path):
 
 
 def test_pixels_alone_come_with_the_way_to_calibrate_them(folder, tmp_path):
-    instances = saved.load_prediction(folder / "predictions" / "m0.prediction.json").instances
+    instances = predictions.load_prediction(folder / "predictions" / "m0.prediction.json").instances
     write_tiff(tmp_path / "labels.tif", Micrograph(instances.astype(np.uint16)))
     said = call(tmp_path / "labels.tif", "--out", tmp_path / "out")
     assert "sizes are in pixels" in said
@@ -120,9 +122,9 @@ def test_a_folder_of_label_images_and_moved_micrographs(folder, tmp_path):
 
 def test_a_changed_micrograph_gives_no_intensities(folder, tmp_path):
     source = tmp_path / "a.tif"
-    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    prediction = predictions.load_prediction(folder / "predictions" / "m0.prediction.json")
     source.write_bytes((folder / "images" / "m0.tif").read_bytes())
-    saved.save(prediction, tmp_path, origin=saved.Origin(source=source))
+    predictions.save(prediction, tmp_path, origin=sidecar.Origin(source=source))
     source.write_bytes(b"another")
     call(tmp_path, "--out", tmp_path / "out")
     assert pd.read_parquet(tmp_path / "out" / "particles.parquet")["mean_intensity"].isna().all()
@@ -141,10 +143,10 @@ def test_border_classes_and_small_particles_are_options(folder, tmp_path):
 
 
 def test_several_classes_are_summarised_apart(folder, tmp_path):
-    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    prediction = predictions.load_prediction(folder / "predictions" / "m0.prediction.json")
     classes = np.where(prediction.instances > 10, 2, prediction.classes).astype(np.uint8)
     both = Prediction(classes, prediction.instances, class_names=("a", "b"), name="two.tif")
-    saved.save(both, tmp_path)
+    predictions.save(both, tmp_path)
     said = call(tmp_path, "--out", tmp_path / "out")
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     assert summary["class"].tolist() == ["a", "b"]
@@ -222,12 +224,12 @@ def test_measuring_needs_no_tensorflow(folder, tmp_path):
 
 def saved_with_source(folder, place, *, name="m0.tif", nm_per_pixel=None):
     """A prediction of a copy of m0.tif that lies in ``place``, and the copy."""
-    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    prediction = predictions.load_prediction(folder / "predictions" / "m0.prediction.json")
     source = place / "images" / name
     source.parent.mkdir(exist_ok=True)
     source.write_bytes((folder / "images" / "m0.tif").read_bytes())
     prediction = replace(prediction, name=name, nm_per_pixel=nm_per_pixel)
-    saved.save(prediction, place / "predictions", origin=saved.Origin(source=source))
+    predictions.save(prediction, place / "predictions", origin=sidecar.Origin(source=source))
     return source
 
 
@@ -277,9 +279,9 @@ def test_a_damaged_micrograph_does_not_end_the_measuring(folder, tmp_path):
     saved_with_source(folder, tmp_path, name="fine.tif", nm_per_pixel=(0.5, 0.5))
     source = tmp_path / "images" / "bad.tif"
     source.write_bytes(b"II*\0damaged")
-    prediction = saved.load_prediction(folder / "predictions" / "m1.prediction.json")
-    origin = saved.Origin(source=source)
-    saved.save(replace(prediction, name="bad.tif"), tmp_path / "predictions", origin=origin)
+    prediction = predictions.load_prediction(folder / "predictions" / "m1.prediction.json")
+    origin = sidecar.Origin(source=source)
+    predictions.save(replace(prediction, name="bad.tif"), tmp_path / "predictions", origin=origin)
     found, said = intensities(tmp_path)
     assert found.isna().sum() == 12
     assert found.notna().sum() == 20
@@ -292,7 +294,7 @@ def scales(place):
 
 
 def test_a_calibration_by_hand_is_for_images_without_one(folder, tmp_path):
-    instances = saved.load_prediction(folder / "predictions" / "m0.prediction.json").instances
+    instances = predictions.load_prediction(folder / "predictions" / "m0.prediction.json").instances
     write_tiff(tmp_path / "z.tif", Micrograph(instances.astype(np.uint16)))
     options = (folder / "predictions", tmp_path / "z.tif", "--nm-per-pixel", 2)
     said = call(*options, "--out", tmp_path / "out")
@@ -306,9 +308,9 @@ def test_a_calibration_by_hand_is_for_images_without_one(folder, tmp_path):
 
 
 def test_names_that_begin_like_formulas_are_text_in_the_csv(folder, tmp_path):
-    prediction = saved.load_prediction(folder / "predictions" / "m0.prediction.json")
+    prediction = predictions.load_prediction(folder / "predictions" / "m0.prediction.json")
     hostile = replace(prediction, name="=1+1.tif", class_names=("@SUM(A1)",))
-    saved.save(hostile, tmp_path)
+    predictions.save(hostile, tmp_path)
     call(tmp_path, "--out", tmp_path / "out")
     for name in ("particles.csv", "summary.csv"):
         assert set(pd.read_csv(tmp_path / "out" / name)["image"]) == {"'=1+1.tif"}

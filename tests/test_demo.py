@@ -7,13 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from temzoo import demo as module
-from temzoo import pretrained, training
-from temzoo.classical import PixelForest
-from temzoo.demo import demo, encoder_file, table
-from temzoo.evaluation import Evaluation, Interval
-from temzoo.registry import get_model
-from temzoo.synthetic import write_dataset
+from temzoo.data.synthetic.writing import write_dataset
+from temzoo.evaluation.baselines import PixelForest
+from temzoo.evaluation.bootstrap import Interval
+from temzoo.evaluation.results import Evaluation
+from temzoo.training import loop
+from temzoo.workflows import demo as module
+from temzoo.workflows.demo import demo, encoder_file, table
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import get_model
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +151,7 @@ def test_ctrl_c_stops_the_demo_and_not_only_its_training(tmp_path, capsys, monke
     def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._EndOfEpoch, "on_epoch_begin", interrupt)
+    monkeypatch.setattr(loop._EndOfEpoch, "on_epoch_begin", interrupt)
     with pytest.raises(KeyboardInterrupt):
         demo(tmp_path / "out", n=4, epochs=1)
     assert "crowded" not in capsys.readouterr().out

@@ -10,17 +10,15 @@ from skimage.draw import disk, polygon
 from skimage.measure import label, regionprops
 from typer.testing import CliRunner
 
-from temzoo import cli, pretrained
+from temzoo import cli
 from temzoo.cli import scoring
-from temzoo.detection import (
-    flattened,
-    predict_detections,
-    tile_windows,
-    united,
-)
+from temzoo.core.types import Detection, Micrograph
+from temzoo.inference.detection import predict_detections, tile_windows
+from temzoo.inference.objects import flattened, united
+from temzoo.inference.predict import predict
+from temzoo.inference.regions import Watershed
 from temzoo.models.layers import Normalize
-from temzoo.prediction import Watershed, predict
-from temzoo.types import Detection, Micrograph
+from temzoo.zoo import pretrained
 
 SIDE = 128  # of a tile, px
 MASK = 28  # cells of a detector's mask

@@ -13,15 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 import temzoo
-from temzoo import cli, pretrained, registry
+from temzoo import cli
 from temzoo.cli import predicting
-from temzoo.engines import choice, makers
-from temzoo.engines.makers import MAKERS
-from temzoo.engines.network import Network
-from temzoo.labels.raster import class_map
-from temzoo.synthetic import synthesize
+from temzoo.core.types import Example
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.deploy.engines import choice, makers
+from temzoo.deploy.engines.makers import MAKERS
+from temzoo.deploy.engines.network import Network
+from temzoo.labels.shapes.raster import class_map
 from temzoo.tasks import endpoints
-from temzoo.types import Example
+from temzoo.zoo import building, pretrained
 
 # Dark particles on an even film: what a small network learns in seconds.
 SCENE = {
@@ -199,7 +200,7 @@ def test_models_that_label_and_restore_no_pixels_are_refused(monkeypatch):
     with pytest.raises(ValueError, match=r'accelerate takes models that label .* Received: "vae"'):
         temzoo.accelerate(vae)
     net = temzoo.get_model("unet", filters=2, depth=1, compile=False)
-    monkeypatch.setattr("temzoo.engines.network.normalized_alone", lambda model: None)
+    monkeypatch.setattr("temzoo.deploy.engines.network.normalized_alone", lambda model: None)
     with pytest.raises(ValueError, match=r"takes normalised pixels alone. Received: unet, which"):
         temzoo.accelerate(net)
 
@@ -328,11 +329,11 @@ def test_auto_without_examples_believes_the_card_of_the_weights(
     model, two_engines, monkeypatch, change, config, engine
 ):
     two_engines(0.0)
-    how = registry.built(model)
+    how = building.built(model)
     card = pretrained.WeightsCard(
         "unet", {**how.config, **config}, precisions={"quick bfloat16": change, "gone int4": 0.0}
     )
-    monkeypatch.setattr(registry, "built", lambda _: replace(how, weights=card))
+    monkeypatch.setattr(building, "built", lambda _: replace(how, weights=card))
     assert temzoo.accelerate(model, threads=1).engine == engine
 
 
@@ -382,7 +383,7 @@ def test_bfloat16_is_known_by_the_processor(monkeypatch):
 def test_nothing_reports_its_use_over_the_network():
     """NNCF would write an identity of the machine's user, and send what it was asked."""
     code = (
-        "import sys; from temzoo.engines import makers\n"
+        "import sys; from temzoo.deploy.engines import makers\n"
         "makers._nncf(); import openvino\n"
         "from nncf.telemetry.wrapper import telemetry\n"
         "print(type(telemetry).__name__, 'openvino_telemetry' in sys.modules)"
@@ -441,7 +442,7 @@ def test_the_command_line_refuses_what_does_not_go_together(command, tmp_path):
 
 
 def test_check_passes_what_there_is():
-    from temzoo.engines.accelerated import check
+    from temzoo.deploy.engines.accelerated import check
 
     for key in MAKERS:
         check(*key)

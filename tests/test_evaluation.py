@@ -10,15 +10,11 @@ import pytest
 from scipy import ndimage
 from sklearn import metrics
 
-from temzoo.evaluation import (
-    compare,
-    confusion,
-    evaluate,
-    match_instances,
-    score_predictions,
-    scores,
-)
-from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.evaluation.evaluate import evaluate, score_predictions
+from temzoo.evaluation.instance_matching import match_instances
+from temzoo.evaluation.pixels import confusion, scores
+from temzoo.evaluation.results import compare
 
 
 def maps(seed, *, classes=3, shape=(37, 41), agreement=0.7):

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from temzoo.files import atomic_path, spreadsheet_text
+from temzoo.core.files import atomic_path, spreadsheet_text
 
 
 def test_atomic_path_puts_the_written_file_in_place(tmp_path):

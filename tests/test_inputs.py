@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from temzoo.inputs import in_order
+from temzoo.inference.concurrent import in_order
 
 
 def slow_first(number):

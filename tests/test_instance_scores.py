@@ -12,18 +12,10 @@ from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from temzoo.instance_scores import (
-    AP_RESAMPLES,
-    COCO_AREAS,
-    coco_precision,
-    map_objects,
-    match,
-    metrics,
-    one_to_one,
-    overlaps,
-    true_objects,
-)
-from temzoo.types import Detection, LabelledImage, Shape
+from temzoo.core.types import Detection, LabelledImage, Shape
+from temzoo.evaluation.average_precision import AP_RESAMPLES, coco_precision
+from temzoo.evaluation.object_overlaps import map_objects, one_to_one, overlaps, true_objects
+from temzoo.evaluation.objects import COCO_AREAS, match, metrics
 
 
 def square(top, left, side=10, *, score=1.0, kind=1, height=None):

@@ -1,4 +1,4 @@
-"""temzoo.instance_tuning finds what separates particles that touch."""
+"""temzoo.evaluation.instance_tuning finds what separates particles that touch."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from temzoo.evaluation import evaluate
-from temzoo.instance_tuning import InstanceTuning, tune_instances
-from temzoo.labels.raster import class_map
-from temzoo.prediction import Watershed
-from temzoo.synthetic import crowded
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.data.synthetic.synthesize import crowded
+from temzoo.evaluation.evaluate import evaluate
+from temzoo.evaluation.instance_tuning import InstanceTuning, tune_instances
+from temzoo.inference.regions import Watershed
+from temzoo.labels.shapes.raster import class_map
 
 
 class Blurred:

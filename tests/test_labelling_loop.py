@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
+from temzoo.data.synthetic.writing import write_dataset
 from temzoo.labels import check
-from temzoo.synthetic import write_dataset
 
 SCENE = {"size": 128, "n_particles": 6, "diameter_nm": (10.0, 24.0)}
 BRIEF = {"epochs": 1, "batch": 4, "crop": 64, "augment": "none", "magnification": (1.0, 1.0)}

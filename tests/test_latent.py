@@ -17,7 +17,10 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import temzoo
 from temzoo import latent
-from temzoo.latent import figures, page, pictures
+from temzoo.latent import information
+from temzoo.pages import latent_page
+from temzoo.pages.latent_page import latent_report
+from temzoo.pictures import latent_mosaics, latent_scatter
 
 
 class Linear:
@@ -60,7 +63,7 @@ class Grey:
 def coarse():
     """Pictures are written at a third of their resolution, for time's sake."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "DPI", 50)
+        patch.setattr(latent_mosaics, "DPI", 50)
         yield
 
 
@@ -80,8 +83,9 @@ def encoded(digits):
 def shown(monkeypatch):
     """The figures that are written, for a look at their axes."""
     found = []
-    original = pictures._written
-    monkeypatch.setattr(pictures, "_written", lambda f, path: found.append(f) or original(f, path))
+    original = latent_mosaics.written
+    for module in (latent_mosaics, latent_scatter):
+        monkeypatch.setattr(module, "written", lambda f, path: found.append(f) or original(f, path))
     return found
 
 
@@ -205,8 +209,8 @@ def test_information_agrees_with_scikit_learn():
     codes, factors = known_code(500)
     gap = latent.mutual_information_gap(codes, factors, bins=8, periods={"angle_deg": 180})
     for name, values in factors.items():
-        binned = figures.equal_count_bins(values, 8)
-        expected = [mutual_info_score(figures.equal_count_bins(c, 8), binned) for c in codes.T]
+        binned = information.equal_count_bins(values, 8)
+        expected = [mutual_info_score(information.equal_count_bins(c, 8), binned) for c in codes.T]
         np.testing.assert_allclose(gap.information[name], expected)
         first, second = np.sort(expected)[::-1][:2]
         assert gap.per_factor[name] == pytest.approx((first - second) / np.log(8), rel=1e-3)
@@ -215,8 +219,8 @@ def test_information_agrees_with_scikit_learn():
 
 def test_bins_of_equal_counts_are_equally_filled():
     values = np.random.default_rng(1).lognormal(size=1000)
-    assert np.bincount(figures.equal_count_bins(values, 20)).tolist() == [50] * 20
-    assert np.unique(figures.equal_count_bins(np.ones(10), 20)).tolist() == [0]
+    assert np.bincount(information.equal_count_bins(values, 20)).tolist() == [50] * 20
+    assert np.unique(information.equal_count_bins(np.ones(10), 20)).tolist() == [0]
 
 
 def test_a_factor_in_one_dimension_alone_has_a_gap_near_one():
@@ -347,7 +351,7 @@ def test_labels_must_be_as_many_as_codes():
 
 def test_the_manifold_lies_at_normal_quantiles(tmp_path, shown):
     steps = 5
-    latent.manifold(Grey([0.1, 0.02]), tmp_path / "m.png", steps=steps)
+    latent_mosaics.manifold(Grey([0.1, 0.02]), tmp_path / "m.png", steps=steps)
     axis = shown[0].axes[0]
     mosaic = axis.images[0].get_array()[..., 0]
     quantiles = norm.ppf([0.1, 0.3, 0.5, 0.7, 0.9])
@@ -362,7 +366,7 @@ def test_the_manifold_lies_at_normal_quantiles(tmp_path, shown):
 def test_the_manifold_shows_the_two_most_active_dimensions_of_many(tmp_path, shown):
     codes = np.random.default_rng(0).normal(size=(500, 4)) * [0.01, 2, 0.02, 1]
     encoded = latent.Encoded(codes.astype(np.float32), np.zeros((500, 4)))
-    latent.manifold(Grey([9, 0.1, 9, 0.01]), tmp_path / "m.png", steps=3, encoded=encoded)
+    latent_mosaics.manifold(Grey([9, 0.1, 9, 0.01]), tmp_path / "m.png", steps=3, encoded=encoded)
     axis = shown[0].axes[0]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("z1", "z3")
     far = norm.ppf(5 / 6)
@@ -373,7 +377,7 @@ def test_the_manifold_shows_the_two_most_active_dimensions_of_many(tmp_path, sho
 def test_the_manifold_of_a_plain_autoencoder_has_its_codes_scale(tmp_path, shown):
     codes = np.random.default_rng(0).normal(size=(500, 2)) * [20, 10] + [5, 0]
     encoded = latent.Encoded(codes.astype(np.float32))
-    latent.manifold(Grey([0.001, 0]), tmp_path / "m.png", steps=3, encoded=encoded)
+    latent_mosaics.manifold(Grey([0.001, 0]), tmp_path / "m.png", steps=3, encoded=encoded)
     row = shown[0].axes[0].images[0].get_array()[3, 3::6, 0]
     expected = 0.5 + 0.001 * (
         codes[:, 0].mean() + codes[:, 0].std() * norm.ppf([1 / 6, 0.5, 5 / 6])
@@ -384,35 +388,35 @@ def test_the_manifold_of_a_plain_autoencoder_has_its_codes_scale(tmp_path, shown
 def test_the_other_dimensions_lie_at_the_given_centre(tmp_path, shown):
     model = Grey([0, 0, 0.1])
     centre = np.array([9.0, 9.0, 2.0])
-    latent.manifold(model, tmp_path / "m.png", steps=2, plane=(1, 0), centre=centre)
+    latent_mosaics.manifold(model, tmp_path / "m.png", steps=2, plane=(1, 0), centre=centre)
     mosaic = shown[0].axes[0].images[0].get_array()
     np.testing.assert_allclose(mosaic[3::6, 3::6], 0.7, atol=1e-6)
-    np.testing.assert_allclose(mosaic[::6], pictures.THREAD)  # between the pictures
+    np.testing.assert_allclose(mosaic[::6], latent_mosaics.THREAD)  # between the pictures
     assert shown[0].axes[0].get_xlabel() == "z1"
 
 
 def test_a_plane_of_two_dimensions_is_laid_out_as_the_scatter(tmp_path, shown):
     codes = np.random.default_rng(0).normal(size=(50, 2)) * [0.1, 1]
     encoded = latent.Encoded(codes.astype(np.float32))
-    latent.manifold(Grey([0.1, 0.1]), tmp_path / "m.png", steps=2, encoded=encoded)
-    latent.scatter(encoded.means, tmp_path / "s.png")
+    latent_mosaics.manifold(Grey([0.1, 0.1]), tmp_path / "m.png", steps=2, encoded=encoded)
+    latent_scatter.scatter(encoded.means, tmp_path / "s.png")
     for figure in shown:
         assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("z0", "z1")
 
 
 def test_a_single_dimension_gives_one_row(tmp_path, shown):
-    latent.manifold(Grey([0.1]), tmp_path / "m.png", steps=6)
+    latent_mosaics.manifold(Grey([0.1]), tmp_path / "m.png", steps=6)
     assert shown[0].axes[0].images[0].get_array().shape == (6, 36, 3)
 
 
 def test_planes_and_centres_that_are_none_are_refused(tmp_path):
     model = Grey([0.1, 0.1, 0.1])
     with pytest.raises(ValueError, match=r"two dimensions of 0 to 2. Received: plane=\(0, 3\)"):
-        latent.manifold(model, tmp_path / "m.png", plane=(0, 3))
+        latent_mosaics.manifold(model, tmp_path / "m.png", plane=(0, 3))
     with pytest.raises(ValueError, match=r"two dimensions.*plane=\(1, 1\)"):
-        latent.manifold(model, tmp_path / "m.png", plane=(1, 1))
+        latent_mosaics.manifold(model, tmp_path / "m.png", plane=(1, 1))
     with pytest.raises(ValueError, match=r"centre must hold one number per dimension, \(3,\)"):
-        latent.manifold(model, tmp_path / "m.png", centre=np.zeros(2))
+        latent_mosaics.manifold(model, tmp_path / "m.png", centre=np.zeros(2))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -420,13 +424,13 @@ def test_a_decoder_of_colours_is_drawn_in_colour(tmp_path, shown):
     model = Grey([0.1, 0.1])
     grey = model.decode
     model.decode = lambda z: np.concatenate([grey(z), 0 * grey(z), 0 * grey(z) + 1], axis=-1)
-    latent.manifold(model, tmp_path / "m.png", steps=2)
+    latent_mosaics.manifold(model, tmp_path / "m.png", steps=2)
     corner = shown[0].axes[0].images[0].get_array()[1, 1]
     assert corner.tolist() == pytest.approx([0.5, 0, 1])
 
 
 def test_classes_have_a_legend_and_their_points(tmp_path, shown, digits, encoded):
-    latent.scatter(encoded.means, tmp_path / "s.png", digits[1], "class")
+    latent_scatter.scatter(encoded.means, tmp_path / "s.png", digits[1], "class")
     (figure,) = shown
     axis = figure.axes[0]
     legend = figure.legends[0]
@@ -445,7 +449,7 @@ def test_classes_have_a_legend_and_their_points(tmp_path, shown, digits, encoded
 def test_a_measured_number_has_a_bar_with_its_unit(tmp_path, shown):
     codes, factors = known_code(100)
     values = np.where(np.arange(100) < 9, np.nan, factors["diameter_nm"])
-    latent.scatter(codes[:, :2], tmp_path / "s.png", values, "diameter_nm")
+    latent_scatter.scatter(codes[:, :2], tmp_path / "s.png", values, "diameter_nm")
     points, bar = shown[0].axes
     assert bar.get_ylabel() == "diameter (nm)"
     grey, coloured = points.collections
@@ -456,7 +460,7 @@ def test_a_measured_number_has_a_bar_with_its_unit(tmp_path, shown):
 
 def test_an_angle_has_a_bar_that_closes(tmp_path, shown):
     codes, _ = known_code(4)
-    latent.scatter(codes, tmp_path / "s.png", [0, 90, 180, -90], "angle_deg", period=180)
+    latent_scatter.scatter(codes, tmp_path / "s.png", [0, 90, 180, -90], "angle_deg", period=180)
     (drawn,) = shown[0].axes[0].collections
     assert drawn.get_array().tolist() == [0, 90, 0, 90]
     assert drawn.get_clim() == (0, 180)
@@ -467,7 +471,7 @@ def test_an_angle_has_a_bar_that_closes(tmp_path, shown):
 
 def test_principal_components_are_scikit_learns(tmp_path, shown, encoded):
     codes = encoded.means * np.arange(1, 7)
-    latent.scatter(codes, tmp_path / "s.png", projection="pca")
+    latent_scatter.scatter(codes, tmp_path / "s.png", projection="pca")
     peer = PCA(2).fit(codes)
     (drawn,) = shown[0].axes[0].collections
     expected = peer.transform(codes)
@@ -479,19 +483,19 @@ def test_principal_components_are_scikit_learns(tmp_path, shown, encoded):
 
 def test_an_unknown_projection_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"projection must be one of.*'tsne'"):
-        latent.scatter(np.zeros((3, 2)), tmp_path / "s.png", projection="tsne")
+        latent_scatter.scatter(np.zeros((3, 2)), tmp_path / "s.png", projection="tsne")
 
 
 def test_names_that_would_collide_are_left_to_the_legend(tmp_path, shown):
     codes = np.array([[0, 0], [0, 0.01], [5, 5], [9, 9]], float)
-    latent.scatter(codes, tmp_path / "s.png", ["a", "b", "c", "d"], "kind")
+    latent_scatter.scatter(codes, tmp_path / "s.png", ["a", "b", "c", "d"], "kind")
     assert [text.get_text() for text in shown[0].axes[0].texts] == ["c", "d"]
 
 
 def test_the_rarest_of_many_kinds_are_grey(tmp_path, shown):
     kinds = [f"k{k:02}" for k in range(25)] * 2 + ["k00"]
     codes = np.random.default_rng(0).normal(size=(51, 2))
-    latent.scatter(codes, tmp_path / "s.png", kinds, "kind")
+    latent_scatter.scatter(codes, tmp_path / "s.png", kinds, "kind")
     texts = [text.get_text() for text in shown[0].legends[0].get_texts()]
     assert len(texts) == 21
     assert texts[-1] == "others"
@@ -501,7 +505,7 @@ def test_traversals_change_one_dimension_each(tmp_path, shown):
     codes = np.random.default_rng(0).normal(size=(300, 3)) * [0.5, 0.02, 1]
     encoded = latent.Encoded(codes.astype(np.float32), np.zeros((300, 3)))
     model = Grey([0.1, 0.0, 0.01])
-    latent.traversals(model, tmp_path / "t.png", steps=3, span=2, encoded=encoded)
+    latent_mosaics.traversals(model, tmp_path / "t.png", steps=3, span=2, encoded=encoded)
     axis = shown[0].axes[0]
     cells = axis.images[0].get_array()[3::6, 3::6, 0]  # 4 pixels and a white border of 1
     np.testing.assert_allclose(cells, 0.5 + np.array([[-0.02, 0, 0.02], [-0.2, 0, 0.2], [0] * 3]))
@@ -514,7 +518,7 @@ def test_traversals_change_one_dimension_each(tmp_path, shown):
 def test_traversals_around_an_image_hold_its_code_and_frame_it(tmp_path, shown):
     model = Grey([0.1, 0.2])
     image = np.full((4, 4, 1), 0.9)  # its code is 0.9 in both dimensions
-    latent.traversals(model, tmp_path / "t.png", steps=3, span=1, around=image)
+    latent_mosaics.traversals(model, tmp_path / "t.png", steps=3, span=1, around=image)
     axis = shown[0].axes[0]
     cells = axis.images[0].get_array()[3::6, 3::6, 0]
     expected = [0.5 + 0.1 * np.array([-1, 0, 1]) + 0.18, 0.5 + 0.2 * np.array([-1, 0, 1]) + 0.09]
@@ -524,7 +528,7 @@ def test_traversals_around_an_image_hold_its_code_and_frame_it(tmp_path, shown):
 
 def test_many_dimensions_are_cut_to_the_most_active(tmp_path, shown):
     encoded = latent.Encoded(np.random.default_rng(0).normal(size=(50, 40)).astype(np.float32))
-    latent.traversals(Grey(np.zeros(40)), tmp_path / "t.png", encoded=encoded)
+    latent_mosaics.traversals(Grey(np.zeros(40)), tmp_path / "t.png", encoded=encoded)
     axis = shown[0].axes[0]
     assert len(axis.get_yticks()) == 32
     assert "32 most active of 40" in axis.get_title()
@@ -533,7 +537,7 @@ def test_many_dimensions_are_cut_to_the_most_active(tmp_path, shown):
 
 def test_reconstructions_go_from_best_to_worst(tmp_path, shown, digits):
     images, model = digits[0], Linear(digits[0], 6)
-    latent.reconstructions(model, images, tmp_path / "r.png", count=8)
+    latent_mosaics.reconstructions(model, images, tmp_path / "r.png", count=8)
     errors = np.sort(latent.reconstruction_error(model, images).per_image)
     texts = [text.get_text() for axis in shown[0].axes for text in axis.get_xticklabels()]
     ranks = np.linspace(0, len(images) - 1, 8).round().astype(int)
@@ -547,7 +551,7 @@ def test_reconstructions_go_from_best_to_worst(tmp_path, shown, digits):
 
 def test_images_beyond_one_are_scaled_for_display(tmp_path, shown, digits):
     images = digits[0] * 255
-    latent.reconstructions(Linear(images, 6), images, tmp_path / "r.png", count=3)
+    latent_mosaics.reconstructions(Linear(images, 6), images, tmp_path / "r.png", count=3)
     mosaic = shown[0].axes[0].images[0].get_array()
     assert 0.9 < mosaic[1:9, 1:9].max() <= 1
     assert np.unique(mosaic[1:9, 1:9]).size > 3
@@ -564,7 +568,7 @@ def test_images_beyond_one_are_scaled_for_display(tmp_path, shown, digits):
     ],
 )
 def test_units_are_put_in_brackets(name, text):
-    assert pictures.named(name) == text
+    assert latent_scatter.named(name) == text
 
 
 # The report
@@ -583,7 +587,7 @@ def report(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("latent")
     names = [f"digit, {k}" for k in range(len(images))]
     model = Linear(images, 4, posterior=True)
-    paths = latent.latent_report(
+    paths = latent_report(
         model, images, folder, values=values, names=names, title="Digits & <more>"
     )
     return paths, values, latent.encode_images(model, images)
@@ -655,7 +659,7 @@ def test_the_page_holds_every_picture_and_fetches_nothing(report):
 
 
 def test_a_report_without_values_shows_the_bare_codes(tmp_path, digits):
-    paths = latent.latent_report(Linear(digits[0], 2), digits[0], tmp_path)
+    paths = latent_report(Linear(digits[0], 2), digits[0], tmp_path)
     assert "scatter" in paths
     found = json.loads(paths["figures"].read_text())
     assert found["kl"] is None
@@ -665,23 +669,23 @@ def test_a_report_without_values_shows_the_bare_codes(tmp_path, digits):
 
 def test_names_must_be_as_many_as_images(tmp_path, digits):
     with pytest.raises(ValueError, match=r"one name. Received: 1 names for 1797 images"):
-        latent.latent_report(Linear(digits[0], 2), digits[0], tmp_path, names=["a"])
+        latent_report(Linear(digits[0], 2), digits[0], tmp_path, names=["a"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_page_that_fails_leaves_the_old_one(tmp_path, digits, monkeypatch):
     model = Linear(digits[0], 2)
-    old = latent.latent_report(model, digits[0], tmp_path)["html"].read_bytes()
-    monkeypatch.setattr(page, "_page", lambda *_: "\ud800")  # no UTF-8
+    old = latent_report(model, digits[0], tmp_path)["html"].read_bytes()
+    monkeypatch.setattr(latent_page, "_page", lambda *_: "\ud800")  # no UTF-8
     with pytest.raises(UnicodeEncodeError):
-        latent.latent_report(model, digits[0], tmp_path)
+        latent_report(model, digits[0], tmp_path)
     assert (tmp_path / "latent.html").read_bytes() == old
     assert not list(tmp_path.glob(".partial*"))
 
 
 def test_values_of_like_names_have_files_of_their_own(tmp_path, digits):
     values = {"a b": digits[1], "a:b": digits[1]}
-    paths = latent.latent_report(Linear(digits[0], 2), digits[0], tmp_path, values=values)
+    paths = latent_report(Linear(digits[0], 2), digits[0], tmp_path, values=values)
     assert paths["scatter a b"].name == "scatter_a_b.png"
     assert paths["scatter a:b"].name == "scatter_a_b_2.png"
 
@@ -729,9 +733,7 @@ def test_comparing_nothing_is_refused(digits):
 def test_the_models_of_the_zoo_are_taken(tmp_path, name, config):
     model = temzoo.get_model(name, image_size=16, **config)
     images = np.random.default_rng(0).random((24, 16, 16, 1)).astype(np.float32)
-    paths = latent.latent_report(
-        model, images, tmp_path, values={"sum": images.sum(axis=(1, 2, 3))}
-    )
+    paths = latent_report(model, images, tmp_path, values={"sum": images.sum(axis=(1, 2, 3))})
     with paths["codes"].open(newline="") as file:
         columns = next(csv.reader(file))
     assert ("log_variance_0" in columns) == (name == "vae")
@@ -742,7 +744,9 @@ def test_the_models_of_the_zoo_are_taken(tmp_path, name, config):
 
 def test_strips_lie_below_each_other_with_their_names(digits, shown, tmp_path):
     dark, bright = np.zeros((3, 8, 8, 1)), np.ones((3, 8, 8, 1))
-    latent.strips([("original", dark), ("decoded", bright)], tmp_path / "s.png", title="both")
+    latent_mosaics.strips(
+        [("original", dark), ("decoded", bright)], tmp_path / "s.png", title="both"
+    )
     axis = shown[0].axes[0]
     assert [text.get_text() for text in axis.get_yticklabels()] == ["original", "decoded"]
     drawn = np.asarray(axis.images[0].get_array())
@@ -754,6 +758,6 @@ def test_strips_lie_below_each_other_with_their_names(digits, shown, tmp_path):
 def test_strips_of_different_lengths_are_refused(digits, tmp_path):
     rows = [("a", digits[0][:2]), ("b", digits[0][:3])]
     with pytest.raises(ValueError, match=r"as many pictures.*Received: \[\(2, 8.*longer ones"):
-        latent.strips(rows, tmp_path / "s.png")
+        latent_mosaics.strips(rows, tmp_path / "s.png")
     with pytest.raises(ValueError, match=r"rows must be there.*Received: \[\]"):
-        latent.strips([], tmp_path / "s.png")
+        latent_mosaics.strips([], tmp_path / "s.png")

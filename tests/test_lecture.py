@@ -11,16 +11,16 @@ from sklearn.neighbors import NearestNeighbors
 from typer.testing import CliRunner
 
 from temzoo import cli, latent
-from temzoo import lecture as module
-from temzoo.latent import pictures
-from temzoo.lecture import between_images, digits, from_nearest, lecture
+from temzoo.pictures import latent_mosaics
+from temzoo.workflows import lecture as module
+from temzoo.workflows.lecture import between_images, digits, from_nearest, lecture
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """The lecture after one epoch, its pictures at a third of their resolution."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "DPI", 50)
+        patch.setattr(latent_mosaics, "DPI", 50)
         return lecture(tmp_path_factory.mktemp("lecture"), epochs=1)
 
 

@@ -6,10 +6,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from sklearn.covariance import LedoitWolf
 
-from temzoo import likeness as module
-from temzoo.likeness import ARRAYS, FEATURES, WINDOW, WINDOWS, Likeness, features
+from temzoo.core.types import Micrograph
+from temzoo.evaluation import unlike_images
+from temzoo.evaluation.unlike_images import ARRAYS, FEATURES, WINDOW, WINDOWS, Likeness, features
 from temzoo.models.layers import Normalize
-from temzoo.types import Micrograph
 
 
 def blobs(seed: int, size: int = 256, width: float = 3.0) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_the_unit_is_the_largest_distance_of_as_many_windows_left_out(model):
     squares = np.empty((4, 4))
     for out in range(4):
         others = np.concatenate([each for n, each in enumerate(windows) if n != out])
-        squares[out] = module._squares(module._gaussian(others), windows[out])
+        squares[out] = unlike_images._squares(unlike_images._gaussian(others), windows[out])
     means = np.sqrt(squares.mean(axis=1))
     assert likeness.limits[0] == pytest.approx(np.sqrt(squares.max()))
     two = np.sqrt((squares[:, 1:] + squares[:, :-1]).max() / 2)
@@ -117,7 +117,7 @@ def test_the_distance_is_that_of_ledoit_and_wolf():
     windows = rng.normal(size=(40, 12)) @ rng.normal(size=(12, 12)) + 5
     standard = (windows - windows.mean(0)) / windows.std(0)
     expected = LedoitWolf(assume_centered=True).fit(standard).mahalanobis(standard)
-    found = module._squares(module._gaussian(windows), windows)
+    found = unlike_images._squares(unlike_images._gaussian(windows), windows)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import limits
 from benchmarks.limits import LIMITS, measure
-from temzoo.labels import cvat
+from temzoo.labels.formats import cvat
 
 MB = 10**6
 

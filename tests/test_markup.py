@@ -1,7 +1,7 @@
 import json
 import re
 
-from temzoo.markup import data_uri, json_block, text
+from temzoo.pages.html import data_uri, json_block, text
 
 
 def test_text_escapes_tags_quotes_surrogates_and_nul():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import temzoo
-from temzoo import saved
+from temzoo.store import predictions
 
 FILES = (
     "128x128-TEM_search_1.ser",
@@ -47,7 +47,7 @@ def test_predicted_saved_and_measured_it_has_the_pixel_size_of_the_file(shared, 
     path = shared / "data/microscope" / name
     height, width = told_by_rosettasciio(path)
     prediction = temzoo.predict(brighter, temzoo.load_micrograph(path))
-    saved.save(prediction, tmp_path)
+    predictions.save(prediction, tmp_path)
     (sidecar,) = temzoo.list_predictions(tmp_path)
     assert json.loads(sidecar.read_text("utf-8"))["nm_per_pixel"] == pytest.approx([height, width])
     again = temzoo.load_prediction(sidecar)

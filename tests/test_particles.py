@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from temzoo import particles as module
-from temzoo.labels.raster import instance_map, shape_mask
+from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.data.examples import load_dataset
+from temzoo.data.images import image_array
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.labels.shapes.raster import instance_map
+from temzoo.labels.shapes.windows import shape_mask
 from temzoo.micrographs import load_micrograph
-from temzoo.particles import CutPlan, cut, cut_dataset, cut_predictions, load, resample, save
-from temzoo.pipeline.examples import load_dataset
-from temzoo.pipeline.images import image_array
-from temzoo.synthetic import synthesize
-from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.particles import fields, store
+from temzoo.particles.cutting import cut, cut_dataset, cut_predictions
+from temzoo.particles.plan import CutPlan
+from temzoo.particles.resampling import resample
+from temzoo.particles.store import load, save
 
 SIZE = 200
 
@@ -73,7 +77,7 @@ def test_measurements_agree_with_scikit_image():
 def test_the_largest_feret_diameter_agrees_with_scikit_image():
     shape = ellipse(100, 100, 40, 12, 33)
     numbers = instance_map(LabelledImage("a", SIZE, SIZE, (shape,)))
-    [one] = module._numbered_objects(numbers, lambda _: "particle", None)
+    [one] = fields.numbered_objects(numbers, lambda _: "particle", None)
     [region] = regionprops(numbers)
     assert one.feret((1.0, 1.0)) == pytest.approx(region.feret_diameter_max, abs=1.0)
     assert one.feret((0.2, 0.2)) == pytest.approx(0.2 * one.feret((1.0, 1.0)))
@@ -513,7 +517,7 @@ def test_the_sheet_shows_each_particle_in_its_place(folder):
 
 
 def test_the_sheet_is_of_at_most_a_hundred(tmp_path):
-    module._write_sheet(tmp_path / "s.png", [np.eye(8, dtype=np.uint8)] * 250)
+    store._write_sheet(tmp_path / "s.png", [np.eye(8, dtype=np.uint8)] * 250)
     assert cv2.imread(str(tmp_path / "s.png")).shape == (1004, 1004, 3)
 
 
@@ -527,7 +531,7 @@ def test_an_interrupted_save_leaves_no_table(folder, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(module, "write_tiff", full)
+    monkeypatch.setattr(store, "write_tiff", full)
     with pytest.raises(OSError, match="no space left"):
         save(cut_dataset([example(TWO)]), folder)
     with pytest.raises(FileNotFoundError, match=r"a folder of particles has a table"):
@@ -587,7 +591,7 @@ def test_a_row_that_is_too_short_and_an_empty_table_are_named(folder):
 def test_the_sheet_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
     with pytest.raises(OSError, match=r"could not write a PNG. Received: path='.*s.png'"):
-        module._write_sheet(tmp_path / "s.png", [np.eye(8, dtype=np.uint8)])
+        store._write_sheet(tmp_path / "s.png", [np.eye(8, dtype=np.uint8)])
 
 
 @pytest.mark.shared

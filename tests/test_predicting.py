@@ -14,11 +14,15 @@ import tifffile
 from typer.testing import CliRunner
 
 import temzoo
-from temzoo import cli, pretrained
+from temzoo import cli
 from temzoo.cli import common, predicting
-from temzoo.labels import raster
-from temzoo.saved import about, list_predictions, load_prediction
-from temzoo.synthetic import write_dataset
+from temzoo.data.synthetic.writing import write_dataset
+from temzoo.labels.shapes import raster
+from temzoo.store import pictures
+from temzoo.store.predictions import list_predictions, load_prediction
+from temzoo.store.sidecar import about
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import built
 
 RUNNER = CliRunner()
 TRAINED = functools.cache(predicting.trained)
@@ -52,7 +56,7 @@ def run(tmp_path_factory):
     model = temzoo.get_model("unet", filters=4, depth=2)
     path = folder / pretrained.BEST
     pretrained.save(model, path)
-    config = dict(temzoo.registry.built(model).config)
+    config = dict(built(model).config)
     card = pretrained.WeightsCard("unet", config, class_names=("particle",))
     pretrained.write_card(path, card)
     return folder
@@ -228,8 +232,8 @@ def test_a_disk_that_is_full_ends_the_job(run, images, tmp_path, monkeypatch):
             raise OSError("No space left on device")
         return save_prediction(*args, **options)
 
-    save_prediction = temzoo.report.save_prediction
-    monkeypatch.setattr("temzoo.report.save_prediction", fails_at_the_third)
+    save_prediction = pictures.save_prediction
+    monkeypatch.setattr("temzoo.store.pictures.save_prediction", fails_at_the_third)
     assert "No space left" in refusal("predict", run, images, "--out", tmp_path)
     assert len(list_predictions(tmp_path)) == 2
     assert len(written) == 3
@@ -246,8 +250,8 @@ def test_a_prediction_that_cannot_be_written_does_not_end_the_job(
             raise bad
         return save_prediction(found, *args, **options)
 
-    save_prediction = temzoo.report.save_prediction
-    monkeypatch.setattr("temzoo.report.save_prediction", fails_at_the_second)
+    save_prediction = pictures.save_prediction
+    monkeypatch.setattr("temzoo.store.pictures.save_prediction", fails_at_the_second)
     said = call("predict", run, images, "--out", tmp_path, status=1)
     assert "temzoo: 1 of 5 images failed:" in said
     assert [row["status"] for row in table(tmp_path)] == ["predicted", "failed"] + 3 * ["predicted"]

@@ -15,20 +15,21 @@ from skimage.draw import disk
 from skimage.measure import label
 
 import temzoo
-from temzoo import prediction as module
-from temzoo.models.layers import CropBack, Normalize, ReflectPad
-from temzoo.prediction import (
+from temzoo.core.file_names import file_stem
+from temzoo.core.types import Micrograph
+from temzoo.inference import class_map, regions
+from temzoo.inference import tiles as tiling
+from temzoo.inference.pixels import trained_class_names
+from temzoo.inference.predict import predict
+from temzoo.inference.regions import (
     Watershed,
     connected_components,
-    file_stem,
     instance_scores,
     label_instances,
-    predict,
     split_touching,
-    trained_class_names,
 )
+from temzoo.models.layers import CropBack, Normalize, ReflectPad
 from temzoo.tasks import endpoints
-from temzoo.types import Micrograph
 
 
 def identity(batch):
@@ -92,7 +93,7 @@ def test_tiles_meet_at_a_constant_image_without_a_seam():
     list(itertools.product([33, 500, 1000], [64, 128], [0, 1, 40, 63], [1, 16, 32])),
 )
 def test_blend_weights_sum_to_one_and_tiles_cover_the_image(length, tile, overlap, step):
-    tiles = module.Tiles.along(length, tile, overlap, step)
+    tiles = tiling.Tiles.along(length, tile, overlap, step)
     total, seen = np.zeros(tiles.end), np.zeros(length, bool)
     for start, weights in zip(tiles.starts, tiles.weights, strict=True):
         total[start : start + tiles.size] += weights
@@ -105,7 +106,7 @@ def test_blend_weights_sum_to_one_and_tiles_cover_the_image(length, tile, overla
 
 
 def test_blend_weights_vanish_next_to_inner_tile_edges_only():
-    tiles = module.Tiles.along(1000, 256, 64, 32)
+    tiles = tiling.Tiles.along(1000, 256, 64, 32)
     assert (tiles.weights[1, :20] == 0).all()
     assert (tiles.weights[1, -20:] == 0).all()
     assert tiles.weights[0, 0] == 1
@@ -113,7 +114,7 @@ def test_blend_weights_vanish_next_to_inner_tile_edges_only():
 
 
 def test_tiles_weigh_nothing_outside_the_part_that_counts():
-    tiles = module.Tiles.along(1000, 256, 64, 32)
+    tiles = tiling.Tiles.along(1000, 256, 64, 32)
     for part, weights in zip(tiles.counted, tiles.weights, strict=True):
         assert (weights[part] > 0).all()
         assert weights[part].sum(dtype=float) == weights.sum(dtype=float)
@@ -124,13 +125,13 @@ def test_tiles_weigh_nothing_outside_the_part_that_counts():
 @pytest.mark.parametrize("overlap", [0, 100, 384, 512, 1407])
 @pytest.mark.parametrize("length", [1, 1409, 2000, 2048, 5000])
 def test_fitting_tiles_cover_a_length_with_few_and_small_ones(length, overlap, step):
-    edge = module._fitting_edge(length, overlap, step)
-    tiles = module.Tiles.along(length, edge, overlap, step)
+    edge = tiling._fitting_edge(length, overlap, step)
+    tiles = tiling.Tiles.along(length, edge, overlap, step)
     shared = [first + tiles.size - second for first, second in itertools.pairwise(tiles.starts)]
     assert all(overlapping >= overlap for overlapping in shared)
     assert tiles.end >= length
     if overlap <= 512:
-        largest = module.Tiles.along(length, module.TILE - module.TILE % step, overlap, step)
+        largest = tiling.Tiles.along(length, tiling.TILE - tiling.TILE % step, overlap, step)
         assert edge <= largest.size
         assert len(tiles.starts) <= len(largest.starts)
 
@@ -150,22 +151,22 @@ def test_fitting_tiles_cover_a_length_with_few_and_small_ones(length, overlap, s
 def test_few_pixels_are_computed_twice_by_default(side, step, computed):
     model = partial(identity)
     model.tile_step = step
-    rows, columns = module.tile_layout(model, (side, side))
+    rows, columns = tiling.tile_layout(model, (side, side))
     assert rows.computed * columns.computed == pytest.approx(computed, abs=0.02)
-    assert rows.size <= module.TILE
+    assert rows.size <= tiling.TILE
     shared = [first + rows.size - second for first, second in itertools.pairwise(rows.starts)]
     assert all(overlapping >= min(12 * step, 512) for overlapping in shared)
 
 
 def test_half_a_tile_that_is_given_is_the_most_overlap_by_default():
-    rows, columns = module.tile_layout(identity, (512, 700), tile=256)
+    rows, columns = tiling.tile_layout(identity, (512, 700), tile=256)
     assert rows.starts == (0, 128, 256)
     assert columns.starts[:3] == (0, 128, 256)
 
 
 def test_an_image_that_is_too_large_to_be_taken_whole_is_stitched_by_default(monkeypatch):
-    monkeypatch.setattr(module, "TILE", 128)
-    monkeypatch.setattr(module, "WHOLE", 128**2)
+    monkeypatch.setattr(tiling, "TILE", 128)
+    monkeypatch.setattr(tiling, "WHOLE", 128**2)
     pixels = noise(301, 99, 2)
     result = predict(identity, pixels, overlap=32, probabilities=True)
     np.testing.assert_allclose(result.probabilities, pixels, rtol=0, atol=2e-6)
@@ -176,7 +177,7 @@ def test_the_likeliest_class_is_the_first_of_the_greatest(count):
     rng = np.random.default_rng(count)
     probabilities = rng.integers(0, 3, (70, 9, count)).astype(np.float32)
     found = np.full((70, 9), 5, np.uint8 if count <= 256 else np.int32)
-    module.likeliest(probabilities, out=found)
+    class_map.likeliest(probabilities, out=found)
     np.testing.assert_array_equal(found, probabilities.argmax(axis=-1))
 
 
@@ -198,7 +199,7 @@ def test_one_tile_is_in_the_network_while_its_neighbours_are_handled(network, mo
     monkeypatch.setattr(behind, "predict_on_batch", watched)
     beside = predict(network, pixels, tile=64, probabilities=True).probabilities
     assert threading.get_ident() not in seen
-    monkeypatch.setattr(module, "_in_flight", lambda model: 1)
+    monkeypatch.setattr(tiling, "_in_flight", lambda model: 1)
     alone = predict(network, pixels, tile=64, probabilities=True).probabilities
     assert threading.get_ident() in seen
     np.testing.assert_array_equal(beside, alone)
@@ -329,14 +330,14 @@ def test_a_constant_image_gives_a_result(network):
 @pytest.mark.parametrize("sigma", [0.7, 3])
 @pytest.mark.parametrize("levels", [2, 3])
 def test_components_agree_with_scikit_image_across_block_borders(monkeypatch, sigma, levels):
-    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(regions, "BLOCK_ROWS", 7)
     classes = blobs(61, 80, levels=levels, sigma=sigma)
     expected = label(classes, background=0, connectivity=1)
     np.testing.assert_array_equal(connected_components(classes), expected)
 
 
 def test_components_of_one_spiral_are_one(monkeypatch):
-    monkeypatch.setattr(module, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(regions, "BLOCK_ROWS", 2)
     comb = np.zeros((11, 21), np.uint8)
     comb[:, ::2] = 1
     comb[0, 1::4] = comb[-1, 3::4] = 1
@@ -422,7 +423,7 @@ def test_watershed_leaves_a_long_rod_whole():
 
 
 def test_watershed_leaves_a_region_that_is_too_large_whole(monkeypatch):
-    monkeypatch.setattr(module, "LARGEST_SPLIT", 1000)
+    monkeypatch.setattr(regions, "LARGEST_SPLIT", 1000)
     instances = label_instances(discs((40, 40, 18), (40, 72, 18)), method="watershed")
     assert instances.max() == 1
 
@@ -591,4 +592,4 @@ def test_a_tile_that_is_reflected_is_cut_so(lines):
     channels = np.arange(5 * 6).reshape(5, 6, 1)
     lines, places = np.array(lines), np.array([1, 2, 3])
     expected = channels[lines[:, None], places]
-    np.testing.assert_array_equal(module._cut(channels, lines, places), expected)
+    np.testing.assert_array_equal(tiling._cut(channels, lines, places), expected)

@@ -9,12 +9,13 @@ from skimage.measure import find_contours
 
 import temzoo
 import temzoo.labels
-from temzoo import prelabels
-from temzoo.detection import flattened
-from temzoo.labels import check, raster
-from temzoo.prediction import label_instances
-from temzoo.prelabels import labels_of
-from temzoo.types import Detection, Prediction
+from temzoo.annotation import prediction_labels
+from temzoo.annotation.prediction_labels import labels_of
+from temzoo.core.types import Detection, Prediction
+from temzoo.inference.objects import flattened
+from temzoo.inference.regions import label_instances
+from temzoo.labels import check
+from temzoo.labels.shapes import raster
 
 
 def predicted(mask, **fields):
@@ -134,7 +135,7 @@ def test_a_hole_that_is_much_of_its_object_is_kept():
 
 
 def test_an_object_too_large_to_trace_is_a_mask(monkeypatch):
-    monkeypatch.setattr(prelabels, "LARGEST_TRACED", 100)
+    monkeypatch.setattr(prediction_labels, "LARGEST_TRACED", 100)
     found = predicted(np.pad(np.ones((20, 20), bool), 5))
     assert [shape.kind for shape in labels_of(found).shapes] == ["mask"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import temzoo
-from temzoo import pretrained
 from temzoo.models import mobilenet as module
+from temzoo.zoo import pretrained
 
 
 def build(encoder, **config):

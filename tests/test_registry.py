@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo import pretrained, registry
+from temzoo.zoo import building, cards, pretrained
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def toy():
         return keras.Model(pixels, x, name="toy")
 
     yield toy
-    registry._BUILDERS.pop("toy")
-    registry._CARDS.pop("toy")
+    cards.BUILDERS.pop("toy")
+    cards._CARDS.pop("toy")
 
 
 def test_list_models_filters_by_task_and_weights():
@@ -51,8 +51,8 @@ def test_card_says_what_the_builder_does(name):
     model = temzoo.get_model(name, compile=False, **dict.fromkeys(card.deferred))
     assert model.count_params() == card.parameters
     # What was read from the source is what Python says of the imported function.
-    imported = registry._CARDS[name]
-    declared = registry._declared()[name]
+    imported = cards._CARDS[name]
+    declared = cards._declared()[name]
     assert imported == declared
 
 
@@ -109,7 +109,7 @@ def test_a_model_file_needs_literals(tmp_path):
     path = tmp_path / "wild.py"
     path.write_text("@register('wild', task='semantic')\ndef wild(*, classes=1 + f()): ...\n")
     with pytest.raises(ValueError, match=r"wild.py:1: .* must be literals"):
-        registry._cards_in(path)
+        cards._cards_in(path)
 
 
 def test_get_model_is_compiled_for_its_task(toy):
@@ -125,18 +125,18 @@ def test_the_card_of_loaded_weights_is_known_until_they_are_trained(toy, tmp_pat
     card = pretrained.WeightsCard("toy", {"classes": 2}, ("particle",), dataset="grids")
     pretrained.write_card(path, card)
     model = temzoo.get_model("toy", weights=path)
-    how = registry.built(model)
+    how = building.built(model)
     assert (how.weights.dataset, how.weights.sha256) == ("grids", pretrained.sha256(path))
     assert how.class_names == ("particle",)
-    assert registry.built(registry.rebuild(how)).weights is None
-    registry.name_classes(model, ("rod",))
-    assert registry.built(model).weights is None
-    assert registry.built(temzoo.get_model("toy")).weights is None
+    assert building.built(building.rebuild(how)).weights is None
+    building.name_classes(model, ("rod",))
+    assert building.built(model).weights is None
+    assert building.built(temzoo.get_model("toy")).weights is None
 
 
 def test_a_model_from_elsewhere_is_refused():
     with pytest.raises(ValueError, match=r"needs a model from temzoo.get_model"):
-        registry.built(keras.Sequential())
+        building.built(keras.Sequential())
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_a_model_from_elsewhere_is_refused():
     ],
 )
 def test_scores_of_a_card_in_words(scores, texts):
-    assert registry.score_texts(scores) == texts
+    assert cards.score_texts(scores) == texts
 
 
 def test_rebuild_changes_keywords(toy):
     model = temzoo.get_model("toy")
-    assert registry.rebuild(registry.built(model), classes=4).output_shape[-1] == 4
+    assert building.rebuild(building.built(model), classes=4).output_shape[-1] == 4
     with pytest.raises(ValueError, match='has no keyword "klasses"'):
-        registry.rebuild(registry.built(model), klasses=4)
+        building.rebuild(building.built(model), klasses=4)

@@ -5,28 +5,22 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from temzoo.evaluation import evaluate
-from temzoo.prediction import predict
-from temzoo.report import (
-    ERROR_COLOURS,
-    MARKS,
-    OUTLINE_COLOURS,
-    Panel,
-    error_legend,
+from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.evaluation.evaluate import evaluate
+from temzoo.inference.predict import predict
+from temzoo.pictures.colours import ERROR_COLOURS, MARKS, OUTLINE_COLOURS, error_legend
+from temzoo.pictures.overlays import (
     error_map,
     error_overlay,
     match_overlay,
     outlines,
     overlay,
-    plot_history,
-    plot_iou,
-    save_prediction,
-    sheet,
     stretched,
-    validation_panel,
-    validation_sheet,
 )
-from temzoo.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.pictures.plots import plot_history, plot_iou
+from temzoo.pictures.sheets import Panel, sheet
+from temzoo.store.pictures import save_prediction
+from temzoo.tasks.validation_sheet import validation_panel, validation_sheet
 
 GREY = np.random.default_rng(0).integers(90, 170, (60, 80)).astype(np.uint8)
 

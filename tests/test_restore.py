@@ -10,19 +10,16 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import temzoo
-from temzoo import registry, training
-from temzoo.pipeline.degrade import Degradation
-from temzoo.pipeline.pairs import PairPlan, degraded, load_pairs, pair_of
-from temzoo.restoration import (
-    as_stored,
-    compared,
-    data_range,
-    evaluate_restoration,
-    restoration_sheet,
-    restore,
-    save_restored,
-)
-from temzoo.types import Example, LabelledImage, Micrograph
+from temzoo.core.types import Example, LabelledImage, Micrograph
+from temzoo.data.degrade import Degradation
+from temzoo.data.pair_files import load_pairs
+from temzoo.data.pairs import PairPlan, degraded, pair_of
+from temzoo.evaluation.restoration import compared, data_range, evaluate_restoration
+from temzoo.inference.restore import as_stored, restore
+from temzoo.pictures.restoration import restoration_sheet
+from temzoo.store.restored import save_restored
+from temzoo.training import loop
+from temzoo.zoo import cards
 
 
 def scene(seed=0, height=90, width=110):
@@ -252,7 +249,7 @@ def test_a_restorer_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
         return temzoo.train(model, *parts, out=folder, progress=False, **settings, **more), model
 
     whole, model = fit(tmp_path / "whole")
-    original = training._EndOfEpoch.on_epoch_begin
+    original = loop._EndOfEpoch.on_epoch_begin
 
     def begin(self, epoch, logs=None):
         if epoch == 1:
@@ -260,7 +257,7 @@ def test_a_restorer_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
         original(self, epoch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._EndOfEpoch, "on_epoch_begin", begin)
+        patch.setattr(loop._EndOfEpoch, "on_epoch_begin", begin)
         with pytest.raises(RuntimeError, match="killed"):
             fit(tmp_path / "stopped")
     resumed, again = fit(tmp_path / "stopped", resume=True)
@@ -298,8 +295,8 @@ def test_a_restorer_without_the_named_layers_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"unnamed without normalize and restored"):
             temzoo.train(model, examples(1), examples(1, start=5), out=tmp_path)
     finally:
-        registry._BUILDERS.pop("unnamed")
-        registry._CARDS.pop("unnamed")
+        cards.BUILDERS.pop("unnamed")
+        cards._CARDS.pop("unnamed")
 
 
 def test_settings_of_other_data_are_refused(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temzoo.round_numbers import round_down, round_up
+from temzoo.core.round_numbers import round_down, round_up
 
 
 @pytest.mark.parametrize(

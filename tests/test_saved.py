@@ -13,11 +13,12 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 import temzoo
-from temzoo import saved
-from temzoo.detection import flattened
-from temzoo.prediction import label_instances
-from temzoo.saved import Origin, about, is_finished, list_predictions, load_prediction, save
-from temzoo.types import Detection, Prediction
+from temzoo.core.types import Detection, Prediction
+from temzoo.inference.objects import flattened
+from temzoo.inference.regions import label_instances
+from temzoo.store import maps, predictions
+from temzoo.store.predictions import is_finished, list_predictions, load_prediction, save
+from temzoo.store.sidecar import Origin, about
 
 
 def blobs(height=50, width=60, *, seed=0):
@@ -240,11 +241,11 @@ def test_a_sidecar_of_before_stacks_were_told_apart_is_of_a_single_image(sidecar
 
 
 def test_a_prediction_is_whole_with_its_sidecar_and_maps(sidecar):
-    assert saved.about_whole(sidecar) == about(sidecar)
+    assert predictions.about_whole(sidecar) == about(sidecar)
     sidecar.with_name("a_b_instances.tif").unlink()
-    assert saved.about_whole(sidecar) is None
+    assert predictions.about_whole(sidecar) is None
     sidecar.write_text("{")
-    assert saved.about_whole(sidecar) is None
+    assert predictions.about_whole(sidecar) is None
 
 
 def test_pictures_lie_beside_the_maps(tmp_path):
@@ -491,7 +492,7 @@ def test_a_detection_that_cannot_be_true_is_refused(tmp_path, fields, message):
 
 
 def test_masks_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(saved, "MOST_MASK_PX", 0)
+    monkeypatch.setattr(maps, "MOST_MASK_PX", 0)
     path = save(detected(), tmp_path)["sidecar"]
     entry = about(path)["detections"][0] | {"segmentation": runs(0, 2000)}
     scores = [0.5] * 17
@@ -501,7 +502,7 @@ def test_masks_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_png_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(saved.cv2, "imwrite", lambda path, pixels: False)  # as on a full disk
+    monkeypatch.setattr(cv2, "imwrite", lambda path, pixels: False)  # as on a full disk
     maps = Prediction(np.zeros((4, 5), np.uint8), np.zeros((4, 5), np.int32), name="a.tif")
     with pytest.raises(OSError, match=r"could not write a PNG.*a_classes\.png'?, shape=\(4, 5\)"):
         save(maps, tmp_path)

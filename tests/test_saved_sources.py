@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from temzoo import saved
-from temzoo.synthetic import write_tiff
-from temzoo.types import Micrograph, Prediction
+from temzoo.core.types import Micrograph, Prediction
+from temzoo.data.synthetic.writing import write_tiff
+from temzoo.store import predictions, sidecar, sources
 
 EMPTY = np.zeros((20, 30), np.int32)
 
@@ -22,8 +22,8 @@ def picture(path, value, shape=(20, 30)):
 def predicted(source, folder, *, name=None):
     """What the sidecar of a prediction of ``source`` says."""
     prediction = Prediction(EMPTY.astype(np.uint8), EMPTY, name=name or source.name)
-    paths = saved.save(prediction, folder, origin=saved.Origin(source=source))
-    return saved.about(paths["sidecar"])
+    paths = predictions.save(prediction, folder, origin=sidecar.Origin(source=source))
+    return sidecar.about(paths["sidecar"])
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def told(source, tmp_path):
 
 
 def test_the_file_where_it_was_is_the_source(source, told):
-    assert saved.source_of(told) == source
+    assert sources.source_of(told) == source
     os.utime(source, (5, 5))  # touched, with the same bytes
-    assert saved.source_of(told) == source
+    assert sources.source_of(told) == source
 
 
 def test_a_file_of_the_same_size_is_not_the_source(source, told):
@@ -47,8 +47,8 @@ def test_a_file_of_the_same_size_is_not_the_source(source, told):
     picture(source, 9)
     os.utime(source, (5, 5))
     assert source.stat().st_size == size
-    assert saved.source_of(told) is None
-    micrograph, why = saved.load_source(told)
+    assert sources.source_of(told) is None
+    micrograph, why = sources.load_source(told)
     assert micrograph is None
     assert why.startswith("The micrograph is not where it was when it was predicted, or has")
 
@@ -59,43 +59,43 @@ def test_of_equal_names_in_subfolders_the_predicted_one_is_found(source, told, t
     right.parent.mkdir()
     picture(tmp_path / "moved" / "b" / "a.tif", 8)
     source.rename(right)
-    assert saved.source_of(told, saved.sources_in(tmp_path / "moved")) == right
+    assert sources.source_of(told, sources.sources_in(tmp_path / "moved")) == right
 
 
 def test_another_file_of_that_stem_does_not_win_over_the_source(source, told, tmp_path):
     picture(tmp_path / "other" / "a.tiff", 9)
     picture(tmp_path / "other" / "a.tif", 9)
-    assert saved.source_of(told, saved.sources_in(tmp_path / "other")) == source
+    assert sources.source_of(told, sources.sources_in(tmp_path / "other")) == source
     source.unlink()
-    assert saved.source_of(told, saved.sources_in(tmp_path / "other")) is None
+    assert sources.source_of(told, sources.sources_in(tmp_path / "other")) is None
 
 
 def test_a_micrograph_under_another_suffix_is_found_by_its_stem(source, told, tmp_path):
     (tmp_path / "moved").mkdir()
     source.rename(tmp_path / "moved" / "a.tiff")
-    found = saved.source_of(told, saved.sources_in(tmp_path / "moved"))
+    found = sources.source_of(told, sources.sources_in(tmp_path / "moved"))
     assert found == tmp_path / "moved" / "a.tiff"
 
 
 def test_without_a_hash_names_must_tell_micrographs_apart(told, tmp_path):
     unknown = {**told, "source": None, "source_sha256": None, "source_bytes": None}
-    assert saved.source_of(unknown) is None
+    assert sources.source_of(unknown) is None
     first = picture(tmp_path / "moved" / "1" / "a.tif", 1)
-    assert saved.source_of(unknown, saved.sources_in(tmp_path / "moved")) == first
+    assert sources.source_of(unknown, sources.sources_in(tmp_path / "moved")) == first
     picture(tmp_path / "moved" / "2" / "a.tif", 2)
     with pytest.raises(ValueError, match=r"names of images must differ. Received: .*a.tif.*a.tif"):
-        saved.source_of(unknown, saved.sources_in(tmp_path / "moved"))
+        sources.source_of(unknown, sources.sources_in(tmp_path / "moved"))
 
 
 def test_without_a_hash_a_path_that_a_sidecar_names_is_not_followed(source, told):
-    assert saved.source_of({**told, "source_sha256": None}) is None
+    assert sources.source_of({**told, "source_sha256": None}) is None
 
 
 @pytest.mark.parametrize("name", ["../images/a.tif", "..", "", "x\\..\\a", "/a", "a\0.tif"])
 def test_a_name_cannot_leave_the_folder_of_images(name, told, tmp_path):
     (tmp_path / "empty").mkdir()
     told = {**told, "name": name, "source": None, "source_sha256": None}
-    micrograph, why = saved.load_source(told, saved.sources_in(tmp_path / "empty"))
+    micrograph, why = sources.load_source(told, sources.sources_in(tmp_path / "empty"))
     assert micrograph is None
     assert "not where it was" in why
 
@@ -103,7 +103,7 @@ def test_a_name_cannot_leave_the_folder_of_images(name, told, tmp_path):
 def test_a_damaged_source_is_a_word_without_folders(source, told, tmp_path):
     source.write_bytes(b"damaged")
     told = {**told, "source_bytes": 7, "source_mtime_ns": source.stat().st_mtime_ns}
-    micrograph, why = saved.load_source(told)
+    micrograph, why = sources.load_source(told)
     assert micrograph is None
     assert why.startswith("The micrograph could not be read: a.tif")
     assert str(tmp_path) not in why
@@ -112,7 +112,7 @@ def test_a_damaged_source_is_a_word_without_folders(source, told, tmp_path):
 def test_a_micrograph_of_another_size_is_another_one(told, tmp_path):
     picture(tmp_path / "moved" / "a.tif", 1, shape=(4, 6))
     unknown = {**told, "source": None, "source_sha256": None}
-    micrograph, why = saved.load_source(unknown, saved.sources_in(tmp_path / "moved"))
+    micrograph, why = sources.load_source(unknown, sources.sources_in(tmp_path / "moved"))
     assert micrograph is None
     assert why == "a.tif is 6 × 4 px, not 30 × 20: another micrograph than was predicted."
 
@@ -125,11 +125,11 @@ def test_the_frame_of_a_stack_is_the_one_that_was_predicted(tmp_path):
     frames = np.arange(3 * 600, dtype=np.uint16).reshape(3, 20, 30)
     tifffile.imwrite(stack, frames, photometric="minisblack")
     told = {**predicted(stack, tmp_path / "p", name="stack_2.tif"), "frame": 2}
-    assert (saved.load_source(told)[0].pixels == frames[2]).all()
-    assert (saved.load_source({**told, "frame": 0})[0].pixels == frames[0]).all()
+    assert (sources.load_source(told)[0].pixels == frames[2]).all()
+    assert (sources.load_source({**told, "frame": 0})[0].pixels == frames[0]).all()
     shutil.move(stack.parent, tmp_path / "moved")
-    moved = saved.sources_in(tmp_path / "moved")
-    assert (saved.load_source(told, moved)[0].pixels == frames[2]).all()
-    micrograph, why = saved.load_source({**told, "frame": 9}, moved)
+    moved = sources.sources_in(tmp_path / "moved")
+    assert (sources.load_source(told, moved)[0].pixels == frames[2]).all()
+    micrograph, why = sources.load_source({**told, "frame": 9}, moved)
     assert micrograph is None
     assert "could not be read" in why

@@ -31,10 +31,10 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.registry import task_of
-from temzoo.serving import ServedDetector, connect, failures, line, over_grpc, over_http
-from temzoo.serving.address import parse
+from temzoo.deploy.serving import ServedDetector, connect, failures, line, over_grpc, over_http
+from temzoo.deploy.serving.address import parse
 from temzoo.tasks.endpoints import NORMALIZED, normalizer
+from temzoo.zoo.building import task_of
 
 CLASSES = ("particle", "film")
 VERSION = 7
@@ -992,7 +992,8 @@ def test_the_command_line_predicts_by_a_server(unet, server, scheme, tmp_path):
 
 
 def test_the_module_needs_neither_tensorflow_nor_keras_nor_grpc_to_be_imported():
-    code = "import sys, temzoo.serving; print({'tensorflow', 'keras', 'grpc'} & set(sys.modules))"
+    heavy = "{'tensorflow', 'keras', 'grpc'}"
+    code = f"import sys, temzoo.deploy.serving; print({heavy} & set(sys.modules))"
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

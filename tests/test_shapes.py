@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import shapes
-from temzoo import instance_scores
-from temzoo.labels import raster
+from temzoo.evaluation import object_overlaps
+from temzoo.labels.shapes import raster
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_shapes_keep_apart_and_inside_their_circle():
 
 def test_labels_as_detections_score_one_and_their_stand_ins_less():
     examples = [shapes.scene(seed, side=128, objects=5) for seed in range(4)]
-    found = [instance_scores.true_objects(e.labels, shapes.CLASSES) for e in examples]
+    found = [object_overlaps.true_objects(e.labels, shapes.CLASSES) for e in examples]
     assert shapes.precision(examples, found)["mask_ap"] == pytest.approx(1.0)
     for change in (shapes.filled, shapes.ellipse):
         replaced = [[change(one) for one in detections] for detections in found]

@@ -9,23 +9,21 @@ import scipy.constants
 import scipy.ndimage
 import scipy.stats
 
-from temzoo.labels import cvat, raster
-from temzoo.micrographs import load_micrograph
-from temzoo.synthetic import (
-    VOIDS,
-    Scene,
-    crowded,
+from temzoo.core.types import Micrograph
+from temzoo.data.synthetic.exposure import (
     defocus_wave,
     electron_wavelength_nm,
     film_texture,
     interaction_constant,
-    particle_images,
-    project_ellipsoid,
-    synthesize,
-    write_dataset,
-    write_tiff,
 )
-from temzoo.types import Micrograph
+from temzoo.data.synthetic.particle_images import particle_images
+from temzoo.data.synthetic.scene import Scene
+from temzoo.data.synthetic.shapes import project_ellipsoid
+from temzoo.data.synthetic.synthesize import VOIDS, crowded, synthesize
+from temzoo.data.synthetic.writing import write_dataset, write_tiff
+from temzoo.labels.formats import cvat
+from temzoo.labels.shapes import raster
+from temzoo.micrographs import load_micrograph
 
 FLAT = {
     "gradient": 0.0,

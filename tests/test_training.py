@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo import feeds, pretrained, registry, training
-from temzoo.tasks import instance
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.settings import Settings
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.tasks import anchors, feeds, instance
+from temzoo.training import loop
+from temzoo.zoo import cards, pretrained
 
 QUICK = {"batch": 2, "crop": 32, "steps_per_epoch": 4, "augment": "light", "magnification": (1, 1)}
 
@@ -64,10 +66,10 @@ def test_it_learns(finished):
 
 
 def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_zero(tmp_path):
-    settings = training.Settings(crop=32, warmup=0.2)
+    settings = Settings(crop=32, warmup=0.2)
     model = tiny()
     feed = feeds.LabelFeed(model, settings, TRAIN, VAL)
-    trainer = training._Trainer(tmp_path, settings, feed, VAL, False)
+    trainer = loop.Trainer(tmp_path, settings, feed, VAL, False)
     trainer._compile(model, 1e-2, 50)
     rate = [float(model.optimizer._learning_rate(step)) for step in range(51)]
     assert rate[10] == pytest.approx(1e-2)
@@ -143,14 +145,14 @@ class KilledError(Exception):
 
 
 def stop_at(monkeypatch, epoch, reason):
-    original = training._EndOfEpoch.on_epoch_begin
+    original = loop._EndOfEpoch.on_epoch_begin
 
     def begin(self, number, logs=None):
         if number == epoch:
             raise reason
         original(self, number, logs)
 
-    monkeypatch.setattr(training._EndOfEpoch, "on_epoch_begin", begin)
+    monkeypatch.setattr(loop._EndOfEpoch, "on_epoch_begin", begin)
     return original
 
 
@@ -192,7 +194,7 @@ def test_the_average_of_weights_is_that_of_the_formula(tmp_path):
     trainer = SimpleNamespace(
         settings=settings, folder=tmp_path, done=SimpleNamespace(state="", best=0)
     )
-    average, model = training._Average(trainer), _Weights(values)
+    average, model = fit._Average(trainer), _Weights(values)
     average.set_model(model)
     average.on_train_begin()
     expected = 0.0
@@ -219,7 +221,7 @@ def test_the_averaged_weights_are_judged_and_kept(tmp_path):
 
 def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkeypatch):
     whole = fit(tmp_path / "whole", epochs=3)
-    original = training._Trainer.save_progress
+    original = loop.Trainer.save_progress
 
     def killed(self, state):
         if state.startswith("epoch-2"):
@@ -227,7 +229,7 @@ def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkey
         original(self, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Trainer, "save_progress", killed)
+        patch.setattr(loop.Trainer, "save_progress", killed)
         with pytest.raises(KilledError):
             fit(tmp_path / "cut", epochs=3)
     resumed = fit(tmp_path / "cut", resume=True)
@@ -510,8 +512,8 @@ def registered():
     """Taken back afterwards, so that other tests list the package's models alone."""
     temzoo.register("spots", task="instance", free=("anchor_sizes", "image_size"))(spots)
     yield
-    registry._BUILDERS.pop("spots")
-    registry._CARDS.pop("spots")
+    cards.BUILDERS.pop("spots")
+    cards._CARDS.pop("spots")
 
 
 def spots(*, classes=2, image_size=48, dropout=0.0, anchor_sizes=None):
@@ -576,7 +578,7 @@ def test_the_run_of_a_detector_is_as_any(found):
 
 def test_anchors_are_chosen_from_the_training_objects_and_kept(found):
     run, model = found
-    chosen = instance.anchor_sizes(TRAIN, largest=48)
+    chosen = anchors.anchor_sizes(TRAIN, largest=48)
     assert model.anchor_sizes.tolist() == pytest.approx(chosen) != [10, 20, 40, 80]
     trained = temzoo.get_model("spots", weights=run.folder)
     given = detector(anchor_sizes=(5, 6, 7, 8))
@@ -587,7 +589,7 @@ def test_anchors_are_chosen_from_the_training_objects_and_kept(found):
     assert trained.anchor_sizes.tolist() == pytest.approx(chosen)
     fresh = detector()
     instance.prepare(fresh, TRAIN, magnification=(0.5, 0.5))
-    small = instance.anchor_sizes(TRAIN, magnification=(0.5, 0.5))
+    small = anchors.anchor_sizes(TRAIN, magnification=(0.5, 0.5))
     assert fresh.anchor_sizes.tolist() == pytest.approx(small) != chosen
 
 
@@ -606,7 +608,7 @@ def test_a_detector_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
         assert same == {k: v for k, v in b.items() if k != "minutes"}
     for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
-    chosen = instance.anchor_sizes(TRAIN, largest=48)
+    chosen = anchors.anchor_sizes(TRAIN, largest=48)
     assert resumed_model.anchor_sizes.tolist() == pytest.approx(chosen)
 
 
@@ -681,14 +683,14 @@ def test_a_generative_model_without_a_latent_space_is_refused():
     try:
         model = temzoo.get_model("blank", compile=False)
         with pytest.raises(ValueError, match=r"has encode, decode and image_size.*blank without"):
-            feeds.ImageFeed.complete(model, training.Settings(), TRAIN)
+            feeds.ImageFeed.complete(model, Settings(), TRAIN)
     finally:
-        registry._BUILDERS.pop("blank")
-        registry._CARDS.pop("blank")
+        cards.BUILDERS.pop("blank")
+        cards._CARDS.pop("blank")
 
 
 def test_a_restorer_without_named_layers_is_refused():
     model = temzoo.get_model("unet", filters=4, depth=1, compile=False)
     message = r'a restorer has layers "normalize".*unet without restored\. Name them so'
     with pytest.raises(ValueError, match=message):
-        feeds.PairFeed.complete(model, training.Settings(), TRAIN)
+        feeds.PairFeed.complete(model, Settings(), TRAIN)

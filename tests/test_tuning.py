@@ -15,9 +15,10 @@ import pytest
 
 import temzoo
 from benchmarks.tuning import examples
-from temzoo import registry, training
-from temzoo.tuning import oracle, tune
-from temzoo.tuning.space import Dimension, fixed_parts, space_of
+from temzoo.training import run_folder, train
+from temzoo.training.tuning import oracle, tune
+from temzoo.training.tuning.space import Dimension, fixed_parts, space_of
+from temzoo.zoo import building, cards
 
 SMALL = {"side": 64, "particles": 2}
 TRAIN, VAL = examples(3, **SMALL), examples(2, first=50, **SMALL)
@@ -54,8 +55,8 @@ def register():
 def toy():
     register()
     yield
-    registry._BUILDERS.pop("dots")
-    registry._CARDS.pop("dots")
+    cards.BUILDERS.pop("dots")
+    cards._CARDS.pop("dots")
 
 
 def find(out, **options):
@@ -65,7 +66,7 @@ def find(out, **options):
 
 
 def space(strategy="random", *, search=None, config=None, **settings):
-    card = registry.model_card("dots")
+    card = cards.model_card("dots")
     fixed = fixed_parts(card, config or {}, settings, TRAIN)
     return space_of(card, search or {}, fixed, strategy)
 
@@ -103,7 +104,7 @@ def test_the_folder_tells_all(grid):
     assert told["ranges"]["kernel"] == {"choices": [3, 2]}
     assert told["config"] == {"classes": 2}
     assert told["settings"]["epochs"] == 2
-    assert told["data"]["train"] == training.fingerprint(TRAIN)
+    assert told["data"]["train"] == run_folder.fingerprint(TRAIN)
     assert {"keras", "keras-tuner"} <= set(told["sessions"][0]["versions"])
     with open(grid.folder / "trials.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -112,7 +113,7 @@ def test_the_folder_tells_all(grid):
         *("trial", "status", "score", "epoch", "minutes", "parameters"),
         *("kernel", "learning_rate"),
     ]
-    assert int(rows[0]["parameters"]) == registry.get_model("dots").count_params()
+    assert int(rows[0]["parameters"]) == building.get_model("dots").count_params()
     assert (grid.folder / "search.png").read_bytes()[:4] == b"\x89PNG"
     outside = {"search.json", "trials.csv", "search.png", "trials", "best", "keras_tuner"}
     assert {path.name for path in grid.folder.iterdir()} == outside
@@ -141,13 +142,13 @@ def test_the_summary_says_what_was_gained(grid):
 
 def test_what_is_finished_is_not_repeated_and_a_best_is_retrained_once(grid, monkeypatch, tmp_path):
     calls = []
-    real = training.train
+    real = train.train
 
     def counted(*args, **options):
         calls.append((options["out"], options["resume"]))
         return real(*args, **options)
 
-    monkeypatch.setattr(training, "train", counted)
+    monkeypatch.setattr(train, "train", counted)
     search = {**RATE, "width": None, "loss": None, "rates": None, "kernel": [3, 2]}
     same = {"strategy": "grid", "search": search, "resume": True, "trials": 9}
     again = find(grid.folder, **same)
@@ -213,13 +214,13 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_been(tmp_path, monkeypatch
         json.loads((tmp_path / "killed/trials/001/trial.json").read_text())["status"] == "started"
     )
     begun = []
-    real = training.train
+    real = train.train
 
     def noted(*args, **options):
         begun.append((options["out"].name, options["resume"]))
         return real(*args, **options)
 
-    monkeypatch.setattr(training, "train", noted)
+    monkeypatch.setattr(train, "train", noted)
     resumed = find(tmp_path / "killed", trials=2, resume=True)
     assert begun == [("001", True)]
     whole = find(tmp_path / "whole", trials=2)
@@ -241,10 +242,10 @@ def stub_of(monkeypatch, outcomes, minutes=1.0):
         outcome = next(left)
         if isinstance(outcome, BaseException):
             raise outcome
-        return training.Run(Path(out), outcome, 1, ())
+        return train.Run(Path(out), outcome, 1, ())
 
-    monkeypatch.setattr(training, "train", train)
-    monkeypatch.setattr("temzoo.tuning.trials.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(train, "train", train)
+    monkeypatch.setattr("temzoo.training.tuning.trials.time.monotonic", lambda: clock[0])
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
@@ -300,7 +301,7 @@ def test_a_trial_that_is_killed_again_and_again_is_given_up(tmp_path, monkeypatc
 
 def test_a_failure_of_the_search_itself_is_not_taken_for_a_trial(tmp_path, monkeypatch):
     stub_of(monkeypatch, [0.5, 0.6, 0.7])
-    from temzoo.tuning import trials
+    from temzoo.training.tuning import trials
 
     real = trials.write_json
 
@@ -388,15 +389,15 @@ def test_ranges_are_the_cards_the_trainings_and_what_search_says():
 
 
 def test_models_without_a_choice_of_losses_have_none_to_search():
-    card = registry.model_card("mask_rcnn")
+    card = cards.model_card("mask_rcnn")
     searched = space_of(card, {}, fixed_parts(card, {}, {}, TRAIN), "random")
     assert "loss" not in searched.dimensions
     assert searched.dimensions["features"].choices == (32, 64, 96)
 
 
-@pytest.mark.parametrize("name", registry.list_models())
+@pytest.mark.parametrize("name", cards.list_models())
 def test_declared_ranges_are_of_keywords_and_ranges_indeed(name):
-    card = registry.model_card(name)
+    card = cards.model_card(name)
     assert set(card.ranges) <= set(card.config)
     searched = space_of(card, {}, fixed_parts(card, {}, {}, TRAIN), "grid")
     for keyword in card.ranges:

@@ -27,10 +27,10 @@ import temzoo
 from benchmarks.gpu import packed
 from benchmarks.gpu.recipes import Recipe
 from benchmarks.gpu.scenes import batch_of, store
-from temzoo import pretrained, registry
-from temzoo.files import atomic_path
+from temzoo.core.files import atomic_path
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.semantic import SegmentationLoss
+from temzoo.zoo import cards, pretrained
 
 CHUNK = 20
 WARM_UP = 0.05  # of the steps
@@ -91,7 +91,7 @@ def build(recipe: Recipe, classes: int, plan: Plan) -> keras.Model:
         classes: the background included.
         plan: how.
     """
-    free = registry.model_card(recipe.model).free
+    free = cards.model_card(recipe.model).free
     wanted = {"encoder_trainable": recipe.encoder > 0, "negatives": False}
     config = {"classes": classes, **recipe.config}
     config |= {key: value for key, value in wanted.items() if key in free}

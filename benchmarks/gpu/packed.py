@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from benchmarks.datasets import Dataset
-from temzoo.files import atomic_path
+from temzoo.core.files import atomic_path
 
 PARTS = ("train", "val")
 LOSSLESS = 101  # WebP's quality from which nothing is lost
@@ -47,9 +47,9 @@ def pack(dataset: Dataset, folder: Path, quality: int = LOSSLESS) -> Path:
     Raises:
         ValueError: a micrograph has more than 8 bits.
     """
-    from temzoo.labels.raster import class_map, foreground_classes
-    from temzoo.pipeline.examples import class_names
-    from temzoo.training import fingerprint
+    from temzoo.data.examples import class_names
+    from temzoo.labels.shapes.raster import class_map, foreground_classes
+    from temzoo.training.run_folder import fingerprint
 
     names = foreground_classes(class_names(dataset.part("all")))
     arrays = {"class_names": np.array(names), "quality": np.array(quality)}

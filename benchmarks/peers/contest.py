@@ -137,7 +137,7 @@ def predictions(folder: Path, examples: Sequence, class_names: Sequence[str]) ->
 
 def _prediction(path: Path, example, class_names: Sequence[str]):
     import temzoo
-    from temzoo.types import Prediction
+    from temzoo.core.types import Prediction
 
     instances = path.with_name(f"{path.name}-instances.npy")
     if instances.is_file():
@@ -173,7 +173,7 @@ class _Written:
 
 def score(folder: Path, examples: Sequence, class_names: Sequence[str]):
     """``temzoo.evaluation`` on what a contestant wrote."""
-    from temzoo.evaluation import score_predictions
+    from temzoo.evaluation.evaluate import score_predictions
 
     found = predictions(folder, examples, class_names)
     return score_predictions(examples, found, classes=class_names, ap=True)
@@ -193,7 +193,7 @@ def figures(evaluation) -> dict[str, Any]:
 def paired(ours, theirs) -> dict[str, Any]:
     """Differences of ours to theirs over the same images, and whether that is better."""
     from benchmarks.suite.accuracy import verdict
-    from temzoo.evaluation import compare
+    from temzoo.evaluation.results import compare
 
     told = {}
     for metric in ("iou", "dice", "instance_f1"):

@@ -26,7 +26,9 @@ CROPS = 40_000  # more than anybody learns from in an hour on two cores
 
 def crop_numbers(examples: Sequence, *, size: int, seed: int, count: int = CROPS) -> np.ndarray:
     """(count, 5) int32: where the first crops of temzoo's training stream lie, and their turns."""
-    from temzoo.pipeline.dataset import CropPlan, crop, crop_list, visit
+    from temzoo.data.crop_plan import CropPlan
+    from temzoo.data.dataset import crop_list
+    from temzoo.data.preparation import crop, visit
 
     plan = CropPlan(size, seed=seed)
     listed = crop_list(examples, plan)
@@ -73,7 +75,7 @@ def write_job(
     Returns:
         what ``job.json`` says.
     """
-    from temzoo.pipeline.examples import class_names
+    from temzoo.data.examples import class_names
 
     names = class_names([*dataset.train, *dataset.val])
     told = {
@@ -110,7 +112,7 @@ def fingerprint(told: dict[str, Any], *more: Any) -> str:
 
 
 def _write_example(path: Path, example, names: Sequence[str], *, labels: bool) -> None:
-    from temzoo.labels.raster import class_map, instance_map
+    from temzoo.labels.shapes.raster import class_map, instance_map
     from temzoo.micrographs import as_channels
 
     kinds = {"pixels": as_channels(example.micrograph.pixels, 1)[..., 0]}

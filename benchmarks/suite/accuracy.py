@@ -89,10 +89,11 @@ def judge(
         min_area_px: smaller instances are dropped; the class map keeps them.
         seed, bootstrap: of the resampling for the intervals.
     """
-    from temzoo.evaluation import score_predictions, scores
-    from temzoo.labels.raster import foreground_classes
-    from temzoo.pipeline.examples import class_names
-    from temzoo.prediction import trained_class_names
+    from temzoo.data.examples import class_names
+    from temzoo.evaluation.evaluate import score_predictions
+    from temzoo.evaluation.pixels import scores
+    from temzoo.inference.pixels import trained_class_names
+    from temzoo.labels.shapes.raster import foreground_classes
 
     names = foreground_classes(trained_class_names(model) or class_names(examples))
     examples = _in_classes_of(names, examples)
@@ -127,7 +128,7 @@ def _predictions(model: Any, examples: Sequence, min_area_px: int) -> Iterator[A
     from rich.progress import track
 
     import temzoo
-    from temzoo.evaluation import LEAST_SCORE
+    from temzoo.evaluation.evaluate import LEAST_SCORE
 
     ranked = {"min_score": LEAST_SCORE} if hasattr(model, "detect") else {"probabilities": True}
     ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
@@ -150,8 +151,8 @@ class _Extras:
             yield prediction
 
     def _look(self, example, prediction) -> None:
-        from temzoo.instance_scores import true_objects
-        from temzoo.labels.raster import class_map
+        from temzoo.evaluation.object_overlaps import true_objects
+        from temzoo.labels.shapes.raster import class_map
 
         truth = class_map(example.labels, self.classes)
         classes, areas = _counted(prediction)
@@ -169,7 +170,7 @@ class _Extras:
 
     def added_to(self, evaluation, *, seed: int, bootstrap: int):
         """The evaluation with these columns, their means over images and the pooled sizes."""
-        from temzoo.evaluation import mean_interval
+        from temzoo.evaluation.bootstrap import mean_interval
 
         means = {
             key: mean_interval([row[key] for row in self.rows], bootstrap=bootstrap, seed=seed)
@@ -186,20 +187,20 @@ class _Extras:
 
     def _pooled(self, seed: int, bootstrap: int) -> dict[str, Any]:
         """Over all particles together; the images are drawn as for the other intervals."""
-        from temzoo.evaluation import _interval, _ratio, _resamples
+        from temzoo.evaluation.bootstrap import interval, ratio, resamples
 
-        weights = _resamples(len(self.rows), bootstrap, seed)
+        weights = resamples(len(self.rows), bootstrap, seed)
         counts = [np.array([len(d) for d in part]) for part in (self.true, self.found)]
         true, found = (weights @ count for count in counts)
         figures = sizes.pooled(self.true, self.found, weights)
-        figures["relative_count_error"] = _ratio(found - true, true)
-        return {name: _interval(values) for name, values in figures.items()}
+        figures["relative_count_error"] = ratio(found - true, true)
+        return {name: interval(values) for name, values in figures.items()}
 
 
 def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
     """Class map, and areas (px) of the objects, of what counts as found."""
-    from temzoo.detection import flattened
-    from temzoo.types import MIN_SCORE
+    from temzoo.core.types import MIN_SCORE
+    from temzoo.inference.objects import flattened
 
     if prediction.detections is None:
         numbers = prediction.instances[prediction.instances > 0]
@@ -229,7 +230,7 @@ def _size_errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
 
 def difference(first: Judged, second: Judged, metric: str, *, seed: int = 0) -> dict[str, Any]:
     """Mean of first minus second over the same images, its interval, and whether it is better."""
-    from temzoo.evaluation import compare
+    from temzoo.evaluation.results import compare
 
     found = compare(first.evaluation, second.evaluation, metric=metric, seed=seed)
     return {
@@ -365,7 +366,7 @@ def _paired_record(dataset: Dataset, part: str, compared: list, **told: Any) -> 
 
 def card_scores(weights: str) -> dict[str, Any]:
     """What the card of shipped weights says; empty for anything else."""
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     model, slash, name = weights.partition("/")
     card = pretrained.available(model).get(name) if slash else None
@@ -412,11 +413,11 @@ def _both_defined(first: Judged, second: Judged, metric: str) -> bool:
 
 def curve_plan(model: str, quick: bool) -> dict[str, Any]:
     """What a learning curve of a model trains; the quick one is always of one small network."""
-    from temzoo import registry
+    from temzoo.zoo import cards
 
     if quick:
         return QUICK_CURVE
-    registry.model_card(model)  # refuses what is not registered
+    cards.model_card(model)  # refuses what is not registered
     return {**CURVE, "model": model, "config": CURVE_CONFIGS.get(model, {})}
 
 

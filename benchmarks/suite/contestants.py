@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from temzoo.types import Example
+from temzoo.core.types import Example
 
 Maker = Callable[[Sequence[Example]], Any]
 CONTESTANTS: dict[str, Maker] = {}

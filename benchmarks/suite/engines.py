@@ -69,8 +69,8 @@ def keras_predict(model: Any, shape: tuple[int, int, int, int]) -> Run:
 
 def accelerated(name: str, precision: str, model: Any, shape: tuple[int, int, int, int]) -> Run:
     """An engine of ``temzoo.accelerate``, which takes every shape."""
-    from temzoo.engines import AcceleratedModel
-    from temzoo.engines.makers import check_installed, cores
+    from temzoo.deploy.engines import AcceleratedModel
+    from temzoo.deploy.engines.makers import check_installed, cores
 
     check_installed(name, precision)
     if (model, name, precision) not in _MADE:
@@ -84,7 +84,7 @@ _MADE: dict[tuple[Any, str, str], Any] = {}
 @cache
 def network(model: Any) -> Any:
     """What the engines run: converted and calibrated once, for all of them and all shapes."""
-    from temzoo.engines.network import Network
+    from temzoo.deploy.engines.network import Network
 
     _, height, width, channels = model.input_shape
     shape = (CROPS, height or CROP, width or CROP, channels)

@@ -1,6 +1,6 @@
 """What a VAE's latent numbers know of pictures whose content is known; ``temzoo.latent``'s figures.
 
-The pictures are ``temzoo.synthetic.particle_images`` of a seed that trains nothing, as large as the
+The pictures are ``particle_images`` of a seed that trains nothing, as large as the
 model takes: their diameter, aspect ratio and angle are known. Reconstruction error (mean squared,
 per pixel), divergence from the prior (nats), active units, mutual information gap, and the greatest
 |r| of any latent number with each factor; of all but the units and the gap with 95 % bootstrap
@@ -21,10 +21,10 @@ BOOTSTRAP = 200
 
 def is_generative(model: Any) -> bool:
     """Whether it is a model of the zoo that has a latent space to draw from."""
-    from temzoo import registry
+    from temzoo.zoo import building
 
     try:
-        return registry.built(model).task == "generative"
+        return building.built(model).task == "generative"
     except ValueError:  # whatever else predict takes
         return False
 
@@ -35,7 +35,7 @@ def pictures(model: Any, count: int) -> tuple[np.ndarray, Mapping[str, np.ndarra
     Raises:
         ValueError: the model takes colour.
     """
-    from temzoo.synthetic import particle_images
+    from temzoo.data.synthetic.particle_images import particle_images
 
     if model.channels != 1:
         raise ValueError(
@@ -55,7 +55,8 @@ def judge(model: Any, count: int = PICTURES) -> dict[str, Any]:
     """
     from benchmarks.latent_space import PERIODS
     from temzoo import latent
-    from temzoo.latent.figures import encode_images, reconstruction_error, strongest
+    from temzoo.latent.codes import encode_images, reconstruction_error
+    from temzoo.latent.information import strongest
 
     images, factors = pictures(model, count)
     (figures,) = latent.compare({"": model}, images, factors, periods=PERIODS)
@@ -80,7 +81,7 @@ def judge(model: Any, count: int = PICTURES) -> dict[str, Any]:
 
 
 def _kl(encoded: Any, chosen: np.ndarray) -> float:
-    from temzoo.latent.figures import kl_per_dimension
+    from temzoo.latent.codes import kl_per_dimension
 
     means, logs = encoded.means[chosen], encoded.log_variances[chosen]
     return float(kl_per_dimension(means, logs).sum())

@@ -167,8 +167,8 @@ def _frames(size: Size) -> int:
 def _temzoo(path: Path) -> dict[str, Any]:
     """In the child: reads and draws."""
     from benchmarks.limits import memory
-    from temzoo.labels import cvat
-    from temzoo.labels.raster import instance_map
+    from temzoo.labels.formats import cvat
+    from temzoo.labels.shapes.raster import instance_map
 
     start = time.perf_counter()
     images = cvat.read(path)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from temzoo.files import atomic_path
+from temzoo.core.files import atomic_path
 
 DPI = 150
 PANEL, LEGEND = (5.2, 3.3), 2.4  # inches: a panel's width and least height; width of a legend

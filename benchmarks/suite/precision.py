@@ -55,7 +55,7 @@ def measure(
         limit: so many images at most.
         threads: of OpenVINO and ONNX Runtime; None: all cores.
     """
-    from temzoo.engines.network import Network
+    from temzoo.deploy.engines.network import Network
 
     dataset = open_dataset(source, data=data.resolve(), quick=quick)
     model = _model(weights, dataset, quick)
@@ -101,8 +101,8 @@ def _model(weights: str | None, dataset: Any, quick: bool) -> Any:
 
 def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
     """The models by engine and precision, Keras' first; and what is left out, with the reason."""
-    from temzoo.engines import AcceleratedModel
-    from temzoo.engines.makers import MAKERS, check_installed, cores
+    from temzoo.deploy.engines import AcceleratedModel
+    from temzoo.deploy.engines.makers import MAKERS, check_installed, cores
 
     models, left_out = {KERAS: network.model}, {}
     for key in MAKERS:
@@ -120,8 +120,9 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     from rich.progress import track
 
     import temzoo
-    from temzoo.evaluation import compare, score_predictions
-    from temzoo.prediction import trained_class_names
+    from temzoo.evaluation.evaluate import score_predictions
+    from temzoo.evaluation.results import compare
+    from temzoo.inference.pixels import trained_class_names
 
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
@@ -174,7 +175,7 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
         the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
     """
     import temzoo
-    from temzoo.prediction import tile_layout
+    from temzoo.inference.tiles import tile_layout
 
     micrograph = _micrograph(side)
     rows, columns = tile_layout(model, micrograph.shape, tile=tile)
@@ -196,7 +197,7 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
 
 
 def _micrograph(side: int) -> np.ndarray:
-    from temzoo.synthetic import synthesize
+    from temzoo.data.synthetic.synthesize import synthesize
 
     pixels = synthesize(0, size=512, n_particles=8)[0].pixels
     return np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]

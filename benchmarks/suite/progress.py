@@ -26,7 +26,7 @@ class Progress:
     """
 
     def __init__(self, folder: Path, data: Path, *, quick: bool):
-        from temzoo.training import hardware
+        from temzoo.training.run_folder import hardware
 
         self._path = folder / f".all-{'quick' if quick else 'full'}.json"
         machine = hardware()

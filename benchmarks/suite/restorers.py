@@ -17,10 +17,10 @@ from benchmarks.records import spread
 
 def is_restorer(model: Any) -> bool:
     """Whether it is a model of the zoo that gives pixels back."""
-    from temzoo import registry
+    from temzoo.zoo import building
 
     try:
-        return registry.built(model).task == "restoration"
+        return building.built(model).task == "restoration"
     except ValueError:  # whatever else predict takes
         return False
 
@@ -29,7 +29,7 @@ def judge(model: Any, examples: Sequence) -> dict[str, Any]:
     """By dose: PSNR (dB) and SSIM with intervals over images, and the gain over the noisy image."""
     from benchmarks import denoise
     from benchmarks.denoise_baselines import DOSES, score
-    from temzoo.evaluation import mean_interval
+    from temzoo.evaluation.bootstrap import mean_interval
 
     grey = [replace(example, load=denoise.GreyLoader(example)) for example in examples]
     found = {}

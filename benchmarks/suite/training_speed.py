@@ -142,7 +142,7 @@ def steps_of(network: Network, plan: Plan, *, quick: bool) -> dict[str, Any]:
     """The record of one network: seconds of each variant's step, and their ratios."""
     import keras
 
-    from temzoo.engines.makers import has_bfloat16
+    from temzoo.deploy.engines.makers import has_bfloat16
 
     tell(f"{network.about}: steps")
     keras.utils.set_random_seed(0)
@@ -178,9 +178,9 @@ def trained_by_train(
 ) -> tuple[Any, tuple]:
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     import temzoo
-    from temzoo.feeds import feed_of
-    from temzoo.settings import Settings
-    from temzoo.training import _Trainer
+    from temzoo.core.settings import Settings
+    from temzoo.tasks.feeds import feed_of
+    from temzoo.training.loop import Trainer
 
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = feed_of(model)
@@ -188,7 +188,7 @@ def trained_by_train(
     settings = Settings(**asked, mixed_precision=precision != "float32")
     settings = kind.complete(model, settings, drawn.train)
     feed = kind(model, settings, drawn.train, drawn.val)
-    trainer = _Trainer(Path(), settings, feed, drawn.val, False)  # of the folder nothing is used
+    trainer = Trainer(Path(), settings, feed, drawn.val, False)  # of the folder nothing is used
     twin = trainer._twin(model, {})
     trainer._compile(twin, settings.learning_rate, settings.epochs * trainer.steps)
     return twin, next(iter(feed.training(0, []).take(1)))
@@ -255,8 +255,8 @@ def measure_iou(
     plan: Plan, source: str = "synthetic", *, data: Path, quick: bool = False
 ) -> dict[str, Any]:
     """The record of one network trained in either precision, and scored."""
-    from temzoo.engines.makers import has_bfloat16
-    from temzoo.evaluation import compare
+    from temzoo.deploy.engines.makers import has_bfloat16
+    from temzoo.evaluation.results import compare
 
     chosen, dataset = plan.training, open_dataset(source, data=data.resolve(), quick=quick)
     asked = {"float32": ("float32", 0), "mixed_bfloat16": ("mixed_bfloat16", 0)}
@@ -299,7 +299,7 @@ def fitted(
     import keras
 
     import temzoo
-    from temzoo.feeds import with_classes
+    from temzoo.tasks.feeds import with_classes
 
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
     keras.utils.set_random_seed(seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,12 +40,11 @@ def benchmark(
 
     Example: temzoo benchmark accuracy --weights runs/first --data synthetic
     """
-    run = suite(ROOT)
-    raise typer.Exit(run([*(words or ["--help"]), *context.args]))
+    raise typer.Exit(run_suite(ROOT, [*(words or ["--help"]), *context.args]))
 
 
-def suite(root: Path):
-    """The suite's ``main``, from the checkout that temzoo was imported from.
+def run_suite(root: Path, words: list[str]) -> int:
+    """Runs the suite of the checkout that temzoo was imported from; returns its exit status.
 
     Raises:
         FileNotFoundError: temzoo was installed without the repository.
@@ -54,8 +55,7 @@ def suite(root: Path):
             f" with the package. Received: no benchmarks/ in {root}. Clone the repository, go into"
             " it, run `pip install -e .` and then `python -m benchmarks all --quick`."
         )
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    from benchmarks.__main__ import main
-
-    return main
+    places = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    command = [sys.executable, "-m", "benchmarks", *words]
+    return subprocess.run(command, env=environment, check=False).returncode

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from temzoo.measurement.calibration import ByHand
+    from temzoo.measurement.by_hand import ByHand
 
 MOST_LINES = 10  # of files that are passed over
 
@@ -94,7 +94,7 @@ def load_tensorflow() -> None:
 
 def trained(weights: str, pairs: list[str] | None = None):
     """The model of a run folder, a weights file, or MODEL/NAME of a shipped set."""
-    from temzoo.registry import trained_model
+    from temzoo.zoo.building import trained_model
 
     return trained_model(weights, **keywords(pairs))
 
@@ -135,7 +135,7 @@ def require_own_names(named: Iterable[tuple[str, Path]]) -> None:
     Args:
         named: the name of each image, and the file that it is of.
     """
-    from temzoo.prediction import file_stem
+    from temzoo.core.file_names import file_stem
 
     first: dict[str, tuple[str, Path]] = {}
     for name, path in named:
@@ -187,7 +187,7 @@ def calibration(nm_per_pixel: str | None, scale_bar: str | None, *, override: bo
     Raises:
         ValueError: an option is not of its form; there are two, or none to override with.
     """
-    from temzoo.measurement.calibration import ByHand
+    from temzoo.measurement.by_hand import ByHand
 
     scale = _stated_scale(nm_per_pixel, scale_bar)
     if override and scale is None:
@@ -200,7 +200,7 @@ def calibration(nm_per_pixel: str | None, scale_bar: str | None, *, override: bo
 
 def _stated_scale(nm_per_pixel: str | None, scale_bar: str | None) -> tuple[float, float] | None:
     """(row, col) in nm; None where there is neither."""
-    from temzoo.measurement.calibration import nm_per_pixel_from_scale_bar
+    from temzoo.measurement.by_hand import nm_per_pixel_from_scale_bar
     from temzoo.micrographs import checked_scale
 
     if nm_per_pixel is not None and scale_bar is not None:

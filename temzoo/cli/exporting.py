@@ -39,8 +39,8 @@ def export(
     """
     load_tensorflow()
     import temzoo
-    from temzoo.exporting.versions import next_free
-    from temzoo.registry import built
+    from temzoo.deploy.exporting.versions import next_free
+    from temzoo.zoo.building import built
 
     model = trained(weights, set_)
     name = built(model).name if name is None else name

@@ -74,8 +74,8 @@ def _parted(paths: list[Path], labels: Path | None) -> tuple[list[Path], list[Pa
     """
     if labels is None:
         return paths, []
+    from temzoo.core.file_names import file_stem
     from temzoo.labels import read
-    from temzoo.prediction import file_stem
 
     folders = {path.parent for path in paths}
     entries = read(labels, images=folders.pop() if len(folders) == 1 else None)

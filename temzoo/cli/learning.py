@@ -102,7 +102,7 @@ def train(
     import keras
 
     import temzoo
-    from temzoo.feeds import with_classes
+    from temzoo.tasks.feeds import with_classes
 
     check_pairs(truth, pairs)
     learn, judge = two_parts(
@@ -154,7 +154,7 @@ def train(
 
 def chosen(**settings) -> dict:
     """The settings that differ from ``train``'s own, since each kind of data takes but its own."""
-    from temzoo.settings import Settings
+    from temzoo.core.settings import Settings
 
     usual = Settings()
     return {name: value for name, value in settings.items() if value != getattr(usual, name)}
@@ -172,9 +172,9 @@ def check_pairs(truth: Path | None, pairs: str | None) -> None:
 def load_examples(model: str, images: Path, labels=None, groups=None, truth=None):
     """Examples of the kind that the model's task learns from."""
     import temzoo
-    from temzoo import particles
-    from temzoo.feeds import data_of
-    from temzoo.pipeline.pairs import load_frames, load_images, load_pairs
+    from temzoo.data.pair_files import load_frames, load_images, load_pairs
+    from temzoo.particles import store
+    from temzoo.tasks.feeds import data_of
 
     kind = data_of(model)
     if (labels is not None) != (kind == "labels"):
@@ -187,19 +187,19 @@ def load_examples(model: str, images: Path, labels=None, groups=None, truth=None
         return temzoo.load_dataset(images=images, labels=labels, groups=groups)
     if truth is not None:
         return load_pairs(images, truth, groups)
-    cut, movies = (images / particles.TABLE).is_file(), _are_movies(images, kind)
+    cut, movies = (images / store.TABLE).is_file(), _are_movies(images, kind)
     if groups is not None and (cut or movies):
         what = "particles are grouped by their micrographs" if cut else "a movie is a group"
         raise ValueError(f"{what}. Received: --groups {groups}. Leave it out.")
     if cut:
-        return particles.load(images)[0]
+        return store.load(images)[0]
     return load_frames(images) if movies else load_images(images, groups)
 
 
 def _are_movies(images: Path, kind: str) -> bool:
     """Whether a file, or every file of a folder, has several frames."""
+    from temzoo.data.pair_files import frames_in
     from temzoo.micrographs import list_images
-    from temzoo.pipeline.pairs import frames_in
 
     if kind != "pairs":
         return False
@@ -218,8 +218,8 @@ def _are_movies(images: Path, kind: str) -> bool:
 def two_parts(examples, train_names, val_names, val: float, seed: int):
     """What to learn from and what to choose by: as named, or split by specimen."""
     import temzoo
-    from temzoo.pipeline.pairs import split_in_time
-    from temzoo.pipeline.splits import pick, read_names
+    from temzoo.data.pair_files import split_in_time
+    from temzoo.data.splits import pick, read_names
 
     if val_names is None:
         one_movie = len({e.group for e in examples}) == 1 and examples[0].labels.frame is not None

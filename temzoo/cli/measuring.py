@@ -15,7 +15,7 @@ from temzoo.cli.common import NmPerPixel, OverrideCalibration, ScaleBar, app, ca
 if TYPE_CHECKING:
     import pandas as pd
 
-    from temzoo.types import Micrograph, Prediction
+    from temzoo.core.types import Micrograph, Prediction
 
 TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT = (
     "particles.csv",
@@ -114,13 +114,15 @@ class Item:
 
     def load(self) -> tuple[Prediction, Micrograph | None, str]:
         """The prediction, its micrograph if it is there, and why not where that is a surprise."""
-        from temzoo import saved
         from temzoo.measurement import load_instance_map
+        from temzoo.store import sidecar, sources
+        from temzoo.store.paths import SUFFIX
+        from temzoo.store.predictions import load_prediction
 
-        if self.path.name.endswith(saved.SUFFIX):
-            told = saved.about(self.path)
-            prediction = saved.load_prediction(self.path)
-            micrograph, why = saved.load_source(told, self.micrographs)
+        if self.path.name.endswith(SUFFIX):
+            told = sidecar.about(self.path)
+            prediction = load_prediction(self.path)
+            micrograph, why = sources.load_source(told, self.micrographs)
             return prediction, micrograph, why if told["source"] else ""
         prediction = load_instance_map(self.path)
         # The map's own name is none that a micrograph could have, so that its stem counts.
@@ -128,7 +130,7 @@ class Item:
         height, width = prediction.instances.shape
         told = {"name": name if name == prediction.name else f"{name}.map", "source": None}
         told |= {"source_sha256": None, "height": height, "width": width}
-        micrograph, why = saved.load_source(told, self.micrographs)
+        micrograph, why = sources.load_source(told, self.micrographs)
         return prediction, micrograph, why if self.micrographs else ""
 
 
@@ -139,7 +141,7 @@ def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
         FileNotFoundError: there are none.
         ValueError: two of them are of micrographs of one name.
     """
-    from temzoo.saved import sources_in
+    from temzoo.store.sources import sources_in
 
     paths = [path for place in places for path in in_place(place)]
     if not paths:
@@ -161,7 +163,7 @@ def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
 
 def in_place(place: Path) -> list[Path]:
     """The sidecars of a folder, or its instance maps where it has none; a file as it is."""
-    from temzoo.saved import list_predictions
+    from temzoo.store.predictions import list_predictions
 
     if not place.is_dir():
         return [place]
@@ -218,7 +220,7 @@ def write(
 ) -> list[Path]:
     """Each file whole or not at all."""
     import temzoo
-    from temzoo.files import atomic_path
+    from temzoo.core.files import atomic_path
 
     paths = [out / name for name in (TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT)]
     paths[-1].unlink(missing_ok=True)  # there may be none this time
@@ -236,7 +238,7 @@ def write(
 
 def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     """A table whose names no spreadsheet computes."""
-    from temzoo.files import spreadsheet_text
+    from temzoo.core.files import spreadsheet_text
 
     return table.assign(**{key: table[key].map(spreadsheet_text) for key in ("image", "class")})
 

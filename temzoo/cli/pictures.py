@@ -38,10 +38,10 @@ def restore(
     """
     load_tensorflow()
     import temzoo
-    from temzoo.feeds import LIKENESS
-    from temzoo.likeness import Likeness
-    from temzoo.pipeline.pairs import frames_in
-    from temzoo.restoration import save_restored
+    from temzoo.data.pair_files import frames_in
+    from temzoo.evaluation.unlike_images import Likeness
+    from temzoo.store.restored import save_restored
+    from temzoo.tasks.feeds import LIKENESS
 
     paths = image_paths(images)
     model = trained(weights, set_)
@@ -95,7 +95,7 @@ def particles(
 
     Example: temzoo particles --images micrographs --weights unet_mobilenet/emps --size 32
     """
-    from temzoo import particles as cutting
+    from temzoo.particles import cutting, store
 
     if (labels is None) == (weights is None):
         raise ValueError(
@@ -111,8 +111,8 @@ def particles(
     else:
         predicted = _predicted(weights, image_paths([images]), min_score)
         found = cutting.cut_predictions(predicted, **options)
-    table = cutting.save(found, out)
-    print(f"{found.summary()}: {table}, {out / cutting.SHEET}")
+    table = store.save(found, out)
+    print(f"{found.summary()}: {table}, {out / store.SHEET}")
 
 
 def _predicted(weights: str, paths: list[Path], min_score: float | None):
@@ -145,10 +145,10 @@ def latent(
     load_tensorflow()
     import numpy as np
 
-    from temzoo import particles as cutting
-    from temzoo.latent import latent_report
-    from temzoo.pipeline.images import image_array
-    from temzoo.pipeline.pairs import load_images
+    from temzoo.data.images import image_array
+    from temzoo.data.pair_files import load_images
+    from temzoo.pages.latent_page import latent_report
+    from temzoo.particles import store
 
     model = trained(weights)
     if not getattr(model, "image_size", None):
@@ -156,8 +156,8 @@ def latent(
             f"{weights} has no latent vector to look at. Train a vae, or an autoencoder with"
             " --set skips=False --set image_size=32 --set latent_dim=8."
         )
-    known = (images / cutting.TABLE).is_file()
-    examples, table = cutting.load(images) if known else (load_images(images), {})
+    known = (images / store.TABLE).is_file()
+    examples, table = store.load(images) if known else (load_images(images), {})
     kept = np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit])
     array = image_array([examples[i] for i in kept], model.image_size, model.input_shape[-1])
     values = {name: table[name][kept] for name in COLOURED if name in table}
@@ -185,6 +185,6 @@ def lecture(
     Example: temzoo lecture --out lecture
     """
     load_tensorflow()
-    from temzoo.lecture import lecture as run
+    from temzoo.workflows.lecture import lecture as run
 
     run(out, epochs=epochs, seed=seed)

@@ -26,8 +26,8 @@ from temzoo.cli.common import (
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
 
 if TYPE_CHECKING:
-    from temzoo.saved import Origin
-    from temzoo.types import Micrograph, Prediction
+    from temzoo.core.types import Micrograph, Prediction
+    from temzoo.store.sidecar import Origin
 
 FORMATS = ("maps", "cvat", "coco")
 LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
@@ -194,7 +194,7 @@ def predict(
 
     Example: temzoo predict runs/first micrographs/new --out predictions --format cvat
     """
-    from temzoo import saved
+    from temzoo.store.paths import sidecar_path
 
     formats = chosen_formats(format_)
     check_shapes(shapes, polygon_error)
@@ -226,7 +226,7 @@ def predict(
     done = {row.image for row in rows if row.status != "failed"}
     others = earlier(images, out)
     write_table(out / TABLE, [*rows, *others.values()])
-    mine = {saved.sidecar_path(out, i.own_name): i.name for i in images if i.name in done}
+    mine = {sidecar_path(out, i.own_name): i.name for i in images if i.name in done}
     named = mine | {path: row.image for path, row in others.items()}
     for format_ in formats if done else ():  # else what is there stays
         write_labels(format_, named, out, shapes, polygon_error)
@@ -268,7 +268,7 @@ def weights_and_images(
         FileNotFoundError: the first word is neither.
         ValueError: there are no images, or weights for a server.
     """
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     first, rest = arguments[0], [Path(word) for word in arguments[1:]]
     if is_weights(first):
@@ -290,7 +290,7 @@ def weights_and_images(
 
 def is_weights(word: str) -> bool:
     """Whether a word names weights: a run folder, a weights file or a shipped set."""
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     path = Path(word)
     if path.is_dir():
@@ -346,7 +346,7 @@ def origin_and_model(
     weights: str | None, server: str | None, set_: list[str] | None, options: dict[str, Any]
 ) -> tuple[Origin, Callable[[], Any]]:
     """How predictions will be made, and what gives the model, which takes seconds."""
-    from temzoo.saved import Origin
+    from temzoo.store.sidecar import Origin
 
     # As JSON holds them: a watershed as its fields, a tuple as a list.
     stated = json.loads(json.dumps({**options, "set": keywords(set_)}, default=vars))
@@ -367,7 +367,7 @@ def origin_and_model(
 
 def served_origin(model: Any, options: dict[str, Any]) -> Origin:
     """How a server's model predicts: by its address with the version, and what its card tells."""
-    from temzoo.saved import Origin
+    from temzoo.store.sidecar import Origin
 
     weights = model.card.get("weights")
     return Origin(
@@ -396,7 +396,7 @@ def accelerated(
     def find():
         load_tensorflow()
         import temzoo
-        from temzoo.engines.accelerated import check
+        from temzoo.deploy.engines.accelerated import check
 
         check(engine, precision)
         given = image_paths([calibration]) if calibration else None
@@ -409,7 +409,7 @@ def accelerated(
 
 def stored(weights: str):
     """The weights' file and card, by the words that ``trained`` takes."""
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     model, slash, name = weights.partition("/")
     if slash and name in pretrained.available(model):
@@ -419,7 +419,7 @@ def stored(weights: str):
 
 def trained_and_told(weights: str, set_: list[str] | None):
     """The model; where nobody chose it, a line says which it is and what it is worth."""
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     if weights == pretrained.GENERAL:
         scores = stored(weights).card.scores
@@ -439,12 +439,13 @@ def served(url: str):
 
 def finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]]:
     """The rows of what an earlier job of the same kind finished, and the images that are left."""
-    from temzoo import saved
+    from temzoo.store import predictions, sidecar
+    from temzoo.store.paths import sidecar_path
 
     kept, left = [], []
     for image in images:
-        if saved.is_finished(job.out, image.own_name, job.origin_of(image), files=job.files):
-            told = saved.about(saved.sidecar_path(job.out, image.own_name))
+        if predictions.is_finished(job.out, image.own_name, job.origin_of(image), files=job.files):
+            told = sidecar.about(sidecar_path(job.out, image.own_name))
             kept.append(kept_row(image.name, told))
         else:
             left.append(image)
@@ -457,11 +458,12 @@ def kept_row(name: str, told: Mapping[str, Any]) -> Row:
 
 def earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:
     """What jobs on other micrographs left in the folder, by sidecar."""
-    from temzoo import saved
+    from temzoo.store import predictions
+    from temzoo.store.paths import sidecar_path
 
-    mine = {saved.sidecar_path(out, image.own_name) for image in images}
-    paths = saved.list_predictions(out) if out.is_dir() else []
-    told = {path: saved.about_whole(path) for path in paths if path not in mine}
+    mine = {sidecar_path(out, image.own_name) for image in images}
+    paths = predictions.list_predictions(out) if out.is_dir() else []
+    told = {path: predictions.about_whole(path) for path in paths if path not in mine}
     return {
         path: kept_row(about["image"] or about["name"] or path.name, about)
         for path, about in told.items()
@@ -501,7 +503,7 @@ def predicted(images: Sequence[Image], job: Job) -> list[Row]:
 
 def sweep(images: Sequence[Image], job: Job) -> None:
     """Removes what a killed job left under temporary names of the files that are to be written."""
-    from temzoo.prediction import file_stem
+    from temzoo.core.file_names import file_stem
 
     stems = {"predictions", *(file_stem(image.own_name) for image in images)}
     for path in job.out.glob(".partial-*"):
@@ -606,7 +608,7 @@ def written(
     found: Prediction,
     seconds: float,
 ) -> Row:
-    from temzoo.report import save_prediction
+    from temzoo.store.pictures import save_prediction
 
     save_prediction(
         found,
@@ -650,7 +652,7 @@ def sorted_as(images: Sequence[Image], rows: Sequence[Row]) -> list[Row]:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    from temzoo.files import atomic_path, spreadsheet_text
+    from temzoo.core.files import atomic_path, spreadsheet_text
 
     with (
         atomic_path(path) as temporary,
@@ -668,11 +670,11 @@ def write_labels(
 ) -> None:
     """Writes predictions, by sidecar with the names of their images, as one label file."""
     import temzoo.labels
-    from temzoo import saved
-    from temzoo.prelabels import labels_of
+    from temzoo.annotation.prediction_labels import labels_of
+    from temzoo.store import predictions
 
     labelled = [
-        labels_of(saved.load_prediction(path), name=name, shapes=shapes, error_px=error_px)
+        labels_of(predictions.load_prediction(path), name=name, shapes=shapes, error_px=error_px)
         for path, name in named.items()
     ]
     path = out / LABEL_FILES[to]

@@ -75,8 +75,8 @@ def evaluate(
     """
     load_tensorflow()
     import temzoo
-    from temzoo.pipeline.examples import class_names
-    from temzoo.report import validation_sheet
+    from temzoo.data.examples import class_names
+    from temzoo.tasks.validation_sheet import validation_sheet
 
     separation = separation_of(instances, neck, threshold)
     everything = temzoo.load_dataset(images=images, labels=labels)
@@ -110,7 +110,7 @@ def evaluate(
 
 def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
     """Two parts without a common image: what a baseline learns from, and what it is scored on."""
-    from temzoo.pipeline.splits import pick, read_names, split_by_names
+    from temzoo.data.splits import pick, read_names, split_by_names
 
     if fit_names is None:
         raise ValueError(
@@ -126,7 +126,7 @@ def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
 
 def _to_score(weights: str, examples, names: Path | None):
     """The named images; else those that the run validated on; else all."""
-    from temzoo.pipeline.splits import pick, read_names
+    from temzoo.data.splits import pick, read_names
 
     run = (
         Path(weights) / "run.json" if Path(weights).is_dir() else Path(weights).parent / "run.json"
@@ -148,7 +148,7 @@ def _to_score(weights: str, examples, names: Path | None):
 
 
 def _classical(name: str, examples, classes, seed: int):
-    from temzoo.classical import Otsu, PixelForest
+    from temzoo.evaluation.baselines import Otsu, PixelForest
 
     if name == "otsu":
         return Otsu(classes).fit(examples)
@@ -193,7 +193,7 @@ def tune_instances(
 
 def separation_of(instances: str, neck: float | None, threshold: float | None):
     """How instances are told apart: the word, or a watershed with settings of one's own."""
-    from temzoo.prediction import NECK, Watershed
+    from temzoo.inference.regions import NECK, Watershed
 
     if neck is None and threshold is None:
         return instances

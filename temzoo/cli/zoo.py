@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from temzoo.cli.common import app, load_tensorflow
+from temzoo.zoo.cards import list_models, model_card, score_texts
 
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
@@ -32,18 +33,16 @@ def models(
     """
     from rich.console import Console
 
-    from temzoo import registry
-
     if markdown:
-        rows = [COLUMNS, ["---"] * len(COLUMNS), *_model_rows(registry, task, "`", "<br>")]
+        rows = [COLUMNS, ["---"] * len(COLUMNS), *_model_rows(task, "`", "<br>")]
         print("\n".join(f"| {' | '.join(row)} |" for row in rows))
         return
     console = Console()
     wide = console.width >= WIDE
-    console.print(_card_table(registry, name) if name else _model_table(registry, task, wide))
+    console.print(_card_table(name) if name else _model_table(task, wide))
 
 
-def _model_table(registry, task: str | None, wide: bool):
+def _model_table(task: str | None, wide: bool):
     """Without papers, which a card names, to leave room for scores."""
     from rich.table import Table
 
@@ -52,38 +51,38 @@ def _model_table(registry, task: str | None, wide: bool):
     for column in COLUMNS[:PAPER]:
         least = LEAST_WIDTH if column == "what" else None
         table.add_column(column, no_wrap=column in whole, min_width=least)
-    for row in _model_rows(registry, task):
+    for row in _model_rows(task):
         table.add_row(*row[:PAPER])
     return table
 
 
-def _model_rows(registry, task: str | None, code: str = "", between: str = "\n") -> list[list[str]]:
+def _model_rows(task: str | None, code: str = "", between: str = "\n") -> list[list[str]]:
     """The cells of ``COLUMNS``; ``code`` quotes names, and ``between`` parts sets of weights."""
     rows = []
-    for name in registry.list_models(task=task):
-        card = registry.model_card(name)
+    for name in list_models(task=task):
+        card = model_card(name)
         parameters = f"{card.parameters / 1e6:.1f} M" if card.parameters else ""
-        weights = between.join(_headlines(registry, card, code))
+        weights = between.join(_headlines(card, code))
         rows.append(
             [f"{code}{name}{code}", card.task, card.summary, parameters, weights, card.paper]
         )
     return rows
 
 
-def _headlines(registry, card, code: str) -> list[str]:
+def _headlines(card, code: str) -> list[str]:
     """Each shipped set with the first of its scores; names are as wide as the longest, unquoted."""
     width = 0 if code else max(map(len, card.weights), default=0)
     return [
-        " ".join([f"{name:<{width}}", *registry.score_texts(weights.scores)[:1]])
+        " ".join([f"{name:<{width}}", *score_texts(weights.scores)[:1]])
         for name, weights in card.weights.items()
     ]
 
 
-def _card_table(registry, name: str):
+def _card_table(name: str):
     from rich.table import Table
     from rich.text import Text
 
-    card = registry.model_card(name)
+    card = model_card(name)
     table = Table(card.name, card.summary)
     for key in ("task", "paper", "input", "output"):
         table.add_row(key, Text(getattr(card, key)))
@@ -92,7 +91,7 @@ def _card_table(registry, name: str):
         searched = f"  (temzoo tune: {card.ranges[key]})" if key in card.ranges else ""
         table.add_row(f"--set {key}=", Text(f"{default!r}{searched}"))
     for weights, shipped in card.weights.items():
-        scores = ", ".join(registry.score_texts(shipped.scores))
+        scores = ", ".join(score_texts(shipped.scores))
         about = f"{scores}\n{shipped.dataset} ({shipped.licence})\n{shipped.command}"
         table.add_row(f"weights {weights}", Text(about))
     return table
@@ -109,13 +108,14 @@ def labels_check(
     Example: temzoo labels check annotations.xml --images micrographs --html check.html
     """
     from temzoo import labels as formats
-    from temzoo.labels import check as checks
+    from temzoo.labels.check import check
+    from temzoo.labels.check_text import to_text
 
     entries = formats.read(labels, images=images)
-    report = checks.check(entries, image_folder=images)
-    print(checks.to_text(report))
+    report = check(entries, image_folder=images)
+    print(to_text(report))
     if html:
-        from temzoo.labels.check_page import to_html
+        from temzoo.pages.label_check import to_html
 
         to_html(report, entries, html, image_folder=images)
         print(f"drawn: {html}")
@@ -149,8 +149,9 @@ def augment(
     Example: temzoo augment micrographs/a.tif --out augmentations.png
     """
     import temzoo
-    from temzoo.pipeline.augment import sheet as changed
-    from temzoo.report import Panel, sheet, stretched
+    from temzoo.data.augment import sheet as changed
+    from temzoo.pictures.overlays import stretched
+    from temzoo.pictures.sheets import Panel, sheet
 
     pixels = temzoo.load_micrograph(image).pixels
     panels = [
@@ -171,6 +172,6 @@ def demo(
 ):
     """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
     load_tensorflow()
-    from temzoo.demo import demo as run
+    from temzoo.workflows.demo import demo as run
 
     run(out, images=images, labels=labels, n=n, epochs=epochs, seed=seed)

@@ -1,7 +1,6 @@
 """Label files of any supported format, read, written and converted; no TensorFlow in it.
 
-A file's format is told by what it is, not by its name. The modules (``labels.cvat``,
-``labels.raster``, …) are loaded when first used.
+A file's format is told by what it is, not by its name. Modules are loaded when first used.
 """
 
 from __future__ import annotations
@@ -13,9 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from temzoo.types import LabelledImage
+from temzoo.core.json_file import read_json
+from temzoo.core.types import LabelledImage
 
 FORMATS = ("cvat", "coco", "yolo", "masks")
+WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
 SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
 
 __all__ = ["convert", "not_areas", "read", "summary", "write"]
@@ -46,12 +47,12 @@ def read(path: str | Path, *, images: str | Path | None = None) -> list[Labelled
             f"there must be a label file or folder. Received: {path}. Correct the path."
         )
     if path.is_dir():
-        return _module("masks").read(path)
+        return _format("masks").read(path)
     with path.open("rb") as file:
         start = file.read(4096)
     begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if begin == b"<":
-        return _module("cvat").read(path)
+        return _format("cvat").read(path)
     if begin in (b"{", b"["):
         return _read_json(path, images)
     raise ValueError(_unsupported(path, f"a file that begins with {start[:12]!r}"))
@@ -76,7 +77,7 @@ def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict
     """
     if to not in FORMATS:
         raise ValueError(f"to must be one of {list(FORMATS)}. Received: to={to!r}.")
-    return _module(to).write(path, images)
+    return _format(WRITERS.get(to, to)).write(path, images)
 
 
 def convert(
@@ -142,8 +143,8 @@ def _counted(kinds: dict[str, int]) -> str:
 
 
 def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
-    document = _module("jsonfile").read_json(path)
-    coco, via = _module("coco"), _module("via")
+    document = read_json(path)
+    coco, via = _format("coco"), _format("via")
     if coco.is_coco(document):
         return coco.parse(document, path)
     if via.is_via(document):
@@ -159,11 +160,13 @@ def _unsupported(path: Path, received: str) -> str:
     )
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"{__name__}.{name}")
+def _format(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.formats.{name}")
 
 
 def __getattr__(name: str) -> Any:
-    if name in {module.name for module in pkgutil.iter_modules(__path__)}:
-        return _module(name)
+    for part in ("", ".formats", ".shapes"):
+        package = importlib.import_module(f"{__name__}{part}")
+        if name in {module.name for module in pkgutil.iter_modules(package.__path__)}:
+            return importlib.import_module(f"{package.__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,116 +1,42 @@
 """What is wrong with a label set, in words: the workshop's advice as a tool.
 
 Errors are what training would fail on or learn wrongly, warnings what a person should look at,
-infos what is good to know. ``check_page.to_html`` draws the shapes that were found.
+infos what is good to know. ``pages.label_check.to_html`` draws the shapes that were found.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from temzoo.labels import outlines, raster
-from temzoo.labels.check_page import in_figures, to_html
-from temzoo.labels.image_folder import ImageFolder
-from temzoo.labels.names import safe_name
-from temzoo.labels.runs import check_runs
-from temzoo.micrographs import MissingReaderError, image_size
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LINE_KINDS, LabelledImage, Shape
+from temzoo.labels.check_folder import compared_with_files
+from temzoo.labels.findings import LEVELS, ClassSummary, Finding, Report
+from temzoo.labels.shapes import raster, soundness
+from temzoo.labels.shapes.runs import check_runs
+from temzoo.labels.shapes.windows import Window, shape_extent, shape_window
 
-__all__ = ["ClassSummary", "Finding", "Report", "check", "to_html", "to_text"]
+__all__ = ["ClassSummary", "Finding", "Report", "check"]
 
-LEVELS = ("error", "warning", "info")
 # Of one label: two outlines of one object drawn by hand overlap less than this.
 DUPLICATE_IOU = 0.95
+
 # A disc with a tenth of its area bitten off by a neighbour in front.
 CONCAVE_SOLIDITY = 0.9
+
 # Below, about 11 px across, a wobble of one pixel looks like a bite.
 CONCAVE_AREA_PX = 100
+
 # Of the objects around it: four discs packed in a square enclose 7 %, a loose ring more than 10 %.
 HOLE_SHARE = 0.1
+
 # Smaller gaps are what two hand-drawn outlines of one border leave between them.
 HOLE_AREA_PX = 4
-LINES_EACH = 10
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found.
-
-    Attributes:
-        level: "error", "warning" or "info".
-        code: the kind of finding, in a few words with hyphens.
-        image: name of the image as the label file states it; "" for the whole set.
-        shape_index: index in ``LabelledImage.shapes``; None where it is not about one shape.
-        text: what was found and what to do.
-        place: (row, col) to look at, where no shape shows it.
-    """
-
-    level: str
-    code: str
-    image: str
-    shape_index: int | None
-    text: str
-    place: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class ClassSummary:
-    """What the labels hold of one class.
-
-    Attributes:
-        label: the class's name.
-        shapes: of any kind.
-        objects: with an area; shapes of one group id count once.
-        images: in which a shape of it stands.
-        area_px: smallest, median and largest object, within its image; None without objects.
-    """
-
-    label: str
-    shapes: int
-    objects: int
-    images: int
-    area_px: tuple[float, float, float] | None
-
-    @property
-    def diameter_px(self) -> tuple[float, float, float] | None:
-        """Equivalent circular diameters of ``area_px``."""
-        if self.area_px is None:
-            return None
-        return tuple(math.sqrt(4 * area / math.pi) for area in self.area_px)
-
-
-@dataclass(frozen=True)
-class Report:
-    """The findings of ``check`` and the figures of the label set.
-
-    Attributes:
-        findings: errors first, then warnings, then infos; by code, in file order.
-        images, shapes: how many were looked at.
-        kinds: shapes by kind.
-        classes: declared classes first, then others by name.
-        sizes: images by (height, width), the most frequent first.
-        touching_pairs: pairs of objects that overlap or share a pixel's edge.
-    """
-
-    findings: tuple[Finding, ...]
-    images: int
-    shapes: int
-    kinds: Mapping[str, int]
-    classes: tuple[ClassSummary, ...]
-    sizes: Mapping[tuple[int, int], int]
-    touching_pairs: int
-
-    @property
-    def exit_status(self) -> int:
-        """1 when there are errors, else 0."""
-        return int(any(finding.level == "error" for finding in self.findings))
 
 
 @dataclass(frozen=True)
@@ -146,7 +72,7 @@ def check(
         >>> print(to_text(check(cvat.read("annotations.xml"), image_folder="images")))
     """
     images = list(images)
-    findings, sizes = _compared_with_files(images, image_folder, image_sizes)
+    findings, sizes = compared_with_files(images, image_folder, image_sizes)
     findings += _set_findings(images, sizes)
     objects: list[_Object] = []
     touching_pairs = 0
@@ -166,154 +92,6 @@ def check(
         sizes=_size_counts(images, sizes),
         touching_pairs=touching_pairs,
     )
-
-
-def to_text(report: Report) -> str:
-    """A report to be read in a terminal: figures, classes, findings by kind.
-
-    Of each kind of finding the first ten are written out, the others counted.
-
-    Example:
-        >>> print(to_text(report))
-        2 images, 31 shapes, 4 touching pairs
-        …
-    """
-    lines = [
-        f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs",
-        *_size_lines(report.sizes),
-        "kinds: " + (", ".join(f"{kind} {n}" for kind, n in report.kinds.items()) or "none"),
-        *_class_lines(report.classes),
-    ]
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in report.findings:
-        groups.setdefault((finding.level, finding.code), []).append(finding)
-    for (level, code), group in groups.items():
-        lines += ["", f"{level}: {code} ({len(group)})"]
-        lines += [f"  {_where(finding)}{finding.text}" for finding in group[:LINES_EACH]]
-        if len(group) > LINES_EACH:
-            lines.append(f"  … and {len(group) - LINES_EACH} more")
-    counts = Counter(finding.level for finding in report.findings)
-    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS)]
-    return "\n".join(_printable(line) for line in lines)
-
-
-def _size_lines(sizes: Mapping[tuple[int, int], int]) -> list[str]:
-    shown = [f"{h} x {w} ({n})" for (h, w), n in list(sizes.items())[:LINES_EACH]]
-    more = f", … and {len(sizes) - LINES_EACH} more" if len(sizes) > LINES_EACH else ""
-    return [f"height x width in px (images): {', '.join(shown)}{more}"] if shown else []
-
-
-def _class_lines(classes: Sequence[ClassSummary]) -> list[str]:
-    rows = [("class", "objects", "images", "area px: min, median, max", "diameter px")]
-    rows += [
-        (
-            summary.label,
-            str(summary.objects),
-            str(summary.images),
-            in_figures(summary.area_px),
-            in_figures(summary.diameter_px),
-        )
-        for summary in classes
-    ]
-    widths = [max(len(row[k]) for row in rows) for k in range(5)]
-    return ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
-
-
-def _where(finding: Finding) -> str:
-    shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
-    return f"{finding.image}{shape}: " if finding.image else ""
-
-
-def _printable(line: str) -> str:
-    """Names come from outside: control characters must not reach a terminal."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
-
-
-def _compared_with_files(
-    images: list[LabelledImage],
-    folder: str | Path | None,
-    sizes: Mapping[str, tuple[int, int]] | None,
-) -> tuple[list[Finding], dict[str, tuple[int, int]]]:
-    """Findings about names, files and sizes; and the true (height, width) by name."""
-    if folder is not None and sizes is not None:
-        raise ValueError(
-            "image_folder and image_sizes exclude each other. Received: both. "
-            "Give the folder when the images are at hand, else the sizes."
-        )
-    findings = [finding for image in images for finding in _name_findings(image)]
-    true_sizes = dict(sizes or {})
-    if folder is not None:
-        found, true_sizes = _folder_findings(images, ImageFolder(folder))
-        findings += found
-    for image in images:
-        height, width = true_sizes.get(image.name, (image.height, image.width))
-        if (height, width) != (image.height, image.width):
-            text = (
-                f"the labels say {image.height} x {image.width} px (height x width), the image "
-                f"has {height} x {width}. Use the image that was labelled, unscaled."
-            )
-            findings.append(Finding("error", "size-differs-from-file", image.name, None, text))
-    return findings, true_sizes
-
-
-def _name_findings(image: LabelledImage) -> list[Finding]:
-    try:
-        safe_name(image.name)
-    except ValueError as error:
-        return [Finding("error", "name-leaves-folder", image.name, None, str(error))]
-    return []
-
-
-def _folder_findings(
-    images: list[LabelledImage], folder: ImageFolder
-) -> tuple[list[Finding], dict[str, tuple[int, int]]]:
-    """What is amiss between labels and files; and the (height, width) that were read, by name."""
-    findings, sizes, named = [], {}, set()
-    for image in images:
-        try:
-            paths = folder.find(image.name)
-        except ValueError as error:
-            if not _name_findings(image):
-                text = str(error)
-                findings.append(Finding("error", "name-leaves-folder", image.name, None, text))
-            continue
-        named.update(path.resolve() for path in paths)
-        size, finding = _file_size(image.name, paths, folder)
-        findings += finding
-        if size is not None:
-            sizes[image.name] = size
-    text = (
-        "the image is in the folder, but not in the labels: it will not be used. "
-        "Label it, or take it out."
-    )
-    findings += [
-        Finding("warning", "file-without-labels", str(path.relative_to(folder.folder)), None, text)
-        for path in folder.files
-        if path.resolve() not in named
-    ]
-    return findings, sizes
-
-
-def _file_size(
-    name: str, paths: list[Path], folder: ImageFolder
-) -> tuple[tuple[int, int] | None, list[Finding]]:
-    """(height, width) of the file that a name means, or why there is none."""
-    if not paths:
-        close = difflib.get_close_matches(name, [path.name for path in folder.files], n=2)
-        hint = f" There is {' and '.join(map(repr, close))}." if close else ""
-        text = f"no such file in {folder.folder}.{hint} Put it there, or remove it from the labels."
-        return None, [Finding("error", "labels-without-file", name, None, text)]
-    if len(paths) > 1:
-        text = f"it may be any of {', '.join(map(str, paths[:3]))}. Name the folder in the labels."
-        return None, [Finding("error", "ambiguous-file", name, None, text)]
-    try:
-        return image_size(paths[0]), []
-    except MissingReaderError as error:
-        text = f"its size is not compared with the labels ({error})"
-        return None, [Finding("info", "size-not-read", name, None, text)]
-    except (OSError, ValueError) as error:
-        text = f"the image cannot be read ({error}). Export it again."
-        return None, [Finding("error", "unreadable-file", name, None, text)]
 
 
 def _size_counts(
@@ -350,7 +128,7 @@ def _no_area_findings(images: list[LabelledImage]) -> list[Finding]:
     kinds = Counter(s.kind for image in images for s in image.shapes if not s.has_area)
     findings = []
     for kind, n in kinds.items():
-        remedy = "it takes a line width" if kind in raster.LINE_KINDS else "it makes no mask"
+        remedy = "it takes a line width" if kind in LINE_KINDS else "it makes no mask"
         text = f"{n} of kind {kind}, which has no area: {remedy}."
         findings.append(Finding("info", "no-area", "", None, text))
     return findings
@@ -406,10 +184,10 @@ def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Find
             *found,
             finding("error", "degenerate-shape", f"{fault} Draw it again, or remove it."),
         ]
-    extent = raster.shape_extent(shape)
+    extent = shape_extent(shape)
     if extent is not None:
         found += [finding(*off) for off in _off_image(extent, image.height, image.width)]
-    crossing = outlines.self_crossing(shape.points) if shape.kind == "polygon" else None
+    crossing = soundness.self_crossing(shape.points) if shape.kind == "polygon" else None
     if crossing is not None:
         text = f"edges of the polygon cross near row {crossing[0]:.1f}, column {crossing[1]:.1f}."
         found.append(finding("warning", "self-intersecting", text, crossing))
@@ -419,11 +197,11 @@ def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Find
 def _fault(shape: Shape) -> str | None:
     """Why a shape is none; None for a sound one."""
     try:
-        extent = raster.shape_extent(shape)
+        extent = shape_extent(shape)
         least = {"polygon": 3, "polyline": 2, "points": 1}.get(shape.kind, 0)
         if len(shape.points) < least:
             return f"{len(shape.points)} point(s), where a {shape.kind} takes {least} or more."
-        if shape.kind == "polygon" and outlines.is_collinear(shape.points):
+        if shape.kind == "polygon" and soundness.is_collinear(shape.points):
             return "a polygon without area: its points lie on one line."
         if shape.kind in ("box", "ellipse") and not _has_size(shape):
             return f"the {shape.kind} is of zero size."
@@ -472,7 +250,7 @@ def _area_findings(
     """
     drawn = replace(image, shapes=tuple(image.shapes[index] for index in sound))
     numbers = [number for _, number in raster.numbered_shapes(drawn)]
-    windows = [raster.shape_window(shape, image.height, image.width) for shape in drawn.shapes]
+    windows = [shape_window(shape, image.height, image.width) for shape in drawn.shapes]
     objects = _objects(drawn, windows, numbers)
     findings = [
         finding
@@ -488,9 +266,7 @@ def _area_findings(
     return findings, [held for held in objects if held.area_px], touching
 
 
-def _objects(
-    drawn: LabelledImage, windows: list[raster.Window], numbers: list[int]
-) -> list[_Object]:
+def _objects(drawn: LabelledImage, windows: list[Window], numbers: list[int]) -> list[_Object]:
     areas = dict(zip(numbers, (int(window[2].sum()) for window in windows), strict=True))
     objects = []
     for number, instance in enumerate(raster.instances(drawn), start=1):
@@ -510,7 +286,7 @@ def _window_findings(name: str, index: int, shape: Shape, window: np.ndarray) ->
     # A grouped shape is known to be a piece of an object.
     if shape.kind not in ("polygon", "mask") or shape.group_id > 0 or area < CONCAVE_AREA_PX:
         return []
-    share = outlines.solidity(window)
+    share = soundness.solidity(window)
     if share >= CONCAVE_SOLIDITY:
         return []
     text = (
@@ -523,15 +299,15 @@ def _window_findings(name: str, index: int, shape: Shape, window: np.ndarray) ->
 def _pair_findings(
     image: LabelledImage,
     sound: list[int],
-    windows: list[raster.Window],
+    windows: list[Window],
     numbers: list[int],
 ) -> tuple[list[Finding], int]:
     """Shapes drawn twice; and how many pairs of objects touch."""
     areas = [int(window[2].sum()) for window in windows]
     twice: dict[int, tuple[int, float]] = {}
     touching = set()
-    for i, j in outlines.near_pairs(windows):
-        shared, meet = outlines.shared_pixels(windows[i], windows[j])
+    for i, j in soundness.near_pairs(windows):
+        shared, meet = soundness.shared_pixels(windows[i], windows[j])
         if meet and numbers[i] != numbers[j]:
             touching.add((min(numbers[i], numbers[j]), max(numbers[i], numbers[j])))
         iou = shared / max(1, areas[i] + areas[j] - shared)
@@ -568,8 +344,8 @@ def _hole_findings(
     name: str, pixels: np.ndarray, objects: list[_Object], first_index: Mapping[int, int]
 ) -> list[Finding]:
     """One finding for each set of objects, however many gaps a ragged seam leaves."""
-    between: dict[tuple[int, ...], list[outlines.Hole]] = {}
-    for hole in outlines.enclosed_holes(pixels):
+    between: dict[tuple[int, ...], list[soundness.Hole]] = {}
+    for hole in soundness.enclosed_holes(pixels):
         around = sum(objects[number - 1].area_px for number in hole.objects)
         if len(hole.objects) >= 2 and hole.area_px <= HOLE_SHARE * around:
             between.setdefault(hole.objects, []).append(hole)
@@ -589,7 +365,7 @@ def _hole_findings(
     return findings
 
 
-def _holes_in_words(holes: list[outlines.Hole]) -> str:
+def _holes_in_words(holes: list[soundness.Hole]) -> str:
     largest = max(hole.area_px for hole in holes)
     if len(holes) == 1:
         return f"{largest} px of background"

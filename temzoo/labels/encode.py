@@ -17,8 +17,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from temzoo.labels import raster
-from temzoo.types import LabelledImage
+from temzoo.core.types import LabelledImage
+from temzoo.labels.shapes import raster, windows
 
 
 def one_hot(
@@ -153,7 +153,7 @@ def _box_in_image(
     row, col, window = raster.instance_window(instance, height, width, line_width=line_width)
     if not window.any():
         return None
-    extents = [raster.shape_extent(part, line_width=line_width) for part in instance.shapes]
+    extents = [windows.shape_extent(part, line_width=line_width) for part in instance.shapes]
     extents = np.array([extent for extent in extents if extent is not None])
     box = np.concatenate([extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)])
     inside = box.min() >= 0 and box[2] <= height and box[3] <= width

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath
 
-from temzoo.types import LabelledImage
+from temzoo.core.types import LabelledImage
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 

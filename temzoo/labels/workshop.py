@@ -21,9 +21,10 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from temzoo.labels import cvat, encode
+from temzoo.core.types import LabelledImage
+from temzoo.labels import encode
+from temzoo.labels.formats import cvat
 from temzoo.labels.names import NameIndex
-from temzoo.types import LabelledImage
 
 Target = dict[str, np.ndarray]
 

@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.latent.figures import (
-    active_units,
-    correlations,
-    encode_images,
-    kl_per_dimension,
-    mutual_information_gap,
-    reconstruction_error,
-    strongest,
-)
+from temzoo.latent.codes import active_units, encode_images, kl_per_dimension, reconstruction_error
+from temzoo.latent.information import correlations, mutual_information_gap, strongest
 
 
 def compare(

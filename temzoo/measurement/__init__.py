@@ -7,9 +7,8 @@
 No file here imports TensorFlow or Keras.
 """
 
-from temzoo.measurement.calibration import nm_per_pixel_from_scale_bar
-from temzoo.measurement.figure import plot_sizes
-from temzoo.measurement.maps import load_instance_map
+from temzoo.measurement.by_hand import nm_per_pixel_from_scale_bar
+from temzoo.measurement.instance_map import load_instance_map
 from temzoo.measurement.summary import summarize
 from temzoo.measurement.table import measure
 
@@ -17,6 +16,5 @@ __all__ = [
     "load_instance_map",
     "measure",
     "nm_per_pixel_from_scale_bar",
-    "plot_sizes",
     "summarize",
 ]

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from temzoo.types import Detection
+from temzoo.core.types import Detection
 
 BLOCK_ROWS = 1024  # of a map that is looked through at a time
 

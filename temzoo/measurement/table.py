@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import KDTree
 
+from temzoo.core.types import Micrograph, Prediction
 from temzoo.measurement.runs import Runs, runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
 from temzoo.micrographs import Scale, checked_scale, load_micrograph, to_grey
-from temzoo.types import Micrograph, Prediction
 
 
 def measure(

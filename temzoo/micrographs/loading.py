@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from temzoo.core.types import Micrograph
 from temzoo.micrographs.calibration import Scale, checked_scale
 from temzoo.micrographs.formats import SUFFIXES, format_of
 from temzoo.micrographs.mrc_file import open_mrc
@@ -19,7 +20,6 @@ from temzoo.micrographs.pillow_file import open_bmp, open_jpeg, open_png
 from temzoo.micrographs.rosetta import open_digital_micrograph, open_emd, open_ser
 from temzoo.micrographs.source import Images, MicrographError
 from temzoo.micrographs.tiff_file import open_tiff
-from temzoo.types import Micrograph
 
 MAX_PIXELS = 2**30
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import keras
 
 from temzoo.models import layers
-from temzoo.registry import register
+from temzoo.zoo.cards import register
 
 OUTPUTS = {"denoise": 1, "colorize": 3}  # channels that come out
 LATENT_DIM = 16  # without skips: at depth 3, 16 numbers for 8 x 8 pixels

@@ -14,7 +14,7 @@ from __future__ import annotations
 import keras
 
 from temzoo.models import layers
-from temzoo.registry import register
+from temzoo.zoo.cards import register
 
 
 def _double_conv(x, filters, norm, name):

@@ -30,7 +30,7 @@ from __future__ import annotations
 import keras
 
 from temzoo.models import layers, mobilenet
-from temzoo.registry import register
+from temzoo.zoo.cards import register
 
 STRIDE = 32  # of the encoder; the network's is as many times as much as its coarsest reduction
 REDUCTIONS = (0.5, 1, 2, 4, 8)

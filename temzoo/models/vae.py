@@ -30,19 +30,33 @@ import numpy as np
 from keras import ops
 
 from temzoo.models import layers
-from temzoo.registry import register
+from temzoo.models.vae_networks import (
+    ARCHITECTURES,
+    LEAST_SIZE,
+    LIKELIHOODS,
+    Likelihood,
+    build_decoder,
+    build_encoder,
+    build_spatial_decoder,
+    gaussian_kl,
+    pixel_positions,
+    turned_copies,
+    turned_pixels,
+)
+from temzoo.zoo.cards import register
 
-LIKELIHOODS = ("bernoulli", "gaussian")
-ARCHITECTURES = ("conv", "dense")
 PARTS = ("encoder", "decoder", "likelihood", "warmup")
+
 METRICS = ("reconstruction", "kl", "elbo")
-LEAST_SIZE = 8
+
 CHUNK = 128  # images that encode and decode take at a time
+
 # Pixels of each copy that a step draws: enough in training, all of 32 x 32 px in validation.
 TRAINING_PIXELS, VALIDATION_PIXELS = 128, 1024
+
 # Standard deviation of the prior of a shift, of the image's side.
 SHIFT = 0.05
-FIRST_SIGMA = 0.1
+
 POSE = 3  # angle, row shift, column shift
 
 
@@ -106,125 +120,6 @@ def vae(
     config = dict(locals())
     _check(config)
     return (RotationInvariantVAE if rotation_invariant else VAE)(config)
-
-
-def build_encoder(config: dict, outputs: int) -> keras.Model:
-    """(S, S, channels) to (outputs,) float32."""
-    size, filters, hidden = config["image_size"], config["filters"], config["hidden"]
-    pixels = keras.Input((size, size, config["channels"]), name="pixels")
-    x = pixels
-    if config["architecture"] == "conv":
-        for level in range(config["depth"]):  # (S / 2^(level + 1), same, filters * 2^level)
-            convolution = keras.layers.Conv2D(
-                filters * 2**level,
-                3,
-                strides=2,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
-                name=f"down{level}",
-            )
-            x = convolution(x)
-        x = keras.layers.Flatten(name="flat")(x)
-        x = _dense(hidden, "hidden")(x)
-    else:
-        x = keras.layers.Flatten(name="flat")(x)
-        for level in range(config["depth"]):
-            x = _dense(hidden, f"hidden{level}")(x)
-    x = keras.layers.Dense(outputs, dtype="float32", name="posterior")(x)
-    return keras.Model(pixels, x, name="encoder")
-
-
-def build_decoder(config: dict) -> keras.Model:
-    """(latent_dim,) to logits (S, S, channels) float32."""
-    size, channels, depth = config["image_size"], config["channels"], config["depth"]
-    z = keras.Input((config["latent_dim"],), name="z")
-    x = z
-    if config["architecture"] == "dense":
-        for level in range(depth):
-            x = _dense(config["hidden"], f"hidden{level}")(x)
-        x = keras.layers.Dense(size * size * channels, dtype="float32", name="logits")(x)
-        x = keras.layers.Reshape((size, size, channels), dtype="float32", name="picture")(x)
-        return keras.Model(z, x, name="decoder")
-    least, widest = -(-size // 2**depth), config["filters"] * 2 ** (depth - 1)
-    x = _dense(config["hidden"], "hidden")(x)
-    x = _dense(least * least * widest, "unfold")(x)
-    x = keras.layers.Reshape((least, least, widest), name="fold")(x)
-    for level in reversed(range(depth)):  # doubled, (…, …, filters * 2^(level - 1))
-        width = config["filters"] * 2 ** max(level - 1, 0)
-        # Four is a multiple of the stride, which leaves no checkerboard.
-        up = keras.layers.Conv2DTranspose(
-            width,
-            4,
-            strides=2,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            name=f"up{level}",
-        )
-        x = up(x)
-    x = keras.layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(x)
-    surplus = least * 2**depth - size
-    if surplus:
-        edges = (surplus // 2, surplus - surplus // 2)
-        x = keras.layers.Cropping2D((edges, edges), dtype="float32", name="crop")(x)
-    return keras.Model(z, x, name="decoder")
-
-
-def build_spatial_decoder(config: dict) -> keras.Model:
-    """Coordinates (P, 2) in the thing's own frame, and z (latent_dim,), to logits (P, channels)."""
-    width = config["hidden"] // 2
-    points = keras.Input((None, 2), name="points")
-    z = keras.Input((config["latent_dim"],), name="z")
-    # Wide enough that the first tanh bends within the picture, not only at its ends.
-    steep = keras.initializers.RandomNormal(stddev=2.0)
-    where = keras.layers.Dense(width, kernel_initializer=steep, name="where")(points)
-    what = keras.layers.Dense(width, use_bias=False, name="what")(z)
-    x = keras.layers.Add(name="join")([where, keras.layers.Reshape((1, width), name="row")(what)])
-    x = keras.layers.Activation("tanh", name="bend")(x)
-    for level in range(2):
-        step = keras.layers.Dense(width, activation="tanh", name=f"hidden{level}")(x)
-        x = keras.layers.Add(name=f"residual{level}")([x, step])
-    x = keras.layers.Dense(config["channels"], dtype="float32", name="logits")(x)
-    return keras.Model([points, z], x, name="decoder")
-
-
-def _dense(width: int, name: str) -> keras.layers.Layer:
-    return keras.layers.Dense(width, activation="relu", kernel_initializer="he_normal", name=name)
-
-
-def gaussian_kl(mean, log_variance):
-    """KL(N(mean, variance) || N(0, 1)) of each number, in nats (Kingma and Welling, appendix B)."""
-    return 0.5 * (ops.exp(log_variance) + ops.square(mean) - 1.0 - log_variance)
-
-
-class Likelihood(keras.layers.Layer):
-    """-log p(pixel | logit), in nats.
-
-    ``bernoulli``: p = sigmoid(logit), cross-entropy; of grey pixels it has no norm, so its values
-    compare among models of it alone. ``gaussian``: density of N(sigmoid(logit), sigma).
-
-    Args:
-        kind: one of the above.
-        sigma: standard deviation; None: learnt, one for all pixels (Rybkin et al. 2021,
-            arXiv:2006.13202).
-    """
-
-    def __init__(self, kind, sigma=None, **kwargs):
-        super().__init__(**{"dtype": "float32", "name": "likelihood", **kwargs})
-        self.kind = kind
-        self.log_sigma = None if sigma is None else math.log(sigma)
-        if kind == "gaussian" and sigma is None:
-            start = keras.initializers.Constant(math.log(FIRST_SIGMA))
-            self.log_sigma = self.add_weight(shape=(), initializer=start, name="log_sigma")
-        self.built = True
-
-    def call(self, pixels, logits):
-        if self.kind == "bernoulli":
-            return ops.softplus(logits) - pixels * logits
-        log_sigma = ops.convert_to_tensor(self.log_sigma)
-        deviation = (pixels - ops.sigmoid(logits)) * ops.exp(-log_sigma)
-        return 0.5 * ops.square(deviation) + log_sigma + 0.5 * math.log(2 * math.pi)
 
 
 class Warmup(keras.layers.Layer):
@@ -530,7 +425,7 @@ class RotationInvariantVAE(VAE):
         logits = self._drawn_at(
             ops.reshape(drawn[..., : self.latent_dim], (-1, self.latent_dim)),
             ops.reshape(self._poses(drawn[..., self.latent_dim :]), (-1, POSE)),
-            ops.take(_pixel_positions(self.image_size), chosen, axis=0),
+            ops.take(pixel_positions(self.image_size), chosen, axis=0),
         )
         count = chosen.shape[0]
         wanted = ops.reshape(pixels, (-1, 1, self.image_size**2, self.channels))
@@ -567,14 +462,14 @@ class RotationInvariantVAE(VAE):
         """Angle, row and column shift of the picture from what is left in copies: (B, K, 3)."""
         rest = rest * self._pose_units
         angles = ops.convert_to_tensor(self._angles.astype("float32"))
-        rows, cols = _turned(rest[..., 1], rest[..., 2], angles)
+        rows, cols = turned_pixels(rest[..., 1], rest[..., 2], angles)
         return ops.stack([rest[..., 0] + angles, rows, cols], axis=-1)
 
     def _drawn_at(self, z, pose, positions):
         """Logits (N, P, channels) of N things at the positions (P, 2), px from the centre."""
         rows = positions[None, :, 0] - pose[:, None, 1]
         cols = positions[None, :, 1] - pose[:, None, 2]
-        points = ops.stack(_turned(rows, cols, -pose[:, None, 0]), axis=-1)
+        points = ops.stack(turned_pixels(rows, cols, -pose[:, None, 0]), axis=-1)
         return self.decoder([points * (2 / self.image_size), z])
 
     def encoded(self, pixels) -> tuple:
@@ -597,7 +492,7 @@ class RotationInvariantVAE(VAE):
     def decoded(self, z, pose=None):
         if pose is None:
             pose = ops.zeros((ops.shape(z)[0], POSE))
-        logits = self._drawn_at(z, pose, _pixel_positions(self.image_size))
+        logits = self._drawn_at(z, pose, pixel_positions(self.image_size))
         return ops.reshape(ops.sigmoid(logits), (-1, *self.input_shape[1:]))
 
     def _check_latent(self, z, pose) -> None:
@@ -611,53 +506,6 @@ class RotationInvariantVAE(VAE):
     def _latent_signature(self) -> list:
         pose = keras.InputSpec(shape=(None, POSE), dtype="float32")
         return [*super()._latent_signature(), pose]
-
-
-def turned_copies(pixels, angles: np.ndarray):
-    """Pictures turned back by each angle, bilinear: (B, S, S, C) to (B, K, S, S, C).
-
-    What lies at an angle, clockwise on screen from the column axis, lies along that axis in its
-    copy. Outside the circle that fits into the picture all is 0, so that no corner tells the copy.
-    """
-    _, size, _, channels = pixels.shape
-    indices, weights = _turning(size, angles)
-    flat = ops.reshape(pixels, (-1, size * size, channels))
-    total = 0.0
-    for index, weight in zip(indices, weights, strict=True):
-        total = total + ops.take(flat, index, axis=1) * weight[:, None]
-    return ops.reshape(total, (-1, len(angles), size, size, channels))
-
-
-def _turning(size: int, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each copy's pixel the four source pixels, (4, K S S) int32, and their weights, float32."""
-    rows, cols = _pixel_positions(size).T
-    disc = np.clip(size / 2 - np.hypot(rows, cols) + 0.5, 0, 1)  # one pixel soft
-    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    centre = (size - 1) / 2
-    # Rounded, so that turns by 90 degrees hit pixels exactly.
-    row = np.round(cos * rows + sin * cols + centre, 6)
-    col = np.round(cos * cols - sin * rows + centre, 6)
-    top, left = np.floor(row), np.floor(col)
-    indices, weights = [], []
-    for down in (0, 1):
-        for right in (0, 1):
-            weight = np.abs(1 - down - (row - top)) * np.abs(1 - right - (col - left))
-            at = [np.clip(n, 0, size - 1) for n in (top + down, left + right)]
-            indices.append((at[0] * size + at[1]).ravel().astype("int32"))
-            weights.append((weight * disc).ravel().astype("float32"))
-    return np.stack(indices), np.stack(weights)
-
-
-def _pixel_positions(size: int) -> np.ndarray:
-    """(S S, 2) float32 row and column of the pixels' centres from the picture's centre, px."""
-    line = np.arange(size, dtype="float32") - np.float32((size - 1) / 2)
-    return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
-
-
-def _turned(rows, cols, angles) -> tuple:
-    """Rows and columns of points after a turn by ``angles``, clockwise on screen."""
-    cos, sin = ops.cos(angles), ops.sin(angles)
-    return cos * rows + sin * cols, cos * cols - sin * rows
 
 
 def _in_chunks(function, *arrays) -> list:

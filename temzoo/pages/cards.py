@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from temzoo import pretrained, registry
-from temzoo.markup import text
+from temzoo.pages.html import text
 from temzoo.pages.paths import recorded_command
 from temzoo.pages.tables import Html, fact_list, joined
-from temzoo.pretrained import WeightsCard
+from temzoo.zoo import pretrained
+from temzoo.zoo.cards import ModelCard, model_card, score_texts
+from temzoo.zoo.pretrained import WeightsCard
 
 
 def find_card(model: str, weights: str, sha256: str) -> WeightsCard | None:
@@ -59,7 +60,7 @@ def model_facts(
             "Classes": joined(card.class_names) if card.class_names else "",
             "Trained on": card.dataset,
             "Licence": card.licence,
-            "Scores": ", ".join(registry.score_texts(card.scores)),
+            "Scores": ", ".join(score_texts(card.scores)),
             "Trained by": Html(f'<code class="mono">{text(recorded_command(card.command))}</code>')
             if card.command
             else "",
@@ -69,14 +70,14 @@ def model_facts(
     return fact_list(facts)
 
 
-def _registered(model: str) -> registry.ModelCard | None:
+def _registered(model: str) -> ModelCard | None:
     try:
-        return registry.model_card(model)
+        return model_card(model)
     except ValueError:
         return None
 
 
-def _what(model: str, known: registry.ModelCard | None) -> str:
+def _what(model: str, known: ModelCard | None) -> str:
     return f"{model}: {known.summary}" if known and known.summary else model
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from temzoo.round_numbers import round_down, round_up
+from temzoo.core.round_numbers import round_down, round_up
 
 DASH = "–"
 # The measures that are shown, in this order, where the table has them; all are in the CSV.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temzoo.instance_scores import MATCH_IOU, one_to_one, overlaps
-from temzoo.measurement.calibration import ByHand
+from temzoo.core.types import Detection, Micrograph, Prediction
+from temzoo.evaluation.object_overlaps import one_to_one, overlaps
+from temzoo.evaluation.objects import MATCH_IOU
+from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.table import measure
 from temzoo.pages.figures import counted, figure, percent
 from temzoo.pages.outlines import TOLERANCE, Outlined, objects_of, outlined, regions_of
 from temzoo.pages.plates import SIDE, Plate, jpeg, plate_html
-from temzoo.types import Detection, Micrograph, Prediction
 
 if TYPE_CHECKING:
     import pandas as pd

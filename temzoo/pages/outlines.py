@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from skimage.measure import find_contours
 
-from temzoo.instance_scores import map_objects
-from temzoo.types import Detection, Prediction
+from temzoo.core.types import Detection, Prediction
+from temzoo.evaluation.object_overlaps import map_objects
 
 # An outline leaves its mask's by less than half a pixel, of the picture as it is shown.
 TOLERANCE = 0.4

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from temzoo.markup import text
 from temzoo.pages.figures import slug
+from temzoo.pages.html import text
 
 HERE = Path(__file__).parent
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from temzoo.markup import data_uri, text
+from temzoo.core.round_numbers import round_down
+from temzoo.pages.html import data_uri, text
 from temzoo.pages.outlines import Outlined
-from temzoo.report import outlines
-from temzoo.round_numbers import round_down
+from temzoo.pictures.overlays import outlines
 
 SIDE = 1600  # px; the longest side of a picture
 QUALITIES = (90, 82, 72, 60, 45)

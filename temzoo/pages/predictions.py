@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from temzoo import saved
-from temzoo.inputs import progress_bar
+from temzoo.inference.concurrent import progress_bar
 from temzoo.pages.cards import config_text, find_card, model_facts
 from temzoo.pages.figures import counted
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.page import Section
 from temzoo.pages.paths import folder_name, last_part, without_folders
 from temzoo.pages.tables import fact_list, joined
+from temzoo.store import sidecar, sources
+from temzoo.store.paths import SUFFIX
+from temzoo.store.predictions import list_predictions, load_prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +35,14 @@ def read_sidecars(source: Path) -> list[Sidecar]:
     Raises:
         ValueError: there are none; a sidecar is damaged.
     """
-    paths = [source] if source.is_file() else saved.list_predictions(source)
+    paths = [source] if source.is_file() else list_predictions(source)
     if not paths:
         raise ValueError(
             "a report needs a run folder, or a folder of predictions. Received:"
-            f" {source}, which holds neither run.json nor *{saved.SUFFIX}. Make them with"
+            f" {source}, which holds neither run.json nor *{SUFFIX}. Make them with"
             " `temzoo predict WEIGHTS IMAGES --out FOLDER`."
         )
-    return [Sidecar(path, saved.about(path)) for path in paths]
+    return [Sidecar(path, sidecar.about(path)) for path in paths]
 
 
 def all_calibrated(sidecars: Sequence[Sidecar]) -> bool:
@@ -55,11 +57,11 @@ def gather(
     progress: bool = False,
 ) -> None:
     """Reads, measures and draws saved predictions, one after the other."""
-    moved = None if images is None else saved.sources_in(images)
+    moved = None if images is None else sources.sources_in(images)
     with progress_bar(len(sidecars), progress) as advance:
         for one in sidecars:
-            prediction = saved.load_prediction(one.path)
-            micrograph, why = saved.load_source(one.told, moved)
+            prediction = load_prediction(one.path)
+            micrograph, why = sources.load_source(one.told, moved)
             gallery.add(prediction, micrograph, missing=f"{why} Outlines alone." if why else "")
             advance(1)
 

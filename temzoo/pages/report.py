@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from temzoo import __version__
-from temzoo.files import atomic_path
-from temzoo.measurement.calibration import ByHand
+from temzoo.core.files import atomic_path
+from temzoo.core.types import Example
+from temzoo.measurement.by_hand import ByHand
 from temzoo.micrographs import checked_scale
 from temzoo.pages import predictions, runs
 from temzoo.pages.figures import counted, figure
@@ -20,7 +21,6 @@ from temzoo.pages.paths import command_text
 from temzoo.pages.sizes import key_figures, measured, size_sections
 from temzoo.pages.tables import MOST_ROWS, particle_block
 from temzoo.pages.viewer import viewer_html
-from temzoo.types import Example
 
 LIMIT = 50
 NAME = "report.html"

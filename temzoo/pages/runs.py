@@ -12,22 +12,23 @@ from typing import Any
 
 import cv2
 
-from temzoo import pretrained, registry
-from temzoo.evaluation import Evaluation, score_predictions
-from temzoo.inputs import progress_bar
-from temzoo.instance_scores import true_objects
-from temzoo.markup import data_uri, text
+from temzoo.core.types import Example
+from temzoo.data.examples import load_dataset
+from temzoo.evaluation.evaluate import score_predictions
+from temzoo.evaluation.object_overlaps import true_objects
+from temzoo.evaluation.results import Evaluation
+from temzoo.inference.concurrent import progress_bar
+from temzoo.inference.predict import predict
 from temzoo.pages.cards import config_text, model_facts
 from temzoo.pages.charts import history_chart, whisker
 from temzoo.pages.figures import counted, figure, interval, metric_name
 from temzoo.pages.gallery import Gallery
+from temzoo.pages.html import data_uri, text
 from temzoo.pages.page import KeyFigure, Section
 from temzoo.pages.paths import recorded_command, without_folders
 from temzoo.pages.plates import jpeg
 from temzoo.pages.tables import Html, fact_list, figure_table, joined, name_cell
-from temzoo.pipeline.examples import load_dataset
-from temzoo.prediction import predict
-from temzoo.types import Example
+from temzoo.zoo import building, pretrained
 
 RUN, HISTORY, FIGURES, PICTURE = "run.json", "history.csv", "figures.json", "validation.png"
 NOT_METRICS = ("epoch", "minutes")
@@ -155,7 +156,7 @@ def evaluated(
     run: RunFolder, examples: Sequence[Example], gallery: Gallery, *, progress: bool = False
 ) -> Evaluation:
     """Predicts, scores and shows what a run was validated on."""
-    model = registry.get_model(run.run["model"], weights=run.folder, compile=False)
+    model = building.get_model(run.run["model"], weights=run.folder, compile=False)
     names = tuple(run.run["class_names"])
 
     def seen() -> Iterator:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from temzoo.markup import json_block, text
 from temzoo.pages.figures import DASH, column, shown_columns
+from temzoo.pages.html import json_block, text
 
 if TYPE_CHECKING:
     import pandas as pd

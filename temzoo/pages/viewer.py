@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from temzoo.markup import text
+from temzoo.pages.html import text
 
 LAYERS = (
     ("outline", "Outlines", True),

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from temzoo.labels.raster import class_map
+from temzoo.core.types import Example, LabelledImage
+from temzoo.labels.shapes.raster import class_map
 from temzoo.tasks import endpoints
-from temzoo.types import Example, LabelledImage
 
 SCORE = "val_iou"
 SCORE_NAME = "IoU"

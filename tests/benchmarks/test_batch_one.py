@@ -5,7 +5,7 @@ import pytest
 
 import temzoo
 from benchmarks import batch_one
-from temzoo.engines.network import Network
+from temzoo.deploy.engines.network import Network
 
 pytest.importorskip("openvino")
 pytest.importorskip("tf2onnx")

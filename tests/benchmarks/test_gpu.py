@@ -16,9 +16,9 @@ from benchmarks.gpu import table
 from benchmarks.gpu.__main__ import main, parser
 from benchmarks.gpu.packed import LOSSLESS, of_8_bits, pack, unpack
 from benchmarks.gpu.recipes import RECIPES
-from temzoo import registry
-from temzoo.labels.raster import class_map
-from temzoo.training import fingerprint
+from temzoo.labels.shapes.raster import class_map
+from temzoo.training.run_folder import fingerprint
+from temzoo.zoo import building, cards
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 96
@@ -75,8 +75,8 @@ def test_another_backend_is_refused(monkeypatch):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_names_what_there_is(name):
     recipe = RECIPES[name]
-    assert registry.model_card(recipe.model).task == "semantic"
-    assert set(recipe.config) <= set(registry.model_card(recipe.model).config)
+    assert cards.model_card(recipe.model).task == "semantic"
+    assert set(recipe.config) <= set(cards.model_card(recipe.model).config)
     assert parser().parse_args(["train", name]).recipe == name
 
 
@@ -175,7 +175,7 @@ def test_a_run_learns_and_answers_the_same_under_tensorflow(packed, tmp_path):
     assert told["steps"] == history[-1]["steps"]
     assert told["history"] == history
     model = temzoo.get_model("unet", weights=tmp_path, compile=False)
-    assert registry.built(model).class_names == ("particle",)
+    assert building.built(model).class_names == ("particle",)
     pixels = unpack(packed).parts["val"][0][0][None, :, :, None].astype("float32")
     # The file holds float16.
     np.testing.assert_allclose(model(pixels), np.load(tmp_path / "answer.npy"), atol=5e-3)
@@ -315,4 +315,4 @@ def test_train_evaluate_and_predict_run_under_jax(tmp_path):
     assert 0 <= told["iou"] <= 1
     assert told["classes"] == [96, 96]
     again = temzoo.get_model("unet", weights=tmp_path / "run", compile=False)
-    assert registry.built(again).class_names == ("particle",)
+    assert building.built(again).class_names == ("particle",)

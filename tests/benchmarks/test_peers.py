@@ -13,7 +13,7 @@ from benchmarks.peers.jobs import crop_numbers, write_job
 from benchmarks.peers.scripts import replay
 from benchmarks.peers.table import summary, write_table
 from benchmarks.records import keep, kept, result
-from temzoo.labels.raster import class_map, instance_map
+from temzoo.labels.shapes.raster import class_map, instance_map
 
 SIZE = 96
 NAMES = ("particle",)
@@ -66,7 +66,8 @@ def test_a_job_of_the_same_content_is_not_written_again(job, dataset):
 
 @pytest.mark.parametrize("size", [64, 128])  # the larger ones are filled up by mirroring
 def test_crops_are_those_of_the_training_stream_before_their_turns(dataset, tmp_path, size):
-    from temzoo.pipeline.dataset import CropPlan, training_stream
+    from temzoo.data.crop_plan import CropPlan
+    from temzoo.data.dataset import training_stream
     from temzoo.tasks.semantic import learnable
 
     write_job(tmp_path, dataset, minutes=1, crop=size, batch=2, seed=5, count=12)

@@ -5,7 +5,7 @@ import pytest
 
 import temzoo
 from benchmarks import ship
-from temzoo import pretrained
+from temzoo.zoo import pretrained
 
 ROWS = [
     {"engine": "tensorflow", "precision": "float32", "iou_change": {"value": 0.0}},

@@ -13,7 +13,7 @@ import temzoo
 from benchmarks.datasets import Dataset, open_dataset, synthetic
 from benchmarks.records import keep, kept
 from benchmarks.suite import accuracy, contestants, generative, restorers
-from temzoo.labels.raster import class_map
+from temzoo.labels.shapes.raster import class_map
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets import Dataset, dataset, from_folder, open_dataset
-from temzoo.labels import masks
-from temzoo.synthetic import write_dataset
+from temzoo.data.synthetic.writing import write_dataset
+from temzoo.labels.formats import masks
 
 
 @pytest.fixture(scope="module")

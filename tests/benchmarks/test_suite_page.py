@@ -13,9 +13,9 @@ from benchmarks import own, records
 from benchmarks.records import keep, kept, result, spread
 from benchmarks.suite import page, plots
 from benchmarks.suite.plots import Point
-from temzoo import training
 from temzoo.cli import benchmarking
 from temzoo.cli.common import app
+from temzoo.training import run_folder
 
 
 def figure(value):
@@ -398,8 +398,8 @@ def test_a_run_is_not_resumed_on_another_machine(tmp_path, two_steps, capsys, mo
     ran, _ = two_steps
     words = ["all", "--quick", "--out", str(tmp_path)]
     suite.main(words)
-    told = {**training.hardware(), "processor": "another"}
-    monkeypatch.setattr("temzoo.training.hardware", lambda: told)
+    told = {**run_folder.hardware(), "processor": "another"}
+    monkeypatch.setattr("temzoo.training.run_folder.hardware", lambda: told)
     suite.main([*words, "--resume"])
     assert ran == 2 * ["startup", "measure"]
     assert "Begun anew: the run that was stopped is of other hardware" in capsys.readouterr().out
@@ -430,4 +430,4 @@ def test_temzoo_benchmark_is_the_suite(tmp_path):
 
 def test_without_the_repository_it_says_where_the_suite_is(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"in a checkout of the repository: .* Clone the"):
-        benchmarking.suite(tmp_path)
+        benchmarking.run_suite(tmp_path, ["page"])

@@ -19,8 +19,8 @@ from benchmarks.suite import (
     throughput,
 )
 from temzoo import get_model
-from temzoo.labels import cvat
-from temzoo.labels.raster import instance_map
+from temzoo.labels.formats import cvat
+from temzoo.labels.shapes.raster import instance_map
 
 SMALL = {"unet": {"filters": 4, "depth": 1}}
 TINY = throughput.Plan(SMALL, SMALL, (32,), (1, 2), seconds=0.0, peak_side=64)

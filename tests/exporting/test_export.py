@@ -21,10 +21,10 @@ from exporting_models import build, stir
 from PIL import Image
 
 import temzoo
-from temzoo import registry
 from temzoo.cli.exporting import app
-from temzoo.exporting import ExportError, loader, other_formats, versions
-from temzoo.exporting.signatures import pixels_of
+from temzoo.deploy.exporting import ExportError, loader, other_formats, versions
+from temzoo.deploy.exporting.signatures import pixels_of
+from temzoo.zoo import building, cards
 
 CONFIG = {"filters": 2, "depth": 1}
 
@@ -59,8 +59,8 @@ class InPython(keras.layers.Layer):
 @pytest.fixture
 def toy(monkeypatch):
     """Registers a model of one layer and one convolution, and forgets it again."""
-    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
-    monkeypatch.setattr(registry, "_CARDS", dict(registry._CARDS))
+    monkeypatch.setattr(cards, "BUILDERS", dict(cards.BUILDERS))
+    monkeypatch.setattr(cards, "_CARDS", dict(cards._CARDS))
 
     def model(layer=None, channels=1, norm=False):
         @temzoo.register("toy", task="semantic", summary="one convolution")
@@ -104,7 +104,7 @@ def test_python_in_the_graph_is_refused(toy, tmp_path):
 
 
 def test_operations_that_a_server_lacks_are_named():
-    from temzoo.exporting.verify import check_operations
+    from temzoo.deploy.exporting.verify import check_operations
 
     with pytest.raises(ExportError, match=r"none in Python. Received: Mine, PyFunc. Write"):
         check_operations({"Add", "Mine", "PyFunc"}, {"Add", "PyFunc"})
@@ -141,7 +141,7 @@ def test_describe_gives_the_card_as_often_as_it_is_asked(served):
 
 
 def test_paths_in_a_config_do_not_leave_the_machine():
-    from temzoo.exporting.card import _public
+    from temzoo.deploy.exporting.card import _public
 
     assert _public("/home/somebody/encoder.h5") == "encoder.h5"
     assert _public("imagenet") == "imagenet"
@@ -152,10 +152,10 @@ def test_paths_in_a_config_do_not_leave_the_machine():
     [("grids of May, doi:10.1021/acs", "grids of May, doi:10.1021/acs"), ("/home/me/may", "may")],
 )
 def test_the_card_tells_which_weights_these_are_until_they_are_trained(tmp_path, dataset, told):
-    from temzoo import pretrained
-    from temzoo.exporting.card import _weights as card_of_weights
-    from temzoo.exporting.card import card
-    from temzoo.exporting.signatures import signatures
+    from temzoo.deploy.exporting.card import _weights as card_of_weights
+    from temzoo.deploy.exporting.card import card
+    from temzoo.deploy.exporting.signatures import signatures
+    from temzoo.zoo import pretrained
 
     assert card_of_weights(temzoo.get_model("unet", **CONFIG)) is None
     path = tmp_path / "mine.weights.h5"
@@ -272,7 +272,7 @@ def test_a_model_of_unknown_origin_is_refused(tmp_path):
 KILLED = """
 import sys, time
 import temzoo
-from temzoo.exporting import verify
+from temzoo.deploy.exporting import verify
 def forever(*args):
     print("written", flush=True)
     time.sleep(60)
@@ -302,7 +302,7 @@ def test_a_killed_export_leaves_no_version_and_the_next_one_succeeds(unet, tmp_p
 
 
 def test_a_config_that_was_there_is_added_to_and_one_that_is_complete_stays(served, tmp_path):
-    from temzoo.exporting import deployment
+    from temzoo.deploy.exporting import deployment
 
     path = tmp_path / "models.config"
     other = 'model_config_list { config { name: "theirs" base_path: "/else" } }'
@@ -442,7 +442,7 @@ def test_the_loader_needs_neither_keras_nor_tensorflows_python(served, tmp_path)
 
 
 def test_a_loader_that_fails_is_an_export_error(tmp_path):
-    from temzoo.exporting.verify import ask
+    from temzoo.deploy.exporting.verify import ask
 
     (tmp_path / "saved_model.pb").write_bytes(b"no graph")
     with pytest.raises(ExportError, match="must load and answer in a process without Keras"):
@@ -451,8 +451,8 @@ def test_a_loader_that_fails_is_an_export_error(tmp_path):
 
 @pytest.mark.parametrize("side", ["feeds", "fetches"])
 def test_the_loader_names_an_operation_that_is_not_there(served, side):
-    from temzoo.exporting import saved_model, scenes
-    from temzoo.exporting.verify import ask
+    from temzoo.deploy.exporting import saved_model, scenes
+    from temzoo.deploy.exporting.verify import ask
 
     folder = served / "particles" / "1"
     inputs, outputs = saved_model.tensors(saved_model.graph_of(folder), "serving_default")
@@ -469,7 +469,7 @@ def test_the_loader_names_an_operation_that_is_not_there(served, side):
 
 def test_a_flipped_weight_is_noticed(unet, tmp_path, monkeypatch):
     """Between writing and checking, as a bad disk does."""
-    from temzoo.exporting import saved_model
+    from temzoo.deploy.exporting import saved_model
 
     write = saved_model.write
 
@@ -516,11 +516,11 @@ def test_a_missing_extra_says_what_to_install(unet, tmp_path, monkeypatch):
 
 
 def test_the_command_exports_the_next_version(unet, tmp_path, capsys):
-    from temzoo import pretrained
+    from temzoo.zoo import pretrained
 
     weights = tmp_path / "mine.weights.h5"
     pretrained.save(unet, weights)
-    how = registry.built(unet)
+    how = building.built(unet)
     pretrained.write_card(weights, pretrained.WeightsCard(how.name, dict(how.config)))
     for version in (1, 2):
         arguments = ["export", str(weights), str(tmp_path / "out"), "--name", "mine"]
@@ -531,6 +531,8 @@ def test_the_command_exports_the_next_version(unet, tmp_path, capsys):
 
 
 def test_without_tensorflows_library_the_check_says_so(monkeypatch):
-    monkeypatch.setattr("temzoo.exporting.loader.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        "temzoo.deploy.exporting.loader.importlib.util.find_spec", lambda name: None
+    )
     with pytest.raises(FileNotFoundError, match=r"C library was not found.*Install tensorflow"):
         loader.library()

@@ -12,12 +12,12 @@ import pytest
 from exporting_models import build, configs
 
 import temzoo
-from temzoo import pretrained
-from temzoo.exporting import other_formats, saved_model, scenes, verify, warmup
-from temzoo.exporting.errors import ExportError
-from temzoo.exporting.signatures import signatures
-from temzoo.registry import task_of
+from temzoo.deploy.exporting import other_formats, saved_model, scenes, verify, warmup
+from temzoo.deploy.exporting.errors import ExportError
+from temzoo.deploy.exporting.signatures import signatures
 from temzoo.tasks.endpoints import NORMALIZED, RAW
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import task_of
 
 EVERY = {"serving_default", "serving_uint8", "serving_uint16", "serving_bytes", "describe"}
 # Operations of the graphs that ONNX was found to answer for: of one kind, one is converted.

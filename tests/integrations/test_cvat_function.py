@@ -11,10 +11,10 @@ import pytest
 from skimage.draw import disk
 
 import temzoo
-from temzoo import pretrained
-from temzoo.integrations.cvat import Function, create, pixels_of
-from temzoo.labels.raster import shape_mask
-from temzoo.types import Shape
+from temzoo.annotation.cvat_function import Function, create, pixels_of
+from temzoo.core.types import Shape
+from temzoo.labels.shapes.windows import shape_mask
+from temzoo.zoo import pretrained
 
 pytest.importorskip("cvat_sdk")
 pytest.importorskip("cvat_cli")
@@ -132,7 +132,7 @@ def painted(mask):
 def test_a_task_is_annotated_through_the_loader_and_driver(run, monkeypatch):
     words = [f"weights=str:{run}", "min_area_px=int:4", "flips=bool:true", "tolerance_px=float:0.5"]
     parameters = dict(map(parse_function_parameter, words))
-    function = FunctionLoader("temzoo.integrations.cvat", None, parameters).load()
+    function = FunctionLoader("temzoo.annotation.cvat_function", None, parameters).load()
     assert isinstance(function.spec, sdk.DetectionFunctionSpec)
     pictures = [scene(seed)[0] for seed in (1000, 1001)]
     shapes = annotated(monkeypatch, function, pictures, label_type="polygon")

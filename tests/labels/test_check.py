@@ -12,11 +12,14 @@ import tifffile
 from PIL import Image
 from skimage.morphology import convex_hull_image
 
-from temzoo.labels import cvat, outlines, raster
-from temzoo.labels.check import Finding, check, to_html, to_text
-from temzoo.labels.check_page import in_figures
-from temzoo.labels.runs import encode_runs
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.check import check
+from temzoo.labels.check_text import in_figures, to_text
+from temzoo.labels.findings import Finding
+from temzoo.labels.formats import cvat
+from temzoo.labels.shapes import soundness, windows
+from temzoo.labels.shapes.runs import encode_runs
+from temzoo.pages.label_check import to_html
 
 WIDTH, HEIGHT = 120, 100
 
@@ -498,17 +501,17 @@ def test_solidity_agrees_with_the_convex_hull_image_and_is_1_for_convex_shapes(s
     rng = np.random.default_rng(seed)
     mask = np.zeros((60, 60), dtype=bool)
     for row, col in rng.uniform(15, 45, (4, 2)):
-        mask |= raster.shape_mask(disc(row, col, rng.uniform(3, 12)), 60, 60)
+        mask |= windows.shape_mask(disc(row, col, rng.uniform(3, 12)), 60, 60)
     hull = convex_hull_image(mask, offset_coordinates=False, include_borders=True)
-    assert outlines.solidity(mask) == pytest.approx(mask.sum() / hull.sum(), abs=1e-12)
+    assert soundness.solidity(mask) == pytest.approx(mask.sum() / hull.sum(), abs=1e-12)
     for radius in (0.8, 1.5, 2.7, 9.3):
         tilted = shape("ellipse", [rng.uniform(20, 30, 2), [radius, 2 * radius]], rotation=33.0)
-        assert outlines.solidity(raster.shape_mask(tilted, 60, 60)) == 1
+        assert soundness.solidity(windows.shape_mask(tilted, 60, 60)) == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_crossings_and_pairs_of_the_sweep_equal_brute_force(seed, monkeypatch):
-    monkeypatch.setattr(outlines, "PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr(soundness, "PAIRS_AT_ONCE", 7)
     rng = np.random.default_rng(seed)
     windows = [
         (int(r), int(c), rng.random((int(h), int(w))) > 0.5)
@@ -516,7 +519,7 @@ def test_crossings_and_pairs_of_the_sweep_equal_brute_force(seed, monkeypatch):
             [rng.integers(0, 60, (40, 2)), rng.integers(1, 15, (40, 2))]
         )
     ]
-    pairs = sorted(outlines.near_pairs(windows))
+    pairs = sorted(soundness.near_pairs(windows))
     masks = np.zeros((40, 80, 80), dtype=bool)
     for mask, (row, col, window) in zip(masks, windows, strict=True):
         mask[row : row + window.shape[0], col : col + window.shape[1]] = window
@@ -531,14 +534,14 @@ def test_crossings_and_pairs_of_the_sweep_equal_brute_force(seed, monkeypatch):
             grown[:, :-1] |= masks[i][:, 1:]
             touching = bool((grown & masks[j]).any())
             if (i, j) in pairs:
-                assert outlines.shared_pixels(windows[i], windows[j]) == (shared, touching)
+                assert soundness.shared_pixels(windows[i], windows[j]) == (shared, touching)
             else:
                 assert not touching
     corners = np.sort(rng.uniform(0, 2 * math.pi, 60))
     ring = 50 + 40 * np.stack([np.sin(corners), np.cos(corners)], axis=1)
-    assert outlines.self_crossing(ring) is None
+    assert soundness.self_crossing(ring) is None
     ring[[20, 40]] = ring[[40, 20]]
-    assert outlines.self_crossing(ring) is not None
+    assert soundness.self_crossing(ring) is not None
 
 
 @pytest.mark.shared

@@ -10,9 +10,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from scipy import ndimage
 
-from temzoo.labels import coco, raster
-from temzoo.labels.runs import decode_runs, mask_geometry
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.formats import coco
+from temzoo.labels.shapes import raster
+from temzoo.labels.shapes.runs import decode_runs, mask_geometry
 
 TRIANGLE = [1.0, 2.0, 6.5, 2.0, 1.0, 7.0]
 

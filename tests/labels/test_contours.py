@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from temzoo.labels.contours import TOLERANCE_PX, area, outline
-from temzoo.types import Shape
+from temzoo.core.types import Shape
+from temzoo.labels.shapes.contours import TOLERANCE_PX, area, outline
 
 
 def test_box_turns_clockwise_on_screen():

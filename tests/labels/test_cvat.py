@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from temzoo.labels import cvat
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.formats import cvat, cvat_writing
 
 TRIANGLE = '<polygon label="a" points="1,2;3,4;6,5"/>'
 
@@ -88,7 +88,7 @@ def test_tags_of_a_shape_are_read(read_text):
 
 
 def test_kinds_without_area_are_kept(read_text):
-    corners = " ".join(f'{name}="{number}"' for number, name in enumerate(cvat.CUBOID))
+    corners = " ".join(f'{name}="{number}"' for number, name in enumerate(cvat_writing.CUBOID))
     (image,) = read_text(
         image_of(
             f'<cuboid label="c" {corners}/><tag label="t"/><spline order="3"/>'
@@ -165,13 +165,15 @@ def test_round_trip_gives_equal_images(tmp_path, seed):
         for number in range(3)
     ]
     path = tmp_path / "out.xml"
-    assert cvat.write(path, iter(images)) == {}
+    assert cvat_writing.write(path, iter(images)) == {}
     assert cvat.read(path) == images
 
 
 def test_written_coordinates_are_exact_to_the_last_bit(tmp_path):
     points = np.array([[0.1 + 0.2, 1e-17], [1 / 3, 1e9 + 1 / 7], [-0.0, 2.0]])
-    cvat.write(tmp_path / "o.xml", [LabelledImage("a", 9, 9, (Shape("polygon", "a", points),))])
+    cvat_writing.write(
+        tmp_path / "o.xml", [LabelledImage("a", 9, 9, (Shape("polygon", "a", points),))]
+    )
     ((shape,),) = [image.shapes for image in cvat.read(tmp_path / "o.xml")]
     assert shape.points.tobytes() == points.tobytes()
 
@@ -179,16 +181,16 @@ def test_written_coordinates_are_exact_to_the_last_bit(tmp_path):
 def test_classes_are_declared_then_used_or_given(tmp_path):
     shape = Shape("tag", "used", np.zeros((0, 2)))
     image = LabelledImage("a", 9, 9, (shape,), ("declared",))
-    cvat.write(tmp_path / "o.xml", [image])
+    cvat_writing.write(tmp_path / "o.xml", [image])
     assert cvat.read(tmp_path / "o.xml")[0].classes == ("declared", "used")
-    cvat.write(tmp_path / "o.xml", [image], classes=["given"])
+    cvat_writing.write(tmp_path / "o.xml", [image], classes=["given"])
     assert cvat.read(tmp_path / "o.xml")[0].classes == ("given",)
 
 
 def test_owner_and_assignee_never_reach_an_output(tmp_path, read_text):
     meta = "<task><owner><username>ada</username><email>ada@lab.org</email></owner></task>"
     images = read_text(document('<image name="a" width="1" height="1"/>', meta))
-    cvat.write(tmp_path / "o.xml", images)
+    cvat_writing.write(tmp_path / "o.xml", images)
     text = (tmp_path / "o.xml").read_text()
     assert "ada" not in text
     assert "owner" not in text
@@ -198,9 +200,9 @@ def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "o.xml"
     path.write_text("old")
     with pytest.raises(ValueError, match=r"without control characters.*'\\x00'.*Rename"):
-        cvat.write(path, [LabelledImage("a\x00.png", 9, 9)])
+        cvat_writing.write(path, [LabelledImage("a\x00.png", 9, 9)])
     with pytest.raises(ValueError, match=r"kind must be an XML name.*'a b'"):
-        cvat.write(path, [LabelledImage("a", 9, 9, (Shape("a b", "", np.zeros((0, 2))),))])
+        cvat_writing.write(path, [LabelledImage("a", 9, 9, (Shape("a b", "", np.zeros((0, 2))),))])
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -492,7 +494,7 @@ def test_real_export_of_a_video(shared, tmp_path):
     kinds = [[shape.kind for shape in image.shapes] for image in images]
     assert kinds == [["box", "points", "skeleton"], ["polyline", "skeleton"]] + [["skeleton"]] * 2
     assert {(image.width, image.height) for image in images} == {(25, 20)}
-    cvat.write(tmp_path / "o.xml", images)
+    cvat_writing.write(tmp_path / "o.xml", images)
     assert cvat.read(tmp_path / "o.xml") == images
 
 
@@ -502,6 +504,6 @@ def test_real_particles_round_trip(shared, tmp_path):
     assert len(images) == 366
     assert sum(len(image.shapes) for image in images) == 9020
     assert sum(len(shape.points) for image in images for shape in image.shapes) == 540862 + 9020
-    cvat.write(tmp_path / "o.xml", images)
+    cvat_writing.write(tmp_path / "o.xml", images)
     assert cvat.read(tmp_path / "o.xml") == images
     assert replace(images[0], name="b") != images[0]

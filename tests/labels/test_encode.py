@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from temzoo.labels import encode, raster
-from temzoo.labels.runs import encode_runs
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels import encode
+from temzoo.labels.shapes import raster
+from temzoo.labels.shapes.runs import encode_runs
 
 
 def shape(kind, points, label="particle", **tags):

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from temzoo import labels
-from temzoo.labels import cvat, raster, via, yolo
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.formats import cvat_writing, via, yolo
+from temzoo.labels.shapes import raster
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_summary_names_what_has_no_area(image):
 
 @pytest.mark.parametrize("to", labels.FORMATS)
 def test_convert_says_what_was_left_out(tmp_path, image, to):
-    cvat.write(tmp_path / "in.xml", [image])
+    cvat_writing.write(tmp_path / "in.xml", [image])
     words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to)
     assert words.startswith("1 image, 4 shapes: 1 box, 1 polygon")
     expected = f"left out, since {to} cannot hold them: 1 points, 1 tag"

@@ -5,8 +5,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from temzoo.labels import masks, raster
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.formats import masks
+from temzoo.labels.shapes import raster
 
 # Two parts of class 1 (one held together by a corner), one of class 2.
 CLASSES = np.array([[1, 1, 0, 0, 2], [0, 0, 1, 0, 2], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], np.uint8)

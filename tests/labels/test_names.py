@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.names import (
     NameIndex,
     class_names,
@@ -11,7 +12,6 @@ from temzoo.labels.names import (
     safe_name,
     safe_path,
 )
-from temzoo.types import LabelledImage, Shape
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 from skimage.draw import polygon as skimage_polygon
 
-from temzoo.labels import cvat, raster
-from temzoo.labels.runs import encode_runs
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.formats import cvat
+from temzoo.labels.shapes import raster, windows
+from temzoo.labels.shapes.runs import encode_runs
 
 
 def shape(kind, points, label="particle", **tags):
@@ -63,7 +64,7 @@ def border_of(mask):
 @pytest.mark.parametrize("seed", range(6))
 def test_polygon_partly_outside_equals_brute_force_over_centres(seed):
     points = star(np.random.default_rng(seed), 23, 31)
-    mask = raster.shape_mask(shape("polygon", points), 23, 31)
+    mask = windows.shape_mask(shape("polygon", points), 23, 31)
     assert mask.any()
     np.testing.assert_array_equal(mask, inside_by_winding(points, 23, 31))
 
@@ -71,7 +72,7 @@ def test_polygon_partly_outside_equals_brute_force_over_centres(seed):
 def test_self_intersecting_polygon_follows_the_even_odd_rule():
     turns = np.arange(5) * 4 * math.pi / 5
     pentagram = 20 + 18 * np.stack([np.sin(turns), np.cos(turns)], axis=1)
-    mask = raster.shape_mask(shape("polygon", pentagram), 40, 40)
+    mask = windows.shape_mask(shape("polygon", pentagram), 40, 40)
     np.testing.assert_array_equal(mask, inside_by_winding(pentagram, 40, 40))
     assert not mask[20, 20]
 
@@ -81,7 +82,7 @@ def test_self_intersecting_polygon_follows_the_even_odd_rule():
 def test_polygon_agrees_with_skimage_and_pycocotools_within_the_border_pixel(seed):
     height, width = 90, 120
     points = star(np.random.default_rng(100 + seed), height, width)
-    mask = raster.shape_mask(shape("polygon", points), height, width)
+    mask = windows.shape_mask(shape("polygon", points), height, width)
     # scikit-image puts pixel centres at whole numbers.
     by_skimage = np.zeros((height, width), dtype=bool)
     by_skimage[skimage_polygon(*(points - 0.5).T, shape=(height, width))] = True
@@ -98,7 +99,7 @@ def test_polygons_sharing_an_edge_through_centres_share_and_lose_no_pixel():
     corners = {"a": (0.5, 0.5), "b": (0.5, 20.5), "c": (20.5, 20.5), "d": (20.5, 0.5)}
     for triangles in (("abc", "cda"), ("abc", "acd"), ("abd", "bcd"), ("dab", "dcb")):
         masks = [
-            raster.shape_mask(shape("polygon", [corners[k] for k in name]), 25, 25)
+            windows.shape_mask(shape("polygon", [corners[k] for k in name]), 25, 25)
             for name in triangles
         ]
         assert (masks[0].astype(int) + masks[1])[:20, :20].tolist() == np.ones((20, 20)).tolist()
@@ -113,25 +114,25 @@ def test_polygons_around_one_point_tile_the_image_exactly():
         for k, start in enumerate(rim):
             ends = [start, rim[(k + 1) % len(rim)]]
             ends = ends[::-1] if k % 2 else ends
-            owners += raster.shape_mask(shape("polygon", [*ends, centre]), 30, 30)
+            owners += windows.shape_mask(shape("polygon", [*ends, centre]), 30, 30)
         assert (owners == 1).all()
 
 
 def test_box_is_half_open_where_its_edges_pass_through_centres():
-    mask = raster.shape_mask(box(2.5, 3.5, 5.5, 7.5), 10, 10)
+    mask = windows.shape_mask(box(2.5, 3.5, 5.5, 7.5), 10, 10)
     assert np.argwhere(mask).min(axis=0).tolist() == [2, 3]
     assert np.argwhere(mask).max(axis=0).tolist() == [4, 6]
 
 
 def test_box_with_swapped_corners_is_the_same_box():
-    assert raster.shape_mask(box(5, 7, 2, 3), 10, 10).sum() == 12
+    assert windows.shape_mask(box(5, 7, 2, 3), 10, 10).sum() == 12
 
 
 @pytest.mark.parametrize("rotation", [0, 17.3, 45, 90, 180, 211.0, -30])
 def test_rotated_ellipse_equals_brute_force_and_has_the_area_of_the_closed_form(rotation):
     centre, axes = (61.2, 70.7), (50.4, 21.3)
     drawn = shape("ellipse", [centre, axes], rotation=rotation)
-    mask = raster.shape_mask(drawn, 130, 140)
+    mask = windows.shape_mask(drawn, 130, 140)
     turn = math.radians(rotation)
     # Clockwise on screen: the row axis, which points down at 0 degrees, turns towards the left.
     down = np.array([math.cos(turn), -math.sin(turn)])
@@ -149,7 +150,7 @@ def test_rotation_is_clockwise_on_screen():
         box(18, 5, 22, 35, rotation=45),
         shape("ellipse", [[20, 20], [2, 15]], rotation=45),
     ):
-        mask = raster.shape_mask(drawn, 40, 40)
+        mask = windows.shape_mask(drawn, 40, 40)
         assert mask[12, 12]
         assert mask[27, 27]
         assert not mask[12, 27]
@@ -158,7 +159,7 @@ def test_rotation_is_clockwise_on_screen():
 
 @pytest.mark.parametrize("radius", [3, 10.5, 40])
 def test_disc_is_symmetric_and_has_the_area_of_the_closed_form(radius):
-    mask = raster.shape_mask(shape("ellipse", [[50, 50], [radius, radius]]), 100, 100)
+    mask = windows.shape_mask(shape("ellipse", [[50, 50], [radius, radius]]), 100, 100)
     assert mask.sum() == pytest.approx(math.pi * radius**2, abs=0.25 * 2 * math.pi * radius)
     np.testing.assert_array_equal(mask, mask.T)
     np.testing.assert_array_equal(mask, mask[::-1])
@@ -166,7 +167,7 @@ def test_disc_is_symmetric_and_has_the_area_of_the_closed_form(radius):
 
 @pytest.mark.parametrize("rotation", [0, 30, 45, 90, 123.4, 180, 270, 360])
 def test_rotated_box_has_the_pixels_of_its_turned_corners(rotation):
-    mask = raster.shape_mask(box(30.2, 20.1, 61.9, 88.8, rotation=rotation), 110, 110)
+    mask = windows.shape_mask(box(30.2, 20.1, 61.9, 88.8, rotation=rotation), 110, 110)
     corners = cv2.boxPoints(((54.45, 46.05), (68.7, 31.7), rotation))
     expected = inside_by_winding(corners[:, ::-1].astype(float), 110, 110)
     # float32 corners of OpenCV: single pixels on the edge may differ.
@@ -175,7 +176,7 @@ def test_rotated_box_has_the_pixels_of_its_turned_corners(rotation):
 
 
 def test_quarter_turn_of_a_square_with_edges_through_centres_keeps_its_pixels():
-    masks = [raster.shape_mask(box(2, 2, 8, 8, rotation=turn), 10, 10) for turn in (0, 90, 270)]
+    masks = [windows.shape_mask(box(2, 2, 8, 8, rotation=turn), 10, 10) for turn in (0, 90, 270)]
     assert masks[0].sum() == 36
     np.testing.assert_array_equal(masks[0], masks[1])
     np.testing.assert_array_equal(masks[0], masks[2])
@@ -184,7 +185,7 @@ def test_quarter_turn_of_a_square_with_edges_through_centres_keeps_its_pixels():
 @pytest.mark.parametrize("corner", [(3, 4), (-2, -3), (36, 46), (-4, 46)])
 def test_mask_runs_are_placed_and_cut_at_the_border(corner):
     pixels = np.random.default_rng(0).random((7, 9)) > 0.4
-    drawn = raster.shape_mask(mask_shape(pixels, *corner), 40, 50)
+    drawn = windows.shape_mask(mask_shape(pixels, *corner), 40, 50)
     large = np.zeros((80, 90), dtype=bool)
     large[20 + corner[0] :, 20 + corner[1] :][:7, :9] = pixels
     np.testing.assert_array_equal(drawn, large[20:60, 20:70])
@@ -192,13 +193,13 @@ def test_mask_runs_are_placed_and_cut_at_the_border(corner):
 
 def test_polyline_has_no_area_without_a_line_width():
     line = shape("polyline", [[5, 5], [20, 30]])
-    assert raster.shape_window(line, 40, 50)[2].size == 0
+    assert windows.shape_window(line, 40, 50)[2].size == 0
     assert raster.instances(image(line)) == []
 
 
 def test_polyline_band_holds_the_centres_within_half_its_width():
     points = np.array([[5.2, -6.0], [20.7, 30.1], [20.7, 30.1], [33.0, 12.5]])
-    mask = raster.shape_mask(shape("polyline", points), 40, 50, line_width=5)
+    mask = windows.shape_mask(shape("polyline", points), 40, 50, line_width=5)
     rows, cols = np.mgrid[:40, :50] + 0.5
     distance = np.full((40, 50), np.inf)
     for start, end in ((points[0], points[1]), (points[2], points[3])):
@@ -211,15 +212,15 @@ def test_polyline_band_holds_the_centres_within_half_its_width():
 
 
 def test_horizontal_band_has_the_area_of_length_times_width_plus_caps():
-    mask = raster.shape_mask(shape("polyline", [[50, 20], [50, 80]]), 100, 100, line_width=20)
+    mask = windows.shape_mask(shape("polyline", [[50, 20], [50, 80]]), 100, 100, line_width=20)
     assert mask.sum() == pytest.approx(60 * 20 + math.pi * 100, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", ["points", "cuboid", "skeleton", "tag"])
 def test_kinds_without_area_have_no_pixel(kind):
     drawn = shape(kind, [[5, 5], [9, 9], [5, 9]])
-    assert not raster.shape_mask(drawn, 20, 20, line_width=3).any()
-    assert not raster.shape_mask(shape(kind, np.zeros((0, 2))), 20, 20).any()
+    assert not windows.shape_mask(drawn, 20, 20, line_width=3).any()
+    assert not windows.shape_mask(shape(kind, np.zeros((0, 2))), 20, 20).any()
 
 
 @pytest.mark.parametrize(
@@ -236,21 +237,21 @@ def test_kinds_without_area_have_no_pixel(kind):
     ],
 )
 def test_shapes_outside_the_image_or_of_zero_size_have_no_pixel(drawn):
-    assert not raster.shape_mask(drawn, 40, 50).any()
+    assert not windows.shape_mask(drawn, 40, 50).any()
 
 
 def test_one_pixel_image_is_filled_by_a_shape_over_its_centre():
-    assert raster.shape_mask(box(0, 0, 1, 1), 1, 1).tolist() == [[True]]
-    assert raster.shape_mask(box(0.6, 0, 1, 1), 1, 1).tolist() == [[False]]
+    assert windows.shape_mask(box(0, 0, 1, 1), 1, 1).tolist() == [[True]]
+    assert windows.shape_mask(box(0.6, 0, 1, 1), 1, 1).tolist() == [[False]]
 
 
 def test_window_is_the_mask_cut_to_the_extent():
     drawn = shape("polygon", star(np.random.default_rng(9), 30, 30) + 5)
-    row, col, window = raster.shape_window(drawn, 40, 50)
+    row, col, window = windows.shape_window(drawn, 40, 50)
     placed = np.zeros((40, 50), dtype=bool)
     placed[row : row + window.shape[0], col : col + window.shape[1]] = window
-    np.testing.assert_array_equal(placed, raster.shape_mask(drawn, 40, 50))
-    small = raster.shape_window(box(10_000, 20_000, 10_004, 20_007), 30_000, 30_000)
+    np.testing.assert_array_equal(placed, windows.shape_mask(drawn, 40, 50))
+    small = windows.shape_window(box(10_000, 20_000, 10_004, 20_007), 30_000, 30_000)
     assert small[:2] == (10_000, 20_000)
     assert small[2].shape == (4, 7)
 
@@ -263,37 +264,37 @@ def test_extent_of_rotated_shapes_fits_their_outline(rotation):
     rows = 10 + 3 * np.sin(t) * math.cos(turn) + 8 * np.cos(t) * math.sin(turn)
     cols = 20 + 8 * np.cos(t) * math.cos(turn) - 3 * np.sin(t) * math.sin(turn)
     expected = (rows.min(), cols.min(), rows.max(), cols.max())
-    assert raster.shape_extent(ellipse) == pytest.approx(expected, abs=1e-6)
+    assert windows.shape_extent(ellipse) == pytest.approx(expected, abs=1e-6)
     corners = cv2.boxPoints(((20, 10), (16, 6), rotation))[:, ::-1]
     expected = (*corners.min(axis=0), *corners.max(axis=0))
-    assert raster.shape_extent(box(7, 12, 13, 28, rotation=rotation)) == pytest.approx(
+    assert windows.shape_extent(box(7, 12, 13, 28, rotation=rotation)) == pytest.approx(
         expected, abs=1e-4
     )
 
 
 def test_extent_of_a_shape_without_points_is_none():
-    assert raster.shape_extent(shape("tag", np.zeros((0, 2)))) is None
+    assert windows.shape_extent(shape("tag", np.zeros((0, 2)))) is None
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
 def test_coordinate_that_is_not_finite_is_refused(bad):
     with pytest.raises(ValueError, match=r"coordinates must be finite.*'particle'.*Correct"):
-        raster.shape_mask(shape("polygon", [[0, 0], [0, bad], [9, 9]]), 20, 20)
+        windows.shape_mask(shape("polygon", [[0, 0], [0, bad], [9, 9]]), 20, 20)
     with pytest.raises(ValueError, match="coordinates must be finite"):
-        raster.shape_mask(box(0, 0, 5, 5, rotation=np.nan), 20, 20)
+        windows.shape_mask(box(0, 0, 5, 5, rotation=np.nan), 20, 20)
 
 
 @pytest.mark.parametrize("line_width", [0, -2, np.nan])
 def test_line_width_must_be_positive(line_width):
     line = shape("polyline", [[5, 5], [9, 9]])
     with pytest.raises(ValueError, match=r"line_width must be above 0 pixels\. Received"):
-        raster.shape_mask(line, 20, 20, line_width=line_width)
+        windows.shape_mask(line, 20, 20, line_width=line_width)
 
 
 def test_mask_whose_runs_do_not_fill_its_box_is_refused():
     broken = shape("mask", [[0, 0], [2, 2]], runs=np.array([1, 2]))
     with pytest.raises(ValueError, match="must sum to height x width"):
-        raster.shape_mask(broken, 5, 5)
+        windows.shape_mask(broken, 5, 5)
 
 
 def test_shapes_of_one_group_and_label_are_one_instance_in_order_of_first_appearance():

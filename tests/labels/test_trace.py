@@ -6,10 +6,10 @@ import pytest
 from scipy import ndimage
 from skimage.draw import disk, polygon2mask
 
-from temzoo.labels.outlines import self_crossing
-from temzoo.labels.raster import shape_mask
-from temzoo.labels.trace import LEAST_IOU, polygons
-from temzoo.types import Shape
+from temzoo.core.types import Shape
+from temzoo.labels.shapes.soundness import self_crossing
+from temzoo.labels.shapes.trace import LEAST_IOU, polygons
+from temzoo.labels.shapes.windows import shape_mask
 
 
 def filled(parts, shape):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from temzoo.labels.contours import area
-from temzoo.labels.tracks import Keyframe, interpolate, match_contours
-from temzoo.types import Shape
+from temzoo.core.types import Shape
+from temzoo.labels.formats.tracks import Keyframe, interpolate, match_contours
+from temzoo.labels.shapes.contours import area
 
 SQUARE = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0]])
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from temzoo.labels import raster, via
-from temzoo.types import LabelledImage, Shape
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.formats import via
+from temzoo.labels.shapes import raster
 
 CIRCLE = {"name": "circle", "cx": 5, "cy": 6.5, "r": 3}
 RECT = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4.5}

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from temzoo.labels import cvat, encode
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels import encode
+from temzoo.labels.formats import cvat_writing
 from temzoo.labels.workshop import (
     get_imgs,
     get_maskrcnn_dataset,
@@ -15,7 +17,6 @@ from temzoo.labels.workshop import (
     get_unet_mask,
     parse_anno_file,
 )
-from temzoo.types import LabelledImage, Shape
 
 HEIGHT, WIDTH = 30, 40
 
@@ -36,7 +37,7 @@ def export(tmp_path):
         labelled("lot3/b.png", box(0, 0, 5, 5)),
         labelled("lot4/b.png", box(0, 0, 6, 6)),
     ]
-    cvat.write(tmp_path / "annotations.xml", images, classes=["void", "particle"])
+    cvat_writing.write(tmp_path / "annotations.xml", images, classes=["void", "particle"])
     rng = np.random.default_rng(0)
     (tmp_path / "lot3").mkdir()
     cv2.imwrite(str(tmp_path / "a.png"), rng.integers(0, 255, (HEIGHT, WIDTH), dtype=np.uint8))
@@ -121,7 +122,7 @@ def test_ambiguous_and_unknown_names_are_refused(export):
 
 
 def test_name_that_two_images_have_is_refused(tmp_path):
-    cvat.write(tmp_path / "x.xml", [labelled("a.png"), labelled("a.png", box(0, 0, 5, 5))])
+    cvat_writing.write(tmp_path / "x.xml", [labelled("a.png"), labelled("a.png", box(0, 0, 5, 5))])
     with pytest.raises(ValueError, match=r"may be any of 'a\.png', 'a\.png'.*where names repeat"):
         parse_anno_file(tmp_path / "x.xml", "a.png")
 
@@ -129,7 +130,7 @@ def test_name_that_two_images_have_is_refused(tmp_path):
 def test_changed_file_is_read_again(export):
     xml = export / "annotations.xml"
     assert len(parse_anno_file(xml, "a.png").shapes) == 2
-    cvat.write(xml, [labelled("a.png", box(0, 0, 5, 5))])
+    cvat_writing.write(xml, [labelled("a.png", box(0, 0, 5, 5))])
     status = xml.stat()
     os.utime(xml, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
     assert len(parse_anno_file(xml, "a.png").shapes) == 1

@@ -9,9 +9,9 @@ from scipy.spatial.distance import pdist
 from skimage.measure import label, perimeter_crofton, regionprops_table
 from skimage.morphology import convex_hull_image
 
+from temzoo.core.types import Detection
 from temzoo.measurement.runs import runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
-from temzoo.types import Detection
 
 SPACINGS = [(1.0, 1.0), (0.4, 0.7), (3.0, 1.0)]
 

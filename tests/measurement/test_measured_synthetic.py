@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import temzoo
-from temzoo.labels.raster import instance_map
-from temzoo.synthetic import synthesize
-from temzoo.types import Prediction
+from temzoo.core.types import Prediction
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.labels.shapes.raster import instance_map
 
 
 @pytest.fixture(scope="module")

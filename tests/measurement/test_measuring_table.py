@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 import temzoo
+from temzoo.annotation.prediction_labels import labels_of
+from temzoo.core.types import Detection, Micrograph, Prediction
+from temzoo.data.synthetic.writing import write_tiff
 from temzoo.measurement import load_instance_map, nm_per_pixel_from_scale_bar
-from temzoo.prelabels import labels_of
-from temzoo.synthetic import write_tiff
-from temzoo.types import Detection, Micrograph, Prediction
 
 LENGTHS = (
     *("diameter", "feret_max", "feret_min", "perimeter", "centroid_row", "centroid_col"),

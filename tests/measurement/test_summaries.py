@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import temzoo
-from temzoo.measurement.figure import bin_edges
+from temzoo.core.types import Prediction
 from temzoo.measurement.summary import sized
-from temzoo.types import Prediction
+from temzoo.pictures.size_distribution import bin_edges
 
 SIDE = 300  # px of a frame
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from temzoo.models import boxes, mask_rcnn
+from temzoo.models import boxes, mask_rcnn_networks
 
 SIZE = 160  # 12,750 anchors: more than one chunk of them
-GRID = boxes.Grid(SIZE, mask_rcnn.STRIDES, mask_rcnn.SHAPES)
+GRID = boxes.Grid(SIZE, mask_rcnn_networks.STRIDES, mask_rcnn_networks.SHAPES)
 THRESHOLDS = {"positive": 0.6, "negative": 0.3}
 
 
 @pytest.fixture(scope="module")
 def anchors():
-    layer = mask_rcnn.Anchors(SIZE)
+    layer = mask_rcnn_networks.Anchors(SIZE)
     layer.sizes.assign([12, 24, 48, 96])
     return layer.generate()
 
@@ -81,7 +81,7 @@ def test_anchors_lie_around_the_middles_of_cells(anchors):
 def test_anchors_do_not_drift_in_bfloat16(anchors):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        layer = mask_rcnn.Anchors(SIZE)
+        layer = mask_rcnn_networks.Anchors(SIZE)
     finally:
         keras.config.set_dtype_policy("float32")
     layer.sizes.assign([12, 24, 48, 96])

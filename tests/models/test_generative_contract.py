@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import temzoo
-from temzoo import pretrained, registry
 from temzoo.tasks import generative
+from temzoo.zoo import building, pretrained
 
 GENERATIVE = temzoo.list_models(task="generative")
 SIZE, LATENT = 12, 3  # no multiple of 8, so that sizes that do not halve evenly are met
@@ -177,7 +177,7 @@ def test_its_weights_are_kept_and_loaded_by_name(name, config, tmp_path):
     model.fit(x, epochs=2, verbose=0)
     path = tmp_path / f"best{pretrained.SUFFIX}"
     pretrained.save(model, path)
-    how = registry.built(model)
+    how = building.built(model)
     plain = json.loads(json.dumps(dict(how.config)))
     pretrained.write_card(path, pretrained.WeightsCard(model=name, config=plain))
     again = temzoo.get_model(name, weights=path)
@@ -244,7 +244,7 @@ def test_the_ranges_that_a_search_may_choose_from_can_be_built(name):
         ends = choices if isinstance(choices, list) else choices[:2]
         for value in ends:
             model = temzoo.get_model(name, **{"image_size": 16, keyword: value}, compile=False)
-            assert registry.built(model).config[keyword] == value
+            assert building.built(model).config[keyword] == value
 
 
 @pytest.mark.parametrize("name", GENERATIVE)

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo import pretrained, registry
-from temzoo.models import mask_rcnn as module
+from temzoo.models import boxes as box_geometry
+from temzoo.models import mask_rcnn, mask_rcnn_networks, roi
+from temzoo.zoo import building, pretrained
 
 SIZE = 64
 SMALL = {
@@ -66,10 +67,10 @@ def test_training_names_its_losses_and_moves_what_is_not_frozen():
     y["classes"] = np.minimum(y["classes"], 1)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history
-    names = {"loss", *module.LOSSES}
+    names = {"loss", *mask_rcnn.LOSSES}
     assert set(history) == names | {f"val_{name}" for name in names}
     assert np.isfinite([history[name] for name in history]).all()
-    total = sum(np.array(history[f"val_{name}"]) for name in module.LOSSES)
+    total = sum(np.array(history[f"val_{name}"]) for name in mask_rcnn.LOSSES)
     np.testing.assert_allclose(history["val_loss"], total, rtol=0.2)  # a mean of unequal batches
     for value, now in zip(before, backbone.variables, strict=True):
         np.testing.assert_array_equal(value, now.numpy())
@@ -88,7 +89,7 @@ def test_losses_are_finite_for(model, counts):
         losses = model.losses_of(y, model(x, training=True))
         total = tf.add_n(list(losses.values()))
     gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
-    assert set(losses) == set(module.LOSSES)
+    assert set(losses) == set(mask_rcnn.LOSSES)
     assert np.isfinite([float(v) for v in losses.values()]).all()
     assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
     if not sum(counts):
@@ -137,8 +138,8 @@ def test_validation_draws_the_same_sample_each_time_and_training_does_not(model)
 def test_boxes_of_one_class_overlap_by_half_at_most(model):
     found = model.detect(micrographs(1), max_detections=50)
     boxes, classes = found.boxes[0], found.classes[0]
-    overlap = module.boxes.iou(boxes, boxes).numpy() * (classes[:, None] == classes[None])
-    assert (overlap - np.eye(len(boxes))).max() <= module.DETECTION_IOU + 1e-5
+    overlap = box_geometry.iou(boxes, boxes).numpy() * (classes[:, None] == classes[None])
+    assert (overlap - np.eye(len(boxes))).max() <= mask_rcnn.DETECTION_IOU + 1e-5
 
 
 def test_each_detection_has_the_mask_of_its_own_box_and_class(model):
@@ -146,12 +147,12 @@ def test_each_detection_has_the_mask_of_its_own_box_and_class(model):
     x = micrographs(2)
     found, outputs = model.detect(x, max_detections=50), model(x)
     for image, row in [(0, 0), (1, 3), (1, found.counts[1] - 1)]:
-        seen = module.roi.align(
+        seen = roi.align(
             outputs["features"],
             found.boxes[image, row][None],
             tf.constant([image]),
             bins=14,
-            strides=module.STRIDES,
+            strides=mask_rcnn_networks.STRIDES,
         )
         logits = model.mask_head(seen)[0, ..., found.classes[image, row] - 1]
         np.testing.assert_allclose(found.masks[image, row], tf.sigmoid(logits), atol=1e-4)
@@ -204,7 +205,7 @@ def test_backbones_give_a_pyramid_from_a_quarter_on(backbone):
     model = build(backbone=backbone, backbone_weights=None, channels=3)
     outputs = model.network.output
     shapes = [tuple(level.shape[1:]) for level in outputs["features"]]
-    assert shapes == [(SIZE // s, SIZE // s, 16) for s in module.STRIDES]
+    assert shapes == [(SIZE // s, SIZE // s, 16) for s in mask_rcnn_networks.STRIDES]
     assert outputs["deltas"].shape == (None, 2040, 4)
     assert model.input_shape == (None, SIZE, SIZE, 3)
     layer = model.network.get_layer("backbone")
@@ -231,7 +232,7 @@ def test_mixed_precision_keeps_boxes_and_answers_in_float32(tmp_path):
     found = model.detect(micrographs(1), max_detections=50)
     assert found.masks.dtype == np.float32
     assert np.isfinite(found.masks).all()
-    again = module.MaskRCNN.from_config(model.get_config())
+    again = mask_rcnn.MaskRCNN.from_config(model.get_config())
     assert again.network.get_layer("p2").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
 
@@ -274,7 +275,7 @@ def test_what_was_trained_alone_survives_beside_a_frozen_backbone(tmp_path):
 
 
 def test_rebuilt_for_other_images_it_takes_the_same_weights(model):
-    other = registry.rebuild(registry.built(model), image_size=96, max_detections=9)
+    other = building.rebuild(building.built(model), image_size=96, max_detections=9)
     other.set_weights(model.get_weights())
     found = other.detect(micrographs(1, size=96))
     assert found.boxes.shape == (1, 9, 4)

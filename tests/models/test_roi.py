@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from temzoo.inference import decoding
 from temzoo.models import roi
-from temzoo.tasks import instance
+from temzoo.tasks import instance_targets
 
 STRIDES = (4, 8, 16, 32)
 SIZE = 512
@@ -143,14 +144,14 @@ def test_masks_survive_the_way_to_the_target_and_back():
     overlaps = []
     for seed in range(40):
         mask = outline(seed)
-        coded = instance.encode(mask[..., None].astype("int32") * 257)
+        coded = instance_targets.encode(mask[..., None].astype("int32") * 257)
         rng = np.random.default_rng(seed)
         # The region is what the box head makes of it: right within a few percent.
         sides = np.tile(coded["boxes"][:, 2:] - coded["boxes"][:, :2], 2)
         regions = coded["boxes"] + rng.uniform(0, 0.04, 4) * sides * [[-1, -1, 1, 1]]
         regions = regions.astype("float32")
         target = roi.mask_targets(coded["masks"], coded["boxes"], regions, size=28).numpy()
-        (found,) = instance.decode(regions, coded["classes"], [1.0], target, 256, 256)
+        (found,) = decoding.decode(regions, coded["classes"], [1.0], target, 256, 256)
         pasted = np.zeros_like(mask, bool)
         height, width = found.mask.shape
         pasted[found.top : found.top + height, found.left : found.left + width] = found.mask

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 import temzoo
-from temzoo.models import vae
+from temzoo.models import vae, vae_networks
 
 SMALL = {"latent_dim": 3, "image_size": 16, "filters": 4, "depth": 2, "hidden": 16}
 
@@ -32,7 +32,7 @@ def blobs(count=12, size=16, seed=0):
 
 def test_the_divergence_is_its_integral():
     for mean, log_variance in [(0.0, 0.0), (1.5, -1.0), (-0.3, 0.8)]:
-        found = float(vae.gaussian_kl(np.float32(mean), np.float32(log_variance)))
+        found = float(vae_networks.gaussian_kl(np.float32(mean), np.float32(log_variance)))
         q = scipy.stats.norm(mean, math.exp(log_variance / 2))
         z = np.linspace(-12, 12, 200_001)
         integrand = q.pdf(z) * (q.logpdf(z) - scipy.stats.norm.logpdf(z))
@@ -43,7 +43,7 @@ def test_the_divergence_is_its_integral():
 def test_bernoulli_nats_are_scikit_learns_cross_entropy():
     rng = np.random.default_rng(0)
     pixels, logits = rng.integers(0, 2, 50), rng.normal(0, 3, 50).astype("float32")
-    nats = vae.Likelihood("bernoulli")(pixels.astype("float32"), logits)
+    nats = vae_networks.Likelihood("bernoulli")(pixels.astype("float32"), logits)
     assert float(np.mean(nats)) == pytest.approx(log_loss(pixels, 1 / (1 + np.exp(-logits))))
 
 
@@ -51,8 +51,8 @@ def test_bernoulli_nats_are_scikit_learns_cross_entropy():
 def test_gaussian_nats_are_scipys_density(sigma):
     rng = np.random.default_rng(0)
     pixels, logits = rng.random((2, 50)).astype("float32")
-    nats = vae.Likelihood("gaussian", sigma)(pixels, logits)
-    deviation = vae.FIRST_SIGMA if sigma is None else sigma
+    nats = vae_networks.Likelihood("gaussian", sigma)(pixels, logits)
+    deviation = vae_networks.FIRST_SIGMA if sigma is None else sigma
     expected = -scipy.stats.norm.logpdf(pixels, 1 / (1 + np.exp(-logits)), deviation)
     np.testing.assert_allclose(nats, expected, rtol=1e-4, atol=1e-5)
 
@@ -133,7 +133,7 @@ def test_digits_in_the_latent_are_told_apart_by_their_nearest_neighbour():
 @pytest.mark.parametrize("degrees", [0, 45, 90, 200])
 def test_a_turned_copy_is_opencvs(size, degrees):
     x = blobs(2, size)
-    found = np.asarray(vae.turned_copies(x, np.deg2rad([degrees])))[:, 0, ..., 0]
+    found = np.asarray(vae_networks.turned_copies(x, np.deg2rad([degrees])))[:, 0, ..., 0]
     centre = ((size - 1) / 2, (size - 1) / 2)
     # OpenCV's angle is anticlockwise on screen: turning back a clockwise one.
     turn = cv2.getRotationMatrix2D(centre, degrees, 1.0)
@@ -147,7 +147,7 @@ def test_a_turned_copy_is_opencvs(size, degrees):
 
 def test_turns_by_quarters_are_exact():
     x = blobs(3)
-    copies = np.asarray(vae.turned_copies(x, np.arange(4) * math.pi / 2))
+    copies = np.asarray(vae_networks.turned_copies(x, np.arange(4) * math.pi / 2))
     for quarter in range(4):
         expected = np.rot90(copies[:, 0], quarter, axes=(1, 2))
         np.testing.assert_allclose(copies[:, quarter], expected, atol=1e-6)
@@ -157,7 +157,9 @@ def test_a_thing_at_an_angle_lies_along_the_columns_in_its_copy():
     rows, cols = np.mgrid[:21, :21] - 10.0
     angle = math.radians(30)  # clockwise on screen: down and to the right
     ray = (np.abs(cols * math.sin(angle) - rows * math.cos(angle)) < 1) & (cols > 1)
-    copy = np.asarray(vae.turned_copies(ray[None, ..., None].astype("float32"), np.array([angle])))
+    copy = np.asarray(
+        vae_networks.turned_copies(ray[None, ..., None].astype("float32"), np.array([angle]))
+    )
     row, col = np.average(np.argwhere(copy[0, 0, ..., 0] > 0.5) - 10, axis=0)
     assert abs(row) < 0.3
     assert col > 3

@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from temzoo import saved
-from temzoo.types import Micrograph, Prediction
+from temzoo.core.file_names import file_stem
+from temzoo.core.types import Micrograph, Prediction
+from temzoo.store import predictions, sidecar
 
 VOID = {"meta", "link", "img", "br", "input", "hr", "image", "use", "path", "rect", "circle"}
 HOSTILE = """</script><script>alert(1)</script>"'><img src=x onerror=alert(2)>&amp;"""
@@ -43,10 +44,10 @@ def save_disks(folder: Path, images: Path, names: list[str], **more) -> Path:
     images.mkdir(parents=True, exist_ok=True)
     for k, name in enumerate(names):
         prediction, pixels = disks(name, radius=8 + 2 * k, **more)
-        source = images / f"{saved.file_stem(name)}.png"
+        source = images / f"{file_stem(name)}.png"
         cv2.imwrite(str(source), pixels)
-        origin = saved.Origin(source, "unet", "runs/first", "0" * 64, {"tile": None}, 1.5)
-        saved.save(prediction, folder, origin=origin)
+        origin = sidecar.Origin(source, "unet", "runs/first", "0" * 64, {"tile": None}, 1.5)
+        predictions.save(prediction, folder, origin=origin)
     return folder
 
 

@@ -11,13 +11,14 @@ import pytest
 from pages_of_tests import HOSTILE, Reader, disks, save_disks
 
 import temzoo
-from temzoo import pretrained, saved
+from temzoo.core.types import Detection
 from temzoo.measurement.summary import summarize
 from temzoo.measurement.table import measure
 from temzoo.pages import write_report
 from temzoo.pages.figures import figure, interval
-from temzoo.registry import score_texts
-from temzoo.types import Detection
+from temzoo.store import predictions, sidecar
+from temzoo.zoo import pretrained
+from temzoo.zoo.cards import score_texts
 
 # An address that a browser would fetch; the SVG namespace is a name and is not among them.
 FETCHED = re.compile(r"""(?:src|href|action|poster|data)\s*=\s*["']?(?!#|data:)[^"'\s>]+""", re.I)
@@ -32,7 +33,9 @@ def folder(tmp_path):
 
 def test_the_page_shows_what_was_measured(folder):
     page = Reader(write_report(folder))
-    tables = [measure(saved.load_prediction(path)) for path in saved.list_predictions(folder)]
+    tables = [
+        measure(predictions.load_prediction(path)) for path in predictions.list_predictions(folder)
+    ]
     data = page.block("particles")
     assert len(data["rows"]) == sum(map(len, tables))
     place = data["keys"].index("diameter_nm")
@@ -48,7 +51,9 @@ def test_the_page_shows_what_was_measured(folder):
 
 def test_the_key_figures_are_those_of_summarize(folder):
     page = Reader(write_report(folder))
-    tables = [measure(saved.load_prediction(path)) for path in saved.list_predictions(folder)]
+    tables = [
+        measure(predictions.load_prediction(path)) for path in predictions.list_predictions(folder)
+    ]
     import pandas as pd
 
     row = summarize(pd.concat(tables), by=None).iloc[0]
@@ -60,7 +65,9 @@ def test_the_key_figures_are_those_of_summarize(folder):
 
 def test_every_particle_is_outlined_once_and_its_picture_is_within(folder):
     page = Reader(write_report(folder))
-    per_image = [saved.load_prediction(p).instances.max() for p in saved.list_predictions(folder)]
+    per_image = [
+        predictions.load_prediction(p).instances.max() for p in predictions.list_predictions(folder)
+    ]
     drawn = [a["data-p"] for a in page.all("path") if "data-p" in a]
     assert drawn
     assert len(drawn) == sum(per_image)
@@ -91,7 +98,7 @@ def test_nothing_is_fetched_and_one_script_of_known_hash_may_run(folder):
 def test_text_from_files_stays_text(tmp_path):
     folder, images = tmp_path / "p", tmp_path / "i"
     save_disks(folder, images, [f"{HOSTILE}.png"], class_names=(HOSTILE,))
-    (path,) = saved.list_predictions(folder)
+    (path,) = predictions.list_predictions(folder)
     told = json.loads(path.read_text(encoding="utf-8"))
     for key in ("model", "weights", "weights_sha256", "date"):
         told[key] = HOSTILE
@@ -108,7 +115,7 @@ def test_text_from_files_stays_text(tmp_path):
 
 def test_names_with_surrogates_are_written(tmp_path):
     save_disks(tmp_path / "p", tmp_path / "i", ["x.png"])
-    (path,) = saved.list_predictions(tmp_path / "p")
+    (path,) = predictions.list_predictions(tmp_path / "p")
     told = json.loads(path.read_text(encoding="utf-8"))
     told["name"] = "x\udcff.png"
     path.write_text(json.dumps(told), encoding="utf-8")
@@ -184,7 +191,7 @@ def test_a_micrograph_that_was_moved_into_a_subfolder_is_found(folder, tmp_path)
 
 
 def test_no_folder_but_its_name_is_on_the_page(folder, tmp_path, monkeypatch):
-    (path,) = saved.list_predictions(folder)[:1]
+    (path,) = predictions.list_predictions(folder)[:1]
     told = json.loads(path.read_text(encoding="utf-8"))
     told["weights"] = str(tmp_path / "runs" / "first")
     told["options"] = {"labels": str(tmp_path / "a.xml")}
@@ -217,7 +224,7 @@ def test_the_paths_of_a_run_are_names(run, tmp_path):
 
 
 def test_one_prediction_alone(folder):
-    path = saved.list_predictions(folder)[1]
+    path = predictions.list_predictions(folder)[1]
     written = write_report(path)
     assert written == folder / "report.html"
     page = Reader(written)
@@ -228,7 +235,7 @@ def test_one_prediction_alone(folder):
 def test_nothing_found_is_a_page_too(tmp_path):
     prediction, _ = disks(nm_per_pixel=(1.0, 1.0))
     none = np.zeros_like(prediction.instances)
-    saved.save(replace(prediction, classes=none.astype(np.uint8), instances=none), tmp_path)
+    predictions.save(replace(prediction, classes=none.astype(np.uint8), instances=none), tmp_path)
     page = Reader(write_report(tmp_path))
     assert "Particles in a.png 0 particles in 1 micrograph." in page.text
     assert all(a["id"] != "particles" for a, _ in page.scripts if "id" in a)
@@ -244,7 +251,7 @@ def test_overlapping_detections_are_drawn_and_listed_whole(tmp_path):
     for k, one in reversed(list(enumerate(found, start=1))):
         window = np.s_[one.top : one.top + 30, one.left : one.left + 30]
         classes[window], instances[window] = 1, k
-    saved.save(
+    predictions.save(
         replace(prediction, classes=classes, instances=instances, detections=found), tmp_path
     )
     data = Reader(write_report(tmp_path)).block("particles")
@@ -256,7 +263,7 @@ def test_overlapping_detections_are_drawn_and_listed_whole(tmp_path):
 def test_several_classes_have_distributions_of_their_own(tmp_path):
     prediction, _ = disks(class_names=("rod", "sphere"))
     classes = np.where(prediction.instances % 2, 2 * (prediction.instances > 0), prediction.classes)
-    saved.save(replace(prediction, classes=classes.astype(np.uint8)), tmp_path)
+    predictions.save(replace(prediction, classes=classes.astype(np.uint8)), tmp_path)
     page = Reader(write_report(tmp_path))
     assert "class" in page.block("particles")["shown"]
     headings = page.text.split("Size distribution", 2)[2].split("Summary by micrograph")[0]
@@ -267,13 +274,13 @@ def test_several_classes_have_distributions_of_their_own(tmp_path):
 def test_the_weights_card_is_found_by_its_hash(tmp_path):
     name, card = next(iter(pretrained.available("unet_mobilenet").items()))
     prediction, _ = disks()
-    origin = saved.Origin(None, "unet_mobilenet", name, card.sha256)
-    saved.save(prediction, tmp_path, origin=origin)
+    origin = sidecar.Origin(None, "unet_mobilenet", name, card.sha256)
+    predictions.save(prediction, tmp_path, origin=origin)
     text = Reader(write_report(tmp_path)).text
     scores = score_texts(card.scores)
     for part in (card.dataset, card.licence, card.command, card.sha256, scores[0]):
         assert part in text
-    saved.save(prediction, tmp_path, origin=replace(origin, weights_sha256="1" * 64))
+    predictions.save(prediction, tmp_path, origin=replace(origin, weights_sha256="1" * 64))
     assert card.dataset not in Reader(write_report(tmp_path)).text
 
 
@@ -286,7 +293,7 @@ def test_the_fingerprint_is_that_of_the_micrographs(folder, tmp_path):
     prediction, pixels = disks("a.png", radius=8, nm_per_pixel=(0.5, 0.5))
     source = tmp_path / "images" / "a.png"
     cv2.imwrite(str(source), 255 - pixels)
-    saved.save(prediction, folder, origin=saved.Origin(source))
+    predictions.save(prediction, folder, origin=sidecar.Origin(source))
     assert fingerprint() != before
 
 

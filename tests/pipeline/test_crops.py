@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from temzoo.labels.raster import class_map
-from temzoo.labels.runs import encode_runs
-from temzoo.pipeline.crops import CropLoader, crop_examples, shifted, windows
-from temzoo.pipeline.splits import split
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.data.crops import CropLoader, crop_examples, shifted, windows
+from temzoo.data.splits import split
+from temzoo.labels.shapes.raster import class_map
+from temzoo.labels.shapes.runs import encode_runs
 
 HEIGHT, WIDTH = 150, 200
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from temzoo.labels.raster import class_map, shape_mask
-from temzoo.pipeline import dataset
-from temzoo.pipeline.dataset import CropPlan, crop_list, training_stream, validation_set
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.data import preparation
+from temzoo.data.crop_plan import CropPlan
+from temzoo.data.dataset import crop_list, training_stream, validation_set
+from temzoo.inference import decoding
+from temzoo.labels.shapes.raster import class_map
+from temzoo.labels.shapes.windows import shape_mask
 from temzoo.tasks import instance, semantic
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
 
 DISC = Shape("ellipse", "particle", np.array([[30.0, 40.0], [12.0, 12.0]]))
 OPTIONS = {"target": semantic.learnable(("particle",))}
@@ -75,7 +78,7 @@ def test_an_epoch_visits_every_window_once(examples):
     crops = crop_list(examples, plan)
     assert len(crops) == 12 + 4 + 12
     visits = []
-    prepare = dataset._Preparation(plan, None, crops)
+    prepare = preparation.Preparation(plan, None, crops)
     for epoch in (0, 1):
         order = np.random.default_rng([plan.seed, epoch]).permutation(len(prepare.crops))
         assert sorted(order) == list(range(len(crops)))
@@ -117,8 +120,8 @@ def test_validation_is_whole_micrographs_in_order(examples):
 
 def test_the_cache_drops_the_oldest(examples):
     # A byte for the pixel and one for its class; two for the pixel in the last.
-    assert dataset._Decoded(examples, 1, OPTIONS["target"])[0].nbytes == 2 * 80 * 100
-    decoded = dataset._Decoded(examples, 1, OPTIONS["target"], budget=45_000)
+    assert preparation.Decoded(examples, 1, OPTIONS["target"])[0].nbytes == 2 * 80 * 100
+    decoded = preparation.Decoded(examples, 1, OPTIONS["target"], budget=45_000)
     for index in (0, 1, 2):
         decoded[index]
     assert list(decoded.kept) == [1, 2]
@@ -126,7 +129,7 @@ def test_the_cache_drops_the_oldest(examples):
 
 
 def test_layers_count_with_all_their_bytes(examples):
-    whole = dataset._Decoded(examples, 1, OBJECTS["target"])[0]
+    whole = preparation.Decoded(examples, 1, OBJECTS["target"])[0]
     assert whole.nbytes == 80 * 100 * (1 + 4) + whole.measured.nbytes
 
 
@@ -143,7 +146,7 @@ def test_impossible_plans_are_refused():
 def test_a_resized_label_stays_on_its_pixels(side):
     """Image and label hold one ramp; a shift of the label by a part of a pixel would show."""
     ramp = np.tile(np.arange(side, dtype=np.uint8), (side, 1))
-    pixels, target = dataset._resize(ramp[..., None].astype(np.float32), ramp, 64)
+    pixels, target = preparation._resize(ramp[..., None].astype(np.float32), ramp, 64)
     shift = (target.astype(float) - pixels[..., 0])[:, 4:-4].mean()
     assert abs(shift) < 0.05
 
@@ -173,7 +176,7 @@ def pasted(objects, index, size):
     masks = objects["masks"][index][real].astype("float32")
     boxes, classes = objects["boxes"][index][real], objects["classes"][index][real]
     union = np.zeros((size, size), bool)
-    for one in instance.decode(boxes, classes, np.ones(len(boxes)), masks, size, size):
+    for one in decoding.decode(boxes, classes, np.ones(len(boxes)), masks, size, size):
         rows, cols = one.mask.shape
         union[one.top : one.top + rows, one.left : one.left + cols] |= one.mask
     return union

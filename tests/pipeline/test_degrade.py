@@ -6,7 +6,7 @@ import scipy.fft
 import scipy.ndimage
 import scipy.stats
 
-from temzoo.pipeline.degrade import (
+from temzoo.data.degrade import (
     NAMED,
     Degradation,
     black_and_white,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from temzoo.labels import cvat
-from temzoo.labels.raster import instances
-from temzoo.pipeline.examples import class_names, load_dataset
-from temzoo.pipeline.splits import read_groups, read_names, split_by_names
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.data.examples import class_names, load_dataset
+from temzoo.data.splits import read_groups, read_names, split_by_names
+from temzoo.labels.formats import cvat_writing
+from temzoo.labels.shapes.raster import instances
 
 BOX = np.array([[2.0, 3.0], [10.0, 20.0]])
 HEIGHT, WIDTH = 24, 32
@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 
 def load(folder, *entries: LabelledImage, **options) -> list[Example]:
-    cvat.write(folder / "labels.xml", entries)
+    cvat_writing.write(folder / "labels.xml", entries)
     return load_dataset(images=folder / "images", labels=folder / "labels.xml", **options)
 
 

@@ -5,15 +5,15 @@ from functools import partial
 import numpy as np
 import pytest
 
-from temzoo.pipeline import images
-from temzoo.pipeline.images import (
+from temzoo.core.types import Example, LabelledImage, Micrograph
+from temzoo.data import images
+from temzoo.data.images import (
     image_array,
     image_stream,
     image_validation,
     images_per_epoch,
     unit_range,
 )
-from temzoo.types import Example, LabelledImage, Micrograph
 
 
 def example(pixels, name="a.tif"):

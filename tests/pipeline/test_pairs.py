@@ -10,23 +10,21 @@ import scipy.ndimage
 import tensorflow as tf
 import tifffile
 
-from temzoo.micrographs import MicrographError, to_grey
-from temzoo.pipeline import pairs
-from temzoo.pipeline.degrade import Degradation, degrade
-from temzoo.pipeline.pairs import (
+from temzoo.core.types import Example, LabelledImage, Micrograph
+from temzoo.data import pair_files, pairs
+from temzoo.data.blind_spots import blind_spots
+from temzoo.data.degrade import Degradation, degrade
+from temzoo.data.pair_files import load_frames, load_images, load_pairs
+from temzoo.data.pairs import (
     PairPlan,
-    blind_spots,
     crops_per_epoch,
     default_source,
     degraded,
-    load_frames,
-    load_images,
-    load_pairs,
     pair_stream,
     pair_validation,
     turned,
 )
-from temzoo.types import Example, LabelledImage, Micrograph
+from temzoo.micrographs import MicrographError, to_grey
 
 
 def example(name, pixels, truth=None):
@@ -475,7 +473,7 @@ def movie(path, frames=8):
 
 
 def test_a_movie_is_parted_in_time_without_a_common_frame(tmp_path):
-    learn, judge = pairs.split_in_time(movie(tmp_path / "a.npy"), 0.25)
+    learn, judge = pair_files.split_in_time(movie(tmp_path / "a.npy"), 0.25)
     of = [{e.labels.frame for e in part} for part in (learn, judge)]
     assert of == [{0, 1, 2, 3, 4, 5}, {6, 7}]
     assert not {e.name for e in learn} & {e.name for e in judge}
@@ -484,14 +482,14 @@ def test_a_movie_is_parted_in_time_without_a_common_frame(tmp_path):
 
 def test_a_movie_too_short_to_be_parted_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"four frames at least.*Received: 3 frames"):
-        pairs.split_in_time(movie(tmp_path / "a.npy", frames=3), 0.5)
+        pair_files.split_in_time(movie(tmp_path / "a.npy", frames=3), 0.5)
 
 
 def test_frames_are_counted(tmp_path):
     movie(tmp_path / "a.npy", frames=3)
     cv2.imwrite(str(tmp_path / "b.png"), picture(0))
     tifffile.imwrite(tmp_path / "c.tif", picture(0))
-    counts = [pairs.frames_in(tmp_path / name) for name in ("a.npy", "b.png", "c.tif")]
+    counts = [pair_files.frames_in(tmp_path / name) for name in ("a.npy", "b.png", "c.tif")]
     assert counts == [3, 1, 1]
 
 

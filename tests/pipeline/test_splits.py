@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from temzoo.pipeline.splits import (
-    pick,
-    read_groups,
-    read_names,
-    split,
-    split_by_names,
-)
-from temzoo.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.data.splits import pick, read_groups, read_names, split, split_by_names
 
 BOX = np.array([[0.0, 0.0], [2.0, 2.0]])
 

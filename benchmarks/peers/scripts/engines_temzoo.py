@@ -18,9 +18,9 @@ import tensorflow as tf
 from turns import answer
 
 import temzoo
-from temzoo.engines import AcceleratedModel
-from temzoo.engines.makers import check_installed
-from temzoo.engines.network import Network
+from temzoo.deploy.engines import AcceleratedModel
+from temzoo.deploy.engines.makers import check_installed
+from temzoo.deploy.engines.network import Network
 
 ENGINES = {
     "temzoo TensorFlow": ("tensorflow", "float32"),

@@ -1,0 +1,139 @@
+"""A prediction as labels, to be corrected by hand in CVAT and trained on again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Prediction, Shape
+from temzoo.labels.shapes.runs import mask_geometry
+from temzoo.labels.shapes.trace import LEAST_IOU, TOLERANCE_PX, polygons
+
+SHAPES = ("polygons", "masks")
+# A larger box would need gigabytes to be traced; the object becomes a mask.
+LARGEST_TRACED = 4096**2
+# 1 - IoU is a metric: two changes that each spend half of what may be lost stay within all of it.
+HALF_IOU = (1 + LEAST_IOU) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Object:
+    """One object: its mask in a window of the image, and what its shapes are marked with."""
+
+    top: int
+    left: int
+    mask: np.ndarray
+    tags: dict[str, Any]
+
+
+def labels_of(
+    prediction: Prediction,
+    *,
+    name: str | None = None,
+    shapes: str = "polygons",
+    error_px: float = TOLERANCE_PX,
+) -> LabelledImage:
+    """The objects of a prediction as shapes with the source "auto", which CVAT takes as labels.
+
+    A detector's objects are whole, also under others, the surest last, since CVAT draws it on top.
+    Several parts of one object share a ``group_id``. A score becomes the attribute "score".
+
+    Args:
+        prediction: with instances.
+        name: of the image as CVAT knows it (``lot3/a.png``); None: the prediction's.
+        shapes: "polygons", or "masks", which are exact. A polygon of CVAT has no holes, so an
+            object with a hole of more pixels than a disc of the radius ``error_px`` is a mask in
+            any case; smaller holes are filled.
+        error_px: how far a polygon may leave the outline of the pixels. Small objects get less:
+            each polygon holds the pixels of its part with an IoU of at least 0.95.
+
+    Raises:
+        ValueError: an option is out of range, or the prediction has classes but no instances.
+
+    Example:
+        >>> temzoo.labels.write("prelabels.xml", [labels_of(predict(model, "a.png"))], to="cvat")
+    """
+    _check_options(shapes, error_px)
+    drawn: list[Shape] = []
+    groups = 0
+    for one in _objects(prediction):
+        parts = _outlines(one, error_px) if shapes == "polygons" else []
+        groups += len(parts) > 1
+        group_id = groups if len(parts) > 1 else 0
+        drawn += [Shape("polygon", points=part, group_id=group_id, **one.tags) for part in parts]
+        if not parts:
+            points, runs = mask_geometry(one.mask, one.top, one.left)
+            drawn.append(Shape("mask", points=points, runs=runs, **one.tags))
+    height, width = prediction.classes.shape
+    image = prediction.name if name is None else name
+    return LabelledImage(image, width, height, tuple(drawn), tuple(prediction.class_names))
+
+
+def _check_options(shapes: str, error_px: float) -> None:
+    if shapes not in SHAPES:
+        raise ValueError(f"shapes must be one of {list(SHAPES)}. Received: shapes={shapes!r}.")
+    if not 0 <= error_px < np.inf:
+        raise ValueError(
+            f"error_px must be 0 or more pixels. Received: error_px={error_px}. Use "
+            f"{TOLERANCE_PX:g}."
+        )
+
+
+def _objects(prediction: Prediction) -> Iterator[_Object]:
+    """The objects in the order in which they are drawn."""
+    names = prediction.class_names
+    if prediction.detections is not None:
+        # As in the maps, the lowest score comes first, so that the highest lies on top.
+        ranked = sorted(prediction.detections, key=lambda found: -found.score)
+        for found in reversed(ranked):
+            tags = _tags(names, found.class_id, found.score)
+            yield _Object(found.top, found.left, found.mask, tags)
+        return
+    windows = ndimage.find_objects(prediction.instances)
+    if not windows and prediction.classes.any():
+        raise ValueError(
+            "a prediction must have instances to become labels. Received: classes alone. Predict "
+            'with instances="components".'
+        )
+    for number, window in enumerate(windows, start=1):
+        if window is not None:
+            mask = prediction.instances[window] == number
+            class_id = int(prediction.classes[window][mask][0])
+            scores = prediction.scores
+            score = None if scores is None else float(scores[number - 1])
+            tags = _tags(names, class_id, score)
+            yield _Object(window[0].start, window[1].start, mask, tags)
+
+
+def _tags(names: tuple[str, ...], class_id: int, score: float | None) -> dict[str, Any]:
+    label = names[class_id - 1] if 1 <= class_id <= len(names) else str(class_id)
+    attributes = NO_ATTRIBUTES if score is None else {"score": f"{score:.3f}"}
+    return {"label": label, "source": "auto", "attributes": attributes}
+
+
+def _outlines(one: _Object, error_px: float) -> list[np.ndarray]:
+    """The polygons of an object's parts, (N, 2) each; none where only a mask can hold it."""
+    mask = None if one.mask.size > LARGEST_TRACED else _without_small_holes(one.mask, error_px)
+    if mask is None:
+        return []
+    least = LEAST_IOU if mask is one.mask else HALF_IOU
+    parts = polygons(mask, tolerance_px=error_px, least_iou=least)
+    return [part + np.array([one.top, one.left]) for part in parts]
+
+
+def _without_small_holes(mask: np.ndarray, error_px: float) -> np.ndarray | None:
+    """The mask with its holes filled; None where one is larger than the error's disc.
+
+    A hole is what no step along rows or columns leads out of.
+    """
+    full = ndimage.binary_fill_holes(mask)
+    holes, count = ndimage.label(full & ~mask)
+    if count == 0:
+        return mask
+    largest = np.bincount(holes.ravel())[1:].max()
+    iou = np.count_nonzero(mask) / np.count_nonzero(full)
+    return full if largest <= np.pi * error_px**2 and iou >= HALF_IOU else None

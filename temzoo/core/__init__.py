@@ -1,0 +1,1 @@
+"""What all rooms share: data types, whole files, names and suggestions. No Keras, no science."""

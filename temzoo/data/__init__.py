@@ -1,0 +1,1 @@
+"""Labelled micrographs as examples and as tf.data streams of crops; drawn micrographs."""

@@ -1,0 +1,419 @@
+"""Augmentation: one micrograph and its class map, changed together, by imgaug.
+
+Every operation and its range stands in ``EM``, ``LIGHT`` and ``INVERT`` below. All randomness of an
+example comes from one seed: the same seed gives the same bits, in any thread.
+
+An example is changed in the order of the microscope:
+
+1. Geometry, image and map together. Turning, zooming and shifting are one affine warp, because
+   each resampling blurs; quarter turns and flips alone move pixels without resampling. The border
+   is filled by reflection in both, so that no black corner is learnt as a feature.
+2. Optics and specimen (blur, background), detection (Poisson, Gaussian, dead pixels), and display
+   (gamma, contrast, brightness): the image alone, on a scale where 0 and 1 are the 1st and 99th
+   percentile of the example, so that an operation means the same for uint8, uint16 and float.
+
+imgaug 0.4 is unmaintained; this is the one file that touches it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+with warnings.catch_warnings():
+    # Its sources hold string escapes that Python warns of when it first compiles them.
+    warnings.simplefilter("ignore")
+    if not hasattr(np, "sctypes"):  # imgaug reads it once, at import; NumPy 2 removed it
+        codes = {"float": "Float", "int": "Integer", "uint": "UnsignedInteger"}
+        np.sctypes = {k: [np.dtype(c).type for c in np.typecodes[v]] for k, v in codes.items()}
+    import imgaug.augmenters as iaa
+    import imgaug.parameters as iap
+    from imgaug.augmentables.segmaps import SegmentationMapsOnImage
+
+from temzoo.data.degrade import count_electrons, smooth_field
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: how often, and how strongly.
+
+    Attributes:
+        name: what is done; one of the names in ``EM_INVERT``.
+        probability: that an example is changed by it, 0 to 1.
+        low, high: the range its strength is drawn from.
+        unit: of the strength.
+        why: what it stands for.
+        spacing: "linear" (uniform), "log" (uniform in the logarithm) or "whole" (whole numbers,
+            both ends included).
+    """
+
+    name: str
+    probability: float
+    low: float
+    high: float
+    unit: str
+    why: str
+    spacing: str = "linear"
+
+
+# fmt: off
+EM = (
+    # name             prob. low    high   unit                      why
+    Op("quarter_turn", .75,  1,     3,     "quarters clockwise",     "no side is up", "whole"),
+    Op("flip",         .5,   1,     1,     "left to right",          "no hand is special", "whole"),
+    Op("rotate",       .5,   -45,   45,    "degrees clockwise",      "no direction is up"),
+    Op("zoom",         .5,   .8,    1.25,  "times larger",           "magnification", "log"),
+    Op("shift",        .25,  -.08,  .08,   "of the side, each axis", "objects cut by the border"),
+    Op("elastic",      .2,   1,     5,     "px, moves of a grid",    "no two shapes are alike"),
+    Op("blur",         .15,  .4,    1.5,   "px, sigma",              "defocus, detector response"),
+    Op("background",   .25,  .05,   .25,   "of the range",           "thickness, illumination"),
+    Op("poisson",      .25,  20,    500,   "electrons per white px", "dose", "log"),
+    Op("gaussian",     .25,  .01,   .08,   "of the range, sigma",    "readout noise"),
+    Op("salt_pepper",  .1,   .0005, .01,   "of the pixels",          "dead pixels, X-rays", "log"),
+    Op("gamma",        .3,   .7,    1.4,   "exponent",               "thickness law", "log"),
+    Op("contrast",     .3,   .7,    1.3,   "times about mid-grey",   "gain, objective aperture"),
+    Op("brightness",   .3,   -.15,  .15,   "of the range",           "beam current, offset"),
+)
+INVERT = Op("invert",  .3,   1,     1,     "dark to bright",         "bright or dark field")
+# fmt: on
+_MILD = {
+    "rotate": (0.3, -15, 15),
+    "zoom": (0.3, 0.9, 1.11),
+    "shift": (0.25, -0.05, 0.05),
+    "gaussian": (0.15, 0.01, 0.03),
+    "contrast": (0.3, 0.85, 1.15),
+    "brightness": (0.3, -0.08, 0.08),
+}
+LIGHT = tuple(op for op in EM if op.name in {"quarter_turn", "flip"}) + tuple(
+    replace(op, probability=_MILD[op.name][0], low=_MILD[op.name][1], high=_MILD[op.name][2])
+    for op in EM
+    if op.name in _MILD
+)
+# Where brightness tells classes apart, dark and bright must not be exchanged: a preset of its own.
+EM_INVERT = (*EM, INVERT)
+PRESETS: dict[str, tuple[Op, ...]] = {
+    "none": (),
+    "light": LIGHT,
+    "em": EM,
+    "em_invert": EM_INVERT,
+}
+
+AFFINE = ("rotate", "zoom", "shift")
+GEOMETRY = frozenset({*AFFINE, "quarter_turn", "flip", "elastic"})  # these move the map as well
+LEVEL_PERCENTILES = (1.0, 99.0)
+ELASTIC_SPACING_PX = 32  # with moves up to 5 px the warp never folds over
+MID_GREY = 0.5
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Draws from its operations and applies them; without state, so threads may share one.
+
+    Attributes:
+        ops: each drawn on its own; applied in the order of ``EM_INVERT``.
+    """
+
+    ops: tuple[Op, ...]
+
+    def __call__(
+        self, image: np.ndarray, class_map: np.ndarray, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gives the changed image and map.
+
+        Args:
+            image: (H, W) or (H, W, C), uint8, uint16, any other integer, or float.
+            class_map: (H, W) integers >= 0, or (H, W, K) for several maps (classes, instances).
+            seed: any integer; the same seed gives the same result, bit by bit.
+
+        Returns:
+            Both in the shape and dtype that they came in.
+
+        Raises:
+            ValueError: image and map differ in size.
+        """
+        _check_sizes(image, class_map)
+        rng = np.random.default_rng(int(seed) & (2**64 - 1))
+        drawn = {op.name: _draw(op, rng) for op in self.ops if rng.random() < op.probability}
+        return _apply(drawn, image, class_map, rng)
+
+
+def augmenter(preset: str | Sequence[Op] = "em") -> Augmenter:
+    """Gives the augmenter of a preset, or of your own operations.
+
+    Args:
+        preset: "none", "light", "em", "em_invert" (particles may be dark or bright), or a
+            sequence of ``Op``.
+
+    Raises:
+        ValueError: there is no such preset or operation.
+
+    Example:
+        >>> change = augmenter("em")
+        >>> image, class_map = change(image, class_map, seed=7)
+    """
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise ValueError(_unknown("preset", preset, PRESETS))
+        return Augmenter(PRESETS[preset])
+    for op in preset:
+        _named(op.name)
+    return Augmenter(tuple(preset))
+
+
+def apply_one(
+    op: str | Op, image: np.ndarray, class_map: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Applies one operation for certain, its strength drawn from its range.
+
+    Args:
+        op: a name in ``EM_INVERT``, or an ``Op`` with a range of your own.
+        image, class_map: as for ``Augmenter``.
+
+    Raises:
+        ValueError: there is no such operation, or image and map differ in size.
+    """
+    op = _named(op) if isinstance(op, str) else op
+    _named(op.name)
+    return Augmenter((replace(op, probability=1.0),))(image, class_map, seed)
+
+
+def sheet(image: np.ndarray, *, seed: int = 0) -> list[tuple[str, np.ndarray, dict[str, str]]]:
+    """Shows what each operation of ``EM_INVERT`` does: the image, then one result for each.
+
+    Args:
+        image: (H, W) or (H, W, C).
+
+    Returns:
+        (title, image, parameters) each; parameters are texts: range, unit, probability, reason.
+    """
+    empty = np.zeros(image.shape[:2], np.int32)
+    rows = [("original", image, {})]
+    for op in EM_INVERT:
+        parameters = {
+            "range": f"{op.low:g} to {op.high:g} {op.unit}",
+            "probability": f"{op.probability:g}",
+            "why": op.why,
+        }
+        rows.append((op.name.replace("_", " "), apply_one(op, image, empty, seed)[0], parameters))
+    return rows
+
+
+def _check_sizes(image: np.ndarray, class_map: np.ndarray) -> None:
+    if image.ndim not in (2, 3) or image.shape[:2] != class_map.shape[:2]:
+        raise ValueError(
+            "image and class_map must be (H, W[, C]) of one height and width. "
+            f"Received: image {image.shape}, class_map {class_map.shape}. "
+            "Rasterise the labels at the image's size."
+        )
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = (
+        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
+    )
+    return f"There is no augmentation {what} of this name. Received: {name!r}. {hint}"
+
+
+def _named(name: str) -> Op:
+    for op in EM_INVERT:
+        if op.name == name:
+            return op
+    raise ValueError(_unknown("operation", name, [op.name for op in EM_INVERT]))
+
+
+def _draw(op: Op, rng: np.random.Generator) -> np.ndarray:
+    """Two strengths, (2,) float64; an operation without axes uses the first."""
+    if op.spacing == "whole":
+        return rng.integers(op.low, op.high, size=2, endpoint=True).astype(float)
+    if op.spacing == "log":
+        return np.exp(rng.uniform(math.log(op.low), math.log(op.high), size=2))
+    return rng.uniform(op.low, op.high, size=2)
+
+
+def _apply(
+    drawn: dict[str, np.ndarray],
+    image: np.ndarray,
+    class_map: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    if not drawn:
+        return image, class_map
+    pixels = image.astype(np.float32).reshape(*image.shape[:2], -1)
+    if photometry := _photometry(drawn, pixels.shape, rng):
+        black, range_ = _levels(pixels)
+        photometry = [_pixelwise(lambda p: (p - black) / range_), *photometry]
+        photometry.append(_pixelwise(lambda p: p * range_ + black))
+    steps = iaa.Sequential(_geometry(drawn, pixels.shape, rng) + photometry, seed=0)
+    maps = SegmentationMapsOnImage(class_map.astype(np.int32), pixels.shape)
+    pixels, maps = steps(image=pixels, segmentation_maps=maps)
+    return _restore(pixels, image), maps.get_arr().astype(class_map.dtype)
+
+
+def _levels(pixels: np.ndarray) -> tuple[np.float32, np.float32]:
+    """Black level and range of an example, robust to hot pixels; (H, W, C) -> two numbers."""
+    step = max(1, min(pixels.shape[:2]) // 64)
+    sample = pixels[::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return np.float32(0), np.float32(1)
+    low, high = np.percentile(sample, LEVEL_PERCENTILES)
+    return np.float32(low), np.float32(high - low if high > low else 1.0)
+
+
+def _restore(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """The stored dtype and shape again; integers are rounded and held within their limits."""
+    pixels = pixels.reshape(like.shape)
+    if like.dtype.kind in "iu":
+        limits = np.iinfo(like.dtype)
+        pixels = np.clip(np.rint(pixels), limits.min, limits.max)
+    return pixels.astype(like.dtype)
+
+
+class _CoarseElastic(iaa.ElasticTransformation):
+    """imgaug's elastic warp with displacements drawn on a coarse grid, much faster to make.
+
+    They are float32 as well: the original's float64 maps are refused by today's OpenCV.
+    ``alpha`` is the largest move of a grid point, ``sigma`` the grid's spacing, both in pixels.
+    """
+
+    def __init__(self, alpha: float, seed: int):
+        super().__init__(alpha=alpha, sigma=ELASTIC_SPACING_PX, order=1, mode="reflect", seed=seed)
+        self._mode_segmentation_maps = "reflect"
+
+    @classmethod
+    def _generate_shift_maps(cls, shape, alpha, sigma, random_state):
+        grid = [max(2, math.ceil(side / sigma)) for side in shape]
+        moves = random_state.uniform(-alpha, alpha, size=(*grid, 2)).astype(np.float32)
+        moves = cv2.resize(moves, shape[::-1], interpolation=cv2.INTER_CUBIC)
+        return moves[..., 0], moves[..., 1]
+
+
+def _geometry(
+    drawn: dict[str, np.ndarray], shape: tuple[int, ...], rng: np.random.Generator
+) -> list[iaa.Augmenter]:
+    turns = int(drawn["quarter_turn"][0]) if "quarter_turn" in drawn else 0
+    turned_shape_fits = shape[0] == shape[1] or turns % 2 == 0
+    steps = []
+    if any(name in drawn for name in AFFINE) or not turned_shape_fits:
+        steps.append(_affine(drawn, turns))
+    elif turns:
+        steps.append(iaa.Rot90(turns, keep_size=False, seed=0))
+    if "flip" in drawn:
+        steps.append(iaa.Fliplr(1.0, seed=0))
+    if "elastic" in drawn:
+        steps.append(_CoarseElastic(drawn["elastic"][0], seed=int(rng.integers(2**31))))
+    return steps
+
+
+def _affine(drawn: dict[str, np.ndarray], turns: int) -> iaa.Augmenter:
+    down, right = map(float, drawn.get("shift", (0.0, 0.0)))
+    warp = iaa.Affine(
+        rotate=float(drawn.get("rotate", (0.0,))[0]) + 90.0 * turns,
+        scale=float(drawn.get("zoom", (1.0,))[0]),
+        translate_percent={"x": right, "y": down},
+        order=1,
+        mode="reflect",
+        backend="cv2",
+        seed=0,
+    )
+    warp._mode_segmentation_maps = "reflect"  # no public keyword; the default fills with class 0
+    return warp
+
+
+def _photometry(
+    drawn: dict[str, np.ndarray], shape: tuple[int, ...], rng: np.random.Generator
+) -> list[iaa.Augmenter]:
+    """The drawn image-only operations in the order of the table, for pixels scaled to 0..1."""
+    steps = []
+    for op in EM_INVERT:
+        if op.name in drawn and op.name not in GEOMETRY:
+            steps += _PHOTOMETRIC[op.name](float(drawn[op.name][0]), shape, rng)
+    return steps
+
+
+def _pixelwise(change) -> iaa.Augmenter:
+    """An imgaug augmenter that changes the image alone by ``change(pixels)``."""
+    return iaa.Lambda(
+        func_images=lambda images, random_state, parents, hooks: [change(p) for p in images],
+        seed=0,
+    )
+
+
+def _blur(sigma_px, shape, rng):
+    """imgaug's own choice of kernel ends at 1.3 sigma and so blurs too little; here at 3."""
+    side = 2 * math.ceil(3 * sigma_px) + 1
+    return [_pixelwise(lambda p: iaa.blur_gaussian_(p, sigma_px, ksize=side))]
+
+
+def _background(amplitude, shape, rng):
+    """Adds a smooth field of zero mean: it lifts dark and bright alike, as thickness does."""
+    field = smooth_field(*shape[:2], rng)[..., None] * np.float32(amplitude)
+    return [_pixelwise(lambda p: p + field)]
+
+
+def _poisson(dose, shape, rng):
+    """Counts electrons: white receives ``dose`` per pixel, so the variance is signal / dose."""
+
+    def count(pixels):
+        usual = np.minimum(np.nan_to_num(pixels), 10)  # NaN, and hot pixels beyond it, stay
+        return count_electrons(usual, dose, rng) + (pixels - usual)
+
+    return [_pixelwise(count)]
+
+
+def _gaussian(sigma, shape, rng):
+    noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
+    return [_pixelwise(lambda p: p + noise)]
+
+
+def _salt_pepper(fraction, shape, rng):
+    seed = int(rng.integers(2**31))
+    return [iaa.ReplaceElementwise(iap.Binomial(fraction), iap.Choice([0.0, 1.0]), seed=seed)]
+
+
+def _gamma(exponent, shape, rng):
+    """Odd about black, so that values below it stay in order."""
+    exponent = np.float32(exponent)
+    return [_pixelwise(lambda p: np.copysign(np.abs(p) ** exponent, p))]
+
+
+def _contrast(factor, shape, rng):
+    """imgaug's contrast of float images turns about 0; the shift moves that to mid-grey."""
+    return [
+        iaa.LinearContrast(factor, seed=0),
+        iaa.Add(MID_GREY * (1.0 - factor), seed=0),
+    ]
+
+
+def _brightness(offset, shape, rng):
+    return [iaa.Add(offset, seed=0)]
+
+
+def _invert(amount, shape, rng):
+    """Exchanges dark and bright within the example's own limits, so that nothing is cut off."""
+
+    def turned(pixels):
+        known = pixels[np.isfinite(pixels)]
+        return (known.min() + known.max()) - pixels if known.size else pixels
+
+    return [_pixelwise(turned)]
+
+
+_PHOTOMETRIC = {
+    "blur": _blur,
+    "background": _background,
+    "poisson": _poisson,
+    "gaussian": _gaussian,
+    "salt_pepper": _salt_pepper,
+    "gamma": _gamma,
+    "contrast": _contrast,
+    "brightness": _brightness,
+    "invert": _invert,
+}

@@ -1,0 +1,70 @@
+"""What is cut from micrographs, and what is learnt of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from temzoo.core.types import LabelledImage
+from temzoo.data.augment import augmenter
+
+Encoded = np.ndarray | dict[str, np.ndarray]
+
+
+class Target(Protocol):
+    """What a model learns of a micrograph; each task has its own.
+
+    Labels are drawn once, as whole numbers that lie on the pixels; those are cropped, resized (each
+    pixel takes the nearest number) and augmented together with the micrograph, and what is left of
+    them in a crop is encoded for the loss.
+
+    Attributes:
+        padding: None when the encodings of all crops have one shape; else their first axis, which
+            counts objects, differs, and a batch is filled up with the value of each name.
+    """
+
+    padding: Mapping[str, int] | None
+
+    def draw(self, labels: LabelledImage) -> np.ndarray:
+        """(H, W) or (H, W, K) integers, 0 background; of a whole micrograph."""
+
+    def measure(self, drawn: np.ndarray) -> np.ndarray | None:
+        """What ``encode`` must know of the whole micrograph; kept beside the drawing."""
+
+    def encode(
+        self, drawn: np.ndarray, whole: np.ndarray | None, magnification: float
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """What the loss compares with, from the drawing of a crop at this magnification."""
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """Where training crops come from and what is done to them.
+
+    Attributes:
+        size: side of a crop, px.
+        magnification: (low, high): crops are drawn from the micrograph resized by a factor in this
+            range (uniform in the logarithm), so that (0.5, 1) shows twice the field at half the
+            resolution or the stored pixels, and all between.
+        augment: preset of ``pipeline.augment``.
+        seed: of order, windows and changes.
+    """
+
+    size: int = 256
+    magnification: tuple[float, float] = (1.0, 1.0)
+    augment: str = "em"
+    seed: int = 0
+
+    def __post_init__(self):
+        augmenter(self.augment)  # refuses an unknown preset now, not in a thread later
+        low, high = self.magnification
+        if self.size < 16:
+            raise ValueError(f"A crop has 16 px and more a side. Received: size={self.size}.")
+        if not 0 < low <= high:
+            raise ValueError(
+                f"magnification is (low, high) with 0 < low <= high."
+                f" Received: {self.magnification}."
+            )

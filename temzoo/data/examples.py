@@ -1,0 +1,185 @@
+"""A folder of micrographs and its label file become examples."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import temzoo.labels
+from temzoo.core.types import Example, LabelledImage
+from temzoo.data.splits import read_groups
+from temzoo.labels.image_folder import ImageFolder
+from temzoo.labels.names import NameIndex
+from temzoo.labels.shapes.raster import BACKGROUND, foreground_classes
+from temzoo.micrographs import image_size, load_micrograph
+
+NAMED_IN_ERRORS = 5
+
+
+def load_dataset(
+    images: str | Path,
+    labels: str | Path,
+    *,
+    groups: str | Path | Mapping[str, str] | None = None,
+    nm_per_pixel: float | tuple[float, float] | None = None,
+    classes: Sequence[str] | None = None,
+    ignore: Collection[str] = (),
+) -> list[Example]:
+    """Reads labels and finds their micrographs; the pixels are read later, when asked for.
+
+    Images that the labels do not name are left out. Images named without a shape are background,
+    and count where their file is there. ``temzoo labels check`` reports both.
+
+    Args:
+        images: the folder of micrographs. An image is found by the name in the labels; else by
+            its last part, and else without its suffix.
+        labels: a CVAT XML, COCO or VIA JSON file, or a folder of mask images.
+        groups: image name to specimen or publication, or a CSV file of them (``read_groups``):
+            images of one group are never parted by ``split``.
+        nm_per_pixel: overrides the files' calibration: one number, or (row, col).
+        classes: the label names in use, in the order of the classes 1, 2, …; None: those that
+            the labels declare.
+        ignore: labels whose shapes are left out.
+
+    Returns:
+        one example per image, in the order of the labels.
+
+    Raises:
+        FileNotFoundError: images with labels are not in the folder.
+        ValueError: an image's size is not what the labels state, its name leaves the folder, two
+            entries lead to one file, a label is not among the classes, or an image has no group.
+
+    Example:
+        >>> examples = load_dataset(images="emps/images", labels="emps/annotations.xml")
+    """
+    labelled = [_chosen(entry, classes, ignore) for entry in _read(labels, images)]
+    paths = _find_images(labelled, images, labels)
+    found = [(entry, path) for entry, path in zip(labelled, paths, strict=True) if path]
+    _require_one_entry_each(found, labels)
+    for entry, path in found:
+        _require_size(entry, path, labels)
+    group_of = groups_of([entry.name for entry, _ in found], groups)
+    return [
+        Example(entry, functools.partial(load_micrograph, path, nm_per_pixel=nm_per_pixel), group)
+        for (entry, path), group in zip(found, group_of, strict=True)
+    ]
+
+
+def class_names(examples: Iterable[Example]) -> tuple[str, ...]:
+    """The classes 1, 2, … of a data set: labels that stand on a shape with an area.
+
+    Declared labels come first, in the order of declaration, then others in alphabetical order.
+    Labels that no area has (lines, points, tags, or none at all) and "background" are left out.
+
+    Example:
+        >>> class_names(examples)
+        ('particle', 'void')
+    """
+    examples = list(examples)
+    declared = [name for example in examples for name in example.labels.classes]
+    drawn = {s.label for example in examples for s in example.labels.shapes if s.has_area}
+    ordered = dict.fromkeys([*declared, *sorted(drawn)])
+    return tuple(name for name in ordered if name in drawn and name != BACKGROUND)
+
+
+def _read(labels: str | Path, images: str | Path) -> list[LabelledImage]:
+    entries = temzoo.labels.read(labels, images=images)
+    if not entries:
+        raise ValueError(
+            f"{labels}: labels must name at least one image. Received: none. "
+            "Export the task again, with its annotations."
+        )
+    return entries
+
+
+def _chosen(
+    entry: LabelledImage, classes: Sequence[str] | None, ignore: Collection[str]
+) -> LabelledImage:
+    if ignore:
+        shapes = tuple(shape for shape in entry.shapes if shape.label not in ignore)
+        entry = replace(entry, shapes=shapes)
+    if classes is None:
+        return entry
+    names = foreground_classes(classes)
+    unknown = sorted({s.label for s in entry.shapes if s.has_area} - {*names})
+    if unknown:
+        raise ValueError(
+            f"every label must be one of the classes. Received: {unknown[0]!r} in image "
+            f"{entry.name!r}, classes={list(classes)}. Add it, or pass ignore=[{unknown[0]!r}]."
+        )
+    return replace(entry, classes=names)
+
+
+def _find_images(
+    labelled: Sequence[LabelledImage], images: str | Path, labels: str | Path
+) -> list[Path | None]:
+    """The file of each entry; None for one that is missing and has no shapes."""
+    folder = ImageFolder(images)
+    paths = [_find_image(entry.name, folder, labels) for entry in labelled]
+    missing = [e.name for e, path in zip(labelled, paths, strict=True) if not path and e.shapes]
+    if missing:
+        more = f" and {len(missing) - NAMED_IN_ERRORS} more" * (len(missing) > NAMED_IN_ERRORS)
+        raise FileNotFoundError(
+            f"{labels}: every image with labels must be in the folder of images. Received: "
+            f"{len(missing)} of {len(labelled)} not in {images} (which has {len(folder.files)} "
+            f"images): {', '.join(missing[:NAMED_IN_ERRORS])}{more}. Pass the folder that holds "
+            "them, or remove them from the labels."
+        )
+    return paths
+
+
+def _find_image(name: str, folder: ImageFolder, labels: str | Path) -> Path | None:
+    try:
+        found = folder.find(name)
+    except ValueError as error:
+        raise ValueError(f"{labels}: {error}") from error
+    if len(found) > 1:
+        files = [path.relative_to(folder.folder).as_posix() for path in found[:NAMED_IN_ERRORS]]
+        raise ValueError(
+            f"{labels}: a name must lead to one image. Received: {name!r}, which may be "
+            f"{', '.join(files)} in {folder.folder}. Remove or rename the others."
+        )
+    return found[0] if found else None
+
+
+def _require_one_entry_each(
+    found: Sequence[tuple[LabelledImage, Path]], labels: str | Path
+) -> None:
+    first: dict[Path, str] = {}
+    for entry, path in found:
+        path = path.resolve()
+        if path in first:
+            raise ValueError(
+                f"{labels}: every image must be labelled once. Received: {first[path]!r} and "
+                f"{entry.name!r}, both the file {path}. Merge the entries, or keep the images in "
+                "the folders that the labels name."
+            )
+        first[path] = entry.name
+
+
+def _require_size(entry: LabelledImage, path: Path, labels: str | Path) -> None:
+    height, width = image_size(path)
+    if (height, width) != (entry.height, entry.width):
+        raise ValueError(
+            f"{labels}: image {entry.name!r} is labelled at {entry.width} x {entry.height} px. "
+            f"Received: {path}, {width} x {height} px (width x height). Use the images that were "
+            "labelled, or scale the labels."
+        )
+
+
+def groups_of(names: Sequence[str], groups: str | Path | Mapping[str, str] | None) -> list[str]:
+    if groups is None:
+        return [""] * len(names)
+    source = "groups" if isinstance(groups, Mapping) else str(groups)
+    by_name = groups if isinstance(groups, Mapping) else read_groups(groups)
+    index = NameIndex(by_name)
+    found = [index.matches(name) for name in names]
+    missing = [name for name, match in zip(names, found, strict=True) if len(match) != 1]
+    if missing:
+        raise ValueError(
+            f"{source}: every image needs one group. Received: {len(missing)} of {len(names)} "
+            f"images without, {', '.join(missing[:NAMED_IN_ERRORS])}. Add a line for each."
+        )
+    return [by_name[match[0]] for match in found]

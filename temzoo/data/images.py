@@ -1,0 +1,242 @@
+"""Single square images, such as cut particles, for models that generate images like them.
+
+They are small, so all lie in memory as one array of [0, 1], and a stream draws from it. Element k
+of a stream is a function of the seed and k alone, as in ``pipeline.dataset``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from temzoo.core.types import Example
+from temzoo.micrographs import as_channels
+
+if TYPE_CHECKING:
+    # At work it is imported inside the streams: particles are cut without it.
+    import tensorflow as tf
+
+PERCENTILES = (0.5, 99.5)
+LARGEST_ARRAY = 2 * 1024**3  # bytes
+SCALES = ("image", "dtype")
+
+
+def image_array(
+    examples: Sequence[Example], size: int, channels: int = 1, *, scale: str = "image"
+) -> np.ndarray:
+    """All images of a set, of one size, in [0, 1].
+
+    Each is loaded once, made grey (or colour), resized by averaging or linear interpolation, and
+    scaled by ``unit_range``.
+
+    Args:
+        examples: of square images; their labels are not used.
+        size: side of the array's images, px.
+        channels: 1 or 3.
+        scale: as in ``unit_range``.
+
+    Returns:
+        (N, size, size, channels) float32, each value from 0 to 1.
+
+    Raises:
+        ValueError: there are no images, one is not square within a pixel or not finite, the array
+            would need more than 2 GiB, or an option is unknown.
+
+    Example:
+        >>> examples, table = temzoo.particles.store.load("particles")
+        >>> image_array(examples, 64).shape
+        (512, 64, 64, 1)
+    """
+    _check_request(examples, size, channels, scale)
+    array = np.empty((len(examples), size, size, channels), np.float32)
+    for place, example in zip(array, examples, strict=True):
+        pixels = as_channels(example.micrograph.pixels, channels)
+        _require_square(pixels, example.name)
+        try:
+            place[...] = unit_range(_resized(pixels, size), scale=scale, dtype=pixels.dtype)
+        except ValueError as error:
+            raise ValueError(f"{example.name}: {error}") from error
+    return array
+
+
+def unit_range(
+    pixels: np.ndarray, *, scale: str = "image", dtype: np.dtype | None = None
+) -> np.ndarray:
+    """An image in [0, 1].
+
+    Args:
+        pixels: of any shape and real dtype.
+        scale: "image": the image's own 0.5th percentile becomes 0, its 99.5th 1, what lies beyond
+            is clipped; a constant image becomes 0.5. "dtype": the whole range of the dtype, so
+            that brightness compares between images; floats must lie in [0, 1] already.
+        dtype: that the range belongs to; None: of ``pixels``.
+
+    Returns:
+        float32 of the same shape.
+
+    Raises:
+        ValueError: values are not finite, or floats leave [0, 1] with ``scale="dtype"``.
+    """
+    values = np.asarray(pixels, np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "pixels must be finite. Received: NaN or infinite values. "
+            "Replace them, for example by np.nan_to_num."
+        )
+    low, high = _limits(values, scale, np.dtype(dtype or pixels.dtype))
+    if high <= low:
+        return np.full(values.shape, 0.5, np.float32)
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def images_per_epoch(array: np.ndarray) -> int:
+    """Elements of the stream that show each image once."""
+    return len(array)
+
+
+def image_stream(
+    array: np.ndarray, *, batch: int, seed: int, start: int = 0, augment: bool = False
+) -> tf.data.Dataset:
+    """Endless batches of images, shuffled anew in each epoch.
+
+    Args:
+        array: (N, S, S, C) float32, as ``image_array`` gives it; not copied.
+        batch: images in a batch; all batches are full, one may reach into the next epoch.
+        seed: of the order and the changes.
+        start: images that an earlier part of the run has used already.
+        augment: turn each by quarters and mirror it, at random: for particles, which lie in any
+            position, not for digits.
+
+    Returns:
+        Batches of (batch, S, S, C) float32.
+
+    Raises:
+        ValueError: the array has no images, or is not of square ones.
+    """
+    _check_array(array, batch)
+    order = _orders(len(array), seed)
+
+    def element(k: int) -> np.ndarray:
+        epoch, position = divmod(k, len(array))
+        image = array[order(epoch)[position]]
+        return _turned(image, np.random.default_rng([seed, 1, k])) if augment else image
+
+    def pick(first: int) -> np.ndarray:
+        return np.stack([element(k) for k in range(first, first + batch)])
+
+    stop = np.iinfo(np.int64).max - batch
+    return _batches(pick, range(start, stop, batch), array.shape[1:], rows=batch)
+
+
+def image_validation(array: np.ndarray, batch: int) -> tf.data.Dataset:
+    """All images once, in order: batches of (up to ``batch``, S, S, C) float32."""
+    _check_array(array, batch)
+
+    def pick(first: int) -> np.ndarray:
+        return array[first : first + batch]
+
+    return _batches(pick, range(0, len(array), batch), array.shape[1:], rows=None)
+
+
+def _check_request(examples: Sequence[Example], size: int, channels: int, scale: str) -> None:
+    if not examples:
+        raise ValueError(
+            "an array of images needs at least one. Received: 0 examples. Check the folder, or "
+            "cut particles with `temzoo particles`."
+        )
+    if size < 1:
+        raise ValueError(f"size must be at least 1 px. Received: size={size}. Use 64.")
+    if scale not in SCALES:
+        raise ValueError(f'scale must be "image" or "dtype". Received: scale={scale!r}.')
+    each = size * size * channels * 4
+    if len(examples) * each > LARGEST_ARRAY:
+        raise ValueError(
+            f"the images must fit into {LARGEST_ARRAY / 1024**3:g} GiB as float32. Received: "
+            f"{len(examples)} of {size} x {size} px, {channels} channel(s), which need "
+            f"{len(examples) * each / 1024**3:.2f} GiB. Take at most {LARGEST_ARRAY // each} of "
+            "them, or a smaller size."
+        )
+
+
+def _require_square(pixels: np.ndarray, name: str) -> None:
+    height, width = pixels.shape[:2]
+    if abs(height - width) > 1:
+        raise ValueError(
+            f"{name}: an image must be square. Received: {height} x {width} px (height x width). "
+            "Cut square images of single particles with `temzoo particles`."
+        )
+
+
+def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """(size, size, C) float32."""
+    height, width, channels = pixels.shape
+    if (height, width) == (size, size):
+        return pixels.astype(np.float32)
+    # Averaging is what a lower magnification does; linear keeps a higher one smooth.
+    how = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
+    resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=how)
+    return resized.reshape(size, size, channels)  # OpenCV drops a last axis of 1
+
+
+def _limits(values: np.ndarray, scale: str, dtype: np.dtype) -> tuple[float, float]:
+    """The values that become 0 and 1."""
+    if scale == "image":
+        low, high = np.percentile(values, PERCENTILES)
+        return float(low), float(high)
+    if dtype.kind in "iu":
+        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError(
+            'floats must lie in [0, 1] with scale="dtype", for they have no range of their own. '
+            f"Received: {values.min():g} to {values.max():g}. Use scale='image'."
+        )
+    return 0.0, 1.0
+
+
+def _check_array(array: np.ndarray, batch: int) -> None:
+    if array.ndim != 4 or not len(array) or array.shape[1] != array.shape[2]:
+        raise ValueError(
+            "images must be an array (N, S, S, C) with N at least 1. Received: "
+            f"shape={array.shape}. Use image_array."
+        )
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1. Received: batch={batch}. Use 32.")
+
+
+def _orders(count: int, seed: int) -> Callable[[int], np.ndarray]:
+    """The order of the images in an epoch; the last few are kept, since one takes long to draw."""
+
+    @lru_cache(maxsize=4)
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(count)
+
+    return order
+
+
+def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of the eight positions of a square."""
+    turned = np.rot90(image, rng.integers(4))
+    return turned[:, ::-1] if rng.integers(2) else turned
+
+
+def _batches(
+    pick: Callable[[int], np.ndarray], firsts: range, shape: tuple[int, ...], *, rows: int | None
+) -> tf.data.Dataset:
+    """The batches that ``pick`` gives; the array itself never becomes part of a graph."""
+    import tensorflow as tf
+
+    def load(first):
+        images = tf.numpy_function(
+            lambda k: np.ascontiguousarray(pick(int(k)), np.float32), [first], tf.float32
+        )
+        return tf.ensure_shape(images, (rows, *shape))
+
+    stream = tf.data.Dataset.range(firsts.start, firsts.stop, firsts.step)
+    stream = stream.map(load)
+    if rows is None:
+        stream = stream.apply(tf.data.experimental.assert_cardinality(len(firsts)))
+    return stream.prefetch(2)

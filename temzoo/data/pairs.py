@@ -1,0 +1,354 @@
+"""Pairs for restoring: a poor picture, and the one that a network should make of it, to tf.data.
+
+Where the better picture comes from, by ``PairPlan.source``:
+
+- two folders, or frames of a movie ("given"). Two noisy exposures of one field teach as well as a
+  clean image does, since the mean of what the noise may be is the clean image: Noise2Noise,
+  Lehtinen et al. 2018, arXiv:1803.04189;
+- the image itself, made poorer (``degrade.py``), made grey ("grey"), or as it is ("same");
+- nothing but the noisy image ("blind_spot"): a pixel is replaced by a neighbour and guessed from
+  what is around it. Noise that is independent from pixel to pixel cannot be guessed, so the guess
+  is the clean image: Noise2Void, Krull et al. 2019, arXiv:1811.10980.
+
+As in ``dataset.py``, element k of a stream is a function of the seed and k alone. Crops keep the
+stored pixels: resizing them would change their noise.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from temzoo.core.hints import did_you_mean
+from temzoo.core.types import Example, Micrograph
+from temzoo.data.blind_spots import blind_spots
+from temzoo.data.dataset import crop_list, validation_areas
+from temzoo.data.degrade import NAMED, Degradation, black_and_white, degradation, degrade
+from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, visit
+from temzoo.micrographs import as_channels
+
+SOURCES = ("given", "grey", "same", "blind_spot")
+
+# What validation draws is kept apart from what training draws.
+VALIDATION = 2
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """Where training pairs come from and what is done to them.
+
+    Attributes:
+        size: side of a crop, px.
+        source: "given" (the truth of each example), "grey" (the colours of its grey), "same" (the
+            image itself), "blind_spot", the name of a degradation, or a Degradation.
+        seed: of order, windows, turns and noise.
+        flips: turns and mirrors both by one of the eight symmetries of the square, before noise is
+            made. Without where the given images' own noise has a direction, as that of a scan.
+        magnification: of crops, which keep their pixels.
+    """
+
+    size: int = 128
+    source: str | Degradation = "given"
+    seed: int = 0
+    flips: bool = True
+    magnification: ClassVar[tuple[float, float]] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, Mapping):  # as a run's settings store a Degradation
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in self.source.items()}
+            object.__setattr__(self, "source", Degradation(**values))
+        if self.size < 16:
+            raise ValueError(f"A crop has 16 px and more a side. Received: size={self.size}.")
+        names = [*SOURCES, *NAMED]
+        if not isinstance(self.source, Degradation) and self.source not in names:
+            raise ValueError(
+                "source must be a Degradation or the name of a source of pairs. Received: "
+                f"source={self.source!r}.{did_you_mean(self.source, names)} Names: "
+                f"{', '.join(names)}."
+            )
+
+    @property
+    def degrades(self) -> bool:
+        """Whether the poor picture is made of the better one by noise."""
+        return self.source not in SOURCES
+
+
+@dataclass(frozen=True)
+class DegradedLoader:
+    """Reads an image and makes it poorer, each time by the same noise."""
+
+    load: Callable[[], Micrograph] = field(repr=False)
+    how: str | Degradation
+    seed: Sequence[int]
+
+    def __call__(self) -> Micrograph:
+        clean = self.load()
+        pixels = clean.pixels
+        if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]  # grey, stored as colour: an electron is counted once
+        return replace(clean, pixels=degrade(pixels, self.how, self.seed))
+
+
+def degraded(
+    examples: Sequence[Example], how: str | Degradation, *, seed: int = 0
+) -> list[Example]:
+    """Examples as if they had been recorded with noise once; the clean image is their truth.
+
+    For measuring what is learnt from noisy images alone, or from two exposures: a plan whose
+    source is a degradation draws noise anew for each crop, which no microscope gives.
+
+    Args:
+        examples: clean ones.
+        how: a name in ``degrade.NAMED``, or a Degradation.
+        seed: of the noise, with the image's name.
+    """
+    how = degradation(how)  # refuses an unknown name now, not in a thread later
+    return [
+        replace(
+            example,
+            load=DegradedLoader(example.load, how, (seed, _number_of(example.name))),
+            load_truth=example.load,
+        )
+        for example in examples
+    ]
+
+
+def _number_of(name: str) -> int:
+    """Of an image: the same in each process, unlike ``hash``."""
+    return zlib.crc32(name.encode())
+
+
+def default_source(examples: Sequence[Example], out_channels: int) -> str:
+    """Where pairs come from when nobody says: from truths, from colour, or from noise alone."""
+    if any(example.load_truth for example in examples):
+        return "given"
+    return "grey" if out_channels == 3 else "blind_spot"
+
+
+def crops_per_epoch(examples: Sequence[Example], plan: PairPlan) -> int:
+    """Windows that cover every image once."""
+    return len(crop_list(examples, plan))
+
+
+def pair_stream(
+    examples: Sequence[Example],
+    plan: PairPlan,
+    *,
+    channels: int = 1,
+    out_channels: int = 1,
+    batch: int = 8,
+    start: int = 0,
+    failures: list[Exception] | None = None,
+) -> tf.data.Dataset:
+    """An endless stream of batches of crops, each with what should be made of it.
+
+    Args:
+        examples: what to learn from.
+        plan: size, source and seed of the crops.
+        channels, out_channels: of the poor picture and of the better one: 1 or 3.
+        batch: crops in a batch.
+        start: crops that an earlier part of the run has used already.
+        failures: takes what loading an example raised, which TensorFlow wraps beyond recognition.
+
+    Returns:
+        Batches of (x, y), (B, S, S, channels) and (B, S, S, out_channels) float32 in the stored
+        range; of a blind spot (x, y, weight), (B, S, S) float32, 1 where y counts and 0 elsewhere.
+
+    Raises:
+        ValueError: there are no examples, or they do not suit the plan's source.
+    """
+    decoded = _decoded(examples, plan, channels, out_channels, failures)
+    crops = crop_list(examples, plan)
+
+    def prepare(k):
+        (index, *centre), rng = visit(crops, plan.seed, int(k))
+        whole = decoded[index]
+        (poor, better), _ = crop(whole[:2], centre, plan, rng)
+        if plan.flips:
+            symmetry = int(rng.integers(8))
+            poor, better = (turned(array, symmetry) for array in (poor, better))
+        return _made(plan, whole, poor, better, int(rng.integers(2**63)))
+
+    stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    tensors = _tensors(prepare, plan, (plan.size, plan.size), channels, out_channels)
+    stream = stream.map(tensors, num_parallel_calls=THREADS, deterministic=True)
+    return stream.batch(batch, drop_remainder=True).prefetch(2)
+
+
+def pair_validation(
+    examples: Sequence[Example],
+    plan: PairPlan,
+    *,
+    channels: int = 1,
+    out_channels: int = 1,
+    side: int | None = None,
+    failures: list[Exception] | None = None,
+) -> tf.data.Dataset:
+    """Whole images in order, one a batch, each in its own size: (1, H, W, …).
+
+    Large ones come in windows, and all in windows of ``side`` px for a network of one size, as
+    ``dataset.validation_set`` tells. Noise and blind spots are drawn by the image's name and the
+    window alone, so that every epoch, and every model whatever its seed, is judged by the same
+    pixels.
+
+    Raises:
+        ValueError: there are no examples, or they do not suit the plan's source.
+    """
+    decoded = _decoded(examples, plan, channels, out_channels, failures)
+
+    def prepare(area):
+        index, row, col, height, width = (int(number) for number in area)
+        part = (slice(row, row + height), slice(col, col + width))
+        whole = decoded[index]
+        poor, better = (filled(array[part], side or 0) for array in whole[:2])
+        seed = [VALIDATION, _number_of(examples[index].name), row, col]
+        return _made(plan, whole, poor, better, seed)
+
+    stream = tf.data.Dataset.from_tensor_slices(validation_areas(examples, side))
+    stream = stream.map(_tensors(prepare, plan, (side, side), channels, out_channels))
+    return stream.batch(1).prefetch(1)
+
+
+def pair_of(
+    example: Example, plan: PairPlan, *, channels: int = 1, out_channels: int = 1
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A whole image and what should be made of it, as validation makes them.
+
+    Returns:
+        (H, W, channels) and (H, W, out_channels) float32 in the stored range; the second is None
+        of a "blind_spot", which leaves the image as it is and knows no better one.
+
+    Raises:
+        ValueError: the example does not suit the plan's source.
+    """
+    whole = _decoded([example], plan, channels, out_channels, None)[0]
+    if plan.source == "blind_spot":
+        return whole.poor.astype(np.float32), None
+    poor, better = _made(plan, whole, *whole[:2], [VALIDATION, _number_of(example.name), 0, 0])
+    return poor, better
+
+
+def turned(array: np.ndarray, symmetry: int) -> np.ndarray:
+    """A square array, (S, S, …), in one of its eight positions, 0 the one that it is in."""
+    array = np.rot90(array, symmetry % 4)
+    return array[:, ::-1] if symmetry >= 4 else array
+
+
+class _Whole(NamedTuple):
+    """An image and what should be made of it, (H, W, C) each; and its black and white."""
+
+    poor: np.ndarray
+    better: np.ndarray
+    levels: tuple[float, float] | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.poor.nbytes + (0 if self.better is self.poor else self.better.nbytes)
+
+
+@dataclass
+class _Decoded(Cached):
+    """Images and what should be made of them."""
+
+    plan: PairPlan
+    channels: int
+    out_channels: int
+
+    def decode(self, example: Example) -> _Whole:
+        pixels = example.micrograph.pixels
+        truth = example.load_truth().pixels if self.plan.source == "given" else pixels
+        _require_pair(example.name, pixels, truth, self.plan)
+        poor = as_channels(pixels, self.channels)
+        same = truth is pixels and self.channels == self.out_channels
+        better = poor if same else as_channels(truth, self.out_channels)
+        return _Whole(poor, better, black_and_white(poor) if self.plan.degrades else None)
+
+
+def _require_pair(name: str, pixels: np.ndarray, truth: np.ndarray, plan: PairPlan) -> None:
+    if truth.shape[:2] != pixels.shape[:2]:
+        raise ValueError(
+            f"{name}: image and truth must have one size. Received: image of {pixels.shape[:2]}, "
+            f"truth of {truth.shape[:2]} (rows, columns). Give pictures of the same field."
+        )
+    if plan.source == "grey" and (truth.ndim == 2 or truth.shape[2] != 3):
+        raise ValueError(
+            f'{name}: an image must have colours to learn them by source="grey". Received: '
+            f"shape={truth.shape}. Leave grey images out."
+        )
+
+
+def _decoded(
+    examples: Sequence[Example],
+    plan: PairPlan,
+    channels: int,
+    out_channels: int,
+    failures: list[Exception] | None,
+) -> _Decoded:
+    """What both streams read from, once it is sure that the examples suit the plan."""
+    if not examples:
+        raise ValueError("There is nothing to learn from: 0 examples. Check the folder of images.")
+    if plan.source == "given":
+        _require_truths(examples)
+    if plan.source == "grey" and out_channels != 3:
+        raise ValueError(
+            'source="grey" makes colours of grey, which needs out_channels=3. Received: '
+            f"out_channels={out_channels}. Take a model that gives 3 channels."
+        )
+    if plan.source == "blind_spot" and channels != out_channels:
+        raise ValueError(
+            'source="blind_spot" makes of an image itself, so channels must be out_channels. '
+            f"Received: channels={channels}, out_channels={out_channels}. Take one number."
+        )
+    return _Decoded(examples, plan, channels, out_channels, failures=or_new(failures))
+
+
+def _require_truths(examples: Sequence[Example]) -> None:
+    without = [example.name for example in examples if example.load_truth is None]
+    if without:
+        raise ValueError(
+            'source="given" needs the truth of every example. Received: '
+            f"{len(without)} of {len(examples)} without, {', '.join(without[:5])}. Load them by "
+            'load_pairs or load_frames, or use source="blind_spot" or a degradation.'
+        )
+
+
+def _made(
+    plan: PairPlan,
+    whole: _Whole,
+    poor: np.ndarray,
+    better: np.ndarray,
+    seed: int | Sequence[int],
+) -> list[np.ndarray]:
+    """[x, y], or [x, y, weight], float32, of a part of an image."""
+    if plan.degrades:
+        poor = degrade(poor, plan.source, seed, levels=whole.levels)
+    weight = []
+    if plan.source == "blind_spot":
+        poor, spots = blind_spots(poor, seed)
+        weight = [spots]
+    return [np.ascontiguousarray(array, np.float32) for array in (poor, better, *weight)]
+
+
+def _tensors(
+    prepare: Callable[[np.ndarray], list[np.ndarray]],
+    plan: PairPlan,
+    size: tuple[int | None, int | None],
+    channels: int,
+    out_channels: int,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    """``prepare`` in TensorFlow's terms."""
+    shapes = [(*size, channels), (*size, out_channels)]
+    shapes += [size] * (plan.source == "blind_spot")
+
+    def load(key):
+        parts = tf.numpy_function(prepare, [key], [tf.float32] * len(shapes))
+        return tuple(
+            tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True)
+        )
+
+    return load

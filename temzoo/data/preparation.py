@@ -1,0 +1,239 @@
+"""Whole micrographs to crops: cut, resized, changed, encoded."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from temzoo.core.types import Example, LabelledImage
+from temzoo.data.augment import augmenter
+from temzoo.data.crop_plan import CropPlan, Encoded, Target
+from temzoo.micrographs import as_channels
+
+CACHE_BYTES = 2 * 1024**3
+
+# Crops prepared ahead: enough for two batches of the usual size.
+THREADS = 2
+
+
+class _Whole(NamedTuple):
+    """A micrograph, (H, W, C), its labels as a target draws them, and what it measures of them."""
+
+    pixels: np.ndarray
+    drawn: np.ndarray
+    measured: np.ndarray | None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self if array is not None)
+
+
+@dataclass(kw_only=True)
+class Cached(ABC):
+    """What is decoded of examples, kept up to a number of bytes, the oldest dropped.
+
+    Attributes:
+        examples: by index.
+        failures: takes what ``decode`` raised, before a thread of TensorFlow loses it.
+        budget: bytes; one decoded example is kept whatever its size.
+        kept: from the one used longest ago to the last.
+    """
+
+    examples: Sequence[Example] = field(kw_only=False)
+    failures: list[Exception] = field(default_factory=list)
+    budget: int = CACHE_BYTES
+    kept: OrderedDict = field(default_factory=OrderedDict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __getitem__(self, index: int) -> Any:
+        with self.lock:
+            if index in self.kept:
+                self.kept.move_to_end(index)
+                return self.kept[index]
+        try:
+            whole = self.decode(self.examples[index])
+        except Exception as error:
+            self.failures.append(error)
+            raise
+        with self.lock:
+            self.kept[index] = whole
+            while len(self.kept) > 1 and self._bytes() > self.budget:
+                self.kept.popitem(last=False)
+        return whole
+
+    @abstractmethod
+    def decode(self, example: Example) -> Any:
+        """What is kept of an example; it has ``nbytes``."""
+
+    def _bytes(self) -> int:
+        return sum(whole.nbytes for whole in self.kept.values())
+
+
+@dataclass
+class Decoded(Cached):
+    """Pixels and drawn labels of examples."""
+
+    channels: int
+    target: Target
+
+    def decode(self, example: Example) -> _Whole:
+        pixels = as_channels(example.micrograph.pixels, self.channels)
+        drawn = self.target.draw(example.labels)
+        if pixels.shape[:2] != drawn.shape[:2]:
+            raise ValueError(
+                f"{example.name}: labels and image must have one size. Received: labels of"
+                f" {drawn.shape[:2]}, pixels of {pixels.shape[:2]}. Run temzoo labels check."
+            )
+        return _Whole(pixels, drawn, self.target.measure(drawn))
+
+
+class Grid(Protocol):
+    """What a plan says of where crops lie."""
+
+    size: int
+    magnification: tuple[float, float]
+
+
+class Encoding:
+    """A target's encoding as tensors: their types and shapes, and how they become a batch."""
+
+    def __init__(self, target: Target, size: tuple[int | None, int | None]):
+        """``size``: (rows, columns) of the crops; None where they differ."""
+        self.padding, self.size = target.padding, size
+        drawn = target.draw(LabelledImage("", *(side or 1 for side in size[::-1])))
+        # What an image without objects gives has the types, and the shapes but for what differs.
+        self.structure = target.encode(drawn, target.measure(drawn), 1.0)
+
+    def tensors(self, prepare, key, channels: int):
+        """(pixels, encoding) of what ``prepare(key)`` gives, in TensorFlow's terms."""
+
+        def flat(key):
+            pixels, encoded = prepare(key)
+            return [pixels, *tf.nest.flatten(self._with_a_row(encoded))]
+
+        likes = tf.nest.flatten(self.structure)
+        pixels, *parts = tf.numpy_function(flat, [key], [tf.float32, *(a.dtype for a in likes)])
+        pixels = tf.ensure_shape(pixels, (*self.size, channels))
+        parts = [
+            tf.ensure_shape(part, self._shape(like))
+            for part, like in zip(parts, likes, strict=True)
+        ]
+        return pixels, tf.nest.pack_sequence_as(self.structure, parts)
+
+    def batches(self, stream: tf.data.Dataset, batch: int, **options) -> tf.data.Dataset:
+        if self.padding is None:
+            return stream.batch(batch, **options)
+        values = {
+            name: like.dtype.type(self.padding[name]) for name, like in self.structure.items()
+        }
+        # The pixels have one size, so their 0 is never used.
+        return stream.padded_batch(batch, padding_values=(np.float32(0), values), **options)
+
+    def _shape(self, like: np.ndarray) -> tf.TensorShape:
+        counted = () if self.padding is None else (None,)
+        sides = self.size if self.padding is None else ()
+        fixed = len(counted) + len(sides)
+        return tf.TensorShape((*counted, *sides, *like.shape[fixed:]))
+
+    def _with_a_row(self, encoded: Encoded) -> Encoded:
+        """Objects with one row of padding where there is none, so that no batch is of length 0."""
+        if self.padding is None:
+            return encoded
+        return {
+            name: array if len(array) else self._row(name, array) for name, array in encoded.items()
+        }
+
+    def _row(self, name: str, like: np.ndarray) -> np.ndarray:
+        return np.full((1, *like.shape[1:]), self.padding[name], like.dtype)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Crop number k of the stream."""
+
+    plan: CropPlan
+    decoded: Decoded
+    crops: list[tuple[int, int, int]]
+
+    def __call__(self, k: int) -> tuple[np.ndarray, Encoded]:
+        (index, *centre), rng = visit(self.crops, self.plan.seed, int(k))
+        whole = self.decoded[index]
+        (pixels, drawn), side = crop(whole[:2], centre, self.plan, rng)
+        pixels, drawn = _resize(pixels, drawn, self.plan.size)
+        seed = int(rng.integers(2**63))
+        pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, seed)
+        magnification = self.plan.size / side
+        encoded = self.decoded.target.encode(drawn, whole.measured, magnification)
+        return pixels.astype(np.float32), encoded
+
+
+def visit(
+    crops: Sequence[tuple[int, int, int]], seed: int, k: int
+) -> tuple[tuple[int, int, int], np.random.Generator]:
+    """The crop that element k of a stream takes, and the randomness that is its own.
+
+    Each epoch visits every crop once, in an order of its own.
+    """
+    epoch, position = divmod(k, len(crops))
+    order = np.random.default_rng([seed, epoch]).permutation(len(crops))
+    return crops[order[position]], np.random.default_rng([seed, 1, k])
+
+
+def crop(
+    arrays: Sequence[np.ndarray], centre: Sequence[int], plan: Grid, rng: np.random.Generator
+) -> tuple[list[np.ndarray], int]:
+    """One square of several arrays of a size, and its side, px.
+
+    Args:
+        arrays: (H, W, …) each; mirrored where they are smaller than the square.
+        centre: (row, col), moved by up to half the side.
+        plan: its size and magnification give the side.
+    """
+    magnification = np.exp(rng.uniform(*np.log(plan.magnification)))
+    side = max(1, round(plan.size / magnification))
+    jitter = rng.integers(-(side // 2), side // 2 + 1, size=2)
+    slices = []
+    for axis in (0, 1):
+        first = centre[axis] + jitter[axis] - side // 2
+        first = int(np.clip(first, 0, max(0, arrays[0].shape[axis] - side)))
+        slices.append(slice(first, first + side))
+    return [filled(array[tuple(slices)], side) for array in arrays], side
+
+
+def filled(array: np.ndarray, side: int) -> np.ndarray:
+    """Mirrors an array that is smaller than a crop up to its size."""
+    if array.shape[:2] == (side, side):
+        return array
+    widths = [(0, max(0, side - n)) for n in array.shape[:2]]
+    return np.pad(array, widths + [(0, 0)] * (array.ndim - 2), mode="symmetric")
+
+
+def _resize(pixels: np.ndarray, drawn: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    side = drawn.shape[0]
+    if side == size:
+        return pixels, drawn
+    # Averaging is what a lower magnification does; linear keeps a higher one smooth.
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    resized = cv2.resize(_for_opencv(pixels), (size, size), interpolation=how)
+    # Plain INTER_NEAREST takes a cell's corner, and would move the labels by half a crop pixel.
+    nearest = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    # OpenCV drops a last axis of 1.
+    shapes = [(size, size, *array.shape[2:]) for array in (pixels, drawn)]
+    return resized.reshape(shapes[0]), nearest.reshape(shapes[1])
+
+
+def _for_opencv(pixels: np.ndarray) -> np.ndarray:
+    """OpenCV resizes uint8, uint16 and float32."""
+    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
+
+
+def or_new(failures: list[Exception] | None) -> list[Exception]:
+    return [] if failures is None else failures

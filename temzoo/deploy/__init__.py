@@ -1,0 +1,1 @@
+"""Trained models in other programs: TensorFlow Serving, ONNX Runtime, OpenVINO."""

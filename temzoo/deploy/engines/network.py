@@ -1,0 +1,161 @@
+"""The part of a model that an engine runs, in the forms that engines read.
+
+It is what lies behind the layer "normalize": a tile is normalised by the statistics of its whole
+micrograph before, in NumPy, so that every engine answers in tiles as in one piece.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from temzoo.core.types import Example
+from temzoo.inference.pixels import as_micrograph, channels_view, checked_pixels
+from temzoo.models.layers import dtype_policy
+from temzoo.tasks.endpoints import IMAGES, normalized_alone, normalizer, restored_layer
+from temzoo.zoo import building
+
+CROPS, CROP = 32, 256  # calibration: so many crops at most, of that side in px
+ANSWER = "answer"
+
+
+class Network:
+    """A model's network, as it is now: later changes of its weights change no engine.
+
+    Attributes:
+        model: from ``get_model``.
+        core: what is run; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out.
+        normalize: the layer whose ``statistics`` and ``apply`` its input comes from; None for a
+            model that takes raw pixels.
+        restores: whether it makes pictures.
+        crops: (1, h, w, C) float32 each, to calibrate whole numbers on.
+
+    Raises:
+        ValueError: the model labels no pixels and restores none, or its network needs raw pixels
+            beside the normalised ones.
+    """
+
+    def __init__(self, model: keras.Model, micrographs: Sequence[Any] | None = None):
+        self.model = model
+        self.normalize = normalizer(model)
+        self.restores = not hasattr(model, "detect") and restored_layer(model) is not None
+        _check_task(model, self.restores)
+        self.core = model if self.normalize is None else normalized_alone(model)
+        if self.core is None:
+            raise ValueError(
+                "accelerate needs a network that takes normalised pixels alone. Received:"
+                f" {model.name}, which needs the raw ones too. Predict with the model itself."
+            )
+        self.crops = [] if micrographs is None else self._crops(micrographs)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of architecture and weights."""
+        how = building.built(self.model)
+        told = json.dumps([how.name, dict(how.config)], default=str, sort_keys=True)
+        found = hashlib.sha256(told.encode())
+        for array in self.model.get_weights():
+            found.update(np.ascontiguousarray(array))
+        return found.hexdigest()
+
+    @property
+    def crops_sha256(self) -> str:
+        """Of what is calibrated on."""
+        found = hashlib.sha256()
+        for crop in self.crops:
+            found.update(np.ascontiguousarray(crop))
+        return found.hexdigest()
+
+    def frozen(self, policy: str = "float32"):
+        """A TensorFlow graph of constants, which TensorFlow can fold and fuse.
+
+        Batch normalisation goes into the convolutions, casts of weights are done once: a fifth
+        faster than a graph with variables.
+
+        Args:
+            policy: Keras' dtype policy that the layers compute under.
+        """
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        return convert_variables_to_constants_v2(self._traced(self._under(policy)))
+
+    @cached_property
+    def onnx(self) -> bytes:
+        """An ONNX file: input ``images``, one output."""
+        from temzoo.deploy.exporting.other_formats import check_convertible, write_onnx
+        from temzoo.deploy.exporting.signatures import Signature
+
+        signature = Signature(None, {IMAGES: self._spec}, self._traced(self.core))
+        check_convertible(signature)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.onnx"
+            write_onnx(signature, path)
+            return path.read_bytes()
+
+    @property
+    def _spec(self):
+        import tensorflow as tf
+
+        return tf.TensorSpec(self.core.inputs[0].shape, tf.float32, name=IMAGES)
+
+    def _traced(self, core: keras.Model):
+        import tensorflow as tf
+
+        asked = tf.function(lambda images: {ANSWER: core(images, training=False)})
+        return asked.get_concrete_function(images=self._spec)
+
+    def _under(self, policy: str) -> keras.Model:
+        """The core of a model that computes otherwise, with the same weights."""
+        if policy == "float32":
+            return self.core
+        with dtype_policy(policy):
+            twin = building.rebuild(building.built(self.model))
+        twin.set_weights(self.model.get_weights())
+        return twin if self.normalize is None else normalized_alone(twin)
+
+    def _crops(self, micrographs: Sequence[Any]) -> list[np.ndarray]:
+        """A crop of each of some micrographs, spread over all, normalised by its micrograph."""
+        chosen = np.linspace(0, len(micrographs) - 1, min(CROPS, len(micrographs))).astype(int)
+        rng = np.random.default_rng(0)
+        found = [self._crop(micrographs[index], rng) for index in chosen]
+        if not found:
+            raise ValueError(
+                "examples are what a network is calibrated on. Received: none. Give some training"
+                " micrographs."
+            )
+        return found
+
+    def _crop(self, given: Any, rng: np.random.Generator) -> np.ndarray:
+        micrograph = given.micrograph if isinstance(given, Example) else as_micrograph(given)
+        pixels = channels_view(checked_pixels(micrograph), self.model)
+        sides = [side or CROP for side in self.model.input_shape[1:3]]
+        rows, cols = (
+            slice(start, start + side)
+            for side, start in (
+                (side, rng.integers(0, max(length - side, 0) + 1))
+                for side, length in zip(sides, pixels.shape[:2], strict=True)
+            )
+        )
+        crop = pixels[rows, cols][None]
+        if self.normalize is None:
+            return crop.astype(np.float32)
+        return self.normalize.apply(crop, *self.normalize.statistics(pixels))
+
+
+def _check_task(model: Any, restores: bool) -> None:
+    labels = building.task_of(model).DATA == "labels" and not hasattr(model, "detect")
+    if not labels and not restores:
+        raise ValueError(
+            "accelerate takes models that label or restore pixels. Received:"
+            f' "{building.built(model).name}". Predict with the model itself.'
+        )

@@ -1,0 +1,16 @@
+"""A model as others can use it: a SavedModel for TensorFlow Serving, ONNX, OpenVINO.
+
+signatures.py       what can be asked, as graphs with named inputs and outputs
+saved_model.py      the SavedModel
+card.py             the card and the golden picture in it; warmup.py: the warm-up requests
+scenes.py           pictures to try an export with
+verify.py           asks it in a fresh process: loader.py, which knows no Keras
+other_formats.py    ONNX and OpenVINO
+versions.py         whole or not at all
+deployment.py       the server's configuration, a guide, client.py as an example
+"""
+
+from temzoo.deploy.exporting.errors import ExportError
+from temzoo.deploy.exporting.export import export
+
+__all__ = ["ExportError", "export"]

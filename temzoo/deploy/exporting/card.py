@@ -1,0 +1,129 @@
+"""What goes with a SavedModel, in the folder that the format keeps for such: ``assets.extra``.
+
+temzoo.json                   the card: what the model is, what it takes and gives
+golden.png, golden.npz        a picture and the model's answers, for a client to check itself by
+tf_serving_warmup_requests    sent by TensorFlow Serving to itself before it serves
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import temzoo
+from temzoo.deploy.exporting import scenes
+from temzoo.deploy.exporting.scenes import Question
+from temzoo.deploy.exporting.signatures import BYTES, Signature
+from temzoo.tasks.endpoints import IMAGES, RAW, normalizer
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import built
+from temzoo.zoo.cards import model_card
+
+FOLDER = "assets.extra"
+CARD, PICTURE, ANSWERS = "temzoo.json", "golden.png", "golden.npz"
+WEIGHTS = ("sha256", "dataset", "licence", "scores", "date")  # of a weights card
+SETTINGS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
+
+
+def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, version: int) -> dict:
+    """What a client may want to know of a model; no paths, as they tell of the machine.
+
+    ``image_size``, ``step`` (tiles are cut at multiples of it, px), ``max_detections`` and
+    ``normalize`` (settings of the percentile normalisation) are null where there is no such thing,
+    and so are ``weights`` that no weights card tells of: made at random, or trained since.
+    """
+    how, layer = built(model), normalizer(model)
+    about = model_card(how.name)
+    height, _, channels = signatures[RAW].endpoint.inputs[IMAGES]
+    return {
+        "name": name,
+        "version": version,
+        "model": how.name,
+        "task": how.task,
+        "summary": about.summary,
+        "paper": about.paper,
+        "config": {key: _public(value) for key, value in how.config.items()},
+        "class_names": list(how.class_names),
+        "weights": _weights(model),
+        "channels": channels,
+        "image_size": height,
+        "step": next((each.multiple for each in model.layers if hasattr(each, "multiple")), None),
+        "max_detections": getattr(model, "max_detections", None),
+        "normalize": layer and {key: layer.get_config()[key] for key in SETTINGS},
+        "pixels": "in [0, 1]; whole numbers are divided by the largest of their type"
+        if signatures[RAW].endpoint.unit
+        else "raw, in their stored range",
+        "signatures": {key: _told(signature) for key, signature in sorted(signatures.items())},
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            "temzoo": temzoo.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+
+
+def _weights(model: keras.Model) -> dict[str, Any] | None:
+    """Where the weights come from and what they are worth, as their card says."""
+    told = built(model).weights
+    # The optimizer counts what ``fit`` did after they were loaded.
+    since = getattr(model, "optimizer", None) is not None and int(model.optimizer.iterations)
+    if told is None or since:
+        return None
+    found = {key: getattr(told, key) for key in WEIGHTS}
+    data = str(told.dataset)  # text of whoever trained, with DOIs in it, unless it is a folder
+    return {**found, "dataset": Path(data).name if Path(data).is_absolute() else data}
+
+
+def _public(value: Any) -> Any:
+    """A keyword's value; of a path its last part alone."""
+    return Path(value).name if isinstance(value, str | Path) and os.sep in str(value) else value
+
+
+def _told(signature: Signature) -> dict:
+    sides = {"inputs": signature.inputs, "outputs": signature.outputs}
+    return {
+        side: {k: {"dtype": v.dtype.name, "shape": v.shape.as_list()} for k, v in specs.items()}
+        for side, specs in sides.items()
+    }
+
+
+def golden(signatures: Mapping[str, Signature]) -> list[Question]:
+    """One question to each signature, of the golden picture; the last of files is of 8 bits."""
+    asked = {q.signature: q for q in reversed(scenes.questions(signatures, (scenes.GOLDEN,)))}
+    return [asked[name] for name in signatures]
+
+
+def write(folder: Path, told: Mapping[str, Any], golden: list[Question]) -> None:
+    """Writes the card and the golden picture with its answers.
+
+    Args:
+        folder: of the SavedModel.
+        told: the card.
+        golden: of ``golden``.
+    """
+    folder = folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    of = {question.signature: question for question in golden}
+    picture, answers = _picture(of), dict(of.get(BYTES, of[RAW]).expected)
+    (folder / PICTURE).write_bytes(picture)
+    np.savez_compressed(folder / ANSWERS, **answers)
+    hashes = {name: pretrained.sha256(folder / name) for name in (PICTURE, ANSWERS)}
+    text = json.dumps({**told, "golden": hashes}, indent=2, default=str, ensure_ascii=False)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def _picture(golden: Mapping[str, Question]) -> bytes:
+    """The golden picture as a PNG; of a model of more channels than files have, the first."""
+    if BYTES in golden:
+        (file,) = next(iter(golden[BYTES].inputs.values()))
+        return file
+    return scenes.png(golden["serving_uint8"].inputs[IMAGES][0][..., :1])

@@ -1,0 +1,1 @@
+"""Predictions against labels: figures with intervals, baselines, the best setting for instances."""

@@ -1,0 +1,320 @@
+"""Predictions against labels → metrics with confidence intervals.
+
+Conventions, so that a figure can be compared with others:
+
+- Per class c, with TP, FP and FN counted in pixels: IoU = TP / (TP + FP + FN),
+  Dice = 2 TP / (2 TP + FP + FN), precision = TP / (TP + FP), recall = TP / (TP + FN).
+- A ratio of zero to zero is undefined, NaN, and left out of means: an image where neither labels
+  nor prediction have a class says nothing of that class. A class that is only in the labels, or
+  only in the prediction, has IoU 0.
+- ``iou``, ``dice``, ``precision`` and ``recall`` without a class's name are means over the
+  foreground classes; with one class they are that class's. The background is in no mean;
+  ``pixel_accuracy`` counts it.
+- "Per image" metrics are means over images, each image counting the same; "pooled" ones come from
+  the pixels, or instances, of all images together.
+- Intervals are 95% percentile bootstrap intervals over images: pixels of one image are not
+  independent of each other.
+- Instances are matched one to one, within a class, at IoU 0.5 or more. Those of a model that labels
+  pixels are compared as maps, labels drawn over each other as in ``instance_map``; a detector's
+  (``Prediction.detections``) as masks, from ``min_score`` on, with the labels' whole masks, so that
+  overlaps survive. Panoptic quality, StarDist's measure and AP compare whole masks for both; their
+  definitions are in ``temzoo.instance_scores``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.types import MIN_SCORE, Example, Prediction
+from temzoo.data.examples import class_names
+from temzoo.evaluation import object_overlaps, objects
+from temzoo.evaluation.average_precision import ImageMatches
+from temzoo.evaluation.bootstrap import Interval, interval, nanmean, ratio, resamples, weighted_mean
+from temzoo.evaluation.instance_matching import match_instances
+from temzoo.evaluation.objects import COCO_AREAS
+from temzoo.evaluation.pixels import confusion, scores
+from temzoo.evaluation.results import Evaluation
+from temzoo.inference.objects import flattened
+from temzoo.inference.pixels import trained_class_names
+from temzoo.inference.predict import predict
+from temzoo.inference.regions import Watershed
+from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
+
+PER_CLASS = ("iou", "dice", "precision", "recall")
+
+LEAST_SCORE = 0.05  # of what is ranked for AP, as detectors commonly report to COCO
+
+
+def evaluate(
+    model: Any,
+    examples: Sequence[Example],
+    *,
+    classes: Sequence[str] | None = None,
+    instances: str | Watershed | None = "components",
+    min_score: float | None = None,
+    ap: bool | None = None,
+    area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+    **options: Any,
+) -> Evaluation:
+    """Scores a model on labelled micrographs at their full resolution.
+
+    Args:
+        model: whatever ``predict`` takes: a network, Otsu, a random forest.
+        examples: micrographs with their labels.
+        classes: names of the classes 1, 2, …; None: those that the model was trained on, else
+            those that have an area in the labels.
+        instances: how predicted instances are told apart, as in ``predict``; None leaves the
+            instance metrics out.
+        min_score: of a detector alone: objects below it count for AP, neither as instances nor in
+            the class map; None: 0.5.
+        ap: COCO's average precision of boxes and masks. None: of detectors, whose objects are
+            ranked from score 0.05 on; True: of models that label pixels too, whose instances are
+            ranked by their mean probability, which takes memory and time; False: of none.
+        area_ranges: (low, high) in px by name, for AP by size; by default COCO's, 32 and 96 px
+            squared, of the micrograph as it is.
+        bootstrap: resamples for the intervals; AP uses the first 200 of them.
+        seed: of the resampling.
+        progress: show a progress bar.
+        **options: for ``predict`` (tile, overlap, flips, min_area_px …).
+
+    Raises:
+        ValueError: no examples; labels of another size than the micrograph; a number of classes
+            that differs from the model's; a min_score for what labels pixels.
+
+    Example:
+        >>> print(evaluate(model, validation, min_area_px=20).summary())
+    """
+    examples = list(examples)
+    _check_examples(examples, bootstrap)
+    known = classes or trained_class_names(model) or class_names(examples)
+    names = foreground_classes(known)
+    counted = MIN_SCORE if min_score is None else min_score
+    if hasattr(model, "detect"):
+        options["min_score"] = counted if ap is False else min(counted, LEAST_SCORE)
+    elif min_score is not None:
+        options["min_score"] = min_score  # predict refuses it
+    elif ap:
+        options.setdefault("probabilities", True)  # without them instances have no scores
+    shown = _with_progress(examples, progress)
+    return score_predictions(
+        examples,
+        (predict(model, one.micrograph, instances=instances, **options) for one in shown),
+        classes=names,
+        with_instances=instances is not None,
+        min_score=counted,
+        ap=ap,
+        area_ranges=area_ranges,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+
+
+def score_predictions(
+    examples: Sequence[Example],
+    predictions: Iterable[Prediction],
+    *,
+    classes: Sequence[str] | None = None,
+    with_instances: bool = True,
+    min_score: float = MIN_SCORE,
+    ap: bool | None = None,
+    area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Scores predictions that are there already; ``evaluate`` is this after ``predict``.
+
+    Args:
+        examples: micrographs with their labels; only the labels are read.
+        predictions: one per example, in their order; taken one at a time.
+        with_instances: False leaves the instance metrics out.
+
+    The other arguments are those of ``evaluate``.
+
+    Raises:
+        ValueError: as ``evaluate`` does, and when there are fewer or more predictions.
+
+    Example:
+        >>> score_predictions(validation, [predict(model, e.micrograph) for e in validation])
+    """
+    examples = list(examples)
+    _check_examples(examples, bootstrap)
+    names = foreground_classes(classes or class_names(examples))
+    confusions, rows, matches = [], [], []
+    for example, prediction in _paired(examples, predictions):
+        matrix, row = _score_pixels(example, _class_map(prediction, min_score), names)
+        confusions.append(matrix)
+        if with_instances:
+            ranked = prediction.detections is not None if ap is None else ap
+            found = _match_objects(example, prediction, names, min_score, ranked, area_ranges)
+            row |= _score_instances(example, prediction, names, found)
+            matches.append(found)
+        rows.append(row)
+    confusions = np.stack(confusions)
+    weights = resamples(len(rows), bootstrap, seed)
+    return Evaluation(
+        classes=names,
+        table=tuple(rows),
+        confusions=confusions,
+        per_image=_mean_over_images(rows, weights),
+        pooled=_pooled(confusions, rows, names, weights) | _pooled_objects(matches, weights),
+    )
+
+
+def _check_examples(examples: Sequence[Example], bootstrap: int) -> None:
+    if not examples:
+        raise ValueError("evaluate needs at least one labelled image. Received: no examples.")
+    if bootstrap < 1:
+        raise ValueError(
+            f"bootstrap must be at least 1. Received: bootstrap={bootstrap}. Use 1000."
+        )
+
+
+def _paired(
+    examples: Sequence[Example], predictions: Iterable[Prediction]
+) -> Iterator[tuple[Example, Prediction]]:
+    pairs = zip_longest(examples, predictions)
+    for count, (example, prediction) in enumerate(pairs):
+        if example is None or prediction is None:
+            raise ValueError(
+                f"every example needs one prediction. Received: {len(examples)} examples and "
+                f"{count if prediction is None else 'more'} predictions. Pass both in one order."
+            )
+        yield example, prediction
+
+
+def _with_progress(examples: Sequence[Example], shown: bool) -> Any:
+    if not shown:
+        return examples
+    from rich.progress import track  # not paid for by those who want no bar
+
+    return track(examples, description="evaluating")
+
+
+def _class_map(prediction: Prediction, min_score: float) -> np.ndarray:
+    """(H, W) classes; of a detector, only of the objects that count."""
+    detections = prediction.detections or ()
+    counted = [one for one in detections if one.score >= min_score]
+    if len(counted) == len(detections):
+        return prediction.classes
+    return flattened(counted, prediction.classes.shape).classes
+
+
+def _score_pixels(
+    example: Example, classes: np.ndarray, names: tuple[str, ...]
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The confusion matrix of one image and its row of the table."""
+    truth = class_map(example.labels, names)
+    try:
+        matrix = confusion(truth, classes, len(names) + 1)
+    except ValueError as error:
+        raise ValueError(f"{example.name}: {error}") from error
+    return matrix, {"name": example.name, **_named(scores(matrix), names)}
+
+
+def _match_objects(
+    example: Example,
+    prediction: Prediction,
+    names: tuple[str, ...],
+    min_score: float,
+    ap: bool,
+    area_ranges: Mapping[str, tuple[float, float]],
+) -> ImageMatches:
+    found = prediction.detections
+    if found is None:
+        min_score = 0.0  # each of its instances is one that the model stands by
+        found = object_overlaps.map_objects(
+            prediction.instances, prediction.classes, prediction.scores
+        )
+    true = object_overlaps.true_objects(example.labels, names)
+    try:
+        return objects.match(
+            true,
+            found,
+            classes=len(names),
+            min_score=min_score,
+            ap=ap,
+            area_ranges=area_ranges,
+        )
+    except ValueError as error:
+        raise ValueError(f"{example.name}: {error}") from error
+
+
+def _score_instances(
+    example: Example, prediction: Prediction, names: tuple[str, ...], found: ImageMatches
+) -> dict[str, Any]:
+    """The instances' part of an image's row."""
+    if prediction.detections is not None:
+        counts = (int(part.sum()) for part in (found.matched, found.true, found.predicted))
+    else:
+        match = match_instances(
+            instance_map(example.labels),
+            prediction.instances,
+            truth_classes=class_map(example.labels, names),
+            predicted_classes=prediction.classes,
+        )
+        counts = (len(match.pairs), match.true, match.predicted)
+    values = objects.metrics([found])
+    sizes = tuple(f"_ap_{area}" for area in found.areas)
+    own = {key: float(v[0]) for key, v in values.items() if not key.endswith(sizes)}
+    return _instance_metrics(*counts) | own
+
+
+def _pooled_objects(matches: Sequence[ImageMatches], weights: np.ndarray) -> dict[str, Interval]:
+    if not matches:
+        return {}
+    values = objects.metrics(matches, weights[1:])
+    return {metric: interval(value) for metric, value in values.items()}
+
+
+def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Foreground means, and per class where there are several, of (..., K) metrics."""
+    named = {metric: nanmean(values[metric][..., 1:]) for metric in PER_CLASS}
+    named["pixel_accuracy"] = values["pixel_accuracy"]
+    if len(names) > 1:
+        for metric in PER_CLASS:
+            for index, name in enumerate(names, start=1):
+                named[f"{metric}_{name}"] = values[metric][..., index]
+    if values["pixel_accuracy"].ndim == 0:
+        return {key: float(value) for key, value in named.items()}
+    return named
+
+
+def _instance_metrics(matched: Any, true: Any, predicted: Any) -> dict[str, Any]:
+    metrics = {
+        "instance_precision": ratio(matched, predicted),
+        "instance_recall": ratio(matched, true),
+        "instance_f1": ratio(2 * np.asarray(matched), np.asarray(true) + predicted),
+    }
+    if np.ndim(matched) == 0:
+        metrics = {key: float(value) for key, value in metrics.items()}
+        counts = {"true": int(true), "predicted": int(predicted), "matched": int(matched)}
+        counts = {f"instances_{key}": value for key, value in counts.items()}
+        return {**metrics, "count_error": int(predicted) - int(true), **counts}
+    return {**metrics, "count_error": predicted - true}
+
+
+def _mean_over_images(rows: Sequence[Mapping], weights: np.ndarray) -> dict[str, Interval]:
+    metrics = [key for key in rows[0] if key != "name" and not key.startswith("instances_")]
+    columns = {key: np.array([row[key] for row in rows], np.float64) for key in metrics}
+    return {key: interval(weighted_mean(columns[key], weights)) for key in metrics}
+
+
+def _pooled(
+    confusions: np.ndarray, rows: Sequence[Mapping], names: Sequence[str], weights: np.ndarray
+) -> dict[str, Interval]:
+    """The metrics of all images together: element 0 of each is the figure, the rest resamples."""
+    images, size, _ = confusions.shape
+    sums = (weights @ confusions.reshape(images, -1)).reshape(-1, size, size)
+    values = _named(scores(sums), names)
+    if "instances_true" in rows[0]:
+        keys = ("matched", "true", "predicted")
+        counts = (weights @ np.array([row[f"instances_{key}"] for row in rows]) for key in keys)
+        values |= _instance_metrics(*counts)
+    return {metric: interval(value) for metric, value in values.items()}

@@ -1,0 +1,152 @@
+"""What an evaluation gives: figures with intervals, per image and pooled, and comparisons."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.files import atomic_path
+from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model scored on labelled images.
+
+    Attributes:
+        classes: names of the classes 1, 2, …
+        table: one dict per image: "name", metrics, counts of pixels and instances.
+        confusions: (N, K, K) int64 pixels of each image, [true class, predicted class].
+        per_image: mean over images of each metric of the table, by its name.
+        pooled: the metrics over all images taken together; AP by size is here alone, since few
+            single images have objects of each size.
+    """
+
+    classes: tuple[str, ...]
+    table: tuple[Mapping[str, Any], ...]
+    confusions: np.ndarray
+    per_image: Mapping[str, Interval]
+    pooled: Mapping[str, Interval]
+
+    @property
+    def iou(self) -> Interval:
+        """Mean over images of the foreground IoU: the figure by which models are compared."""
+        return self.per_image["iou"]
+
+    def summary(self) -> str:
+        """The figures as a plain-text table."""
+        lines = [
+            f"{len(self.table)} images, classes: {', '.join(self.classes)}; "
+            "95% bootstrap intervals over images",
+            f"{'':<24}{'per image':<30}{'pooled'}",
+        ]
+        for metric in self.per_image | self.pooled:
+            mean, pooled = self.per_image.get(metric, ""), self.pooled.get(metric, "")
+            lines.append(f"{metric:<24}{mean!s:<30}{pooled!s}".rstrip())
+        return "\n".join(lines)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Writes the table, one row per image; undefined metrics are empty cells."""
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.table[0]))
+            writer.writeheader()
+            for row in self.table:
+                writer.writerow({key: "" if _undefined(row[key]) else row[key] for key in row})
+
+    def to_json(self, path: str | Path) -> None:
+        """Writes figures, intervals, table and confusion matrices; undefined ones are null."""
+        content = {
+            "images": len(self.table),
+            "classes": list(self.classes),
+            "per_image": {metric: vars(figure) for metric, figure in self.per_image.items()},
+            "pooled": {metric: vars(figure) for metric, figure in self.pooled.items()},
+            "confusion": self.confusions.sum(axis=0).tolist(),
+            "table": [dict(row) for row in self.table],
+        }
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(_without_nan(content), indent=2, allow_nan=False))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same images, image by image.
+
+    Attributes:
+        metric: what is compared.
+        names: of the images where both are defined.
+        first, second: (N,) the metric of each image.
+        difference: mean of first minus second, with its interval over images.
+    """
+
+    metric: str
+    names: tuple[str, ...]
+    first: np.ndarray
+    second: np.ndarray
+    difference: Interval
+
+    @property
+    def wins(self) -> float:
+        """Fraction of the images where the first is better; ties count half."""
+        return float(np.mean((self.first > self.second) + 0.5 * (self.first == self.second)))
+
+
+def compare(
+    first: Evaluation,
+    second: Evaluation,
+    *,
+    metric: str = "iou",
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compares two models by their paired differences over the same images.
+
+    Pairing removes what is common to both, the difficulty of an image, so that the interval is
+    narrower than those of the two means suggest.
+
+    Raises:
+        ValueError: the evaluations are of different images, or lack the metric, or have no image
+            where it is defined for both.
+    """
+    names = [row["name"] for row in first.table]
+    if names != [row["name"] for row in second.table]:
+        raise ValueError(
+            "compare needs two evaluations of the same images in the same order. Received: "
+            f"{len(first.table)} and {len(second.table)} images with different names. "
+            "Evaluate both models on one list of examples."
+        )
+    for evaluation in (first, second):
+        if metric not in evaluation.per_image:
+            raise ValueError(
+                f"metric must be one of {', '.join(evaluation.per_image)}. "
+                f"Received: metric={metric!r}. Use one of them."
+            )
+    a, b = (np.array([row[metric] for row in e.table], float) for e in (first, second))
+    both = np.isfinite(a) & np.isfinite(b)
+    if not both.any():
+        raise ValueError(
+            f"compare needs an image where both have the metric. Received: metric={metric!r}, "
+            "undefined everywhere for one of them. Compare another metric."
+        )
+    a, b = a[both], b[both]
+    differences = weighted_mean(a - b, resamples(len(a), bootstrap, seed))
+    kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
+    return Comparison(metric, kept, a, b, interval(differences))
+
+
+def _undefined(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without_nan(value) for value in content]
+    return None if _undefined(content) else content

@@ -1,0 +1,1 @@
+"""Micrographs of any size to predictions: tiles, regions, detected objects. Writes no file."""

@@ -1,0 +1,56 @@
+"""Several tiles asked at once, their answers in order; and the bar that shows how far it is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+Question = TypeVar("Question")
+
+Answer = TypeVar("Answer")
+
+
+def in_order(
+    ask: Callable[[Question], Answer], questions: Iterable[Question], *, in_flight: int = 1
+) -> Iterator[Answer]:
+    """The answers to questions, in their order.
+
+    Args:
+        ask: answers one; with ``in_flight`` above 1 it is called from threads.
+        questions: the next is taken when there is room for it.
+        in_flight: questions that are taken and not yet given back with their answer, at most.
+
+    Example:
+        >>> list(in_order(len, ["a", "bc"], in_flight=2))
+        [1, 2]
+    """
+    if in_flight == 1:
+        yield from map(ask, questions)
+        return
+    waiting: deque[Future[Answer]] = deque()
+    pool = ThreadPoolExecutor(in_flight)
+    try:
+        for question in questions:
+            if len(waiting) == in_flight:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(ask, question))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # after an error, what has not begun is left undone
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def progress_bar(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Gives ``advance(tiles)``, which moves a progress bar when it is ``shown``."""
+    if not shown:
+        yield lambda tiles: None
+        return
+    from rich.progress import Progress  # not paid for by those who want no bar
+
+    with Progress() as drawn:
+        task = drawn.add_task("tiles", total=total)
+        yield lambda tiles: drawn.advance(task, tiles)

@@ -1,0 +1,262 @@
+"""Micrograph → tiles → detector → objects, each once and whole.
+
+A detector sees squares of one size, so a larger micrograph is covered by overlapping tiles, and
+an object in an overlap is seen two to four times, whole in one tile and cut in another, or cut in
+all of them. What decides whether two views are of one object is how well their masks agree inside
+the area that both tiles see (IoU of at least 0.4 there): objects that touch share no pixels, and
+those that overlap share too few. Then, for each object:
+
+- a view that is cut by no inner edge of its tile, while no other view reaches beyond that tile, is
+  the object; of several such the one furthest from the edges, which saw most of the surroundings,
+  with the score and class of the surest;
+- else the object is larger than the overlap, and is the union of its parts;
+- a cut view in the outer half of an overlap is a scrap and dropped at once, since the next tile
+  sees it and more; so is one that agrees with nothing but lies mostly on an object that another
+  tile saw better.
+
+Views of a score of 0.5 and more are put together first, and by themselves; a weaker one counts
+only where it shows something else. So whoever asks for weak objects too, to rank them, gets the
+same certain ones.
+
+One object has at most one view in a tile, since a detector has already told apart what it found
+there. So an object so bent that a tile's edge cuts it in two, and that no tile sees whole, may
+come out in two.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
+from temzoo.inference.concurrent import in_order, progress_bar
+from temzoo.inference.detection_stitching import View, stitched, view_of
+from temzoo.inference.objects import Window, flattened
+from temzoo.inference.pixels import (
+    as_micrograph,
+    channels_view,
+    checked_pixels,
+    trained_class_names,
+)
+
+INSIDE = 1 / 3  # least part of a detection's height and width inside the image, not its mirror
+
+
+def predict_detections(
+    model: Any,
+    micrograph: Micrograph | np.ndarray | str | Path,
+    *,
+    overlap: int | None = None,
+    min_score: float = MIN_SCORE,
+    max_detections: int | None = None,
+    min_area_px: int = 0,
+    batch_size: int = 1,
+    progress: bool = False,
+    class_names: Sequence[str] = (),
+) -> Prediction:
+    """Finds the objects of one micrograph of any size.
+
+    A side shorter than the model's image size is mirrored at its end, as in training; along a
+    longer one, tiles of that size are spread evenly. All are normalised by the statistics of the
+    whole micrograph.
+
+    Args:
+        model: a detector of temzoo, or an object with ``image_size``, ``input_shape`` and
+            ``detect`` as it has them.
+        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
+        overlap: least overlap of neighbouring tiles in pixels; None: a quarter of the image size.
+            An object up to this height and width lies whole in some tile; larger ones are joined
+            from their parts, and with 0 they stay in parts.
+        min_score: detections below are dropped. Average precision wants them too: 0.05.
+        max_detections: most objects per tile, mirrored ones included; None: the model's own.
+        min_area_px: smaller objects are dropped.
+        batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
+        progress: show a progress bar.
+        class_names: names of the classes 1, 2, …; by default those the weights were trained on.
+
+    Returns:
+        ``detections`` by falling score, with ``scores``, and the maps of ``instances`` and
+        ``classes`` in which a higher score lies on top. An object wholly under others has no
+        pixel in the maps.
+
+    Raises:
+        ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
+
+    Example:
+        >>> found = predict_detections(get_model("mask_rcnn", weights="run/"), "particles.tif")
+        >>> len(found.detections), found.scores[:3]
+    """
+    _check_options(model, overlap, min_score, max_detections, batch_size)
+    micrograph = as_micrograph(micrograph)
+    channels = channels_view(checked_pixels(micrograph), model)
+    size = model.image_size
+    overlap = size // 4 if overlap is None else overlap
+    windows = tile_windows(*channels.shape[:2], size, overlap)
+    options = {"min_score": min_score, "max_detections": max_detections}
+    views = list(_views(model, channels, windows, overlap, batch_size, progress, options))
+    found = [d for d in stitched(views, windows) if np.count_nonzero(d.mask) >= min_area_px]
+    class_names = tuple(class_names) or trained_class_names(model)
+    _check_class_names(class_names, found)
+    return replace(
+        flattened(found, channels.shape[:2]),
+        class_names=class_names,
+        nm_per_pixel=micrograph.nm_per_pixel,
+        name=micrograph.name,
+    )
+
+
+def _check_options(
+    model: Any, overlap: int | None, min_score: float, max_detections: int | None, batch_size: int
+) -> None:
+    if not hasattr(model, "detect"):
+        raise ValueError(
+            "predict_detections needs a model that has detect. Received: "
+            f"{type(model).__name__}. Use temzoo.predict, which takes every model."
+        )
+    if overlap is not None and not 0 <= overlap < model.image_size:
+        raise ValueError(
+            "overlap must be at least 0 and less than the model's image size. Received: "
+            f"overlap={overlap} with tiles of {model.image_size}. Use {model.image_size // 4}."
+        )
+    if not 0 <= min_score <= 1:
+        raise ValueError(
+            f"min_score must be from 0 to 1. Received: min_score={min_score}. Use {MIN_SCORE}."
+        )
+    for name, value in (("max_detections", max_detections), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {name}={value}.")
+
+
+def _check_class_names(class_names: Sequence[str], found: Sequence[Detection]) -> None:
+    highest = max((detection.class_id for detection in found), default=0)
+    if class_names and highest > len(class_names):
+        raise ValueError(
+            "class_names must name each class but the background. Received: class_names="
+            f"{tuple(class_names)} for a detection of class {highest}. Name the model's classes."
+        )
+
+
+def tile_windows(height: int, width: int, size: int, overlap: int) -> list[Window]:
+    """The tiles over an image, row by row, clipped to it.
+
+    Example:
+        >>> tile_windows(100, 250, 128, 32)
+        [(0, 0, 100, 128), (0, 61, 100, 189), (0, 122, 100, 250)]
+    """
+    return [
+        (top, left, min(top + size, height), min(left + size, width))
+        for top in _starts(height, size, overlap)
+        for left in _starts(width, size, overlap)
+    ]
+
+
+def _starts(length: int, size: int, overlap: int) -> list[int]:
+    """First pixels of as few tiles as keep the overlap, evenly spread."""
+    if length <= size:
+        return [0]
+    steps = math.ceil((length - size) / (size - overlap))
+    return [(length - size) * step // steps for step in range(steps + 1)]
+
+
+def _views(
+    model: Any,
+    channels: np.ndarray,
+    windows: Sequence[Window],
+    overlap: int,
+    batch_size: int,
+    progress: bool,
+    options: dict[str, Any],
+) -> Iterator[View]:
+    """What the model finds in each tile, in order of the tiles."""
+    shape, size = channels.shape[:2], model.image_size
+    normalize = getattr(model, "normalize", None)
+    statistics = None if normalize is None else normalize.statistics(channels)
+    with progress_bar(len(windows), progress) as advance:
+        firsts = range(0, len(windows), batch_size)
+        batches = [windows[first : first + batch_size] for first in firsts]
+        answers = in_order(
+            partial(model.detect, statistics=statistics, **options),
+            (np.stack([_tile(channels, window, size) for window in batch]) for batch in batches),
+            in_flight=getattr(model, "in_flight", 1),
+        )
+        for first, batch, answer in zip(firsts, batches, answers, strict=True):
+            _warn_if_full(
+                answer, options["max_detections"] or getattr(model, "max_detections", None)
+            )
+            for index, window in enumerate(batch):
+                for found in _inside(_decoded(answer, index, size), window):
+                    view = view_of(found, first + index, window, shape, overlap)
+                    if view is not None:
+                        yield view
+            advance(len(batch))
+
+
+def _warn_if_full(answer: Any, limit: int | None) -> None:
+    """Says when the limit of a tile has cut off what was certain."""
+    full = [
+        scores[limit - 1]
+        for scores, n in zip(answer.scores, answer.counts, strict=True)
+        if n == limit
+    ]
+    if full and max(full) >= MIN_SCORE:
+        warnings.warn(
+            f"a tile holds more objects than may be found in one: {limit}. Raise max_detections,"
+            " and proposals to about twice that: get_model(…, weights=…, max_detections=800,"
+            " proposals=1500), or --set of temzoo predict.",
+            stacklevel=2,
+        )
+
+
+def _tile(channels: np.ndarray, window: Window, size: int) -> np.ndarray:
+    """(size, size, C) float32, mirrored at its end where the image is smaller."""
+    top, left, bottom, right = window
+    pixels = channels[top:bottom, left:right].astype(np.float32)
+    missing = [(0, size - (bottom - top)), (0, size - (right - left)), (0, 0)]
+    return np.pad(pixels, missing, mode="symmetric")
+
+
+def _decoded(answer: Any, index: int, size: int) -> list[Detection]:
+    """The detections of one tile, in its own pixels."""
+    from temzoo.inference.decoding import (
+        decode,  # its module imports Keras, which others do without
+    )
+
+    rows = slice(0, int(answer.counts[index]))
+    columns = (answer.boxes, answer.classes, answer.scores, answer.masks)
+    return decode(*(column[index][rows] for column in columns), size, size)
+
+
+def _inside(found: Sequence[Detection], window: Window) -> Iterator[Detection]:
+    """Moves a tile's detections to their place and cuts off what lies in the mirrored border.
+
+    An object at the image's border makes one with its mirror image, centred on the border: half of
+    it lies inside. Less than a third inside is the mirror image of another object.
+    """
+    top, left, bottom, right = window
+    for one in found:
+        height, width = bottom - top - one.top, right - left - one.left
+        full = one.mask.shape
+        if height < INSIDE * full[0] or width < INSIDE * full[1]:
+            continue
+        moved = replace(one, top=one.top + top, left=one.left + left)
+        yield from (
+            [moved] if height >= full[0] and width >= full[1] else _cropped(moved, height, width)
+        )
+
+
+def _cropped(found: Detection, height: int, width: int) -> Iterator[Detection]:
+    """The detection's first rows and columns, cut to its pixels; nothing where none is left."""
+    mask = found.mask[:height, :width]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if len(rows):
+        mask = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        yield replace(
+            found, top=found.top + int(rows[0]), left=found.left + int(columns[0]), mask=mask.copy()
+        )

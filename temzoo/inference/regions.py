@@ -1,0 +1,175 @@
+"""Class map → instances: connected regions, cut at their necks where particles touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage, sparse
+from skimage.measure import label
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+from temzoo.inference.pixels import BLOCK_ROWS
+
+LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
+
+SEPARATIONS = ("auto", "components", "watershed")
+
+NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
+
+
+@dataclass(frozen=True)
+class Watershed:
+    """How regions are cut at their necks, for particles that touch.
+
+    Attributes:
+        neck: 0 (never) to 1 (always): a neck narrower than this part of the slimmer neighbour is
+            cut. ``temzoo.tune_instances`` finds what suits one's own images.
+        threshold: 0.5 to 1: pixels whose background has a probability above 1 - threshold belong
+            to no instance. Weak bridges between particles vanish, and particles of which the
+            model is unsure; the others shrink a little. None: all pixels of the class map.
+    """
+
+    neck: float = NECK
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.neck <= 1:
+            raise ValueError(
+                f"neck must be from 0 to 1. Received: neck={self.neck}. Use {NECK}, or more to cut "
+                "more."
+            )
+        if self.threshold is not None and not 0.5 <= self.threshold < 1:
+            raise ValueError(
+                "threshold must be from 0.5 to below 1. Received: threshold="
+                f"{self.threshold}. Use 0.7, or None for the class map as it is."
+            )
+
+
+def label_instances(
+    classes: np.ndarray, *, method: str | Watershed | None = "components", min_area_px: int = 0
+) -> np.ndarray:
+    """Numbers the instances of a class map.
+
+    Args:
+        classes: (H, W) integer class map; 0 is background.
+        method: "components", "watershed" or ``Watershed(neck=…)`` (as in ``predict``; there are no
+            probabilities here for its threshold), or None for no instances.
+        min_area_px: smaller instances become background.
+
+    Returns:
+        (H, W) int32; 0 is background, 1..N number the instances. With ``method=None`` all zero
+        and read-only, because it takes no memory.
+    """
+    if method is None:
+        return no_instances(classes)
+    numbered = connected_components(classes)
+    cut = Watershed() if method in ("auto", "watershed") else method
+    if isinstance(cut, Watershed):
+        split_touching(numbered, neck=cut.neck)
+        _drop_small(numbered, min_area_px)
+    elif min_area_px > 1:
+        _drop_small(numbered, min_area_px)
+    return numbered
+
+
+def no_instances(classes: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.int32(0), classes.shape)
+
+
+def connected_components(classes: np.ndarray) -> np.ndarray:
+    """Numbers the regions of one class whose pixels share sides, in reading order.
+
+    Works in blocks of rows that are joined afterwards, so that beside the result it needs little
+    memory.
+
+    Args:
+        classes: (H, W) integer class map; 0 is background.
+
+    Returns:
+        (H, W) int32; 0 is background, 1..N number the regions.
+    """
+    numbered = np.zeros(classes.shape, np.int32)
+    found, joins = 0, [np.zeros((2, 0), np.int32)]
+    for top in range(0, classes.shape[0], BLOCK_ROWS):
+        rows = slice(top, top + BLOCK_ROWS)
+        block, count = label(classes[rows], background=0, connectivity=1, return_num=True)
+        np.add(block, found, out=numbered[rows], where=block > 0, casting="unsafe")
+        if top:
+            same = (classes[top - 1] == classes[top]) & (classes[top] > 0)
+            joins.append(np.unique(numbered[top - 1 : top + 1, same], axis=1))
+        found += count
+    above, below = np.concatenate(joins, axis=1)
+    graph = sparse.coo_array((np.ones(len(above), bool), (above, below)), shape=(found + 1,) * 2)
+    _renumber(numbered, sparse.csgraph.connected_components(graph, directed=False)[1])
+    return numbered
+
+
+def split_touching(instances: np.ndarray, *, neck: float = NECK) -> None:
+    """Cuts instances at necks, in place, by a watershed on the distance to their outline.
+
+    Two maxima of the distance are two particles when the neck between them is narrower than
+    ``neck`` times the width at the smaller maximum: a rule without a length, so that it serves
+    particles of all sizes. The parts beyond the first get new numbers at the end. A region that
+    spans more than 4096 x 4096 pixels is left whole, since memory must stay bounded.
+
+    Args:
+        instances: (H, W) int32, connected regions numbered from 1; changed.
+        neck: 0 (never cut) to 1 (cut at any neck).
+    """
+    following = int(instances.max(initial=0)) + 1
+    for number, box in enumerate(ndimage.find_objects(instances), start=1):
+        if box is None or instances[box].size > LARGEST_SPLIT:
+            continue
+        parts = _parts(instances[box] == number, neck)
+        added = max(int(parts.max()) - 1, 0)
+        later = parts > 1
+        instances[box][later] = parts[later] + (following - 2)
+        following += added
+
+
+def instance_scores(
+    instances: np.ndarray, classes: np.ndarray, probabilities: np.ndarray
+) -> np.ndarray:
+    """Mean probability of its own class over each instance's pixels; (N,) float32."""
+    inside = instances > 0
+    numbers = instances[inside]
+    own = np.take_along_axis(probabilities[inside], classes[inside][:, None].astype(np.intp), 1)
+    areas = np.bincount(numbers, minlength=1)[1:]
+    sums = np.bincount(numbers, weights=own[:, 0], minlength=1)[1:]
+    return (sums / areas).astype(np.float32)
+
+
+def _renumber(instances: np.ndarray, numbers: np.ndarray) -> None:
+    """Replaces number k by numbers[k], in place and in blocks of rows."""
+    numbers = numbers.astype(np.int32)
+    for top in range(0, len(instances), BLOCK_ROWS):
+        rows = instances[top : top + BLOCK_ROWS]
+        rows[...] = numbers[rows]
+
+
+def _drop_small(instances: np.ndarray, min_area_px: int) -> None:
+    """Sets instances below the area to 0 and closes the gaps in the numbering, in place."""
+    areas = np.zeros(int(instances.max(initial=0)) + 1, np.int64)
+    for top in range(0, len(instances), BLOCK_ROWS):
+        areas += np.bincount(instances[top : top + BLOCK_ROWS].ravel(), minlength=len(areas))
+    kept = areas >= max(min_area_px, 1)
+    kept[0] = False
+    _renumber(instances, np.where(kept, np.cumsum(kept), 0))
+
+
+def _parts(mask: np.ndarray, neck: float) -> np.ndarray:
+    """One region's parts between necks: (h, w) int32, 0 outside the region, 1..N inside."""
+    inside = np.pad(mask, 1)
+    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if distance.max() < 2:
+        return mask.astype(np.int32)
+    # A difference of logarithms is a ratio of widths; smoothing takes out the pixel staircase.
+    height = np.log1p(ndimage.gaussian_filter(distance, 1.0).astype(np.float64))
+    height[~inside] = 0
+    lowered = np.clip(height + np.log(max(neck, 1e-9)), 0, None)
+    peaks = local_maxima(reconstruction(lowered, height), connectivity=2) & inside
+    parts = watershed(-height, label(peaks, connectivity=2), mask=inside)
+    return parts[1:-1, 1:-1].astype(np.int32)

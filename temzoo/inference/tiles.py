@@ -1,0 +1,347 @@
+"""Micrograph → tiles → network → blended answer, in bounded memory whatever the image's size.
+
+A model reflects an image up to a multiple of its coarsest step before it pools. The same is done
+here to the whole micrograph, and tiles are cut from that at multiples of the step, so that a tile
+is pooled exactly as the whole image would be. Where tiles overlap, their probabilities are blended
+by weights that sum to one at each pixel and vanish near a tile's own edge, where it lacks context.
+Only one row of tiles is held as probabilities at a time; what remains of it is the class map. A
+tile is cut and normalised, and the one before it checked and blended, while one is in the network.
+
+Normalisation statistics come from the whole micrograph, never from a tile, so a tiled prediction
+equals that of the whole image wherever a tile sees the context that the model uses.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from temzoo.inference.concurrent import in_order, progress_bar
+from temzoo.inference.pixels import channels_view
+from temzoo.tasks.endpoints import core, normalizer, on_tiles, restored_layer
+
+STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
+
+TILE = 1408  # pixels; the longest edge of a tile where an image is too large to be taken whole
+
+WHOLE = TILE**2  # pixels; up to this area an image is one tile, unless a tile size is given
+
+REACH = 12  # an overlap is so many times the model's coarsest step, unless it is given
+
+MOST_OVERLAP = 512  # pixels; of an overlap that is not given
+
+RAMP = 32  # pixels over which a tile fades into the next
+
+Network = Callable[[np.ndarray], np.ndarray]  # raw (B, h, w, C) → (B, h, w, K) float32
+
+
+def answer_blocks(
+    model: Any,
+    pixels: np.ndarray,
+    tile: int | None,
+    overlap: int | None,
+    flips: bool,
+    batch_size: int,
+    progress: bool,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """A model's answer, in tiles and blended: finished rows from top to bottom.
+
+    Yields (first row, (rows, W, K) float32): probabilities, or a restorer's pixels in the range of
+    ``pixels``; the other arguments are those of ``predict``.
+    """
+    if hasattr(model, "predict_probabilities"):
+        answer = np.asarray(model.predict_probabilities(pixels), np.float32)
+        yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1), model)[0]
+        return
+    channels = channels_view(pixels, model)
+    network = _network(model, channels)
+    rows, columns = tile_layout(model, channels.shape[:2], tile=tile, overlap=overlap)
+    if flips:
+        network = _mirrored(network)
+    several = len(rows.starts) * len(columns.starts) > batch_size
+    in_flight = _in_flight(model) if several else 1
+    answers = partial(in_order, _checked(network, model), in_flight=in_flight)
+    yield from _stitch(answers, channels, rows, columns, batch_size, progress)
+
+
+def tile_layout(
+    model: Any, shape: tuple[int, int], *, tile: int | None = None, overlap: int | None = None
+) -> tuple[Tiles, Tiles]:
+    """The tiles that ``predict`` would cover an image (H, W) with: down it, and across it.
+
+    Example:
+        >>> rows, columns = tile_layout(model, (4096, 4096))
+        >>> len(rows.starts) * len(columns.starts), rows.size * columns.size
+    """
+    step = _coarsest_step(model)
+    if overlap is None:
+        overlap = min(REACH * step, (tile or 2 * MOST_OVERLAP) // 2)
+    fit = tile is None and shape[0] * shape[1] > WHOLE
+    edges = [_fitting_edge(length, overlap, step) if fit else tile for length in shape]
+    rows, columns = (
+        Tiles.along(length, edge, overlap, step) for length, edge in zip(shape, edges, strict=True)
+    )
+    return rows, columns
+
+
+def _fitting_edge(length: int, overlap: int, step: int) -> int:
+    """The least edge of tiles that cover a length in as few as tiles of ``TILE`` do.
+
+    Tiles of ``TILE`` itself would seldom fill a length evenly: the last would repeat much of its
+    neighbour. All lengths are multiples of the step.
+    """
+    padded, overlap = length + -length % step, overlap + -overlap % step
+    most = max(TILE - TILE % step, overlap + step)
+    count = max(-(-(padded - overlap) // (most - overlap)), 1)
+    edge = -(-(padded + (count - 1) * overlap) // count)
+    return edge + -edge % step
+
+
+def _in_flight(model: Any) -> int:
+    """Tiles that are taken up at once; a function of unknown make is called from its own thread."""
+    return getattr(model, "in_flight", 2 if hasattr(model, "predict_on_batch") else 1)
+
+
+def _coarsest_step(model: Any) -> int:
+    """Pixels per cell of the model's coarsest level: what its padding layer pads to."""
+    if getattr(model, "tile_step", None):
+        return model.tile_step
+    steps = (getattr(layer, "multiple", None) for layer in getattr(model, "layers", ()))
+    return next((step for step in steps if step), STEP)
+
+
+def _network(model: Any, channels: np.ndarray) -> Network:
+    """The model as a function of raw tiles, normalised by the whole image's statistics."""
+    if hasattr(model, "tile_network"):
+        return model.tile_network(channels)
+    if not hasattr(model, "predict_on_batch"):
+        return lambda batch: np.asarray(model(batch), np.float32)
+    layer = normalizer(model)
+    behind = model if layer is None else core(model)
+    busy = Lock()  # a second network at the same time would need its memory too
+
+    def ask(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
+        with busy:
+            return behind.predict_on_batch(pixels)
+
+    if layer is None:
+        return lambda batch: ask(batch.astype(np.float32))
+
+    def answer(normalised: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        if len(behind.inputs) == 1:
+            return ask(normalised)
+        return ask([normalised, raw.astype(np.float32)])
+
+    return on_tiles(layer, channels, answer, restores=restored_layer(model) is not None)
+
+
+def _mirrored(network: Network) -> Network:
+    """The mean of a network's answers to the four mirror images, mirrored back."""
+
+    def mean(batch: np.ndarray) -> np.ndarray:
+        total = network(batch)
+        for axes in ((1,), (2,), (1, 2)):
+            total = total + np.flip(network(np.flip(batch, axes)), axes)
+        return total / 4
+
+    return mean
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles along one axis of an image.
+
+    Attributes:
+        length: pixels of the image along this axis.
+        before: pixels reflected before the first one, to complete the model's coarsest step.
+        size: pixels of each tile.
+        starts: first pixel of each tile, counted from the start of the reflected border.
+        weights: (tiles, size) float32; at each pixel those of all tiles over it sum to 1.
+    """
+
+    length: int
+    before: int
+    size: int
+    starts: tuple[int, ...]
+    weights: np.ndarray
+
+    @classmethod
+    def along(cls, length: int, tile: int | None, overlap: int | None, step: int) -> Tiles:
+        padded = length + -length % step
+        before = (padded - length) // 2
+        if tile is not None and tile % step:
+            lower = max(tile // step, 1) * step
+            raise ValueError(
+                f"tile must be a multiple of {step} for this model. Received: tile={tile}. "
+                f"Use {lower} or {lower + step}."
+            )
+        if tile is None or tile >= padded:
+            return cls(length, before, padded, (0,), np.ones((1, padded), np.float32))
+        stride = tile - (tile // 2 if overlap is None else overlap)
+        stride -= stride % step if stride >= step else 0
+        starts = (*range(0, padded - tile, stride), padded - tile)
+        return cls(length, before, tile, starts, _blend_weights(starts, tile))
+
+    @property
+    def end(self) -> int:
+        return self.starts[-1] + self.size
+
+    @cached_property
+    def counted(self) -> list[slice]:
+        """Of each tile the part that has weight, counted from the tile's own start."""
+        inside = [np.flatnonzero(weights) for weights in self.weights]
+        return [slice(int(each[0]), int(each[-1]) + 1) for each in inside]
+
+    @property
+    def computed(self) -> float:
+        """Pixels that the tiles have, for each that the image has."""
+        return len(self.starts) * self.size / self.length
+
+    def pixels(self, start: int) -> np.ndarray:
+        """(size,) indices into the image of the tile at ``start``, reflected at its ends."""
+        period = max(2 * (self.length - 1), 1)
+        offset = np.arange(start - self.before, start - self.before + self.size) % period
+        return (self.length - 1) - np.abs((self.length - 1) - offset)
+
+
+def _blend_weights(starts: Sequence[int], size: int) -> np.ndarray:
+    """(tiles, size) float32 weights that sum to 1 at each pixel.
+
+    Across an overlap one tile fades out as the next fades in, along sin² over the middle 32 pixels
+    (an eighth of an overlap below 256); what lies nearer to a tile's own edge, where it lacks
+    context, has weight 0.
+    """
+    weights = np.ones((len(starts), size))
+    for index, (first, second) in enumerate(itertools.pairwise(starts)):
+        shared = first + size - second
+        if shared > 0:
+            position = (np.arange(shared) + 0.5) / shared
+            width = min(RAMP / shared, 1 / 8)
+            ramp = np.sin(np.pi / 2 * np.clip((position - 0.5) / width + 0.5, 0, 1)) ** 2
+            weights[index, size - shared :] *= 1 - ramp
+            weights[index + 1, :shared] *= ramp
+    total = np.zeros(starts[-1] + size)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + size] += weight
+    for start, weight in zip(starts, weights, strict=True):
+        weight /= total[start : start + size]
+    return weights.astype(np.float32)
+
+
+Answers = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]  # batches → theirs, in order
+
+
+def _checked(network: Network, model: Any) -> Network:
+    return lambda batch: _checked_answer(network(batch), batch.shape, model)
+
+
+def _stitch(
+    answers: Answers,
+    channels: np.ndarray,
+    rows: Tiles,
+    columns: Tiles,
+    batch_size: int,
+    progress: bool,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Blends row after row of tiles and yields each pixel row once no later tile adds to it."""
+    tops = [top + part.start for top, part in zip(rows.starts, rows.counted, strict=True)]
+    inside = slice(columns.before, columns.before + columns.length)
+    left_over = None
+    with progress_bar(len(rows.starts) * len(columns.starts), progress) as advance:
+        tiles = _tiles(answers(_batches(channels, rows, columns, batch_size)), advance)
+        for top, end, part, weights in zip(
+            tops, (*tops[1:], rows.end), rows.counted, rows.weights, strict=True
+        ):
+            strip = _blended(itertools.islice(tiles, len(columns.starts)), columns, part)
+            _fade(strip, weights[part])
+            if left_over is not None:
+                strip[: len(left_over)] += left_over
+            first = max(rows.before - top, 0)
+            last = min(end, rows.before + rows.length) - top
+            if last > first:
+                yield top + first - rows.before, strip[first:last, inside]
+            left_over = strip[end - top :].copy()
+
+
+def _batches(
+    channels: np.ndarray, rows: Tiles, columns: Tiles, batch_size: int
+) -> Iterator[np.ndarray]:
+    """The raw tiles, row by row from left to right, (B, h, w, C); no batch spans two rows."""
+    for top in rows.starts:
+        lines = rows.pixels(top)
+        for index in range(0, len(columns.starts), batch_size):
+            starts = columns.starts[index : index + batch_size]
+            yield np.stack([_cut(channels, lines, columns.pixels(start)) for start in starts])
+
+
+def _cut(channels: np.ndarray, lines: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The pixels of these lines and places; a view where none of them is reflected."""
+    top, left = lines.min(), places.min()
+    part = channels[top : lines.max() + 1, left : places.max() + 1]
+    whole = part.shape[:2] == (len(lines), len(places))
+    if whole and lines[0] <= lines[-1] and places[0] <= places[-1]:
+        return part
+    return part.take(lines - top, axis=0).take(places - left, axis=1)
+
+
+def _tiles(answers: Iterator[np.ndarray], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """The answers to single tiles, each (h, w, K)."""
+    for answer in answers:
+        advance(len(answer))
+        yield from answer
+
+
+def _blended(tiles: Iterator[np.ndarray], columns: Tiles, lines: slice) -> np.ndarray:
+    """These lines of one row of tiles, weighted and added up: (h, padded width, K) float32."""
+    strip = None
+    covered = 0
+    for start, part, weights, tile in zip(
+        columns.starts, columns.counted, columns.weights, tiles, strict=True
+    ):
+        count = tile.shape[-1]
+        if strip is None:
+            strip = np.empty((lines.stop - lines.start, columns.end * count), np.float32)
+        # Classes are no axis of their own here: NumPy is slow along one that is so short.
+        shown = tile[lines, part].reshape(len(strip), -1)
+        weights = np.repeat(weights[part], count)
+        first, last = ((start + end) * count for end in (part.start, part.stop))
+        both = max(covered - first, 0)  # over these the tile before is seen too
+        strip[:, first : first + both] += shown[:, :both] * weights[:both]
+        np.multiply(shown[:, both:], weights[both:], out=strip[:, first + both : last])
+        covered = last
+    return strip.reshape(len(strip), columns.end, -1)
+
+
+def _fade(strip: np.ndarray, weights: np.ndarray) -> None:
+    """Multiplies rows by their weights in place; most have weight 1."""
+    fading = weights != 1
+    strip[fading] *= weights[fading, None, None]
+
+
+def _checked_answer(answer: np.ndarray, shape: tuple[int, ...], model: Any) -> np.ndarray:
+    if answer.ndim != 4 or answer.shape[:3] != shape[:3]:
+        raise ValueError(
+            "a segmentation model must return (B, H, W, classes) for pixels (B, H, W, C). "
+            f"Received: {answer.shape} for {shape}. Use a model of the semantic task."
+        )
+    # The likeliest of classes that are NaN is the background: a broken model would find nothing.
+    strange = answer.size - np.count_nonzero(np.isfinite(answer))
+    if strange:
+        raise ValueError(
+            f"a model's answer must be finite. Received: {strange} NaN or infinite values of"
+            f" {answer.size} from {_told(model)}, for pixels that are finite. Its weights are"
+            " damaged or its training diverged: take earlier weights, or train with a lower"
+            " learning rate."
+        )
+    return answer
+
+
+def _told(model: Any) -> str:
+    """A model as a message names it: a server's by its address."""
+    return str(getattr(model, "address", None) or getattr(model, "name", None) or model)

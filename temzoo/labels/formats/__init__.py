@@ -1,0 +1,1 @@
+"""One module a label format: CVAT, COCO, VIA, YOLO, folders of masks."""

@@ -1,0 +1,416 @@
+"""CVAT 1.1 XML, for images and for video.
+
+Files are read as a stream: an image's shapes are held until its end, a video's keyframes until the
+end of the file. CVAT states x, y; shapes hold (row, col). Names and e-mails of owners and assignees
+are never read, so they cannot get into an output.
+
+Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import intern
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
+from temzoo.labels.formats.cvat_shapes import Attributes, flag, geometry, text_of, vertices, whole
+from temzoo.labels.formats.limits import require_mask_size, require_size
+from temzoo.labels.formats.tracks import Keyframe, interpolate
+from temzoo.labels.shapes.runs import check_runs
+
+CHUNK_BYTES = 1 << 16
+
+MAX_FRAMES = 10_000_000
+
+
+def read(path: str | Path) -> list[LabelledImage]:
+    """All images of a CVAT 1.1 file.
+
+    Args:
+        path: ``annotations.xml`` of an export "CVAT for images 1.1" or "CVAT for video 1.1", of a
+            task, a job or a project.
+
+    Returns:
+        one per image, in file order, those without shapes too; of a video one per frame that has
+        shapes, named ``frame_000123``. Elements without an area (cuboid, skeleton, tag, and kinds
+        unknown here) are shapes of that kind, so that they can be counted.
+
+    Raises:
+        ValueError: when the file is no complete CVAT XML, has a DTD, or an image or shape in it
+            is malformed; the message names the file, the line, the image and the shape.
+
+    Example:
+        >>> for image in read("annotations.xml"):
+        ...     print(image.name, len(image.shapes))
+    """
+    return list(iterate(path))
+
+
+def iterate(path: str | Path) -> Iterator[LabelledImage]:
+    """The images of a CVAT 1.1 file one after the other, in bounded memory (see ``read``)."""
+    document = _Document(Path(path))
+    parser = DefusedXMLParser(target=document, forbid_dtd=True)
+    with document.path.open("rb") as file:
+        for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
+            _parse(document, parser, chunk)
+            yield from document.take()
+    _parse(document, parser, None)
+    yield from document.take()
+    yield from _frames(document)
+
+
+@dataclass
+class _Task:
+    """What ``<meta>`` says of one task or job."""
+
+    id: str = ""
+    subset: str = ""
+    start_frame: int | None = None
+    stop_frame: int | None = None
+    step: int = 1
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass
+class _Track:
+    """One object of a video, as far as it was read."""
+
+    id: int
+    label: str
+    tags: dict[str, Any]
+    task_id: str
+    subset: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    keyframes: list[Keyframe] = field(default_factory=list)
+
+
+class _Document:
+    """Receives the parser's events and builds images and tracks of them.
+
+    The parser calls ``start``, ``end``, ``data`` and ``close``; everything else follows from the
+    stack of open elements.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.classes: list[str] = []
+        self.tasks: list[_Task] = []
+        self.tracks: list[_Track] = []
+        self._images: list[LabelledImage] = []
+        self._stack: list[str] = []
+        self._text: list[str] = []
+        self._meta: dict[str, str] = {}
+        self._label = ""
+        self._image: dict[str, Any] | None = None
+        self._shapes: list[Shape] = []
+        self._track: _Track | None = None
+        self._shape: dict[str, Any] | None = None
+        self._shape_count = 0
+        self._kind = ""
+        self._at: tuple[int, bool] = (0, False)
+        self._attribute = ""
+
+    def take(self) -> list[LabelledImage]:
+        """The images complete since the last call."""
+        done, self._images = self._images, []
+        return done
+
+    def where(self) -> str:
+        """The image or track and the shape that is being read, in words."""
+        place = ""
+        if self._image is not None:
+            place += f", image {self._image.get('name', '')!r}"
+        if self._track is not None:
+            place += f", track {self._track.id} of label {self._track.label!r}"
+        return place + (f", shape {self._shape_count} ({self._kind})" if self._kind else "")
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        depth = len(self._stack)
+        if depth == 0 and tag != "annotations":
+            raise ValueError(
+                "the outermost element of a CVAT file must be <annotations>. "
+                f"Received: <{tag}>. Export the task as 'CVAT for images 1.1'."
+            )
+        if depth == 1:
+            self._start_part(tag, attributes)
+        elif depth == 2 and (self._image is not None or self._track is not None):
+            self._start_child(tag, attributes)
+        elif depth == 3 and self._shape is not None:
+            self._start_grandchild(tag, attributes)
+        self._stack.append(tag)
+        self._text.clear()
+
+    def data(self, text: str) -> None:
+        self._text.append(text)
+
+    def end(self, tag: str) -> None:
+        self._stack.pop()
+        depth = len(self._stack)
+        if depth >= 2 and self._stack[1] == "meta":
+            self._end_meta(tag, "".join(self._text))
+        elif tag == "attribute":
+            self._end_attribute(depth)
+        elif depth == 2 and self._shape is not None:
+            self._end_shape()
+        elif depth == 1:
+            self._end_part(tag)
+        self._text.clear()
+
+    def close(self) -> None:
+        """Called by the parser after the last element."""
+
+    def _start_part(self, tag: str, attributes: Attributes) -> None:
+        if tag == "image":
+            self._shapes, self._shape_count = [], 0
+            self._image = {"name": attributes.get("name", "")}
+            self._image = _image_fields(attributes)
+        elif tag == "track":
+            self._shape_count = 0
+            self._track = _track(attributes)
+
+    def _end_part(self, tag: str) -> None:
+        if tag == "image" and self._image is not None:
+            done = LabelledImage(
+                **self._image, shapes=tuple(self._shapes), classes=tuple(self.classes)
+            )
+            self._images.append(done)
+            self._image, self._shapes = None, []
+        elif tag == "track" and self._track is not None:
+            self.tracks.append(self._track)
+            self._track = None
+
+    def _start_child(self, tag: str, attributes: Attributes) -> None:
+        if self._track is not None and tag in ("attribute", "track"):
+            # The nested tracks of a skeleton are its joints, which it states itself as well.
+            self._attribute = attributes.get("name", "")
+            return
+        self._shape_count += 1
+        self._kind = intern(tag)
+        self._shape = {"attributes": NO_ATTRIBUTES, **geometry(tag, attributes)}
+        if self._image is not None:
+            self._require_mask_fits()
+            self._shape.update(_image_tags(tag, attributes))
+        else:
+            self._shape.update(self._track.tags, z_order=whole(attributes, "z_order", 0))
+            self._shape["occluded"] = flag(attributes, "occluded")
+            self._at = (whole(attributes, "frame"), flag(attributes, "outside"))
+
+    def _require_mask_fits(self) -> None:
+        if self._shape["kind"] == "mask":
+            height, width = (int(side) for side in np.diff(self._shape["points"], axis=0)[0])
+            require_mask_size(width, height, self._image["width"], self._image["height"])
+            check_runs(self._shape["runs"], height, width)
+
+    def _start_grandchild(self, tag: str, attributes: Attributes) -> None:
+        if tag == "attribute":
+            self._attribute = text_of(attributes, "name")
+        elif tag == "points" and self._kind == "skeleton" and not flag(attributes, "outside"):
+            joint = vertices(text_of(attributes, "points"))
+            self._shape["points"] = np.vstack([self._shape["points"], joint])
+
+    def _end_attribute(self, depth: int) -> None:
+        value = "".join(self._text)
+        if depth == 3 and self._shape is not None:
+            self._shape["attributes"] = {**self._shape["attributes"], self._attribute: value}
+        elif depth == 2 and self._track is not None:
+            self._track.attributes[self._attribute] = value
+
+    def _end_shape(self) -> None:
+        if self._image is not None:
+            self._shapes.append(Shape(**self._shape))
+        else:
+            stated = {**self._track.attributes, **self._shape["attributes"]}
+            self._shape["attributes"] = stated or NO_ATTRIBUTES
+            frame, outside = self._at
+            self._track.keyframes.append(Keyframe(frame, Shape(**self._shape), outside))
+        self._shape, self._kind = None, ""
+
+    def _end_meta(self, tag: str, text: str) -> None:
+        parent = self._stack[-1]
+        if parent == "label" and tag == "name":
+            self._label = text
+        elif parent == "label" and tag == "parent":
+            self._label = ""  # a joint of a skeleton
+        elif tag == "label" and parent == "labels":
+            if self._label and self._label not in self.classes:
+                self.classes.append(self._label)
+            self._label = ""
+        elif parent in ("task", "job", "original_size"):
+            self._meta[tag] = text.strip()
+        if tag in ("task", "job"):
+            self.tasks.append(_task(self._meta))
+            self._meta = {}
+
+
+def _parse(document: _Document, parser: DefusedXMLParser, chunk: bytes | None) -> None:
+    """Feeds the parser, or closes it, and says where in which file something was wrong."""
+    path = document.path
+    try:
+        parser.close() if chunk is None else parser.feed(chunk)
+    except DefusedXmlException as error:
+        raise ValueError(
+            f"{path}: a label file must not have a document type or entities, which can fill the "
+            f"memory. Received: {type(error).__name__}. Export it from CVAT again."
+        ) from error
+    except ParseError as error:
+        raise ValueError(
+            f"{path}{document.where()}: the file must be complete XML. Received: {error}. "
+            "Export it from CVAT again; unpack it when it is a zip."
+        ) from error
+    except (ValueError, LookupError) as error:
+        line = parser.parser.CurrentLineNumber
+        raise ValueError(f"{path}, line {line}{document.where()}: {error}") from error
+
+
+def _image_fields(attributes: Attributes) -> dict[str, Any]:
+    width, height = whole(attributes, "width"), whole(attributes, "height")
+    require_size(width, height)
+    return {
+        "name": text_of(attributes, "name"),
+        "width": width,
+        "height": height,
+        "subset": attributes.get("subset", ""),
+        "task_id": attributes.get("task_id", ""),
+        "frame": whole(attributes, "frame") if "frame" in attributes else None,
+    }
+
+
+def _image_tags(kind: str, attributes: Attributes) -> dict[str, Any]:
+    known = kind in KINDS
+    return {
+        "label": intern(text_of(attributes, "label") if known else attributes.get("label", "")),
+        "z_order": whole(attributes, "z_order", 0),
+        "occluded": flag(attributes, "occluded"),
+        "group_id": whole(attributes, "group_id", 0),
+        "source": intern(attributes.get("source", "manual")),
+        "track_id": whole(attributes, "track_id") if "track_id" in attributes else None,
+    }
+
+
+KINDS = frozenset(
+    {"polygon", "polyline", "points", "box", "ellipse", "mask", "cuboid", "skeleton", "tag"}
+)
+
+
+def _track(attributes: Attributes) -> _Track:
+    number, label = whole(attributes, "id"), intern(text_of(attributes, "label"))
+    tags = {
+        "label": label,
+        "group_id": whole(attributes, "group_id", 0),
+        "source": intern(attributes.get("source", "manual")),
+        "track_id": number,
+    }
+    task_id, subset = attributes.get("task_id", ""), attributes.get("subset", "")
+    return _Track(number, label, tags, task_id, subset)
+
+
+def _task(meta: Mapping[str, str]) -> _Task:
+    task = _Task(meta.get("id", ""), meta.get("subset", ""))
+    for name in ("start_frame", "stop_frame", "width", "height"):
+        if meta.get(name):
+            setattr(task, name, whole(meta, name))
+    step = re.search(r"step\s*=\s*(\S+)", meta.get("frame_filter", ""))
+    if step:
+        task.step = whole({"frame_filter step": step[1]}, "frame_filter step")
+    if task.step < 1:
+        raise ValueError(
+            f"frame_filter's step must be at least 1. Received: step={task.step}. Correct it."
+        )
+    return task
+
+
+def _frames(document: _Document) -> Iterator[LabelledImage]:
+    """The frames of a video's tracks, task by task."""
+    classes = tuple(document.classes)
+    for task_id in dict.fromkeys(track.task_id for track in document.tracks):
+        tracks = [track for track in document.tracks if track.task_id == task_id]
+        task = _task_of(document, task_id)
+        width, height = _video_size(document, task, tracks)
+        frames = _frame_range(document, task, tracks)
+        moving = (interpolate(track.keyframes, frames) for track in tracks)
+        # merge keeps the order of the tracks within a frame, and holds one shape of each.
+        by_frame = itertools.groupby(
+            heapq.merge(*moving, key=lambda item: item[0]), key=lambda item: item[0]
+        )
+        for frame, items in by_frame:
+            yield LabelledImage(
+                name=f"frame_{frame:06d}",
+                width=width,
+                height=height,
+                shapes=tuple(shape for _, shape in items),
+                classes=classes,
+                subset=tracks[0].subset or task.subset,
+                task_id=task_id,
+                frame=frame,
+            )
+
+
+def _task_of(document: _Document, task_id: str) -> _Task:
+    tasks = document.tasks
+    if not tasks and not task_id:
+        return _Task()
+    if len(tasks) == 1 and not (task_id and tasks[0].id):
+        return tasks[0]  # the only one need not be numbered
+    for task in tasks:
+        if task.id == task_id:
+            return task
+    raise ValueError(
+        f"{document.path}: each track must name a task of <meta>. Received: task_id={task_id!r}, "
+        f"tasks {[task.id for task in tasks]}. Export the project again."
+    )
+
+
+def _video_size(document: _Document, task: _Task, tracks: list[_Track]) -> tuple[int, int]:
+    if task.width is None or task.height is None:
+        raise ValueError(
+            f"{document.path}: a video's <meta> must state <original_size>, width and height. "
+            f"Received: width={task.width}, height={task.height}. Export the task again."
+        )
+    try:
+        require_size(task.width, task.height)
+    except ValueError as error:
+        raise ValueError(f"{document.path}, <original_size>: {error}") from error
+    for track in tracks:
+        for key in track.keyframes:
+            _require_mask(document, task, track, key)
+    return task.width, task.height
+
+
+def _require_mask(document: _Document, task: _Task, track: _Track, key: Keyframe) -> None:
+    if key.shape.kind != "mask":
+        return
+    height, width = (int(side) for side in np.diff(key.shape.points, axis=0)[0])
+    try:
+        require_mask_size(width, height, task.width, task.height)
+        check_runs(key.shape.runs, height, width)
+    except ValueError as error:
+        raise ValueError(
+            f"{document.path}, track {track.id} of label {track.label!r}, frame {key.frame}, "
+            f"shape (mask): {error}"
+        ) from error
+
+
+def _frame_range(document: _Document, task: _Task, tracks: list[_Track]) -> range:
+    """The frames of a task; where <meta> does not say, those between its keyframes."""
+    stated = [key.frame for track in tracks for key in track.keyframes] or [0]
+    start = min(stated) if task.start_frame is None else task.start_frame
+    stop = max(stated) if task.stop_frame is None else task.stop_frame
+    frames = range(start, stop + 1, task.step)
+    if len(frames) > MAX_FRAMES:
+        raise ValueError(
+            f"{document.path}: a video must have at most {MAX_FRAMES} frames. Received: "
+            f"start_frame={start}, stop_frame={stop}, step={task.step}. Correct <meta>."
+        )
+    return frames

@@ -1,0 +1,136 @@
+"""Labels written as CVAT 1.1 XML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+from xml.sax.saxutils import escape, quoteattr
+
+from temzoo.core.files import atomic_path
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.names import class_names
+
+BOX = ("xtl", "ytl", "xbr", "ybr")
+
+CUBOID = tuple(f"{axis}{corner}{face}" for face in "12" for corner in ("tl", "bl", "tr", "br")
+               for axis in "xy")  # fmt: skip
+
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+
+
+def write(
+    path: str | Path, images: Iterable[LabelledImage], *, classes: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Writes a CVAT 1.1 file "for images", which CVAT can import.
+
+    Coordinates keep their full precision. Reading the file again gives equal shapes.
+
+    Args:
+        path: of the XML file to write.
+        images: the labels; frames of a video are written as images.
+        classes: label names to declare; None: those the images declare, then those of the shapes.
+
+    Returns:
+        how many shapes of each kind could not be written: none, so it is empty.
+
+    Raises:
+        ValueError: when a name or text has characters that XML cannot hold.
+
+    Example:
+        >>> write("annotations.xml", [LabelledImage("a.png", 640, 480)])
+        {}
+    """
+    images = list(images)
+    names = class_names(images) if classes is None else list(classes)
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as out,
+    ):
+        out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
+        out.write("  <version>1.1</version>\n")
+        _write_meta(out, names, len(images))
+        for number, image in enumerate(images):
+            _write_image(out, number, image)
+        out.write("</annotations>\n")
+    return {}
+
+
+def _write_meta(out: TextIO, classes: Sequence[str], size: int) -> None:
+    out.write(f"  <meta>\n    <task>\n      <size>{size}</size>\n")
+    out.write("      <mode>annotation</mode>\n      <labels>\n")
+    for name in classes:
+        out.write("        <label>\n")
+        out.write(f"          <name>{_content(name)}</name>\n          <type>any</type>\n")
+        out.write("          <attributes></attributes>\n        </label>\n")
+    out.write("      </labels>\n    </task>\n  </meta>\n")
+
+
+def _write_image(out: TextIO, number: int, image: LabelledImage) -> None:
+    tags = {"id": number, "name": image.name, "width": image.width, "height": image.height}
+    optional = {"subset": image.subset, "task_id": image.task_id, "frame": image.frame}
+    tags |= {name: value for name, value in optional.items() if value not in ("", None)}
+    out.write(f"  <image{_quoted(tags)}>\n")
+    for shape in image.shapes:
+        _write_shape(out, shape)
+    out.write("  </image>\n")
+
+
+def _write_shape(out: TextIO, shape: Shape) -> None:
+    if not ELEMENT_NAME.fullmatch(shape.kind):
+        raise ValueError(
+            f"a shape's kind must be an XML name. Received: kind={shape.kind!r}. Rename it."
+        )
+    tags: dict[str, Any] = {"label": shape.label, "source": shape.source}
+    tags |= {"occluded": int(shape.occluded), "z_order": shape.z_order}
+    if shape.group_id:
+        tags["group_id"] = shape.group_id
+    if shape.track_id is not None:
+        tags["track_id"] = shape.track_id
+    tags |= _written_geometry(shape)
+    out.write(f"    <{shape.kind}{_quoted(tags)}>\n")
+    for name, value in shape.attributes.items():
+        name, value = _quoted({"name": name}), _content(value)
+        out.write(f"      <attribute{name}>{value}</attribute>\n")
+    out.write(f"    </{shape.kind}>\n")
+
+
+def _written_geometry(shape: Shape) -> dict[str, Any]:
+    points = shape.points.tolist()
+    rotation = {"rotation": float(shape.rotation)} if shape.rotation else {}
+    if shape.kind == "box":
+        (top, left), (bottom, right) = points
+        return dict(zip(BOX, (left, top, right, bottom), strict=True)) | rotation
+    if shape.kind == "ellipse":
+        (row, col), (row_axis, col_axis) = points
+        return {"cx": col, "cy": row, "rx": col_axis, "ry": row_axis} | rotation
+    if shape.kind == "mask":
+        (top, left), (bottom, right) = (map(int, corner) for corner in points)
+        rle = ", ".join(map(str, shape.runs.tolist()))
+        return {"rle": rle, "left": left, "top": top, "width": right - left, "height": bottom - top}
+    if shape.kind == "cuboid" and len(points) * 2 == len(CUBOID):
+        return dict(
+            zip(CUBOID, (value for row, col in points for value in (col, row)), strict=True)
+        )
+    return {"points": ";".join(f"{col!r},{row!r}" for row, col in points)} if points else {}
+
+
+def _quoted(tags: Mapping[str, Any]) -> str:
+    return "".join(f" {name}={quoteattr(_legal(str(value)))}" for name, value in tags.items())
+
+
+def _content(text: str) -> str:
+    return escape(_legal(text), {"\r": "&#13;"})
+
+
+def _legal(text: str) -> str:
+    bad = NOT_IN_XML.search(text)
+    if bad:
+        raise ValueError(
+            "names and texts must be without control characters, which XML cannot hold. "
+            f"Received: {text[:60]!r} with {bad[0]!r} at {bad.start()}. Rename it."
+        )
+    return text

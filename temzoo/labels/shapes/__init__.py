@@ -1,0 +1,1 @@
+"""Labelled shapes as pixels, and pixels as shapes."""

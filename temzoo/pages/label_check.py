@@ -1,0 +1,255 @@
+"""The findings of a label check as one HTML file that draws the flagged shapes.
+
+The file holds everything it shows, runs no script and fetches nothing: the images are in it,
+scaled down, and the outlines lie over them as SVG. All text from label files is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from temzoo.core.files import atomic_path
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.check_text import in_figures
+from temzoo.labels.findings import Finding, Report
+from temzoo.labels.image_folder import ImageFolder
+from temzoo.labels.shapes.runs import decode_runs
+from temzoo.pages.html import text as safe
+
+# Vermilion, orange and sky blue of Okabe and Ito's palette, told apart by colour-blind readers;
+# the dashes tell them apart in grey print.
+STROKES = {
+    "error": ("#d55e00", "none"),
+    "warning": ("#e69f00", "7 3"),
+    "info": ("#56b4e9", "2 3"),
+}
+LONGEST_SIDE_PX = 900
+MOST_PICTURES = 60
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
+       padding: 0 1rem; color: #1b1b1b; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { text-align: left; padding: .2rem 1.2rem .2rem 0; border-bottom: 1px solid #ddd; }
+section { margin: 2.5rem 0; }
+svg { width: 100%; height: auto; background: #8a8a8a; display: block; }
+svg .halo { stroke: #000; stroke-opacity: .55; stroke-width: 4; }
+svg .line { stroke-width: 2; }
+svg .halo, svg .line { fill: none; vector-effect: non-scaling-stroke; }
+svg text { paint-order: stroke; stroke: #000; font-weight: 600; }
+li { margin: .2rem 0; overflow-wrap: anywhere; }
+h2 { overflow-wrap: anywhere; font-size: 1.1rem; }
+b.error { color: #a84a00; } b.warning { color: #8a5f00; } b.info { color: #1f6f9f; }
+"""
+
+
+def to_html(
+    report: Report,
+    images: Iterable[LabelledImage],
+    path: str | Path,
+    *,
+    image_folder: str | Path | None = None,
+) -> None:
+    """Writes a report as one HTML file, with the flagged shapes drawn over their images.
+
+    Images with errors come first; at most 60 are drawn, the findings of the others are listed.
+
+    Args:
+        report: what ``check`` returned.
+        images: the labels that were checked.
+        path: of the HTML file, written whole or not at all.
+        image_folder: where the images lie; without it, or where one cannot be read, the outlines
+            lie on grey.
+
+    Example:
+        >>> to_html(check(images), images, "labels.html", image_folder="images")
+    """
+    folder = None if image_folder is None else ImageFolder(image_folder)
+    by_name = {image.name: image for image in reversed(list(images))}
+    groups: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        groups.setdefault(finding.image, []).append(finding)
+    parts = [_head(report), _class_table(report), _list(groups.pop("", []))]
+    flagged = [name for name, found in groups.items() if _drawable(by_name.get(name), found)]
+    drawn = set(flagged[:MOST_PICTURES])
+    parts.append(_left_out(len(flagged) - len(drawn)))
+    for name, findings in groups.items():
+        picture = _picture(by_name[name], findings, folder) if name in drawn else ""
+        parts.append(f"<section><h2>{safe(name)}</h2>{picture}{_list(findings)}</section>")
+    parts.append("</body></html>\n")
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _head(report: Report) -> str:
+    counts = {level: sum(f.level == level for f in report.findings) for level in STROKES}
+    found = ", ".join(f"{n} × {level}" for level, n in counts.items())
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Label check</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>{STYLE}</style></head><body>
+<h1>Label check</h1>
+<p>{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs.
+Findings: {found}.</p>
+<p>Outlines: {" ".join(_key(level) for level in STROKES)}</p>"""
+
+
+def _left_out(images: int) -> str:
+    if not images:
+        return ""
+    return (
+        f"<p>The first {MOST_PICTURES} images with flagged shapes are drawn. "
+        f"{images} more are listed below them without a picture.</p>"
+    )
+
+
+def _key(level: str) -> str:
+    colour, dashes = STROKES[level]
+    return (
+        '<svg style="display:inline;width:44px;height:12px" viewBox="0 0 44 12">'
+        f'<path class="line" d="M2 6H42" stroke="{colour}" stroke-dasharray="{dashes}"/>'
+        f"</svg> {level}"
+    )
+
+
+def _class_table(report: Report) -> str:
+    rows = [
+        f"<tr><td>{safe(summary.label)}</td><td>{summary.objects}</td><td>{summary.images}</td>"
+        f"<td>{in_figures(summary.area_px)}</td><td>{in_figures(summary.diameter_px)}</td></tr>"
+        for summary in report.classes
+    ]
+    return (
+        "<table><tr><th>class</th><th>objects</th><th>images</th>"
+        "<th>area px: min, median, max</th><th>equivalent diameter px</th></tr>"
+        + "".join(rows)
+        + "</table>"
+    )
+
+
+def _list(findings: Sequence[Finding]) -> str:
+    items = []
+    for number, finding in enumerate(findings, start=1):
+        shape = "" if finding.shape_index is None else f" shape {finding.shape_index}:"
+        items.append(
+            f'<li value="{number}"><b class="{finding.level}">{finding.level} {finding.code}</b>'
+            f"{shape} {safe(finding.text)}</li>"
+        )
+    return f"<ol>{''.join(items)}</ol>" if items else ""
+
+
+def _drawable(image: LabelledImage | None, findings: Sequence[Finding]) -> bool:
+    flagged = any(finding.shape_index is not None for finding in findings)
+    return flagged and image is not None and image.width > 0 and image.height > 0
+
+
+def _picture(image: LabelledImage, findings: Sequence[Finding], folder: ImageFolder | None) -> str:
+    width, height = image.width, image.height
+    pixels = None if folder is None else _embedded(folder, image.name)
+    background = (
+        ""
+        if pixels is None
+        else f'<image href="{pixels}" width="{width}" height="{height}" '
+        'preserveAspectRatio="none"/>'
+    )
+    marks = [_mark(image, number, finding) for number, finding in enumerate(findings, start=1)]
+    # Small images are not blown up to the page's width beyond four times.
+    style = f"max-width:{4 * width}px"
+    return (
+        f'<svg viewBox="0 0 {width} {height}" style="{style}" role="img" '
+        f'aria-label="flagged shapes">{background}{"".join(marks)}</svg>'
+    )
+
+
+def _embedded(folder: ImageFolder, name: str) -> str | None:
+    """An image scaled down as a data URI; None when it cannot be read."""
+    try:
+        paths = folder.find(name)
+        data = np.frombuffer(paths[0].read_bytes() if len(paths) == 1 else b"", dtype=np.uint8)
+    except (ValueError, OSError):
+        return None
+    pixels = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None:
+        return None
+    scale = min(1.0, LONGEST_SIDE_PX / max(pixels.shape[:2]))
+    size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
+    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", _eight_bit(pixels), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def _eight_bit(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    finite = np.nan_to_num(pixels.astype(np.float64))
+    # A few hot pixels must not turn the rest black.
+    low, high = np.percentile(finite, [0.5, 99.5])
+    return (255 * np.clip((finite - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+
+
+def _mark(image: LabelledImage, number: int, finding: Finding) -> str:
+    """A finding's outline, and its number in the list beside it."""
+    if finding.shape_index is None or finding.shape_index >= len(image.shapes):
+        return ""
+    shape = image.shapes[finding.shape_index]
+    colour, dashes = STROKES[finding.level]
+    if not (len(shape.points) and np.isfinite(shape.points).all()):
+        return ""
+    outlines = [_outline(shape)]
+    # At an ellipse's centre; else at the topmost point, which lies on the outline.
+    row, col = shape.points[0 if shape.kind == "ellipse" else shape.points[:, 0].argmin()]
+    size = max(image.width, image.height) / 50
+    if finding.place is not None:
+        row, col = finding.place
+        outlines = [f'<circle cx="{col:.2f}" cy="{row:.2f}" r="{size:.2f}"']
+    row = min(max(row, size), image.height)
+    col = min(max(col, 0), image.width - 2 * size)
+    drawn = "".join(
+        f'{outline} class="halo"/>{outline} class="line" stroke="{colour}" '
+        f'stroke-dasharray="{dashes}"/>'
+        for outline in outlines
+    )
+    return (
+        f'<g>{drawn}<text x="{col:.2f}" y="{row:.2f}" font-size="{size:.2f}" '
+        f'stroke-width="{size / 6:.2f}" fill="{colour}">{number}</text></g>'
+    )
+
+
+def _outline(shape: Shape) -> str:
+    """The opening of an SVG element that outlines a shape, without its end."""
+    if shape.kind == "ellipse":
+        (row, col), (row_axis, col_axis) = shape.points
+        turn = f"rotate({shape.rotation:.3f} {col:.2f} {row:.2f})"
+        return (
+            f'<ellipse cx="{col:.2f}" cy="{row:.2f}" rx="{max(col_axis, 0):.2f}" '
+            f'ry="{max(row_axis, 0):.2f}" transform="{turn}"'
+        )
+    if shape.kind == "box":
+        row, col = shape.points.mean(axis=0)
+        top, left, bottom, right = *shape.points.min(axis=0), *shape.points.max(axis=0)
+        return (
+            f'<rect x="{left:.2f}" y="{top:.2f}" width="{right - left:.2f}" '
+            f'height="{bottom - top:.2f}" transform="rotate({shape.rotation:.3f} '
+            f'{col:.2f} {row:.2f})"'
+        )
+    closed = "Z" if shape.kind == "polygon" else ""
+    contours = _mask_contours(shape) if shape.kind == "mask" else [shape.points]
+    lines = ["M" + "L".join(f"{c:.2f} {r:.2f}" for r, c in points) for points in contours]
+    ends = closed or ("Z" if shape.kind == "mask" else "")
+    return f'<path d="{" ".join(line + ends for line in lines)}"'
+
+
+def _mask_contours(shape: Shape) -> list[np.ndarray]:
+    """(N, 2) positions along the border pixels' centres of a mask, one array per part or hole."""
+    height, width = np.diff(shape.points, axis=0)[0].astype(int).tolist()
+    try:
+        mask = decode_runs(shape.runs, height, width)
+    except ValueError:
+        return [shape.points]
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return [contour[:, 0, ::-1] + shape.points[0] + 0.5 for contour in found] or [shape.points]

@@ -1,0 +1,393 @@
+"""All figures and pictures of a latent space: files in a folder, and one HTML page that holds them.
+
+The page holds everything it shows, runs no script and fetches nothing. All text from outside is
+escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.file_names import file_stem
+from temzoo.core.files import atomic_path
+from temzoo.latent.codes import (
+    Encoded,
+    active_units,
+    checked_images,
+    encode_images,
+    kl_per_dimension,
+    reconstruction_error,
+)
+from temzoo.latent.comparison import in_figures
+from temzoo.latent.information import (
+    checked_factors,
+    correlations,
+    is_category,
+    known,
+    mutual_information_gap,
+    nearest_neighbour_accuracy,
+)
+from temzoo.pages.html import text as safe
+from temzoo.pictures.latent_mosaics import manifold, reconstructions, traversals
+from temzoo.pictures.latent_scatter import named, scatter
+
+# An ellipse looks the same turned by half, and so do particles close to one.
+PERIODS: Mapping[str, float] = MappingProxyType({"angle_deg": 180.0})
+POSE = ("pose_angle_rad", "pose_row_px", "pose_col_px")
+LEAST_NEIGHBOURS = 20  # images of known class, from which a half can be judged by the other
+
+STYLE = """
+:root { color-scheme: light dark; --text: #1b1b1b; --page: #ffffff; --line: #d5d5d5;
+        --quiet: #595959; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e8e8e8; --page: #161719; --line: #3c3f44; --quiet: #a8acb2; }
+}
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem;
+       padding: 1.5rem 1rem 3rem; color: var(--text); background: var(--page); }
+h1 { font-size: 1.6rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0;
+         border-bottom: 1px solid var(--line); }
+td.number { text-align: right; white-space: nowrap; }
+.note, figcaption { color: var(--quiet); font-size: .9rem; }
+figure { margin: 1rem 0 2rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 0 1rem; }
+img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 6px;
+      border: 1px solid var(--line); }
+"""
+
+
+def latent_report(
+    model: Any,
+    images: np.ndarray,
+    out: str | Path,
+    *,
+    values: Mapping[str, Sequence | np.ndarray] | None = None,
+    names: Sequence[str] | None = None,
+    title: str = "Latent space",
+    periods: Mapping[str, float] = PERIODS,
+    seed: int = 0,
+) -> dict[str, Path]:
+    """Writes every picture and figure of a latent space, and one page of them all.
+
+    Args:
+        model: with ``encode``, ``decode``, ``latent_dim`` and ``image_size``.
+        images: (N, S, S) or (N, S, S, C) in the range that the model takes; at least two.
+        out: folder to write to.
+        values: (N,) each, what is known of the images by name ("class", "diameter_nm"); NaN, None
+            or empty text where it is not. Those with a single value are written to ``codes.csv``
+            and otherwise left out.
+        names: (N,) of the images; None: their numbers.
+        title: of the page.
+        periods: of values that go round, by name.
+        seed: of shuffling and halving.
+
+    Returns:
+        "html", "codes", "figures", "manifold", "traversals", "reconstructions", and "scatter", or
+        "scatter NAME" for each of the values, to the path of each file.
+
+    Raises:
+        ValueError: images, values or names do not fit.
+
+    Example:
+        >>> latent_report(model, images, "latent", values={"diameter_nm": diameters})["html"]
+        PosixPath('latent/latent.html')
+    """
+    images, out = checked_images(model, images), Path(out)
+    names = _checked_names(names, len(images))
+    columns = checked_factors(values, len(images)) if values else {}
+    varying = {name: c for name, c in columns.items() if len(np.unique(c[known(c)])) > 1}
+    encoded = encode_images(model, images)
+
+    paths = {"codes": out / "codes.csv", "figures": out / "figures.json"}
+    figures = _figures(model, images, encoded, varying, periods, seed)
+    _write_codes(paths["codes"], names, encoded, columns)
+    with atomic_path(paths["figures"]) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    pictures = _draw(model, images, out, encoded, varying, periods)
+    page = _page(title, figures, pictures, encoded)
+    with atomic_path(out / "latent.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return {"html": out / "latent.html", **paths, **pictures}
+
+
+def _checked_names(names: Sequence[str] | None, count: int) -> list[str]:
+    if names is None:
+        return [str(k) for k in range(count)]
+    if len(names) != count:
+        raise ValueError(
+            f"each image needs one name. Received: {len(names)} names for {count} images. "
+            "Pass one each, or none."
+        )
+    return [str(name) for name in names]
+
+
+def _figures(
+    model: Any,
+    images: np.ndarray,
+    encoded: Encoded,
+    factors: Mapping[str, np.ndarray],
+    periods: Mapping[str, float],
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that ``figures.json`` holds."""
+    errors = reconstruction_error(model, images, encoded=encoded).per_image
+    logs = encoded.log_variances
+    kl = None if logs is None else kl_per_dimension(encoded.means, logs)
+    measured = {name: c for name, c in factors.items() if not is_category(c)}
+    return {
+        "images": len(images),
+        "latent_dim": encoded.means.shape[1],
+        "reconstruction_error": {
+            "mean": float(errors.mean()),
+            "median": float(np.median(errors)),
+            "worst": float(errors.max()),
+        },
+        "kl": None if kl is None else float(kl.sum()),
+        "active_units": int(active_units(encoded.means).sum()),
+        "mutual_information_gap": _gap_figures(encoded.means, factors, periods, seed),
+        "nearest_neighbour_accuracy": {
+            name: accuracy
+            for name, column in factors.items()
+            if is_category(column)
+            and (accuracy := _half_by_half(encoded.means, column, seed)) is not None
+        },
+        "dimensions": {
+            "variance": encoded.activity.tolist(),
+            "active": active_units(encoded.means).tolist(),
+            "kl": None if kl is None else kl.tolist(),
+            "correlation": _listed(
+                correlations(encoded.means, measured, periods=periods) if measured else {}
+            ),
+        },
+    }
+
+
+def _gap_figures(
+    codes: np.ndarray,
+    factors: Mapping[str, np.ndarray],
+    periods: Mapping[str, float],
+    seed: int,
+) -> dict[str, Any] | None:
+    if not factors:
+        return None
+    round_ones = {name: periods[name] for name in factors if name in periods}
+    gap = mutual_information_gap(codes, factors, periods=round_ones, seed=seed)
+    return {
+        "score": gap.score,
+        "shuffled": gap.baseline,
+        "per_factor": dict(gap.per_factor),
+        "information_nats": _listed(gap.information),
+    }
+
+
+def _half_by_half(codes: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
+    """Accuracy of the nearest neighbour, a random half of the images judged by the other."""
+    there = np.random.default_rng(seed).permutation(np.flatnonzero(known(labels)))
+    if len(there) < LEAST_NEIGHBOURS:
+        return None
+    first, second = np.array_split(there, 2)
+    return nearest_neighbour_accuracy(codes[first], labels[first], codes[second], labels[second])
+
+
+def _listed(table: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    return {name: values.tolist() for name, values in table.items()}
+
+
+def _write_codes(
+    path: Path, names: Sequence[str], encoded: Encoded, columns: Mapping[str, np.ndarray]
+) -> None:
+    parts = {"mean": encoded.means, "log_variance": encoded.log_variances}
+    table = {
+        f"{part}_{k}": column
+        for part, codes in parts.items()
+        if codes is not None
+        for k, column in enumerate(codes.T)
+    }
+    if encoded.poses is not None:
+        table |= dict(zip(POSE, encoded.poses.T, strict=True))
+    cells = [[_cell(v) for v in column.tolist()] for column in (*table.values(), *columns.values())]
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *table, *columns])
+        writer.writerows(zip(names, *cells, strict=True))
+
+
+def _cell(value: Any) -> Any:
+    """An empty cell where a number is not known."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:.7g}" if np.isfinite(value) else ""
+
+
+def _draw(
+    model: Any,
+    images: np.ndarray,
+    out: Path,
+    encoded: Encoded,
+    factors: Mapping[str, np.ndarray],
+    periods: Mapping[str, float],
+) -> dict[str, Path]:
+    """Every picture, in the page's order."""
+    typical = np.linalg.norm(encoded.means - encoded.means.mean(axis=0), axis=1).argmin()
+    paths = {"manifold": manifold(model, out / "manifold.png", encoded=encoded)}
+    if not factors:
+        paths["scatter"] = scatter(encoded.means, out / "scatter.png")
+    for name, column in factors.items():
+        path = out / _scatter_file(name, set(paths.values()), out)
+        paths[f"scatter {name}"] = scatter(
+            encoded.means, path, column, name, period=periods.get(name)
+        )
+    return {
+        **paths,
+        "traversals": traversals(
+            model, out / "traversals.png", encoded=encoded, around=images[typical]
+        ),
+        "reconstructions": reconstructions(
+            model, images, out / "reconstructions.png", encoded=encoded
+        ),
+    }
+
+
+def _scatter_file(name: str, taken: set[Path], out: Path) -> str:
+    """A file's name for a value's picture, which none of the others has."""
+    stem, number = f"scatter_{file_stem(name)}", 1
+    file = f"{stem}.png"
+    while out / file in taken:
+        number += 1
+        file = f"{stem}_{number}.png"
+    return file
+
+
+def _page(
+    title: str, figures: Mapping[str, Any], pictures: Mapping[str, Path], encoded: Encoded
+) -> str:
+    drawn = "\n".join(_picture(key, path) for key, path in pictures.items())
+    body = f"""<p>{figures["images"]:,} images, {figures["latent_dim"]} latent dimensions.</p>
+<h2>Figures</h2>
+{_summary(figures)}
+<h2>Pictures</h2>
+{drawn}
+<h2>Dimensions</h2>
+{_dimension_table(figures, encoded)}"""
+    return html_page(title, body)
+
+
+def html_page(title: str, body: str) -> str:
+    """A page in the house's style that runs no script and fetches nothing.
+
+    Args:
+        title: plain text.
+        body: HTML, which comes below the title.
+    """
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{safe(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>{STYLE}</style></head><body>
+<h1>{safe(title)}</h1>
+{body}
+</body></html>
+"""
+
+
+def html_figure(path: Path, caption: str) -> str:
+    """A PNG, held by the page itself, above its caption, which is plain text."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return (
+        f'<figure><img alt="{safe(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{safe(caption)}</figcaption></figure>"
+    )
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table whose first column names its rows; the others hold figures, None where there is none.
+
+    Args:
+        head: the columns' names.
+        rows: of as many cells.
+    """
+    top = "".join(f'<th scope="col">{safe(name)}</th>' for name in head)
+    lines = "".join(
+        f'<tr><th scope="row">{safe(name)}</th>'
+        + "".join(f'<td class="number">{in_figures(value)}</td>' for value in values)
+        + "</tr>"
+        for name, *values in rows
+    )
+    return f'<div class="wide"><table><tr>{top}</tr>{lines}</table></div>'
+
+
+def _summary(figures: Mapping[str, Any]) -> str:
+    error, gap = figures["reconstruction_error"], figures["mutual_information_gap"]
+    rows = [
+        ("reconstruction error", error["mean"], "mean squared error per pixel"),
+        ("of the worst image", error["worst"], f"median {in_figures(error['median'])}"),
+        ("KL divergence", figures["kl"], "nats per image, of the posterior from the prior"),
+        (
+            "active dimensions",
+            figures["active_units"],
+            f"of {figures['latent_dim']}: their mean varies by more than 0.01",
+        ),
+    ]
+    if gap is not None:
+        chance = in_figures(gap["shuffled"])
+        text = f"0 to 1: each factor in one dimension alone; by chance {chance}"
+        rows.append(("mutual information gap", gap["score"], text))
+    for name, accuracy in figures["nearest_neighbour_accuracy"].items():
+        text = "a random half of the images, judged by the nearest code of the other"
+        rows.append((f"{named(name)} by nearest neighbour", accuracy, text))
+    cells = "".join(
+        f'<tr><th scope="row">{safe(name)}</th><td class="number">{in_figures(value)}</td>'
+        f'<td class="note">{safe(text)}</td></tr>'
+        for name, value, text in rows
+        if value is not None
+    )
+    return f"<table>{cells}</table>"
+
+
+def _dimension_table(figures: Mapping[str, Any], encoded: Encoded) -> str:
+    """One row per dimension, the most active first."""
+    found = figures["dimensions"]
+    columns = {"variance of the mean": found["variance"]}
+    if found["kl"] is not None:
+        columns["KL (nats)"] = found["kl"]
+    columns |= {f"|r| {named(name)}": values for name, values in found["correlation"].items()}
+    rows = [
+        (f"z{k}{'' if found['active'][k] else ' (inactive)'}", *(c[k] for c in columns.values()))
+        for k in encoded.order.tolist()
+    ]
+    return (
+        '<p class="note">The most active first; |r| is Pearson\'s, an angle stands as its cosine '
+        f"and sine.</p>{html_table(['', *columns], rows)}"
+    )
+
+
+CAPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "manifold": "What the decoder draws over a plane of the latent space, at normal quantiles "
+        "of evenly spaced probabilities.",
+        "scatter": "The encoded images.",
+        "traversals": "What each latent dimension does, from a typical image's code: one row each, "
+        "all others held. Framed: where the image itself lies.",
+        "reconstructions": "Originals above what comes back, from the smallest error to the "
+        "greatest.",
+    }
+)
+
+
+def _picture(key: str, path: Path) -> str:
+    kind, _, name = key.partition(" ")
+    caption = f"The encoded images by {named(name)}." if name else CAPTIONS[kind]
+    return html_figure(path, caption)

@@ -1,0 +1,107 @@
+"""The ground around a particle, in place of its neighbours."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from temzoo.core.types import Micrograph
+from temzoo.particles.fields import Field, Object, inside_frame, paint
+from temzoo.particles.plan import Frame
+
+HALO = 3  # pixels; how far the rim of defocus around an object is taken to reach
+
+LEAST_BACKGROUND = 64  # pixels; fewer do not show its noise
+
+
+def without_neighbours(
+    micrograph: Micrograph, source: Field, inside: Frame, *, keep: Object | None
+) -> np.ndarray:
+    """The pixels of a frame with background in place of all objects but one, or of all."""
+    top, left, bottom, right = inside
+    pixels = micrograph.pixels[top:bottom, left:right]
+    others = source.covered(inside, but=keep)
+    own = np.zeros_like(others)
+    if keep is not None:
+        paint(own, inside[:2], keep)
+    # A neighbour's halo goes with it, except where it would take the particle's own.
+    hidden = (others | (_widened(others) & ~_widened(own))) & ~own
+    if not hidden.any():
+        return pixels
+    pixels = pixels.copy()
+    pixels[hidden] = _background_at(hidden, micrograph, source, inside)
+    return pixels
+
+
+def _background_at(
+    hidden: np.ndarray, micrograph: Micrograph, source: Field, inside: Frame
+) -> np.ndarray:
+    """Background for the M hidden pixels of a frame: copied from beside them, as whole as can be.
+
+    Each copy is shifted as one piece, so that the noise keeps its grain. The shift that brings
+    most of what is still missing comes first; what no shift brings is drawn at random.
+    """
+    frame, free = _free_around(source, inside)
+    found = micrograph.pixels[frame[0] : frame[2], frame[1] : frame[3]][free]
+    places = np.argwhere(hidden) + np.array(inside[:2])
+    values = np.random.default_rng(len(places)).choice(found, len(places))
+    shifts = _shifts(hidden.shape)
+    usable = _usable(hidden, free, (inside[0] - frame[0], inside[1] - frame[1]), shifts)
+    for _ in shifts:
+        best = int(usable.sum(axis=1).argmax())
+        brought = usable[best].copy()
+        if not brought.any():
+            break
+        rows, cols = (places[brought] + shifts[best]).T
+        values[brought] = micrograph.pixels[rows, cols]
+        usable[:, brought] = False
+    return values
+
+
+def _usable(
+    hidden: np.ndarray, free: np.ndarray, corner: tuple[int, int], shifts: np.ndarray
+) -> np.ndarray:
+    """(K, M) bool: which shift brings which hidden pixel to a free one.
+
+    Args:
+        hidden: (h, w), M of them set.
+        free: of a frame in which ``hidden`` begins at ``corner``; nothing is free beyond it.
+        shifts: (K, 2), each by up to (h, w).
+    """
+    height, width = hidden.shape
+    around = np.pad(free, [(height, height), (width, width)])
+    starts = shifts + np.array(corner) + np.array([height, width])
+    return np.stack([around[r : r + height, c : c + width][hidden] for r, c in starts])
+
+
+def _shifts(shape: tuple[int, int]) -> np.ndarray:
+    """(K, 2) by up to the size of a window each way, in quarters of it, the shortest first."""
+    quarters = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    order = np.argsort((quarters**2).sum(axis=1), kind="stable")[1:]
+    return np.rint(quarters[order] * np.array(shape) / 4).astype(int)
+
+
+def _free_around(source: Field, inside: Frame) -> tuple[Frame, np.ndarray]:
+    """A frame around another, three times its size or as large as it takes, and where it is free.
+
+    Free is what lies in no object and in no halo.
+    """
+    whole, frame = (0, 0, *source.shape), inside
+    while True:
+        top, left, bottom, right = frame
+        down, along = bottom - top, right - left
+        frame = inside_frame((top - down, left - along, bottom + down, right + along), source.shape)
+        free = ~_widened(source.covered(frame))
+        if np.count_nonzero(free) >= LEAST_BACKGROUND or (frame == whole and free.any()):
+            return frame, free
+        if frame == whole:
+            raise ValueError(
+                f"{source.name or 'micrograph'}: mask_out needs background. Received: an image "
+                f"that objects and {HALO} px around them cover wholly. Use mask_out=False."
+            )
+
+
+def _widened(mask: np.ndarray) -> np.ndarray:
+    """The mask and all pixels up to the width of a halo around it."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * HALO + 1, 2 * HALO + 1))
+    return cv2.dilate(mask.astype(np.uint8), disc) > 0

@@ -1,0 +1,398 @@
+"""Single particles cut from labelled or predicted micrographs, with what is measured of each.
+
+A particle lies in the middle of a square window that is the same for all of a set, so that they
+can be compared, and learnt by a model of single images.
+
+Without ``size`` a window holds the micrograph's own pixels: it starts at a whole pixel, so a
+particle's centroid lies within half a pixel of its middle. With ``size`` a window may start
+anywhere: its pixels are the averages of the micrograph over their own areas (or, where they are
+finer, linear interpolations between pixel centres), and the centroid lies in the very middle. Both
+equal OpenCV's INTER_AREA and INTER_LINEAR where the window starts at a whole pixel.
+
+Measurements treat a pixel as a square, not as a point: its own extent adds 1/12 px² to the second
+moments, so that a needle one pixel wide has an aspect ratio. Where pixels are calibrated and not
+square, shapes are measured in nanometres.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.file_names import file_stem
+from temzoo.core.types import Example, Micrograph, Prediction
+from temzoo.particles.background import without_neighbours
+from temzoo.particles.fields import (
+    Field,
+    Object,
+    inside_frame,
+    labelled_field,
+    numbered_objects,
+    predicted_field,
+)
+from temzoo.particles.plan import SMALLEST_WINDOW, CutPlan, Frame, Pair, Particle, ParticleSet
+from temzoo.particles.resampling import resample
+
+WINDOW_PER_FERET = 1.5
+
+WINDOW_PERCENTILE = 95
+
+
+def cut(
+    micrograph: Micrograph,
+    instances: np.ndarray,
+    *,
+    labels: Sequence[str] = (),
+    scores: Sequence[float] | None = None,
+    **options: Any,
+) -> ParticleSet:
+    """Cuts the particles of one micrograph.
+
+    Args:
+        micrograph: (H, W) or (H, W, 3) pixels; with its calibration, where known.
+        instances: (H, W) integers; 0 is background, k an object.
+        labels: instance k is of class labels[k - 1]; (): all are "particle".
+        scores: instance k has scores[k - 1].
+        options: attributes of ``CutPlan``.
+
+    Returns:
+        The particles, in the order of their numbers.
+
+    Raises:
+        ValueError: image and instances differ in size, labels or scores are too few, a class is
+            unknown, or the window needs a calibration that is not there.
+
+    Example:
+        >>> particles = cut(micrograph, instance_map(labels), size=64)
+        >>> particles.images.shape, particles.table["diameter_nm"].mean()
+    """
+    plan = CutPlan(**options)
+    instances = _checked_map(instances, labels, scores)
+    objects = numbered_objects(
+        instances, lambda one: labels[one.class_id - 1] if labels else "particle", scores
+    )
+    source = Field(lambda: micrograph, micrograph.name, instances.shape, objects)
+    return _cut_fields([source], plan)
+
+
+def cut_dataset(examples: Sequence[Example], **options: Any) -> ParticleSet:
+    """Cuts the labelled particles of several micrographs; objects of "background" are left out.
+
+    An object is what is visible of it, where others lie over it. The micrographs are read one
+    after another, and again when the window is to be found.
+
+    Args:
+        examples: with labels.
+        options: attributes of ``CutPlan``.
+
+    Raises:
+        ValueError: as ``cut`` does, with the image's name.
+
+    Example:
+        >>> cut_dataset(load_dataset("images", "annotations.xml"), size=64, mask_out=True)
+    """
+    return _cut_fields((labelled_field(example) for example in examples), CutPlan(**options))
+
+
+def cut_predictions(
+    pairs: Iterable[tuple[Micrograph | Example, Prediction]], **options: Any
+) -> ParticleSet:
+    """Cuts the particles that a model found in several micrographs.
+
+    Of a detector, each particle is its own whole mask, also where another lies over it. A
+    prediction is not kept once its particles are known, only their masks, so that ``pairs`` may
+    be a generator that predicts.
+
+    Args:
+        pairs: micrograph, or the example that loads it, and what ``temzoo.predict`` said of it.
+        options: attributes of ``CutPlan``.
+
+    Raises:
+        ValueError: as ``cut`` does.
+
+    Example:
+        >>> pairs = ((example, predict(model, example.micrograph)) for example in examples)
+        >>> particles = cut_predictions(pairs, size=64)
+    """
+    fields = (predicted_field(source, prediction) for source, prediction in pairs)
+    return _cut_fields(fields, CutPlan(**options))
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The side of the windows of a set, in "px" or "nm"."""
+
+    side: float
+    unit: str
+
+    def sides_px(self, nm_per_pixel: Pair | None) -> Pair:
+        """(rows, columns) of a window in a micrograph's pixels."""
+        if self.unit == "px":
+            return self.side, self.side
+        return self.side / nm_per_pixel[0], self.side / nm_per_pixel[1]
+
+
+@dataclass
+class _Cutting:
+    """What is being cut of a set, with its counts."""
+
+    plan: CutPlan
+    window: _Window
+    particles: list[Particle] = field(default_factory=list)
+    n_at_border: int = 0
+    n_larger: int = 0
+    whole_px: int | None = None
+    stems: set[str] = field(default_factory=set)
+
+    def add(self, source: Field) -> None:
+        """Cuts the particles of one micrograph."""
+        wanted = source.wanted(self.plan)
+        if not wanted:
+            return
+        micrograph = _plain(source.load())
+        _require_one_size(micrograph, source)
+        sides = self._sides(micrograph)
+        stem = _unused(file_stem(source.name), self.stems)
+        self.stems.add(stem.casefold())
+        for one in wanted:
+            facts = _measured(one, micrograph.nm_per_pixel)
+            starts = self._starts((facts["row"], facts["col"]), sides)
+            skipped = self.plan.border == "skip" and _beyond(starts, sides, source.shape)
+            if skipped or _touches_border(one, source.shape):
+                self.n_at_border += 1
+                continue
+            feret = one.feret(_spacing(micrograph.nm_per_pixel, self.window.unit))
+            self.n_larger += int(feret > self.window.side)
+            image = self._image(micrograph, source, one, starts, sides)
+            image = Micrograph(*image, f"{stem}_{one.number}.tif")
+            self.particles.append(Particle(image, source.name, one.number, one.label, **facts))
+
+    def _sides(self, micrograph: Micrograph) -> Pair:
+        """(rows, columns) of the windows of a micrograph; whole and all the same, unless resized"""
+        if self.window.unit == "nm" and micrograph.nm_per_pixel is None:
+            raise ValueError(
+                f"{micrograph.name}: window_nm needs a calibrated micrograph. Received: "
+                f"window_nm={self.plan.window_nm}. Give its nm_per_pixel, or use window_px."
+            )
+        sides = self.window.sides_px(micrograph.nm_per_pixel)
+        if self.plan.size is not None:
+            return sides
+        whole = {max(round(side), SMALLEST_WINDOW) for side in sides}
+        whole |= {self.whole_px or min(whole)}
+        if len(whole) > 1:
+            raise ValueError(
+                f"{micrograph.name}: a window of {self.window.side:g} nm must have as many pixels "
+                f"in all directions and micrographs. Received: {min(whole)} and {max(whole)} px. "
+                f"Give size={max(whole)}, to which windows are resized."
+            )
+        [self.whole_px] = whole
+        return float(self.whole_px), float(self.whole_px)
+
+    def _starts(self, centre: Pair, sides: Pair) -> Pair:
+        """The window's first row and column, in continuous coordinates."""
+        row, col = (middle - side / 2 for middle, side in zip(centre, sides, strict=True))
+        return (row, col) if self.plan.size else (math.floor(row + 0.5), math.floor(col + 0.5))
+
+    def _image(
+        self, micrograph: Micrograph, source: Field, one: Object, starts: Pair, sides: Pair
+    ) -> tuple[np.ndarray, Pair | None]:
+        """The pixels of a window and their size."""
+        frame = _frame(starts, sides, margin=1 if self.plan.size else 0)
+        pixels = self._framed(micrograph, source, one, frame)
+        if self.plan.size is None:
+            return pixels, micrograph.nm_per_pixel
+        offsets = (starts[0] - frame[0], starts[1] - frame[1])
+        return (
+            resample(pixels, offsets, sides, self.plan.size),
+            _scaled(micrograph.nm_per_pixel, sides, self.plan.size),
+        )
+
+    def _framed(
+        self, micrograph: Micrograph, source: Field, one: Object, frame: Frame
+    ) -> np.ndarray:
+        """A copy of a frame's pixels, complete."""
+        inside = inside_frame(frame, source.shape)
+        top, left, bottom, right = inside
+        if not self.plan.mask_out:
+            return _mirrored(micrograph.pixels[top:bottom, left:right], frame, inside)
+        own = without_neighbours(micrograph, source, inside, keep=one)
+        if frame == inside:
+            return own.copy()
+        # The particle's own mirror image would be a neighbour.
+        empty = without_neighbours(micrograph, source, inside, keep=None)
+        pixels = _mirrored(empty, frame, inside)
+        row, col = top - frame[0], left - frame[1]
+        pixels[row : row + len(own), col : col + own.shape[1]] = own
+        return pixels
+
+
+def _checked_map(
+    instances: np.ndarray, labels: Sequence[str], scores: Sequence[float] | None
+) -> np.ndarray:
+    instances = np.asarray(instances)
+    if instances.ndim != 2 or instances.dtype.kind not in "iu":
+        raise ValueError(
+            "instances must be an (H, W) map of whole numbers. Received: shape="
+            f"{instances.shape}, dtype={instances.dtype}. Number a mask with label_instances."
+        )
+    count = int(instances.max(initial=0))
+    for name, given in (("labels", labels or None), ("scores", scores)):
+        if given is not None and len(given) < count:
+            raise ValueError(
+                f"{name} must hold one for each instance. Received: {len(given)} {name} for "
+                f"{count} instances."
+            )
+    return instances
+
+
+def _cut_fields(fields: Iterable[Field], plan: CutPlan) -> ParticleSet:
+    if plan.window_px is None and plan.window_nm is None:
+        fields = list(fields)  # only once all are known is the window
+        window = _usual_window(fields, plan)
+    elif plan.window_px is not None:
+        window = _Window(float(plan.window_px), "px")
+    else:
+        window = _Window(float(plan.window_nm), "nm")
+    cutting, known = _Cutting(plan, window), set()
+    for source in fields:
+        cutting.add(source)
+        known |= {*source.known, *(one.label for one in source.objects)}
+    _require_known(plan.classes or (), known)
+    return ParticleSet(
+        tuple(cutting.particles),
+        window.side,
+        window.unit,
+        n_at_border=cutting.n_at_border,
+        n_larger=cutting.n_larger,
+    )
+
+
+def _usual_window(fields: Sequence[Field], plan: CutPlan) -> _Window:
+    """1.5 times the 95th percentile of the largest Feret diameters."""
+    used = [source for source in fields if source.wanted(plan)]
+    if not used:
+        return _Window(0.0, "px")
+    in_nm = plan.size is not None and all(source.nm_per_pixel for source in used)
+    ferets = [
+        one.feret(_spacing(source.nm_per_pixel, "nm" if in_nm else "px"))
+        for source in used
+        for one in source.wanted(plan)
+    ]
+    side = WINDOW_PER_FERET * float(np.percentile(ferets, WINDOW_PERCENTILE))
+    if plan.size is None:
+        side = float(2 * math.ceil(side / 2))
+    return _Window(side, "nm" if in_nm else "px")
+
+
+def _require_known(classes: Sequence[str], known: set[str]) -> None:
+    unknown = next((name for name in classes if name not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known) or sorted(known)
+        raise ValueError(
+            f"classes must be among those of the particles. Received: {unknown!r}. "
+            f"Use {', '.join(map(repr, near)) or 'None: there are no particles'}."
+        )
+
+
+def _plain(micrograph: Micrograph) -> Micrograph:
+    """One channel of a grey micrograph that was stored as colour; else the micrograph."""
+    pixels = micrograph.pixels
+    if pixels.ndim == 3 and all(
+        np.array_equal(pixels[..., 0], p) for p in np.moveaxis(pixels, 2, 0)
+    ):
+        pixels = pixels[..., 0]
+    return replace(micrograph, pixels=pixels)
+
+
+def _require_one_size(micrograph: Micrograph, source: Field) -> None:
+    if micrograph.pixels.shape[:2] != source.shape:
+        raise ValueError(
+            f"{source.name or 'micrograph'}: image and instances must have one size. Received: "
+            f"pixels of {micrograph.pixels.shape[:2]}, instances of {source.shape} (rows, "
+            "columns). Use those that were made of this image."
+        )
+
+
+def _unused(stem: str, used: set[str]) -> str:
+    """The stem, or with a number behind it where another micrograph has it (any case)."""
+    names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(used) + 2))
+    return next(name for name in names if name.casefold() not in used)
+
+
+def _measured(one: Object, nm_per_pixel: Pair | None) -> dict[str, Any]:
+    """What the table says of an object, by the names of ``Particle``."""
+    area = int(np.count_nonzero(one.mask))
+    (row, col), moments = _moments(one.mask, nm_per_pixel or (1.0, 1.0))
+    (short, long), axes = np.linalg.eigh(moments)
+    down, right = axes[:, 1]
+    diameter_px = 2 * math.sqrt(area / math.pi)
+    geometric_mean_nm = nm_per_pixel and math.sqrt(nm_per_pixel[0] * nm_per_pixel[1])
+    return {
+        "row": one.top + row,
+        "col": one.left + col,
+        "area_px": area,
+        "diameter_px": diameter_px,
+        "diameter_nm": geometric_mean_nm and diameter_px * geometric_mean_nm,
+        "aspect_ratio": math.sqrt(long / short),
+        # Rounded first: a hair's breadth below the horizontal would else become 180.
+        "angle_deg": round(math.degrees(math.atan2(down, right)), 9) % 180,
+        "score": one.score,
+    }
+
+
+def _moments(mask: np.ndarray, spacing: Pair) -> tuple[Pair, np.ndarray]:
+    """Centroid (row, col) in px; (2, 2) second central moments by area, in spacing's unit²."""
+    rows, cols = (np.arange(n) + 0.5 for n in mask.shape)
+    by_row, by_col = mask.sum(axis=1), mask.sum(axis=0)
+    area = by_row.sum()
+    row, col = float(by_row @ rows / area), float(by_col @ cols / area)
+    rows, cols = rows - row, cols - col
+    # einsum casts in pieces; a product would first make 8 bytes of each of a large mask's pixels.
+    mixed = rows @ np.einsum("ij,j->i", mask, cols) / area
+    squares = by_row @ rows**2 / area + 1 / 12, by_col @ cols**2 / area + 1 / 12
+    moments = np.array([[squares[0], mixed], [mixed, squares[1]]])
+    return (row, col), moments * np.outer(spacing, spacing)
+
+
+def _touches_border(one: Object, shape: tuple[int, int]) -> bool:
+    top, left, bottom, right = one.box
+    return top == 0 or left == 0 or bottom == shape[0] or right == shape[1]
+
+
+def _beyond(starts: Pair, sides: Pair, shape: tuple[int, int]) -> bool:
+    """Whether a window goes beyond the image, by more than rounding."""
+    return any(
+        start < -1e-6 or start + side > length + 1e-6
+        for start, side, length in zip(starts, sides, shape, strict=True)
+    )
+
+
+def _frame(starts: Pair, sides: Pair, *, margin: int) -> Frame:
+    """The whole pixels that hold a window, and a margin for interpolation."""
+    first = (math.floor(start) - margin for start in starts)
+    last = (math.ceil(a + b) + margin for a, b in zip(starts, sides, strict=True))
+    return (*first, *last)
+
+
+def _mirrored(pixels: np.ndarray, frame: Frame, inside: Frame) -> np.ndarray:
+    """A copy of a frame's pixels, those beyond the image mirrored at its border."""
+    before = [i - f for i, f in zip(inside[:2], frame[:2], strict=True)]
+    after = [f - i for i, f in zip(inside[2:], frame[2:], strict=True)]
+    widths = [*zip(before, after, strict=True), (0, 0)][: pixels.ndim]
+    return np.pad(pixels, widths, mode="symmetric")
+
+
+def _spacing(nm_per_pixel: Pair | None, unit: str) -> Pair:
+    return nm_per_pixel if unit == "nm" else (1.0, 1.0)
+
+
+def _scaled(nm_per_pixel: Pair | None, sides: Pair, size: int) -> Pair | None:
+    """The pixels' size after a window was resized."""
+    if nm_per_pixel is None:
+        return None
+    return nm_per_pixel[0] * sides[0] / size, nm_per_pixel[1] * sides[1] / size

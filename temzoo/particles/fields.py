@@ -1,0 +1,145 @@
+"""A micrograph with the objects that are cut from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from temzoo.core.types import Detection, Example, Micrograph, Prediction
+from temzoo.evaluation.object_overlaps import map_objects
+from temzoo.labels.shapes.raster import BACKGROUND, instance_map
+from temzoo.labels.shapes.raster import instances as labelled_objects
+from temzoo.particles.plan import CutPlan, Frame, Pair
+
+
+@dataclass(frozen=True, eq=False)
+class Object:
+    """An object of a micrograph: its number, class, score and pixels."""
+
+    number: int
+    label: str
+    score: float | None
+    top: int
+    left: int
+    mask: np.ndarray
+
+    @property
+    def box(self) -> Frame:
+        return (
+            self.top,
+            self.left,
+            self.top + self.mask.shape[0],
+            self.left + self.mask.shape[1],
+        )
+
+    def feret(self, spacing: Pair) -> float:
+        """Largest distance between two corners of its pixels."""
+        return float(pdist(self.corners * spacing).max())
+
+    @cached_property
+    def corners(self) -> np.ndarray:
+        """(K, 2) corners of its pixels that lie on its convex hull, in px."""
+        rows = np.flatnonzero(self.mask.any(axis=1))
+        first = self.mask.argmax(axis=1)[rows]
+        last = self.mask.shape[1] - self.mask[:, ::-1].argmax(axis=1)[rows]
+        ends = [(rows + down, cols) for down in (0, 1) for cols in (first, last)]
+        points = np.concatenate([np.stack(pair, axis=1) for pair in ends]).astype(np.int32)
+        return cv2.convexHull(points)[:, 0].astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A micrograph and its objects; the pixels are loaded when asked for."""
+
+    load: Callable[[], Micrograph]
+    name: str
+    shape: tuple[int, int]
+    objects: Sequence[Object]
+    known: Sequence[str] = ()  # classes, beside those of the objects
+
+    @cached_property
+    def nm_per_pixel(self) -> Pair | None:
+        return self.load().nm_per_pixel
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        return np.array([one.box for one in self.objects], np.int64).reshape(-1, 4)
+
+    def wanted(self, plan: CutPlan) -> list[Object]:
+        """The objects of the plan's classes."""
+        return [one for one in self.objects if plan.classes is None or one.label in plan.classes]
+
+    def covered(self, frame: Frame, *, but: Object | None = None) -> np.ndarray:
+        """Where objects lie in a frame inside the image, (h, w) bool."""
+        top, left, bottom, right = frame
+        covered = np.zeros((bottom - top, right - left), bool)
+        meet = (self.boxes[:, :2] < (bottom, right)) & (self.boxes[:, 2:] > (top, left))
+        for index in np.flatnonzero(meet.all(axis=1)):
+            if self.objects[index] is not but:
+                paint(covered, (top, left), self.objects[index])
+        return covered
+
+
+def numbered_objects(
+    instances: np.ndarray, label_of: Callable[[Detection], str], scores: Sequence[float] | None
+) -> list[Object]:
+    objects = []
+    # The number stands for the class of what is found: numbers may have gaps.
+    for one in map_objects(instances, instances):
+        score = None if scores is None else float(scores[one.class_id - 1])
+        objects.append(Object(one.class_id, label_of(one), score, one.top, one.left, one.mask))
+    return objects
+
+
+def labelled_field(example: Example) -> Field:
+    labels = example.labels
+    names = [one.label for one in labelled_objects(labels)]
+    objects = numbered_objects(instance_map(labels), lambda one: names[one.class_id - 1], None)
+    objects = [one for one in objects if one.label != BACKGROUND]
+    known = (*labels.classes, *names)
+    return Field(example.load, example.name, (labels.height, labels.width), objects, known)
+
+
+def predicted_field(source: Micrograph | Example, prediction: Prediction) -> Field:
+    load = source.load if isinstance(source, Example) else lambda: source
+    names = prediction.class_names
+    if prediction.detections is not None:
+        objects = [
+            Object(k, _name(one.class_id, names), one.score, one.top, one.left, one.mask)
+            for k, one in enumerate(prediction.detections, start=1)
+        ]
+    else:
+
+        def label_of(one: Detection) -> str:
+            inside = prediction.classes[one.top :, one.left :]
+            return _name(int(inside[tuple(np.argwhere(one.mask)[0])]), names)
+
+        objects = numbered_objects(prediction.instances, label_of, prediction.scores)
+    return Field(load, source.name, prediction.instances.shape, objects, names)
+
+
+def _name(class_id: int, names: Sequence[str]) -> str:
+    return names[class_id - 1] if names else f"class {class_id}"
+
+
+def inside_frame(frame: Frame, shape: tuple[int, int]) -> Frame:
+    top, left, bottom, right = frame
+    return max(top, 0), max(left, 0), min(bottom, shape[0]), min(right, shape[1])
+
+
+def paint(canvas: np.ndarray, corner: tuple[int, int], one: Object) -> None:
+    """Sets an object's pixels in a canvas whose first pixel lies at ``corner`` of the image."""
+    slices = [
+        (max(first, start), min(first + length, start + extent), first, start)
+        for first, length, start, extent in zip(
+            corner, canvas.shape, (one.top, one.left), one.mask.shape, strict=True
+        )
+    ]
+    where = tuple(slice(low - first, high - first) for low, high, first, _ in slices)
+    part = tuple(slice(low - start, high - start) for low, high, _, start in slices)
+    canvas[where] |= one.mask[part]

@@ -1,0 +1,117 @@
+"""Plots of training histories and of scores image by image."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from temzoo.evaluation.results import Evaluation
+from temzoo.pictures.colours import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, rgb
+from temzoo.pictures.sheets import written
+
+
+def plot_history(history: str | Path, path: str | Path) -> Path:
+    """Plots a training history: each metric over the epochs, training beside validation.
+
+    Args:
+        history: CSV with a column "epoch" and one per metric; "val_" marks validation.
+        path: of the picture.
+
+    Raises:
+        ValueError: the file has no rows.
+    """
+    columns = _read_columns(Path(history))
+    plotted = [name for name in columns if name not in ("epoch", "minutes")]
+    names = [name for name in plotted if np.isfinite(columns[name]).any()]
+    metrics = list(dict.fromkeys(name.removeprefix("val_") for name in names))
+    figure = Figure(figsize=(6.4, 2.2 * len(metrics) + 0.4), layout="constrained")
+    axes = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, metric in zip(axes, metrics, strict=True):
+        _plot_metric(axis, columns, metric)
+    axes[-1].set_xlabel("epoch")
+    return written(figure, path)
+
+
+def plot_iou(
+    evaluations: Mapping[str, Evaluation], path: str | Path, *, metric: str = "iou"
+) -> Path:
+    """Plots a metric image by image for several methods, images sorted by the first method's.
+
+    Args:
+        evaluations: by the method's name, all of the same images.
+        path: of the picture.
+        metric: a column of the table.
+
+    Raises:
+        ValueError: the evaluations are of different images.
+    """
+    tables = {name: evaluation.table for name, evaluation in evaluations.items()}
+    names = [[row["name"] for row in table] for table in tables.values()]
+    if any(others != names[0] for others in names):
+        raise ValueError(
+            "plot_iou compares methods on the same images. Received: evaluations of different "
+            f"ones for {', '.join(tables)}. Evaluate all on one list of examples."
+        )
+    values = {name: np.array([row[metric] for row in table]) for name, table in tables.items()}
+    order = np.argsort(next(iter(values.values())), kind="stable")
+    figure = Figure(figsize=(7.2, 4.0), layout="constrained")
+    axis = figure.subplots()
+    styles = zip(_line_colours(), "osD^vPX", strict=False)
+    for (name, value), (colour, marker) in zip(values.items(), styles, strict=False):
+        mean = evaluations[name].per_image[metric]
+        text = f"{name}: {mean}"
+        axis.plot(value[order], marker, color=colour, ms=5, alpha=0.85, label=text)
+        axis.axhline(mean.value, color=colour, lw=1, alpha=0.6)
+    name = _axis_name(metric)
+    first = next(iter(values))
+    axis.set(ylim=(-0.02, 1.02), ylabel=name, xlabel=f"image, sorted by the {name} of {first}")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
+    return written(figure, path)
+
+
+def _read_columns(path: Path) -> dict[str, np.ndarray]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(
+            f"a history needs at least one epoch. Received: {path} without rows. "
+            "Train for an epoch first."
+        )
+    return {name: np.array([_number(row[name]) for row in rows]) for name in rows[0] if name}
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):  # an empty cell: not measured in that epoch
+        return np.nan
+
+
+def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> None:
+    styles = {"training": (metric, "-"), "validation": (f"val_{metric}", "--")}
+    for (label, (name, line)), colour in zip(styles.items(), _line_colours(), strict=False):
+        if name in columns:
+            values = columns[name]
+            epochs = columns.get("epoch", np.arange(len(values)))
+            known = np.isfinite(values)  # not every epoch is validated
+            axis.plot(epochs[known], values[known], line, marker=".", color=colour, label=label)
+    axis.legend(loc="upper right", frameon=False, fontsize=8)
+    axis.set_ylabel(_axis_name(metric))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(alpha=0.3)
+
+
+def _line_colours() -> list[tuple[float, ...]]:
+    """Dark enough for lines on white, which sky blue and yellow are not."""
+    return [rgb(c) for c in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK)]
+
+
+def _axis_name(metric: str) -> str:
+    return metric.replace("_", " ").replace("iou", "IoU")

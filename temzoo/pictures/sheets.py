@@ -1,0 +1,100 @@
+"""Contact sheets: pictures in rows, each with a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from temzoo.core.files import atomic_path
+from temzoo.pictures.colours import Mark, rgb
+from temzoo.pictures.overlays import SHEET_SIDE, shrunk
+
+DPI = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One picture of a sheet: (H, W) or (H, W, 3) uint8 with a line of text above it."""
+
+    picture: np.ndarray
+    title: str = ""
+
+
+def sheet(
+    path: str | Path,
+    panels: Sequence[Panel],
+    *,
+    columns: int = 4,
+    legend: Mapping[str, tuple[int, int, int] | Mark] | None = None,
+    title: str = "",
+) -> Path:
+    """Writes a contact sheet: pictures in rows, each with its line of text, a legend below.
+
+    Args:
+        path: of the picture; its suffix chooses the format (PNG, PDF …).
+        panels: what to show, in reading order.
+        columns: pictures per row.
+        legend: names to colours, or to how outlines are drawn.
+        title: above all.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: there is nothing to show.
+    """
+    if not panels:
+        raise ValueError("a sheet needs at least one panel. Received: none. Pass some examples.")
+    columns = min(columns, len(panels))
+    lines = -(-len(panels) // columns)
+    # A line is as high as the tallest of its pictures needs, so that wide ones leave no gaps.
+    tallest = max(panel.picture.shape[0] / panel.picture.shape[1] for panel in panels)
+    height = 3.2 * min(max(tallest, 0.4), 1.5) + 0.2
+    figure = Figure(figsize=(3.2 * columns, height * lines + 0.6), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, panel in zip(axes, panels, strict=False):
+        axis.imshow(shrunk(panel.picture, SHEET_SIDE), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(panel.title, fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    if legend:
+        _draw_legend(figure, legend)
+    return written(figure, path)
+
+
+def _draw_legend(figure: Figure, legend: Mapping[str, tuple[int, int, int] | Mark]) -> None:
+    keys = [_key(name, value) for name, value in legend.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
+
+
+def _key(name: str, value: tuple[int, int, int] | Mark) -> Artist:
+    if not isinstance(value, Mark):
+        return Patch(facecolor=rgb(value), edgecolor="black", linewidth=0.5, label=name)
+    style = (0, (2, 1)) if value.dashed else "-"
+    marker = "x" if value.crossed else None
+    return Line2D(
+        [0],
+        [0],
+        color=rgb(value.colour),
+        lw=1.5 + value.width,
+        ls=style,
+        marker=marker,
+        markersize=9,
+        markeredgewidth=2.5,
+        label=name,
+    )
+
+
+def written(figure: Figure, path: str | Path) -> Path:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+    return Path(path)

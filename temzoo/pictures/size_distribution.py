@@ -1,0 +1,132 @@
+"""The plot of a size distribution."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from temzoo.core.files import atomic_path
+from temzoo.core.round_numbers import round_up
+from temzoo.measurement.summary import LEVEL, sized, summarize, table_unit
+
+if TYPE_CHECKING:
+    # At work imported inside: whoever only measures needs no matplotlib.
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's, as in the other plots.
+BARS, FIT, MEDIAN, TEXT = "#56B4E9", "#0072B2", "#D55E00", "#333333"
+DPI = 200
+MOST_BARS = 60
+
+
+def plot_sizes(
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    of: str = "diameter",
+    border: str = "exclude",
+    title: str = "",
+    seed: int = 0,
+) -> Path:
+    """Draws the sizes of all particles of a table: histogram, log-normal fit, median.
+
+    Args:
+        table: what ``measure`` returned, of one or several images.
+        path: of the picture; its suffix chooses the format (PNG, PDF, SVG).
+        of: what is a size: "diameter", "feret_max" …
+        border: as for ``summarize``; with "correct" the bars count particles by their weight.
+        title: above; "" for none.
+        seed: of the bootstrap behind the median's interval.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no particle counts, or as ``summarize`` does.
+
+    Example:
+        >>> plot_sizes(table, "sizes.png")
+    """
+    from matplotlib.figure import Figure
+
+    row = summarize(table, by=None, of=of, border=border, seed=seed).iloc[0]
+    sizes, weights = sized(table, of=of, border=border)
+    if not len(sizes):
+        raise ValueError(
+            "a size distribution needs particles that count. Received: "
+            f'{len(table)} particles, none of them free of the border. Use border="include".'
+        )
+    unit = table_unit(table)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained", facecolor="white")
+    axis = figure.subplots()
+    step = _draw_bars(axis, sizes, weights)
+    _draw_fit(axis, row, weights.sum() * step)
+    _draw_median(axis, row, of, unit)
+    _finish(axis, row, of, unit, border, title)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+    return Path(path)
+
+
+def bin_edges(sizes: np.ndarray) -> np.ndarray:
+    """Edges of a histogram's bars at round numbers, about as wide as Freedman and Diaconis say."""
+    low, high = float(sizes.min()), float(sizes.max())
+    quarter, three = np.quantile(sizes, [0.25, 0.75])
+    wanted = 2 * (three - quarter) / len(sizes) ** (1 / 3) or max(high - low, high) / 10
+    wanted = max(wanted, (high - low) / MOST_BARS)
+    step = round_up(wanted)
+    return step * np.arange(math.floor(low / step), math.floor(high / step) + 2)
+
+
+def _draw_bars(axis: Axes, sizes: np.ndarray, weights: np.ndarray) -> float:
+    """Draws the histogram; returns the width of a bar."""
+    edges = bin_edges(sizes)
+    axis.hist(sizes, edges, weights=weights, color=BARS, edgecolor="white", linewidth=0.8)
+    return float(edges[1] - edges[0])
+
+
+def _draw_fit(axis: Axes, row: pd.Series, scale: float) -> None:
+    mu, sigma = row["lognormal_mu"], row["lognormal_sigma"]
+    if not sigma > 0:
+        return
+    low, high = axis.get_xlim()
+    x = np.linspace(max(low, high / 1e4), high, 400)
+    density = np.exp(-(((np.log(x) - mu) / sigma) ** 2) / 2) / (x * sigma * math.sqrt(2 * math.pi))
+    axis.plot(x, scale * density, color=FIT, lw=2, label=_fit_text(row))
+
+
+def _fit_text(row: pd.Series) -> str:
+    name = next(key for key in row.index if key.startswith("geometric_mean_") and "low" not in key)
+    unit = name.rsplit("_", 1)[1]
+    return f"log-normal: {row[name]:.3g} {unit} ×/÷ {row['geometric_sd']:.3g}"
+
+
+def _draw_median(axis: Axes, row: pd.Series, of: str, unit: str) -> None:
+    value, low, high = (row[f"{of}_d50{part}_{unit}"] for part in ("", "_low", "_high"))
+    text = f"D50 = {value:.3g} {unit}"
+    if math.isfinite(low):
+        axis.axvspan(low, high, color=MEDIAN, alpha=0.18, lw=0)
+        text += f", {LEVEL:.0%}: {low:.3g} to {high:.3g} {unit}"
+    axis.axvline(value, color=MEDIAN, lw=1.6, ls=(0, (5, 2)), label=text)
+
+
+def _finish(axis: Axes, row: pd.Series, of: str, unit: str, border: str, title: str) -> None:
+    name = "equivalent circular diameter" if of == "diameter" else of.replace("_", " ")
+    axis.set_xlabel(f"{name} ({unit})", color=TEXT)
+    axis.set_ylabel("particles" if border != "correct" else "particles, weighted", color=TEXT)
+    axis.set_xlim(left=0)
+    axis.set_ylim(top=1.22 * axis.get_ylim()[1])  # room for the legend
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", alpha=0.25)
+    axis.set_axisbelow(True)
+    axis.tick_params(colors=TEXT)
+    left_out = int(row["particles"] - row["sized"])
+    images = "1 image" if row["images"] == 1 else f"{row['images']} images"
+    counted = f"n = {row['sized']} in {images}"
+    counted += f"; {left_out} at the border left out" if left_out else ""
+    axis.set_title(f"{title}\n{counted}" if title else counted, loc="left", fontsize=10, color=TEXT)
+    axis.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=TEXT)

@@ -1,1 +1,0 @@
-"""From examples to batches: split, crop, augment, batch."""

@@ -1,0 +1,16 @@
+"""Predictions on disk: maps, sidecars, and the micrographs that they were made from."""
+
+from temzoo.store.predictions import is_finished, list_predictions, load_prediction, save
+from temzoo.store.sidecar import Origin, about
+from temzoo.store.sources import load_source, source_of
+
+__all__ = [
+    "Origin",
+    "about",
+    "is_finished",
+    "list_predictions",
+    "load_prediction",
+    "load_source",
+    "save",
+    "source_of",
+]

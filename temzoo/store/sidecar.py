@@ -1,0 +1,235 @@
+"""The sidecar of a prediction: what it states, and the checks before it is believed."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temzoo import __version__
+from temzoo.core.file_names import file_stem
+from temzoo.core.json_file import read_json
+from temzoo.core.types import Detection, Prediction
+from temzoo.labels.formats.limits import require_size
+from temzoo.labels.names import safe_name
+from temzoo.store.json_values import (
+    is_count,
+    is_finite_number,
+    is_list_of,
+    is_scale,
+    is_text,
+    or_null,
+)
+from temzoo.store.paths import SUFFIX
+from temzoo.zoo.pretrained import sha256
+
+FORMAT, VERSION = "temzoo prediction", 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a prediction was made; with it a job that is started again knows what it has done.
+
+    Attributes:
+        source: the micrograph's file; None where there is none.
+        model: the registered name.
+        weights: a file, run folder or name, or the address of a server with the model's version.
+        weights_sha256: of the weights file; "" of a server that does not tell.
+        options: those of ``predict``, as JSON can hold them.
+        seconds: that the prediction took.
+        frame: of a stack, which of its images; 0 of a file with one.
+        image: the micrograph's name in label files, with folders where CVAT knows it so; "": as
+            the prediction's.
+    """
+
+    source: Path | None = None
+    model: str = ""
+    weights: str = ""
+    weights_sha256: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    frame: int = 0
+    image: str = ""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the weights are a server's."""
+        return "://" in self.weights
+
+
+def about(path: str | Path) -> dict[str, Any]:
+    """What a sidecar says: how a prediction was made, and of what; checked, but not decoded.
+
+    Args:
+        path: of the ``.prediction.json``.
+
+    Returns:
+        name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
+        instance_count, covered_share, files (by what they hold), source, source_bytes,
+        source_mtime_ns, source_sha256, frame, image (see ``Origin``), model, weights,
+        weights_sha256, options, seconds, temzoo, date.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no sidecar, or says what cannot be; the message names the file.
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIX):
+        raise ValueError(
+            f"a prediction is read by its sidecar, whose name ends in {SUFFIX}. Received: {path}."
+            " list_predictions(folder) finds them."
+        )
+    told = read_json(path)
+    if isinstance(told, dict):
+        # Sidecars of before stacks were told apart are of single images.
+        told = {"frame": 0, "image": "", **told}
+    try:
+        _check(told)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return told
+
+
+def stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=2)
+def file_hash(path: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file, read once for all frames of a stack, of this size and time."""
+    return sha256(path)
+
+
+def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
+    """What a sidecar says of the prediction itself."""
+    height, width = prediction.classes.shape
+    found, scores, scale = prediction.detections, prediction.scores, prediction.nm_per_pixel
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": _written_name(prediction.name),
+        "height": height,
+        "width": width,
+        "class_names": list(prediction.class_names),
+        "nm_per_pixel": None if scale is None else [float(side) for side in scale],
+        "instance_count": int(prediction.instances.max(initial=0)) if found is None else len(found),
+        "covered_share": np.count_nonzero(prediction.classes) / (height * width),
+        "files": dict(files),
+        "scores": None if scores is None else [_number_or_none(score) for score in scores],
+        "detections": None if found is None else [_encoded(one, height, width) for one in found],
+    }
+
+
+def _written_name(name: str) -> str:
+    """A name that may be read again: one that leaves its folder loses its folders."""
+    try:
+        if name:
+            safe_name(name)
+        return name
+    except ValueError:
+        last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        return last if last == file_stem(last) + Path(last).suffix else file_stem(last)
+
+
+def _number_or_none(score: float) -> float | None:
+    """JSON has no NaN, which is the score of an instance without a pixel."""
+    return float(score) if math.isfinite(score) else None
+
+
+def made(origin: Origin) -> dict[str, Any]:
+    """What a sidecar says of how a prediction was made."""
+    source = origin.source
+    status = None if source is None else source.stat()
+    return {
+        "source": None if source is None else str(source.absolute()),
+        "source_bytes": None if status is None else status.st_size,
+        "source_mtime_ns": None if status is None else status.st_mtime_ns,
+        "source_sha256": None if status is None else file_hash(source, *stamp(status)),
+        "frame": origin.frame,
+        "image": _written_name(origin.image),
+        "model": origin.model,
+        "weights": origin.weights,
+        "weights_sha256": origin.weights_sha256,
+        "options": dict(origin.options),
+        "seconds": origin.seconds,
+        "temzoo": __version__,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _encoded(found: Detection, height: int, width: int) -> dict[str, Any]:
+    """A detection with the COCO run lengths of its mask in the image, which is never drawn."""
+    from pycocotools import mask as coco_mask  # only detections need it
+
+    # COCO counts down the columns: a run begins and ends within a column of the mask …
+    columns = np.pad(found.mask.T, ((0, 0), (1, 1))).astype(np.int8)
+    step = np.diff(columns, axis=1)
+    column, begin = np.nonzero(step == 1)
+    offset = (found.left + column).astype(np.int64) * height + found.top
+    first, last = offset + begin, offset + np.nonzero(step == -1)[1]
+    # … and goes on in the next one where the mask is as high as the image.
+    apart = first[1:] != last[:-1]
+    first, last = first[np.r_[True, apart]], last[np.r_[apart, True]]
+    ends = np.concatenate([[0], np.stack([first, last], axis=1).ravel(), [height * width]])
+    counts = {"size": [height, width], "counts": np.diff(ends).tolist()}
+    text = coco_mask.frPyObjects(counts, height, width)["counts"].decode("ascii")
+    return {
+        "class_id": int(found.class_id),
+        "score": float(found.score),
+        "segmentation": {"size": [height, width], "counts": text},
+    }
+
+
+def _check(told: Any) -> None:
+    """Raises ValueError unless a sidecar's fields are there and of their kind."""
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise ValueError(
+            f'the file must be a sidecar of `temzoo predict`, "format": "{FORMAT}". Received: '
+            f"{sorted(told)[:8] if isinstance(told, dict) else type(told).__name__}."
+        )
+    if told.get("version") != VERSION:
+        raise ValueError(
+            f"version must be {VERSION}. Received: version={told.get('version')!r}. Read it with "
+            "the release of temzoo that wrote it, or predict again."
+        )
+    for key, (rule, holds) in _RULES.items():
+        if key not in told or not holds(told[key]):
+            received = f"{key}={str(told[key])[:60]!r}" if key in told else f"no {key}"
+            raise ValueError(f"{key} must be {rule}. Received: {received}. Predict again.")
+    require_size(told["width"], told["height"])
+    for name in filter(None, (told["name"], told["image"])):
+        safe_name(name)
+
+
+_RULES = {
+    "name": ("a text", is_text),
+    "height": ("a whole number", is_count),
+    "width": ("a whole number", is_count),
+    "class_names": ("a list of texts", is_list_of(is_text)),
+    "nm_per_pixel": ("null or two numbers above 0, [row, col]", or_null(is_scale)),
+    "instance_count": ("a whole number", is_count),
+    "covered_share": ("a number", is_finite_number),
+    "files": ("an object", lambda value: isinstance(value, dict)),
+    "scores": ("null or a list of numbers", or_null(is_list_of(or_null(is_finite_number)))),
+    "detections": ("null or a list", or_null(lambda value: isinstance(value, list))),
+    "source": ("null or a path", or_null(is_text)),
+    "source_bytes": ("null or a whole number", or_null(is_count)),
+    "source_mtime_ns": ("null or a whole number", or_null(is_count)),
+    "source_sha256": ("null or a text", or_null(is_text)),
+    "frame": ("a whole number", is_count),
+    "image": ("a text", is_text),
+    "model": ("a text", is_text),
+    "weights": ("a text", is_text),
+    "weights_sha256": ("a text", is_text),
+    "options": ("an object", lambda value: isinstance(value, dict)),
+    "seconds": ("null or a number", or_null(is_finite_number)),
+    "temzoo": ("a text", is_text),
+    "date": ("a text", is_text),
+}

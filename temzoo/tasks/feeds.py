@@ -1,0 +1,307 @@
+"""What a run learns from: examples as the streams that ``fit`` takes.
+
+A task names the kind of its data, and each kind is a feed: "labels" (micrographs with labelled
+shapes), "pairs" (a micrograph and the picture it should become) or "images" (single images, as
+they are).
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from temzoo.core.settings import Settings
+from temzoo.core.types import Example
+from temzoo.data import images, pairs
+from temzoo.data.crop_plan import CropPlan
+from temzoo.data.dataset import crop_list, training_stream, validation_set
+from temzoo.data.examples import class_names as names_in
+from temzoo.evaluation.unlike_images import Likeness
+from temzoo.pictures.latent_mosaics import reconstructions
+from temzoo.pictures.restoration import restoration_sheet
+from temzoo.tasks.endpoints import NORMALIZE, RESTORED
+from temzoo.tasks.validation_sheet import validation_sheet
+from temzoo.zoo import building, cards
+
+PICTURE = "validation.png"
+LIKENESS = "likeness.npz"
+# Training images, or specimens, that likeness is fitted on: fewer do not tell what is usual.
+LEAST_ALIKE, MOST_ALIKE = 8, 100
+
+
+class Feed(Protocol):
+    """The data of one run.
+
+    Attributes:
+        OWN: settings of ``train`` that this kind of data alone takes.
+        names: of the classes 1, 2, …; () where there are none.
+        crops: that show the training micrographs once.
+    """
+
+    OWN: tuple[str, ...]
+    names: tuple[str, ...]
+    crops: int
+
+    @staticmethod
+    def complete(model: keras.Model, settings: Settings, train: Sequence[Example]) -> Settings:
+        """The settings with what the model and the examples decide filled in."""
+
+    def prepare(self, model: keras.Model) -> None:
+        """Tells a new model what it must know of the examples before the first step."""
+
+    def class_weights(self, asked: Any) -> list[float] | None:
+        """What ``compile_model`` takes for the setting ``class_weights``."""
+
+    def training(self, start: int, failures: list[Exception]) -> tf.data.Dataset:
+        """Endless batches, after ``start`` crops that were seen before."""
+
+    def validation(self, failures: list[Exception]) -> tf.data.Dataset:
+        """All of the validation examples, once."""
+
+    def finish(self, model: keras.Model, folder: Path, title: str) -> None:
+        """Draws what the model makes of validation examples, and writes what it should know."""
+
+
+class LabelFeed:
+    """Micrographs with labelled shapes: crops to learn from, whole micrographs to judge by."""
+
+    OWN = ("crop", "magnification", "augment", "class_weights")
+    CROP = 256
+
+    def __init__(self, model: keras.Model, settings: Settings, train, val):
+        self.settings, self.train, self.val = settings, train, val
+        self.task = building.task_of(model)
+        self.names = _class_names(model, self.task, train, val)
+        self.side, self.channels = model.input_shape[1], model.input_shape[-1]
+        self.plan = CropPlan(
+            settings.crop, tuple(settings.magnification), settings.augment, settings.seed
+        )
+        self.crops = len(crop_list(train, self.plan))
+
+    @staticmethod
+    def complete(model, settings, train):
+        return replace(settings, crop=crop_side(model, settings.crop, LabelFeed.CROP))
+
+    def prepare(self, model):
+        self.task.prepare(model, self.train, magnification=self.plan.magnification)
+
+    def class_weights(self, asked):
+        if asked != "balanced":
+            return asked
+        maps = (self._target().draw(e.labels) for e in self.train)
+        return self.task.balanced_weights(maps, self.task.depth(self.names))
+
+    def training(self, start, failures):
+        batch = self.settings.batch
+        options = self._options(failures)
+        return training_stream(self.train, self.plan, batch=batch, start=start, **options)
+
+    def validation(self, failures):
+        return validation_set(self.val, side=self.side, **self._options(failures))
+
+    def finish(self, model, folder, title):
+        validation_sheet(folder / PICTURE, model, self.val, self.names, title=title)
+
+    def _target(self):
+        return self.task.learnable(self.names)
+
+    def _options(self, failures):
+        return {"target": self._target(), "channels": self.channels, "failures": failures}
+
+
+class _Unlabelled:
+    """What feeds have in common whose examples are without classes."""
+
+    names = ()
+
+    def prepare(self, model):
+        pass
+
+    def class_weights(self, asked):
+        return None
+
+
+class PairFeed(_Unlabelled):
+    """Micrographs and the pictures they should become; or micrographs from which pairs are made."""
+
+    OWN = ("crop", "pairs")
+    CROP = 128
+
+    def __init__(self, model: keras.Model, settings: Settings, train, val):
+        self.settings, self.train, self.val = settings, train, val
+        self.channels = {
+            "channels": model.input_shape[-1],
+            "out_channels": model.output_shape[-1],
+        }
+        self.side = model.input_shape[1]
+        self.plan = pairs.PairPlan(settings.crop, settings.pairs, settings.seed)
+        self.crops = pairs.crops_per_epoch(train, self.plan)
+
+    @staticmethod
+    def complete(model, settings, train):
+        _require_layers(model, (NORMALIZE, RESTORED))
+        source = settings.pairs or pairs.default_source(train, model.output_shape[-1])
+        return replace(settings, crop=crop_side(model, settings.crop, PairFeed.CROP), pairs=source)
+
+    def training(self, start, failures):
+        options = {**self.channels, "failures": failures}
+        batch = self.settings.batch
+        return pairs.pair_stream(self.train, self.plan, batch=batch, start=start, **options)
+
+    def validation(self, failures):
+        options = {**self.channels, "side": self.side, "failures": failures}
+        return pairs.pair_validation(self.val, self.plan, **options)
+
+    def finish(self, model, folder, title):
+        source = self.plan.source
+        restoration_sheet(folder / PICTURE, model, self.val, source=source, title=title)
+        self._likeness(model, folder)
+
+    def _likeness(self, model, folder):
+        """What the training images look like to the model, so that unlike ones are noticed."""
+        every = math.ceil(len(self.train) / MOST_ALIKE)
+        shown = self.train[::every]
+        if len({example.group or example.name for example in shown}) < LEAST_ALIKE:
+            return
+        poor = (pairs.pair_of(e, self.plan, **self.channels)[0] for e in shown)
+        groups = [example.group or example.name for example in shown]
+        Likeness.fit(model, poor, groups=groups).save(folder / LIKENESS)
+
+
+class ImageFeed(_Unlabelled):
+    """Single images of the model's size, such as cut particles; all in memory."""
+
+    OWN = ()
+
+    def __init__(self, model: keras.Model, settings: Settings, train, val):
+        self.settings = settings
+        size, channels = model.input_shape[1], model.input_shape[-1]
+        self.train, self.val = (images.image_array(part, size, channels) for part in (train, val))
+        self.crops = len(self.train)
+
+    @staticmethod
+    def complete(model, settings, train):
+        missing = [n for n in ("encode", "decode", "image_size") if not hasattr(model, n)]
+        if missing:
+            raise ValueError(
+                "a generative model has encode, decode and image_size. Received:"
+                f" {building.built(model).name} without {', '.join(missing)}."
+            )
+        return replace(settings, crop=crop_side(model, None, 0))
+
+    def training(self, start, failures):
+        batch, seed = self.settings.batch, self.settings.seed
+        return images.image_stream(self.train, batch=batch, seed=seed, start=start)
+
+    def validation(self, failures):
+        return images.image_validation(self.val, batch=self.settings.batch)
+
+    def finish(self, model, folder, title):
+        reconstructions(model, self.val, folder / PICTURE, title=title)
+
+
+FEEDS: Mapping[str, Callable[..., Feed]] = {
+    "labels": LabelFeed,
+    "pairs": PairFeed,
+    "images": ImageFeed,
+}
+
+
+def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
+    """Raises ValueError where a restorer has not the layers that tiles are restored between."""
+    missing = [name for name in names if name not in {layer.name for layer in model.layers}]
+    if missing:
+        raise ValueError(
+            f'a restorer has layers "{NORMALIZE}", on its raw input, and "{RESTORED}", its last in'
+            f" normalised units. Received: {building.built(model).name} without"
+            f" {' and '.join(missing)}. Name them so."
+        )
+
+
+def check_own(kind: type[Feed], given: Mapping[str, Any]) -> None:
+    """Raises ValueError for a setting that only models of other data take."""
+    of_others = {name for other in FEEDS.values() for name in other.OWN} - {*kind.OWN}
+    for name in given:
+        if name in of_others:
+            raise ValueError(
+                f"{name} is not for a model of this task. Received: {name}={given[name]!r}. Leave"
+                f" it out; of the settings for one kind of data, this takes"
+                f" {', '.join(kind.OWN) or 'none'}."
+            )
+
+
+def feed_of(model: keras.Model) -> type[Feed]:
+    """The kind of data that a model's task learns from."""
+    return FEEDS[building.task_of(model).DATA]
+
+
+def data_of(name: str) -> str:
+    """The kind of data that a registered model learns from: "labels", "pairs" or "images"."""
+    task = cards.model_card(name).task
+    return importlib.import_module(f"temzoo.tasks.{task}").DATA
+
+
+def with_classes(
+    name: str, config: Mapping[str, Any], examples: Sequence[Example]
+) -> dict[str, Any]:
+    """A model's keywords, with as many ``classes`` as the labels have where none are set."""
+    if "classes" not in cards.model_card(name).config:
+        return dict(config)
+    return {"classes": len(names_in(examples)) + 1, **config}
+
+
+def check_examples(train: Sequence[Example], val: Sequence[Example]) -> None:
+    """Raises ValueError when a part is empty, or a micrograph or specimen is in both."""
+    if not train or not val:
+        raise ValueError(
+            f"Training needs micrographs to learn from and others to choose by. Received:"
+            f" {len(train)} for training, {len(val)} for validation."
+        )
+    both = sorted({e.group or e.name for e in train} & {e.group or e.name for e in val})
+    if both:
+        raise ValueError(
+            "A micrograph, or specimen, is either for training or for validation. Received in both:"
+            f" {both[:5]}. Use temzoo.split."
+        )
+
+
+def crop_side(model: keras.Model, asked: int | None, usual: int) -> int:
+    """The side of the crops: what the model takes, where it takes one size only."""
+    taken = model.input_shape[1]
+    if taken and asked not in (None, taken):
+        raise ValueError(
+            f"{building.built(model).name} takes images of {taken} px, so crop must be {taken}."
+            f" Received: crop={asked}. Leave crop out, or build the model with that image_size."
+        )
+    return asked or taken or usual
+
+
+def _class_names(
+    model: keras.Model, task: ModuleType, train: Sequence[Example], val: Sequence[Example]
+) -> tuple[str, ...]:
+    """The class names, after checking that labels and model fit."""
+    names = building.built(model).class_names or names_in([*train, *val])
+    depth, built = task.depth(names), task.classes(model)
+    if depth != built:
+        raise ValueError(
+            f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
+            f" the model needs classes={depth}. Received: classes={built}."
+        )
+    labels = {s.label: e for e in [*train, *val] for s in e.labels.shapes if s.has_area}
+    for label, example in labels.items():
+        if label not in names:
+            task.learnable(names).draw(example.labels)  # raises, naming image and label
+    return names
+
+
+def steps_of(feed: Feed, batch: int) -> int:
+    """Steps that show the training micrographs once."""
+    return math.ceil(feed.crops / batch)

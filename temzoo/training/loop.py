@@ -1,0 +1,360 @@
+"""The loop of a run: its phases, what happens at the end of an epoch, and its state on disk."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from temzoo.core.files import atomic_path
+from temzoo.core.types import Example
+from temzoo.evaluation import object_overlaps, objects
+from temzoo.inference.predict import predict
+from temzoo.models.layers import dtype_policy
+from temzoo.tasks.feeds import steps_of
+from temzoo.training.run_folder import write_history
+from temzoo.zoo import building, pretrained
+
+WEIGHT_DECAY = 1e-4
+
+LAST = f"last{pretrained.SUFFIX}"
+
+PROGRESS = Path("state") / "progress.json"
+
+AVERAGE = ".npz"  # after the name of a state: the average of its weights
+
+
+@dataclass
+class _Progress:
+    """How far a run is: all that is needed to go on, beside the weights in ``state``.
+
+    Attributes:
+        phase: that is being trained, from 0; phase_start: epochs done before it.
+        state: file of weights and optimizer after ``epoch``; empty at a phase's start.
+    """
+
+    epoch: int = 0
+    best: float = -math.inf
+    best_epoch: int = 0
+    minutes: float = 0.0
+    phase: int = 0
+    phase_start: int = 0
+    state: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """A part of a run: at most so many epochs, from a peak rate, with keywords changed."""
+
+    epochs: int
+    rate: float
+    changes: Mapping[str, Any]
+
+
+class Trainer:
+    """One run: its data, its state on disk, its phases."""
+
+    def __init__(self, folder, settings, feed, val, progress):
+        self.folder, self.settings, self.feed = folder, settings, feed
+        self.val, self.progress = val, progress
+        self.steps = settings.steps_per_epoch or steps_of(feed, settings.batch)
+        self.done = _Progress()
+        self.failures: list[Exception] = []
+
+    def phases(self) -> list[_Phase]:
+        chosen = self.settings
+        phases = [_Phase(chosen.epochs, chosen.learning_rate, {})]
+        if chosen.finetune:
+            phases.append(_Phase(chosen.finetune_epochs, chosen.finetune_rate, chosen.finetune))
+        return phases
+
+    def run(self, model: keras.Model, resume: bool) -> bool:
+        """Trains through the phases; True when Ctrl-C ended it."""
+        if resume:
+            self.done = _Progress(**json.loads((self.folder / PROGRESS).read_text("utf-8")))
+        try:
+            for phase in self.phases()[self.done.phase :]:
+                self._phase(model, phase)
+                self.done.phase += 1
+                self.done.phase_start = self.done.epoch
+                self.save_progress(state="")
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def out_of_patience(self) -> bool:
+        """Whether this phase has gone on for too long without a better score."""
+        since = self.done.epoch - max(self.done.best_epoch, self.done.phase_start)
+        return self.settings.patience is not None and since >= self.settings.patience
+
+    def save_progress(self, state: str) -> None:
+        """Names the file that holds the state first, so that a kill leaves one that is whole."""
+        before, self.done.state = self.done.state, state
+        with atomic_path(self.folder / PROGRESS) as temporary:
+            temporary.write_text(json.dumps(asdict(self.done)), encoding="utf-8")
+        if before and before != state:
+            for old in (before, f"{before}{AVERAGE}"):
+                (self.folder / "state" / old).unlink(missing_ok=True)
+
+    def _phase(self, model: keras.Model, phase: _Phase) -> None:
+        end = self.done.phase_start + phase.epochs
+        if self.done.epoch >= end or self.out_of_patience():
+            return
+        twin = self._twin(model, phase.changes)
+        self._compile(twin, phase.rate, phase.epochs * self.steps)
+        if self.done.state:
+            # Weights, optimizer and step count: the rate goes on where it was.
+            twin.load_weights(self.folder / "state" / self.done.state)
+        start = self.done.epoch * self.steps * self.settings.batch
+        stream = self.feed.training(start, self.failures)
+        self._fit(twin, stream, self.feed.validation(self.failures), end)
+
+    def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
+        task, every = building.task_of(twin), self.settings.validate_every
+        judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
+        log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
+        average = _Average(self)
+        judges = [_InstanceJudge(self, average, judged)] if task.JUDGE == "instances" else []
+        bars = [_Bar(end, self.steps, task.SCORE)] if self.progress else []
+        try:
+            twin.fit(
+                stream,
+                validation_data=validation,
+                validation_freq=judged,
+                epochs=end,
+                initial_epoch=self.done.epoch,
+                steps_per_epoch=self.steps,
+                callbacks=[average, *judges, _EndOfEpoch(self, average, task.SCORE), log, *bars],
+                shuffle=False,
+                verbose=0,
+            )
+        except Exception:
+            if self.failures:
+                # TensorFlow wraps what a loader raised into an error of its own, without the type.
+                raise self.failures[0] from None
+            raise
+        finally:
+            for bar in bars:
+                bar.on_train_end()
+
+    def _twin(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
+        """The model that this phase trains: another config or precision, the same weights."""
+        how = building.built(model)
+        policy = "mixed_bfloat16" if self.settings.mixed_precision else "float32"
+        with dtype_policy(policy):
+            twin = building.rebuild(how, **changes)
+        if self.done.phase and self.done.best_epoch:
+            pretrained.load(twin, self.folder / pretrained.BEST)
+        else:
+            twin.set_weights(model.get_weights())
+        return twin
+
+    def _compile(self, twin, rate: float, steps: int) -> None:
+        warmup = max(1, round(self.settings.warmup * steps))
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate / warmup, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
+        )
+        task = building.task_of(twin)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.OPTIMIZER)
+        weights = self.feed.class_weights(self.settings.class_weights)
+        task.compile_model(
+            twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights
+        )
+        optimizer.build(twin.trainable_variables)
+
+
+class _Average(keras.callbacks.Callback):
+    """The mean of the weights over past steps, in whose place a model is judged and kept.
+
+    Without ``Settings.average`` it does nothing. It starts as the mean of the few steps so far, so
+    that the first weights are soon forgotten.
+    """
+
+    def __init__(self, trainer: Trainer):
+        super().__init__()
+        self.keep = trainer.settings.average
+        self.folder, self.resumed = trainer.folder / "state", trainer.done.state
+        self.steps, self.mean = 0, []
+
+    def on_train_begin(self, logs=None):
+        if self.keep and self.resumed:
+            with np.load(self.folder / f"{self.resumed}{AVERAGE}", allow_pickle=False) as stored:
+                self.steps = int(stored["steps"])
+                self.mean = [stored[f"weight{n}"] for n in range(len(stored) - 1)]
+        elif self.keep:
+            self.mean = [np.array(weight) for weight in self.model.get_weights()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not self.keep:
+            return
+        self.steps += 1
+        new = 1 - min(self.keep, self.steps / (self.steps + 10))
+        for mean, weight in zip(self.mean, self.model.get_weights(), strict=True):
+            mean += np.asarray(new * (weight - mean), mean.dtype)
+
+    @contextmanager
+    def shown(self, model: keras.Model) -> Iterator[None]:
+        """The model holds the mean inside."""
+        if not self.keep:
+            yield
+            return
+        now = model.get_weights()
+        model.set_weights(self.mean)
+        try:
+            yield
+        finally:
+            model.set_weights(now)
+
+    def on_test_begin(self, logs=None):
+        self.test = self.shown(self.model)
+        self.test.__enter__()
+
+    def on_test_end(self, logs=None):
+        self.test.__exit__(None, None, None)
+
+    def save(self, state: str) -> None:
+        if self.keep:
+            with atomic_path(self.folder / f"{state}{AVERAGE}") as temporary:
+                weights = {f"weight{n}": weight for n, weight in enumerate(self.mean)}
+                np.savez(temporary, steps=self.steps, **weights)
+
+
+class _InstanceJudge(keras.callbacks.Callback):
+    """Adds to an epoch's logs how well objects are found in whole validation micrographs.
+
+    Predicted objects of a score of 0.5 and more are matched one to one with the labelled ones of
+    their class at a mask IoU of 0.5; F1, precision and recall are of all micrographs together, as
+    ``evaluate`` gives them.
+    """
+
+    def __init__(self, trainer: Trainer, average: _Average, epochs: Sequence[int]):
+        super().__init__()
+        self.trainer, self.average, self.epochs = trainer, average, frozenset(epochs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 not in self.epochs:
+            return
+        with self.average.shown(self.model):
+            counts = [self._counts(example) for example in self.trainer.val]
+        matched, true, found = np.sum(counts, axis=0)
+        # Nothing found, or nothing to find, scores 0: it is no epoch to choose.
+        logs["val_f1"] = 2 * matched / max(true + found, 1)
+        logs["val_precision"] = matched / max(found, 1)
+        logs["val_recall"] = matched / max(true, 1)
+
+    def _counts(self, example: Example) -> tuple[int, int, int]:
+        """Objects of one micrograph that are matched, labelled, and predicted."""
+        names = self.trainer.feed.names
+        true = object_overlaps.true_objects(example.labels, names)
+        found = predict(self.model, example.micrograph).detections
+        match = objects.match(true, found, classes=len(names), ap=False)
+        return match.matched.sum(), match.true.sum(), match.predicted.sum()
+
+
+class _EndOfEpoch(keras.callbacks.Callback):
+    """Writes history, last and best weights, and the state that a resumed run starts from."""
+
+    def __init__(self, trainer: Trainer, average: _Average, score: str):
+        super().__init__()
+        self.trainer, self.average, self.score = trainer, average, score
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.monotonic()
+        # Keras does not store the state of dropout's generators: each epoch has one of its own.
+        for number, layer in enumerate(self.model._flatten_layers()):
+            for place, generator in enumerate(layer._seed_generators):
+                seed = self.trainer.settings.seed + number
+                generator.state.assign([seed, epoch + place * 2**16])
+
+    def on_epoch_end(self, epoch, logs=None):
+        done, folder = self.trainer.done, self.trainer.folder
+        done.epoch = epoch + 1
+        done.minutes += (time.monotonic() - self.began) / 60
+        row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
+        if "val_loss" in row and self.score not in row:
+            raise ValueError(
+                f'a model of this task is judged by "{self.score}". Received: validation that gave'
+                f" {', '.join(name for name in row if name.startswith('val_'))} alone."
+            )
+        done.history.append({**row, "minutes": round(done.minutes, 3)})
+        score = row.get(self.score, -math.inf)
+        # While nothing at all is found the latest epoch is the best, and patience has not begun.
+        with self.average.shown(self.model):
+            if score > done.best or score == done.best == 0:
+                done.best, done.best_epoch = score, epoch + 1
+                self._save(pretrained.BEST, row)
+            self._save(LAST, row)
+        write_history(folder / "history.csv", done.history)
+        state = f"epoch-{epoch + 1}{pretrained.SUFFIX}"
+        with atomic_path(folder / "state" / state) as temporary:
+            self.model.save_weights(temporary, overwrite=True)
+        self.average.save(state)
+        self.trainer.save_progress(state)
+        if self.trainer.out_of_patience():
+            self.model.stop_training = True
+
+    def _save(self, name: str, row: Mapping[str, float]) -> None:
+        """The bare weights, without the optimizer's two copies of them, and their card."""
+        path = self.trainer.folder / name
+        pretrained.save(self.model, path)
+        how = building.built(self.model)
+        run = json.loads((self.trainer.folder / "run.json").read_text(encoding="utf-8"))
+        card = pretrained.WeightsCard(
+            model=how.name,
+            config=dict(how.config),
+            class_names=self.trainer.feed.names,
+            dataset=run["data"]["train"]["fingerprint"],
+            scores={name: row[name] for name in (self.score, "epoch") if name in row},
+            command=run["command"],
+            date=datetime.date.today().isoformat(),
+        )
+        pretrained.write_card(path, card)
+
+
+class _Bar(keras.callbacks.Callback):
+    """A progress bar an epoch; a line for each that is done."""
+
+    def __init__(self, epochs: int, steps: int, score: str):
+        super().__init__()
+        self.epochs, self.steps, self.bar = epochs, steps, None
+        self.shown = ("loss", score.removeprefix("val_"))
+
+    def on_train_begin(self, logs=None):
+        from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = Progress.get_default_columns()[:3]
+        self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn())
+        self.bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.task = self.bar.add_task(f"epoch {epoch + 1}/{self.epochs}", total=self.steps)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.advance(self.task)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.remove_task(self.task)
+        learnt = self._figures("", logs)
+        judged = self._figures("val_", logs)
+        judged = f"  validation:{judged}" if judged else ""
+        self.bar.console.print(
+            f"epoch {epoch + 1:3d}/{self.epochs}{learnt}{judged}", highlight=False
+        )
+
+    def _figures(self, prefix: str, logs: Mapping[str, float]) -> str:
+        found = [(name, logs[prefix + name]) for name in self.shown if prefix + name in logs]
+        return "".join(f"  {name} {value:.4f}" for name, value in found)
+
+    def on_train_end(self, logs=None):
+        if self.bar is not None:
+            self.bar.stop()

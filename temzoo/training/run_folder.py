@@ -1,0 +1,125 @@
+"""What a run folder tells of a run: data, versions, hardware, history."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.files import atomic_path
+from temzoo.core.settings import Settings
+from temzoo.core.types import Example
+from temzoo.zoo import building
+
+PACKAGES = (
+    "temzoo",
+    "tensorflow",
+    "keras",
+    "keras-tuner",
+    "numpy",
+    "opencv-python",
+    "imgaug",
+    "scikit-image",
+)
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        # Epochs without validation lack its columns.
+        columns = dict.fromkeys(name for row in history for name in row)
+        writer = csv.DictWriter(file, list(columns), restval="")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
+    """A hash of the names, sizes and shapes of labelled images, in their order; not of pixels."""
+    digest = hashlib.sha256()
+    for example in examples:
+        labels = example.labels
+        digest.update(f"{labels.name} {labels.width} {labels.height}\n".encode())
+        for shape in labels.shapes:
+            tags = (shape.kind, shape.label, shape.rotation, shape.z_order, shape.group_id)
+            digest.update(repr(tags).encode())
+            digest.update(np.ascontiguousarray(shape.points, np.float64).tobytes())
+            if shape.runs is not None:
+                digest.update(np.ascontiguousarray(shape.runs, np.int64).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and system of this machine."""
+    processor = platform.processor()
+    if os.path.exists("/proc/cpuinfo"):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        processor = models[0] if models else processor
+    return {"processor": processor, "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with_missing = _version(package)
+        if with_missing:
+            found[package] = with_missing
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except ImportError:
+        return None
+
+
+def commit() -> str | None:
+    """The commit of the checkout that temzoo runs from, "-dirty" when it was changed; else None."""
+    where = Path(__file__).parents[2]
+    if not (where / ".git").exists() or shutil.which("git") is None:
+        return None
+    command = ["git", "-C", str(where), "describe", "--always", "--dirty", "--exclude=*"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def write_run(folder: Path, model, settings: Settings, names, train, val) -> None:
+    how = building.built(model)
+    data = {
+        part: {
+            "images": len(examples),
+            "shapes": sum(len(e.labels.shapes) for e in examples),
+            "fingerprint": fingerprint(examples),
+            "names": [e.name for e in examples],
+        }
+        for part, examples in (("train", train), ("val", val))
+    }
+    run = {
+        "model": how.name,
+        "config": dict(how.config),
+        "class_names": names,
+        "settings": asdict(settings),
+        "data": data,
+        "seed": settings.seed,
+        "command": shlex.join(sys.argv),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": versions(),
+        "commit": commit(),
+        "hardware": hardware(),
+    }
+    with atomic_path(folder / "run.json") as temporary:
+        temporary.write_text(json.dumps(run, indent=2, default=str) + "\n", encoding="utf-8")

@@ -1,0 +1,14 @@
+"""A model's declared ranges and examples to the best setting that a budget of training finds.
+
+KerasTuner proposes; every trial is an ordinary run of ``temzoo.train`` in ``trials/000``,
+``trials/001`` …, judged by its ``Run.score``. Trial 000 is the default configuration, so that the
+table shows what the search gained.
+
+The folder also holds ``search.json`` (strategy, ranges, seed, data, versions, commands),
+``trials.csv``, ``search.png``, ``best/`` (an ordinary run) and ``keras_tuner/``, KerasTuner's own
+notes.
+"""
+
+from temzoo.training.tuning.search import Search, tune
+
+__all__ = ["Search", "tune"]

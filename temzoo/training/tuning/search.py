@@ -1,0 +1,232 @@
+"""``tune``: the search as a whole, and what it gives back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temzoo.core.types import Example
+from temzoo.training.train import Run
+from temzoo.training.tuning.oracle import quiet, tuner_of
+from temzoo.training.tuning.picture import plot_search
+from temzoo.training.tuning.space import check_settings, fixed_parts, plain, shown, space_of
+from temzoo.training.tuning.trials import (
+    FAILED,
+    BudgetSpentError,
+    Searcher,
+    Trial,
+    begun,
+    budget_of,
+    progress_of,
+)
+from temzoo.zoo import cards
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search gives back.
+
+    Attributes:
+        folder: with ``search.json``, ``trials.csv``, ``search.png`` and ``trials/``.
+        best: "trial", "score", and the "config" and "settings" it was trained with, whole enough
+            for ``get_model`` and ``train``; of equal scores the first. None when Ctrl-C came
+            before a trial was finished.
+        table: one dict a trial: "trial", "status" ("finished", "failed" or "stopped"), "score",
+            "epoch", "minutes", "parameters", every hyper-parameter, and the "message" of a failed
+            one.
+        default_score: of the default configuration; None when it failed or was stopped.
+        run: the best, as an ordinary run in ``best/``; None without ``retrain``.
+        interrupted: whether Ctrl-C ended it.
+        score_name: what the score is: "IoU", "F1", "PSNR".
+    """
+
+    folder: Path
+    best: Mapping[str, Any] | None
+    table: tuple[Mapping[str, Any], ...]
+    default_score: float | None
+    run: Run | None = None
+    interrupted: bool = False
+    score_name: str = ""
+
+    def summary(self) -> str:
+        """Two lines: the best score beside the default's, and how it was reached."""
+        if self.best is None:
+            return "no trial was finished"
+        default = "none" if self.default_score is None else f"{self.default_score:.4f}"
+        row = next(row for row in self.table if row["trial"] == self.best["trial"])
+        chosen = {name: row[name] for name in list(row)[len(Trial.COLUMNS) : -1]}
+        return (
+            f"best {self.score_name} {self.best['score']:.4f} in trial {self.best['trial']} of"
+            f" {len(self.table)}; the default's {default}\n"
+            + ", ".join(f"{name}={shown(value)}" for name, value in chosen.items())
+        )
+
+
+def tune(
+    model_name: str,
+    train: Sequence[Example],
+    val: Sequence[Example],
+    *,
+    out: str | Path,
+    strategy: str = "random",
+    trials: int | None = None,
+    minutes: float | None = None,
+    search: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    retrain: bool = True,
+    final: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Search:
+    """Searches for the hyper-parameters with the best validation score.
+
+    Searched are the keywords in the ``ranges`` of the model's card, and of training the loss, the
+    batch (4, 8, 16) and the learning rate (1e-4 to 1e-2, by its logarithm). A range is a list of
+    choices, (low, high), or (low, high, "log"). Of a tuple a grid takes both ends and the middle;
+    it varies the last hyper-parameter fastest, and begins with the default where it holds it.
+
+    The validation images choose the setting as well as the epoch; keep others for the final figure.
+
+    Args:
+        model_name: one of ``list_models()``.
+        train: to learn from.
+        val: to score by.
+        out: the folder to write; new, or with ``resume`` that of a stopped search.
+        strategy: "random", "grid" or "bayesian" (upper confidence bound of a Gaussian process).
+        trials: to end after, the default among them; 10 when ``minutes`` is not given either.
+        minutes: no trial starts that would, at the median so far, end later. Both may be given.
+        search: ranges that replace or join those above, by keyword (of the model, else of
+            ``train``); None removes one.
+        config: keywords of the model that are fixed. ``classes`` is taken from the labels.
+        seed: of the proposals, and of each trial's initial weights and training.
+        resume: go on in ``out``: finished trials are kept, a stopped one goes on. More ``trials``
+            or ``minutes`` prolong a finished search.
+        retrain: leave the best in ``best/`` as an ordinary run.
+        final: settings of ``train`` for ``best/`` that differ from the search's, such as
+            ``{"epochs": 60}``: it is trained anew. None: the best trial's folder is copied, which
+            holds the weights that scored.
+        progress: a line for each trial.
+        **settings: of ``train``, fixed (epochs, crop, steps_per_epoch …).
+
+    Raises:
+        ValueError: an unknown model, strategy, keyword or setting; a range that is none; nothing
+            to search or no budget; with ``resume``, another search than the one in ``out``.
+        FileExistsError: ``out`` holds a search already and ``resume`` is not set.
+        FileNotFoundError: nothing to resume.
+        RuntimeError: no trial could be trained.
+
+    Example:
+        >>> found = temzoo.tune("unet", train, val, out="searches/unet", trials=20, epochs=10)
+        >>> print(found.summary())
+        >>> model = temzoo.get_model("unet", weights=found.run.folder)
+    """
+    card = cards.model_card(model_name)
+    budget = budget_of(trials, minutes)
+    fixed = fixed_parts(card, config or {}, settings, [*train, *val])
+    check_settings(final or {}, "final")
+    space = space_of(card, search or {}, fixed, strategy)
+    searcher = Searcher(Path(out), card, fixed, space, seed, train, val, budget, progress)
+    searcher.open(strategy, resume)
+    interrupted = _search(searcher, strategy)
+    return _result(searcher, interrupted, retrain, final)
+
+
+def _search(searcher: Searcher, strategy: str) -> bool:
+    """Tries the default, then what KerasTuner proposes; True when Ctrl-C ended it."""
+    try:
+        with quiet():
+            searcher.attempt(searcher.space.defaults())
+            for trial in searcher.stopped():
+                searcher.require_budget()
+                searcher.attempt(trial.values)
+            tuner_of(searcher, strategy).search()
+    except BudgetSpentError:
+        pass
+    except KeyboardInterrupt:
+        return True
+    finally:
+        searcher.write_table()
+    return False
+
+
+def _result(
+    searcher: Searcher, interrupted: bool, retrain: bool, final: Mapping[str, Any] | None
+) -> Search:
+    default = searcher.trials[0].score if searcher.trials else None
+    best, run = searcher.best, None
+    told = None
+    if best is not None:
+        plot_search(searcher, searcher.folder / "search.png")
+        config, settings = searcher.arguments(best.values)
+        settings["seed"] = searcher.seed
+        told = {"trial": best.trial, "score": best.score, "config": config, "settings": settings}
+        run = _best_run(searcher, told, final, interrupted) if retrain else None
+    elif not interrupted:
+        first = next((t.message for t in searcher.trials if t.status == FAILED), "")
+        raise RuntimeError(
+            f"No trial could be trained: {len(searcher.trials)} failed, the first by {first} See"
+            f" {searcher.folder / 'trials.csv'}; fix what they share, or narrow the ranges."
+        )
+    return Search(
+        searcher.folder,
+        told,
+        tuple(searcher.table()),
+        default,
+        run,
+        interrupted or (run is not None and run.interrupted),
+        searcher.score_name,
+    )
+
+
+def _best_run(
+    searcher: Searcher,
+    best: Mapping[str, Any],
+    final: Mapping[str, Any] | None,
+    interrupted: bool,
+) -> Run | None:
+    """The best as an ordinary run in ``best/``: the trial's, copied, or trained with ``final``."""
+    folder = searcher.folder / "best"
+    if not final:
+        _copy_folder(searcher.folder / "trials" / f"{best['trial']:03d}", folder)
+        done = progress_of(folder)
+        return Run(
+            folder,
+            done["best"],
+            done["best_epoch"],
+            tuple(done["history"]),
+            score_name=searcher.score_name,
+        )
+    if interrupted:
+        return None
+    settings = {**best["settings"], **final}
+    resume = begun(folder) and _is_of(folder, best["config"], settings)
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)
+    settings.pop("seed")
+    return searcher.fit(folder, best["config"], settings, resume=resume)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    partial = target.with_name(f".partial-{target.name}")
+    for leftover in (partial, target):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns("trial.json"))
+    partial.rename(target)
+
+
+def _is_of(folder: Path, config: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a run was started with these."""
+    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    wanted = {"config": config, "settings": settings}
+    return all(
+        told[part][name] == plain(value)
+        for part, values in wanted.items()
+        for name, value in values.items()
+    )

@@ -1,0 +1,1 @@
+"""Whole jobs that combine the other rooms: the demo, the lecture."""

@@ -1,0 +1,428 @@
+"""The whole path once, in minutes: labels, check, training, figures beside the baselines, pictures.
+
+What ``temzoo demo`` and ``make demo`` run: on synthetic micrographs, or on a user's own. Three
+parts of the images are kept apart: one trains, one chooses the best epoch, one is held out for the
+figures. Of the two networks one starts from random weights, the other from shipped ones where they
+serve: it is judged as it is shipped, and trained further.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import temzoo.labels
+from temzoo.core.files import atomic_path
+from temzoo.core.types import Example
+from temzoo.data.examples import class_names, load_dataset
+from temzoo.data.splits import split
+from temzoo.data.synthetic.synthesize import crowded
+from temzoo.data.synthetic.writing import write_dataset, write_tiff
+from temzoo.evaluation.baselines import MOST_CLASSES, Otsu, PixelForest
+from temzoo.evaluation.evaluate import evaluate
+from temzoo.evaluation.pixels import confusion, scores
+from temzoo.evaluation.results import Evaluation
+from temzoo.inference.predict import predict
+from temzoo.labels.check import check
+from temzoo.labels.check_text import to_text
+from temzoo.labels.shapes.raster import class_map
+from temzoo.micrographs import load_micrograph
+from temzoo.models.mobilenet import imagenet_file
+from temzoo.pictures import plots
+from temzoo.store import pictures
+from temzoo.tasks import validation_sheet
+from temzoo.training import run_folder
+from temzoo.training.train import train
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import get_model, trained_model
+from temzoo.zoo.cards import model_card
+
+IMAGES = 24
+SHARES = (0.6, 0.15, 0.25)  # to train on, to choose the epoch by, held out
+# 200 steps of 2 crops: some two minutes a network on two cores.
+EPOCHS, STEPS = 8, 25
+# As large as the micrographs: training then normalises by the same pixels as prediction does, which
+# matters where a gradient of the film makes a crop unlike the whole.
+SETTINGS = {
+    "batch": 2,
+    "crop": 512,
+    "magnification": (1.0, 1.0),
+    "augment": "em",
+    "learning_rate": 3e-3,
+    "warmup": 0.1,
+}
+NETWORKS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.25}}
+ENCODER = imagenet_file(NETWORKS["unet_mobilenet"]["alpha"])
+# Particles of all kinds: the network named starts from these weights in place of its encoder's. A
+# third of the rate that suits random weights, so that they are not lost in the first steps.
+SHIPPED = "unet_mobilenet/emps"
+FURTHER = {"learning_rate": 1e-3}
+# Micrographs of one kind teach in half the time without their negatives.
+FURTHER_CONFIG = {"negatives": False}
+# Of a user's many images these suffice for a first look, and keep to the minutes promised.
+MOST_CHOOSING, MOST_HELD_OUT = 6, 12
+LARGE = {"size": 2048, "n_particles": 1500}
+LARGE_SEED = 10**6  # far from the images' own numbers
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the demo found and where it lies.
+
+    Attributes:
+        folder: of everything written.
+        evaluations: on the held-out images, by method.
+        images_per_second: of prediction, by method.
+        files: path to what it is, in a few words.
+        minutes: that it all took.
+    """
+
+    folder: Path
+    evaluations: Mapping[str, Evaluation]
+    images_per_second: Mapping[str, float]
+    files: Mapping[Path, str]
+    minutes: float
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The examples of each part, and the micrograph to be predicted whole."""
+
+    train: list[Example]
+    choose: list[Example]
+    held_out: list[Example]
+    large: Example
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return class_names([*self.train, *self.choose, *self.held_out])
+
+
+@dataclass
+class _Files:
+    """What was written, in order."""
+
+    folder: Path
+    named: dict[Path, str] = field(default_factory=dict)
+
+    def add(self, path: Path, meaning: str) -> Path:
+        self.named[path] = meaning
+        return path
+
+
+def demo(
+    out: str | Path = "demo",
+    *,
+    images: str | Path | None = None,
+    labels: str | Path | None = None,
+    n: int = IMAGES,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+) -> Summary:
+    """Labels to figures and pictures, on synthetic micrographs or on your own.
+
+    Args:
+        out: folder to write. One that holds anything is left as it is, and ``out/run-2``, then
+            ``out/run-3`` …, is written instead.
+        images, labels: your micrographs and their labels, as for ``load_dataset``; None:
+            synthetic ones.
+        n: how many synthetic micrographs.
+        epochs: of each network, of 25 steps of 2 crops.
+        seed: of images, split, weights and crops.
+
+    Raises:
+        ValueError: only one of images and labels; too few images for three parts; no area labelled.
+
+    Example:
+        >>> summary = demo("demo", images="micrographs", labels="annotations.xml")
+        >>> print(summary.evaluations["unet"].iou)
+    """
+    began = time.monotonic()
+    _check_arguments(images, labels, n)
+    files = _Files(_fresh_folder(Path(out)))
+    print(f"Writing to {files.folder}")
+    parts = _own(images, labels, seed) if images else _synthetic(files, n, seed)
+    _print_parts(parts)
+    methods, notes = _methods(parts, files, epochs, seed)
+    evaluations, speeds = _judge(methods, parts)
+    print("\n" + table(evaluations, speeds))
+    print("\n".join(notes))
+    _draw(files, methods, evaluations, parts)
+    minutes = (time.monotonic() - began) / 60
+    summary = Summary(files.folder, evaluations, speeds, files.named, minutes)
+    _write_results(summary, parts, files)
+    _print_files(summary)
+    return summary
+
+
+def table(evaluations: Mapping[str, Evaluation], speeds: Mapping[str, float]) -> str:
+    """The methods side by side: IoU, F1 of instances, images per second.
+
+    Args:
+        evaluations, speeds: by method.
+    """
+    width = max(map(len, ["held-out images", *evaluations])) + 3
+    lines = [f"{'held-out images':<{width}}{'IoU':<24}{'instance F1':<24}images/s"]
+    for name, evaluation in evaluations.items():
+        f1 = evaluation.per_image["instance_f1"]
+        lines.append(f"{name:<{width}}{evaluation.iou!s:<24}{f1!s:<24}{speeds[name]:.2f}")
+    count = len(next(iter(evaluations.values())).table)
+    lines.append(f"(mean over {count} images that no method has seen, with its 95 % interval)")
+    return "\n".join(lines)
+
+
+def encoder_file() -> Path | None:
+    """The ImageNet encoder's weights where Keras would look for them; never downloaded."""
+    homes = [Path.home() / ".keras"]
+    if os.environ.get("KERAS_HOME"):
+        homes.insert(0, Path(os.environ["KERAS_HOME"]))
+    paths = [home / "models" / ENCODER for home in homes]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _check_arguments(images: str | Path | None, labels: str | Path | None, n: int) -> None:
+    if (images is None) != (labels is None):
+        raise ValueError(
+            "images and labels belong together. Received: "
+            f"images={images}, labels={labels}. Give both, or neither for synthetic micrographs."
+        )
+    if n < 4:
+        raise ValueError(f"n must be at least 4, for three parts. Received: n={n}. Use {IMAGES}.")
+
+
+def _fresh_folder(out: Path) -> Path:
+    """``out`` where it is new or empty, else the first free ``out/run-2``, ``out/run-3`` …"""
+    if not out.exists() or not any(out.iterdir()):
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    number = 2
+    while (out / f"run-{number}").exists():
+        number += 1
+    folder = out / f"run-{number}"
+    folder.mkdir()
+    return folder
+
+
+def _synthetic(files: _Files, n: int, seed: int) -> _Parts:
+    with _timed(f"{n} synthetic micrographs of 512 x 512 px"):
+        images, labels = write_dataset(files.folder / "data", n=n, seed=seed)
+        micrograph, labelled = crowded((seed, LARGE_SEED), name="crowded.tif", **LARGE)
+        large = files.folder / "data" / labelled.name
+        write_tiff(large, micrograph)
+    files.add(images, f"{n} synthetic micrographs, calibrated TIFF")
+    files.add(labels, "their labels, CVAT 1.1")
+    size = f"{labelled.width} x {labelled.height} px"
+    files.add(large, f"a synthetic micrograph of {size}, for the prediction")
+    parts = split(_checked(images, labels), SHARES, seed=seed)
+    return _Parts(*parts, Example(labelled, partial(load_micrograph, large)))
+
+
+def _own(images: str | Path, labels: str | Path, seed: int) -> _Parts:
+    learn, choose, held_out = split(_checked(images, labels), SHARES, seed=seed)
+    largest = max(held_out, key=lambda e: e.labels.width * e.labels.height)
+    return _Parts(learn, choose[:MOST_CHOOSING], held_out[:MOST_HELD_OUT], largest)
+
+
+def _checked(images: str | Path, labels: str | Path) -> list[Example]:
+    """Prints what is wrong with the labels, and loads them."""
+    entries = temzoo.labels.read(labels, images=images)
+    found = check(entries, image_folder=images)
+    shown = tuple(finding for finding in found.findings if finding.level != "info")
+    print(f"\nCheck of {labels}\n{to_text(replace(found, findings=shown))}")
+    if hidden := len(found.findings) - len(shown):
+        print(f"(without its {hidden} infos; `temzoo labels check` shows them)")
+    if found.exit_status:
+        print("The demo goes on; mend the errors before you trust its figures.")
+    return load_dataset(images, labels)
+
+
+def _print_parts(parts: _Parts) -> None:
+    print(
+        f"\n{len(parts.train)} images train, {len(parts.choose)} choose the best epoch,"
+        f" {len(parts.held_out)} are held out. Classes: {', '.join(parts.classes)}."
+    )
+
+
+def _methods(
+    parts: _Parts, files: _Files, epochs: int, seed: int
+) -> tuple[dict[str, Any], list[str]]:
+    """The fitted and trained methods by name, and what has to be said of those left out."""
+    methods, notes = {}, []
+    if len(parts.classes) < MOST_CLASSES:
+        methods["Otsu"] = Otsu(parts.classes).fit(parts.train)
+    else:
+        notes.append(f"Otsu is left out: it takes {MOST_CLASSES - 1} classes at most.")
+    with _timed("random forest"):
+        methods["random forest"] = PixelForest(parts.classes, seed=seed).fit(parts.train)
+    for name in NETWORKS:
+        if name == SHIPPED.partition("/")[0] and _serves(parts.classes):
+            methods |= _trained_further(name, parts, files, epochs, seed)
+        elif _needs_encoder(name) and encoder_file() is None:
+            notes.append(_how_to_get_the_encoder())
+        else:
+            with _timed(name):
+                methods[name] = _new(name, seed, len(parts.classes))
+                _train(methods[name], name, parts, files, epochs, seed)
+    return methods, notes
+
+
+def _serves(classes: Sequence[str]) -> bool:
+    """Whether the shipped weights are installed, and tell as many classes apart."""
+    name, _, weights = SHIPPED.partition("/")
+    card = pretrained.available(name).get(weights)
+    return card is not None and card.config["classes"] == len(classes) + 1
+
+
+def _trained_further(
+    name: str, parts: _Parts, files: _Files, epochs: int, seed: int
+) -> dict[str, Any]:
+    """The shipped network as it is, and another that is trained on the demo's own images."""
+    further = f"{SHIPPED}, trained further"
+    with _timed(further):
+        shipped = trained_model(SHIPPED)
+        model = trained_model(SHIPPED, **FURTHER_CONFIG)
+        _train(model, name, parts, files, epochs, seed, **FURTHER)
+    return {f"{SHIPPED}, as shipped": shipped, further: model}
+
+
+def _new(name: str, seed: int, classes: int) -> Any:
+    config = dict(NETWORKS[name])
+    if _needs_encoder(name):
+        config["encoder_weights"] = str(encoder_file())
+    keras.utils.set_random_seed(seed)
+    return get_model(name, classes=classes + 1, **config)
+
+
+def _train(
+    model: Any, name: str, parts: _Parts, files: _Files, epochs: int, seed: int, **changes: Any
+) -> None:
+    """Trains into the folder ``name``; afterwards the model holds the weights of the best epoch."""
+    run = train(
+        model,
+        parts.train,
+        parts.choose,
+        out=files.folder / name,
+        epochs=epochs,
+        steps_per_epoch=STEPS,
+        seed=seed,
+        **{**SETTINGS, **changes},
+    )
+    if run.interrupted:
+        raise KeyboardInterrupt
+    files.add(run.folder / "best.weights.h5", f'get_model("{name}", weights="{run.folder}")')
+    files.add(run.folder / "history.png", "loss and IoU over the epochs")
+    files.add(run.folder / "validation.png", "the images that chose the epoch, with its mistakes")
+
+
+def _needs_encoder(name: str) -> bool:
+    return "encoder_weights" in model_card(name).config
+
+
+def _how_to_get_the_encoder() -> str:
+    return (
+        f"unet_mobilenet is left out: {ENCODER} is not in $KERAS_HOME/models or ~/.keras/models;"
+        " get it by: python -c \"import temzoo; temzoo.get_model('unet_mobilenet', alpha=0.25)\""
+    )
+
+
+def _judge(
+    methods: Mapping[str, Any], parts: _Parts
+) -> tuple[dict[str, Evaluation], dict[str, float]]:
+    evaluations, speeds = {}, {}
+    with _timed("evaluation on the held-out images"):
+        for name, method in methods.items():
+            evaluations[name] = evaluate(method, parts.held_out, classes=parts.classes)
+            speeds[name] = _images_per_second(method, parts.held_out[:3])
+    return evaluations, speeds
+
+
+def _images_per_second(method: Any, examples: Sequence[Example]) -> float:
+    """Of prediction alone: the images are decoded and the networks warm."""
+    micrographs = [example.micrograph for example in examples]
+    began = time.perf_counter()
+    for micrograph in micrographs:
+        predict(method, micrograph, instances=None)
+    return len(micrographs) / (time.perf_counter() - began)
+
+
+def _draw(
+    files: _Files,
+    methods: Mapping[str, Any],
+    evaluations: Mapping[str, Evaluation],
+    parts: _Parts,
+) -> None:
+    folder = files.folder
+    path = plots.plot_iou(evaluations, folder / "iou.png")
+    files.add(path, "IoU of each held-out image, method beside method")
+    networks = [name for name in methods if name.partition("/")[0] in NETWORKS]
+    best = max(networks, key=lambda name: evaluations[name].iou.value)
+    path = folder / f"{best.partition('/')[0]}_held_out.png"
+    validation_sheet.validation_sheet(
+        path, methods[best], parts.held_out, parts.classes, title=best
+    )
+    files.add(path, "the held-out images with right, false and missed pixels")
+    _predict_large(files, best, methods[best], parts)
+
+
+def _predict_large(files: _Files, name: str, method: Any, parts: _Parts) -> None:
+    micrograph = parts.large.micrograph
+    with _timed(f"{name} on {micrograph.name}, {micrograph.width} x {micrograph.height} px"):
+        found = predict(method, micrograph, instances="watershed", class_names=parts.classes)
+    truth = class_map(parts.large.labels, parts.classes)
+    iou = scores(confusion(truth, found.classes, len(parts.classes) + 1))["iou"][1:]
+    there = iou[np.isfinite(iou)]  # of the classes that are labelled or found in it
+    score = f"IoU {there.mean():.3f}" if len(there) else "nothing is labelled in it"
+    print(f"{score}; {found.instances.max()} objects found")
+    paths = pictures.save_prediction(found, files.folder / "prediction", micrograph=micrograph)
+    files.add(paths["overlay"], f"{micrograph.name} with what {name} found, object by object")
+    files.add(paths["classes"], "its class of each pixel")
+    files.add(paths["instances"], "its objects, numbered; opens in Fiji with its scale")
+
+
+def _write_results(summary: Summary, parts: _Parts, files: _Files) -> None:
+    path = files.add(files.folder / "results.json", "the figures above, versions, hardware")
+    results = {
+        "methods": {
+            name: {
+                "iou": asdict(evaluation.iou),
+                "instance_f1": asdict(evaluation.per_image["instance_f1"]),
+                "images_per_second": summary.images_per_second[name],
+            }
+            for name, evaluation in summary.evaluations.items()
+        },
+        "images": {
+            part: [example.name for example in getattr(parts, part)]
+            for part in ("train", "choose", "held_out")
+        },
+        "classes": parts.classes,
+        "minutes": summary.minutes,
+        "versions": run_folder.versions(),
+        "hardware": run_folder.hardware(),
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def _print_files(summary: Summary) -> None:
+    print(f"\nWritten in {summary.minutes:.1f} minutes:")
+    width = max(len(str(path)) for path in summary.files)
+    for path, meaning in summary.files.items():
+        print(f"  {path!s:<{width}}  {meaning}")
+
+
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    began = time.monotonic()
+    print(f"\n{what} …", flush=True)
+    yield
+    print(f"{what}: {time.monotonic() - began:.0f} s", flush=True)

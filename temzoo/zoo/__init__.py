@@ -1,0 +1,1 @@
+"""Names to models: cards, shipped weights, ``get_model``."""

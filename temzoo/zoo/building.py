@@ -1,0 +1,173 @@
+"""A registered name to a Keras model: ``get_model``, and how a model came about."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from temzoo.zoo import pretrained
+from temzoo.zoo.cards import BUILDERS, ModelCard, check_keywords, model_card
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Built:
+    """How a model came about: enough to build it again.
+
+    Attributes:
+        name, task: of the card.
+        config: every keyword with the value it was built with.
+        class_names: of the classes 1, 2, …, where a weights card gives them.
+        weights: the card of those that were loaded; None: none were, or it was trained since.
+    """
+
+    name: str
+    task: str
+    config: Mapping[str, Any]
+    class_names: tuple[str, ...] = ()
+    weights: pretrained.WeightsCard | None = None
+
+
+_BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
+
+
+def get_model(
+    name: str, *, weights: str | Path | None = None, compile: bool = True, **config: Any
+) -> keras.Model:
+    """Builds a registered model.
+
+    Args:
+        name: one of ``list_models()``.
+        weights: None, the name of a shipped set (``model_card(name).weights``), or the path of a
+            ``.weights.h5`` file with its card beside it, or of a run folder. The model is then
+            built with the config it was trained with.
+        compile: with its task's default optimizer, loss and metrics, so that ``fit`` works at once.
+        **config: the builder's keywords.
+
+    Raises:
+        ValueError: unknown name or keyword (close matches are named); config that differs from
+            that of the weights (the keyword is named); a weights file whose sha256 is wrong.
+        FileNotFoundError: no such weights.
+
+    Example:
+        >>> model = get_model("unet", classes=3, filters=8)
+        >>> model(numpy.zeros((1, 100, 75, 1), "uint8")).shape
+        (1, 100, 75, 3)
+    """
+    card = model_card(name)
+    check_keywords(card, config)
+    stored = None
+    full = {**card.config, **config}
+    if weights is not None:
+        stored = pretrained.find(name, weights)
+        full = _reconcile(card, stored, config)
+    how = Built(name, card.task, MappingProxyType(full))
+    if stored is not None:
+        how = replace(how, class_names=stored.class_names, weights=stored.card)
+    model = _build(card, how, deferred=stored is not None and not stored.card.partial)
+    if stored is not None:
+        stored.load_into(model)
+    if compile:
+        task_of(model).compile_model(model)
+    return model
+
+
+def trained_model(weights: str | Path, **config: Any) -> keras.Model:
+    """The model that some weights are of, for prediction.
+
+    Args:
+        weights: a run folder, a weights file, or MODEL/NAME of a shipped set.
+        **config: keywords that may differ from training.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+    """
+    name, slash, shipped = str(weights).partition("/")
+    if slash and shipped in pretrained.available(name):
+        return get_model(name, weights=shipped, compile=False, **config)
+    path = Path(weights)
+    path = path / pretrained.BEST if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`."
+            f" Received: {weights}, and {path} is not there."
+        )
+    return get_model(pretrained.read_card(path).model, weights=path, compile=False, **config)
+
+
+def _reconcile(card: ModelCard, stored: pretrained.Weights, config: Mapping[str, Any]) -> dict:
+    """The config of stored weights, after checking that what was asked for agrees with it."""
+    if stored.model != card.name:
+        raise ValueError(
+            f'The weights {stored.path} are of "{stored.model}". Received: name="{card.name}".'
+        )
+    trained = {**card.config, **stored.config}
+    for keyword, value in config.items():
+        if keyword not in card.free and _plain(trained[keyword]) != _plain(value):
+            raise ValueError(
+                f"The weights {stored.path} were trained with {keyword}={trained[keyword]!r}."
+                f" Received: {keyword}={value!r}. Leave {keyword} out, or choose other weights."
+            )
+    return {**trained, **config}
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _builder(card: ModelCard) -> Callable[..., keras.Model]:
+    if card.name not in BUILDERS:
+        importlib.import_module(card.module)
+    return BUILDERS[card.name]
+
+
+def built(model: keras.Model) -> Built:
+    """How ``get_model`` built this model.
+
+    Raises:
+        ValueError: the model is not from ``get_model``.
+    """
+    if model not in _BUILT:
+        raise ValueError(
+            "This needs a model from temzoo.get_model, whose name and config are known. Received:"
+            f" {model!r}. Register its builder with @temzoo.register."
+        )
+    return _BUILT[model]
+
+
+def name_classes(model: keras.Model, names: tuple[str, ...]) -> None:
+    """Notes the names of a model's classes 1, 2, …, once it was trained on them."""
+    _BUILT[model] = replace(built(model), class_names=tuple(names), weights=None)
+
+
+def rebuild(how: Built, **changes: Any) -> keras.Model:
+    """An uncompiled model of the same config, with the given keywords changed; no weights loaded.
+
+    Raises:
+        ValueError: a keyword that the model does not have.
+    """
+    card = model_card(how.name)
+    check_keywords(card, changes)
+    full = MappingProxyType({**how.config, **changes})
+    return _build(card, replace(how, config=full, weights=None), deferred=True)
+
+
+def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:
+    later = card.deferred if deferred else {}
+    config = {k: later[k] if k in later and v else v for k, v in how.config.items()}
+    model = _builder(card)(**config)
+    _BUILT[model] = how
+    return model
+
+
+def task_of(model: keras.Model):
+    """The module of ``temzoo.tasks`` that trains and judges this model."""
+    return importlib.import_module(f"temzoo.tasks.{built(model).task}")

@@ -1,0 +1,256 @@
+"""A weights name or path to a local file whose sha256 was checked, with its card.
+
+A weights file ``x.weights.h5`` has its card ``x.json`` beside it. Keras loads an HDF5 file with a
+flipped bit without a word; the hash in the card is what notices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temzoo.core.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
+
+BY_NAME = "temzoo_by_name"  # attribute of files that hold weights by their names in the model
+SUFFIX = ".weights.h5"
+BEST = f"best{SUFFIX}"
+# What `temzoo predict IMAGES` uses: the set that serves most micrographs of particles best.
+GENERAL = "unet_mobilenet/emps"
+# In a checkout the folder lies beside the package; in a wheel, inside it.
+FOLDERS = (Path(__file__).parents[1] / "weights", Path(__file__).parents[2] / "weights")
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """Where a set of trained weights comes from and what it is worth.
+
+    Attributes:
+        model: the registered model it belongs to.
+        config: the keywords it was built with.
+        class_names: of the classes 1, 2, …
+        dataset, licence: what it was trained on, and the licence of that data and of the file.
+        scores: figures on validation images, by name.
+        command: what made it; date: when.
+        sha256: of the file.
+        partial: the file holds what was trained alone; frozen layers keep the initial weights that
+            the config names (ImageNet's).
+        precisions: IoU that lower precisions change on the validation images, by engine and
+            precision ("openvino bfloat16"), as ``temzoo.accelerate`` would find it.
+    """
+
+    model: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    dataset: str = ""
+    licence: str = ""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""
+    date: str = ""
+    sha256: str = ""
+    partial: bool = False
+    precisions: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file that was found, with its card."""
+
+    path: Path
+    card: WeightsCard
+
+    @property
+    def model(self) -> str:
+        return self.card.model
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.card.config
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.card.class_names)
+
+    def load_into(self, model: keras.Model) -> None:
+        """Loads the file into a model of the same config.
+
+        Raises:
+            ValueError: the file's sha256 is not the card's.
+        """
+        found = sha256(self.path)
+        if found != self.card.sha256:
+            raise ValueError(
+                f"{self.path} is damaged or not the file of its card: its sha256 must be"
+                f" {self.card.sha256}. Received: {found}. Copy or download it again."
+            )
+        if self.card.partial or _is_by_name(self.path):
+            load_trained(model, self.path)
+        else:
+            load(model, self.path)
+
+
+def save(model: keras.Model, path: str | Path) -> None:
+    """Writes the bare weights, without the optimizer's two copies of them; whole or not at all."""
+    with atomic_path(path) as temporary:
+        _bare(model).save_weights(temporary, overwrite=True)
+
+
+def load(model: keras.Model, path: str | Path) -> None:
+    """Loads what ``save`` wrote; a compiled model keeps its optimizer as it is."""
+    _bare(model).load_weights(path)
+
+
+def save_trained(model: keras.Model, path: str | Path, *, complete: bool = False) -> None:
+    """Writes the weights in float16, by their names in the model.
+
+    Args:
+        model: that was trained.
+        path: of the file.
+        complete: also those of frozen layers, so that no other file is needed to load it.
+    """
+    import h5py
+
+    frozen = set() if complete else _frozen(model)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs[BY_NAME] = True
+        for variable in model.weights:
+            if variable.path not in frozen:
+                file[variable.path] = variable.numpy().astype("float16")
+
+
+def load_trained(model: keras.Model, path: str | Path) -> None:
+    """Loads what ``save_trained`` wrote; frozen layers stay as they are.
+
+    Raises:
+        ValueError: the file lacks a weight of a layer that is not frozen.
+    """
+    import h5py
+
+    frozen = _frozen(model)
+    with h5py.File(path, "r") as file:
+        for variable in model.weights:
+            if variable.path in file:
+                variable.assign(file[variable.path][()].astype("float32"))
+            elif variable.path not in frozen:
+                raise ValueError(
+                    f"{path} must hold all weights but those of frozen layers. Received: none for"
+                    f" {variable.path}. Load it into a model of the config on its card."
+                )
+
+
+def _is_by_name(path: Path) -> bool:
+    """Whether ``save_trained`` wrote the file, and not Keras."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return BY_NAME in file.attrs
+
+
+def _frozen(model: keras.Model) -> set[str]:
+    layers = [layer for layer in model._flatten_layers() if not layer.trainable]
+    return {variable.path for layer in layers for variable in layer.variables}
+
+
+def _bare(model: keras.Model) -> keras.Model:
+    """The same layers and weights in a model that was never compiled."""
+    import keras
+
+    # A model that is more than a graph of layers says itself what it is without its optimizer.
+    return model.bare() if hasattr(model, "bare") else keras.Model(model.inputs, model.outputs)
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder() -> Path | None:
+    """The folder of shipped weights, or None where none were installed."""
+    return next((f for f in FOLDERS if (f / "index.json").is_file()), None)
+
+
+@cache
+def _index() -> Mapping[str, Mapping[str, WeightsCard]]:
+    """model -> name -> card, of the shipped weights."""
+    where = folder()
+    if where is None:
+        return {}
+    index: dict[str, dict[str, WeightsCard]] = {}
+    for entry in json.loads((where / "index.json").read_text(encoding="utf-8"))["weights"]:
+        model, name = entry.split("/")
+        index.setdefault(model, {})[name] = read_card(_shipped_path(where, model, name))
+    return index
+
+
+def _shipped_path(where: Path, model: str, name: str) -> Path:
+    return where / f"{model}-{name}{SUFFIX}"
+
+
+def available(model: str) -> Mapping[str, WeightsCard]:
+    """The shipped weights of a model, by name."""
+    return _index().get(model, {})
+
+
+def find(model: str, weights: str | Path) -> Weights:
+    """A shipped set by its name, or a file or run folder by its path.
+
+    Raises:
+        FileNotFoundError: neither; the names that exist are listed.
+        ValueError: the file's card is missing or unreadable.
+    """
+    shipped = available(model)
+    if str(weights) in shipped:
+        path = _shipped_path(folder(), model, str(weights))
+        return Weights(path, shipped[str(weights)])
+    path = Path(weights)
+    path = path / BEST if path.is_dir() else path
+    if not path.is_file():
+        names = ", ".join(shipped) or "none"
+        raise FileNotFoundError(
+            f'weights must be the name of a shipped set (for "{model}": {names}), a {SUFFIX} file'
+            f" or a run folder. Received: {weights}, and {path} is not there."
+        )
+    return Weights(path, read_card(path))
+
+
+def card_path(path: Path) -> Path:
+    """The card of a weights file: ``x.json`` beside ``x.weights.h5``."""
+    if not path.name.endswith(SUFFIX):
+        raise ValueError(f"A weights file ends in {SUFFIX}. Received: {path}.")
+    return path.with_name(path.name.removesuffix(SUFFIX) + ".json")
+
+
+def read_card(path: Path) -> WeightsCard:
+    """The card beside a weights file.
+
+    Raises:
+        ValueError: it is missing or unreadable.
+    """
+    card = card_path(path)
+    if not card.is_file():
+        raise ValueError(
+            f"{path} has no card: {card} must lie beside it, as temzoo.train writes it. For bare"
+            " Keras weights, build the model and call model.load_weights."
+        )
+    try:
+        fields = json.loads(card.read_text(encoding="utf-8"))
+        fields["class_names"] = tuple(fields.get("class_names", ()))
+        return WeightsCard(**fields)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{card} is not a weights card as temzoo.train writes it: {error}"
+        ) from error
+
+
+def write_card(path: Path, card: WeightsCard) -> None:
+    """Writes the card of a weights file beside it, with the file's sha256."""
+    fields = {**asdict(card), "sha256": sha256(path)}
+    with atomic_path(card_path(path)) as temporary:
+        temporary.write_text(json.dumps(fields, indent=2, default=str) + "\n", encoding="utf-8")
