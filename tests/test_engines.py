@@ -21,8 +21,8 @@ from temzoo.deploy.engines import choice, makers
 from temzoo.deploy.engines.makers import MAKERS
 from temzoo.deploy.engines.network import Network
 from temzoo.labels.shapes.raster import class_map
-from temzoo.tasks import endpoints
-from temzoo.zoo import building, pretrained
+from temzoo.tasks import pixel_models
+from temzoo.zoo import built, pretrained
 
 # Dark particles on an even film: what a small network learns in seconds.
 SCENE = {
@@ -228,7 +228,7 @@ def test_calibration_crops_are_normalised_by_their_micrograph(model):
     network = Network(model, [pixels] * 40)
     assert len(network.crops) == 32
     assert {crop.shape for crop in network.crops} == {(1, 256, 256, 1)}
-    layer = endpoints.normalizer(model)
+    layer = pixel_models.normalizer(model)
     whole = layer.apply(pixels[..., None], *layer.statistics(pixels[..., None]))
     row, col = np.argwhere(np.isclose(whole[..., 0], network.crops[0][0, 0, 0, 0]))[0]
     expected = whole[row : row + 256, col : col + 256]
@@ -329,11 +329,11 @@ def test_auto_without_examples_believes_the_card_of_the_weights(
     model, two_engines, monkeypatch, change, config, engine
 ):
     two_engines(0.0)
-    how = building.built(model)
+    how = built.built(model)
     card = pretrained.WeightsCard(
         "unet", {**how.config, **config}, precisions={"quick bfloat16": change, "gone int4": 0.0}
     )
-    monkeypatch.setattr(building, "built", lambda _: replace(how, weights=card))
+    monkeypatch.setattr(built, "built", lambda _: replace(how, weights=card))
     assert temzoo.accelerate(model, threads=1).engine == engine
 
 

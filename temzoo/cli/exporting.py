@@ -40,7 +40,7 @@ def export(
     load_tensorflow()
     import temzoo
     from temzoo.deploy.exporting.versions import next_free
-    from temzoo.zoo.building import built
+    from temzoo.zoo.built import built
 
     model = trained(weights, set_)
     name = built(model).name if name is None else name

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import temzoo
-from temzoo.zoo import building
+from temzoo.zoo import built
 
 SEMANTIC = temzoo.list_models(task="semantic")
 
@@ -136,7 +136,7 @@ def test_shared_keywords_build(name, norm, upsampling):
     model = temzoo.get_model(
         name, norm=norm, upsampling=upsampling, dropout=0.5, compile=False, **offline(name)
     )
-    assert building.built(model).config["norm"] == norm
+    assert built.built(model).config["norm"] == norm
     assert model.compute_output_shape((None, 64, 64, 1)) == (None, 64, 64, 2)
 
 

@@ -30,7 +30,7 @@ from temzoo.deploy.engines.makers import (
 )
 from temzoo.deploy.engines.network import Network
 from temzoo.evaluation.evaluate import evaluate
-from temzoo.zoo import building
+from temzoo.zoo import built
 
 AUTO = "auto"
 SAFE = ("tensorflow", "float32")  # what is taken where nothing else holds
@@ -120,7 +120,7 @@ def vouched_for(network: Network) -> dict[Key, float]:
     Nothing where the model is configured otherwise than the card's; nothing of what is calibrated,
     since that was another calibration.
     """
-    how = building.built(network.model)
+    how = built.built(network.model)
     if how.weights is None:
         return {}
     stated = {key: how.config[key] for key in how.weights.config}
