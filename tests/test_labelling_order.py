@@ -244,15 +244,15 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_ordered(tmp_path):
 
 
 def test_one_of_the_files_alone_is_never_written(tmp_path, monkeypatch):
-    ranking = label_next(by_value, [noise(30, 30)], count=1)
+    ranked = label_next(by_value, [noise(30, 30)], count=1)
     (tmp_path / TABLE).write_text("old")
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ranking, "_draw", interrupted)
+    monkeypatch.setattr("temzoo.annotation.ranking._draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        ranking.save(tmp_path)
+        ranked.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [TABLE]
     assert (tmp_path / TABLE).read_text() == "old"
 

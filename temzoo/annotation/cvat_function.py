@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction, Shape
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import NECK, Watershed
@@ -46,10 +47,10 @@ def create(
     shapes: str = SHAPES[0],
     labels: str = "",
     tolerance_px: float = TOLERANCE_PX,
-    instances: str = "auto",
+    instances: str = SEPARATION,
     neck: float | None = None,
     threshold: float | None = None,
-    min_area_px: int = 10,
+    min_area_px: int = MIN_AREA_PX,
     flips: bool = False,
     **config: Any,
 ) -> Function:

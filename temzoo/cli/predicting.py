@@ -16,6 +16,7 @@ import typer
 
 from temzoo.cli.common import (
     Set,
+    With,
     app,
     image_paths,
     keywords,
@@ -24,6 +25,7 @@ from temzoo.cli.common import (
     trained,
 )
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
 if TYPE_CHECKING:
     from temzoo.core.types import Micrograph, Prediction
@@ -108,6 +110,7 @@ def predict(
         ),
     ],
     set_: Set = None,
+    with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
     format_: Annotated[
         list[str] | None,
@@ -133,10 +136,10 @@ def predict(
             help="components: regions; watershed: cut where particles touch; auto: watershed, or a"
             " detector's own objects."
         ),
-    ] = "auto",
+    ] = SEPARATION,
     neck: Neck = None,
     threshold: Threshold = None,
-    min_area_px: MinArea = 10,
+    min_area_px: MinArea = MIN_AREA_PX,
     min_score: Annotated[
         float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
     ] = None,

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.settings import SEPARATION
 from temzoo.core.types import MIN_SCORE, Example, Prediction
 from temzoo.data.examples import class_names
 from temzoo.evaluation import object_overlaps, objects
@@ -39,7 +40,6 @@ from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.objects import flattened
-from temzoo.inference.options import SEPARATION
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.inference.regions import NECK, SEPARATIONS, Watershed
 from temzoo.inference.tiles import TILE
-
-SEPARATION = "auto"
-MIN_AREA_PX = 10
 
 
 @dataclass(frozen=True, kw_only=True)

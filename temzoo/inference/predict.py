@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.class_map import collect
-from temzoo.inference.options import MIN_AREA_PX, SEPARATION, PredictOptions
+from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import as_micrograph, checked_pixels
 from temzoo.inference.regions import Watershed, instance_scores, label_instances

@@ -34,7 +34,7 @@ class Built:
 
 
 _BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
-_STAND_INS: WeakKeyDictionary[Any, Task] = WeakKeyDictionary()
+_STAND_INS: WeakKeyDictionary[Any, tuple[Task, tuple[str, ...]]] = WeakKeyDictionary()
 
 
 def note(model: keras.Model, how: Built) -> None:
@@ -62,9 +62,9 @@ def built_or_none(model: Any) -> Built | None:
     return _noted(_BUILT, model)
 
 
-def stands_for(stand_in: Any, task: Task) -> None:
+def stands_for(stand_in: Any, task: Task, class_names: tuple[str, ...]) -> None:
     """Notes that an object, such as an accelerated model, is asked as models of a task are."""
-    _STAND_INS[stand_in] = task
+    _STAND_INS[stand_in] = task, class_names
 
 
 def _noted(notes: WeakKeyDictionary, model: Any) -> Any:
@@ -89,10 +89,14 @@ def task_of(model: Any) -> Task:
     how = built_or_none(model)
     if how is not None:
         return task_named(how.task)
-    return _noted(_STAND_INS, model) or task_recognising(model)
+    noted = _noted(_STAND_INS, model)
+    return noted[0] if noted else task_recognising(model)
 
 
 def class_names_of(model: Any) -> tuple[str, ...]:
     """Names of the classes 1, 2, … that a model's weights were trained on; () when unknown."""
     how = built_or_none(model)
-    return task_of(model).class_names(model) if how is None else tuple(how.class_names)
+    if how is not None:
+        return tuple(how.class_names)
+    noted = _noted(_STAND_INS, model)
+    return noted[1] if noted else task_of(model).class_names(model)

@@ -122,7 +122,7 @@ class AcceleratedModel:
         model = network.model
         self.name = model.name
         self.class_names = class_names_of(model)
-        stands_for(self, network.task)
+        stands_for(self, network.task, self.class_names)
         self.input_shape, self.output_shape = model.input_shape, model.output_shape
         self.tile_step = network.step
         self.restores = network.restores
