@@ -28,6 +28,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "tune_instances": "evaluation.instance_tuning",
     "predict": "inference.predict",
+    "predict_folder": "workflows.predict_folder",
     "load_prediction": "store.predictions",
     "list_predictions": "store.predictions",
     "labels_of": "annotation.prediction_labels",

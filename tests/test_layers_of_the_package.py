@@ -30,7 +30,7 @@ ROOMS = {
     "pages": "core micrographs labels data zoo inference evaluation latent measurement pictures"
     " store",
     "workflows": "core micrographs labels data models zoo tasks inference evaluation latent"
-    " pictures store pages training",
+    " pictures store annotation pages training",
     "cli": "core micrographs labels measurement data zoo tasks inference evaluation latent pictures"
     " store particles annotation training deploy pages workflows",
 }
