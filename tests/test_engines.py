@@ -399,7 +399,7 @@ def run(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
     path = folder / pretrained.BEST
     pretrained.save(model, path)
-    config = dict(temzoo.registry.built(model).config)
+    config = dict(building.built(model).config)
     pretrained.write_card(path, pretrained.WeightsCard("unet", config, class_names=("particle",)))
     return folder
 

@@ -122,14 +122,14 @@ def predict(
 
     formats = chosen_formats(format_)
     weights, places = weights_and_images(arguments, server)
+    accelerate = (engine, precision or "float32") != PLAIN
+    if accelerate and server:
+        raise ValueError(
+            f"a server computes as it was told to. Received: --engine {engine} and --server"
+            f" {server}. Leave one out."
+        )
     model = chosen_model(weights, server, set_)
-    if (engine, precision or "float32") != PLAIN:
-        if server:
-            raise ValueError(
-                f"a server computes as it was told to. Received: --engine {engine} and --server"
-                f" {server}. Leave one out."
-            )
-        model = accelerated(model, engine, precision, calibration)
+    model = accelerated(model, engine, precision, calibration) if accelerate else model
     done = predict_folder(
         model,
         places,
