@@ -23,7 +23,7 @@ ROOMS = {
     "pictures": "core micrographs data evaluation inference latent measurement",
     "tasks": "core labels data zoo inference evaluation latent pictures",
     "store": "core micrographs labels data zoo inference pictures",
-    "particles": "core micrographs labels data evaluation",
+    "particles": "core micrographs labels measurement data evaluation",
     "annotation": "core labels models zoo inference evaluation pictures",
     "training": "core models zoo tasks inference evaluation pictures",
     "deploy": "core micrographs models zoo tasks inference evaluation",

@@ -166,9 +166,7 @@ def test_negatives_change_what_is_seen_not_what_was_learnt(tmp_path):
     config = {"alpha": 0.25, "encoder_weights": None, "pyramid": (1, 2)}
     pretrained.write_card(
         path,
-        pretrained.WeightsCard(
-            "unet_mobilenet", {**config, "decoder_filters": (8, 8, 8, 8, 8)}
-        ),
+        pretrained.WeightsCard("unet_mobilenet", {**config, "decoder_filters": (8, 8, 8, 8, 8)}),
     )
     both = temzoo.get_model("unet_mobilenet", weights=path, negatives=True, compile=False)
     for ours, theirs in zip(both.get_weights(), plain.get_weights(), strict=True):
