@@ -8,7 +8,6 @@ serve: it is judged as it is shipped, and trained further.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.core.types import Example
 from temzoo.evaluation.baselines import MOST_CLASSES, Otsu, PixelForest
 from temzoo.evaluation.evaluate import evaluate
@@ -344,8 +343,7 @@ def _write_results(summary: Summary, parts: Parts, files: Files) -> None:
         "versions": run_folder.versions(),
         "hardware": run_folder.hardware(),
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_json(path, results, indent=2)
 
 
 def _print_files(summary: Summary) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
-from temzoo.core.files import atomic_path, spreadsheet_text
+from temzoo.core.writers import write_csv
 from temzoo.inference.regions import Watershed
 from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
@@ -180,7 +179,8 @@ def predict_folder(
     by_name = {row.image: row for row in (*kept, *made)}
     rows = [by_name[image.name] for image in found]
     others = _earlier(found, out)
-    _write_table(out / TABLE, [*rows, *others.values()])
+    listed = (astuple(row) for row in (*rows, *others.values()))
+    write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
     done = {row.image for row in rows if row.status != "failed"}
     mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
     named = mine | {path: row.image for path, row in others.items()}
@@ -263,18 +263,6 @@ def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:
         for path, about in told.items()
         if about is not None
     }
-
-
-def _write_table(path: Path, rows: Sequence[Row]) -> None:
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(column.name for column in fields(Row))
-        for row in rows:
-            cells = astuple(row)
-            table.writerow(spreadsheet_text(c) if isinstance(c, str) else c for c in cells)
 
 
 def _write_labels(
