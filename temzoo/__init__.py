@@ -7,7 +7,6 @@ when they are first used: importing temzoo imports neither TensorFlow nor Keras.
 import importlib
 
 __version__ = "0.1.0"
-
 _HOMES = {
     "get_model": "zoo.building",
     "list_models": "zoo.cards",
@@ -30,6 +29,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "tune_instances": "evaluation.instance_tuning",
     "predict": "inference.predict",
+    "predict_folder": "workflows.predict_folder",
     "load_prediction": "store.predictions",
     "list_predictions": "store.predictions",
     "labels_of": "annotation.prediction_labels",
@@ -65,7 +65,6 @@ _MODULES = {
     "synthetic": "data.synthetic",
     "tasks": "tasks",
 }
-
 __all__ = ["__version__", *_HOMES, *_MODULES]
 
 

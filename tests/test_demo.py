@@ -13,6 +13,7 @@ from temzoo.evaluation.bootstrap import Interval
 from temzoo.evaluation.results import Evaluation
 from temzoo.training import loop
 from temzoo.workflows import demo as module
+from temzoo.workflows import demo_data
 from temzoo.workflows.demo import demo, encoder_file, table
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import get_model
@@ -23,8 +24,8 @@ def small(monkeypatch, tmp_path):
     """The demo's own path with less work: fewer steps, smaller networks, images and crops."""
     monkeypatch.setattr(module, "STEPS", 2)
     monkeypatch.setattr(module, "SETTINGS", {**module.SETTINGS, "batch": 2, "crop": 64})
-    monkeypatch.setattr(module, "LARGE", {"size": 128, "n_particles": 5})
-    monkeypatch.setattr(module, "write_dataset", partial(write_dataset, size=128, n_particles=5))
+    monkeypatch.setattr(demo_data, "LARGE", {"size": 128, "n_particles": 5})
+    monkeypatch.setattr(demo_data, "write_dataset", partial(write_dataset, size=128, n_particles=5))
     monkeypatch.setattr(module, "PixelForest", partial(PixelForest, trees=5, jobs=1))
     monkeypatch.setitem(module.NETWORKS, "unet", {"filters": 4, "depth": 2})
     narrow = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8)}

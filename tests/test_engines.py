@@ -195,10 +195,13 @@ def test_threads_and_examples_are_checked(model):
         temzoo.accelerate(model, "openvino", "int8", examples=[])
 
 
-def test_models_that_label_and_restore_no_pixels_are_refused(monkeypatch):
+def test_a_vae_is_refused():
     vae = temzoo.get_model("vae", image_size=12, hidden=8, compile=False)
     with pytest.raises(ValueError, match=r'accelerate takes models that label .* Received: "vae"'):
         temzoo.accelerate(vae)
+
+
+def test_models_that_label_and_restore_no_pixels_are_refused(monkeypatch):
     net = temzoo.get_model("unet", filters=2, depth=1, compile=False)
     monkeypatch.setattr("temzoo.deploy.engines.network.normalized_alone", lambda model: None)
     with pytest.raises(ValueError, match=r"takes normalised pixels alone. Received: unet, which"):
@@ -399,7 +402,7 @@ def run(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
     path = folder / pretrained.BEST
     pretrained.save(model, path)
-    config = dict(temzoo.registry.built(model).config)
+    config = dict(built.built(model).config)
     pretrained.write_card(path, pretrained.WeightsCard("unet", config, class_names=("particle",)))
     return folder
 

@@ -83,9 +83,11 @@ def encoded(digits):
 def shown(monkeypatch):
     """The figures that are written, for a look at their axes."""
     found = []
-    original = latent_mosaics.written
+    original = latent_mosaics.write_figure
     for module in (latent_mosaics, latent_scatter):
-        monkeypatch.setattr(module, "written", lambda f, path: found.append(f) or original(f, path))
+        monkeypatch.setattr(
+            module, "write_figure", lambda f, path: found.append(f) or original(f, path)
+        )
     return found
 
 

@@ -22,15 +22,15 @@ ROOMS = {
     "latent": "",
     "pictures": "core micrographs data measurement inference evaluation latent",
     "tasks": "core labels data zoo inference evaluation pictures",
-    "store": "core micrographs labels data zoo inference pictures",
-    "particles": "core micrographs labels data evaluation",
+    "store": "core micrographs labels zoo inference pictures",
+    "particles": "core micrographs labels measurement data evaluation",
     "annotation": "core labels models zoo inference evaluation pictures",
     "training": "core models zoo tasks",
     "deploy": "core micrographs models zoo tasks inference evaluation",
     "pages": "core micrographs labels measurement data zoo inference evaluation latent pictures"
     " store",
     "workflows": "core micrographs labels data models zoo tasks inference evaluation latent"
-    " pictures store pages training",
+    " pictures store annotation pages training",
     "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures store"
     " particles annotation deploy pages workflows",
 }

@@ -15,8 +15,9 @@ from temzoo.data.images import image_array
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.labels.shapes.windows import shape_mask
+from temzoo.measurement import measure
 from temzoo.micrographs import load_micrograph
-from temzoo.particles import fields, store
+from temzoo.particles import store
 from temzoo.particles.cutting import cut, cut_dataset, cut_predictions
 from temzoo.particles.plan import CutPlan
 from temzoo.particles.resampling import resample
@@ -74,13 +75,16 @@ def test_measurements_agree_with_scikit_image():
         assert one.angle_deg == pytest.approx(90 - math.degrees(region.orientation), abs=1e-6)
 
 
-def test_the_largest_feret_diameter_agrees_with_scikit_image():
-    shape = ellipse(100, 100, 40, 12, 33)
-    numbers = instance_map(LabelledImage("a", SIZE, SIZE, (shape,)))
-    [one] = fields.numbered_objects(numbers, lambda _: "particle", None)
-    [region] = regionprops(numbers)
-    assert one.feret((1.0, 1.0)) == pytest.approx(region.feret_diameter_max, abs=1.0)
-    assert one.feret((0.2, 0.2)) == pytest.approx(0.2 * one.feret((1.0, 1.0)))
+def test_a_disc_has_one_feret_diameter():
+    """21 px for a radius of 10, in the table of ``measure`` and for the usual window."""
+    rows, cols = np.indices((100, 100)) - 50
+    disc = (rows**2 + cols**2 <= 10**2).astype(np.int32)
+    prediction = Prediction(classes=disc.astype(np.uint8), instances=disc, name="a.tif")
+    [longest] = measure(prediction)["feret_max_px"]
+    assert longest == pytest.approx(21.0, abs=0.05)
+    micrograph = Micrograph(np.ones((100, 100), np.uint8), (1.0, 1.0), "a.tif")
+    particles = cut(micrograph, disc, size=64)  # with a size, the window is not rounded
+    assert particles.window == pytest.approx(1.5 * longest, rel=1e-12)
 
 
 def test_angles_and_sizes_are_those_that_the_generator_states():

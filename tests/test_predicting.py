@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.cli import common, predicting
+from temzoo.cli import predicting
 from temzoo.data.synthetic.writing import write_dataset
 from temzoo.labels.shapes import raster
-from temzoo.store import pictures
+from temzoo.micrographs import listing
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import about
+from temzoo.workflows import prediction_job
 from temzoo.zoo import pretrained
 from temzoo.zoo.built import built
 
@@ -103,6 +104,42 @@ def test_each_micrograph_gets_maps_an_overlay_and_a_sidecar(run, images, tmp_pat
     assert all(float(row["seconds"]) > 0 for row in rows)
 
 
+def test_the_function_writes_what_the_command_writes(run, images, tmp_path, capsys):
+    call("predict", run, images, "--out", tmp_path / "command", "--format", "cvat,coco")
+    capsys.readouterr()
+    done = temzoo.predict_folder(
+        str(run), images, tmp_path / "function", formats=["cvat", "coco"], progress=False
+    )
+    assert capsys.readouterr().out == ""
+    assert contents(tmp_path / "function") == contents(tmp_path / "command")
+    untimed = [{**row, "seconds": ""} for row in table(tmp_path / "command")]
+    assert untimed == [{**row, "seconds": ""} for row in table(tmp_path / "function")]
+    assert [row.image for row in done.rows] == [row["image"] for row in untimed]
+    assert [str(row.instances) for row in done.rows] == [row["instances"] for row in untimed]
+    assert (done.failed, done.earlier) == ((), ())
+    assert done.table == tmp_path / "function" / "predictions.csv"
+    assert {kind: path.name for kind, path in done.labels.items()} == {
+        "cvat": "predictions.xml",
+        "coco": "predictions.coco.json",
+    }
+    # What one finished, the other keeps.
+    assert "skipping 5" in call("predict", run, images, "--out", tmp_path / "function")
+    again = temzoo.predict_folder(run, images, tmp_path / "command", progress=False)
+    assert {row.status for row in again.rows} == {"kept"}
+
+
+def test_a_model_that_is_given_predicts_every_image_again(images, tmp_path):
+    for _ in range(2):  # it may have been trained in between
+        done = temzoo.predict_folder(Bright(), [images / "synthetic_0000.tif"], tmp_path)
+        assert [row.status for row in done.rows] == ["predicted"]
+
+
+def test_label_formats_that_are_not_there_are_refused_before_the_work(images, tmp_path):
+    with pytest.raises(ValueError, match=r"formats must be of cvat, coco\. Received: 'voc'\."):
+        temzoo.predict_folder(Bright(), images, tmp_path / "out", formats=["voc"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_sidecar_leads_back_to_image_and_weights(run, images, tmp_path):
     call("predict", run, images / "synthetic_0001.tif", "--out", tmp_path, "--min-area-px", 7)
     (path,) = list_predictions(tmp_path)
@@ -131,7 +168,7 @@ def test_finished_predictions_are_skipped_until_something_differs(
     with monkeypatch.context() as without_model:
         without_model.setattr(predicting, "trained", None)  # nor is a network built in vain
         text = said()
-    assert "skipping 5 finished; --again redoes them" in text
+    assert "skipping 5 finished; again=True (--again) redoes them" in text
     assert "instances," not in text
     assert contents(tmp_path) == before
     assert {row["status"] for row in table(tmp_path)} == {"kept"}
@@ -232,8 +269,8 @@ def test_a_disk_that_is_full_ends_the_job(run, images, tmp_path, monkeypatch):
             raise OSError("No space left on device")
         return save_prediction(*args, **options)
 
-    save_prediction = pictures.save_prediction
-    monkeypatch.setattr("temzoo.store.pictures.save_prediction", fails_at_the_third)
+    save_prediction = prediction_job.save_prediction
+    monkeypatch.setattr("temzoo.workflows.prediction_job.save_prediction", fails_at_the_third)
     assert "No space left" in refusal("predict", run, images, "--out", tmp_path)
     assert len(list_predictions(tmp_path)) == 2
     assert len(written) == 3
@@ -250,8 +287,8 @@ def test_a_prediction_that_cannot_be_written_does_not_end_the_job(
             raise bad
         return save_prediction(found, *args, **options)
 
-    save_prediction = pictures.save_prediction
-    monkeypatch.setattr("temzoo.store.pictures.save_prediction", fails_at_the_second)
+    save_prediction = prediction_job.save_prediction
+    monkeypatch.setattr("temzoo.workflows.prediction_job.save_prediction", fails_at_the_second)
     said = call("predict", run, images, "--out", tmp_path, status=1)
     assert "temzoo: 1 of 5 images failed:" in said
     assert [row["status"] for row in table(tmp_path)] == ["predicted", "failed"] + 3 * ["predicted"]
@@ -335,7 +372,7 @@ def test_a_file_that_a_network_drive_does_not_give_does_not_end_the_job(
         return load_micrograph(path, **options)
 
     load_micrograph = temzoo.load_micrograph
-    monkeypatch.setattr(temzoo, "load_micrograph", load)
+    monkeypatch.setattr(prediction_job, "load_micrograph", load)
     said = call("predict", run, images, "--out", tmp_path, status=1)
     assert "1 of 5 images failed" in said
 
@@ -376,7 +413,7 @@ def test_each_frame_of_a_stack_is_predicted(run, images, tmp_path):
         for pixels in frames:
             file.write(pixels, photometric="minisblack")
     said = call("predict", run, folder, "--out", tmp_path / "out", "--format", "cvat")
-    assert "stack.tif: 3 images, all of them; --frame 0 takes the first alone" in said
+    assert "stack.tif: 3 images, all of them; frame=0 (--frame 0) takes the first alone" in said
     names = [f"stack_{k}.tif" for k in range(3)]
     stack = folder / "lot 3" / "stack.tif"
     assert [micrograph.name for micrograph in temzoo.iter_frames(stack)] == names
@@ -423,7 +460,7 @@ def test_a_microscopes_file_goes_before_the_export_beside_it(run, images, tmp_pa
     assert (found.name, found.nm_per_pixel) == ("a.mrc", pytest.approx((0.5, 0.5)))
     assert [row["image"] for row in table(tmp_path / "out")] == ["a.mrc", "b.png"]
 
-    assert common.image_paths([folder], exports=True) == [folder / "a.png", folder / "b.png"]
+    assert listing.image_paths([folder], exports=True) == [folder / "a.png", folder / "b.png"]
     (folder / "a.mrc").write_bytes(b"MRC?")
     said = call("predict", run, folder, "--out", tmp_path / "without")
     assert "using a.png, not a.mrc beside it" in said
@@ -431,13 +468,13 @@ def test_a_microscopes_file_goes_before_the_export_beside_it(run, images, tmp_pa
 
 
 def test_many_exports_that_are_passed_over_take_few_lines(tmp_path, capsys):
-    for k in range(common.MOST_LINES + 2):
+    for k in range(listing.MOST_LINES + 2):
         (tmp_path / f"{k:02d}.dm4").write_bytes(b"no such thing")
         (tmp_path / f"{k:02d}.png").write_bytes(b"")
-    assert {path.suffix for path in common.image_paths([tmp_path])} == {".png"}
+    assert {path.suffix for path in listing.image_paths([tmp_path])} == {".png"}
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "using 00.png, not 00.dm4 beside it"
-    assert said[common.MOST_LINES :] == ["and so on with 2 more files"]
+    assert said[listing.MOST_LINES :] == ["and so on with 2 more files"]
 
 
 def test_labels_of_earlier_jobs_stay(run, images, tmp_path):
@@ -541,8 +578,8 @@ def test_the_general_weights_are_used_and_named(run, images, tmp_path, monkeypat
     ("options", "message"),
     [
         (("--format", "maps,voc"), "--format must be of maps, cvat, coco. Received: 'voc'"),
-        (("--shapes", "boxes"), "--shapes must be polygons or masks. Received: 'boxes'"),
-        (("--polygon-error", "-1"), "--polygon-error must be 0 px or more. Received: -1.0"),
+        (("--shapes", "boxes"), "shapes must be polygons or masks. Received: 'boxes'"),
+        (("--polygon-error", "-1"), "the polygons' error must be 0 px or more. Received: -1.0"),
         (
             ("--neck", "0.5", "--instances", "components"),
             "--neck and --threshold are settings of the watershed",
@@ -555,9 +592,9 @@ def test_options_out_of_range_are_refused_before_the_work(run, images, tmp_path,
 
 
 def test_a_large_file_is_neither_read_ahead_nor_written_behind(run, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting, "AHEAD_BYTES", 0)
+    monkeypatch.setattr(prediction_job, "AHEAD_BYTES", 0)
     call("predict", run, images, "--out", tmp_path / "large")
-    monkeypatch.setattr(predicting, "AHEAD_BYTES", 2**28)
+    monkeypatch.setattr(prediction_job, "AHEAD_BYTES", 2**28)
     call("predict", run, images, "--out", tmp_path / "small")
     assert contents(tmp_path / "large") == contents(tmp_path / "small")
 

@@ -277,9 +277,12 @@ def test_a_model_of_one_size_is_drawn_on_micrographs(tmp_path):
     assert (run.folder / "validation.png").is_file()
 
 
-def test_restorers_and_generative_models_do_not_segment(finished):
+def test_restorers_do_not_segment(finished):
     with pytest.raises(ValueError, match=r"autoencoder makes pictures. .* Use temzoo.restore"):
         temzoo.predict(finished[1], scene())
+
+
+def test_a_vae_does_not_segment():
     with pytest.raises(ValueError, match=r"vae makes pictures"):
         temzoo.predict(temzoo.get_model("vae", image_size=16, latent_dim=2), scene())
 

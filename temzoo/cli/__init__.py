@@ -23,7 +23,6 @@ from temzoo.cli import (  # noqa: F401 - they add their commands to the app
 from temzoo.cli.common import app, keywords
 
 __all__ = ["app", "keywords", "main"]
-
 # The commands in the order of use, by the heading that `temzoo --help` has for them.
 PANELS = {
     "Labels": ("labels", "augment", "label-next"),

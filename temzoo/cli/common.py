@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +14,10 @@ from temzoo.zoo.plugins import load_file
 if TYPE_CHECKING:
     from temzoo.measurement.by_hand import ByHand
 
-MOST_LINES = 10  # of files that are passed over
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
 Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
 LabelsIfAny = Annotated[
@@ -122,81 +118,6 @@ def drawn(examples, count: int, seed: int):
 
     chosen = np.random.default_rng(seed).permutation(len(examples))[:count]
     return [examples[i] for i in sorted(chosen)]
-
-
-def image_paths(images: list[Path], *, exports: bool = False) -> list[Path]:
-    """The image files that are named, and those of the folders that are.
-
-    Args:
-        images: files, and folders to look through.
-        exports: of a microscope's file and its export beside it, take the export; else the file
-            that is calibrated, where it can be read.
-
-    Raises:
-        FileNotFoundError: there are none.
-        ValueError: what is made of two of them would be written under one name.
-    """
-    paths = [
-        path
-        for image in images
-        for path in (_one_of_each(image, exports) if image.is_dir() else [image])
-    ]
-    if not paths:
-        raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
-    require_own_names((path.name, path) for path in paths)
-    return paths
-
-
-def require_own_names(named: Iterable[tuple[str, Path]]) -> None:
-    """Raises ValueError where the results of two images would be written under one name.
-
-    Args:
-        named: the name of each image, and the file that it is of.
-    """
-    from temzoo.core.file_names import file_stem
-
-    first: dict[str, tuple[str, Path]] = {}
-    for name, path in named:
-        other = first.setdefault(file_stem(name).casefold(), (name, path))
-        if other != (name, path):
-            raise ValueError(
-                "Results are named after the images, so their names must differ. Received:"
-                f" {other[1]} and {path}. Take one folder at a time, each with an --out of its own."
-            )
-
-
-def _one_of_each(folder: Path, exports: bool) -> list[Path]:
-    """The images of a folder; of a microscope's file and its exports beside it one kind.
-
-    What is passed over is said, for an export has often lost the calibration.
-    """
-    from temzoo.micrographs import MICROSCOPE_SUFFIXES, list_images
-
-    paths = list_images(folder)
-    raw, exported = {}, {}
-    for path in paths:
-        kind = raw if path.suffix.lower() in MICROSCOPE_SUFFIXES else exported
-        kind.setdefault(path.with_suffix(""), []).append(path)
-    passed_over = {}
-    for stem in raw.keys() & exported.keys():
-        use_raw = not exports and all(map(_is_readable, raw[stem]))
-        taken, left = (raw, exported) if use_raw else (exported, raw)
-        passed_over |= dict.fromkeys(left[stem], taken[stem][0])
-    for path in sorted(passed_over)[:MOST_LINES]:
-        print(f"using {passed_over[path].name}, not {path.name} beside it")
-    if len(passed_over) > MOST_LINES:
-        print(f"and so on with {len(passed_over) - MOST_LINES} more files")
-    return [path for path in paths if path not in passed_over]
-
-
-def _is_readable(path: Path) -> bool:
-    """Whether its reader is installed, and finds an image in it; by the header alone."""
-    from temzoo.micrographs import count_frames
-
-    try:
-        return count_frames(path) > 0
-    except (OSError, ValueError):
-        return False
 
 
 def calibration(nm_per_pixel: str | None, scale_bar: str | None, *, override: bool) -> ByHand:

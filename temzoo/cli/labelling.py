@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, app, image_paths, load_tensorflow, trained
+from temzoo.cli.common import Set, app, load_tensorflow, trained
 
 
 @app.command()
@@ -39,6 +39,8 @@ def label_next(
 
     Example: temzoo label-next runs/first micrographs --labels annotations.xml --count 10
     """
+    from temzoo.micrographs.listing import image_paths
+
     paths = image_paths(images, exports=True)  # what CVAT reads
     fresh, known = _parted(paths, labels)
     load_tensorflow()

@@ -25,7 +25,6 @@ from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
 
 USUAL = Settings()
-
 TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
 ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
 Val = Annotated[float, typer.Option(help="Share to validate on, without --val-names.")]

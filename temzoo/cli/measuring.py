@@ -221,26 +221,18 @@ def write(
     """Each file whole or not at all."""
     import temzoo
     from temzoo.core.files import atomic_path
+    from temzoo.core.writers import write_csv
 
     paths = [out / name for name in (TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT)]
     paths[-1].unlink(missing_ok=True)  # there may be none this time
-    with atomic_path(paths[0]) as temporary:
-        without_formulas(table).to_csv(temporary, index=False, float_format="%.9g")
+    for path, frame in ((paths[0], table), (paths[2], summary)):
+        write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
     with atomic_path(paths[1]) as temporary:
         table.to_parquet(temporary, index=False)
-    with atomic_path(paths[2]) as temporary:
-        without_formulas(summary).to_csv(temporary, index=False, float_format="%.9g")
     if len(table) and (border == "include" or not table["touches_border"].all()):
         temzoo.plot_sizes(table, paths[-1], border=border, seed=seed)
         return paths
     return paths[:-1]
-
-
-def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose names no spreadsheet computes."""
-    from temzoo.core.files import spreadsheet_text
-
-    return table.assign(**{key: table[key].map(spreadsheet_text) for key in ("image", "class")})
 
 
 def shown(summary: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, app, image_paths, load_tensorflow, trained
+from temzoo.cli.common import Set, app, load_tensorflow, trained
 
 Run = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
 # What `temzoo particles` measured and a latent space is coloured by.
@@ -40,6 +40,7 @@ def restore(
     import temzoo
     from temzoo.data.pair_files import frames_in
     from temzoo.evaluation.unlike_images import Likeness
+    from temzoo.micrographs.listing import image_paths
     from temzoo.store.restored import save_restored
     from temzoo.tasks.feeds import LIKENESS
 
@@ -95,6 +96,7 @@ def particles(
 
     Example: temzoo particles --images micrographs --weights unet_mobilenet/emps --size 32
     """
+    from temzoo.micrographs.listing import image_paths
     from temzoo.particles import cutting, store
 
     if (labels is None) == (weights is None):

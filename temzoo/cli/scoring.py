@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from temzoo.cli.common import (
+    Groups,
     Images,
     Labels,
     Set,
@@ -37,6 +38,7 @@ def evaluate(
     ],
     images: Images,
     labels: Labels,
+    groups: Groups = None,
     set_: Set = None,
     with_: With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to score.")] = None,
@@ -82,7 +84,7 @@ def evaluate(
     from temzoo.zoo.built import task_of
 
     separation = separation_of(instances, neck, threshold)
-    everything = temzoo.load_dataset(images=images, labels=labels)
+    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups)
     if weights in CLASSICAL:
         learn, examples = _fit_and_score(everything, fit_names, names)
         learn = drawn(learn, limit, seed) if limit else learn
@@ -113,8 +115,8 @@ def evaluate(
 
 
 def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
-    """Two parts without a common image: what a baseline learns from, and what it is scored on."""
-    from temzoo.data.splits import pick, read_names, split_by_names
+    """What a baseline learns from, and what it is scored on: no image or specimen is in both."""
+    from temzoo.data.splits import pick, read_names, require_apart, split_by_names
 
     if fit_names is None:
         raise ValueError(
@@ -125,7 +127,9 @@ def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
         return split_by_names(examples, read_names(fit_names), read_names(names))
     learn = pick(examples, read_names(fit_names))
     known = {example.name for example in learn}
-    return learn, [example for example in examples if example.name not in known]
+    rest = [example for example in examples if example.name not in known]
+    require_apart(learn, rest)
+    return learn, rest
 
 
 def _to_score(weights: str, examples, names: Path | None):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -42,4 +44,14 @@ def spreadsheet_text(value: str) -> str:
         >>> spreadsheet_text("=1+1.tif")
         "'=1+1.tif"
     """
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if value.startswith(FORMULAS) else value
+
+
+def text_of_spreadsheet(cell: str) -> str:
+    """The text that ``spreadsheet_text`` made this cell of.
+
+    Example:
+        >>> text_of_spreadsheet("'=1+1.tif")
+        '=1+1.tif'
+    """
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULAS) else cell

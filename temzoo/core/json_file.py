@@ -27,7 +27,8 @@ def read_json(path: str | Path) -> Any:
         ) from error
 
 
-def write_json(path: str | Path, document: Any) -> None:
-    """Writes a JSON file in UTF-8, whole or not at all."""
+def write_json(path: str | Path, document: Any, *, indent: int | None = None) -> None:
+    """Writes a JSON file in UTF-8, whole or not at all; with an indent for people to read."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        temporary.write_text(text + "\n" if indent else text, encoding="utf-8")

@@ -93,11 +93,6 @@ def unit_range(
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
-def images_per_epoch(array: np.ndarray) -> int:
-    """Elements of the stream that show each image once."""
-    return len(array)
-
-
 def image_stream(
     array: np.ndarray, *, batch: int, seed: int, start: int = 0, augment: bool = False
 ) -> tf.data.Dataset:

@@ -108,24 +108,37 @@ def split_by_names(
         the two parts, in the order of ``examples``.
 
     Raises:
-        ValueError: a name is no example's, is several examples', or is on both lists; a list is
-            empty.
+        ValueError: a name is no example's, is several examples', or is on both lists; a specimen
+            (``Example.group``) has images on both; a list is empty.
 
     Example:
         >>> train, val = split_by_names(examples, read_names("train.csv"), read_names("val.csv"))
     """
     train, val = pick(examples, train_names), pick(examples, val_names)
-    if both := sorted({e.name for e in train} & {e.name for e in val}):
-        raise ValueError(
-            "no image may be on both lists, it would judge what it taught. Received: "
-            f"{len(both)} on both, {', '.join(both[:3])}. Remove them from one list."
-        )
+    require_apart(train, val)
     if not train or not val:
         raise ValueError(
             "both lists must name at least one image. "
             f"Received: {len(train)} for training, {len(val)} for validation."
         )
     return train, val
+
+
+def require_apart(train: Sequence[Example], val: Sequence[Example]) -> None:
+    """Raises ValueError where an image, or a specimen (``Example.group``), is in both parts."""
+    if both := sorted({e.name for e in train} & {e.name for e in val}):
+        raise ValueError(
+            "no image may be on both lists, it would judge what it taught. Received: "
+            f"{len(both)} on both, {', '.join(both[:3])}. Remove them from one list."
+        )
+    image_of = {e.group: e.name for e in train if e.group}
+    for judge in val:
+        if judge.group in image_of:
+            raise ValueError(
+                "no specimen may be on both sides, it would judge what it taught. Received: "
+                f"{judge.group!r}, with {image_of[judge.group]} to learn from and {judge.name} to"
+                " judge by. Put all its images on one side."
+            )
 
 
 def pick(examples: Sequence[Example], names: Iterable[str]) -> list[Example]:

@@ -46,7 +46,6 @@ from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_
 from temzoo.zoo.built import class_names_of, task_of
 
 PER_CLASS = ("iou", "dice", "precision", "recall")
-
 LEAST_SCORE = 0.05  # of what is ranked for AP, as detectors commonly report to COCO
 
 

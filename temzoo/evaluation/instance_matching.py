@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from temzoo.evaluation.object_overlaps import one_to_one
 from temzoo.evaluation.objects import MATCH_IOU
 
 
@@ -35,8 +36,8 @@ def match_instances(
 ) -> Match:
     """Matches instances one to one where their IoU is at least ``iou``, as many as can be.
 
-    Above 0.5 an instance overlaps at most one other that much. At 0.5 exactly and below, ties are
-    settled so that the number of matches is largest (maximum bipartite matching).
+    Above 0.5 an instance overlaps at most one other that much. At 0.5 exactly and below, there may
+    be a choice, which ``one_to_one`` makes.
 
     Args:
         truth, predicted: (H, W) integer maps; 0 is background, each other number an instance.
@@ -59,10 +60,8 @@ def match_instances(
         true_kind = _class_of(truth, true_ids, truth_classes)
         found_kind = _class_of(predicted, found_ids, predicted_classes)
         good &= true_kind[rows] == found_kind[columns]
-    graph = sparse.csr_array((np.ones(good.sum()), (rows[good], columns[good])), shape=shape)
-    partner = sparse.csgraph.maximum_bipartite_matching(graph, perm_type="column")
-    matched = np.flatnonzero(partner >= 0)
-    pairs = np.stack([true_ids[matched], found_ids[partner[matched]]], axis=1)
+    matched, _ = one_to_one(rows[good], columns[good], overlap[good])
+    pairs = np.stack([true_ids[matched[:, 0]], found_ids[matched[:, 1]]], axis=1)
     return Match(pairs=pairs, true=len(true_ids), predicted=len(found_ids))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
+from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
 
 
@@ -54,11 +53,8 @@ class Evaluation:
 
     def to_csv(self, path: str | Path) -> None:
         """Writes the table, one row per image; undefined metrics are empty cells."""
-        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.table[0]))
-            writer.writeheader()
-            for row in self.table:
-                writer.writerow({key: "" if _undefined(row[key]) else row[key] for key in row})
+        columns = list(self.table[0])
+        write_csv(path, columns, ([row[key] for key in columns] for row in self.table))
 
     def to_json(self, path: str | Path) -> None:
         """Writes figures, intervals, table and confusion matrices; undefined ones are null."""
@@ -70,8 +66,7 @@ class Evaluation:
             "confusion": self.confusions.sum(axis=0).tolist(),
             "table": [dict(row) for row in self.table],
         }
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(_without_nan(content), indent=2, allow_nan=False))
+        write_json(path, _without_nan(content), indent=2)
 
 
 @dataclass(frozen=True)

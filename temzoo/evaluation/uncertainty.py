@@ -17,17 +17,12 @@ from temzoo.inference.pixels import BLOCK_ROWS
 from temzoo.inference.tiles import answer_blocks
 
 MIRRORS = ((), (0,), (1,), (0, 1))  # axes to flip; the first is the micrograph as it is
-
 # Specks and haze on an empty micrograph would otherwise make it the most doubtful of all: so much
 # of its area counts as found and certain in the doubt and in the disagreement, or so many objects.
 FLOOR_DOUBT, FLOOR_VOTE = 0.01, 0.001
-
 FLOOR_OBJECTS = 1
-
 LEAST_SCORE = 0.05  # of a detector's objects: those it nearly found are what it doubts
-
 HEAT_SIDE = 256  # px; a map is kept of every micrograph until the choice is made
-
 Doubts = tuple[float, float, float, np.ndarray]  # doubt, disagreement, entropy, heat
 
 

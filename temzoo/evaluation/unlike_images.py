@@ -61,7 +61,6 @@ ARRAYS = {  # name -> the axes of its shape: f features, k numbers of windows, n
     "training": "n",
     "margin": "",
 }
-
 Image = Micrograph | np.ndarray | str | Path
 
 

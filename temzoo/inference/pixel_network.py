@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
-
 Network = Callable[[np.ndarray], np.ndarray]  # raw (B, h, w, C) → (B, h, w, K) float32
 
 

@@ -26,13 +26,9 @@ from temzoo.inference.pixel_network import Network, PixelNetwork
 from temzoo.inference.pixels import channels_view
 
 TILE = 1408  # pixels; the longest edge of a tile where an image is too large to be taken whole
-
 WHOLE = TILE**2  # pixels; up to this area an image is one tile, unless a tile size is given
-
 REACH = 12  # an overlap is so many times the model's coarsest step, unless it is given
-
 MOST_OVERLAP = 512  # pixels; of an overlap that is not given
-
 RAMP = 32  # pixels over which a tile fades into the next
 
 

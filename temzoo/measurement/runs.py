@@ -70,6 +70,11 @@ class Runs:
         )
         return np.stack(parts, axis=1)
 
+    @cached_property
+    def touches_border(self) -> np.ndarray:
+        """(N,) bool: it has pixels in the first or last row or column, so that it may be cut."""
+        return (self.boxes == (0, 0, *self.shape)).any(axis=1)
+
     def picked(self, keep: np.ndarray) -> Runs:
         """Those particles alone where the (N,) bool ``keep`` is set."""
         kept = keep[self.particle]
@@ -94,7 +99,12 @@ def runs_of_map(instances: np.ndarray) -> Runs:
 
 
 def runs_of_detections(detections: Sequence[Detection], shape: tuple[int, int]) -> Runs:
-    """Each detection's own mask, so that overlaps survive; detection k - 1 has the number k."""
+    """Each detection's own mask, so that overlaps survive; detection k - 1 has the number k.
+
+    Args:
+        detections: with a top, a left and a mask each; other objects that have them do as well.
+        shape: (H, W) of the micrograph.
+    """
     parts = [np.zeros((4, 0), np.int64)]
     for number, one in enumerate(detections, start=1):
         runs = _block_runs(one.mask.astype(np.uint8), one.top)

@@ -108,7 +108,7 @@ def _measures(runs: Runs, spacing: Scale, unit: str) -> dict[str, np.ndarray]:
         f"centroid_col_{unit}": ellipse.centroid[:, 1],
         "mean_intensity": np.full(len(runs), math.nan),
         f"nearest_neighbour_{unit}": _nearest(ellipse.centroid),
-        "touches_border": (top == 0) | (left == 0) | (bottom == height) | (right == width),
+        "touches_border": runs.touches_border,
         f"box_height_{unit}": (bottom - top) * spacing[0],
         f"box_width_{unit}": (right - left) * spacing[1],
         f"frame_height_{unit}": np.full(len(runs), height * spacing[0]),

@@ -46,17 +46,12 @@ from temzoo.models.vae_networks import (
 from temzoo.zoo.cards import register
 
 PARTS = ("encoder", "decoder", "likelihood", "warmup")
-
 METRICS = ("reconstruction", "kl", "elbo")
-
 CHUNK = 128  # images that encode and decode take at a time
-
 # Pixels of each copy that a step draws: enough in training, all of 32 x 32 px in validation.
 TRAINING_PIXELS, VALIDATION_PIXELS = 128, 1024
-
 # Standard deviation of the prior of a shift, of the image's side.
 SHIFT = 0.05
-
 POSE = 3  # angle, row shift, column shift
 
 

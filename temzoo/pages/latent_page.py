@@ -7,8 +7,6 @@ escaped.
 from __future__ import annotations
 
 import base64
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +16,8 @@ import numpy as np
 
 from temzoo.core.file_names import file_stem
 from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
+from temzoo.core.writers import write_csv
 from temzoo.latent.codes import (
     Encoded,
     active_units,
@@ -43,7 +43,6 @@ from temzoo.pictures.latent_scatter import named, scatter
 PERIODS: Mapping[str, float] = MappingProxyType({"angle_deg": 180.0})
 POSE = ("pose_angle_rad", "pose_row_px", "pose_col_px")
 LEAST_NEIGHBOURS = 20  # images of known class, from which a half can be judged by the other
-
 STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --page: #ffffff; --line: #d5d5d5;
         --quiet: #595959; }
@@ -113,8 +112,7 @@ def latent_report(
     paths = {"codes": out / "codes.csv", "figures": out / "figures.json"}
     figures = _figures(model, images, encoded, varying, periods, seed)
     _write_codes(paths["codes"], names, encoded, columns)
-    with atomic_path(paths["figures"]) as temporary:
-        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(paths["figures"], figures, indent=2)
     pictures = _draw(model, images, out, encoded, varying, periods)
     page = _page(title, figures, pictures, encoded)
     with atomic_path(out / "latent.html") as temporary:
@@ -217,18 +215,8 @@ def _write_codes(
     }
     if encoded.poses is not None:
         table |= dict(zip(POSE, encoded.poses.T, strict=True))
-    cells = [[_cell(v) for v in column.tolist()] for column in (*table.values(), *columns.values())]
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *table, *columns])
-        writer.writerows(zip(names, *cells, strict=True))
-
-
-def _cell(value: Any) -> Any:
-    """An empty cell where a number is not known."""
-    if not isinstance(value, float):
-        return value
-    return f"{value:.7g}" if np.isfinite(value) else ""
+    cells = [column.tolist() for column in (*table.values(), *columns.values())]
+    write_csv(path, ["name", *table, *columns], zip(names, *cells, strict=True), digits=7)
 
 
 def _draw(

@@ -9,16 +9,15 @@ anywhere: its pixels are the averages of the micrograph over their own areas (or
 finer, linear interpolations between pixel centres), and the centroid lies in the very middle. Both
 equal OpenCV's INTER_AREA and INTER_LINEAR where the window starts at a whole pixel.
 
-Measurements treat a pixel as a square, not as a point: its own extent adds 1/12 px² to the second
-moments, so that a needle one pixel wide has an aspect ratio. Where pixels are calibrated and not
-square, shapes are measured in nanometres.
+Shapes are measured by ``temzoo.measurement``, in nanometres where pixels are calibrated, which
+matters where they are not square.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +25,8 @@ import numpy as np
 
 from temzoo.core.file_names import file_stem
 from temzoo.core.types import Example, Micrograph, Prediction
+from temzoo.measurement.runs import Runs, runs_of_detections
+from temzoo.measurement.shapes import ellipses, ferets, hulls
 from temzoo.particles.background import without_neighbours
 from temzoo.particles.fields import (
     Field,
@@ -39,7 +40,6 @@ from temzoo.particles.plan import SMALLEST_WINDOW, CutPlan, Frame, Pair, Particl
 from temzoo.particles.resampling import resample
 
 WINDOW_PER_FERET = 1.5
-
 WINDOW_PERCENTILE = 95
 
 
@@ -159,14 +159,16 @@ class _Cutting:
         sides = self._sides(micrograph)
         stem = _unused(file_stem(source.name), self.stems)
         self.stems.add(stem.casefold())
-        for one in wanted:
-            facts = _measured(one, micrograph.nm_per_pixel)
+        runs = runs_of_detections(wanted, source.shape)
+        diameters = _largest_ferets(runs, _spacing(micrograph.nm_per_pixel, self.window.unit))
+        measured = _measured(wanted, runs, micrograph.nm_per_pixel)
+        rows = zip(wanted, measured, diameters, runs.touches_border, strict=True)
+        for one, facts, feret, cut_off in rows:
             starts = self._starts((facts["row"], facts["col"]), sides)
             skipped = self.plan.border == "skip" and _beyond(starts, sides, source.shape)
-            if skipped or _touches_border(one, source.shape):
+            if skipped or cut_off:
                 self.n_at_border += 1
                 continue
-            feret = one.feret(_spacing(micrograph.nm_per_pixel, self.window.unit))
             self.n_larger += int(feret > self.window.side)
             image = self._image(micrograph, source, one, starts, sides)
             image = Micrograph(*image, f"{stem}_{one.number}.tif")
@@ -278,12 +280,14 @@ def _usual_window(fields: Sequence[Field], plan: CutPlan) -> _Window:
     if not used:
         return _Window(0.0, "px")
     in_nm = plan.size is not None and all(source.nm_per_pixel for source in used)
-    ferets = [
-        one.feret(_spacing(source.nm_per_pixel, "nm" if in_nm else "px"))
+    diameters = [
+        _largest_ferets(
+            runs_of_detections(source.wanted(plan), source.shape),
+            _spacing(source.nm_per_pixel, "nm" if in_nm else "px"),
+        )
         for source in used
-        for one in source.wanted(plan)
     ]
-    side = WINDOW_PER_FERET * float(np.percentile(ferets, WINDOW_PERCENTILE))
+    side = WINDOW_PER_FERET * float(np.percentile(np.concatenate(diameters), WINDOW_PERCENTILE))
     if plan.size is None:
         side = float(2 * math.ceil(side / 2))
     return _Window(side, "nm" if in_nm else "px")
@@ -324,44 +328,33 @@ def _unused(stem: str, used: set[str]) -> str:
     return next(name for name in names if name.casefold() not in used)
 
 
-def _measured(one: Object, nm_per_pixel: Pair | None) -> dict[str, Any]:
-    """What the table says of an object, by the names of ``Particle``."""
-    area = int(np.count_nonzero(one.mask))
-    (row, col), moments = _moments(one.mask, nm_per_pixel or (1.0, 1.0))
-    (short, long), axes = np.linalg.eigh(moments)
-    down, right = axes[:, 1]
-    diameter_px = 2 * math.sqrt(area / math.pi)
+def _measured(
+    objects: Sequence[Object], runs: Runs, nm_per_pixel: Pair | None
+) -> Iterator[dict[str, Any]]:
+    """What the table says of each object, by the names of ``Particle``."""
+    spacing = nm_per_pixel or (1.0, 1.0)
     geometric_mean_nm = nm_per_pixel and math.sqrt(nm_per_pixel[0] * nm_per_pixel[1])
-    return {
-        "row": one.top + row,
-        "col": one.left + col,
-        "area_px": area,
-        "diameter_px": diameter_px,
-        "diameter_nm": geometric_mean_nm and diameter_px * geometric_mean_nm,
-        "aspect_ratio": math.sqrt(long / short),
-        # Rounded first: a hair's breadth below the horizontal would else become 180.
-        "angle_deg": round(math.degrees(math.atan2(down, right)), 9) % 180,
-        "score": one.score,
-    }
+    shapes = ellipses(runs, spacing)
+    centroids = (shapes.centroid / spacing).tolist()
+    rows = zip(objects, centroids, runs.area_px.tolist(), shapes.aspect_ratio.tolist(),
+               shapes.orientation_deg.tolist(), strict=True)  # fmt: skip
+    for one, (row, col), area, ratio, angle in rows:
+        diameter_px = 2 * math.sqrt(area / math.pi)
+        yield {
+            "row": row,
+            "col": col,
+            "area_px": area,
+            "diameter_px": diameter_px,
+            "diameter_nm": geometric_mean_nm and diameter_px * geometric_mean_nm,
+            "aspect_ratio": ratio,
+            "angle_deg": angle,
+            "score": one.score,
+        }
 
 
-def _moments(mask: np.ndarray, spacing: Pair) -> tuple[Pair, np.ndarray]:
-    """Centroid (row, col) in px; (2, 2) second central moments by area, in spacing's unit²."""
-    rows, cols = (np.arange(n) + 0.5 for n in mask.shape)
-    by_row, by_col = mask.sum(axis=1), mask.sum(axis=0)
-    area = by_row.sum()
-    row, col = float(by_row @ rows / area), float(by_col @ cols / area)
-    rows, cols = rows - row, cols - col
-    # einsum casts in pieces; a product would first make 8 bytes of each of a large mask's pixels.
-    mixed = rows @ np.einsum("ij,j->i", mask, cols) / area
-    squares = by_row @ rows**2 / area + 1 / 12, by_col @ cols**2 / area + 1 / 12
-    moments = np.array([[squares[0], mixed], [mixed, squares[1]]])
-    return (row, col), moments * np.outer(spacing, spacing)
-
-
-def _touches_border(one: Object, shape: tuple[int, int]) -> bool:
-    top, left, bottom, right = one.box
-    return top == 0 or left == 0 or bottom == shape[0] or right == shape[1]
+def _largest_ferets(runs: Runs, spacing: Pair) -> np.ndarray:
+    """(N,) in the unit of the spacing."""
+    return ferets(hulls(runs), spacing)[0]
 
 
 def _beyond(starts: Pair, sides: Pair, shape: tuple[int, int]) -> bool:

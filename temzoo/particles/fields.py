@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from temzoo.core.types import Detection, Example, Micrograph, Prediction
 from temzoo.evaluation.object_overlaps import map_objects
@@ -36,20 +34,6 @@ class Object:
             self.top + self.mask.shape[0],
             self.left + self.mask.shape[1],
         )
-
-    def feret(self, spacing: Pair) -> float:
-        """Largest distance between two corners of its pixels."""
-        return float(pdist(self.corners * spacing).max())
-
-    @cached_property
-    def corners(self) -> np.ndarray:
-        """(K, 2) corners of its pixels that lie on its convex hull, in px."""
-        rows = np.flatnonzero(self.mask.any(axis=1))
-        first = self.mask.argmax(axis=1)[rows]
-        last = self.mask.shape[1] - self.mask[:, ::-1].argmax(axis=1)[rows]
-        ends = [(rows + down, cols) for down in (0, 1) for cols in (first, last)]
-        points = np.concatenate([np.stack(pair, axis=1) for pair in ends]).astype(np.int32)
-        return cv2.convexHull(points)[:, 0].astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,8 @@ import numpy as np
 from temzoo.core.types import Micrograph
 
 BORDERS = ("skip", "mirror")
-
 SMALLEST_WINDOW = 2  # pixels
-
 TEXTS = ("name", "micrograph", "class")
-
 NUMBERS = (
     "instance",
     "row",
@@ -28,9 +25,7 @@ NUMBERS = (
     "angle_deg",
     "score",
 )
-
 Pair = tuple[float, float]
-
 Frame = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two excluded
 
 

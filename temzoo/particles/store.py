@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from temzoo.core.files import atomic_path
-from temzoo.core.types import Example, LabelledImage, Micrograph
+from temzoo.core.files import text_of_spreadsheet
+from temzoo.core.types import Example, LabelledImage
+from temzoo.core.writers import write_csv, write_png, write_tiff
 from temzoo.data.images import unit_range
-from temzoo.data.synthetic.writing import write_tiff
 from temzoo.micrographs import image_size, load_micrograph, to_grey
 from temzoo.particles.plan import NUMBERS, TEXTS, ParticleSet
 
 TABLE = "particles.csv"
-
 SHEET = "particles.png"
-
 SHEET_COLUMNS, SHEET_ROWS = 10, 10
-
 SHEET_TILE, SHEET_GAP = 96, 4  # pixels
 
 
@@ -55,9 +50,11 @@ def save(particles: ParticleSet, folder: str | Path) -> Path:
     path = folder / TABLE
     path.unlink(missing_ok=True)  # it would list files that are being replaced
     for particle in particles:
-        write_tiff(folder / particle.image.name, _storable(particle.image))
+        image = particle.image
+        write_tiff(folder / image.name, _storable(image.pixels), image.nm_per_pixel)
     _write_sheet(folder / SHEET, [particle.image.pixels for particle in particles])
-    _write_table(path, particles.table)
+    table = particles.table
+    write_csv(path, table, zip(*table.values(), strict=True), digits=9)
     return path
 
 
@@ -95,29 +92,11 @@ def load(folder: str | Path) -> tuple[list[Example], dict[str, np.ndarray]]:
     return examples, {name: _column(path, name, values) for name, values in cells.items()}
 
 
-def _storable(image: Micrograph) -> Micrograph:
-    """The image in a form that ImageJ's TIFF knows."""
-    pixels = image.pixels
+def _storable(pixels: np.ndarray) -> np.ndarray:
+    """The pixels in a form that ImageJ's TIFF knows."""
     if pixels.ndim == 3 and pixels.dtype != np.uint8:
         pixels = to_grey(pixels)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        pixels = pixels.astype(np.float32)
-    return Micrograph(pixels, image.nm_per_pixel, image.name)
-
-
-def _write_table(path: Path, table: dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(table)
-        writer.writerows(
-            [_cell(value) for value in row] for row in zip(*table.values(), strict=True)
-        )
-
-
-def _cell(value: Any) -> str:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else f"{value:.9g}"
+    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
 
 
 def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
@@ -131,9 +110,7 @@ def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
         line, column = divmod(place, columns)
         row, col = line * step + SHEET_GAP, column * step + SHEET_GAP
         canvas[row : row + SHEET_TILE, col : col + SHEET_TILE] = _tile(images[index])
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), canvas[..., ::-1]):
-            raise OSError(f"could not write a PNG. Received: path={str(path)!r}. Check the disk.")
+    write_png(path, canvas)
 
 
 def _tile(pixels: np.ndarray) -> np.ndarray:
@@ -161,7 +138,7 @@ def _read_cells(path: Path) -> dict[str, list[str]]:
                 f"{path}, row {line}: each row has a cell for each column. Received: {len(row)} "
                 f"cells for {len(header)} columns. Correct the row."
             )
-    return {name: [row[k] for row in rows] for k, name in enumerate(header)}
+    return {name: [text_of_spreadsheet(row[k]) for row in rows] for k, name in enumerate(header)}
 
 
 def _column(path: Path, name: str, cells: list[str]) -> np.ndarray:

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import norm
 
-from temzoo.core.files import atomic_path
 from temzoo.latent.codes import (
     Encoded,
     active_units,
@@ -23,27 +22,20 @@ from temzoo.latent.codes import (
     squared_error,
 )
 from temzoo.pictures.colours import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
-from temzoo.pictures.sheets import DPI
+from temzoo.pictures.sheets import write_figure
 
 # The palette of ``report`` and two more, for ten digits; markers differ too, since no ten colours
 # stay apart for all eyes.
 BROWN, VIOLET = (122, 74, 30), (94, 60, 153)
-
 POINT_COLOURS = tuple(
     "#{:02x}{:02x}{:02x}".format(*colour)
     for colour in (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK, BROWN, VIOLET)
 )
-
 UNKNOWN_COLOUR = "#b4b4b4"
-
 FRAME_COLOUR = POINT_COLOURS[3]
-
 MOST_AXES = 32  # rows of the traversals
-
 GUTTER = 0.08  # of an image's side, around each picture
-
 THREAD = 0.5  # grey between the pictures of the plane: without it digits of 8 px grow together
-
 TICKS = 6
 
 
@@ -103,7 +95,7 @@ def manifold(
     axis.set_yticks(*(_ticks(rows, side) if up is not None else ([], [])))
     axis.set_ylabel("" if up is None else f"z{up}")
     axis.set_title(title or _manifold_title(model.latent_dim, centre, encoded), fontsize=10)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def traversals(
@@ -160,7 +152,7 @@ def traversals(
     axis.set_xlabel(f"standard deviations of {_spread_name(encoded)}")
     _name_rows(axis, order, step, encoded)
     axis.set_title(title or _traversal_title(count, len(order), around, encoded), fontsize=10)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def reconstructions(
@@ -206,7 +198,7 @@ def reconstructions(
     figure.supxlabel("mean squared error per pixel", fontsize=9)
     text = f"Best to worst of {len(images):,} images, at even steps of rank"
     figure.suptitle(title or text, fontsize=10)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def strips(rows: Sequence[tuple[str, np.ndarray]], path: str | Path, *, title: str = "") -> Path:
@@ -242,7 +234,7 @@ def strips(rows: Sequence[tuple[str, np.ndarray]], path: str | Path, *, title: s
     axis.set_xticks([])
     axis.set_yticks(step * (np.arange(len(rows)) + 0.5), names, fontsize=8)
     axis.set_title(title, fontsize=10)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def _checked_plane(
@@ -370,9 +362,3 @@ def _display_range(images: np.ndarray) -> tuple[float, float]:
     """What is drawn black and white: 0 and 1, or the images' least and greatest beyond those."""
     low, high = float(images.min()), float(images.max())
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
-
-
-def written(figure: Figure, path: str | Path) -> Path:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
-    return Path(path)

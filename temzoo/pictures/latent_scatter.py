@@ -13,16 +13,13 @@ from matplotlib.figure import Figure
 
 from temzoo.latent.codes import checked_codes
 from temzoo.latent.information import checked_factors, is_category, known
-from temzoo.pictures.latent_mosaics import POINT_COLOURS, UNKNOWN_COLOUR, written
+from temzoo.pictures.latent_mosaics import POINT_COLOURS, UNKNOWN_COLOUR
+from temzoo.pictures.sheets import write_figure
 
 MARKERS = "osD^vPX*<>h"
-
 PROJECTIONS = ("active", "pca")
-
 UNITS = {"nm": "nm", "nm2": "nm²", "px": "px", "px2": "px²", "deg": "°", "rad": "rad"}
-
 MOST_KINDS = 20  # categories with a colour of their own; the rarest others are grey
-
 CLOSE = 0.06  # of the picture, at which the names of two kinds would cover each other
 
 
@@ -85,7 +82,7 @@ def scatter(
             _draw_measured(axis, plane.points, column, name, period)
     axis.set(xlabel=plane.axes[0], ylabel=plane.axes[1])
     axis.set_title(title or _scatter_title(len(codes), name), fontsize=10)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def named(name: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from temzoo.evaluation.results import Evaluation
 from temzoo.pictures.colours import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, rgb
-from temzoo.pictures.sheets import written
+from temzoo.pictures.sheets import write_figure
 
 
 def plot_history(history: str | Path, path: str | Path) -> Path:
@@ -35,7 +35,7 @@ def plot_history(history: str | Path, path: str | Path) -> Path:
     for axis, metric in zip(axes, metrics, strict=True):
         _plot_metric(axis, columns, metric)
     axes[-1].set_xlabel("epoch")
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def plot_iou(
@@ -73,7 +73,7 @@ def plot_iou(
     axis.set(ylim=(-0.02, 1.02), ylabel=name, xlabel=f"image, sorted by the {name} of {first}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def _read_columns(path: Path) -> dict[str, np.ndarray]:

@@ -68,7 +68,7 @@ def sheet(
         figure.suptitle(title, fontsize=11)
     if legend:
         _draw_legend(figure, legend)
-    return written(figure, path)
+    return write_figure(figure, path)
 
 
 def _draw_legend(figure: Figure, legend: Mapping[str, tuple[int, int, int] | Mark]) -> None:
@@ -94,7 +94,8 @@ def _key(name: str, value: tuple[int, int, int] | Mark) -> Artist:
     )
 
 
-def written(figure: Figure, path: str | Path) -> Path:
+def write_figure(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure whole or not at all; the suffix chooses the format (PNG, PDF …)."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
     return Path(path)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from temzoo.core.files import atomic_path
 from temzoo.core.round_numbers import round_up
 from temzoo.measurement.summary import LEVEL, sized, summarize, table_unit
+from temzoo.pictures.sheets import write_figure
 
 if TYPE_CHECKING:
     # At work imported inside: whoever only measures needs no matplotlib.
@@ -67,9 +67,7 @@ def plot_sizes(
     _draw_fit(axis, row, weights.sum() * step)
     _draw_median(axis, row, of, unit)
     _finish(axis, row, of, unit, border, title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
-    return Path(path)
+    return write_figure(figure, path)
 
 
 def bin_edges(sizes: np.ndarray) -> np.ndarray:

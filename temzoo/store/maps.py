@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import tifffile
 
-from temzoo.core.files import atomic_path
 from temzoo.core.types import Detection
 from temzoo.labels.formats.coco import decompress
 from temzoo.labels.shapes.runs import check_runs
@@ -20,9 +18,6 @@ from temzoo.store.paths import beside
 
 # What the masks of detections may take together: this many images, or that many pixels.
 MOST_MASKS, MOST_MASK_PX = 16, 2**28
-
-# Sides of pixels that a TIFF's fractions of 32 bits state exactly enough; the sidecar states all.
-SIDES_IN_TAGS_NM = (1e-6, 1e6)
 
 
 def read_classes(sidecar: Path, shape: tuple[int, int], names: list[str]) -> np.ndarray:
@@ -174,36 +169,3 @@ def compact(instances: np.ndarray) -> np.ndarray:
         return instances.astype(np.uint16)
     # Never negative; a copy would take 4 bytes a pixel more.
     return instances.astype(np.int32, copy=False).view(np.uint32)
-
-
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    stored = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), stored):
-            raise OSError(
-                f"could not write a PNG. Received: path={str(path)!r}, shape={stored.shape}. "
-                "Check the free space of the disk."
-            )
-
-
-def write_tiff(path: Path, pixels: np.ndarray, nm_per_pixel: tuple[float, float] | None) -> None:
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            pixels,
-            compression="zlib",
-            photometric="minisblack",
-            bigtiff=None,
-            **_size_tags(nm_per_pixel),
-        )
-
-
-def _size_tags(nm_per_pixel: tuple[float, float] | None) -> dict[str, Any]:
-    """Pixels per nm as ImageJ states them; nothing where the tags cannot hold them."""
-    smallest, largest = SIDES_IN_TAGS_NM
-    if nm_per_pixel is None or not all(smallest <= side <= largest for side in nm_per_pixel):
-        return {}
-    row, col = nm_per_pixel
-    # Without their number: of a stack that states it, ImageJ reads no page but the first.
-    described = {"description": "ImageJ=1.11a\nunit=nm\n", "metadata": None}
-    return {"resolution": (1 / col, 1 / row), "resolutionunit": "NONE", **described}

@@ -20,14 +20,13 @@ import numpy as np
 
 from temzoo.core.json_file import write_json
 from temzoo.core.types import Prediction
+from temzoo.core.writers import write_png, write_tiff
 from temzoo.store.maps import (
     compact,
     read_classes,
     read_detections,
     read_instances,
     read_probabilities,
-    write_png,
-    write_tiff,
 )
 from temzoo.store.paths import SUFFIX, beside, sidecar_path
 from temzoo.store.sidecar import Origin, about, file_hash, made, stamp, stated
@@ -76,13 +75,14 @@ def save(
     maps = ("classes", "instances", "probabilities") if probabilities else ("classes", "instances")
     paths = {what: beside(sidecar, what) for what in maps}
     write_png(paths["classes"], prediction.classes)
-    write_tiff(paths["instances"], compact(prediction.instances), prediction.nm_per_pixel)
+    scale = prediction.nm_per_pixel
+    write_tiff(paths["instances"], compact(prediction.instances), scale, compressed=True)
     if probabilities:
         pages = np.moveaxis(prediction.probabilities, -1, 0)
-        write_tiff(paths["probabilities"], pages, prediction.nm_per_pixel)
+        write_tiff(paths["probabilities"], pages, scale, compressed=True)
     for what, picture in (pictures or {}).items():
         paths[what] = beside(sidecar, what)
-        write_png(paths[what], np.ascontiguousarray(picture[..., ::-1]))
+        write_png(paths[what], picture)
     files = {what: path.name for what, path in paths.items()}
     write_json(sidecar, {**stated(prediction, files), **made(origin or Origin())})
     return {**paths, "sidecar": sidecar}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from temzoo.core.file_names import file_stem
 from temzoo.core.types import Micrograph
-from temzoo.data.synthetic.writing import write_tiff
+from temzoo.core.writers import write_tiff
 from temzoo.inference.restore import as_stored
 from temzoo.pictures.overlays import stretched
 from temzoo.pictures.restoration import shades_of, shown
@@ -33,7 +32,8 @@ def save_restored(
     folder, stem = Path(folder), file_stem(restored.name)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"restored": folder / f"{stem}_restored.tif", "comparison": folder / f"{stem}_both.png"}
-    write_tiff(paths["restored"], replace(restored, pixels=_writable(restored, before, keep_float)))
+    pixels = _writable(restored, before, keep_float)
+    write_tiff(paths["restored"], pixels, restored.nm_per_pixel)
     pictures = [
         Panel(stretched(before.pixels), "before"),
         Panel(stretched(restored.pixels), "after"),

@@ -18,7 +18,6 @@ from temzoo.inference.pixel_network import STEP, Network, PixelNetwork, on_tiles
 
 NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
 RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
-
 _cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 

@@ -23,11 +23,8 @@ from temzoo.zoo import building, pretrained
 from temzoo.zoo.built import built, task_of
 
 WEIGHT_DECAY = 1e-4
-
 LAST = f"last{pretrained.SUFFIX}"
-
 PROGRESS = Path("state") / "progress.json"
-
 AVERAGE = ".npz"  # after the name of a state: the average of its weights
 
 

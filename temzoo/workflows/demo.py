@@ -8,47 +8,42 @@ serve: it is judged as it is shipped, and trained further.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-import temzoo.labels
-from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.core.types import Example
-from temzoo.data.examples import class_names, load_dataset
-from temzoo.data.splits import split
-from temzoo.data.synthetic.synthesize import crowded
-from temzoo.data.synthetic.writing import write_dataset, write_tiff
 from temzoo.evaluation.baselines import MOST_CLASSES, Otsu, PixelForest
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.predict import predict
-from temzoo.labels.check import check
-from temzoo.labels.check_text import to_text
 from temzoo.labels.shapes.raster import class_map
-from temzoo.micrographs import load_micrograph
 from temzoo.models.mobilenet import imagenet_file
 from temzoo.pictures import plots
 from temzoo.store import pictures
 from temzoo.tasks import validation_sheet
 from temzoo.training import run_folder
 from temzoo.training.train import train
+from temzoo.workflows.demo_data import (
+    Files,
+    Parts,
+    own_micrographs,
+    synthetic_micrographs,
+    timed,
+)
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import get_model, trained_model
 from temzoo.zoo.cards import model_card
 
 IMAGES = 24
-SHARES = (0.6, 0.15, 0.25)  # to train on, to choose the epoch by, held out
 # 200 steps of 2 crops: some two minutes a network on two cores.
 EPOCHS, STEPS = 8, 25
 # As large as the micrographs: training then normalises by the same pixels as prediction does, which
@@ -69,10 +64,6 @@ SHIPPED = "unet_mobilenet/emps"
 FURTHER = {"learning_rate": 1e-3}
 # Micrographs of one kind teach in half the time without their negatives.
 FURTHER_CONFIG = {"negatives": False}
-# Of a user's many images these suffice for a first look, and keep to the minutes promised.
-MOST_CHOOSING, MOST_HELD_OUT = 6, 12
-LARGE = {"size": 2048, "n_particles": 1500}
-LARGE_SEED = 10**6  # far from the images' own numbers
 
 
 @dataclass(frozen=True)
@@ -92,32 +83,6 @@ class Summary:
     images_per_second: Mapping[str, float]
     files: Mapping[Path, str]
     minutes: float
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The examples of each part, and the micrograph to be predicted whole."""
-
-    train: list[Example]
-    choose: list[Example]
-    held_out: list[Example]
-    large: Example
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return class_names([*self.train, *self.choose, *self.held_out])
-
-
-@dataclass
-class _Files:
-    """What was written, in order."""
-
-    folder: Path
-    named: dict[Path, str] = field(default_factory=dict)
-
-    def add(self, path: Path, meaning: str) -> Path:
-        self.named[path] = meaning
-        return path
 
 
 def demo(
@@ -149,9 +114,11 @@ def demo(
     """
     began = time.monotonic()
     _check_arguments(images, labels, n)
-    files = _Files(_fresh_folder(Path(out)))
+    files = Files(_fresh_folder(Path(out)))
     print(f"Writing to {files.folder}")
-    parts = _own(images, labels, seed) if images else _synthetic(files, n, seed)
+    parts = (
+        own_micrographs(images, labels, seed) if images else synthetic_micrographs(files, n, seed)
+    )
     _print_parts(parts)
     methods, notes = _methods(parts, files, epochs, seed)
     evaluations, speeds = _judge(methods, parts)
@@ -213,40 +180,7 @@ def _fresh_folder(out: Path) -> Path:
     return folder
 
 
-def _synthetic(files: _Files, n: int, seed: int) -> _Parts:
-    with _timed(f"{n} synthetic micrographs of 512 x 512 px"):
-        images, labels = write_dataset(files.folder / "data", n=n, seed=seed)
-        micrograph, labelled = crowded((seed, LARGE_SEED), name="crowded.tif", **LARGE)
-        large = files.folder / "data" / labelled.name
-        write_tiff(large, micrograph)
-    files.add(images, f"{n} synthetic micrographs, calibrated TIFF")
-    files.add(labels, "their labels, CVAT 1.1")
-    size = f"{labelled.width} x {labelled.height} px"
-    files.add(large, f"a synthetic micrograph of {size}, for the prediction")
-    parts = split(_checked(images, labels), SHARES, seed=seed)
-    return _Parts(*parts, Example(labelled, partial(load_micrograph, large)))
-
-
-def _own(images: str | Path, labels: str | Path, seed: int) -> _Parts:
-    learn, choose, held_out = split(_checked(images, labels), SHARES, seed=seed)
-    largest = max(held_out, key=lambda e: e.labels.width * e.labels.height)
-    return _Parts(learn, choose[:MOST_CHOOSING], held_out[:MOST_HELD_OUT], largest)
-
-
-def _checked(images: str | Path, labels: str | Path) -> list[Example]:
-    """Prints what is wrong with the labels, and loads them."""
-    entries = temzoo.labels.read(labels, images=images)
-    found = check(entries, image_folder=images)
-    shown = tuple(finding for finding in found.findings if finding.level != "info")
-    print(f"\nCheck of {labels}\n{to_text(replace(found, findings=shown))}")
-    if hidden := len(found.findings) - len(shown):
-        print(f"(without its {hidden} infos; `temzoo labels check` shows them)")
-    if found.exit_status:
-        print("The demo goes on; mend the errors before you trust its figures.")
-    return load_dataset(images, labels)
-
-
-def _print_parts(parts: _Parts) -> None:
+def _print_parts(parts: Parts) -> None:
     print(
         f"\n{len(parts.train)} images train, {len(parts.choose)} choose the best epoch,"
         f" {len(parts.held_out)} are held out. Classes: {', '.join(parts.classes)}."
@@ -254,7 +188,7 @@ def _print_parts(parts: _Parts) -> None:
 
 
 def _methods(
-    parts: _Parts, files: _Files, epochs: int, seed: int
+    parts: Parts, files: Files, epochs: int, seed: int
 ) -> tuple[dict[str, Any], list[str]]:
     """The fitted and trained methods by name, and what has to be said of those left out."""
     methods, notes = {}, []
@@ -262,7 +196,7 @@ def _methods(
         methods["Otsu"] = Otsu(parts.classes).fit(parts.train)
     else:
         notes.append(f"Otsu is left out: it takes {MOST_CLASSES - 1} classes at most.")
-    with _timed("random forest"):
+    with timed("random forest"):
         methods["random forest"] = PixelForest(parts.classes, seed=seed).fit(parts.train)
     for name in NETWORKS:
         if name == SHIPPED.partition("/")[0] and _serves(parts.classes):
@@ -270,7 +204,7 @@ def _methods(
         elif _needs_encoder(name) and encoder_file() is None:
             notes.append(_how_to_get_the_encoder())
         else:
-            with _timed(name):
+            with timed(name):
                 methods[name] = _new(name, seed, len(parts.classes))
                 _train(methods[name], name, parts, files, epochs, seed)
     return methods, notes
@@ -284,11 +218,11 @@ def _serves(classes: Sequence[str]) -> bool:
 
 
 def _trained_further(
-    name: str, parts: _Parts, files: _Files, epochs: int, seed: int
+    name: str, parts: Parts, files: Files, epochs: int, seed: int
 ) -> dict[str, Any]:
     """The shipped network as it is, and another that is trained on the demo's own images."""
     further = f"{SHIPPED}, trained further"
-    with _timed(further):
+    with timed(further):
         shipped = trained_model(SHIPPED)
         model = trained_model(SHIPPED, **FURTHER_CONFIG)
         _train(model, name, parts, files, epochs, seed, **FURTHER)
@@ -304,7 +238,7 @@ def _new(name: str, seed: int, classes: int) -> Any:
 
 
 def _train(
-    model: Any, name: str, parts: _Parts, files: _Files, epochs: int, seed: int, **changes: Any
+    model: Any, name: str, parts: Parts, files: Files, epochs: int, seed: int, **changes: Any
 ) -> None:
     """Trains into the folder ``name``; afterwards the model holds the weights of the best epoch."""
     run = train(
@@ -336,10 +270,10 @@ def _how_to_get_the_encoder() -> str:
 
 
 def _judge(
-    methods: Mapping[str, Any], parts: _Parts
+    methods: Mapping[str, Any], parts: Parts
 ) -> tuple[dict[str, Evaluation], dict[str, float]]:
     evaluations, speeds = {}, {}
-    with _timed("evaluation on the held-out images"):
+    with timed("evaluation on the held-out images"):
         for name, method in methods.items():
             evaluations[name] = evaluate(method, parts.held_out, classes=parts.classes)
             speeds[name] = _images_per_second(method, parts.held_out[:3])
@@ -356,10 +290,10 @@ def _images_per_second(method: Any, examples: Sequence[Example]) -> float:
 
 
 def _draw(
-    files: _Files,
+    files: Files,
     methods: Mapping[str, Any],
     evaluations: Mapping[str, Evaluation],
-    parts: _Parts,
+    parts: Parts,
 ) -> None:
     folder = files.folder
     path = plots.plot_iou(evaluations, folder / "iou.png")
@@ -374,9 +308,9 @@ def _draw(
     _predict_large(files, best, methods[best], parts)
 
 
-def _predict_large(files: _Files, name: str, method: Any, parts: _Parts) -> None:
+def _predict_large(files: Files, name: str, method: Any, parts: Parts) -> None:
     micrograph = parts.large.micrograph
-    with _timed(f"{name} on {micrograph.name}, {micrograph.width} x {micrograph.height} px"):
+    with timed(f"{name} on {micrograph.name}, {micrograph.width} x {micrograph.height} px"):
         found = predict(method, micrograph, instances="watershed", class_names=parts.classes)
     truth = class_map(parts.large.labels, parts.classes)
     iou = scores(confusion(truth, found.classes, len(parts.classes) + 1))["iou"][1:]
@@ -389,7 +323,7 @@ def _predict_large(files: _Files, name: str, method: Any, parts: _Parts) -> None
     files.add(paths["instances"], "its objects, numbered; opens in Fiji with its scale")
 
 
-def _write_results(summary: Summary, parts: _Parts, files: _Files) -> None:
+def _write_results(summary: Summary, parts: Parts, files: Files) -> None:
     path = files.add(files.folder / "results.json", "the figures above, versions, hardware")
     results = {
         "methods": {
@@ -409,8 +343,7 @@ def _write_results(summary: Summary, parts: _Parts, files: _Files) -> None:
         "versions": run_folder.versions(),
         "hardware": run_folder.hardware(),
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_json(path, results, indent=2)
 
 
 def _print_files(summary: Summary) -> None:
@@ -418,11 +351,3 @@ def _print_files(summary: Summary) -> None:
     width = max(len(str(path)) for path in summary.files)
     for path, meaning in summary.files.items():
         print(f"  {path!s:<{width}}  {meaning}")
-
-
-@contextmanager
-def _timed(what: str) -> Iterator[None]:
-    began = time.monotonic()
-    print(f"\n{what} …", flush=True)
-    yield
-    print(f"{what}: {time.monotonic() - began:.0f} s", flush=True)

@@ -8,7 +8,6 @@ what is shown and scored of real digits is theirs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from sklearn.model_selection import train_test_split
 
 from temzoo import latent
 from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.pages.latent_page import html_figure, html_page, html_table
 from temzoo.pictures import latent_mosaics, latent_scatter
 from temzoo.training import run_folder
@@ -46,7 +46,6 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 SHOWN, OTHER = 7, 1  # the digit that is looked at, and the one it is turned into
 COUNT = 12  # pictures in a row
 SAMPLE_ROWS = 3
-
 INTRODUCTION = """Both models press a handwritten digit of 16 x 16 pixels into two numbers, its
 code, and draw it again from these. The autoencoder is asked for a good copy and nothing else. The
 VAE, the variational autoencoder, gives each digit a small cloud of codes instead of a point, and
@@ -350,8 +349,7 @@ def _write(
     page, figures = out / "lecture.html", out / "figures.json"
     told = {"models": rows, "epochs": epochs, "seed": seed}
     told |= {"versions": run_folder.versions(), "hardware": run_folder.hardware()}
-    with atomic_path(figures) as temporary:
-        temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, told, indent=2)
     with atomic_path(page) as temporary:
         temporary.write_text(_page(rows, pictures), encoding="utf-8")
     return {page: "the page that holds and explains it all", figures: "the table's figures"}

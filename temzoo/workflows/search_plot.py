@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from temzoo.core.files import atomic_path
 from temzoo.pictures.colours import BLACK, BLUE, ORANGE, VERMILION
-from temzoo.pictures.sheets import DPI
+from temzoo.pictures.sheets import write_figure
 from temzoo.training.tuning.space import Dimension, shown
 from temzoo.training.tuning.trials import FAILED, FINISHED, Searcher, Trial
 
@@ -33,9 +32,7 @@ def plot_search(searcher: Searcher, path: str | Path) -> Path:
         if place % columns == 0:
             axis.set_ylabel(searcher.score_name)
     figure.legend(loc="outside upper center", ncols=5, frameon=False, fontsize=8)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
-    return Path(path)
+    return write_figure(figure, path)
 
 
 def _colour(rgb: tuple[int, int, int]) -> tuple[float, ...]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import keras
 
 MODELS = Path(__file__).parents[1] / "models"
-
 # How scores on cards are written: name and unit.
 SCORES = {
     "iou": ("IoU", ""),
@@ -73,7 +72,6 @@ class ModelCard:
 
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {}
-
 _CARDS: dict[str, ModelCard] = {}
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import temzoo
 from temzoo.models import mobilenet as module
+from temzoo.zoo import pretrained
 
 
 def build(**config):
@@ -161,13 +162,11 @@ def test_negatives_average_two_answers_of_the_same_weights():
 def test_negatives_change_what_is_seen_not_what_was_learnt(tmp_path):
     path = tmp_path / "a.weights.h5"
     plain = build(pyramid=(1, 2), decoder_filters=(8, 8, 8, 8, 8))
-    temzoo.pretrained.save(plain, path)
+    pretrained.save(plain, path)
     config = {"alpha": 0.25, "encoder_weights": None, "pyramid": (1, 2)}
-    temzoo.pretrained.write_card(
+    pretrained.write_card(
         path,
-        temzoo.pretrained.WeightsCard(
-            "unet_mobilenet", {**config, "decoder_filters": (8, 8, 8, 8, 8)}
-        ),
+        pretrained.WeightsCard("unet_mobilenet", {**config, "decoder_filters": (8, 8, 8, 8, 8)}),
     )
     both = temzoo.get_model("unet_mobilenet", weights=path, negatives=True, compile=False)
     for ours, theirs in zip(both.get_weights(), plain.get_weights(), strict=True):

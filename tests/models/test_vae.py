@@ -91,6 +91,24 @@ def test_beta_weighs_the_divergence_of_z(rotation_invariant):
     assert (np.max(terms[2]) > 0) == rotation_invariant
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_the_loss_has_the_whole_divergence_of_the_pose(training):
+    """Without it, angle and shifts would cost nothing, and z could hide in them."""
+    model = build(rotation_invariant=True, warmup=10)
+    posterior = model.encoder.get_layer("posterior")
+    kernel, bias = posterior.get_weights()
+    bias[3:6] = 4.0  # of angle, row and column shift: four standard deviations of their priors
+    posterior.set_weights([kernel, bias])
+    x = blobs()
+    loss = float(model.compute_loss(x, training=training))
+    reconstruction = float(model.trackers[0].result())
+    terms = model.terms(x, training=False)
+    of_z, of_pose = float(np.mean(terms.kl)), float(np.mean(terms.pose_kl))
+    assert of_pose > 20  # at least 3 x 4² / 2
+    beta = 0.1 if training else 1.0  # of z alone; the first of ten steps of the warm-up
+    assert loss - reconstruction == pytest.approx(beta * of_z + of_pose, rel=1e-3)
+
+
 def test_beta_rises_in_the_warmup_alone_and_the_count_is_kept(tmp_path):
     model = build(warmup=4)
     parts = [model.warmup.advance() for _ in range(6)]

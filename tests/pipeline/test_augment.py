@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from temzoo.data.augment import EM, EM_INVERT, GEOMETRY, PRESETS, Op, apply_one, augmenter, sheet
+from temzoo.data.augment import GEOMETRY, apply_one, augmenter, sheet
+from temzoo.data.augment_operations import EM, EM_INVERT, PRESETS, Op
 
 NAMES = [op.name for op in EM_INVERT]
 IMAGE_ONLY = [name for name in NAMES if name not in GEOMETRY]
@@ -297,7 +298,8 @@ def test_map_of_another_size_is_refused():
 
 def test_import_and_use_raise_no_warning_even_when_sources_are_compiled_afresh(tmp_path):
     code = (
-        "import numpy as np; from temzoo.data.augment import EM, apply_one;"
+        "import numpy as np; from temzoo.data.augment import apply_one;"
+        "from temzoo.data.augment_operations import EM;"
         "[apply_one(op, np.ones((32, 32), np.uint8), np.zeros((32, 32), int)) for op in EM]"
     )
     command = [sys.executable, "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-c", code]

@@ -130,6 +130,18 @@ def test_split_by_names_refuses_unknown_ambiguous_overlapping_and_empty():
         split_by_names([*examples, example("y/a.png")], ["a"], ["grid_01"])
 
 
+def test_split_by_names_refuses_a_specimen_on_both_sides():
+    one, other = example("a.png", group="grid 7"), example("b.png", group="grid 7")
+    third, single = example("c.png", group="grid 8"), example("d.png")
+    message = r"no specimen may be on both sides.*Received: 'grid 7', with a.png to learn from and"
+    with pytest.raises(ValueError, match=message):
+        split_by_names([one, other, third], ["a", "c"], ["b"])
+    train, val = split_by_names([one, other, third, single], ["a", "b", "d"], ["c"])
+    assert (len(train), len(val)) == (3, 1)
+    # Images without a group are specimens of their own.
+    assert split_by_names([single, example("e.png")], ["d"], ["e"])
+
+
 def test_read_names_skips_heading_empty_lines_and_byte_order_mark(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text("\ufeffname,doi\na,1\n\nb.png,2\n", encoding="utf-8")

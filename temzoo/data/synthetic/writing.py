@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from temzoo.core.files import atomic_path
+from temzoo.core import writers
 from temzoo.core.types import Micrograph
 from temzoo.data.synthetic.scene import Scene
 from temzoo.data.synthetic.synthesize import synthesize
@@ -54,11 +54,4 @@ def write_tiff(path: str | Path, micrograph: Micrograph) -> None:
         path: the file, replaced when it is there.
         micrograph: uint8, uint16 or float32.
     """
-    import tifffile
-
-    calibration = {}
-    if micrograph.nm_per_pixel is not None:
-        row, col = micrograph.nm_per_pixel
-        calibration = {"resolution": (1 / col, 1 / row), "metadata": {"unit": "nm"}}
-    with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, micrograph.pixels, imagej=True, **calibration)
+    writers.write_tiff(path, micrograph.pixels, micrograph.nm_per_pixel)

@@ -39,7 +39,6 @@ EXACT = 1e-3  # probability by which float32 may differ where nobody judges
 SIDE, ROUNDS = 256, 5
 LIBRARIES = ("temzoo", "keras", "tensorflow", "onnxruntime", "openvino", "nncf")
 FORMAT = 1
-
 Key = tuple[str, str]  # engine and precision
 
 

@@ -9,11 +9,7 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -25,13 +21,12 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.formats.cvat_shapes import Attributes, flag, geometry, text_of, vertices, whole
+from temzoo.labels.formats.cvat_video import Task, Track, frames, task_of, track_of
 from temzoo.labels.formats.limits import require_mask_size, require_size
-from temzoo.labels.formats.tracks import Keyframe, interpolate
+from temzoo.labels.formats.tracks import Keyframe
 from temzoo.labels.shapes.runs import check_runs
 
 CHUNK_BYTES = 1 << 16
-
-MAX_FRAMES = 10_000_000
 
 
 def read(path: str | Path) -> list[LabelledImage]:
@@ -67,33 +62,7 @@ def iterate(path: str | Path) -> Iterator[LabelledImage]:
             yield from document.take()
     _parse(document, parser, None)
     yield from document.take()
-    yield from _frames(document)
-
-
-@dataclass
-class _Task:
-    """What ``<meta>`` says of one task or job."""
-
-    id: str = ""
-    subset: str = ""
-    start_frame: int | None = None
-    stop_frame: int | None = None
-    step: int = 1
-    width: int | None = None
-    height: int | None = None
-
-
-@dataclass
-class _Track:
-    """One object of a video, as far as it was read."""
-
-    id: int
-    label: str
-    tags: dict[str, Any]
-    task_id: str
-    subset: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    keyframes: list[Keyframe] = field(default_factory=list)
+    yield from frames(document.path, tuple(document.classes), document.tasks, document.tracks)
 
 
 class _Document:
@@ -106,8 +75,8 @@ class _Document:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.classes: list[str] = []
-        self.tasks: list[_Task] = []
-        self.tracks: list[_Track] = []
+        self.tasks: list[Task] = []
+        self.tracks: list[Track] = []
         self._images: list[LabelledImage] = []
         self._stack: list[str] = []
         self._text: list[str] = []
@@ -115,7 +84,7 @@ class _Document:
         self._label = ""
         self._image: dict[str, Any] | None = None
         self._shapes: list[Shape] = []
-        self._track: _Track | None = None
+        self._track: Track | None = None
         self._shape: dict[str, Any] | None = None
         self._shape_count = 0
         self._kind = ""
@@ -178,7 +147,7 @@ class _Document:
             self._image = _image_fields(attributes)
         elif tag == "track":
             self._shape_count = 0
-            self._track = _track(attributes)
+            self._track = track_of(attributes)
 
     def _end_part(self, tag: str) -> None:
         if tag == "image" and self._image is not None:
@@ -250,7 +219,7 @@ class _Document:
         elif parent in ("task", "job", "original_size"):
             self._meta[tag] = text.strip()
         if tag in ("task", "job"):
-            self.tasks.append(_task(self._meta))
+            self.tasks.append(task_of(self._meta))
             self._meta = {}
 
 
@@ -302,115 +271,3 @@ def _image_tags(kind: str, attributes: Attributes) -> dict[str, Any]:
 KINDS = frozenset(
     {"polygon", "polyline", "points", "box", "ellipse", "mask", "cuboid", "skeleton", "tag"}
 )
-
-
-def _track(attributes: Attributes) -> _Track:
-    number, label = whole(attributes, "id"), intern(text_of(attributes, "label"))
-    tags = {
-        "label": label,
-        "group_id": whole(attributes, "group_id", 0),
-        "source": intern(attributes.get("source", "manual")),
-        "track_id": number,
-    }
-    task_id, subset = attributes.get("task_id", ""), attributes.get("subset", "")
-    return _Track(number, label, tags, task_id, subset)
-
-
-def _task(meta: Mapping[str, str]) -> _Task:
-    task = _Task(meta.get("id", ""), meta.get("subset", ""))
-    for name in ("start_frame", "stop_frame", "width", "height"):
-        if meta.get(name):
-            setattr(task, name, whole(meta, name))
-    step = re.search(r"step\s*=\s*(\S+)", meta.get("frame_filter", ""))
-    if step:
-        task.step = whole({"frame_filter step": step[1]}, "frame_filter step")
-    if task.step < 1:
-        raise ValueError(
-            f"frame_filter's step must be at least 1. Received: step={task.step}. Correct it."
-        )
-    return task
-
-
-def _frames(document: _Document) -> Iterator[LabelledImage]:
-    """The frames of a video's tracks, task by task."""
-    classes = tuple(document.classes)
-    for task_id in dict.fromkeys(track.task_id for track in document.tracks):
-        tracks = [track for track in document.tracks if track.task_id == task_id]
-        task = _task_of(document, task_id)
-        width, height = _video_size(document, task, tracks)
-        frames = _frame_range(document, task, tracks)
-        moving = (interpolate(track.keyframes, frames) for track in tracks)
-        # merge keeps the order of the tracks within a frame, and holds one shape of each.
-        by_frame = itertools.groupby(
-            heapq.merge(*moving, key=lambda item: item[0]), key=lambda item: item[0]
-        )
-        for frame, items in by_frame:
-            yield LabelledImage(
-                name=f"frame_{frame:06d}",
-                width=width,
-                height=height,
-                shapes=tuple(shape for _, shape in items),
-                classes=classes,
-                subset=tracks[0].subset or task.subset,
-                task_id=task_id,
-                frame=frame,
-            )
-
-
-def _task_of(document: _Document, task_id: str) -> _Task:
-    tasks = document.tasks
-    if not tasks and not task_id:
-        return _Task()
-    if len(tasks) == 1 and not (task_id and tasks[0].id):
-        return tasks[0]  # the only one need not be numbered
-    for task in tasks:
-        if task.id == task_id:
-            return task
-    raise ValueError(
-        f"{document.path}: each track must name a task of <meta>. Received: task_id={task_id!r}, "
-        f"tasks {[task.id for task in tasks]}. Export the project again."
-    )
-
-
-def _video_size(document: _Document, task: _Task, tracks: list[_Track]) -> tuple[int, int]:
-    if task.width is None or task.height is None:
-        raise ValueError(
-            f"{document.path}: a video's <meta> must state <original_size>, width and height. "
-            f"Received: width={task.width}, height={task.height}. Export the task again."
-        )
-    try:
-        require_size(task.width, task.height)
-    except ValueError as error:
-        raise ValueError(f"{document.path}, <original_size>: {error}") from error
-    for track in tracks:
-        for key in track.keyframes:
-            _require_mask(document, task, track, key)
-    return task.width, task.height
-
-
-def _require_mask(document: _Document, task: _Task, track: _Track, key: Keyframe) -> None:
-    if key.shape.kind != "mask":
-        return
-    height, width = (int(side) for side in np.diff(key.shape.points, axis=0)[0])
-    try:
-        require_mask_size(width, height, task.width, task.height)
-        check_runs(key.shape.runs, height, width)
-    except ValueError as error:
-        raise ValueError(
-            f"{document.path}, track {track.id} of label {track.label!r}, frame {key.frame}, "
-            f"shape (mask): {error}"
-        ) from error
-
-
-def _frame_range(document: _Document, task: _Task, tracks: list[_Track]) -> range:
-    """The frames of a task; where <meta> does not say, those between its keyframes."""
-    stated = [key.frame for track in tracks for key in track.keyframes] or [0]
-    start = min(stated) if task.start_frame is None else task.start_frame
-    stop = max(stated) if task.stop_frame is None else task.stop_frame
-    frames = range(start, stop + 1, task.step)
-    if len(frames) > MAX_FRAMES:
-        raise ValueError(
-            f"{document.path}: a video must have at most {MAX_FRAMES} frames. Received: "
-            f"start_frame={start}, stop_frame={stop}, step={task.step}. Correct <meta>."
-        )
-    return frames

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
+from temzoo.core.writers import write_png
 from temzoo.labels.formats.limits import MAX_PIXELS, require_size
 from temzoo.labels.names import class_names, label_paths
 from temzoo.labels.shapes import raster
@@ -257,8 +258,6 @@ def _with_area(images: Iterable[LabelledImage]) -> Iterator[LabelledImage]:
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:
-    from PIL import Image
-
     largest = int(drawn.max(initial=0))
     if largest > np.iinfo(np.uint16).max:
         raise ValueError(
@@ -266,5 +265,4 @@ def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:
             "Cut the image into parts."
         )
     dtype = smallest if largest <= np.iinfo(smallest).max else np.uint16
-    with atomic_path(path) as temporary:
-        Image.fromarray(drawn.astype(dtype)).save(temporary, format="PNG")
+    write_png(path, drawn.astype(dtype))

@@ -40,7 +40,6 @@ TRIALS = 10
 FAILURES = 3
 # Starts of a trial without a new epoch: a kernel that kills for memory would do so for ever.
 STARTS = 2
-
 STARTED, FINISHED, FAILED = "started", "finished", "failed"
 STATUSES = {STARTED: "stopped", FINISHED: "finished", FAILED: "failed"}
 

@@ -1,0 +1,166 @@
+"""Videos in CVAT 1.1 XML: what ``<meta>`` and ``<track>`` say, and the frames made of both."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+import numpy as np
+
+from temzoo.core.types import LabelledImage
+from temzoo.labels.formats.cvat_shapes import Attributes, text_of, whole
+from temzoo.labels.formats.limits import require_mask_size, require_size
+from temzoo.labels.formats.tracks import Keyframe, interpolate
+from temzoo.labels.shapes.runs import check_runs
+
+MAX_FRAMES = 10_000_000
+
+
+@dataclass
+class Task:
+    """What ``<meta>`` says of one task or job."""
+
+    id: str = ""
+    subset: str = ""
+    start_frame: int | None = None
+    stop_frame: int | None = None
+    step: int = 1
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass
+class Track:
+    """One object of a video, as far as it was read."""
+
+    id: int
+    label: str
+    tags: dict[str, Any]
+    task_id: str
+    subset: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    keyframes: list[Keyframe] = field(default_factory=list)
+
+
+def track_of(attributes: Attributes) -> Track:
+    number, label = whole(attributes, "id"), intern(text_of(attributes, "label"))
+    tags = {
+        "label": label,
+        "group_id": whole(attributes, "group_id", 0),
+        "source": intern(attributes.get("source", "manual")),
+        "track_id": number,
+    }
+    task_id, subset = attributes.get("task_id", ""), attributes.get("subset", "")
+    return Track(number, label, tags, task_id, subset)
+
+
+def task_of(meta: Mapping[str, str]) -> Task:
+    task = Task(meta.get("id", ""), meta.get("subset", ""))
+    for name in ("start_frame", "stop_frame", "width", "height"):
+        if meta.get(name):
+            setattr(task, name, whole(meta, name))
+    step = re.search(r"step\s*=\s*(\S+)", meta.get("frame_filter", ""))
+    if step:
+        task.step = whole({"frame_filter step": step[1]}, "frame_filter step")
+    if task.step < 1:
+        raise ValueError(
+            f"frame_filter's step must be at least 1. Received: step={task.step}. Correct it."
+        )
+    return task
+
+
+def frames(
+    path: Path, classes: tuple[str, ...], tasks: Sequence[Task], tracks: Sequence[Track]
+) -> Iterator[LabelledImage]:
+    """The frames of a video's tracks, task by task.
+
+    Args:
+        path: of the file, for errors.
+        classes: that it declares.
+        tasks, tracks: what was read of it.
+    """
+    for task_id in dict.fromkeys(track.task_id for track in tracks):
+        own = [track for track in tracks if track.task_id == task_id]
+        task = _task_named(path, tasks, task_id)
+        width, height = _video_size(path, task, own)
+        numbers = _frame_range(path, task, own)
+        moving = (interpolate(track.keyframes, numbers) for track in own)
+        # merge keeps the order of the tracks within a frame, and holds one shape of each.
+        by_frame = itertools.groupby(
+            heapq.merge(*moving, key=lambda item: item[0]), key=lambda item: item[0]
+        )
+        for frame, items in by_frame:
+            yield LabelledImage(
+                name=f"frame_{frame:06d}",
+                width=width,
+                height=height,
+                shapes=tuple(shape for _, shape in items),
+                classes=classes,
+                subset=own[0].subset or task.subset,
+                task_id=task_id,
+                frame=frame,
+            )
+
+
+def _task_named(path: Path, tasks: Sequence[Task], task_id: str) -> Task:
+    if not tasks and not task_id:
+        return Task()
+    if len(tasks) == 1 and not (task_id and tasks[0].id):
+        return tasks[0]  # the only one need not be numbered
+    for task in tasks:
+        if task.id == task_id:
+            return task
+    raise ValueError(
+        f"{path}: each track must name a task of <meta>. Received: task_id={task_id!r}, "
+        f"tasks {[task.id for task in tasks]}. Export the project again."
+    )
+
+
+def _video_size(path: Path, task: Task, tracks: list[Track]) -> tuple[int, int]:
+    if task.width is None or task.height is None:
+        raise ValueError(
+            f"{path}: a video's <meta> must state <original_size>, width and height. "
+            f"Received: width={task.width}, height={task.height}. Export the task again."
+        )
+    try:
+        require_size(task.width, task.height)
+    except ValueError as error:
+        raise ValueError(f"{path}, <original_size>: {error}") from error
+    for track in tracks:
+        for key in track.keyframes:
+            _require_mask(path, task, track, key)
+    return task.width, task.height
+
+
+def _require_mask(path: Path, task: Task, track: Track, key: Keyframe) -> None:
+    if key.shape.kind != "mask":
+        return
+    height, width = (int(side) for side in np.diff(key.shape.points, axis=0)[0])
+    try:
+        require_mask_size(width, height, task.width, task.height)
+        check_runs(key.shape.runs, height, width)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}, track {track.id} of label {track.label!r}, frame {key.frame}, "
+            f"shape (mask): {error}"
+        ) from error
+
+
+def _frame_range(path: Path, task: Task, tracks: list[Track]) -> range:
+    """The frames of a task; where <meta> does not say, those between its keyframes."""
+    stated = [key.frame for track in tracks for key in track.keyframes] or [0]
+    start = min(stated) if task.start_frame is None else task.start_frame
+    stop = max(stated) if task.stop_frame is None else task.stop_frame
+    numbers = range(start, stop + 1, task.step)
+    if len(numbers) > MAX_FRAMES:
+        raise ValueError(
+            f"{path}: a video must have at most {MAX_FRAMES} frames. Received: "
+            f"start_frame={start}, stop_frame={stop}, step={task.step}. Correct <meta>."
+        )
+    return numbers

@@ -1,0 +1,284 @@
+"""Predictions of a folder of micrographs, each finished or not begun; labels made of them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.writers import write_csv
+from temzoo.inference.regions import Watershed
+from temzoo.labels import summary
+from temzoo.labels import write as write_label_file
+from temzoo.store import predictions, sidecar
+from temzoo.store.paths import sidecar_path
+from temzoo.store.sidecar import Origin
+from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import trained_model
+
+LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
+TABLE = "predictions.csv"
+
+
+@dataclass(frozen=True)
+class LazyModel:
+    """A model that is built only where something is left to predict.
+
+    Attributes:
+        origin: model, weights and their sha256; its options are what else it was made with.
+        find: gives the model.
+    """
+
+    origin: Origin
+    find: Callable[[], Any]
+
+    @classmethod
+    def of_weights(cls, weights: str | Path, **config: Any) -> LazyModel:
+        """The model of a run folder, a weights file, or MODEL/NAME of a shipped set.
+
+        Args:
+            weights: which.
+            **config: keywords of the model that may differ from training.
+
+        Raises:
+            FileNotFoundError: it is none of these.
+        """
+        card = stored_weights(weights).card
+        origin = Origin(
+            model=card.model,
+            weights=str(weights),
+            weights_sha256=card.sha256,
+            options={"set": config},
+        )
+        return cls(origin, lambda: trained_model(weights, **config))
+
+    @classmethod
+    def of_server(cls, model: Any) -> LazyModel:
+        """A model of ``temzoo.connect``, by its address with the version, and what its card tells.
+
+        What is finished depends on what the server serves now.
+        """
+        weights = model.card.get("weights")
+        sha256 = weights.get("sha256") if isinstance(weights, dict) else ""
+        origin = Origin(
+            model=str(model.card.get("model") or ""),
+            weights=str(model.address),
+            weights_sha256=str(sha256 or ""),
+            options={"set": {}},
+        )
+        return cls(origin, lambda: model)
+
+
+@dataclass(frozen=True)
+class FolderPredictions:
+    """What a job left in its folder.
+
+    Attributes:
+        folder: where the files are.
+        rows: one for each image that was asked for, in order.
+        earlier: one for each image that other jobs left there.
+        table: the CSV file that lists all of them.
+        labels: the label files, by format.
+    """
+
+    folder: Path
+    rows: tuple[Row, ...]
+    earlier: tuple[Row, ...]
+    table: Path
+    labels: Mapping[str, Path]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.status == "failed")
+
+
+def predict_folder(
+    model: Any,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path = "predictions",
+    *,
+    frame: int | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    flips: bool = False,
+    probabilities: bool = False,
+    instances: str | Watershed | None = "auto",
+    min_area_px: int = 10,
+    min_score: float | None = None,
+    again: bool = False,
+    formats: Sequence[str] = (),
+    shapes: str = "polygons",
+    error_px: float = 1.0,
+    progress: bool = True,
+) -> FolderPredictions:
+    """Predicts many micrographs of any size and writes the maps and an overlay picture of each.
+
+    A micrograph gets STEM_classes.png, STEM_instances.tif, STEM_overlay.png and, last of all,
+    STEM.prediction.json: where it is, the others are whole. Called again, a stopped job goes on
+    where it was. Each image of a stack is predicted: stack_00.mrc, stack_01.mrc … A microscope's
+    file goes before its export beside it, which has often lost the calibration.
+
+    A file of several that cannot be predicted does not end the job: its row says why.
+
+    Args:
+        model: a run folder, a weights file or MODEL/NAME of a shipped set; or a ``LazyModel``; or
+            a model, which predicts every image again, for it may have been trained since.
+        images: a file, a folder, or several of them.
+        out: the folder that is written to, made when absent.
+        frame: of stacks, this image alone, from 0; None: all.
+        tile, overlap, flips, probabilities, instances, min_area_px, min_score: see
+            ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
+            told otherwise.
+        again: predict what is finished too.
+        formats: label files that are written too, of everything in the folder: "cvat"
+            (predictions.xml), "coco" (predictions.coco.json).
+        shapes, error_px: of the labels, see ``temzoo.labels_of``.
+        progress: print a line for each image, under a progress bar.
+
+    Returns:
+        A row for each image, and where the files are.
+
+    Raises:
+        FileNotFoundError: there are no images, or no such weights.
+        ValueError: an option is out of range, or two images have one name.
+        ConnectionError, TimeoutError, RuntimeError: a server is gone, hangs or fails repeatedly.
+        OSError: the disk is full.
+        Exception: what is wrong with the image, where there is only one.
+
+    Example:
+        >>> done = predict_folder("unet_mobilenet/emps", "micrographs/new", formats=["cvat"])
+        >>> [row.image for row in done.failed]
+        []
+    """
+    _check(formats, shapes, error_px)
+    out, say = Path(out), print if progress else _silent
+    found = named_images(_places(images), frame, say)
+    options = {
+        "tile": tile,
+        "overlap": overlap,
+        "flips": flips,
+        "probabilities": probabilities,
+        "instances": instances,
+        "min_area_px": min_area_px,
+        "min_score": min_score,
+    }
+    lazy = _as_lazy(model)
+    # As JSON holds them: a watershed as its fields, a tuple as a list.
+    stated = json.loads(json.dumps({**options, **lazy.origin.options}, default=vars))
+    job = Job(out, replace(lazy.origin, options=stated), options, len(found) == 1, say, progress)
+    # Of a model without a name for its weights, nobody can tell what it predicted before.
+    known = lazy.origin.weights and not again
+    kept, left = _finished(found, job) if known else ([], found)
+    if kept:
+        say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
+    made = predict_images(left, job, lazy.find()) if left else []
+    by_name = {row.image: row for row in (*kept, *made)}
+    rows = [by_name[image.name] for image in found]
+    others = _earlier(found, out)
+    listed = (astuple(row) for row in (*rows, *others.values()))
+    write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
+    done = {row.image for row in rows if row.status != "failed"}
+    mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
+    named = mine | {path: row.image for path, row in others.items()}
+    labels = {
+        kind: _write_labels(kind, named, out, shapes, error_px, say)
+        for kind in (formats if done else ())  # else what is there stays
+    }
+    return FolderPredictions(out, tuple(rows), tuple(others.values()), out / TABLE, labels)
+
+
+def stored_weights(weights: str | Path) -> pretrained.Weights:
+    """The weights' file and card.
+
+    Args:
+        weights: a run folder, a weights file, or MODEL/NAME of a shipped set.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+    """
+    model, slash, name = str(weights).partition("/")
+    if slash and name in pretrained.available(model):
+        return pretrained.find(model, name)
+    return pretrained.find("", weights)
+
+
+def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:
+    """Refuses at once what would else be refused after the last prediction."""
+    unknown = [word for word in formats if word not in LABEL_FILES]
+    if unknown:
+        raise ValueError(
+            f"formats must be of {', '.join(LABEL_FILES)}. Received: {unknown[0]!r}."
+            " The maps are written in any case."
+        )
+    if shapes not in SHAPES:
+        raise ValueError(f"shapes must be {' or '.join(SHAPES)}. Received: {shapes!r}.")
+    if not 0 <= error_px < float("inf"):
+        raise ValueError(f"the polygons' error must be 0 px or more. Received: {error_px}. Use 1.")
+
+
+def _silent(line: str) -> None:
+    """Prints nothing."""
+
+
+def _places(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    several = [images] if isinstance(images, str | Path) else images
+    return [Path(place) for place in several]
+
+
+def _as_lazy(model: Any) -> LazyModel:
+    if isinstance(model, LazyModel):
+        return model
+    if isinstance(model, str | Path):
+        return LazyModel.of_weights(model)
+    return LazyModel(Origin(), lambda: model)
+
+
+def _finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]]:
+    """The rows of what an earlier job of the same kind finished, and the images that are left."""
+    kept, left = [], []
+    for image in images:
+        if predictions.is_finished(job.out, image.own_name, job.origin_of(image), files=job.files):
+            told = sidecar.about(sidecar_path(job.out, image.own_name))
+            kept.append(_kept_row(image.name, told))
+        else:
+            left.append(image)
+    return kept, left
+
+
+def _kept_row(name: str, told: Mapping[str, Any]) -> Row:
+    return Row(name, "kept", told["instance_count"], told["covered_share"], told["seconds"])
+
+
+def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:
+    """What jobs on other micrographs left in the folder, by sidecar."""
+    mine = {sidecar_path(out, image.own_name) for image in images}
+    paths = predictions.list_predictions(out) if out.is_dir() else []
+    told = {path: predictions.about_whole(path) for path in paths if path not in mine}
+    return {
+        path: _kept_row(about["image"] or about["name"] or path.name, about)
+        for path, about in told.items()
+        if about is not None
+    }
+
+
+def _write_labels(
+    to: str,
+    named: Mapping[Path, str],
+    out: Path,
+    shapes: str,
+    error_px: float,
+    say: Callable[[str], None],
+) -> Path:
+    """Writes predictions, by sidecar with the names of their images, as one label file."""
+    labelled = [
+        labels_of(predictions.load_prediction(path), name=name, shapes=shapes, error_px=error_px)
+        for path, name in named.items()
+    ]
+    path = out / LABEL_FILES[to]
+    write_label_file(path, labelled, to=to)
+    say(f"{to}: {path}, {summary(labelled)}")
+    return path

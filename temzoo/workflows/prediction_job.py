@@ -1,0 +1,301 @@
+"""The images of a job, one after another: each is predicted and written, or its row says why not.
+
+The next file is read, and the last prediction written, beside the network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from temzoo.core.file_names import file_stem
+from temzoo.core.types import Micrograph, Prediction
+from temzoo.inference.predict import predict
+from temzoo.micrographs import count_frames, frame_name, load_micrograph
+from temzoo.micrographs.listing import image_paths, require_own_names
+from temzoo.store.pictures import save_prediction
+from temzoo.store.sidecar import Origin
+
+# A larger file is not read ahead, nor written behind: two of them might not fit into memory.
+AHEAD_BYTES = 2**28
+MOST_SERVER_FAILURES = 3  # in a row; each may take minutes
+
+
+@dataclass(frozen=True)
+class Image:
+    """A micrograph to predict: its file, its name in label files, and the frame of a stack."""
+
+    path: Path
+    name: str
+    frame: int = 0
+
+    @property
+    def own_name(self) -> str:
+        """Without folders; its results are named after it."""
+        return self.name.rpartition("/")[2]
+
+    def load(self) -> Micrograph:
+        return replace(load_micrograph(self.path, frame=self.frame), name=self.own_name)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of a job.
+
+    Attributes:
+        image: the micrograph's name, with the folders below the one that was given.
+        status: "predicted", "kept" from an earlier job, or "failed".
+        instances, covered_share, seconds: how many were found, their share of the image, 0 to 1,
+            and what the prediction took; None of an image that failed.
+        message: why it failed.
+    """
+
+    image: str
+    status: str
+    instances: int | None = None
+    covered_share: float | None = None
+    seconds: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done to each micrograph.
+
+    Attributes:
+        out: the folder.
+        origin: how predictions are made; its source is filled in for each.
+        options: of ``temzoo.predict``.
+        alone: there is one image: what is wrong with it is an error, not a row that says so.
+        say: is told about each image that is finished.
+        progress: show a progress bar.
+    """
+
+    out: Path
+    origin: Origin
+    options: Mapping[str, Any]
+    alone: bool
+    say: Callable[[str], None]
+    progress: bool
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        files = ("classes", "instances", "overlay")
+        return (*files, "probabilities") if self.options["probabilities"] else files
+
+    def origin_of(self, image: Image) -> Origin:
+        return replace(self.origin, source=image.path, frame=image.frame, image=image.name)
+
+
+def named_images(
+    places: Sequence[Path], frame: int | None, say: Callable[[str], None]
+) -> list[Image]:
+    """The micrographs, named as in the folder that was given: what CVAT calls them too.
+
+    Args:
+        places: files and folders.
+        frame: of stacks, the image that is taken; None: all.
+        say: is told which files are passed over, and which are stacks.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the results of two would be written under one name.
+    """
+    folders = [place for place in places if place.is_dir()]
+    found = []
+    for path in image_paths(places, say=say):
+        folder = next((f for f in folders if path.is_relative_to(f)), path.parent)
+        within = path.relative_to(folder)
+        for number, own_name in _frames_of(path, frame, say).items():
+            found.append(Image(path, within.with_name(own_name).as_posix(), number))
+    require_own_names((image.own_name, image.path) for image in found)
+    return found
+
+
+def _frames_of(path: Path, frame: int | None, say: Callable[[str], None]) -> dict[int, str]:
+    """The images of a file that are to be predicted, with the names that they have alone."""
+    try:
+        count = max(count_frames(path), 1)
+    except (OSError, ValueError):
+        return {frame or 0: path.name}  # reading it will say what is wrong
+    if frame is not None:
+        return {frame: frame_name(path, frame, count)}
+    if count > 1:
+        say(f"{path.name}: {count} images, all of them; frame=0 (--frame 0) takes the first alone")
+    return {number: frame_name(path, number, count) for number in range(count)}
+
+
+def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
+    """Predicts and writes each image.
+
+    Returns:
+        A row an image, in the order in which they were finished.
+
+    Raises:
+        ConnectionError, TimeoutError, RuntimeError: see ``_attempt``.
+        OSError: the disk is full or gone.
+        Exception: what is wrong with the only image.
+    """
+    _sweep(images, job)
+    rows: list[Row] = []
+    writing: Future | None = None
+    failures: list[Exception] = []
+    with (
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as writer,
+        _shown(images, job) as advance,
+    ):
+        for image, reading in _one_ahead(images, reader):
+            made = _attempt(model, image, reading, job, failures)
+            if isinstance(made, Row):
+                rows.append(made)
+                advance()
+                continue
+            if writing is not None:
+                rows.append(writing.result())
+            writing = writer.submit(_written_or_failed, image, job, *made, advance)
+            if made[0].pixels.nbytes > AHEAD_BYTES:
+                writing.exception()  # waits
+        if writing is not None:
+            rows.append(writing.result())
+    return rows
+
+
+def _sweep(images: Sequence[Image], job: Job) -> None:
+    """Removes what a killed job left under temporary names of the files that are to be written."""
+    stems = {"predictions", *(file_stem(image.own_name) for image in images)}
+    for path in job.out.glob(".partial-*"):
+        name = path.name.removeprefix(".partial-").partition("-")[2]  # behind some letters
+        if any(name.startswith((f"{stem}_", f"{stem}.")) for stem in stems):
+            path.unlink(missing_ok=True)
+
+
+def _one_ahead(
+    images: Sequence[Image], reader: ThreadPoolExecutor
+) -> Iterator[tuple[Image, Future]]:
+    """Each image with its micrograph to come, while the next, unless large, is being read."""
+    upcoming = None
+    for image, following in zip(images, [*images[1:], None], strict=True):
+        reading = upcoming or reader.submit(image.load)
+        reading.exception()  # waits; who takes the result gets the error
+        upcoming = None
+        if following is not None and _size_of(following.path) <= AHEAD_BYTES:
+            upcoming = reader.submit(following.load)
+        yield image, reading
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # reading it will say what is wrong
+
+
+def _attempt(
+    model: Any, image: Image, reading: Future, job: Job, failures: list[Exception]
+) -> Row | tuple[Micrograph, Prediction, float]:
+    """A prediction with its seconds; or, where that fails, the row that says why.
+
+    Args:
+        model, image, job: what predicts what, and how.
+        reading: gives the micrograph.
+        failures: of the server, in a row until now; kept here.
+
+    Raises:
+        ConnectionError, TimeoutError: a server is gone or hangs, and would for the other images.
+        RuntimeError: it has failed for the third image in a row.
+        Exception: what is wrong with the only image.
+    """
+    began = time.monotonic()
+    # A bad file must not end a job, whatever it breaks in whichever library reads it.
+    try:
+        micrograph = reading.result()
+    except Exception as error:
+        return _failed(image, error, job)
+    try:
+        found = predict(model, micrograph, progress=job.progress and job.alone, **job.options)
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception as error:
+        if job.origin.is_served and isinstance(error, RuntimeError):
+            failures.append(error)
+        if len(failures) == MOST_SERVER_FAILURES:
+            raise
+        return _failed(image, error, job)
+    failures.clear()
+    return micrograph, found, time.monotonic() - began
+
+
+def _failed(image: Image, error: Exception, job: Job) -> Row:
+    """The row that says what is wrong with one of several images; raises that of the only one."""
+    if job.alone:
+        raise error
+    return Row(image.name, "failed", message=" ".join(str(error).split()))
+
+
+def _written_or_failed(
+    image: Image,
+    job: Job,
+    micrograph: Micrograph,
+    found: Prediction,
+    seconds: float,
+    advance: Callable[[], None],
+) -> Row:
+    """The row of what was written, or the one that says why it was not.
+
+    Raises:
+        OSError: the disk is full or gone, for the other images too.
+        Exception: what is wrong with the only image.
+    """
+    try:
+        row = _written(image, job, micrograph, found, seconds)
+    except OSError:
+        raise
+    except Exception as error:
+        row = _failed(image, error, job)
+    advance()
+    return row
+
+
+def _written(
+    image: Image, job: Job, micrograph: Micrograph, found: Prediction, seconds: float
+) -> Row:
+    save_prediction(
+        found,
+        job.out,
+        micrograph=micrograph,
+        probabilities=job.options["probabilities"],
+        min_score=0.0,
+        origin=replace(job.origin_of(image), seconds=round(seconds, 3)),
+    )
+    # The maps alone would miss objects that lie wholly under others.
+    count = int(found.instances.max()) if found.detections is None else len(found.detections)
+    share = float((found.classes > 0).mean())
+    job.say(f"{image.name}: {count} instances, {share:.1%} of the area")
+    return Row(image.name, "predicted", count, share, round(seconds, 3))
+
+
+@contextmanager
+def _shown(images: Sequence[Image], job: Job) -> Iterator[Callable[[], None]]:
+    """A progress bar over the images; a single one has a bar of its tiles instead."""
+    if job.alone or not job.progress:
+        yield lambda: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as drawn:
+        task = drawn.add_task("images", total=len(images))
+        yield lambda: drawn.advance(task)
