@@ -105,6 +105,12 @@ def test_float32_answers_as_keras_at_odd_sizes_and_in_tiles(key, model, fast):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def openvino_has_bfloat16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @pytest.mark.parametrize("key", HALVES, ids="-".join)
 def test_bfloat16_answers_nearly_so(key, model, fast):
     expected = probabilities(model, scene((97, 131)))
@@ -112,7 +118,8 @@ def test_bfloat16_answers_nearly_so(key, model, fast):
     apart = np.abs(found - expected)
     assert np.quantile(apart, 0.995) < 2e-2
     assert apart.max() < 5e-2  # at outlines, where this network's answer is steepest
-    assert apart.max() > 1e-6  # it is another precision
+    # It is another precision, unless OpenVINO finds no such instructions in this processor.
+    assert apart.max() > 1e-6 or (key[0] == "openvino" and not openvino_has_bfloat16())
     assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.995
 
 

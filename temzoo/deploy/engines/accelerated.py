@@ -40,6 +40,7 @@ def accelerate(
         engine: "tensorflow"; "openvino" or "onnxruntime", which are extras; or "auto".
         precision: "float32"; "bfloat16" (tensorflow, openvino); "int8" (openvino, onnxruntime),
             calibrated on crops. None: float32; of engine "auto" whatever holds.
+            Where the processor has no bfloat16, OpenVINO computes in float32.
         examples: labelled micrographs that ``auto`` judges by: validation images, some 20 or more.
         calibration: micrographs that int8 is calibrated on, such as those of training; 32 crops
             are taken. None: ``examples``, whose labels are not looked at.
