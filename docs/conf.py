@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import generate  # noqa: E402
+
 import temzoo  # noqa: E402
 
 project = "temzoo"
@@ -45,6 +46,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+maximum_signature_line_length = 80
 add_module_names = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -52,8 +54,9 @@ napoleon_use_rtype = False
 
 # Each project's own list of names, and a few of them here for a machine without a network.
 intersphinx_timeout = 5
+online = () if os.environ.get("TEMZOO_DOCS_OFFLINE") else (None,)
 intersphinx_mapping = {
-    name: (address, (None, str(path)) if not os.environ.get("TEMZOO_DOCS_OFFLINE") else (str(path),))
+    name: (address, (*online, str(path)))
     for name, (address, path) in generate.inventories(HERE / "_build" / "inventories").items()
 }
 nitpicky = True
@@ -70,16 +73,19 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"install": [], "index": []}
+html_sidebars = {"index": [], "install": [], "tutorial/index": []}
 
 
 def setup(app):
     """Writes the generated pages before Sphinx looks for pages, and resolves names of temzoo."""
     generate.write_reference(HERE / "reference")
+    app.connect("source-read", generate.link_repository)
     app.connect("autodoc-process-docstring", generate.escape)
     app.connect("missing-reference", generate.resolve)

@@ -7,7 +7,9 @@ Nothing here knows in which module a public name lies, so that modules may move.
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import textwrap
 import types
 import typing
 import zlib
@@ -99,6 +101,7 @@ GROUPS = {
         ("particles", "latent"),
     ),
 }
+LINE = 66  # characters of a command that fit the page beside both columns
 OTHER = ("other", "Other", "Names that belong to none of the groups.")
 
 # What is left without a link: names that are not public, words of docstrings that read as types,
@@ -117,13 +120,20 @@ INVENTORIES = {
         (
             *(
                 (f"collections.abc.{name}", "class", "library/collections.abc.html#$")
-                for name in ("Callable", "Collection", "Iterable", "Iterator", "Mapping", "Sequence")
+                for name in [
+                    "Callable",
+                    "Collection",
+                    "Iterable",
+                    "Iterator",
+                    "Mapping",
+                    "Sequence",
+                ]
             ),
             ("pathlib.Path", "class", "library/pathlib.html#$"),
             ("typing.Any", "data", "library/typing.html#$"),
             *(
                 (name, "exception", "library/exceptions.html#$")
-                for name in (
+                for name in [
                     "ConnectionError",
                     "FileNotFoundError",
                     "ImportError",
@@ -135,16 +145,16 @@ INVENTORIES = {
                     "TimeoutError",
                     "TypeError",
                     "ValueError",
-                )
+                ]
             ),
             *(
                 (name, "class", "library/functions.html#$")
-                for name in ("bool", "dict", "float", "int", "list", "object", "property", "tuple")
+                for name in ["bool", "float", "int", "object", "property"]
             ),
-            ("str", "class", "library/stdtypes.html#$"),
-            ("bytes", "class", "library/stdtypes.html#$"),
-            ("range", "class", "library/stdtypes.html#$"),
-            ("set", "class", "library/stdtypes.html#$"),
+            *(
+                (name, "class", "library/stdtypes.html#$")
+                for name in ["bytes", "dict", "list", "range", "set", "str", "tuple"]
+            ),
             ("None", "data", "library/constants.html#$"),
         ),
     ),
@@ -196,6 +206,28 @@ def resolve(app, env, node, content_node):
     return None
 
 
+def link_repository(app, docname, source):
+    """Links to files of the repository outside docs/: to the host that is named, else copies.
+
+    ``TEMZOO_DOCS_REPOSITORY`` is the address before a file's path, ``https://…/blob/main``.
+    """
+    root, page = Path(app.srcdir).parent, Path(app.srcdir) / docname
+    host = os.environ.get("TEMZOO_DOCS_REPOSITORY", "").rstrip("/")
+
+    def replaced(match: re.Match) -> str:
+        text, target = match.groups()
+        path = (page.parent / target).resolve()
+        if path.is_relative_to(app.srcdir) or not path.is_relative_to(root):
+            return match[0]
+        return f"[{text}]({host}/{path.relative_to(root)})" if host else _download(text, target)
+
+    source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)#\s]+)\)", replaced, source[0])
+
+
+def _download(text: str, target: str) -> str:
+    return f"{{download}}`{text} <{target}>`"
+
+
 def escape(app, what, name, obj, options, lines):
     """Docstrings are plain text with ``code``: |r| and val_ are no references in them."""
     for k, line in enumerate(lines):
@@ -242,7 +274,7 @@ def _api_pages() -> dict[str, str]:
     groups = grouped()
     index = [
         _title("Python", "="),
-        "What ``import temzoo`` offers. Names are loaded when they are first used: importing temzoo",
+        "What ``import temzoo`` offers. A name is loaded when it is first used: importing temzoo",
         "imports neither TensorFlow nor Keras.",
         "",
         ".. toctree::",
@@ -285,14 +317,14 @@ def _module(name: str, module: types.ModuleType) -> list[str]:
 
 def _members(module: types.ModuleType) -> Iterator[str]:
     """The public classes and functions: as it lists them, else those it defines."""
+    listed = hasattr(module, "__all__")
     for name in getattr(module, "__all__", vars(module)):
         value = getattr(module, name)
-        defined = getattr(value, "__module__", "").startswith(module.__name__)
-        listed = hasattr(module, "__all__")
-        if not name.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value)):
-            # What temzoo itself has is documented there.
-            if (defined or listed) and getattr(temzoo, name, None) is not value:
-                yield name
+        own = listed or getattr(value, "__module__", "").startswith(module.__name__)
+        kind = inspect.isfunction(value) or inspect.isclass(value)
+        elsewhere = getattr(temzoo, name, None) is value  # documented there
+        if kind and own and not elsewhere and not name.startswith("_"):
+            yield name
 
 
 def _documented(home: str, name: str, value: object) -> list[str]:
@@ -353,7 +385,7 @@ def _cli_page(name: str, command) -> str:
         text = _flat(paragraph)
         said = re.fullmatch(r"(.*: )?(temzoo [\w-]+ .*)", text)
         if said:  # an example of what to type ends the paragraph
-            lines += [_escaped(said[1] or ""), "", "```shell", said[2], "```", ""]
+            lines += [_escaped(said[1] or ""), "", "```shell", _broken(said[2]), "```", ""]
         else:
             lines += [_escaped(text), ""]
     if arguments:
@@ -363,9 +395,17 @@ def _cli_page(name: str, command) -> str:
     if options:
         hints = typing.get_type_hints(inspect.unwrap(command.callback))
         lines += ["## Options", "", "| option | what | default |", "| --- | --- | --- |"]
-        lines += [f"| {_names(p, hints)} | {_cell(p.help or '')} | {_default(p)} |" for p in options]
+        for option in options:
+            cells = (_names(option, hints), _cell(option.help or ""), _default(option))
+            lines.append(f"| {' | '.join(cells)} |")
         lines += [""]
     return "\n".join(lines)
+
+
+def _broken(command: str) -> str:
+    """A command in lines that fit the page, as a shell takes them."""
+    lines = textwrap.wrap(command, LINE, break_long_words=False, break_on_hyphens=False)
+    return " \\\n    ".join(lines)
 
 
 def _metavar(parameter) -> str:

@@ -51,9 +51,7 @@ def main() -> None:
     right.hist(free, bins=14, color="#3b6ea5", edgecolor="white")
     right.axvline(whole["diameter_d50_nm"], color="#b3541e", linewidth=1.5)
     low, high = whole["diameter_d50_low_nm"], whole["diameter_d50_high_nm"]
-    right.set_title(
-        f"D50 {whole['diameter_d50_nm']:.1f} nm [{low:.1f}, {high:.1f}]", fontsize=10
-    )
+    right.set_title(f"D50 {whole['diameter_d50_nm']:.1f} nm [{low:.1f}, {high:.1f}]", fontsize=10)
     right.set_xlabel("equivalent diameter, nm", fontsize=9)
     right.set_ylabel("particles", fontsize=9)
     right.tick_params(labelsize=8)
