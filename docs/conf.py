@@ -88,4 +88,5 @@ def setup(app):
     generate.write_reference(HERE / "reference")
     app.connect("source-read", generate.link_repository)
     app.connect("autodoc-process-docstring", generate.escape)
+    app.connect("autodoc-process-signature", generate.without_factories)
     app.connect("missing-reference", generate.resolve)

@@ -50,7 +50,7 @@ GROUPS = {
     "train": (
         "Train and search",
         "From examples to trained weights, and to the settings that suit them.",
-        ("train", "tune", "tasks"),
+        ("train", "tune", "Task", "register_task", "tasks"),
     ),
     "predict": (
         "Predict",
@@ -98,7 +98,7 @@ GROUPS = {
     "latent": (
         "Particles and latent spaces",
         "Cut single particles, encode them, and look at the space they lie in.",
-        ("particles", "latent"),
+        ("latent_report", "particles", "latent"),
     ),
 }
 LINE = 66  # characters of a command that fit the page beside both columns
@@ -236,6 +236,11 @@ def escape(app, what, name, obj, options, lines):
             for n in range(0, len(parts), 2):
                 parts[n] = re.sub(r"\|(?=\S)|(?<=\S)\||(?<=\w)_(?!\w)", r"\\\g<0>", parts[n])
             lines[k] = "".join(parts)
+
+
+def without_factories(app, what, name, obj, options, signature, returns):
+    """A default that a factory makes is "...", which Sphinx can read, where "<factory>" is not."""
+    return (signature or "").replace("<factory>", "...") or None, returns
 
 
 def _public_places(name: str) -> list[str]:

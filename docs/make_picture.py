@@ -60,9 +60,7 @@ def main() -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn)
     # 255 colours suffice, and make the file a third of its size.
-    Image.open(drawn).convert("RGB").quantize(255).save(
-        OUT, optimize=True
-    )
+    Image.open(drawn).convert("RGB").quantize(255).save(OUT, optimize=True)
     print(OUT)
 
 
