@@ -8,7 +8,6 @@ import numpy as np
 
 # One pixel of 8 x 8 is blind: 64 of 64 x 64, the number of Krull et al.
 BLIND_CELL_PX = 8
-
 BLIND_REACH_PX = 2  # a neighbour comes from the 5 x 5 about the pixel
 
 

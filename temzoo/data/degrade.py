@@ -36,7 +36,6 @@ from temzoo.core.hints import did_you_mean
 
 Range = float | tuple[float, float]
 Levels = tuple[float, float]
-
 LEVEL_PERCENTILES = (0.1, 99.9)
 BACKGROUND_WAVES = 3  # half-waves per side of the background, at most
 SHARES = ("background", "salt_pepper", "streaks")

@@ -18,7 +18,6 @@ from temzoo.core.types import LabelledImage
 FORMATS = ("cvat", "coco", "yolo", "masks")
 WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
 SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
-
 __all__ = ["convert", "not_areas", "read", "summary", "write"]
 
 

@@ -38,7 +38,6 @@ BORDERS = ("exclude", "correct", "include")
 POOLED = "all"
 LEVEL = 0.95
 NM2_PER_UM2 = 1e6
-
 Pair = tuple[float, float]
 
 

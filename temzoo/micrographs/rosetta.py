@@ -21,7 +21,6 @@ from temzoo.micrographs.calibration import Scale, nm_of, real_scale
 from temzoo.micrographs.source import MicrographError, MissingReaderError, quietly
 
 Reader = Callable[..., list[dict[str, Any]]]
-
 MODULES = {"Digital Micrograph": "digitalmicrograph", "TIA series": "tia", "EMD": "emd"}
 UNITS_OF_ENERGY = ("ev", "kev")
 # A coarser "length" is a reciprocal one: a ser file does not say that it holds a diffraction

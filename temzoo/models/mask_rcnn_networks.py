@@ -8,17 +8,11 @@ import tensorflow as tf
 from temzoo.models import mobilenet
 
 STRIDES = (4, 8, 16, 32)  # of P2..P5
-
 RATIOS = (0.5, 1.0, 2.0)  # width / height of an anchor
-
 SCALES = (1.0, 2**0.5)
-
 SHAPES = len(RATIOS) * len(SCALES)
-
 BOX_BINS, MASK_BINS, MASK_SIZE = 7, 14, 28
-
 BACKBONES = ("mobilenet", "mobilenet_v3", "resnet18")
-
 BATCH_NORM_MOMENTUM = 0.95  # keras-cv's 0.999 needs thousands of steps to follow
 
 

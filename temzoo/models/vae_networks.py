@@ -9,11 +9,8 @@ import numpy as np
 from keras import ops
 
 LIKELIHOODS = ("bernoulli", "gaussian")
-
 ARCHITECTURES = ("conv", "dense")
-
 LEAST_SIZE = 8
-
 FIRST_SIGMA = 0.1
 
 

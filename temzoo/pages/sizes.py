@@ -22,7 +22,6 @@ PER_MEGAPIXEL = 1e6
 FEWEST = 5  # particles; of fewer a histogram says nothing
 MOST_CLASSES = 6
 INTERVAL = "95 % interval"
-
 Row = Mapping[str, Any]
 
 

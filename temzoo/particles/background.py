@@ -10,7 +10,6 @@ from temzoo.particles.fields import Field, Object, inside_frame, paint
 from temzoo.particles.plan import Frame
 
 HALO = 3  # pixels; how far the rim of defocus around an object is taken to reach
-
 LEAST_BACKGROUND = 64  # pixels; fewer do not show its noise
 
 

@@ -40,7 +40,6 @@ from temzoo.particles.plan import SMALLEST_WINDOW, CutPlan, Frame, Pair, Particl
 from temzoo.particles.resampling import resample
 
 WINDOW_PER_FERET = 1.5
-
 WINDOW_PERCENTILE = 95
 
 

@@ -12,9 +12,7 @@ import numpy as np
 from temzoo.core.types import Micrograph
 
 BORDERS = ("skip", "mirror")
-
 SMALLEST_WINDOW = 2  # pixels
-
 TEXTS = ("name", "micrograph", "class")
 
 NUMBERS = (
@@ -30,7 +28,6 @@ NUMBERS = (
 )
 
 Pair = tuple[float, float]
-
 Frame = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two excluded
 
 

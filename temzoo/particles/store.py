@@ -18,11 +18,8 @@ from temzoo.micrographs import image_size, load_micrograph, to_grey
 from temzoo.particles.plan import NUMBERS, TEXTS, ParticleSet
 
 TABLE = "particles.csv"
-
 SHEET = "particles.png"
-
 SHEET_COLUMNS, SHEET_ROWS = 10, 10
-
 SHEET_TILE, SHEET_GAP = 96, 4  # pixels
 
 

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
-
 BLUE, VERMILION, PURPLE, BLACK = (0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)
-
 CLASS_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE, BLUE)
 
 # Codes of an error map and how they are drawn; 0 is a true negative, left as it is.
@@ -38,9 +36,7 @@ ERROR_NAMES = {
 
 # Dark blue is left out: a thin line of it is lost on dark particles.
 OUTLINE_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE)
-
 MOST_TOLD_APART = 10_000  # objects whose neighbours are looked for: seconds, and no more
-
 NEAR = 6  # pixels; objects whose boxes are closer are neighbours and differ in colour
 
 

@@ -34,15 +34,10 @@ POINT_COLOURS = tuple(
 )
 
 UNKNOWN_COLOUR = "#b4b4b4"
-
 FRAME_COLOUR = POINT_COLOURS[3]
-
 MOST_AXES = 32  # rows of the traversals
-
 GUTTER = 0.08  # of an image's side, around each picture
-
 THREAD = 0.5  # grey between the pictures of the plane: without it digits of 8 px grow together
-
 TICKS = 6
 
 

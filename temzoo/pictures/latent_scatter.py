@@ -17,13 +17,9 @@ from temzoo.pictures.latent_mosaics import POINT_COLOURS, UNKNOWN_COLOUR
 from temzoo.pictures.sheets import write_figure
 
 MARKERS = "osD^vPX*<>h"
-
 PROJECTIONS = ("active", "pca")
-
 UNITS = {"nm": "nm", "nm2": "nm²", "px": "px", "px2": "px²", "deg": "°", "rad": "rad"}
-
 MOST_KINDS = 20  # categories with a colour of their own; the rarest others are grey
-
 CLOSE = 0.06  # of the picture, at which the names of two kinds would cover each other
 
 

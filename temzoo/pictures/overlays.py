@@ -30,15 +30,10 @@ from temzoo.pictures.colours import (
 )
 
 DASH, GAP = 6.0, 5.0  # pixels of the picture
-
 SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
-
 CASING = 0.5  # opacity of the dark line beneath a coloured one, which keeps it apart from any grey
-
 DISPLAY_PERCENTILES = (0.5, 99.5)
-
 MAX_SIDE = 2048  # pixels; larger pictures are shrunk, so that viewers open them
-
 SHEET_SIDE = 512  # pixels; of one picture in a sheet
 
 

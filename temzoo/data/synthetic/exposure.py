@@ -14,7 +14,6 @@ SCALE_BAR_LENGTHS_NM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10
 
 # CODATA 2018, in the units used here: nm, V.
 PLANCK_EV_NM = 1239.841984  # h c
-
 REST_ENERGY_EV = 510998.95
 
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Range = float | tuple[float, float]
-
 Window = tuple[slice, slice]
-
 KINDS = ("sphere", "ellipsoid", "rod")
 
 

@@ -12,7 +12,6 @@ from temzoo.labels.formats.cvat_writing import BOX, CUBOID
 from temzoo.labels.formats.limits import require_finite
 
 NOT_SEPARATORS = bytes(set(range(256)) - set(b",;"))
-
 Attributes = Mapping[str, str]
 
 

@@ -25,7 +25,6 @@ from temzoo.micrographs import image_size
 
 DEFAULT_LABEL = "object"
 LABEL_ATTRIBUTES = ("label", "class", "name", "type")
-
 Attributes = Mapping[str, Any]
 
 

@@ -19,7 +19,6 @@ from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.shapes.windows import Window, drawn_pixels, is_drawn, shape_window, view
 
 BACKGROUND = "background"
-
 LARGEST_STACK = 4_000_000_000
 
 
