@@ -22,17 +22,17 @@ ROOMS = {
     "latent": "",
     "pictures": "core micrographs data evaluation inference latent measurement",
     "tasks": "core labels data zoo inference evaluation latent pictures",
-    "store": "core micrographs labels data zoo inference pictures",
+    "store": "core micrographs labels zoo inference pictures",
     "particles": "core micrographs labels measurement data evaluation",
     "annotation": "core labels models zoo inference evaluation pictures",
     "training": "core models zoo tasks inference evaluation pictures",
     "deploy": "core micrographs models zoo tasks inference evaluation",
     "pages": "core micrographs labels data zoo inference evaluation latent measurement pictures"
     " store",
-    "workflows": "core micrographs labels data models zoo tasks inference evaluation latent"
-    " pictures store annotation pages training",
-    "cli": "core micrographs labels measurement data zoo tasks inference evaluation latent pictures"
-    " store particles annotation training deploy pages workflows",
+    "workflows": "core micrographs labels measurement data models zoo tasks inference evaluation"
+    " latent pictures store annotation pages training",
+    "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures"
+    " particles annotation training deploy pages workflows",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in ROOMS.items()}
 # The one place that loads modules by name: models and tasks, which are plug-ins.
