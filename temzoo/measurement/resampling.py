@@ -1,4 +1,4 @@
-"""What is said of a sample of sizes, and how surely: weighted statistics and their bootstrap.
+"""Weighted statistics of a sample of sizes, with bootstrap intervals.
 
 Intervals are those of ``temzoo.core.bootstrap.corrected_interval``. BCa's acceleration was tried
 and made D10 and D90 of few particles worse.

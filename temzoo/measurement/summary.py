@@ -1,4 +1,4 @@
-"""The table of particles → what an image, or all of them, says of number and size.
+"""Summarises a table of particles, for each image and for all together: number and sizes.
 
 **Which particles count.** Those that touch the border stay in the table, and in the coverage, but
 their size is unknown. Leaving them out favours small ones, which meet the border less often. So

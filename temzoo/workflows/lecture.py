@@ -1,4 +1,4 @@
-"""Digit 7 for an autoencoder against a VAE: what a lecture shows of latent spaces, in one command.
+"""For a lecture: the latent spaces of an autoencoder and of a VAE, trained on handwritten digits.
 
 What ``temzoo lecture`` runs, on the handwritten digits that scikit-learn bundles (8 x 8 px, from
 UCI's Optical Recognition of Handwritten Digits; here every pixel is drawn as 2 x 2). Both models
