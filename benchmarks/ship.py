@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import accuracy, denoise, instances, latent_space
 from benchmarks.records import RESULTS, use_encoder_beside
 from temzoo.core.files import atomic_path
-from temzoo.zoo import building, pretrained
+from temzoo.zoo import built, pretrained
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 EMPS = ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT")
@@ -119,7 +119,7 @@ def drawn_particles(folder: Path, seed: int = 0) -> None:
         config, seen[..., None], epochs=latent_space.PARTICLE_EPOCHS, seed=seed
     )
     pretrained.save(model, folder / pretrained.BEST)
-    how = building.built(model)
+    how = built.built(model)
     card = pretrained.WeightsCard(model=how.name, config=dict(how.config))
     pretrained.write_card(folder / pretrained.BEST, card)
 

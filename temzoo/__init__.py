@@ -7,12 +7,13 @@ when they are first used: importing temzoo imports neither TensorFlow nor Keras.
 import importlib
 
 __version__ = "0.1.0"
-
 _HOMES = {
     "get_model": "zoo.building",
     "list_models": "zoo.cards",
     "model_card": "zoo.cards",
     "register": "zoo.cards",
+    "register_task": "zoo.task",
+    "Task": "zoo.task",
     "ModelCard": "zoo.cards",
     "load_micrograph": "micrographs",
     "iter_frames": "micrographs",
@@ -23,8 +24,8 @@ _HOMES = {
     "load_images": "data.pair_files",
     "load_pairs": "data.pair_files",
     "load_frames": "data.pair_files",
-    "train": "training.train",
-    "tune": "training.tuning",
+    "train": "workflows.training",
+    "tune": "workflows.training",
     "evaluate": "evaluation.evaluate",
     "tune_instances": "evaluation.instance_tuning",
     "predict": "inference.predict",
@@ -64,7 +65,6 @@ _MODULES = {
     "synthetic": "data.synthetic",
     "tasks": "tasks",
 }
-
 __all__ = ["__version__", *_HOMES, *_MODULES]
 
 

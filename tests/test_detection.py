@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 from temzoo import cli
 from temzoo.cli import scoring
 from temzoo.core.types import Detection, Micrograph
-from temzoo.inference.detection import predict_detections, tile_windows
+from temzoo.inference.detection import tile_windows
 from temzoo.inference.objects import flattened, united
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed
 from temzoo.models.layers import Normalize
+from temzoo.tasks.instance import predict_detections
 from temzoo.zoo import pretrained
 
 SIDE = 128  # of a tile, px

@@ -21,8 +21,8 @@ from temzoo.deploy.engines import choice, makers
 from temzoo.deploy.engines.makers import MAKERS
 from temzoo.deploy.engines.network import Network
 from temzoo.labels.shapes.raster import class_map
-from temzoo.tasks import endpoints
-from temzoo.zoo import building, pretrained
+from temzoo.tasks import pixel_models
+from temzoo.zoo import built, pretrained
 
 # Dark particles on an even film: what a small network learns in seconds.
 SCENE = {
@@ -105,6 +105,12 @@ def test_float32_answers_as_keras_at_odd_sizes_and_in_tiles(key, model, fast):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def openvino_has_bfloat16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 @pytest.mark.parametrize("key", HALVES, ids="-".join)
 def test_bfloat16_answers_nearly_so(key, model, fast):
     expected = probabilities(model, scene((97, 131)))
@@ -112,7 +118,8 @@ def test_bfloat16_answers_nearly_so(key, model, fast):
     apart = np.abs(found - expected)
     assert np.quantile(apart, 0.995) < 2e-2
     assert apart.max() < 5e-2  # at outlines, where this network's answer is steepest
-    assert apart.max() > 1e-6  # it is another precision
+    # It is another precision, unless OpenVINO finds no such instructions in this processor.
+    assert apart.max() > 1e-6 or (key[0] == "openvino" and not openvino_has_bfloat16())
     assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.995
 
 
@@ -231,7 +238,7 @@ def test_calibration_crops_are_normalised_by_their_micrograph(model):
     network = Network(model, [pixels] * 40)
     assert len(network.crops) == 32
     assert {crop.shape for crop in network.crops} == {(1, 256, 256, 1)}
-    layer = endpoints.normalizer(model)
+    layer = pixel_models.normalizer(model)
     whole = layer.apply(pixels[..., None], *layer.statistics(pixels[..., None]))
     row, col = np.argwhere(np.isclose(whole[..., 0], network.crops[0][0, 0, 0, 0]))[0]
     expected = whole[row : row + 256, col : col + 256]
@@ -332,11 +339,11 @@ def test_auto_without_examples_believes_the_card_of_the_weights(
     model, two_engines, monkeypatch, change, config, engine
 ):
     two_engines(0.0)
-    how = building.built(model)
+    how = built.built(model)
     card = pretrained.WeightsCard(
         "unet", {**how.config, **config}, precisions={"quick bfloat16": change, "gone int4": 0.0}
     )
-    monkeypatch.setattr(building, "built", lambda _: replace(how, weights=card))
+    monkeypatch.setattr(built, "built", lambda _: replace(how, weights=card))
     assert temzoo.accelerate(model, threads=1).engine == engine
 
 
@@ -402,7 +409,7 @@ def run(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
     path = folder / pretrained.BEST
     pretrained.save(model, path)
-    config = dict(building.built(model).config)
+    config = dict(built.built(model).config)
     pretrained.write_card(path, pretrained.WeightsCard("unet", config, class_names=("particle",)))
     return folder
 

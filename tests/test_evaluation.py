@@ -152,7 +152,7 @@ def test_instances_of_different_classes_do_not_match():
 def test_evaluate_gives_the_figures_of_known_overlaps():
     pixels = paint((0, 0, 10, 10, 1), (20, 20, 30, 40, 1), (35, 50, 37, 52, 1))
     shapes = [box(0, 0, 10, 20), box(20, 20, 30, 40), box(0, 40, 5, 50)]
-    result = evaluate(reads_pixels(2), [example("a.png", shapes, pixels=pixels)])
+    result = evaluate(reads_pixels(2), [example("a.png", shapes, pixels=pixels)], min_area_px=0)
     row = result.table[0]
     assert row["iou"] == pytest.approx(300 / 454)
     assert row["precision"] == pytest.approx(300 / 304)

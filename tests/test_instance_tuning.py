@@ -100,5 +100,5 @@ def test_a_detector_is_refused():
     class Detector:
         detect = None
 
-    with pytest.raises(ValueError, match=r"labels pixels\. Received: the detector Detector"):
+    with pytest.raises(ValueError, match=r"labels pixels\. Received: Detector"):
         tune_instances(Detector(), [example(discs((50, 40, 20)))])

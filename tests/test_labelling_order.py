@@ -10,10 +10,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 import temzoo
-from temzoo.annotation import ranking
 from temzoo.annotation.label_next import appearance, chosen_in_turn, label_next
-from temzoo.annotation.uncertainty import FLOOR_DOUBT, FLOOR_VOTE, entropy_bits
+from temzoo.annotation.ranking import LONGEST_NAME, SHEET, TABLE, _title
 from temzoo.core.types import Micrograph
+from temzoo.evaluation.uncertainty import FLOOR_DOUBT, FLOOR_VOTE, entropy_bits
 
 
 def noise(height, width, seed=0):
@@ -211,7 +211,7 @@ def test_the_table_and_the_sheet(tmp_path):
     images = [Micrograph(noise(40, 60, k) // (k + 1), name=f"lot/{k}.tif") for k in range(5)]
     ranking = label_next(by_value, images, count=3)
     written = ranking.save(tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {ranking.TABLE, ranking.SHEET}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {TABLE, SHEET}
     with written["table"].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == ["1", "2", "3", "", ""]
@@ -244,17 +244,17 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_ordered(tmp_path):
 
 
 def test_one_of_the_files_alone_is_never_written(tmp_path, monkeypatch):
-    ranking = label_next(by_value, [noise(30, 30)], count=1)
-    (tmp_path / ranking.TABLE).write_text("old")
+    ranked = label_next(by_value, [noise(30, 30)], count=1)
+    (tmp_path / TABLE).write_text("old")
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ranking, "_draw", interrupted)
+    monkeypatch.setattr("temzoo.annotation.ranking._draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        ranking.save(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [ranking.TABLE]
-    assert (tmp_path / ranking.TABLE).read_text() == "old"
+        ranked.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [TABLE]
+    assert (tmp_path / TABLE).read_text() == "old"
 
 
 def test_paths_are_read_and_named(tmp_path):
@@ -266,10 +266,10 @@ def test_paths_are_read_and_named(tmp_path):
 
 def test_long_names_are_shortened_in_the_middle():
     one = only(by_value, Micrograph(noise(9, 9), name=f"start{'x' * 50}end.tif"))
-    title = ranking._title(one).splitlines()[0]
+    title = _title(one).splitlines()[0]
     assert title.startswith("1.  startxxx")
     assert title.endswith("xxxend.tif")
-    assert len(title) == len("1.  ") + ranking.LONGEST_NAME
+    assert len(title) == len("1.  ") + LONGEST_NAME
 
 
 def test_a_certain_model_still_gets_a_sheet(tmp_path):
@@ -293,5 +293,5 @@ def test_options_out_of_range_are_refused(images, options, told):
 
 def test_a_restorer_is_refused():
     model = temzoo.get_model("autoencoder", filters=4, depth=2, compile=False)
-    with pytest.raises(ValueError, match=r'autoencoder, of the task "restoration", which needs no'):
+    with pytest.raises(ValueError, match=r'of the task "restoration", which needs no'):
         label_next(model, [noise(32, 32)])

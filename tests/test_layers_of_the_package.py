@@ -18,25 +18,25 @@ ROOMS = {
     "zoo": "core",
     "models": "zoo",
     "inference": "core micrographs zoo",
-    "evaluation": "core micrographs labels data inference",
+    "evaluation": "core micrographs labels data zoo inference",
     "latent": "",
-    "pictures": "core micrographs data evaluation inference latent measurement",
-    "tasks": "core labels data zoo inference evaluation latent pictures",
+    "pictures": "core micrographs data measurement inference evaluation latent",
+    "tasks": "core labels data zoo inference evaluation pictures",
     "store": "core micrographs labels zoo inference pictures",
     "particles": "core micrographs labels measurement data evaluation",
     "annotation": "core labels models zoo inference evaluation pictures",
-    "training": "core models zoo tasks inference evaluation pictures",
+    "training": "core models zoo tasks",
     "deploy": "core micrographs models zoo tasks inference evaluation",
-    "pages": "core micrographs labels data zoo inference evaluation latent measurement pictures"
+    "pages": "core micrographs labels measurement data zoo inference evaluation latent pictures"
     " store",
     "workflows": "core micrographs labels measurement data models zoo tasks inference evaluation"
     " latent pictures store annotation pages training",
     "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures"
-    " particles annotation training deploy pages workflows",
+    " particles annotation deploy pages workflows",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in ROOMS.items()}
 # The one place that loads modules by name: models and tasks, which are plug-ins.
-LOADERS = ("zoo/building.py", "zoo/cards.py", "labels/__init__.py", "__init__.py")
+LOADERS = ("zoo/building.py", "zoo/task.py", "labels/__init__.py", "__init__.py")
 MOST_FLOORS = 12
 MOST_LINES = {"models/mask_rcnn.py": 600}
 USUAL_LINES = 400
@@ -50,6 +50,8 @@ NO_TENSORFLOW = (
     "micrographs",
     "store",
 )
+CONTRIBUTING = PACKAGE.parent / "CONTRIBUTING.md"
+TABLE_STARTS, TABLE_ENDS = "<!-- rooms:", "<!-- end of rooms -->"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -183,6 +185,30 @@ def test_every_line_of_the_table_is_used():
     assert unused == {}
 
 
+def room_table() -> str:
+    """The table of rooms in Markdown, with what each room's ``__init__.py`` says that it holds."""
+    rows = ["| room | holds | may import |", "|---|---|---|"]
+    for room, allowed in ROOMS.items():
+        tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+        about = (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".").replace("``", "`")
+        rows.append(f"| `{room}/` | {about} | {', '.join(r for r in ROOMS if r in allowed)} |")
+    return "\n".join(rows)
+
+
+def with_table(text: str) -> str:
+    """A page with the table of rooms between its two marks."""
+    head, _, rest = text.partition(TABLE_STARTS)
+    mark, _, rest = rest.partition("\n")
+    return (
+        f"{head}{TABLE_STARTS}{mark}\n{room_table()}\n{TABLE_ENDS}{rest.partition(TABLE_ENDS)[2]}"
+    )
+
+
+def test_contributing_has_the_table():
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    assert text == with_table(text), "python tests/test_layers_of_the_package.py writes it anew"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_are_short_enough_to_be_read(path):
     most = MOST_LINES.get(path.relative_to(PACKAGE).as_posix(), USUAL_LINES)
@@ -233,15 +259,46 @@ def test_only_augment_touches_imgaug():
     assert users == ["augment.py"]
 
 
+def architectures_named(source: str, names: list[str]) -> list[str]:
+    """Where code tells architectures apart by name: comparisons, and cases of ``match``."""
+    nodes = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare | ast.MatchValue | ast.Dict | ast.Subscript)
+    ]
+    return [
+        f"line {constant.lineno}: {constant.value}"
+        for node in nodes
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant) and constant.value in names
+    ]
+
+
 def test_no_architecture_is_named_outside_models():
-    """Code outside models/ may list names in help texts of the command line and the demo only."""
+    """The demo and the lecture choose models by name; nothing else does."""
+    import temzoo
+
     for path in FILES:
-        if room_of(path) in ("models", "cli", "workflows"):
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        compared = [
-            node for node in ast.walk(tree) if isinstance(node, ast.Compare | ast.If | ast.Match)
-        ]
-        for node in compared:
-            text = ast.unparse(node.test if isinstance(node, ast.If) else node)
-            assert "'unet" not in text, f"{path}:{node.lineno} branches on an architecture"
+        if room_of(path) not in ("models", "workflows"):
+            source = path.read_text(encoding="utf-8")
+            assert architectures_named(source, temzoo.list_models()) == [], path
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'if how.name == "vae": pass',
+        'found = name in ("unet", "mask_rcnn")',
+        'match name:\n    case "autoencoder": pass',
+        'sizes = {"unet_mobilenet": 32}[name]',
+    ],
+)
+def test_an_architecture_that_is_named_is_noticed(planted):
+    import temzoo
+
+    assert len(architectures_named(planted, temzoo.list_models())) >= 1
+
+
+if __name__ == "__main__":
+    page = with_table(CONTRIBUTING.read_text(encoding="utf-8"))
+    CONTRIBUTING.write_text(page, encoding="utf-8")

@@ -61,7 +61,7 @@ def test_one_image_has_one_distance(likeness, model):
 def test_the_unit_is_the_largest_distance_of_as_many_windows_left_out(model):
     images = [blobs(seed) for seed in range(4)]
     likeness = Likeness.fit(model, images)
-    windows = [features(model, image) for image in images]
+    windows = [features(model.get_layer("normalize"), image) for image in images]
     squares = np.empty((4, 4))
     for out in range(4):
         others = np.concatenate([each for n, each in enumerate(windows) if n != out])
@@ -82,7 +82,7 @@ def test_colour_counts_by_its_luma(likeness, model):
 
 def test_features_are_quantiles_and_octaves_of_the_normalised_window(model):
     image = blobs(0, WINDOW)
-    found = dict(zip(FEATURES, features(model, image)[0], strict=True))
+    found = dict(zip(FEATURES, features(model.get_layer("normalize"), image)[0], strict=True))
     window = np.asarray(model(image[None, ..., None].astype(np.float32)), float)[0, ..., 0]
     assert found["quantile 0.25"] == pytest.approx(np.percentile(window, 25), abs=1e-4)
     octave = gaussian_filter(window, 1.4) - gaussian_filter(window, 2.8)
@@ -102,7 +102,7 @@ def test_features_are_quantiles_and_octaves_of_the_normalised_window(model):
     ("size", "count"), [(40, 1), (128, 1), (181, 1), (182, 2), (256, 4), (900, WINDOWS)]
 )
 def test_an_image_gives_as_many_windows_as_fit(model, size, count):
-    assert features(model, blobs(1, size)).shape == (count, len(FEATURES))
+    assert features(model.get_layer("normalize"), blobs(1, size)).shape == (count, len(FEATURES))
 
 
 def test_images_left_out_take_their_group_along(model):
@@ -228,4 +228,4 @@ def test_a_model_that_does_not_normalise_is_refused():
     pixels = keras.Input((None, None, 1))
     plain = keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels))
     with pytest.raises(ValueError, match=r'a layer named "normalize"\. Received'):
-        features(plain, blobs(0))
+        Likeness.fit(plain, [blobs(0)])

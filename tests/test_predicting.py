@@ -23,7 +23,7 @@ from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import about
 from temzoo.workflows import prediction_job
 from temzoo.zoo import pretrained
-from temzoo.zoo.building import built
+from temzoo.zoo.built import built
 
 RUNNER = CliRunner()
 TRAINED = functools.cache(predicting.trained)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import temzoo
-from temzoo.zoo import building, cards, pretrained
+from temzoo.zoo import building, built, cards, pretrained
 
 
 @pytest.fixture
@@ -125,18 +125,18 @@ def test_the_card_of_loaded_weights_is_known_until_they_are_trained(toy, tmp_pat
     card = pretrained.WeightsCard("toy", {"classes": 2}, ("particle",), dataset="grids")
     pretrained.write_card(path, card)
     model = temzoo.get_model("toy", weights=path)
-    how = building.built(model)
+    how = built.built(model)
     assert (how.weights.dataset, how.weights.sha256) == ("grids", pretrained.sha256(path))
     assert how.class_names == ("particle",)
-    assert building.built(building.rebuild(how)).weights is None
-    building.name_classes(model, ("rod",))
-    assert building.built(model).weights is None
-    assert building.built(temzoo.get_model("toy")).weights is None
+    assert built.built(building.rebuild(how)).weights is None
+    built.name_classes(model, ("rod",))
+    assert built.built(model).weights is None
+    assert built.built(temzoo.get_model("toy")).weights is None
 
 
 def test_a_model_from_elsewhere_is_refused():
     with pytest.raises(ValueError, match=r"needs a model from temzoo.get_model"):
-        building.built(keras.Sequential())
+        built.built(keras.Sequential())
 
 
 @pytest.mark.parametrize(
@@ -164,6 +164,6 @@ def test_scores_of_a_card_in_words(scores, texts):
 
 def test_rebuild_changes_keywords(toy):
     model = temzoo.get_model("toy")
-    assert building.rebuild(building.built(model), classes=4).output_shape[-1] == 4
+    assert building.rebuild(built.built(model), classes=4).output_shape[-1] == 4
     with pytest.raises(ValueError, match='has no keyword "klasses"'):
-        building.rebuild(building.built(model), klasses=4)
+        building.rebuild(built.built(model), klasses=4)

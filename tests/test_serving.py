@@ -33,8 +33,9 @@ import temzoo
 from temzoo import cli
 from temzoo.deploy.serving import ServedDetector, connect, failures, line, over_grpc, over_http
 from temzoo.deploy.serving.address import parse
-from temzoo.tasks.endpoints import NORMALIZED, normalizer
-from temzoo.zoo.building import task_of
+from temzoo.tasks.endpoints import NORMALIZED
+from temzoo.tasks.pixel_models import normalizer
+from temzoo.zoo.built import task_of
 
 CLASSES = ("particle", "film")
 VERSION = 7
@@ -320,7 +321,7 @@ def card_of(model, **more):
 
 
 def serve(model, folder, card):
-    functions = {NORMALIZED: answering(task_of(model).serving(model)[NORMALIZED])}
+    functions = {NORMALIZED: answering(task_of(model).endpoints(model)[NORMALIZED])}
     if card is not None:
         functions |= describing(card)
     write_saved_model(folder, functions, model.variables)

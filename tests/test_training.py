@@ -14,9 +14,10 @@ import tensorflow as tf
 import temzoo
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
-from temzoo.tasks import anchors, feeds, instance
+from temzoo.tasks import anchors, feeds
 from temzoo.training import loop
 from temzoo.zoo import cards, pretrained
+from temzoo.zoo.task import task_named
 
 QUICK = {"batch": 2, "crop": 32, "steps_per_epoch": 4, "augment": "light", "magnification": (1, 1)}
 
@@ -584,11 +585,11 @@ def test_anchors_are_chosen_from_the_training_objects_and_kept(found):
     given = detector(anchor_sizes=(5, 6, 7, 8))
     for kept in (trained, given):
         before = kept.anchor_sizes
-        instance.prepare(kept, TRAIN, magnification=(0.5, 0.5))
+        task_named("instance").prepare(kept, TRAIN, (0.5, 0.5))
         np.testing.assert_array_equal(kept.anchor_sizes, before)
     assert trained.anchor_sizes.tolist() == pytest.approx(chosen)
     fresh = detector()
-    instance.prepare(fresh, TRAIN, magnification=(0.5, 0.5))
+    task_named("instance").prepare(fresh, TRAIN, (0.5, 0.5))
     small = anchors.anchor_sizes(TRAIN, magnification=(0.5, 0.5))
     assert fresh.anchor_sizes.tolist() == pytest.approx(small) != chosen
 
@@ -669,7 +670,7 @@ def test_mask_rcnn_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypat
 
 
 def test_validation_without_the_tasks_score_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("temzoo.tasks.semantic.SCORE", "val_purity")
+    monkeypatch.setattr(task_named("semantic"), "score", "val_purity")
     with pytest.raises(ValueError, match=r'judged by "val_purity".*validation that gave val_'):
         fit(tmp_path, epochs=1)
 

@@ -29,7 +29,7 @@ from benchmarks.gpu.recipes import Recipe
 from benchmarks.gpu.scenes import batch_of, store
 from temzoo.core.files import atomic_path
 from temzoo.models.layers import dtype_policy
-from temzoo.tasks.semantic import SegmentationLoss
+from temzoo.tasks.semantic_graph import SegmentationLoss
 from temzoo.zoo import cards, pretrained
 
 CHUNK = 20

@@ -34,8 +34,8 @@ from benchmarks.gpu.hardware import told_of_run
 from benchmarks.peers.environments import SCRIPTS
 from benchmarks.records import RESULTS, spread, write_json
 from temzoo.models.layers import dtype_policy
-from temzoo.tasks.endpoints import normalized_alone
-from temzoo.tasks.semantic import SegmentationLoss
+from temzoo.tasks.pixel_models import normalized_alone
+from temzoo.tasks.semantic_graph import SegmentationLoss
 
 Run = Callable[[], Any]
 Case = tuple[str, str, int]  # what, precision, batch

@@ -92,10 +92,10 @@ def judge(
     from temzoo.data.examples import class_names
     from temzoo.evaluation.evaluate import score_predictions
     from temzoo.evaluation.pixels import scores
-    from temzoo.inference.pixels import trained_class_names
     from temzoo.labels.shapes.raster import foreground_classes
+    from temzoo.zoo.built import class_names_of
 
-    names = foreground_classes(trained_class_names(model) or class_names(examples))
+    names = foreground_classes(class_names_of(model) or class_names(examples))
     examples = _in_classes_of(names, examples)
     extras = _Extras(names)
     found = score_predictions(

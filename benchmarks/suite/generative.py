@@ -21,10 +21,10 @@ BOOTSTRAP = 200
 
 def is_generative(model: Any) -> bool:
     """Whether it is a model of the zoo that has a latent space to draw from."""
-    from temzoo.zoo import building
+    from temzoo.zoo import built
 
     try:
-        return building.built(model).task == "generative"
+        return built.built(model).task == "generative"
     except ValueError:  # whatever else predict takes
         return False
 

@@ -122,7 +122,7 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     import temzoo
     from temzoo.evaluation.evaluate import score_predictions
     from temzoo.evaluation.results import compare
-    from temzoo.inference.pixels import trained_class_names
+    from temzoo.zoo.built import class_names_of
 
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
@@ -136,7 +136,7 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
             began = time.perf_counter()
             found[key].append(temzoo.predict(model, micrograph, instances=None))
             seconds[key].append(time.perf_counter() - began)
-    names = trained_class_names(models[KERAS]) or None
+    names = class_names_of(models[KERAS]) or None
     judged = {
         key: score_predictions(examples, each, classes=names, with_instances=False)
         for key, each in found.items()
@@ -212,7 +212,7 @@ def _seconds(do: Callable[[], Any], times: int = 1) -> float:
 
 def _asked_directly(model: Any, tile: tuple[int, int], batch: int = 1) -> Callable[[], Any]:
     """The network alone, on normalised pixels that are there."""
-    from temzoo.tasks.endpoints import core
+    from temzoo.tasks.pixel_models import core
 
     shape = (batch, *tile, model.input_shape[-1])
     pixels = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)

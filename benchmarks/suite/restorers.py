@@ -17,10 +17,10 @@ from benchmarks.records import spread
 
 def is_restorer(model: Any) -> bool:
     """Whether it is a model of the zoo that gives pixels back."""
-    from temzoo.zoo import building
+    from temzoo.zoo import built
 
     try:
-        return building.built(model).task == "restoration"
+        return built.built(model).task == "restoration"
     except ValueError:  # whatever else predict takes
         return False
 

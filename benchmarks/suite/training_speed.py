@@ -179,11 +179,11 @@ def trained_by_train(
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     import temzoo
     from temzoo.core.settings import Settings
-    from temzoo.tasks.feeds import feed_of
     from temzoo.training.loop import Trainer
+    from temzoo.zoo.built import task_of
 
     model = temzoo.get_model(network.model, compile=False, **config)
-    kind = feed_of(model)
+    kind = task_of(model).feed()
     asked = {"crop": network.crop, "batch": network.batch, "steps_per_epoch": 100}
     settings = Settings(**asked, mixed_precision=precision != "float32")
     settings = kind.complete(model, settings, drawn.train)

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction, Shape
-from temzoo.inference.pixels import trained_class_names
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import NECK, Watershed
 from temzoo.labels.shapes.runs import decode_runs
 from temzoo.labels.shapes.trace import TOLERANCE_PX, polygons
 from temzoo.zoo.building import trained_model
+from temzoo.zoo.built import class_names_of, task_of
 
 if TYPE_CHECKING:
     import keras
@@ -46,10 +47,10 @@ def create(
     shapes: str = SHAPES[0],
     labels: str = "",
     tolerance_px: float = TOLERANCE_PX,
-    instances: str = "auto",
+    instances: str = SEPARATION,
     neck: float | None = None,
     threshold: float | None = None,
-    min_area_px: int = 10,
+    min_area_px: int = MIN_AREA_PX,
     flips: bool = False,
     **config: Any,
 ) -> Function:
@@ -84,13 +85,13 @@ def create(
         raise ValueError(f"shapes must be one of {list(SHAPES)}. Received: shapes={shapes!r}.")
     model = trained_model(weights, **config)
     names = tuple(name.strip() for name in labels.split(",") if name.strip())
-    names = names or trained_class_names(model)
+    names = names or class_names_of(model)
     options = {"instances": _separation(instances, neck, threshold), "flips": flips}
     options |= {"min_area_px": min_area_px}
     # What cannot work is said before the images of a task are fetched.
     blank = np.zeros((TRIAL_SIDE, TRIAL_SIDE), np.uint8)
     predict(model, blank, class_names=names, **options)
-    _check_names(names, trained_class_names(model))
+    _check_names(names, class_names_of(model))
     return Function(model, names, shapes, tolerance_px, options)
 
 
@@ -145,11 +146,9 @@ class Function:
         return requests
 
     def _found(self, micrograph: Micrograph, least: float | None) -> Prediction:
-        options = {"class_names": self.names, **self.options}
-        if hasattr(self.model, "detect"):
-            return predict(self.model, micrograph, min_score=least, **options)
-        found = predict(self.model, micrograph, probabilities=least is not None, **options)
-        if least is None:
+        scored = task_of(self.model).scored(least)
+        found = predict(self.model, micrograph, class_names=self.names, **scored, **self.options)
+        if least is None or found.detections is not None:
             return found
         kept = np.concatenate([[0], np.where(found.scores >= least, 1, 0)]).astype(np.int32)
         return replace(found, instances=found.instances * kept[found.instances])

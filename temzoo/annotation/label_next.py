@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,11 +34,11 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 from temzoo.annotation.ranking import Candidate, Failure, Ranking
-from temzoo.annotation.uncertainty import doubts_of
 from temzoo.core.types import Micrograph
-from temzoo.evaluation.unlike_images import NORMALIZE, Image, features
+from temzoo.evaluation.uncertainty import MIRRORS
+from temzoo.evaluation.unlike_images import Image, features
 from temzoo.inference.pixels import as_micrograph, checked_pixels
-from temzoo.zoo.building import built, task_of
+from temzoo.zoo.built import task_of
 
 DIVERSITY = 0.3
 
@@ -81,10 +80,11 @@ def label_next(
         >>> [candidate.name for candidate in ranking.chosen]
     """
     images = list(images)
-    _check(model, images, count, diversity)
+    _check(images, count, diversity)
+    task = task_of(model)
     candidates, points, failed = [], [], []
     for name, image, micrograph in _read(_tracked(images, progress), failed):
-        found = doubts_of(model, micrograph.pixels, flips)
+        found = task.doubts(model, micrograph.pixels, MIRRORS if flips else MIRRORS[:1])
         candidates.append(Candidate(image, name, *found))
         points.append(appearance(micrograph))
     _check_any(candidates, failed)
@@ -130,7 +130,7 @@ def _check_any(candidates: Sequence[Candidate], failed: Sequence[Failure]) -> No
         )
 
 
-def _check(model: Any, images: Sequence[Image], count: int, diversity: float) -> None:
+def _check(images: Sequence[Image], count: int, diversity: float) -> None:
     if not images:
         raise ValueError("label_next needs at least one unlabelled image. Received: none.")
     if count < 1:
@@ -139,16 +139,6 @@ def _check(model: Any, images: Sequence[Image], count: int, diversity: float) ->
         raise ValueError(
             "diversity must be from 0 to 1. Received: "
             f"diversity={diversity}. Use {DIVERSITY}, or 0 for the most uncertain ones."
-        )
-    try:
-        how = built(model)
-    except (TypeError, ValueError):
-        return  # not from get_model: tried
-    if task_of(model).DATA != "labels":
-        raise ValueError(
-            "label_next asks a model of classes or objects what it doubts. Received: "
-            f'{how.name}, of the task "{how.task}", which needs no labels. Use a model that '
-            "temzoo.predict takes."
         )
 
 
@@ -165,13 +155,12 @@ def appearance(image: Image) -> np.ndarray:
     """Grey values and texture of a micrograph, of any model and calibration.
 
     Returns:
-        (F,) float64, the mean of ``likeness.features`` over windows; gain and offset of the camera
-        do not change it.
+        (F,) float64, the mean of ``unlike_images.features`` over windows; gain and offset of the
+        camera do not change it.
     """
     from temzoo.models.layers import Normalize  # imports Keras, which other models do without
 
-    lens = SimpleNamespace(layers=(Normalize(name=NORMALIZE),))
-    return features(lens, image).mean(axis=0)
+    return features(Normalize(), image).mean(axis=0)
 
 
 def chosen_in_turn(

@@ -17,18 +17,12 @@ from temzoo.pictures.overlays import stretched
 from temzoo.pictures.sheets import Panel, sheet
 
 TABLE, SHEET = "label_next.csv", "label_next.png"
-
 COLUMNS = ("rank", "image", "uncertainty", "doubt", "disagreement", "entropy", "novelty")
-
 # Of the heat: from clear through orange to white, so that it shows on any grey.
 HEAT_COLOURS = np.array([[230, 120, 0], [255, 160, 0], [255, 225, 60], [255, 255, 235]], np.float32)
-
 HEAT_OPACITY = 0.85
-
 HEAT_STEPS = (0.25, 0.5, 1.0)  # of the legend
-
 LONGEST_NAME = 40  # letters above a picture
-
 THUMBNAIL = 512  # px, longest side of a picture in the sheet
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
 import typer
 
+from temzoo import __version__
 from temzoo.cli import (  # noqa: F401 - they add their commands to the app
     benchmarking,
     exporting,
@@ -21,6 +23,52 @@ from temzoo.cli import (  # noqa: F401 - they add their commands to the app
 from temzoo.cli.common import app, keywords
 
 __all__ = ["app", "keywords", "main"]
+# The commands in the order of use, by the heading that `temzoo --help` has for them.
+PANELS = {
+    "Labels": ("labels", "augment", "label-next"),
+    "Train": ("models", "train", "tune"),
+    "Score": ("evaluate", "tune-instances"),
+    "Predict": ("predict", "restore"),
+    "Measure": ("measure", "report"),
+    "Single particles": ("particles", "latent"),
+    "Serve": ("export",),
+    "See it at work": ("demo", "lecture", "benchmark"),
+}
+
+
+def _in_order_of_use() -> None:
+    known = {_name(command): command for command in app.registered_commands}
+    known |= {group.name: group for group in app.registered_groups}
+    for panel, names in PANELS.items():
+        for name in names:
+            known[name].rich_help_panel = panel
+    order = [name for names in PANELS.values() for name in names]
+    app.registered_commands.sort(key=lambda command: order.index(_name(command)))
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    return command.name or command.callback.__name__.replace("_", "-")
+
+
+_in_order_of_use()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"temzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Labels and micrographs in; trained networks, masks and figures out."""
 
 
 def main() -> None:

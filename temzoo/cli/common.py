@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from temzoo.zoo.plugins import load_file
+
 if TYPE_CHECKING:
     from temzoo.measurement.by_hand import ByHand
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Labels and micrographs in; trained networks, masks and figures out.",
 )
-
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
 Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
 LabelsIfAny = Annotated[
@@ -60,6 +59,24 @@ OverrideCalibration = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Keyword of the model; repeatable."),
+]
+
+
+def _run_files(paths: list[Path] | None) -> list[Path] | None:
+    for path in paths or []:
+        load_file(path)
+    return paths
+
+
+With = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        metavar="FILE.py",
+        help="Run this first: it registers models or tasks of your own; repeatable.",
+        callback=_run_files,
+        is_eager=True,
+    ),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, app, load_tensorflow, trained
+from temzoo.cli.common import Set, With, app, load_tensorflow, trained
 
 
 @app.command()
@@ -19,6 +19,7 @@ def export(
         Path, typer.Argument(metavar="DIR", help="Of all models of a server; made when absent.")
     ],
     set_: Set = None,
+    with_: With = None,
     version: Annotated[
         int | None, typer.Option(help="Number of the version; by default the next that is free.")
     ] = None,
@@ -40,7 +41,7 @@ def export(
     load_tensorflow()
     import temzoo
     from temzoo.deploy.exporting.versions import next_free
-    from temzoo.zoo.building import built
+    from temzoo.zoo.built import built
 
     model = trained(weights, set_)
     name = built(model).name if name is None else name

@@ -14,12 +14,17 @@ from temzoo.cli.common import (
     Pairs,
     Set,
     Truth,
+    With,
     app,
     drawn,
     keywords,
     load_tensorflow,
 )
+from temzoo.core.settings import Settings
+from temzoo.zoo.cards import model_card
+from temzoo.zoo.task import task_named
 
+USUAL = Settings()
 TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
 ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
 Val = Annotated[float, typer.Option(help="Share to validate on, without --val-names.")]
@@ -34,14 +39,15 @@ def train(
     truth: Truth = None,
     pairs: Pairs = None,
     set_: Set = None,
+    with_: With = None,
     groups: Groups = None,
     train_names: TrainNames = None,
     val_names: ValNames = None,
     val: Val = 0.2,
     limit: Annotated[int | None, typer.Option(help="Train on so many images, drawn.")] = None,
     weights: Annotated[str | None, typer.Option(help="Start from: a name, file or run.")] = None,
-    epochs: int = 30,
-    batch: int = 8,
+    epochs: int = USUAL.epochs,
+    batch: int = USUAL.batch,
     crop: Annotated[
         int | None,
         typer.Option(
@@ -50,11 +56,14 @@ def train(
     ] = None,
     magnification: Annotated[
         tuple[float, float], typer.Option(help="Resize micrographs by a factor in this range.")
-    ] = (0.7, 1.0),
+    ] = USUAL.magnification,
     augment: Annotated[
         str, typer.Option(help="none, light, em, or em_invert (particles may be dark or bright).")
-    ] = "em",
-    learning_rate: float = 1e-3,
+    ] = USUAL.augment,
+    learning_rate: float = USUAL.learning_rate,
+    warmup: Annotated[
+        float, typer.Option(help="Share of the steps in which the rate rises.")
+    ] = USUAL.warmup,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -63,9 +72,17 @@ def train(
         ),
     ] = None,
     balance: Annotated[bool, typer.Option(help="Let rare classes weigh more.")] = False,
-    mixed_precision: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
+    mixed_precision: Annotated[
+        bool, typer.Option(help="Compute in bfloat16.")
+    ] = USUAL.mixed_precision,
+    average: Annotated[
+        float | None,
+        typer.Option(help="Judge and keep the mean of the weights over past steps: 0.998."),
+    ] = USUAL.average,
     patience: Annotated[int | None, typer.Option(help="Epochs without gain to stop.")] = None,
-    validate_every: Annotated[int, typer.Option(help="Epochs between validations.")] = 1,
+    validate_every: Annotated[
+        int, typer.Option(help="Epochs between validations.")
+    ] = USUAL.validate_every,
     steps: Annotated[int | None, typer.Option(help="Steps an epoch.")] = None,
     finetune: Annotated[
         list[str] | None,
@@ -75,9 +92,9 @@ def train(
             " backbone_trainable=deep for mask_rcnn.",
         ),
     ] = None,
-    finetune_epochs: int = 10,
-    finetune_rate: float = 1e-4,
-    seed: int = 0,
+    finetune_epochs: int = USUAL.finetune_epochs,
+    finetune_rate: float = USUAL.finetune_rate,
+    seed: int = USUAL.seed,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on in --out, with the settings it was started with."),
@@ -129,9 +146,11 @@ def train(
             augment=augment,
             pairs=pairs,
             learning_rate=learning_rate,
+            warmup=warmup,
             loss=loss,
             class_weights="balanced" if balance else None,
             mixed_precision=mixed_precision,
+            average=average,
             patience=patience,
             validate_every=validate_every,
             steps_per_epoch=steps,
@@ -154,10 +173,7 @@ def train(
 
 def chosen(**settings) -> dict:
     """The settings that differ from ``train``'s own, since each kind of data takes but its own."""
-    from temzoo.core.settings import Settings
-
-    usual = Settings()
-    return {name: value for name, value in settings.items() if value != getattr(usual, name)}
+    return {name: value for name, value in settings.items() if value != getattr(USUAL, name)}
 
 
 def check_pairs(truth: Path | None, pairs: str | None) -> None:
@@ -174,9 +190,8 @@ def load_examples(model: str, images: Path, labels=None, groups=None, truth=None
     import temzoo
     from temzoo.data.pair_files import load_frames, load_images, load_pairs
     from temzoo.particles import store
-    from temzoo.tasks.feeds import data_of
 
-    kind = data_of(model)
+    kind = task_named(model_card(model).task).examples
     if (labels is not None) != (kind == "labels"):
         said = f"--labels {labels}" if labels else "none"
         rule = "needs --labels" if kind == "labels" else "learns without labels: leave them out"
@@ -247,6 +262,7 @@ def tune(
     train_names: TrainNames = None,
     val_names: ValNames = None,
     val: Val = 0.2,
+    with_: With = None,
     strategy: Annotated[str, typer.Option(help="random, grid or bayesian.")] = "random",
     trials: Annotated[int | None, typer.Option(help="Trials in all; 10.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Begin no trial that ends later.")] = None,
@@ -258,7 +274,7 @@ def tune(
             " as it is; repeatable.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Of each trial.")] = 30,
+    epochs: Annotated[int, typer.Option(help="Of each trial.")] = USUAL.epochs,
     crop: Annotated[int | None, typer.Option(help="Side of a crop, px.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps an epoch.")] = None,
     final_epochs: Annotated[

@@ -148,9 +148,10 @@ def latent(
     from temzoo.data.pair_files import load_images
     from temzoo.pages.latent_page import latent_report
     from temzoo.particles import store
+    from temzoo.zoo.built import task_of
 
     model = trained(weights)
-    if not getattr(model, "image_size", None):
+    if task_of(model).latent_image_size(model) is None:
         raise ValueError(
             f"{weights} has no latent vector to look at. Train a vae, or an autoencoder with"
             " --set skips=False --set image_size=32 --set latent_dim=8."

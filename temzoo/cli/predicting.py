@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from temzoo.cli.common import Set, app, keywords, load_tensorflow, trained
+from temzoo.cli.common import Set, With, app, keywords, load_tensorflow, trained
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
 if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
@@ -32,6 +33,7 @@ def predict(
         ),
     ],
     set_: Set = None,
+    with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
     format_: Annotated[
         list[str] | None,
@@ -57,10 +59,10 @@ def predict(
             help="components: regions; watershed: cut where particles touch; auto: watershed, or a"
             " detector's own objects."
         ),
-    ] = "auto",
+    ] = SEPARATION,
     neck: Neck = None,
     threshold: Threshold = None,
-    min_area_px: MinArea = 10,
+    min_area_px: MinArea = MIN_AREA_PX,
     min_score: Annotated[
         float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
     ] = None,

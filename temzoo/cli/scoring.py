@@ -13,11 +13,13 @@ from temzoo.cli.common import (
     Images,
     Labels,
     Set,
+    With,
     app,
     drawn,
     load_tensorflow,
     trained,
 )
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
 CLASSICAL = ("otsu", "forest")
 Neck = Annotated[
@@ -38,6 +40,7 @@ def evaluate(
     labels: Labels,
     groups: Groups = None,
     set_: Set = None,
+    with_: With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to score.")] = None,
     fit_names: Annotated[
         Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
@@ -45,10 +48,10 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
     instances: Annotated[
         str, typer.Option(help="auto, components or watershed, as temzoo predict.")
-    ] = "auto",
+    ] = SEPARATION,
     neck: Neck = None,
     threshold: Threshold = None,
-    min_area_px: MinArea = 10,
+    min_area_px: MinArea = MIN_AREA_PX,
     ap: Annotated[
         bool | None,
         typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
@@ -78,7 +81,7 @@ def evaluate(
     load_tensorflow()
     import temzoo
     from temzoo.data.examples import class_names
-    from temzoo.tasks.validation_sheet import validation_sheet
+    from temzoo.zoo.built import task_of
 
     separation = separation_of(instances, neck, threshold)
     everything = temzoo.load_dataset(images=images, labels=labels, groups=groups)
@@ -103,7 +106,8 @@ def evaluate(
     if out:
         found.to_csv(out / "images.csv")
         found.to_json(out / "figures.json")
-        validation_sheet(out / "overlays.png", model, examples, found.classes, min_score=min_score)
+        sheet, task = out / "overlays.png", task_of(model)
+        task.picture(sheet, model, examples, found.classes, min_score=min_score)
         print(
             f"table: {out / 'images.csv'}; figures: {out / 'figures.json'};"
             f" overlays: {out / 'overlays.png'}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import app, load_tensorflow
+from temzoo.cli.common import With, app, load_tensorflow
 from temzoo.zoo.cards import list_models, model_card, score_texts
 
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
@@ -23,6 +23,7 @@ def models(
     task: Annotated[str | None, typer.Option(help="Only those of this task.")] = None,
     name: Annotated[str | None, typer.Argument(help="Show this model's card.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the README's table.")] = False,
+    with_: With = None,
 ):
     """List the models with what their shipped weights score, or show one's card.
 

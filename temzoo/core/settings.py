@@ -1,4 +1,7 @@
-"""How a model is trained: what ``temzoo.train`` and its run folder call settings."""
+"""Defaults, stated once: how a model is trained, and how objects are told apart.
+
+``temzoo.train`` and its run folder call the first settings.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+SEPARATION = "auto"  # of instances, in predictions and scores
+MIN_AREA_PX = 10  # smaller instances are dropped
 COUNTS = (
     "epochs",
     "batch",

@@ -33,7 +33,6 @@ from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, visit
 from temzoo.micrographs import as_channels
 
 SOURCES = ("given", "grey", "same", "blind_spot")
-
 # What validation draws is kept apart from what training draws.
 VALIDATION = 2
 

@@ -19,7 +19,6 @@ from temzoo.data.crop_plan import CropPlan, Encoded, Target
 from temzoo.micrographs import as_channels
 
 CACHE_BYTES = 2 * 1024**3
-
 # Crops prepared ahead: enough for two batches of the usual size.
 THREADS = 2
 

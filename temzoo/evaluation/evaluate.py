@@ -18,7 +18,7 @@ Conventions, so that a figure can be compared with others:
   pixels are compared as maps, labels drawn over each other as in ``instance_map``; a detector's
   (``Prediction.detections``) as masks, from ``min_score`` on, with the labels' whole masks, so that
   overlaps survive. Panoptic quality, StarDist's measure and AP compare whole masks for both; their
-  definitions are in ``temzoo.instance_scores``.
+  definitions are in ``evaluation.objects``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.settings import SEPARATION
 from temzoo.core.types import MIN_SCORE, Example, Prediction
 from temzoo.data.examples import class_names
 from temzoo.evaluation import object_overlaps, objects
@@ -39,13 +40,12 @@ from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.objects import flattened
-from temzoo.inference.pixels import trained_class_names
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
+from temzoo.zoo.built import class_names_of, task_of
 
 PER_CLASS = ("iou", "dice", "precision", "recall")
-
 LEAST_SCORE = 0.05  # of what is ranked for AP, as detectors commonly report to COCO
 
 
@@ -54,7 +54,7 @@ def evaluate(
     examples: Sequence[Example],
     *,
     classes: Sequence[str] | None = None,
-    instances: str | Watershed | None = "components",
+    instances: str | Watershed | None = SEPARATION,
     min_score: float | None = None,
     ap: bool | None = None,
     area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
@@ -93,15 +93,16 @@ def evaluate(
     """
     examples = list(examples)
     _check_examples(examples, bootstrap)
-    known = classes or trained_class_names(model) or class_names(examples)
+    known = classes or class_names_of(model) or class_names(examples)
     names = foreground_classes(known)
     counted = MIN_SCORE if min_score is None else min_score
-    if hasattr(model, "detect"):
+    task = task_of(model)
+    if task.instances == "objects":
         options["min_score"] = counted if ap is False else min(counted, LEAST_SCORE)
     elif min_score is not None:
         options["min_score"] = min_score  # predict refuses it
     elif ap:
-        options.setdefault("probabilities", True)  # without them instances have no scores
+        options = {**task.scored(0.0), **options}  # without scores nothing can be ranked
     shown = _with_progress(examples, progress)
     return score_predictions(
         examples,

@@ -18,10 +18,10 @@ from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.instance_matching import match_instances
 from temzoo.inference.class_map import sure_classes
-from temzoo.inference.pixels import trained_class_names
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed, label_instances
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
+from temzoo.zoo.built import class_names_of, task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
 THRESHOLDS = (None, 0.7)
@@ -77,7 +77,7 @@ def tune_instances(
     """
     examples = list(examples)
     _check(model, examples, necks, thresholds, min_areas_px)
-    names = foreground_classes(classes or trained_class_names(model) or class_names(examples))
+    names = foreground_classes(classes or class_names_of(model) or class_names(examples))
     cuts = [Watershed(neck, threshold) for threshold in thresholds for neck in necks]
     counts = sum(
         np.array(list(_counts(model, example, names, cuts, min_areas_px, options)))
@@ -91,10 +91,10 @@ def tune_instances(
 def _check(
     model: Any, examples: Sequence, necks: Sequence, thresholds: Sequence, min_areas_px: Sequence
 ) -> None:
-    if hasattr(model, "detect"):
+    if task_of(model).instances != "regions":
         raise ValueError(
-            "tune_instances needs a model that labels pixels. Received: the detector "
-            f"{type(model).__name__}, whose objects are apart already. Tune its min_score instead."
+            "tune_instances needs a model that labels pixels. Received: "
+            f"{type(model).__name__}, whose objects, if any, are apart already. Tune its min_score."
         )
     for name, given in (
         ("examples", examples),

@@ -50,12 +50,10 @@ from temzoo.evaluation.object_overlaps import (
 )
 
 MATCH_IOU = 0.5
-
 # COCO's, in px of the micrograph; an object of 32 x 32 px is both small and medium.
 COCO_AREAS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 )
-
 KINDS = ("box", "mask")
 
 

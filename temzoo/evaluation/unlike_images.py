@@ -33,6 +33,7 @@ from scipy.ndimage import gaussian_filter
 from temzoo.core.files import atomic_path
 from temzoo.core.types import Micrograph
 from temzoo.inference.pixels import as_micrograph, channels_view, checked_pixels
+from temzoo.zoo.built import task_of
 
 WINDOW = 128
 WINDOWS = 8
@@ -40,7 +41,6 @@ FOLDS = 10
 LEAST_IMAGES = 3
 # Like images that were not trained on lie a little beyond the farthest that were.
 MARGIN = 1.2
-NORMALIZE = "normalize"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # A window less its Gaussian of the first is the finest octave, and so on.
 SIGMAS_PX = (0.7, 1.4, 2.8, 5.6, 11.2)
@@ -61,7 +61,6 @@ ARRAYS = {  # name -> the axes of its shape: f features, k numbers of windows, n
     "training": "n",
     "margin": "",
 }
-
 Image = Micrograph | np.ndarray | str | Path
 
 
@@ -114,7 +113,7 @@ class Likeness:
         """
         if not margin >= 1:
             raise ValueError(f"margin is 1 or more. Received: margin={margin!r}. Leave it out.")
-        windows = [features(model, image) for image in images]
+        windows = [_seen_by(model, image) for image in images]
         names = list(range(len(windows))) if groups is None else list(groups)
         if len(names) != len(windows):
             raise ValueError(
@@ -134,7 +133,7 @@ class Likeness:
 
     def distance(self, model: Any, image: Image) -> float:
         """How far an image lies from the training images; 1 is the farthest of theirs."""
-        squares = _squares((self.centre, self.spread, self.precision), features(model, image))
+        squares = _squares((self.centre, self.spread, self.precision), _seen_by(model, image))
         return float(np.sqrt(squares.mean()) / self.limits[len(squares) - 1])
 
     def unlike(self, model: Any, image: Image) -> bool:
@@ -182,30 +181,37 @@ class Likeness:
         )
 
 
-def features(model: Any, image: Image) -> np.ndarray:
+def features(normalize: Any, image: Image, channels: int | None = None) -> np.ndarray:
     """``FEATURES`` of an image, in each of up to ``WINDOWS`` windows drawn with a fixed seed.
 
     As many windows as fit beside each other, at most; an image smaller than one is mirrored.
 
+    Args:
+        normalize: the layer by which grey values are compared.
+        image: any micrograph.
+        channels: that it is taken with; None: its own.
+
     Returns:
         (windows, F) float64.
-
-    Raises:
-        ValueError: a model without a layer named "normalize".
     """
-    layer = next((each for each in getattr(model, "layers", ()) if each.name == NORMALIZE), None)
-    if layer is None:
-        raise ValueError(
-            f'likeness needs a Keras model with a layer named "{NORMALIZE}". Received:'
-            f" {model!r}. Use one that takes raw pixels, such as the autoencoder."
-        )
-    pixels = channels_view(checked_pixels(as_micrograph(image)), model)
-    shift, scale = layer.statistics(pixels)
+    pixels = channels_view(checked_pixels(as_micrograph(image)), channels)
+    shift, scale = normalize.statistics(pixels)
     windows = (
-        layer.apply(pixels[top : top + WINDOW, left : left + WINDOW], shift, scale).mean(axis=2)
+        normalize.apply(pixels[top : top + WINDOW, left : left + WINDOW], shift, scale).mean(axis=2)
         for top, left in _corners(*pixels.shape[:2])
     )
     return np.stack([_texture(_mirrored(window.astype(np.float64))) for window in windows])
+
+
+def _seen_by(model: Any, image: Image) -> np.ndarray:
+    """``features`` of an image as a model normalises it."""
+    layer = task_of(model).normalizer(model)
+    if layer is None:
+        raise ValueError(
+            'likeness needs a Keras model with a layer named "normalize". Received:'
+            f" {model!r}. Use one that takes raw pixels, such as the autoencoder."
+        )
+    return features(layer, image, model.input_shape[-1])
 
 
 def _corners(height: int, width: int) -> list[tuple[int, int]]:

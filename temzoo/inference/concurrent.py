@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Question = TypeVar("Question")
-
 Answer = TypeVar("Answer")
 
 

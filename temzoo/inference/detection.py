@@ -27,10 +27,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,19 +38,37 @@ from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
 from temzoo.inference.concurrent import in_order, progress_bar
 from temzoo.inference.detection_stitching import View, stitched, view_of
 from temzoo.inference.objects import Window, flattened
-from temzoo.inference.pixels import (
-    as_micrograph,
-    channels_view,
-    checked_pixels,
-    trained_class_names,
-)
+from temzoo.inference.pixels import channels_view, checked_pixels
 
 INSIDE = 1 / 3  # least part of a detection's height and width inside the image, not its mirror
 
 
-def predict_detections(
-    model: Any,
-    micrograph: Micrograph | np.ndarray | str | Path,
+@dataclass(frozen=True)
+class Detector:
+    """A model that finds objects in squares of one size.
+
+    Attributes:
+        detect: takes raw (B, S, S, C) pixels and the keywords statistics, min_score and
+            max_detections; gives boxes, classes, scores, masks and counts, as ``mask_rcnn`` tells.
+        image_size: S, px.
+        channels: C.
+        normalize: the layer whose ``statistics`` of the whole micrograph ``detect`` is given; None
+            for one that takes raw pixels.
+        in_flight: tiles that are asked for at once.
+        max_detections: a tile, at most; None where it is unknown.
+    """
+
+    detect: Callable[..., Any]
+    image_size: int
+    channels: int | None
+    normalize: Any = None
+    in_flight: int = 1
+    max_detections: int | None = None
+
+
+def find_objects(
+    detector: Detector,
+    micrograph: Micrograph,
     *,
     overlap: int | None = None,
     min_score: float = MIN_SCORE,
@@ -68,9 +85,8 @@ def predict_detections(
     whole micrograph.
 
     Args:
-        model: a detector of temzoo, or an object with ``image_size``, ``input_shape`` and
-            ``detect`` as it has them.
-        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
+        detector: asked for each tile.
+        micrograph: its pixels are (H, W) or (H, W, C).
         overlap: least overlap of neighbouring tiles in pixels; None: a quarter of the image size.
             An object up to this height and width lies whole in some tile; larger ones are joined
             from their parts, and with 0 they stay in parts.
@@ -79,7 +95,7 @@ def predict_detections(
         min_area_px: smaller objects are dropped.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
-        class_names: names of the classes 1, 2, …; by default those the weights were trained on.
+        class_names: names of the classes 1, 2, …; () where they are unknown.
 
     Returns:
         ``detections`` by falling score, with ``scores``, and the maps of ``instances`` and
@@ -90,40 +106,37 @@ def predict_detections(
         ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
 
     Example:
-        >>> found = predict_detections(get_model("mask_rcnn", weights="run/"), "particles.tif")
-        >>> len(found.detections), found.scores[:3]
+        >>> find_objects(detector_of(model), micrograph).scores[:3]
     """
-    _check_options(model, overlap, min_score, max_detections, batch_size)
-    micrograph = as_micrograph(micrograph)
-    channels = channels_view(checked_pixels(micrograph), model)
-    size = model.image_size
+    _check_options(detector, overlap, min_score, max_detections, batch_size)
+    channels = channels_view(checked_pixels(micrograph), detector.channels)
+    size = detector.image_size
     overlap = size // 4 if overlap is None else overlap
     windows = tile_windows(*channels.shape[:2], size, overlap)
     options = {"min_score": min_score, "max_detections": max_detections}
-    views = list(_views(model, channels, windows, overlap, batch_size, progress, options))
+    views = list(_views(detector, channels, windows, overlap, batch_size, progress, options))
     found = [d for d in stitched(views, windows) if np.count_nonzero(d.mask) >= min_area_px]
-    class_names = tuple(class_names) or trained_class_names(model)
     _check_class_names(class_names, found)
     return replace(
         flattened(found, channels.shape[:2]),
-        class_names=class_names,
+        class_names=tuple(class_names),
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,
     )
 
 
 def _check_options(
-    model: Any, overlap: int | None, min_score: float, max_detections: int | None, batch_size: int
+    detector: Detector,
+    overlap: int | None,
+    min_score: float,
+    max_detections: int | None,
+    batch_size: int,
 ) -> None:
-    if not hasattr(model, "detect"):
-        raise ValueError(
-            "predict_detections needs a model that has detect. Received: "
-            f"{type(model).__name__}. Use temzoo.predict, which takes every model."
-        )
-    if overlap is not None and not 0 <= overlap < model.image_size:
+    size = detector.image_size
+    if overlap is not None and not 0 <= overlap < size:
         raise ValueError(
             "overlap must be at least 0 and less than the model's image size. Received: "
-            f"overlap={overlap} with tiles of {model.image_size}. Use {model.image_size // 4}."
+            f"overlap={overlap} with tiles of {size}. Use {size // 4}."
         )
     if not 0 <= min_score <= 1:
         raise ValueError(
@@ -166,7 +179,7 @@ def _starts(length: int, size: int, overlap: int) -> list[int]:
 
 
 def _views(
-    model: Any,
+    detector: Detector,
     channels: np.ndarray,
     windows: Sequence[Window],
     overlap: int,
@@ -175,21 +188,19 @@ def _views(
     options: dict[str, Any],
 ) -> Iterator[View]:
     """What the model finds in each tile, in order of the tiles."""
-    shape, size = channels.shape[:2], model.image_size
-    normalize = getattr(model, "normalize", None)
+    shape, size = channels.shape[:2], detector.image_size
+    normalize = detector.normalize
     statistics = None if normalize is None else normalize.statistics(channels)
     with progress_bar(len(windows), progress) as advance:
         firsts = range(0, len(windows), batch_size)
         batches = [windows[first : first + batch_size] for first in firsts]
         answers = in_order(
-            partial(model.detect, statistics=statistics, **options),
+            partial(detector.detect, statistics=statistics, **options),
             (np.stack([_tile(channels, window, size) for window in batch]) for batch in batches),
-            in_flight=getattr(model, "in_flight", 1),
+            in_flight=detector.in_flight,
         )
         for first, batch, answer in zip(firsts, batches, answers, strict=True):
-            _warn_if_full(
-                answer, options["max_detections"] or getattr(model, "max_detections", None)
-            )
+            _warn_if_full(answer, options["max_detections"] or detector.max_detections)
             for index, window in enumerate(batch):
                 for found in _inside(_decoded(answer, index, size), window):
                     view = view_of(found, first + index, window, shape, overlap)

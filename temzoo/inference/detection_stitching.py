@@ -16,13 +16,10 @@ from temzoo.core.types import MIN_SCORE, Detection
 from temzoo.inference.objects import Window, box_of, part_of, united
 
 AGREE = 0.4  # IoU in the common area from which two views are of one object; small ones are inexact
-
 COVERED = 0.5  # share of a cut view on a better seen object from which it is a scrap of it
-
 # A view is cut when it ends nearer to its tile's inner edge than this: boxes are good to some
 # pixels, and an edge of a mask is known to one of its 28 cells.
 CUT_PX = 2
-
 CUT_SHARE = 1 / 28
 
 

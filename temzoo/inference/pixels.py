@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import as_channels, load_micrograph
-from temzoo.zoo.building import built
 
 BLOCK_ROWS = 64  # rows per step of whole-image work, so that temporaries stay small
 
@@ -51,19 +49,10 @@ def checked_pixels(micrograph: Micrograph) -> np.ndarray:
     return pixels
 
 
-def channels_view(pixels: np.ndarray, model: Any) -> np.ndarray:
-    """(H, W, C) with the channels that the model takes; a view of a grey image, never a copy."""
-    shape = getattr(model, "input_shape", None)
-    if shape is None:
+def channels_view(pixels: np.ndarray, channels: int | None) -> np.ndarray:
+    """(H, W, C) with so many channels, None: as many as there are; never a copy of a grey image."""
+    if channels is None:
         return pixels.reshape(*pixels.shape[:2], -1)
     if pixels.ndim == 3:
-        return as_channels(pixels, shape[-1])
-    return np.broadcast_to(pixels[:, :, None], (*pixels.shape, shape[-1]))
-
-
-def trained_class_names(model: Any) -> tuple[str, ...]:
-    """Names of the classes 1, 2, … that a model's weights were trained on; () when unknown."""
-    try:
-        return tuple(built(model).class_names)
-    except (TypeError, ValueError):
-        return tuple(getattr(model, "class_names", ()))
+        return as_channels(pixels, channels)
+    return np.broadcast_to(pixels[:, :, None], (*pixels.shape, channels))

@@ -14,9 +14,7 @@ from skimage.segmentation import watershed
 from temzoo.inference.pixels import BLOCK_ROWS
 
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
-
 SEPARATIONS = ("auto", "components", "watershed")
-
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
 
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.types import Micrograph
+from temzoo.inference.options import TileOptions
+from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import as_micrograph, checked_pixels
 from temzoo.inference.tiles import answer_blocks
-from temzoo.tasks.endpoints import RESTORED
+from temzoo.zoo.built import task_of
 
 
 def restore(
@@ -53,31 +55,21 @@ def restore(
         >>> model = get_model("autoencoder", weights="runs/first")
         >>> clean = restore(model, "noisy.tif")
     """
-    micrograph = as_micrograph(micrograph)
+    options = TileOptions(
+        tile=tile, overlap=overlap, flips=flips, batch_size=batch_size, progress=progress
+    )
+    return task_of(model).restored(model, as_micrograph(micrograph), options)
+
+
+def restore_pixels(
+    network: PixelNetwork, micrograph: Micrograph, options: TileOptions, channels: int
+) -> Micrograph:
+    """A restored micrograph, from a network that gives so many channels a pixel."""
     pixels = checked_pixels(micrograph)
-    _check_restorer(model, pixels)
-    channels = model.output_shape[-1]
     restored = np.empty((*pixels.shape[:2], channels), np.float32)
-    blocks = answer_blocks(model, pixels, tile, overlap, flips, batch_size, progress)
-    for first, rows in blocks:
+    for first, rows in answer_blocks(network, pixels, options):
         restored[first : first + len(rows)] = rows
     return replace(micrograph, pixels=restored[..., 0] if channels == 1 else restored)
-
-
-def _check_restorer(model: Any, pixels: np.ndarray) -> None:
-    names = [layer.name for layer in getattr(model, "layers", ())]
-    if RESTORED not in names and not getattr(model, "restores", False):
-        raise ValueError(
-            "restore needs a model of the restoration task. Received: "
-            f"{getattr(model, 'name', model)!r}. Use temzoo.predict for classes and objects."
-        )
-    side = model.input_shape[1]
-    if side and pixels.shape[:2] != (side, side):
-        raise ValueError(
-            f"this model takes images of {side} x {side} px only. Received: "
-            f"{pixels.shape[0]} x {pixels.shape[1]}. Build the autoencoder without image_size for"
-            " micrographs of any size."
-        )
 
 
 def as_stored(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -17,69 +17,63 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from temzoo.inference.concurrent import in_order, progress_bar
+from temzoo.inference.pixel_network import Network, PixelNetwork
 from temzoo.inference.pixels import channels_view
-from temzoo.tasks.endpoints import core, normalizer, on_tiles, restored_layer
-
-STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
 
 TILE = 1408  # pixels; the longest edge of a tile where an image is too large to be taken whole
-
 WHOLE = TILE**2  # pixels; up to this area an image is one tile, unless a tile size is given
-
 REACH = 12  # an overlap is so many times the model's coarsest step, unless it is given
-
 MOST_OVERLAP = 512  # pixels; of an overlap that is not given
-
 RAMP = 32  # pixels over which a tile fades into the next
-
-Network = Callable[[np.ndarray], np.ndarray]  # raw (B, h, w, C) → (B, h, w, K) float32
 
 
 def answer_blocks(
-    model: Any,
-    pixels: np.ndarray,
-    tile: int | None,
-    overlap: int | None,
-    flips: bool,
-    batch_size: int,
-    progress: bool,
+    network: PixelNetwork, pixels: np.ndarray, options: Any
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """A model's answer, in tiles and blended: finished rows from top to bottom.
+    """A network's answer, in tiles and blended: finished rows from top to bottom.
 
-    Yields (first row, (rows, W, K) float32): probabilities, or a restorer's pixels in the range of
-    ``pixels``; the other arguments are those of ``predict``.
+    Args:
+        pixels: (H, W) or (H, W, C).
+        options: ``inference.options.TileOptions``.
+
+    Yields:
+        (first row, (rows, W, K) float32): probabilities, or a restorer's pixels in the range of
+        ``pixels``.
     """
-    if hasattr(model, "predict_probabilities"):
-        answer = np.asarray(model.predict_probabilities(pixels), np.float32)
-        yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1), model)[0]
+    if network.whole is not None:
+        answer = np.asarray(network.whole(pixels), np.float32)
+        yield 0, _checked_answer(answer[None], (1, *pixels.shape[:2], 1), network.name)[0]
         return
-    channels = channels_view(pixels, model)
-    network = _network(model, channels)
-    rows, columns = tile_layout(model, channels.shape[:2], tile=tile, overlap=overlap)
-    if flips:
-        network = _mirrored(network)
-    several = len(rows.starts) * len(columns.starts) > batch_size
-    in_flight = _in_flight(model) if several else 1
-    answers = partial(in_order, _checked(network, model), in_flight=in_flight)
-    yield from _stitch(answers, channels, rows, columns, batch_size, progress)
+    channels = channels_view(pixels, network.channels)
+    rows, columns = tile_layout(
+        network.step, channels.shape[:2], tile=options.tile, overlap=options.overlap
+    )
+    ask = network.on(channels)
+    if options.flips:
+        ask = _mirrored(ask)
+    several = len(rows.starts) * len(columns.starts) > options.batch_size
+    in_flight = network.in_flight if several else 1
+    answers = partial(in_order, _checked(ask, network.name), in_flight=in_flight)
+    yield from _stitch(answers, channels, rows, columns, options.batch_size, options.progress)
 
 
 def tile_layout(
-    model: Any, shape: tuple[int, int], *, tile: int | None = None, overlap: int | None = None
+    step: int, shape: tuple[int, int], *, tile: int | None = None, overlap: int | None = None
 ) -> tuple[Tiles, Tiles]:
     """The tiles that ``predict`` would cover an image (H, W) with: down it, and across it.
 
+    Args:
+        step: of the network, px.
+
     Example:
-        >>> rows, columns = tile_layout(model, (4096, 4096))
+        >>> rows, columns = tile_layout(32, (4096, 4096))
         >>> len(rows.starts) * len(columns.starts), rows.size * columns.size
     """
-    step = _coarsest_step(model)
     if overlap is None:
         overlap = min(REACH * step, (tile or 2 * MOST_OVERLAP) // 2)
     fit = tile is None and shape[0] * shape[1] > WHOLE
@@ -101,44 +95,6 @@ def _fitting_edge(length: int, overlap: int, step: int) -> int:
     count = max(-(-(padded - overlap) // (most - overlap)), 1)
     edge = -(-(padded + (count - 1) * overlap) // count)
     return edge + -edge % step
-
-
-def _in_flight(model: Any) -> int:
-    """Tiles that are taken up at once; a function of unknown make is called from its own thread."""
-    return getattr(model, "in_flight", 2 if hasattr(model, "predict_on_batch") else 1)
-
-
-def _coarsest_step(model: Any) -> int:
-    """Pixels per cell of the model's coarsest level: what its padding layer pads to."""
-    if getattr(model, "tile_step", None):
-        return model.tile_step
-    steps = (getattr(layer, "multiple", None) for layer in getattr(model, "layers", ()))
-    return next((step for step in steps if step), STEP)
-
-
-def _network(model: Any, channels: np.ndarray) -> Network:
-    """The model as a function of raw tiles, normalised by the whole image's statistics."""
-    if hasattr(model, "tile_network"):
-        return model.tile_network(channels)
-    if not hasattr(model, "predict_on_batch"):
-        return lambda batch: np.asarray(model(batch), np.float32)
-    layer = normalizer(model)
-    behind = model if layer is None else core(model)
-    busy = Lock()  # a second network at the same time would need its memory too
-
-    def ask(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
-        with busy:
-            return behind.predict_on_batch(pixels)
-
-    if layer is None:
-        return lambda batch: ask(batch.astype(np.float32))
-
-    def answer(normalised: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        if len(behind.inputs) == 1:
-            return ask(normalised)
-        return ask([normalised, raw.astype(np.float32)])
-
-    return on_tiles(layer, channels, answer, restores=restored_layer(model) is not None)
 
 
 def _mirrored(network: Network) -> Network:
@@ -198,11 +154,6 @@ class Tiles:
         inside = [np.flatnonzero(weights) for weights in self.weights]
         return [slice(int(each[0]), int(each[-1]) + 1) for each in inside]
 
-    @property
-    def computed(self) -> float:
-        """Pixels that the tiles have, for each that the image has."""
-        return len(self.starts) * self.size / self.length
-
     def pixels(self, start: int) -> np.ndarray:
         """(size,) indices into the image of the tile at ``start``, reflected at its ends."""
         period = max(2 * (self.length - 1), 1)
@@ -237,8 +188,8 @@ def _blend_weights(starts: Sequence[int], size: int) -> np.ndarray:
 Answers = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]  # batches → theirs, in order
 
 
-def _checked(network: Network, model: Any) -> Network:
-    return lambda batch: _checked_answer(network(batch), batch.shape, model)
+def _checked(network: Network, name: str) -> Network:
+    return lambda batch: _checked_answer(network(batch), batch.shape, name)
 
 
 def _stitch(
@@ -324,7 +275,7 @@ def _fade(strip: np.ndarray, weights: np.ndarray) -> None:
     strip[fading] *= weights[fading, None, None]
 
 
-def _checked_answer(answer: np.ndarray, shape: tuple[int, ...], model: Any) -> np.ndarray:
+def _checked_answer(answer: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
     if answer.ndim != 4 or answer.shape[:3] != shape[:3]:
         raise ValueError(
             "a segmentation model must return (B, H, W, classes) for pixels (B, H, W, C). "
@@ -335,13 +286,8 @@ def _checked_answer(answer: np.ndarray, shape: tuple[int, ...], model: Any) -> n
     if strange:
         raise ValueError(
             f"a model's answer must be finite. Received: {strange} NaN or infinite values of"
-            f" {answer.size} from {_told(model)}, for pixels that are finite. Its weights are"
+            f" {answer.size} from {name}, for pixels that are finite. Its weights are"
             " damaged or its training diverged: take earlier weights, or train with a lower"
             " learning rate."
         )
     return answer
-
-
-def _told(model: Any) -> str:
-    """A model as a message names it: a server's by its address."""
-    return str(getattr(model, "address", None) or getattr(model, "name", None) or model)

@@ -22,19 +22,14 @@ from temzoo.labels.shapes.runs import check_runs
 from temzoo.labels.shapes.windows import Window, shape_extent, shape_window
 
 __all__ = ["ClassSummary", "Finding", "Report", "check"]
-
 # Of one label: two outlines of one object drawn by hand overlap less than this.
 DUPLICATE_IOU = 0.95
-
 # A disc with a tenth of its area bitten off by a neighbour in front.
 CONCAVE_SOLIDITY = 0.9
-
 # Below, about 11 px across, a wobble of one pixel looks like a bite.
 CONCAVE_AREA_PX = 100
-
 # Of the objects around it: four discs packed in a square enclose 7 %, a loose ring more than 10 %.
 HOLE_SHARE = 0.1
-
 # Smaller gaps are what two hand-drawn outlines of one border leave between them.
 HOLE_AREA_PX = 4
 

@@ -29,7 +29,6 @@ NM_PER_UNIT = {
     "meter": 1e9,
     "metre": 1e9,
 }
-
 Scale = tuple[float, float]
 
 

@@ -9,7 +9,6 @@ from temzoo.micrographs.source import MicrographError
 # Written by microscopes; their exports as TIFF or PNG often lie beside them.
 MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", ".mrc")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES, ".npy")
-
 # Where a signature lies in the file, and what it says. The longer ones are looked for first: by
 # its width alone, an MRC file may begin like a BMP or a Digital Micrograph file.
 SIGNATURES = (

@@ -22,7 +22,6 @@ from temzoo.micrographs.source import Images, MicrographError
 from temzoo.micrographs.tiff_file import open_tiff
 
 MAX_PIXELS = 2**30
-
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
     "PNG": open_png,
     "JPEG": open_jpeg,

@@ -26,7 +26,6 @@ UNITS_OF_ENERGY = ("ev", "kev")
 # A coarser "length" is a reciprocal one: a ser file does not say that it holds a diffraction
 # pattern, whose 1e7 per metre would pass for metres.
 COARSEST_NM = 1e6
-
 # Of a ser file (C. B. Boothroyd, "ES Vision and TIA file format"): what an element is, the version
 # from which offsets have 8 bytes, bytes before an image's pixels, and bytes of a pixel by its type.
 SER_SPECTRA = 0x4120

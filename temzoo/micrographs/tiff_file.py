@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PRINT_UNITS_FROM_NM = 1e6
 # 1,000 nm per pixel is 25,400 dpi, beyond any printer or scanner: finer means a microscope.
 COARSEST_NM_IN_PRINT_UNITS = 1000.0
-
 # Tags of Digital Micrograph's TIFF export: first image axis is x.
 DM_UNIT_X, DM_UNIT_Y, DM_SCALE_X, DM_SCALE_Y = 65003, 65004, 65009, 65010
 

@@ -44,16 +44,13 @@ ANCHOR_SIZES = (12.0, 24.0, 48.0, 96.0)
 GRID = 32  # image_size is a multiple of P5's stride
 PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
 LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
-
 # Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
 # Half, not more: sizes that double leave every third particle without an anchor of 0.6.
 ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.5, 0.3, 512
 ANCHORS_POSITIVE = 256
 REGION_POSITIVE = 0.5
-
 # A quarter, as in the paper: what the head sees is mostly ground when it predicts, too.
 REGION_SHARE = 4
-
 # Proposals: best so many a level, then suppression, and from what score on when predicting.
 LEVEL_PROPOSALS, PROPOSAL_IOU, PROPOSAL_SCORE = 500, 0.7, 0.02
 DETECTION_IOU, DETECTION_SCORE = 0.5, 0.05

@@ -14,7 +14,6 @@ from temzoo.core.types import Micrograph
 BORDERS = ("skip", "mirror")
 SMALLEST_WINDOW = 2  # pixels
 TEXTS = ("name", "micrograph", "class")
-
 NUMBERS = (
     "instance",
     "row",
@@ -26,7 +25,6 @@ NUMBERS = (
     "angle_deg",
     "score",
 )
-
 Pair = tuple[float, float]
 Frame = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two excluded
 

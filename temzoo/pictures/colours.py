@@ -16,24 +16,20 @@ import numpy as np
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 BLUE, VERMILION, PURPLE, BLACK = (0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)
 CLASS_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE, BLUE)
-
 # Codes of an error map and how they are drawn; 0 is a true negative, left as it is.
 CORRECT, FALSE_POSITIVE, MISSED, WRONG_CLASS = 1, 2, 3, 4
-
 ERROR_COLOURS = {
     CORRECT: SKY,
     FALSE_POSITIVE: VERMILION,
     MISSED: YELLOW,
     WRONG_CLASS: BLUE,
 }
-
 ERROR_NAMES = {
     CORRECT: "true positive",
     FALSE_POSITIVE: "false positive",
     MISSED: "missed",
     WRONG_CLASS: "wrong class",
 }
-
 # Dark blue is left out: a thin line of it is lost on dark particles.
 OUTLINE_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE)
 MOST_TOLD_APART = 10_000  # objects whose neighbours are looked for: seconds, and no more

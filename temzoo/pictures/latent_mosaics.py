@@ -27,12 +27,10 @@ from temzoo.pictures.sheets import write_figure
 # The palette of ``report`` and two more, for ten digits; markers differ too, since no ten colours
 # stay apart for all eyes.
 BROWN, VIOLET = (122, 74, 30), (94, 60, 153)
-
 POINT_COLOURS = tuple(
     "#{:02x}{:02x}{:02x}".format(*colour)
     for colour in (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK, BROWN, VIOLET)
 )
-
 UNKNOWN_COLOUR = "#b4b4b4"
 FRAME_COLOUR = POINT_COLOURS[3]
 MOST_AXES = 32  # rows of the traversals

@@ -7,7 +7,6 @@ from pathlib import Path
 from temzoo.core.file_names import file_stem
 
 SUFFIX = ".prediction.json"
-
 MAPS = {
     "classes": "_classes.png",
     "instances": "_instances.tif",

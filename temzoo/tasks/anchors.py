@@ -12,10 +12,8 @@ from temzoo.labels.shapes import raster, windows
 
 # Of the finest level's anchors, px, where the objects leave the choice: three of its cells.
 NATURAL_ANCHOR = 12.0
-
 # A level's anchors are as large as its base, and sqrt(2) times that.
 LARGEST_SCALE = math.sqrt(2)
-
 ANCHOR_QUANTILES = (0.05, 0.95)
 
 

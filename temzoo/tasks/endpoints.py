@@ -1,6 +1,6 @@
 """What a served model is asked and what it answers: functions of tensors, by their signature.
 
-A task's ``serving(model)`` gives its endpoints. Those of pixels have one input, ``images``; from
+``Task.endpoints(model)`` gives them. Those of pixels have one input, ``images``; from
 the one of raw pixels, ``RAW``, an export makes others that take whole numbers and encoded files.
 """
 
@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
-
-NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
-RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
 
 IMAGES = "images"
 RAW = "serving_default"  # raw pixels in their stored range
@@ -64,70 +60,3 @@ class Endpoint:
     inputs: Mapping[str, tuple[int | None, ...]]
     unit: bool = False
     compare: Callable[[Answers, Answers], Mapping[str, float]] = deviations
-
-
-_cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-
-
-def normalizer(model: Any) -> Any:
-    """The layer that a model normalises its raw pixels with; None where it has none."""
-    return next((each for each in getattr(model, "layers", ()) if each.name == NORMALIZE), None)
-
-
-def restored_layer(model: Any) -> Any:
-    """A restorer's last layer that works in normalised units; None for other models."""
-    return next((layer for layer in model.layers if layer.name == RESTORED), None)
-
-
-def core(model: Any) -> Any:
-    """The model behind its normalisation; built once per model, sharing its weights.
-
-    It takes [normalised pixels], or [normalised, raw] where it needs the raw ones too, as to crop
-    back to their size. A restorer's answer is in normalised units.
-    """
-    if model not in _cores:
-        last = restored_layer(model)
-        answer = last.output if last else model.outputs[0]
-        found = _from(normalizer(model), model, answer)
-        found.jit_compile = False  # XLA would compile anew for each image size
-        _cores[model] = found
-    return _cores[model]
-
-
-def _from(layer: Any, model: Any, answer: Any) -> Any:
-    """The network behind a layer."""
-    import keras  # a Keras model is here, so Keras is loaded; other models do without
-
-    name = f"{model.name}_core"
-    try:
-        return keras.Model([layer.output], answer, name=name)
-    except ValueError:
-        return keras.Model([layer.output, *model.inputs], answer, name=name)
-
-
-def on_tiles(
-    normalize: Any, channels: np.ndarray, answer: Callable[..., np.ndarray], *, restores: bool
-) -> Callable[[np.ndarray], np.ndarray]:
-    """What lies behind a normalisation, as a function of raw tiles (B, h, w, C) of one micrograph.
-
-    Args:
-        normalize: the layer; its statistics are those of the whole micrograph.
-        channels: (H, W, C), the micrograph.
-        answer: takes normalised tiles, float32, and the raw ones, of the micrograph's own type.
-        restores: answers are pictures in normalised units, which go back to the raw range.
-    """
-    shift, scale = normalize.statistics(channels)
-
-    def network(batch: np.ndarray) -> np.ndarray:
-        found = answer(normalize.apply(batch, shift, scale), batch)
-        return normalize.invert(found, shift, scale) if restores else found
-
-    return network
-
-
-def normalized_alone(model: Any) -> Any:
-    """The ``core`` of a model that needs nothing but normalised pixels; None of any other."""
-    if normalizer(model) is None:
-        return None
-    found = core(model)
-    return found if len(found.inputs) == 1 else None

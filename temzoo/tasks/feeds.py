@@ -1,18 +1,15 @@
 """What a run learns from: examples as the streams that ``fit`` takes.
 
-A task names the kind of its data, and each kind is a feed: "labels" (micrographs with labelled
-shapes), "pairs" (a micrograph and the picture it should become) or "images" (single images, as
-they are).
+``Task.feed`` names one of these: micrographs with labelled shapes, pairs of a micrograph and the
+picture that it should become, or single images as they are.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import keras
@@ -25,13 +22,11 @@ from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
 from temzoo.evaluation.unlike_images import Likeness
-from temzoo.pictures.latent_mosaics import reconstructions
-from temzoo.pictures.restoration import restoration_sheet
-from temzoo.tasks.endpoints import NORMALIZE, RESTORED
-from temzoo.tasks.validation_sheet import validation_sheet
-from temzoo.zoo import building, cards
+from temzoo.tasks.pixel_models import NORMALIZE, RESTORED
+from temzoo.zoo.built import built, task_of
+from temzoo.zoo.cards import model_card
+from temzoo.zoo.task import Task
 
-PICTURE = "validation.png"
 LIKENESS = "likeness.npz"
 # Training images, or specimens, that likeness is fitted on: fewer do not tell what is usual.
 LEAST_ALIKE, MOST_ALIKE = 8, 100
@@ -66,8 +61,11 @@ class Feed(Protocol):
     def validation(self, failures: list[Exception]) -> tf.data.Dataset:
         """All of the validation examples, once."""
 
-    def finish(self, model: keras.Model, folder: Path, title: str) -> None:
-        """Draws what the model makes of validation examples, and writes what it should know."""
+    def finish(self, model: keras.Model, folder: Path) -> None:
+        """Writes what the model should know of its training examples beside its weights."""
+
+    def picture(self, model: keras.Model, path: Path, title: str) -> Path:
+        """Draws what the model makes of the validation examples."""
 
 
 class LabelFeed:
@@ -78,7 +76,7 @@ class LabelFeed:
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
         self.settings, self.train, self.val = settings, train, val
-        self.task = building.task_of(model)
+        self.task = task_of(model)
         self.names = _class_names(model, self.task, train, val)
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
         self.plan = CropPlan(
@@ -91,13 +89,13 @@ class LabelFeed:
         return replace(settings, crop=crop_side(model, settings.crop, LabelFeed.CROP))
 
     def prepare(self, model):
-        self.task.prepare(model, self.train, magnification=self.plan.magnification)
+        self.task.prepare(model, self.train, self.plan.magnification)
 
     def class_weights(self, asked):
         if asked != "balanced":
             return asked
         maps = (self._target().draw(e.labels) for e in self.train)
-        return self.task.balanced_weights(maps, self.task.depth(self.names))
+        return self.task.balanced_weights(maps, len(self.names) + 1)
 
     def training(self, start, failures):
         batch = self.settings.batch
@@ -107,11 +105,14 @@ class LabelFeed:
     def validation(self, failures):
         return validation_set(self.val, side=self.side, **self._options(failures))
 
-    def finish(self, model, folder, title):
-        validation_sheet(folder / PICTURE, model, self.val, self.names, title=title)
+    def finish(self, model, folder):
+        pass
+
+    def picture(self, model, path, title):
+        return self.task.picture(path, model, self.val, self.names, title=title)
 
     def _target(self):
-        return self.task.learnable(self.names)
+        return self.task.target(self.names)
 
     def _options(self, failures):
         return {"target": self._target(), "channels": self.channels, "failures": failures}
@@ -127,6 +128,9 @@ class _Unlabelled:
 
     def class_weights(self, asked):
         return None
+
+    def finish(self, model, folder):
+        pass
 
 
 class PairFeed(_Unlabelled):
@@ -160,12 +164,11 @@ class PairFeed(_Unlabelled):
         options = {**self.channels, "side": self.side, "failures": failures}
         return pairs.pair_validation(self.val, self.plan, **options)
 
-    def finish(self, model, folder, title):
-        source = self.plan.source
-        restoration_sheet(folder / PICTURE, model, self.val, source=source, title=title)
-        self._likeness(model, folder)
+    def picture(self, model, path, title):
+        task = task_of(model)
+        return task.picture(path, model, self.val, (), source=self.plan.source, title=title)
 
-    def _likeness(self, model, folder):
+    def finish(self, model, folder):
         """What the training images look like to the model, so that unlike ones are noticed."""
         every = math.ceil(len(self.train) / MOST_ALIKE)
         shown = self.train[::every]
@@ -193,7 +196,7 @@ class ImageFeed(_Unlabelled):
         if missing:
             raise ValueError(
                 "a generative model has encode, decode and image_size. Received:"
-                f" {building.built(model).name} without {', '.join(missing)}."
+                f" {built(model).name} without {', '.join(missing)}."
             )
         return replace(settings, crop=crop_side(model, None, 0))
 
@@ -204,15 +207,8 @@ class ImageFeed(_Unlabelled):
     def validation(self, failures):
         return images.image_validation(self.val, batch=self.settings.batch)
 
-    def finish(self, model, folder, title):
-        reconstructions(model, self.val, folder / PICTURE, title=title)
-
-
-FEEDS: Mapping[str, Callable[..., Feed]] = {
-    "labels": LabelFeed,
-    "pairs": PairFeed,
-    "images": ImageFeed,
-}
+    def picture(self, model, path, title):
+        return task_of(model).picture(path, model, self.val, (), title=title)
 
 
 def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
@@ -221,39 +217,29 @@ def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
     if missing:
         raise ValueError(
             f'a restorer has layers "{NORMALIZE}", on its raw input, and "{RESTORED}", its last in'
-            f" normalised units. Received: {building.built(model).name} without"
+            f" normalised units. Received: {built(model).name} without"
             f" {' and '.join(missing)}. Name them so."
         )
 
 
-def check_own(kind: type[Feed], given: Mapping[str, Any]) -> None:
+def check_own(task: Task, given: Mapping[str, Any]) -> None:
     """Raises ValueError for a setting that only models of other data take."""
-    of_others = {name for other in FEEDS.values() for name in other.OWN} - {*kind.OWN}
+    own = task.feed().OWN
+    of_others = {name for feed in (LabelFeed, PairFeed, ImageFeed) for name in feed.OWN} - {*own}
     for name in given:
         if name in of_others:
             raise ValueError(
                 f"{name} is not for a model of this task. Received: {name}={given[name]!r}. Leave"
                 f" it out; of the settings for one kind of data, this takes"
-                f" {', '.join(kind.OWN) or 'none'}."
+                f" {', '.join(own) or 'none'}."
             )
-
-
-def feed_of(model: keras.Model) -> type[Feed]:
-    """The kind of data that a model's task learns from."""
-    return FEEDS[building.task_of(model).DATA]
-
-
-def data_of(name: str) -> str:
-    """The kind of data that a registered model learns from: "labels", "pairs" or "images"."""
-    task = cards.model_card(name).task
-    return importlib.import_module(f"temzoo.tasks.{task}").DATA
 
 
 def with_classes(
     name: str, config: Mapping[str, Any], examples: Sequence[Example]
 ) -> dict[str, Any]:
     """A model's keywords, with as many ``classes`` as the labels have where none are set."""
-    if "classes" not in cards.model_card(name).config:
+    if "classes" not in model_card(name).config:
         return dict(config)
     return {"classes": len(names_in(examples)) + 1, **config}
 
@@ -278,27 +264,27 @@ def crop_side(model: keras.Model, asked: int | None, usual: int) -> int:
     taken = model.input_shape[1]
     if taken and asked not in (None, taken):
         raise ValueError(
-            f"{building.built(model).name} takes images of {taken} px, so crop must be {taken}."
+            f"{built(model).name} takes images of {taken} px, so crop must be {taken}."
             f" Received: crop={asked}. Leave crop out, or build the model with that image_size."
         )
     return asked or taken or usual
 
 
 def _class_names(
-    model: keras.Model, task: ModuleType, train: Sequence[Example], val: Sequence[Example]
+    model: keras.Model, task: Task, train: Sequence[Example], val: Sequence[Example]
 ) -> tuple[str, ...]:
     """The class names, after checking that labels and model fit."""
-    names = building.built(model).class_names or names_in([*train, *val])
-    depth, built = task.depth(names), task.classes(model)
-    if depth != built:
+    names = built(model).class_names or names_in([*train, *val])
+    needed, given = len(names) + 1, task.classes(model)
+    if needed != given:
         raise ValueError(
             f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
-            f" the model needs classes={depth}. Received: classes={built}."
+            f" the model needs classes={needed}. Received: classes={given}."
         )
     labels = {s.label: e for e in [*train, *val] for s in e.labels.shapes if s.has_area}
     for label, example in labels.items():
         if label not in names:
-            task.learnable(names).draw(example.labels)  # raises, naming image and label
+            task.target(names).draw(example.labels)  # raises, naming image and label
     return names
 
 

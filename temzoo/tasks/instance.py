@@ -12,40 +12,213 @@ the micrograph's resolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from temzoo.core.types import Example, LabelledImage
+from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
+from temzoo.evaluation import objects
+from temzoo.evaluation.object_overlaps import true_objects
+from temzoo.evaluation.uncertainty import Doubts, doubts_of_objects
+from temzoo.inference.detection import Detector, find_objects
+from temzoo.inference.options import PredictOptions
+from temzoo.inference.pixels import as_micrograph
+from temzoo.inference.regions import no_instances
 from temzoo.tasks import endpoints
 from temzoo.tasks.anchors import anchor_sizes
 from temzoo.tasks.instance_targets import encode, layers, measure
-from temzoo.zoo import building
+from temzoo.zoo.built import built, class_names_of
+from temzoo.zoo.task import Task, register_task
 
-SCORE = "val_f1"
-
-SCORE_NAME = "F1"
-
-DATA = "labels"
-
-JUDGE = "instances"
-
-# A few steps of the first epochs have gradients a hundred times the usual: heads that see no
-# object for a while, then many.
-OPTIMIZER: Mapping[str, Any] = MappingProxyType({"clipnorm": 5.0})
+if TYPE_CHECKING:
+    import keras
 
 FAR = 1e6  # px; no two boxes of an image are so far apart
+DETECTS = "detect"  # the method by which a detector is told from other objects
+
+
+class Instance(Task):
+    """Models whose method ``detect`` finds objects in squares of their ``image_size``."""
+
+    name = "instance"
+    score = "val_f1"
+    score_name = "F1"
+    judged_by_fit = False
+    # A few steps of the first epochs have gradients a hundred times the usual: heads that see no
+    # object for a while, then many.
+    optimizer = MappingProxyType({"clipnorm": 5.0})
+    instances = "objects"
+
+    def feed(self) -> type:
+        from temzoo.tasks.feeds import LabelFeed  # brings TensorFlow, which predictions do without
+
+        return LabelFeed
+
+    def target(self, class_names: tuple[str, ...]) -> Objects:
+        return Objects(tuple(class_names))
+
+    def classes(self, model: keras.Model) -> int:
+        return built(model).config["classes"]
+
+    def prepare(
+        self, model: keras.Model, examples: Sequence[Example], magnification: tuple[float, float]
+    ) -> None:
+        """Chooses the anchor sizes from the training objects, before the first step.
+
+        Those that the config names stay, and so do those of a model that was trained before: its
+        proposals were learnt with them.
+        """
+        how = built(model)
+        if how.config.get("anchor_sizes", ()) is not None or how.class_names:
+            return
+        sizes = anchor_sizes(
+            examples,
+            magnification=magnification,
+            levels=len(model.anchor_sizes),
+            largest=model.image_size,
+        )
+        model.set_anchor_sizes(sizes)
+
+    def bare(self, model: keras.Model) -> keras.Model:
+        return model.bare()
+
+    def judge(
+        self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
+    ) -> dict[str, float]:
+        """F1, precision and recall of all micrographs together, as ``evaluate`` gives them.
+
+        Predicted objects of a score of 0.5 and more are matched one to one with the labelled ones
+        of their class at a mask IoU of 0.5.
+        """
+        counts = np.zeros(3, np.int64)
+        for example in examples:
+            true = true_objects(example.labels, class_names)
+            found = predict_detections(model, example.micrograph).detections
+            match = objects.match(true, found, classes=len(class_names), ap=False)
+            counts += match.matched.sum(), match.true.sum(), match.predicted.sum()
+        matched, true, found = counts
+        # Nothing found, or nothing to find, scores 0: it is no epoch to choose.
+        return {
+            "val_f1": 2 * matched / max(true + found, 1),
+            "val_precision": matched / max(found, 1),
+            "val_recall": matched / max(true, 1),
+        }
+
+    def picture(
+        self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more
+    ) -> Path:
+        from temzoo.tasks.validation_sheet import validation_sheet  # draws
+
+        return validation_sheet(path, model, examples, class_names, **more)
+
+    def recognises(self, model: Any) -> bool:
+        return hasattr(model, DETECTS)
+
+    def class_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(getattr(model, "class_names", ()))
+
+    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+        _check_options(options)
+        found = predict_detections(
+            model,
+            micrograph,
+            overlap=options.overlap,
+            min_score=MIN_SCORE if options.min_score is None else options.min_score,
+            min_area_px=options.min_area_px,
+            batch_size=options.batch_size,
+            progress=options.progress,
+            class_names=options.class_names,
+        )
+        return found if options.instances else replace(found, instances=no_instances(found.classes))
+
+    def scored(self, least: float | None) -> dict[str, Any]:
+        return {"min_score": least}
+
+    def doubts(self, model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
+        return doubts_of_objects(partial(predict_detections, model), pixels, mirrors)
+
+    def normalizer(self, model: Any) -> Any:
+        return getattr(model, "normalize", None)
+
+    def endpoints(self, model: keras.Model) -> Mapping[str, endpoints.Endpoint]:
+        """The fields of the model's ``Detections``."""
+        answers = {endpoints.RAW: model.serve, endpoints.NORMALIZED: model.serve_normalized}
+        inputs = {endpoints.IMAGES: model.input_shape[1:]}
+        return {
+            signature: endpoints.Endpoint(partial(_found, answer), inputs, compare=deviations)
+            for signature, answer in answers.items()
+        }
+
+    def served_facts(self, model: keras.Model) -> dict[str, Any]:
+        return {"step": None, "max_detections": model.max_detections}
+
+
+def predict_detections(
+    model: Any, micrograph: Micrograph | np.ndarray | str | Path, **options: Any
+) -> Prediction:
+    """Finds the objects of one micrograph of any size.
+
+    Args:
+        model: a detector of temzoo, or an object with ``image_size``, ``input_shape`` and
+            ``detect`` as it has them.
+        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
+        **options: of ``inference.detection.find_objects``.
+
+    Example:
+        >>> found = predict_detections(get_model("mask_rcnn", weights="run/"), "particles.tif")
+        >>> len(found.detections), found.scores[:3]
+    """
+    names = tuple(options.pop("class_names", ())) or class_names_of(model)
+    detector = detector_of(model)
+    return find_objects(detector, as_micrograph(micrograph), class_names=names, **options)
+
+
+def detector_of(model: Any) -> Detector:
+    """A model as tiled detection asks it.
+
+    Raises:
+        ValueError: the model has no ``detect``.
+    """
+    if not hasattr(model, DETECTS):
+        raise ValueError(
+            "predict_detections needs a model that has detect. Received: "
+            f"{type(model).__name__}. Use temzoo.predict, which takes every model."
+        )
+    return Detector(
+        detect=model.detect,
+        image_size=model.image_size,
+        channels=model.input_shape[-1],
+        normalize=getattr(model, "normalize", None),
+        in_flight=getattr(model, "in_flight", 1),
+        max_detections=getattr(model, "max_detections", None),
+    )
+
+
+def _check_options(options: PredictOptions) -> None:
+    regions = options.instances in ("auto", "components", None)
+    refused = {
+        "tile": options.tile if options.tile is not None else False,
+        "flips": options.flips,
+        "probabilities": options.probabilities,
+        "instances": False if regions else options.instances,
+    }
+    given = ", ".join(f"{name}={value!r}" for name, value in refused.items() if value is not False)
+    if given:
+        raise ValueError(
+            "a detector has tiles of its own size and finds objects, not probabilities of pixels. "
+            f"Received: {given}. Leave them out."
+        )
 
 
 @dataclass(frozen=True)
 class Objects:
-    """What a model learns of a micrograph: its objects, as ``pipeline.dataset.Target`` asks.
+    """What a model learns of a micrograph: its objects, as ``data.crop_plan.Target`` asks.
 
     Attributes:
         class_names: of the classes 1, 2, …
@@ -70,91 +243,6 @@ class Objects:
     ) -> dict[str, np.ndarray]:
         """Boxes, classes and masks of a crop: see ``encode``."""
         return encode(drawn, whole=whole, magnification=magnification)
-
-
-def learnable(class_names: tuple[str, ...]) -> Objects:
-    """What a model of this task learns of micrographs with these classes."""
-    return Objects(tuple(class_names))
-
-
-def prepare(
-    model: keras.Model, examples: Sequence[Example], *, magnification: tuple[float, float]
-) -> None:
-    """Chooses the anchor sizes from the training objects, before the first step.
-
-    Those that the config names stay, and so do those of a model that was trained before: its
-    proposals were learnt with them.
-    """
-    how = building.built(model)
-    if how.config.get("anchor_sizes", ()) is not None or how.class_names:
-        return
-    sizes = anchor_sizes(
-        examples,
-        magnification=magnification,
-        levels=len(model.anchor_sizes),
-        largest=model.image_size,
-    )
-    model.set_anchor_sizes(sizes)
-
-
-def classes(model: keras.Model) -> int:
-    """Number of classes that a model tells apart, the background included."""
-    return building.built(model).config["classes"]
-
-
-def depth(class_names: tuple[str, ...]) -> int:
-    """Number of classes that a model of these names needs."""
-    return len(class_names) + 1
-
-
-def compile_model(
-    model: keras.Model,
-    *,
-    optimizer: keras.optimizers.Optimizer | None = None,
-    loss: None = None,
-    class_weights: None = None,
-    jit_compile: bool = False,
-) -> None:
-    """Compiles with AdamW at 1e-3, unless told otherwise; the losses are the model's own.
-
-    Raises:
-        ValueError: a loss or class weights are given.
-    """
-    if loss is not None:
-        raise ValueError(
-            "The losses of instance segmentation are the model's own. Received:"
-            f" loss={loss!r}. Leave loss out."
-        )
-    if class_weights is not None:
-        raise ValueError(_no_weights(class_weights))
-    optimizer = optimizer or keras.optimizers.AdamW(1e-3, **OPTIMIZER)
-    model.compile(optimizer=optimizer, jit_compile=jit_compile)
-
-
-def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
-    """Refuses: objects are drawn evenly, so that rare classes need no weights of pixels.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError(_no_weights("balanced"))
-
-
-def _no_weights(received: Any) -> str:
-    return (
-        "Instance segmentation has no class weights. Received:"
-        f" class_weights={received!r}. Leave class_weights (--balance) out."
-    )
-
-
-def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
-    """What a served model of this task answers: the fields of its ``Detections``."""
-    answers = {endpoints.RAW: model.serve, endpoints.NORMALIZED: model.serve_normalized}
-    inputs = {endpoints.IMAGES: model.input_shape[1:]}
-    return {
-        signature: endpoints.Endpoint(partial(_found, answer), inputs, compare=deviations)
-        for signature, answer in answers.items()
-    }
 
 
 def _found(answer, images) -> dict:
@@ -188,3 +276,6 @@ def _nearest(expected: endpoints.Answers, found: endpoints.Answers, image: int) 
     # Boxes are shared by the classes, so two of one place may differ in their class alone.
     other = expected["classes"][image][:, None] != found["classes"][image][None]
     return linear_sum_assignment(apart + other * FAR)[1]
+
+
+register_task(Instance())

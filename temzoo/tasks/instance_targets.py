@@ -13,14 +13,11 @@ from temzoo.core.types import LabelledImage
 from temzoo.labels.shapes import raster
 
 BASE = 256
-
 MASK_SIDE = 56
-
 # What is left of an object at a crop's edge is learnt as an object when it is at least this part
 # of it. A thinner rim has no shape of its own, and next to nothing of it tells it from the edges
 # of the ground; half would leave particles unlabelled that anybody sees.
 VISIBLE = 0.25
-
 LEAST_PX = 4
 
 

@@ -1,183 +1,121 @@
 """Restoration: the picture that an image should have been, pixel by pixel.
 
-Truth and prediction are (B, H, W, C), C 1 (grey) or 3 (colour), in the image's own range. Losses
-and score are taken image by image, in units of the truth's own range, so that uint8 and uint16
-images weigh alike. Weights (B, H, W) of 0 and 1 choose the pixels that count, as blind-spot
-training needs; an image without a pixel that counts is left out.
+Truth and prediction are (B, H, W, C), C 1 (grey) or 3 (colour), in the image's own range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
-from keras import ops
-
+from temzoo.core.types import Micrograph
+from temzoo.inference.options import TileOptions
+from temzoo.inference.restore import restore_pixels
 from temzoo.tasks import endpoints
+from temzoo.tasks.pixel_models import (
+    NORMALIZE,
+    RESTORED,
+    EngineNetwork,
+    engine_network,
+    layer_named,
+    normalized_alone,
+    pixel_network,
+    step_of,
+)
+from temzoo.zoo.task import Task, register_task
 
-SCORE = "val_psnr"
-SCORE_NAME = "PSNR"
-JUDGE = "metrics"
-DATA = "pairs"
-OPTIMIZER: Mapping[str, Any] = MappingProxyType({})
+if TYPE_CHECKING:
+    import keras
 
 LOSSES = ("mse", "mae", "charbonnier", "psnr")
-CHARBONNIER = 1e-3  # of the range; errors below it count by their square, as rounding does
-LEAST_ERROR = 1e-10  # mean squared error in units of the range: 100 dB at most
 
 
-@keras.saving.register_keras_serializable("temzoo")
-class RestorationLoss(keras.losses.Loss):
-    """The error of each image in units of its truth's range, averaged over images.
+class Restoration(Task):
+    """Models that give back pixels in the range of their input.
 
-    With e = (prediction - truth) / unit: ``mse`` mean e^2; ``mae`` mean |e|; ``charbonnier`` mean
-    sqrt(e^2 + 0.001^2) (Charbonnier et al. 1994, doi 10.1109/ICIP.1994.413553); ``psnr``
-    10 log10 of mean e^2, whose minimum is the best mean PSNR, so that easy images count like hard
-    ones.
-
-    The unit is max - min of the truth, but at least half its largest absolute value: a crop of flat
-    ground has next to no range, and would outweigh all others.
-
-    Args:
-        kind: one of the names above.
+    A restorer's layer on the raw pixels is named "normalize", and its last layer before it goes
+    back to their range "restored": tiles are restored between the two.
     """
 
-    def __init__(self, kind="mse", name="restoration", **kwargs):
-        super().__init__(name=name, **{"reduction": "sum_over_batch_size", **kwargs})
-        if kind not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: loss={kind!r}.")
-        self.kind = kind
+    name = "restoration"
+    examples = "pairs"
+    score = "val_psnr"
+    score_name = "PSNR"
+    losses = LOSSES
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        truth = ops.cast(y_true, "float32")
-        unit = ops.maximum(_ranges(truth), ops.max(ops.abs(truth), axis=(1, 2, 3)) / 2)
-        error = (ops.cast(y_pred, "float32") - truth) / _nonzero(unit)[:, None, None, None]
-        per_image, counted = _mean_of_pixels(self.call(error), sample_weight)
-        if self.kind == "psnr":
-            per_image = _decibels(per_image)
-        return ops.sum(per_image * counted) / ops.maximum(ops.sum(counted), 1.0)
+    def feed(self) -> type:
+        from temzoo.tasks.feeds import PairFeed  # brings TensorFlow, which predictions do without
 
-    def call(self, error):
-        """(B, H, W, C) of errors in units of the range to what is averaged over pixels."""
-        if self.kind == "mae":
-            return ops.abs(error)
-        if self.kind == "charbonnier":
-            return ops.sqrt(ops.square(error) + CHARBONNIER**2)
-        return ops.square(error)
+        return PairFeed
 
-    def get_config(self):
-        return {**super().get_config(), "kind": self.kind}
+    def loss_and_metrics(
+        self, model: keras.Model, loss: Any, class_weights: Sequence[float] | None
+    ) -> dict[str, Any]:
+        from temzoo.tasks.restoration_graph import PSNR, RestorationLoss
 
+        if class_weights is not None:
+            raise ValueError(self._no_weights(class_weights))
+        if loss is None or isinstance(loss, str):
+            loss = RestorationLoss(loss or self.losses[0])
+        return {"loss": loss, "weighted_metrics": [PSNR()]}
 
-@keras.saving.register_keras_serializable("temzoo")
-class PSNR(keras.metrics.Metric):
-    """Mean over images of the peak signal-to-noise ratio, dB, at most 100.
+    def picture(
+        self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more
+    ) -> Path:
+        from temzoo.pictures.restoration import restoration_sheet  # draws
 
-    10 log10(range^2 / mean squared error) with the range max - min of that image's truth (of all
-    its pixels, also where weights leave some out), because a tensor does not tell the range its
-    file had. Where that range is not filled, as in most crops, this is less than what benchmarks
-    and papers give, which take the stored type's range (255 for uint8). An image whose truth is
-    constant is left out.
-    """
+        return restoration_sheet(path, model, examples, **more)
 
-    def __init__(self, name="psnr", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.total = self.add_variable((), "zeros", dtype="float32", name="total")
-        self.images = self.add_variable((), "zeros", dtype="float32", name="images")
+    def recognises(self, model: Any) -> bool:
+        return bool(getattr(model, "restores", False)) or layer_named(model, RESTORED) is not None
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        truth = ops.cast(y_true, "float32")
-        ranges = _ranges(truth)
-        error = (ops.cast(y_pred, "float32") - truth) / _nonzero(ranges)[:, None, None, None]
-        squared, counted = _mean_of_pixels(ops.square(error), sample_weight)
-        counted = counted * ops.cast(ranges > 0, "float32")
-        self.total.assign_add(-ops.sum(_decibels(squared) * counted))
-        self.images.assign_add(ops.sum(counted))
+    def restored(self, model: Any, micrograph: Micrograph, options: TileOptions) -> Micrograph:
+        side, shape = model.input_shape[1], micrograph.pixels.shape
+        if side and shape[:2] != (side, side):
+            raise ValueError(
+                f"this model takes images of {side} x {side} px only. Received: "
+                f"{shape[0]} x {shape[1]}. Build the autoencoder without image_size for"
+                " micrographs of any size."
+            )
+        channels = model.output_shape[-1]
+        return restore_pixels(pixel_network(model), micrograph, options, channels)
 
-    def result(self):
-        return self.total / ops.maximum(self.images, 1.0)
+    def latent_image_size(self, model: Any) -> int | None:
+        return getattr(model, "image_size", None)
 
+    def normalizer(self, model: Any) -> Any:
+        return layer_named(model, NORMALIZE)
 
-def _ranges(truth):
-    """(B,) max - min of each image."""
-    return ops.max(truth, axis=(1, 2, 3)) - ops.min(truth, axis=(1, 2, 3))
+    def endpoints(self, model: keras.Model) -> Mapping[str, endpoints.Endpoint]:
+        """Restored pixels, in the range of the input.
 
+        A model with a latent vector also gives that (``encode``), and pictures of it (``decode``).
+        """
+        from temzoo.tasks.restoration_graph import restored_pixels
 
-def _nonzero(values):
-    return ops.where(values > 0, values, 1.0)
+        networks = {endpoints.RAW: model, endpoints.NORMALIZED: normalized_alone(model)}
+        inputs = {endpoints.IMAGES: model.input_shape[1:]}
+        found = {
+            signature: endpoints.Endpoint(partial(restored_pixels, network), inputs)
+            for signature, network in networks.items()
+            if network is not None
+        }
+        if getattr(model, "latent_dim", None):
+            found["encode"] = endpoints.Endpoint(
+                lambda images: {"z": model.encode(images)[0]}, inputs
+            )
+            found["decode"] = endpoints.Endpoint(
+                lambda z: {"reconstruction": model.decode(z)}, {"z": (model.latent_dim,)}
+            )
+        return found
 
+    def served_facts(self, model: keras.Model) -> dict[str, Any]:
+        return {"step": step_of(model), "max_detections": None}
 
-def _decibels(squared):
-    return 10.0 * ops.log10(ops.maximum(squared, LEAST_ERROR))
-
-
-def _mean_of_pixels(values, sample_weight):
-    """Of (B, H, W, C): means over the pixels that count, (B,), and whether any does, (B,) 1 or 0.
-
-    Weights are (B, H, W), or (B,) for whole images, or None for all.
-    """
-    values = ops.mean(values, axis=-1)
-    if sample_weight is None:
-        return ops.mean(values, axis=(1, 2)), ops.ones_like(values[:, 0, 0])
-    weight = ops.cast(sample_weight, "float32")
-    weight = weight[:, None, None] if len(weight.shape) == 1 else weight
-    weight = ops.broadcast_to(weight, ops.shape(values))
-    total = ops.sum(weight, axis=(1, 2))
-    return ops.sum(values * weight, axis=(1, 2)) / _nonzero(total), ops.cast(total > 0, "float32")
+    def engine_network(self, model: keras.Model) -> EngineNetwork:
+        return engine_network(model)
 
 
-def compile_model(
-    model: keras.Model,
-    *,
-    optimizer: keras.optimizers.Optimizer | None = None,
-    loss: str | keras.losses.Loss | None = None,
-    class_weights=None,
-    jit_compile: bool = False,
-) -> None:
-    """Compiles with AdamW at 1e-3, mean squared error and PSNR, unless told otherwise.
-
-    ``jit_compile`` is off because XLA's CPU convolutions are slower than oneDNN's.
-
-    Raises:
-        ValueError: class_weights are given; an unknown loss.
-    """
-    if class_weights is not None:
-        raise ValueError(
-            "class_weights are for models that tell classes apart; a restorer has none."
-            f" Received: class_weights={class_weights!r}. Leave them out."
-        )
-    if loss is None or isinstance(loss, str):
-        loss = RestorationLoss(LOSSES[0] if loss is None else loss)
-    model.compile(
-        optimizer=optimizer or keras.optimizers.AdamW(1e-3),
-        loss=loss,
-        weighted_metrics=[PSNR()],
-        jit_compile=jit_compile,
-    )
-
-
-def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
-    """What a served model of this task answers: restored pixels, in the range of its input.
-
-    One with a latent vector also gives that (``encode``), and pictures of it (``decode``).
-    """
-    networks = {endpoints.RAW: model, endpoints.NORMALIZED: endpoints.normalized_alone(model)}
-    inputs = {endpoints.IMAGES: model.input_shape[1:]}
-    found = {
-        signature: endpoints.Endpoint(partial(_restored, network), inputs)
-        for signature, network in networks.items()
-        if network is not None
-    }
-    if getattr(model, "latent_dim", None):
-        found["encode"] = endpoints.Endpoint(lambda images: {"z": model.encode(images)[0]}, inputs)
-        found["decode"] = endpoints.Endpoint(
-            lambda z: {"reconstruction": model.decode(z)}, {"z": (model.latent_dim,)}
-        )
-    return found
-
-
-def _restored(network: keras.Model, images) -> dict:
-    return {"restored": ops.cast(network(images, training=False), "float32")}
+register_task(Restoration())

@@ -9,151 +9,133 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
-from keras import ops
 
-from temzoo.core.types import Example, LabelledImage
+from temzoo.core.types import LabelledImage, Micrograph, Prediction
+from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
+from temzoo.inference.options import PredictOptions
+from temzoo.inference.predict import segment
 from temzoo.labels.shapes.raster import class_map
 from temzoo.tasks import endpoints
+from temzoo.tasks.pixel_models import (
+    NORMALIZE,
+    EngineNetwork,
+    engine_network,
+    layer_named,
+    normalized_alone,
+    pixel_network,
+    step_of,
+)
+from temzoo.zoo.built import class_names_of
+from temzoo.zoo.task import Task, register_task
 
-SCORE = "val_iou"
-SCORE_NAME = "IoU"
-DATA = "labels"
-JUDGE = "metrics"
-OPTIMIZER: Mapping[str, Any] = MappingProxyType({})
+if TYPE_CHECKING:
+    import keras
 
 LOSSES = ("dice_ce", "ce", "dice", "focal", "tversky")
-EPSILON = 1e-6
-# Weight of a missed pixel in the Tversky index, a false one having the rest; at 0.5 it is Dice.
-MISSES = {"dice": 0.5, "dice_ce": 0.5, "tversky": 0.7}
 
 
-@keras.saving.register_keras_serializable("temzoo")
-class SegmentationLoss(keras.losses.Loss):
-    """Cross-entropy, Dice, their sum, focal or Tversky loss on one-hot truth.
+class Semantic(Task):
+    """Models that give a probability for each class of each pixel.
 
-    ``ce``: mean over pixels of -log p(true class), weighted by class. ``focal``: the same times
-    (1 - p)^2 (Lin et al. 2017, arXiv:1708.02002). ``dice``: 1 - 2|A∩B| / (|A| + |B|), soft, over
-    the batch, mean of the foreground classes (Milletari et al. 2016,
-    arXiv:1606.04797). ``tversky``:
-    1 - TP / (TP + 0.3 FP + 0.7 FN), which forgives false alarms sooner than misses (Salehi et al.
-    2017, arXiv:1706.05721). ``dice_ce``: ``dice`` + ``ce``.
-
-    Args:
-        kind: one of the names above.
-        class_weights: one factor per class, background first; None: all 1.
+    The task also takes any function of raw pixels (B, H, W, C) to (B, H, W, classes), and objects
+    whose ``predict_probabilities`` takes a whole image.
     """
 
-    def __init__(self, kind="dice_ce", class_weights=None, name="segmentation", **kwargs):
-        super().__init__(name=name, **{"reduction": "sum_over_batch_size", **kwargs})
-        if kind not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: loss={kind!r}.")
-        self.kind = kind
-        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+    name = "semantic"
+    score = "val_iou"
+    score_name = "IoU"
+    losses = LOSSES
+    instances = "regions"
 
-    def call(self, truth, probabilities):
-        truth = ops.cast(truth, probabilities.dtype)
-        loss = 0.0
-        if self.kind in ("ce", "dice_ce", "focal"):
-            loss = loss + self._cross_entropy(truth, probabilities)
-        if self.kind in MISSES:
-            index = _tversky_index(truth, probabilities, MISSES[self.kind])
-            loss = loss + 1.0 - self._mean_of_foreground(index)
-        return loss
+    def feed(self) -> type:
+        from temzoo.tasks.feeds import LabelFeed  # brings TensorFlow, which predictions do without
 
-    def _mean_of_foreground(self, index):
-        if self.class_weights is None:
-            return ops.mean(index)
-        weights = ops.convert_to_tensor(self.class_weights[1:], index.dtype)
-        return ops.sum(index * weights) / ops.sum(weights)
+        return LabelFeed
 
-    def _cross_entropy(self, truth, probabilities):
-        log = ops.log(ops.clip(probabilities, EPSILON, 1.0))
-        if self.kind == "focal":
-            log = log * ops.square(1.0 - probabilities)
-        if self.class_weights is not None:
-            truth = truth * ops.convert_to_tensor(self.class_weights, truth.dtype)
-        return -ops.mean(ops.sum(truth * log, axis=-1))
+    def target(self, class_names: tuple[str, ...]) -> ClassMaps:
+        return ClassMaps(tuple(class_names))
 
-    def get_config(self):
-        own = {"kind": self.kind, "class_weights": self.class_weights}
-        return {**super().get_config(), **own}
+    def classes(self, model: keras.Model) -> int:
+        return model.output_shape[-1]
 
+    def balanced_weights(self, maps: Iterable[np.ndarray], classes: int) -> list[float]:
+        return balanced_weights(maps, classes)
 
-def _tversky_index(truth, probabilities, misses: float):
-    """(classes - 1,) of the foreground classes over the batch; ``misses`` weighs missed pixels."""
-    truth, found = truth[..., 1:], probabilities[..., 1:]
-    hit = ops.sum(truth * found, axis=(0, 1, 2))
-    missed = ops.sum(truth, axis=(0, 1, 2)) - hit
-    false = ops.sum(found, axis=(0, 1, 2)) - hit
-    # One pixel's worth keeps a crop without any foreground finite, and right when nothing is found.
-    return (hit + 1.0) / (hit + misses * missed + (1.0 - misses) * false + 1.0)
+    def loss_and_metrics(
+        self, model: keras.Model, loss: Any, class_weights: Sequence[float] | None
+    ) -> dict[str, Any]:
+        from temzoo.tasks.semantic_graph import ImageIoU, SegmentationLoss
 
+        count = self.classes(model)
+        if class_weights is not None and len(class_weights) != count:
+            raise ValueError(
+                f"class_weights must give one factor per class, background first: {count} here."
+                f" Received: class_weights={list(class_weights)}."
+            )
+        if loss is None or isinstance(loss, str):
+            loss = SegmentationLoss(loss or self.losses[0], class_weights)
+        return {"loss": loss, "metrics": [ImageIoU()]}
 
-@keras.saving.register_keras_serializable("temzoo")
-class ImageIoU(keras.metrics.Metric):
-    """Mean over images of the mean IoU of the foreground classes.
+    def picture(
+        self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more
+    ) -> Path:
+        from temzoo.tasks.validation_sheet import validation_sheet  # draws
 
-    A class that an image has neither in truth nor in prediction does not count for that image; an
-    image with no class at all to count is left out.
-    """
+        return validation_sheet(path, model, examples, class_names, **more)
 
-    def __init__(self, name="iou", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.total = self.add_variable((), "zeros", dtype="float32", name="total")
-        self.images = self.add_variable((), "zeros", dtype="float32", name="images")
+    def recognises(self, model: Any) -> bool:
+        return True
 
-    def update_state(self, truth, probabilities, sample_weight=None):
-        classes = probabilities.shape[-1]
-        found = ops.one_hot(ops.argmax(probabilities, axis=-1), classes, dtype="float32")[..., 1:]
-        truth = ops.cast(truth, "float32")[..., 1:]
-        hit = ops.sum(truth * found, axis=(1, 2))
-        union = ops.sum(truth, axis=(1, 2)) + ops.sum(found, axis=(1, 2)) - hit
-        present = ops.cast(union > 0, "float32")
-        iou = ops.sum(hit / ops.maximum(union, 1.0), axis=-1)
-        counted = ops.sum(present, axis=-1)
-        self.total.assign_add(ops.sum(iou / ops.maximum(counted, 1.0)))
-        self.images.assign_add(ops.sum(ops.cast(counted > 0, "float32")))
+    def class_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(getattr(model, "class_names", ()))
 
-    def result(self):
-        return self.total / ops.maximum(self.images, 1.0)
+    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+        if options.min_score is not None:
+            raise ValueError(
+                "min_score is for models that detect objects. Received: "
+                f"min_score={options.min_score} for one that labels pixels. Leave it out, or use "
+                "instances=Watershed(threshold=0.7) to keep only sure pixels."
+            )
+        names = tuple(options.class_names) or class_names_of(model)
+        return segment(pixel_network(model), micrograph, options, names)
 
+    def scored(self, least: float | None) -> dict[str, Any]:
+        return {"probabilities": least is not None}
 
-def compile_model(
-    model: keras.Model,
-    *,
-    optimizer: keras.optimizers.Optimizer | None = None,
-    loss: str | keras.losses.Loss | None = None,
-    class_weights=None,
-    jit_compile: bool = False,
-) -> None:
-    """Compiles with AdamW at 1e-3, Dice + cross-entropy and IoU, unless told otherwise.
+    def doubts(self, model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
+        return doubts_of_pixels(pixel_network(model), pixels, mirrors)
 
-    ``jit_compile`` is off because XLA's CPU convolutions are slower than oneDNN's.
-    """
-    count = classes(model)
-    if class_weights is not None and len(class_weights) != count:
-        raise ValueError(
-            f"class_weights must give one factor per class, background first: {count} here."
-            f" Received: class_weights={list(class_weights)}."
-        )
-    if loss is None or isinstance(loss, str):
-        loss = SegmentationLoss(LOSSES[0] if loss is None else loss, class_weights)
-    model.compile(
-        optimizer=optimizer or keras.optimizers.AdamW(1e-3),
-        loss=loss,
-        metrics=[ImageIoU()],
-        jit_compile=jit_compile,
-    )
+    def normalizer(self, model: Any) -> Any:
+        return layer_named(model, NORMALIZE)
+
+    def endpoints(self, model: keras.Model) -> Mapping[str, endpoints.Endpoint]:
+        """The class map and the probabilities."""
+        from temzoo.tasks.semantic_graph import class_map_and_probabilities
+
+        networks = {endpoints.RAW: model, endpoints.NORMALIZED: normalized_alone(model)}
+        inputs = {endpoints.IMAGES: model.input_shape[1:]}
+        return {
+            signature: endpoints.Endpoint(
+                partial(class_map_and_probabilities, network), inputs, compare=deviations
+            )
+            for signature, network in networks.items()
+            if network is not None
+        }
+
+    def served_facts(self, model: keras.Model) -> dict[str, Any]:
+        return {"step": step_of(model), "max_detections": None}
+
+    def engine_network(self, model: keras.Model) -> EngineNetwork:
+        return engine_network(model)
 
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """What a model learns of a micrograph: its classes, as ``pipeline.dataset.Target`` asks.
+    """What a model learns of a micrograph: its classes, as ``data.crop_plan.Target`` asks.
 
     Attributes:
         class_names: of the classes 1, 2, …
@@ -172,31 +154,10 @@ class ClassMaps:
 
     def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
         """(h, w, classes) uint8, one-hot, of a crop's class map."""
-        hot = np.empty((*drawn.shape, depth(self.class_names)), bool)
+        hot = np.empty((*drawn.shape, len(self.class_names) + 1), bool)
         for value in range(hot.shape[-1]):  # six times faster than comparing along the last axis
             np.equal(drawn, value, out=hot[..., value])
         return hot.view(np.uint8)
-
-
-def learnable(class_names: tuple[str, ...]) -> ClassMaps:
-    """What a model of this task learns of micrographs with these classes."""
-    return ClassMaps(tuple(class_names))
-
-
-def depth(class_names: tuple[str, ...]) -> int:
-    """Number of values in the target map."""
-    return len(class_names) + 1
-
-
-def classes(model: keras.Model) -> int:
-    """Number of classes that a model tells apart, the background included."""
-    return model.output_shape[-1]
-
-
-def prepare(
-    model: keras.Model, examples: Sequence[Example], *, magnification: tuple[float, float]
-) -> None:
-    """Nothing: these models need to know nothing of the examples before the first step."""
 
 
 def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
@@ -210,29 +171,6 @@ def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
     share = np.maximum(counts, 1) / max(counts.sum(), 1)
     weights = 1 / np.sqrt(share)
     return list(weights / np.sum(weights * share))
-
-
-def serving(model: keras.Model) -> dict[str, endpoints.Endpoint]:
-    """What a served model of this task answers: the class map and the probabilities."""
-    networks = {endpoints.RAW: model, endpoints.NORMALIZED: endpoints.normalized_alone(model)}
-    inputs = {endpoints.IMAGES: model.input_shape[1:]}
-    return {
-        signature: endpoints.Endpoint(partial(_maps, network), inputs, compare=deviations)
-        for signature, network in networks.items()
-        if network is not None
-    }
-
-
-def _maps(network: keras.Model, images) -> dict:
-    """(B, H, W) class map, as ``predict`` has it, and (B, H, W, classes) probabilities."""
-    probabilities = network(images, training=False)
-    dtype = "uint8" if probabilities.shape[-1] <= 256 else "int32"
-    # Of whole numbers, since Keras takes floats apart bit by bit for it, which ONNX cannot.
-    highest = ops.cast(probabilities >= ops.max(probabilities, axis=-1, keepdims=True), "int32")
-    return {
-        "class_map": ops.cast(ops.argmax(highest, axis=-1), dtype),
-        "probabilities": ops.cast(probabilities, "float32"),
-    }
 
 
 def deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:
@@ -250,3 +188,6 @@ def deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[st
     ]
     doubt = np.where(ours == theirs, 0.0, (of_class[0] - of_class[1])[..., 0])
     return {"class_map": float(doubt.max(initial=0.0)), "probabilities": probable}
+
+
+register_task(Semantic())

@@ -16,20 +16,15 @@ import keras
 import numpy as np
 
 from temzoo.core.files import atomic_path
-from temzoo.core.types import Example
-from temzoo.evaluation import object_overlaps, objects
-from temzoo.inference.predict import predict
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.feeds import steps_of
 from temzoo.training.run_folder import write_history
 from temzoo.zoo import building, pretrained
+from temzoo.zoo.built import built, task_of
 
 WEIGHT_DECAY = 1e-4
-
 LAST = f"last{pretrained.SUFFIX}"
-
 PROGRESS = Path("state") / "progress.json"
-
 AVERAGE = ".npz"  # after the name of a state: the average of its weights
 
 
@@ -120,12 +115,12 @@ class Trainer:
         self._fit(twin, stream, self.feed.validation(self.failures), end)
 
     def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
-        task, every = building.task_of(twin), self.settings.validate_every
+        task, every = task_of(twin), self.settings.validate_every
         judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
         average = _Average(self)
-        judges = [_InstanceJudge(self, average, judged)] if task.JUDGE == "instances" else []
-        bars = [_Bar(end, self.steps, task.SCORE)] if self.progress else []
+        judges = [] if task.judged_by_fit else [_Judge(self, average, judged)]
+        bars = [_Bar(end, self.steps, task.score)] if self.progress else []
         try:
             twin.fit(
                 stream,
@@ -134,7 +129,7 @@ class Trainer:
                 epochs=end,
                 initial_epoch=self.done.epoch,
                 steps_per_epoch=self.steps,
-                callbacks=[average, *judges, _EndOfEpoch(self, average, task.SCORE), log, *bars],
+                callbacks=[average, *judges, _EndOfEpoch(self, average, task.score), log, *bars],
                 shuffle=False,
                 verbose=0,
             )
@@ -149,7 +144,7 @@ class Trainer:
 
     def _twin(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
         """The model that this phase trains: another config or precision, the same weights."""
-        how = building.built(model)
+        how = built(model)
         policy = "mixed_bfloat16" if self.settings.mixed_precision else "float32"
         with dtype_policy(policy):
             twin = building.rebuild(how, **changes)
@@ -164,12 +159,10 @@ class Trainer:
         schedule = keras.optimizers.schedules.CosineDecay(
             rate / warmup, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
         )
-        task = building.task_of(twin)
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.OPTIMIZER)
+        task = task_of(twin)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.optimizer)
         weights = self.feed.class_weights(self.settings.class_weights)
-        task.compile_model(
-            twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights
-        )
+        task.compile(twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights)
         optimizer.build(twin.trainable_variables)
 
 
@@ -229,13 +222,8 @@ class _Average(keras.callbacks.Callback):
                 np.savez(temporary, steps=self.steps, **weights)
 
 
-class _InstanceJudge(keras.callbacks.Callback):
-    """Adds to an epoch's logs how well objects are found in whole validation micrographs.
-
-    Predicted objects of a score of 0.5 and more are matched one to one with the labelled ones of
-    their class at a mask IoU of 0.5; F1, precision and recall are of all micrographs together, as
-    ``evaluate`` gives them.
-    """
+class _Judge(keras.callbacks.Callback):
+    """Adds to an epoch's logs what the task says of the model on whole validation micrographs."""
 
     def __init__(self, trainer: Trainer, average: _Average, epochs: Sequence[int]):
         super().__init__()
@@ -245,20 +233,8 @@ class _InstanceJudge(keras.callbacks.Callback):
         if epoch + 1 not in self.epochs:
             return
         with self.average.shown(self.model):
-            counts = [self._counts(example) for example in self.trainer.val]
-        matched, true, found = np.sum(counts, axis=0)
-        # Nothing found, or nothing to find, scores 0: it is no epoch to choose.
-        logs["val_f1"] = 2 * matched / max(true + found, 1)
-        logs["val_precision"] = matched / max(found, 1)
-        logs["val_recall"] = matched / max(true, 1)
-
-    def _counts(self, example: Example) -> tuple[int, int, int]:
-        """Objects of one micrograph that are matched, labelled, and predicted."""
-        names = self.trainer.feed.names
-        true = object_overlaps.true_objects(example.labels, names)
-        found = predict(self.model, example.micrograph).detections
-        match = objects.match(true, found, classes=len(names), ap=False)
-        return match.matched.sum(), match.true.sum(), match.predicted.sum()
+            task, names = task_of(self.model), self.trainer.feed.names
+            logs.update(task.judge(self.model, self.trainer.val, names))
 
 
 class _EndOfEpoch(keras.callbacks.Callback):
@@ -307,7 +283,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         """The bare weights, without the optimizer's two copies of them, and their card."""
         path = self.trainer.folder / name
         pretrained.save(self.model, path)
-        how = building.built(self.model)
+        how = built(self.model)
         run = json.loads((self.trainer.folder / "run.json").read_text(encoding="utf-8"))
         card = pretrained.WeightsCard(
             model=how.name,

@@ -23,7 +23,7 @@ import numpy as np
 from temzoo.core.files import atomic_path
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
-from temzoo.zoo import building
+from temzoo.zoo import built
 
 PACKAGES = (
     "temzoo",
@@ -98,7 +98,7 @@ def commit() -> str | None:
 
 
 def write_run(folder: Path, model, settings: Settings, names, train, val) -> None:
-    how = building.built(model)
+    how = built.built(model)
     data = {
         part: {
             "images": len(examples),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ import keras
 from temzoo.core import hints
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
-from temzoo.pictures.plots import plot_history
-from temzoo.tasks.feeds import Feed, check_examples, check_own, crop_side, feed_of
+from temzoo.tasks.feeds import Feed, check_examples, check_own, crop_side
 from temzoo.training.loop import PROGRESS, Trainer
 from temzoo.training.run_folder import fingerprint, write_run
 from temzoo.zoo import building, cards, pretrained
+from temzoo.zoo.built import Built, built, name_classes, task_of
+from temzoo.zoo.task import Task
 
 
 @dataclass(frozen=True)
@@ -56,37 +57,19 @@ def train(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
+    on_finish: Callable[[Run, keras.Model, Feed], None] | None = None,
     **settings: Any,
 ) -> Run:
-    """Trains a model from ``get_model``; afterwards it holds the best weights.
+    """Trains as ``temzoo.train`` tells, and draws nothing.
 
     Args:
-        model: its config decides channels and classes, and its task what is learnt: classes or
-            objects of labelled micrographs; pairs, for restorers (``Settings.pairs``); single
-            images, for generative models, which are resized to the model's ``image_size``.
-        train: to learn from.
-        val: to choose the best epoch by; at full size.
-        out: the run folder; new, or with ``resume`` that of a stopped run.
-        resume: go on where the run in ``out`` stopped, with its settings.
-        progress: draw a progress bar.
-        **settings: the fields of ``Settings``.
-
-    Raises:
-        ValueError: unknown or impossible settings; labels that do not fit the model's classes; a
-            specimen in both ``train`` and ``val``; another model or data than the resumed run's; a
-            micrograph that cannot be used.
-        FileExistsError: ``out`` holds a run already and ``resume`` is not set.
-        FileNotFoundError: nothing to resume from.
-
-    Example:
-        >>> model = temzoo.get_model("unet", filters=16)
-        >>> run = temzoo.train(model, train, val, out="runs/first", epochs=20)
-        >>> run.score
+        on_finish: called with the run, the model holding the best weights, and its data, unless no
+            epoch was judged.
     """
-    folder = Path(out)
-    kind = feed_of(model)
-    chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings, kind)
+    folder, task = Path(out), task_of(model)
+    chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings, task)
     check_examples(train, val)
+    kind = task.feed()
     chosen = kind.complete(model, chosen, train)
     feed = kind(model, chosen, train, val)
     _check_finetune(model, chosen)
@@ -99,20 +82,22 @@ def train(
     done = trainer.done
     if done.best_epoch:
         pretrained.load(model, folder / pretrained.BEST)
-        building.name_classes(model, feed.names)
-        plot_history(folder / "history.csv", folder / "history.png")
-        feed.finish(model, folder, f"epoch {done.best_epoch}")
-    score_name = building.task_of(model).SCORE_NAME
-    return Run(folder, done.best, done.best_epoch, tuple(done.history), interrupted, score_name)
+        name_classes(model, feed.names)
+        feed.finish(model, folder)
+    history = tuple(done.history)
+    run = Run(folder, done.best, done.best_epoch, history, interrupted, task.score_name)
+    if done.best_epoch and on_finish is not None:
+        on_finish(run, model, feed)
+    return run
 
 
-def _settings(given: Mapping[str, Any], kind: type[Feed]) -> Settings:
+def _settings(given: Mapping[str, Any], task: Task) -> Settings:
     known = [f.name for f in dataclasses.fields(Settings)]
     for name in given:
         if name not in known:
             hint = hints.did_you_mean(name, known)
             raise ValueError(f'train has no setting "{name}".{hint} Settings: {", ".join(known)}.')
-    check_own(kind, given)
+    check_own(task, given)
     return Settings(**given)
 
 
@@ -123,7 +108,7 @@ def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
             f"There is no run to resume in {folder}: no epoch of it was finished. Start it anew."
         )
     run = json.loads(path.read_text(encoding="utf-8"))
-    _check_same_model(path, run, building.built(model))
+    _check_same_model(path, run, built(model))
     for part, examples in (("train", train), ("val", val)):
         before, now = run["data"][part]["fingerprint"], fingerprint(examples)
         if before != now:
@@ -134,7 +119,7 @@ def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
     return Settings(**run["settings"])
 
 
-def _check_same_model(path: Path, run: Mapping[str, Any], how: building.Built) -> None:
+def _check_same_model(path: Path, run: Mapping[str, Any], how: Built) -> None:
     free = cards.model_card(how.name).free
     now = json.loads(json.dumps({"name": how.name, **how.config}, default=str))
     before = {"name": run["model"], **run["config"]}
@@ -147,7 +132,7 @@ def _check_same_model(path: Path, run: Mapping[str, Any], how: building.Built) -
 
 
 def _check_finetune(model: keras.Model, settings: Settings) -> None:
-    card = cards.model_card(building.built(model).name)
+    card = cards.model_card(built(model).name)
     cards.check_keywords(card, settings.finetune or {})
     for keyword in settings.finetune or {}:
         if keyword not in card.free:
@@ -156,7 +141,7 @@ def _check_finetune(model: keras.Model, settings: Settings) -> None:
                 f" {', '.join(card.free) or 'none'} for {card.name}. Received: {keyword}."
             )
     if settings.finetune:  # both phases have crops of one size
-        later = building.rebuild(building.built(model), **settings.finetune)
+        later = building.rebuild(built(model), **settings.finetune)
         crop_side(later, settings.crop, 0)
 
 

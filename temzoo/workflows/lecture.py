@@ -47,7 +47,6 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 SHOWN, OTHER = 7, 1  # the digit that is looked at, and the one it is turned into
 COUNT = 12  # pictures in a row
 SAMPLE_ROWS = 3
-
 INTRODUCTION = """Both models press a handwritten digit of 16 x 16 pixels into two numbers, its
 code, and draw it again from these. The autoencoder is asked for a good copy and nothing else. The
 VAE, the variational autoencoder, gives each digit a small cloud of codes instead of a point, and

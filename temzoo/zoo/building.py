@@ -5,38 +5,18 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from temzoo.zoo import pretrained
+from temzoo.zoo.built import Built, note
 from temzoo.zoo.cards import BUILDERS, ModelCard, check_keywords, model_card
+from temzoo.zoo.task import task_named
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True)
-class Built:
-    """How a model came about: enough to build it again.
-
-    Attributes:
-        name, task: of the card.
-        config: every keyword with the value it was built with.
-        class_names: of the classes 1, 2, …, where a weights card gives them.
-        weights: the card of those that were loaded; None: none were, or it was trained since.
-    """
-
-    name: str
-    task: str
-    config: Mapping[str, Any]
-    class_names: tuple[str, ...] = ()
-    weights: pretrained.WeightsCard | None = None
-
-
-_BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
 
 
 def get_model(
@@ -76,7 +56,7 @@ def get_model(
     if stored is not None:
         stored.load_into(model)
     if compile:
-        task_of(model).compile_model(model)
+        task_named(card.task).compile(model)
     return model
 
 
@@ -129,25 +109,6 @@ def _builder(card: ModelCard) -> Callable[..., keras.Model]:
     return BUILDERS[card.name]
 
 
-def built(model: keras.Model) -> Built:
-    """How ``get_model`` built this model.
-
-    Raises:
-        ValueError: the model is not from ``get_model``.
-    """
-    if model not in _BUILT:
-        raise ValueError(
-            "This needs a model from temzoo.get_model, whose name and config are known. Received:"
-            f" {model!r}. Register its builder with @temzoo.register."
-        )
-    return _BUILT[model]
-
-
-def name_classes(model: keras.Model, names: tuple[str, ...]) -> None:
-    """Notes the names of a model's classes 1, 2, …, once it was trained on them."""
-    _BUILT[model] = replace(built(model), class_names=tuple(names), weights=None)
-
-
 def rebuild(how: Built, **changes: Any) -> keras.Model:
     """An uncompiled model of the same config, with the given keywords changed; no weights loaded.
 
@@ -164,10 +125,5 @@ def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:
     later = card.deferred if deferred else {}
     config = {k: later[k] if k in later and v else v for k, v in how.config.items()}
     model = _builder(card)(**config)
-    _BUILT[model] = how
+    note(model, how)
     return model
-
-
-def task_of(model: keras.Model):
-    """The module of ``temzoo.tasks`` that trains and judges this model."""
-    return importlib.import_module(f"temzoo.tasks.{built(model).task}")

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from temzoo.core.hints import did_you_mean
 from temzoo.zoo import pretrained
+from temzoo.zoo.plugins import load_installed
 
 if TYPE_CHECKING:
     import keras
 
 MODELS = Path(__file__).parents[1] / "models"
-
 # How scores on cards are written: name and unit.
 SCORES = {
     "iou": ("IoU", ""),
@@ -72,7 +72,6 @@ class ModelCard:
 
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {}
-
 _CARDS: dict[str, ModelCard] = {}
 
 
@@ -163,6 +162,7 @@ def list_models(task: str | None = None, pretrained: bool | None = None) -> list
         >>> list_models(task="semantic")
         ['unet', 'unet_mobilenet']
     """
+    load_installed()
     cards = [model_card(name) for name in sorted({*_declared(), *_CARDS})]
     return [
         card.name
@@ -178,11 +178,14 @@ def model_card(name: str) -> ModelCard:
     Raises:
         ValueError: no such model; close matches are named.
     """
+    if name not in _CARDS and name not in _declared():
+        load_installed()
     card = _CARDS.get(name) or _declared().get(name)
     if card is None:
         names = sorted({*_declared(), *_CARDS})
         raise ValueError(
             f'No model is called "{name}".{did_you_mean(name, names)} Models: {", ".join(names)}.'
+            " One of your own is known once its file was run: import it, or add --with FILE.py."
         )
     return _with_weights(card)
 

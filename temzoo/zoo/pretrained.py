@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temzoo.core.files import atomic_path
+from temzoo.zoo.built import task_of
 
 if TYPE_CHECKING:
     import keras
@@ -99,12 +100,12 @@ class Weights:
 def save(model: keras.Model, path: str | Path) -> None:
     """Writes the bare weights, without the optimizer's two copies of them; whole or not at all."""
     with atomic_path(path) as temporary:
-        _bare(model).save_weights(temporary, overwrite=True)
+        task_of(model).bare(model).save_weights(temporary, overwrite=True)
 
 
 def load(model: keras.Model, path: str | Path) -> None:
     """Loads what ``save`` wrote; a compiled model keeps its optimizer as it is."""
-    _bare(model).load_weights(path)
+    task_of(model).bare(model).load_weights(path)
 
 
 def save_trained(model: keras.Model, path: str | Path, *, complete: bool = False) -> None:
@@ -156,14 +157,6 @@ def _is_by_name(path: Path) -> bool:
 def _frozen(model: keras.Model) -> set[str]:
     layers = [layer for layer in model._flatten_layers() if not layer.trainable]
     return {variable.path for layer in layers for variable in layer.variables}
-
-
-def _bare(model: keras.Model) -> keras.Model:
-    """The same layers and weights in a model that was never compiled."""
-    import keras
-
-    # A model that is more than a graph of layers says itself what it is without its optimizer.
-    return model.bare() if hasattr(model, "bare") else keras.Model(model.inputs, model.outputs)
 
 
 def sha256(path: str | Path) -> str:

@@ -18,7 +18,7 @@ from benchmarks.gpu.packed import LOSSLESS, of_8_bits, pack, unpack
 from benchmarks.gpu.recipes import RECIPES
 from temzoo.labels.shapes.raster import class_map
 from temzoo.training.run_folder import fingerprint
-from temzoo.zoo import building, cards
+from temzoo.zoo import built, cards
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 96
@@ -175,7 +175,7 @@ def test_a_run_learns_and_answers_the_same_under_tensorflow(packed, tmp_path):
     assert told["steps"] == history[-1]["steps"]
     assert told["history"] == history
     model = temzoo.get_model("unet", weights=tmp_path, compile=False)
-    assert building.built(model).class_names == ("particle",)
+    assert built.built(model).class_names == ("particle",)
     pixels = unpack(packed).parts["val"][0][0][None, :, :, None].astype("float32")
     # The file holds float16.
     np.testing.assert_allclose(model(pixels), np.load(tmp_path / "answer.npy"), atol=5e-3)
@@ -315,4 +315,4 @@ def test_train_evaluate_and_predict_run_under_jax(tmp_path):
     assert 0 <= told["iou"] <= 1
     assert told["classes"] == [96, 96]
     again = temzoo.get_model("unet", weights=tmp_path / "run", compile=False)
-    assert building.built(again).class_names == ("particle",)
+    assert built.built(again).class_names == ("particle",)

@@ -68,14 +68,16 @@ def test_a_job_of_the_same_content_is_not_written_again(job, dataset):
 def test_crops_are_those_of_the_training_stream_before_their_turns(dataset, tmp_path, size):
     from temzoo.data.crop_plan import CropPlan
     from temzoo.data.dataset import training_stream
-    from temzoo.tasks.semantic import learnable
+    from temzoo.zoo.task import task_named
 
     write_job(tmp_path, dataset, minutes=1, crop=size, batch=2, seed=5, count=12)
     read = replay.Job(tmp_path)
     read.crops[:, 3:] = 0
     plan = CropPlan(size, augment="none", seed=5)
     names = tuple(read.told["class_names"])
-    stream = training_stream(dataset.train, plan, target=learnable(names), batch=2)
+    stream = training_stream(
+        dataset.train, plan, target=task_named("semantic").target(names), batch=2
+    )
     for step, (pixels, truth) in enumerate(stream.take(6)):
         ours = read.batch_of(step, "pixels", "classes")
         assert np.array_equal(ours[0], pixels[..., 0])

@@ -24,7 +24,7 @@ import temzoo
 from temzoo.cli.exporting import app
 from temzoo.deploy.exporting import ExportError, loader, other_formats, versions
 from temzoo.deploy.exporting.signatures import pixels_of
-from temzoo.zoo import building, cards
+from temzoo.zoo import built, cards
 
 CONFIG = {"filters": 2, "depth": 1}
 
@@ -520,7 +520,7 @@ def test_the_command_exports_the_next_version(unet, tmp_path, capsys):
 
     weights = tmp_path / "mine.weights.h5"
     pretrained.save(unet, weights)
-    how = building.built(unet)
+    how = built.built(unet)
     pretrained.write_card(weights, pretrained.WeightsCard(how.name, dict(how.config)))
     for version in (1, 2):
         arguments = ["export", str(weights), str(tmp_path / "out"), "--name", "mine"]

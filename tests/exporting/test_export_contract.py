@@ -17,7 +17,7 @@ from temzoo.deploy.exporting.errors import ExportError
 from temzoo.deploy.exporting.signatures import signatures
 from temzoo.tasks.endpoints import NORMALIZED, RAW
 from temzoo.zoo import pretrained
-from temzoo.zoo.building import task_of
+from temzoo.zoo.built import task_of
 
 EVERY = {"serving_default", "serving_uint8", "serving_uint16", "serving_bytes", "describe"}
 # Operations of the graphs that ONNX was found to answer for: of one kind, one is converted.
@@ -79,7 +79,7 @@ def test_any_loader_gives_the_models_answers(exported):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(exported.folder)
-    endpoint = task_of(exported.model).serving(exported.model)[RAW]
+    endpoint = task_of(exported.model).endpoints(exported.model)[RAW]
     shape = endpoint.inputs["images"]
     images = scenes.scenes(shape, 3, 29, 50, "float32", seed=8)
     expected = scenes.answers(endpoint, {"images": images})

@@ -1,13 +1,29 @@
 """What every registered model keeps, whichever it is; a new model is tested by being registered."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
 import temzoo
-from temzoo.zoo import building
+from temzoo.zoo import built, cards, plugins
 
-SEMANTIC = temzoo.list_models(task="semantic")
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
+EXAMPLE = "tiny"  # the model that CONTRIBUTING.md adds
+SEMANTIC = [*temzoo.list_models(task="semantic"), EXAMPLE]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def example(tmp_path_factory):
+    """CONTRIBUTING's example, pasted as it stands into a file."""
+    code = re.search(r"```python\n(.*?)```", CONTRIBUTING.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path_factory.mktemp("contributed") / "tiny.py"
+    path.write_text(code[1], encoding="utf-8")
+    plugins.load_file(path)
+    yield
+    del cards.BUILDERS[EXAMPLE], cards._CARDS[EXAMPLE]
 
 
 def offline(name: str) -> dict:
@@ -19,6 +35,12 @@ def offline(name: str) -> dict:
 def model(request):
     keras.utils.set_random_seed(1)
     return temzoo.get_model(request.param, classes=3, **offline(request.param))
+
+
+def says_frozen(name: str) -> bool:
+    """Whether a model's config leaves a part of it untrained."""
+    config = temzoo.model_card(name).config
+    return any(key.endswith("_trainable") and value is False for key, value in config.items())
 
 
 def micrographs(*shape, dtype="uint8", seed=0):
@@ -70,6 +92,7 @@ def test_gradients_reach_all_trainable_weights(model):
 def test_frozen_layers_are_bit_identical_after_training(name):
     model = temzoo.get_model(name, **offline(name))
     frozen = [layer for layer in model._flatten_layers() if layer.variables and not layer.trainable]
+    assert bool(frozen) == says_frozen(name)
     before = [v.numpy() for layer in frozen for v in layer.variables]
     learning = model.trainable_variables[0].numpy()
     x = micrographs(2, 32, 32, 1)
@@ -136,7 +159,7 @@ def test_shared_keywords_build(name, norm, upsampling):
     model = temzoo.get_model(
         name, norm=norm, upsampling=upsampling, dropout=0.5, compile=False, **offline(name)
     )
-    assert building.built(model).config["norm"] == norm
+    assert built.built(model).config["norm"] == norm
     assert model.compute_output_shape((None, 64, 64, 1)) == (None, 64, 64, 2)
 
 
@@ -150,8 +173,16 @@ def test_shared_keywords_build(name, norm, upsampling):
     ],
 )
 def test_impossible_keywords_are_refused(name, config, message):
+    if not set(config) <= set(temzoo.model_card(name).config):
+        pytest.skip(f"{name} has no keyword {', '.join(config)}")
     with pytest.raises(ValueError, match=message):
         temzoo.get_model(name, **config, **offline(name))
+
+
+@pytest.mark.parametrize("name", SEMANTIC)
+def test_the_card_counts_the_parameters(name):
+    model = temzoo.get_model(name, compile=False, **offline(name))
+    assert temzoo.model_card(name).parameters == model.count_params()
 
 
 @pytest.mark.parametrize("name", SEMANTIC)

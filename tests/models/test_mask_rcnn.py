@@ -11,7 +11,7 @@ import tensorflow as tf
 import temzoo
 from temzoo.models import boxes as box_geometry
 from temzoo.models import mask_rcnn, mask_rcnn_networks, roi
-from temzoo.zoo import building, pretrained
+from temzoo.zoo import building, built, pretrained
 
 SIZE = 64
 SMALL = {
@@ -275,7 +275,7 @@ def test_what_was_trained_alone_survives_beside_a_frozen_backbone(tmp_path):
 
 
 def test_rebuilt_for_other_images_it_takes_the_same_weights(model):
-    other = building.rebuild(building.built(model), image_size=96, max_detections=9)
+    other = building.rebuild(built.built(model), image_size=96, max_detections=9)
     other.set_weights(model.get_weights())
     found = other.detect(micrographs(1, size=96))
     assert found.boxes.shape == (1, 9, 4)

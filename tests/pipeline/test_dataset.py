@@ -14,11 +14,11 @@ from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.inference import decoding
 from temzoo.labels.shapes.raster import class_map
 from temzoo.labels.shapes.windows import shape_mask
-from temzoo.tasks import instance, semantic
+from temzoo.zoo.task import task_named
 
 DISC = Shape("ellipse", "particle", np.array([[30.0, 40.0], [12.0, 12.0]]))
-OPTIONS = {"target": semantic.learnable(("particle",))}
-OBJECTS = {"target": instance.learnable(("particle", "void"))}
+OPTIONS = {"target": task_named("semantic").target(("particle",))}
+OBJECTS = {"target": task_named("instance").target(("particle", "void"))}
 
 
 def example(name, height=80, width=100, dtype="uint8", channels=0):

@@ -10,7 +10,10 @@ import pytest
 from temzoo.core.types import Example, LabelledImage, Shape
 from temzoo.inference import decoding
 from temzoo.labels.shapes import raster, windows
-from temzoo.tasks import anchors, instance, instance_targets
+from temzoo.tasks import anchors, instance_targets
+from temzoo.zoo.task import task_named
+
+INSTANCE = task_named("instance")
 
 NAMES = ("particle", "void")
 
@@ -353,16 +356,15 @@ def test_half_of_a_group_counts_once():
 def test_losses_and_class_weights_are_refused():
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, inputs)
-    with pytest.raises(ValueError, match=r"losses of instance segmentation are the model's own"):
-        instance.compile_model(model, loss="dice")
-    with pytest.raises(ValueError, match=r"has no class weights. Received: class_weights=\[1, 2\]"):
-        instance.compile_model(model, class_weights=[1, 2])
-    with pytest.raises(ValueError, match=r"has no class weights. Received: class_weights='balance"):
-        instance.balanced_weights([], 2)
-    instance.compile_model(model)
+    with pytest.raises(ValueError, match=r"losses of a model of the task 'instance' are its own"):
+        INSTANCE.compile(model, loss="dice")
+    with pytest.raises(ValueError, match=r"no class weights. Received: class_weights=\[1, 2\]"):
+        INSTANCE.compile(model, class_weights=[1, 2])
+    with pytest.raises(ValueError, match=r"no class weights. Received: class_weights='balance"):
+        INSTANCE.balanced_weights([], 2)
+    INSTANCE.compile(model)
     assert model.optimizer.clipnorm == 5.0
 
 
 def test_names_decide_the_number_of_classes():
-    assert instance.depth(NAMES) == 3
-    assert instance.learnable(list(NAMES)).class_names == NAMES
+    assert INSTANCE.target(list(NAMES)).class_names == NAMES

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from temzoo.tasks import restoration
+from temzoo.tasks import restoration, restoration_graph
+from temzoo.zoo.task import task_named
+
+RESTORATION = task_named("restoration")
 
 
 def pairs(channels=1, seed=0):
@@ -38,7 +41,7 @@ FORMULAS = {
 def test_losses_are_their_formulas(kind, channels):
     truth, said = pairs(channels)
     expected = FORMULAS[kind](relative(truth, said))
-    assert float(restoration.RestorationLoss(kind)(truth, said)) == pytest.approx(
+    assert float(restoration_graph.RestorationLoss(kind)(truth, said)) == pytest.approx(
         expected, rel=1e-4
     )
 
@@ -46,7 +49,7 @@ def test_losses_are_their_formulas(kind, channels):
 @pytest.mark.parametrize("kind", restoration.LOSSES)
 def test_a_loss_is_the_same_in_every_stored_range(kind):
     truth, said = pairs()
-    loss = restoration.RestorationLoss(kind)
+    loss = restoration_graph.RestorationLoss(kind)
     assert float(loss(truth * 257, said * 257)) == pytest.approx(float(loss(truth, said)), rel=1e-4)
 
 
@@ -54,7 +57,7 @@ def test_a_better_picture_has_a_smaller_loss_and_a_higher_score():
     truth, said = pairs()
     better = truth + (said - truth) / 2
     for kind in restoration.LOSSES:
-        loss = restoration.RestorationLoss(kind)
+        loss = restoration_graph.RestorationLoss(kind)
         assert float(loss(truth, better)) < float(loss(truth, said))
     gain = score(truth, better) - score(truth, said)
     assert gain == pytest.approx(20 * np.log10(2), abs=1e-3)
@@ -65,7 +68,7 @@ def test_flat_ground_does_not_outweigh_the_rest(kind):
     """Its unit is half its grey level, not its range of 1 or 0."""
     flat = np.full((1, 8, 8, 1), 200, "float32")
     nearly = flat + (np.arange(64).reshape(flat.shape) % 2)
-    loss = restoration.RestorationLoss(kind)
+    loss = restoration_graph.RestorationLoss(kind)
     expected = FORMULAS[kind](np.full(flat.shape, 20 / 100))
     assert float(loss(flat, flat + 20)) == pytest.approx(expected, rel=1e-4)
     assert float(loss(nearly, nearly + 20)) == pytest.approx(expected, rel=0.01)
@@ -74,8 +77,8 @@ def test_flat_ground_does_not_outweigh_the_rest(kind):
 @pytest.mark.parametrize("kind", restoration.LOSSES)
 def test_black_truth_is_finite_and_so_is_no_error(kind):
     black = np.zeros((2, 8, 8, 1), "float32")
-    assert np.isfinite(restoration.RestorationLoss(kind)(black, black))
-    assert np.isfinite(restoration.RestorationLoss(kind)(black, black + 1))
+    assert np.isfinite(restoration_graph.RestorationLoss(kind)(black, black))
+    assert np.isfinite(restoration_graph.RestorationLoss(kind)(black, black + 1))
 
 
 @pytest.mark.parametrize("kind", restoration.LOSSES)
@@ -85,7 +88,7 @@ def test_only_pixels_of_weight_one_count(kind):
     errors = relative(truth, said)
     mean = {"psnr": lambda e: 10 * np.log10((e**2).mean())}.get(kind, FORMULAS[kind])
     expected = np.mean([mean(e[w > 0]) for e, w in zip(errors, weight, strict=True)])
-    loss = restoration.RestorationLoss(kind)
+    loss = restoration_graph.RestorationLoss(kind)
     assert float(loss(truth, said, weight)) == pytest.approx(expected, rel=1e-4)
     spoilt = np.where(weight[..., None] > 0, said, 1e6).astype("float32")
     assert float(loss(truth, spoilt, weight)) == pytest.approx(expected, rel=1e-4)
@@ -97,13 +100,13 @@ def test_an_image_without_weight_is_left_out(per_pixel):
     weight = np.array([1, 0, 1], "float32")
     weights = np.ones(truth.shape[:3], "float32") * weight[:, None, None] if per_pixel else weight
     kept = weight > 0
-    loss = restoration.RestorationLoss("psnr")
+    loss = restoration_graph.RestorationLoss("psnr")
     assert float(loss(truth, said, weights)) == pytest.approx(float(loss(truth[kept], said[kept])))
     assert score(truth, said, weights) == pytest.approx(score(truth[kept], said[kept]), abs=1e-4)
 
 
 def score(truth, said, weight=None):
-    metric = restoration.PSNR()
+    metric = restoration_graph.PSNR()
     metric.update_state(truth, said, weight)
     return float(metric.result())
 
@@ -120,7 +123,7 @@ def test_psnr_is_scikit_images_averaged_over_images(channels):
 
 def test_psnr_gathers_over_batches_and_forgets_on_reset():
     truth, said = pairs()
-    metric = restoration.PSNR()
+    metric = restoration_graph.PSNR()
     for i in range(3):
         metric.update_state(truth[i : i + 1], said[i : i + 1])
     assert float(metric.result()) == pytest.approx(score(truth, said), abs=1e-3)
@@ -164,32 +167,32 @@ def test_compiled_it_trains_with_and_without_weights():
     histories = []
     for options in ({}, {"sample_weight": weight}):
         model = gain()
-        restoration.compile_model(model, optimizer=keras.optimizers.AdamW(0.05))
+        RESTORATION.compile(model, optimizer=keras.optimizers.AdamW(0.05))
         histories.append(
             model.fit(truth, truth, epochs=8, verbose=0, validation_split=0.34, **options).history
         )
-        assert isinstance(model.loss, restoration.RestorationLoss)
+        assert isinstance(model.loss, restoration_graph.RestorationLoss)
     for history in histories:
         assert history["psnr"][-1] > history["psnr"][0] + 3
         assert history["loss"][-1] < 0.5 * history["loss"][0]
-        assert restoration.SCORE in history
+        assert RESTORATION.score in history
     assert histories[0]["loss"][0] != histories[1]["loss"][0]
 
 
 def test_compile_takes_a_name_or_a_loss():
     model = gain()
-    restoration.compile_model(model)
+    RESTORATION.compile(model)
     assert model.loss.kind == "mse"
     assert isinstance(model.optimizer, keras.optimizers.AdamW)
-    restoration.compile_model(model, loss="charbonnier")
+    RESTORATION.compile(model, loss="charbonnier")
     assert model.loss.kind == "charbonnier"
     own = keras.losses.MeanSquaredError()
-    restoration.compile_model(model, loss=own)
+    RESTORATION.compile(model, loss=own)
     assert model.loss is own
 
 
 def test_unknown_losses_and_class_weights_are_refused():
     with pytest.raises(ValueError, match="loss must be one of mse, mae, charbonnier, psnr"):
-        restoration.compile_model(gain(), loss="ssim")
-    with pytest.raises(ValueError, match="class_weights are for models that tell classes apart"):
-        restoration.compile_model(gain(), class_weights=[1, 2])
+        RESTORATION.compile(gain(), loss="ssim")
+    with pytest.raises(ValueError, match="'restoration' takes no class weights"):
+        RESTORATION.compile(gain(), class_weights=[1, 2])

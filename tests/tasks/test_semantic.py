@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score, log_loss
 
-from temzoo.tasks import semantic
+from temzoo.tasks import semantic, semantic_graph
 
 
 def one_hot(classes, count):
@@ -24,7 +24,7 @@ def random_case(classes=3, seed=0):
 
 def test_cross_entropy_is_scikit_learns():
     truth, p = random_case()
-    loss = semantic.SegmentationLoss("ce")(one_hot(truth, 3), p)
+    loss = semantic_graph.SegmentationLoss("ce")(one_hot(truth, 3), p)
     assert float(loss) == pytest.approx(log_loss(truth.ravel(), p.reshape(-1, 3)), rel=1e-4)
 
 
@@ -34,7 +34,7 @@ def test_class_weights_weigh_the_true_class():
     expected = np.mean(
         -np.log(np.take_along_axis(p, truth[..., None], -1)[..., 0]) * weights[truth]
     )
-    loss = semantic.SegmentationLoss("ce", weights)(one_hot(truth, 3), p)
+    loss = semantic_graph.SegmentationLoss("ce", weights)(one_hot(truth, 3), p)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
@@ -42,7 +42,7 @@ def test_class_weights_weigh_the_foreground_of_dice():
     truth = np.arange(64).reshape(1, 8, 8) % 3
     found = np.where(truth == 2, 0, truth)  # class 1 all right, class 2 all missed
     equal, heavy = (
-        float(semantic.SegmentationLoss("dice", w)(one_hot(truth, 3), one_hot(found, 3)))
+        float(semantic_graph.SegmentationLoss("dice", w)(one_hot(truth, 3), one_hot(found, 3)))
         for w in ([1, 1, 1], [1, 1, 3])
     )
     miss = 1 - 1 / (0.5 * (truth == 2).sum() + 1)
@@ -53,7 +53,7 @@ def test_class_weights_weigh_the_foreground_of_dice():
 def test_focal_loss_is_its_formula():
     truth, p = random_case()
     hit = np.take_along_axis(p, truth[..., None], -1)
-    loss = semantic.SegmentationLoss("focal")(one_hot(truth, 3), p)
+    loss = semantic_graph.SegmentationLoss("focal")(one_hot(truth, 3), p)
     assert float(loss) == pytest.approx(np.mean(-((1 - hit) ** 2) * np.log(hit)), rel=1e-4)
 
 
@@ -61,7 +61,7 @@ def test_focal_loss_is_its_formula():
 def test_region_losses_are_zero_when_right_and_near_one_when_wrong(kind):
     truth = np.zeros((1, 32, 32), int)
     truth[0, :16] = 1
-    loss = semantic.SegmentationLoss(kind)
+    loss = semantic_graph.SegmentationLoss(kind)
     assert float(loss(one_hot(truth, 2), one_hot(truth, 2))) == pytest.approx(0, abs=1e-6)
     assert float(loss(one_hot(truth, 2), one_hot(1 - truth, 2))) > 0.99
 
@@ -71,7 +71,7 @@ def test_dice_is_its_formula():
     truth[0, :50] = 1
     found = np.zeros_like(truth)
     found[0, 25:75] = 1  # half of it right: Dice = 0.5
-    loss = semantic.SegmentationLoss("dice")(one_hot(truth, 2), one_hot(found, 2))
+    loss = semantic_graph.SegmentationLoss("dice")(one_hot(truth, 2), one_hot(found, 2))
     assert float(loss) == pytest.approx(0.5, abs=1e-3)
 
 
@@ -81,14 +81,16 @@ def test_tversky_forgives_false_alarms_sooner_than_misses():
     more, less = truth.copy(), truth.copy()
     more[0, 20:25] = 1
     less[0, 15:20] = 0
-    loss = semantic.SegmentationLoss("tversky")
+    loss = semantic_graph.SegmentationLoss("tversky")
     assert loss(one_hot(truth, 2), one_hot(more, 2)) < loss(one_hot(truth, 2), one_hot(less, 2))
 
 
 def test_the_default_is_dice_plus_cross_entropy():
     truth, p = random_case()
-    parts = [float(semantic.SegmentationLoss(k)(one_hot(truth, 3), p)) for k in ("dice", "ce")]
-    whole = float(semantic.SegmentationLoss()(one_hot(truth, 3), p))
+    parts = [
+        float(semantic_graph.SegmentationLoss(k)(one_hot(truth, 3), p)) for k in ("dice", "ce")
+    ]
+    whole = float(semantic_graph.SegmentationLoss()(one_hot(truth, 3), p))
     assert whole == pytest.approx(sum(parts), rel=1e-5)
 
 
@@ -96,7 +98,7 @@ def test_the_default_is_dice_plus_cross_entropy():
 def test_losses_fall_towards_the_truth_and_stay_finite(kind):
     truth, p = random_case(2)
     right = one_hot(truth, 2)
-    loss = semantic.SegmentationLoss(kind)
+    loss = semantic_graph.SegmentationLoss(kind)
     assert float(loss(right, 0.5 * p + 0.5 * right)) < float(loss(right, p))
     empty = one_hot(np.zeros((1, 8, 8), int), 2)
     assert math.isfinite(float(loss(empty, 1 - empty)))
@@ -104,11 +106,11 @@ def test_losses_fall_towards_the_truth_and_stay_finite(kind):
 
 def test_unknown_loss_lists_the_names():
     with pytest.raises(ValueError, match=r"loss must be one of dice_ce, ce, dice, focal, tversky"):
-        semantic.SegmentationLoss("hinge")
+        semantic_graph.SegmentationLoss("hinge")
 
 
 def test_loss_survives_serialisation():
-    loss = semantic.SegmentationLoss("focal", [1, 2, 3])
+    loss = semantic_graph.SegmentationLoss("focal", [1, 2, 3])
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     truth, p = random_case()
     assert float(again(one_hot(truth, 3), p)) == pytest.approx(float(loss(one_hot(truth, 3), p)))
@@ -116,7 +118,7 @@ def test_loss_survives_serialisation():
 
 def test_iou_is_the_mean_over_images_of_scikit_learns_jaccard():
     truth, p = random_case(3, seed=4)
-    metric = semantic.ImageIoU()
+    metric = semantic_graph.ImageIoU()
     for image in range(2):
         metric.update_state(one_hot(truth[image : image + 1], 3), p[image : image + 1])
     found = p.argmax(-1)
@@ -131,7 +133,7 @@ def test_iou_leaves_out_what_an_image_does_not_have():
     empty = one_hot(np.zeros((1, 8, 8), int), 3)
     half = np.zeros((1, 8, 8), int)
     half[0, :4] = 1
-    metric = semantic.ImageIoU()
+    metric = semantic_graph.ImageIoU()
     metric.update_state(empty, empty)
     metric.update_state(one_hot(half, 3), one_hot(half, 3))
     assert float(metric.result()) == 1

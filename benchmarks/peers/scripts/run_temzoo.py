@@ -7,7 +7,7 @@ import numpy as np
 from replay import PEAK_RATE, WEIGHT_DECAY, arguments, learn, predict_all, tell
 
 import temzoo
-from temzoo.tasks.semantic import compile_model
+from temzoo.zoo.task import task_named
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     name = options.pop("model")
     model = temzoo.get_model(name, classes=job.classes, **options)
     optimizer = keras.optimizers.AdamW(PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    compile_model(model, optimizer=optimizer)
+    task_named("semantic").compile(model, optimizer=optimizer)
     hot = np.eye(job.classes, dtype=np.uint8)
 
     def step(batch, rate):

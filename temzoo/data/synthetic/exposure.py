@@ -11,7 +11,6 @@ from temzoo.data.synthetic.scene import Body, Scene, draw
 from temzoo.data.synthetic.shapes import particles_nm
 
 SCALE_BAR_LENGTHS_NM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-
 # CODATA 2018, in the units used here: nm, V.
 PLANCK_EV_NM = 1239.841984  # h c
 REST_ENERGY_EV = 510998.95

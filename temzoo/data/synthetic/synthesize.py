@@ -29,7 +29,6 @@ from temzoo.data.synthetic.scene import Body, Scene, Window, checked_size, draw
 from temzoo.data.synthetic.shapes import random_body, stadium
 
 TRIES_PER_PARTICLE = 1000
-
 # A metal foil with voids, as irradiated steel has them: thick, so that cavities fit into it.
 VOIDS = Scene(
     cavity_share=1.0,

@@ -14,8 +14,8 @@ from temzoo.deploy.engines import choice
 from temzoo.deploy.engines.choice import AUTO, Row
 from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, Run, check_installed, cores
 from temzoo.deploy.engines.network import Network
-from temzoo.inference.pixels import trained_class_names
-from temzoo.tasks.endpoints import on_tiles
+from temzoo.inference.pixel_network import on_tiles
+from temzoo.zoo.built import class_names_of, stands_for
 
 
 def accelerate(
@@ -40,6 +40,7 @@ def accelerate(
         engine: "tensorflow"; "openvino" or "onnxruntime", which are extras; or "auto".
         precision: "float32"; "bfloat16" (tensorflow, openvino); "int8" (openvino, onnxruntime),
             calibrated on crops. None: float32; of engine "auto" whatever holds.
+            Where the processor has no bfloat16, OpenVINO computes in float32.
         examples: labelled micrographs that ``auto`` judges by: validation images, some 20 or more.
         calibration: micrographs that int8 is calibrated on, such as those of training; 32 crops
             are taken. None: ``examples``, whose labels are not looked at.
@@ -121,10 +122,10 @@ class AcceleratedModel:
         self.engine, self.precision = engine, precision
         model = network.model
         self.name = model.name
-        self.class_names = trained_class_names(model)
+        self.class_names = class_names_of(model)
+        stands_for(self, network.task, self.class_names)
         self.input_shape, self.output_shape = model.input_shape, model.output_shape
-        steps = (getattr(layer, "multiple", None) for layer in model.layers)
-        self.tile_step = next((step for step in steps if step), None)
+        self.tile_step = network.step
         self.restores = network.restores
         self.found: tuple[Row, ...] = ()
         self._normalize = network.normalize

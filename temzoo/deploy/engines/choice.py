@@ -30,7 +30,7 @@ from temzoo.deploy.engines.makers import (
 )
 from temzoo.deploy.engines.network import Network
 from temzoo.evaluation.evaluate import evaluate
-from temzoo.zoo import building
+from temzoo.zoo import built
 
 AUTO = "auto"
 SAFE = ("tensorflow", "float32")  # what is taken where nothing else holds
@@ -39,7 +39,6 @@ EXACT = 1e-3  # probability by which float32 may differ where nobody judges
 SIDE, ROUNDS = 256, 5
 LIBRARIES = ("temzoo", "keras", "tensorflow", "onnxruntime", "openvino", "nncf")
 FORMAT = 1
-
 Key = tuple[str, str]  # engine and precision
 
 
@@ -120,7 +119,7 @@ def vouched_for(network: Network) -> dict[Key, float]:
     Nothing where the model is configured otherwise than the card's; nothing of what is calibrated,
     since that was another calibration.
     """
-    how = building.built(network.model)
+    how = built.built(network.model)
     if how.weights is None:
         return {}
     stated = {key: how.config[key] for key in how.weights.config}

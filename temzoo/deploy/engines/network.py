@@ -20,8 +20,9 @@ import numpy as np
 from temzoo.core.types import Example
 from temzoo.inference.pixels import as_micrograph, channels_view, checked_pixels
 from temzoo.models.layers import dtype_policy
-from temzoo.tasks.endpoints import IMAGES, normalized_alone, normalizer, restored_layer
+from temzoo.tasks.endpoints import IMAGES
 from temzoo.zoo import building
+from temzoo.zoo.built import built, task_of
 
 CROPS, CROP = 32, 256  # calibration: so many crops at most, of that side in px
 ANSWER = "answer"
@@ -35,7 +36,7 @@ class Network:
         core: what is run; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out.
         normalize: the layer whose ``statistics`` and ``apply`` its input comes from; None for a
             model that takes raw pixels.
-        restores: whether it makes pictures.
+        task: of the model; restores: whether it makes pictures; step: of its tiles, px.
         crops: (1, h, w, C) float32 each, to calibrate whole numbers on.
 
     Raises:
@@ -44,22 +45,16 @@ class Network:
     """
 
     def __init__(self, model: keras.Model, micrographs: Sequence[Any] | None = None):
-        self.model = model
-        self.normalize = normalizer(model)
-        self.restores = not hasattr(model, "detect") and restored_layer(model) is not None
-        _check_task(model, self.restores)
-        self.core = model if self.normalize is None else normalized_alone(model)
-        if self.core is None:
-            raise ValueError(
-                "accelerate needs a network that takes normalised pixels alone. Received:"
-                f" {model.name}, which needs the raw ones too. Predict with the model itself."
-            )
+        self.model, self.task = model, task_of(model)
+        part = self.task.engine_network(model)
+        self.core, self.normalize = part.core, part.normalize
+        self.restores, self.step = part.restores, part.step
         self.crops = [] if micrographs is None else self._crops(micrographs)
 
     @cached_property
     def sha256(self) -> str:
         """Of architecture and weights."""
-        how = building.built(self.model)
+        how = built(self.model)
         told = json.dumps([how.name, dict(how.config)], default=str, sort_keys=True)
         found = hashlib.sha256(told.encode())
         for array in self.model.get_weights():
@@ -119,9 +114,9 @@ class Network:
         if policy == "float32":
             return self.core
         with dtype_policy(policy):
-            twin = building.rebuild(building.built(self.model))
+            twin = building.rebuild(built(self.model))
         twin.set_weights(self.model.get_weights())
-        return twin if self.normalize is None else normalized_alone(twin)
+        return self.task.engine_network(twin).core
 
     def _crops(self, micrographs: Sequence[Any]) -> list[np.ndarray]:
         """A crop of each of some micrographs, spread over all, normalised by its micrograph."""
@@ -137,7 +132,7 @@ class Network:
 
     def _crop(self, given: Any, rng: np.random.Generator) -> np.ndarray:
         micrograph = given.micrograph if isinstance(given, Example) else as_micrograph(given)
-        pixels = channels_view(checked_pixels(micrograph), self.model)
+        pixels = channels_view(checked_pixels(micrograph), self.model.input_shape[-1])
         sides = [side or CROP for side in self.model.input_shape[1:3]]
         rows, cols = (
             slice(start, start + side)
@@ -150,12 +145,3 @@ class Network:
         if self.normalize is None:
             return crop.astype(np.float32)
         return self.normalize.apply(crop, *self.normalize.statistics(pixels))
-
-
-def _check_task(model: Any, restores: bool) -> None:
-    labels = building.task_of(model).DATA == "labels" and not hasattr(model, "detect")
-    if not labels and not restores:
-        raise ValueError(
-            "accelerate takes models that label or restore pixels. Received:"
-            f' "{building.built(model).name}". Predict with the model itself.'
-        )

@@ -22,9 +22,9 @@ import temzoo
 from temzoo.deploy.exporting import scenes
 from temzoo.deploy.exporting.scenes import Question
 from temzoo.deploy.exporting.signatures import BYTES, Signature
-from temzoo.tasks.endpoints import IMAGES, RAW, normalizer
+from temzoo.tasks.endpoints import IMAGES, RAW
 from temzoo.zoo import pretrained
-from temzoo.zoo.building import built
+from temzoo.zoo.built import built, task_of
 from temzoo.zoo.cards import model_card
 
 FOLDER = "assets.extra"
@@ -40,7 +40,8 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
     ``normalize`` (settings of the percentile normalisation) are null where there is no such thing,
     and so are ``weights`` that no weights card tells of: made at random, or trained since.
     """
-    how, layer = built(model), normalizer(model)
+    how, task = built(model), task_of(model)
+    layer = task.normalizer(model)
     about = model_card(how.name)
     height, _, channels = signatures[RAW].endpoint.inputs[IMAGES]
     return {
@@ -55,8 +56,7 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
         "weights": _weights(model),
         "channels": channels,
         "image_size": height,
-        "step": next((each.multiple for each in model.layers if hasattr(each, "multiple")), None),
-        "max_detections": getattr(model, "max_detections", None),
+        **task.served_facts(model),
         "normalize": layer and {key: layer.get_config()[key] for key in SETTINGS},
         "pixels": "in [0, 1]; whole numbers are divided by the largest of their type"
         if signatures[RAW].endpoint.unit
@@ -75,7 +75,7 @@ def _weights(model: keras.Model) -> dict[str, Any] | None:
     """Where the weights come from and what they are worth, as their card says."""
     told = built(model).weights
     # The optimizer counts what ``fit`` did after they were loaded.
-    since = getattr(model, "optimizer", None) is not None and int(model.optimizer.iterations)
+    since = model.compiled and int(model.optimizer.iterations)
     if told is None or since:
         return None
     found = {key: getattr(told, key) for key in WEIGHTS}

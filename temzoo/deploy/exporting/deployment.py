@@ -21,7 +21,6 @@ from temzoo.deploy.exporting.versions import versions
 CONFIG, BATCHING, GUIDE = "models.config", "batching.config", "SERVING.md"
 CLIENT = "temzoo_client.py"
 MOUNTED = "/models"  # where the container has the folder
-
 BATCHING_TEXT = """\
 # TensorFlow Serving may put requests that wait into one batch: --enable_batching
 # --batching_parameters_file=/models/batching.config. Requests of numbers are joined by their size;
@@ -31,7 +30,6 @@ batch_timeout_micros { value: 2000 }
 max_enqueued_batches { value: 64 }
 num_batch_threads { value: 2 }
 """
-
 GUIDE_TEXT = """\
 # Models for TensorFlow Serving
 
@@ -69,7 +67,6 @@ no temzoo.
 
 {models}
 """
-
 MODEL_TEXT = """\
 ### {name}, version {version}
 

@@ -19,7 +19,7 @@ from temzoo.deploy.exporting import (
 )
 from temzoo.deploy.exporting.signatures import DESCRIBE, Signature, describing, signatures
 from temzoo.tasks.endpoints import RAW
-from temzoo.zoo.building import built
+from temzoo.zoo.built import built
 
 
 def export(

@@ -36,7 +36,6 @@ DTYPES = {  # TF_DataType
     17: np.uint16,
 }
 NUMBERS = {np.dtype(dtype): number for number, dtype in DTYPES.items()}
-
 Run = Callable[[Mapping[str, np.ndarray], list[str]], list[np.ndarray]]
 
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from temzoo.micrographs.channels import BT601
 from temzoo.tasks.endpoints import IMAGES, RAW, Endpoint
-from temzoo.zoo.building import task_of
+from temzoo.zoo.built import task_of
 
 WHOLE = {"serving_uint8": "uint8", "serving_uint16": "uint16"}
 BYTES = "serving_bytes"
@@ -62,7 +62,7 @@ def signatures(model: keras.Model) -> dict[str, Signature]:
         ValueError: the model is not from ``get_model``.
     """
     found = {}
-    for name, endpoint in task_of(model).serving(model).items():
+    for name, endpoint in task_of(model).endpoints(model).items():
         found[name] = _plain(endpoint)
         if name == RAW:
             found.update(_of_other_types(endpoint, found[name].function))

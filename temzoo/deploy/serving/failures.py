@@ -14,7 +14,6 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
 # What gRPC and TensorFlow say, with the code of a busy server, of what will never fit.
 NEVER_FITS = ("larger than max", "OOM when allocating", "exceeds maximum")
 MALFORMED = "DATA_LOSS"  # gRPC's name for an answer that came, and is not one
-
 Answer = TypeVar("Answer")
 
 

@@ -23,7 +23,8 @@ from temzoo.deploy.serving.failures import MALFORMED, Patience, failure
 from temzoo.deploy.serving.line import Line, Signature
 from temzoo.deploy.serving.over_grpc import OverGrpc
 from temzoo.deploy.serving.over_http import OverHttp
-from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW, on_tiles
+from temzoo.inference.pixel_network import on_tiles
+from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
 
 DESCRIBE = "describe"
 NORMALIZE_KEYWORDS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
@@ -202,7 +203,7 @@ class ServedModel:
 
 
 class ServedDetector(ServedModel):
-    """A detector behind a server, with the ``detect`` that ``temzoo.detection`` asks for.
+    """A detector behind a server, with the ``detect`` that tiled prediction asks for.
 
     Attributes:
         image_size: side of its tiles, px.

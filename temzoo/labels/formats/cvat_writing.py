@@ -13,10 +13,8 @@ from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.names import class_names
 
 BOX = ("xtl", "ytl", "xbr", "ybr")
-
 CUBOID = tuple(f"{axis}{corner}{face}" for face in "12" for corner in ("tl", "bl", "tr", "br")
                for axis in "xy")  # fmt: skip
-
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 

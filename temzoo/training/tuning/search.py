@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from temzoo.core.types import Example
 from temzoo.training.train import Run
 from temzoo.training.tuning.oracle import quiet, tuner_of
-from temzoo.training.tuning.picture import plot_search
 from temzoo.training.tuning.space import check_settings, fixed_parts, plain, shown, space_of
 from temzoo.training.tuning.trials import (
     FAILED,
@@ -82,58 +81,26 @@ def tune(
     retrain: bool = True,
     final: Mapping[str, Any] | None = None,
     progress: bool = True,
+    on_run: Callable[..., None] | None = None,
+    on_search: Callable[[Searcher], None] | None = None,
     **settings: Any,
 ) -> Search:
-    """Searches for the hyper-parameters with the best validation score.
-
-    Searched are the keywords in the ``ranges`` of the model's card, and of training the loss, the
-    batch (4, 8, 16) and the learning rate (1e-4 to 1e-2, by its logarithm). A range is a list of
-    choices, (low, high), or (low, high, "log"). Of a tuple a grid takes both ends and the middle;
-    it varies the last hyper-parameter fastest, and begins with the default where it holds it.
-
-    The validation images choose the setting as well as the epoch; keep others for the final figure.
+    """Searches as ``temzoo.tune`` tells, and draws nothing.
 
     Args:
-        model_name: one of ``list_models()``.
-        train: to learn from.
-        val: to score by.
-        out: the folder to write; new, or with ``resume`` that of a stopped search.
-        strategy: "random", "grid" or "bayesian" (upper confidence bound of a Gaussian process).
-        trials: to end after, the default among them; 10 when ``minutes`` is not given either.
-        minutes: no trial starts that would, at the median so far, end later. Both may be given.
-        search: ranges that replace or join those above, by keyword (of the model, else of
-            ``train``); None removes one.
-        config: keywords of the model that are fixed. ``classes`` is taken from the labels.
-        seed: of the proposals, and of each trial's initial weights and training.
-        resume: go on in ``out``: finished trials are kept, a stopped one goes on. More ``trials``
-            or ``minutes`` prolong a finished search.
-        retrain: leave the best in ``best/`` as an ordinary run.
-        final: settings of ``train`` for ``best/`` that differ from the search's, such as
-            ``{"epochs": 60}``: it is trained anew. None: the best trial's folder is copied, which
-            holds the weights that scored.
-        progress: a line for each trial.
-        **settings: of ``train``, fixed (epochs, crop, steps_per_epoch …).
-
-    Raises:
-        ValueError: an unknown model, strategy, keyword or setting; a range that is none; nothing
-            to search or no budget; with ``resume``, another search than the one in ``out``.
-        FileExistsError: ``out`` holds a search already and ``resume`` is not set.
-        FileNotFoundError: nothing to resume.
-        RuntimeError: no trial could be trained.
-
-    Example:
-        >>> found = temzoo.tune("unet", train, val, out="searches/unet", trials=20, epochs=10)
-        >>> print(found.summary())
-        >>> model = temzoo.get_model("unet", weights=found.run.folder)
+        on_run: called at the end of each trial, as ``training.train.train`` calls ``on_finish``.
+        on_search: called with the search once a trial was finished.
     """
     card = cards.model_card(model_name)
     budget = budget_of(trials, minutes)
     fixed = fixed_parts(card, config or {}, settings, [*train, *val])
     check_settings(final or {}, "final")
     space = space_of(card, search or {}, fixed, strategy)
-    searcher = Searcher(Path(out), card, fixed, space, seed, train, val, budget, progress)
+    searcher = Searcher(Path(out), card, fixed, space, seed, train, val, budget, progress, on_run)
     searcher.open(strategy, resume)
     interrupted = _search(searcher, strategy)
+    if searcher.best is not None and on_search is not None:
+        on_search(searcher)
     return _result(searcher, interrupted, retrain, final)
 
 
@@ -162,7 +129,6 @@ def _result(
     best, run = searcher.best, None
     told = None
     if best is not None:
-        plot_search(searcher, searcher.folder / "search.png")
         config, settings = searcher.arguments(best.values)
         settings["seed"] = searcher.seed
         told = {"trial": best.trial, "score": best.score, "config": config, "settings": settings}

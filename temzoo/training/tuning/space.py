@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy as np
 
 from temzoo.core import hints
 from temzoo.core.settings import Settings
-from temzoo.tasks.feeds import FEEDS, check_own, data_of, with_classes
+from temzoo.tasks.feeds import check_own, with_classes
 from temzoo.zoo import cards
+from temzoo.zoo.task import task_named
 
 STRATEGIES = ("random", "grid", "bayesian")
 # Of training, beside the task's losses. A grid varies the last fastest: the rate matters most.
@@ -36,7 +36,7 @@ class Fixed:
 def fixed_parts(card, config: Mapping[str, Any], settings: Mapping[str, Any], examples) -> Fixed:
     cards.check_keywords(card, config)
     check_settings(settings, "tune")
-    check_own(FEEDS[data_of(card.name)], settings)
+    check_own(task_named(card.task), settings)
     return Fixed(with_classes(card.name, config, examples), dict(settings))
 
 
@@ -175,14 +175,10 @@ def space_of(card, search: Mapping[str, Any], fixed: Fixed, strategy: str) -> Sp
 
 
 def _training_ranges(card) -> dict[str, Any]:
-    losses = list(getattr(task_of(card), "LOSSES", ()))
+    losses = list(task_named(card.task).losses)
     ranges = {"loss": losses} if losses else {}
     ranges |= {"batch": list(BATCHES), "learning_rate": LEARNING_RATES}
     return {name: given for name, given in ranges.items() if name not in card.config}
-
-
-def task_of(card):
-    return importlib.import_module(f"temzoo.tasks.{card.task}")
 
 
 def _check_search(card, search: Mapping[str, Any], fixed: Fixed) -> None:
@@ -211,7 +207,7 @@ def _default(card, name: str, fixed: Fixed) -> Any:
     value = getattr(Settings(), name)
     if name == "loss" and value is None:
         # The first of a task's losses is its own choice; the table then names it.
-        return next(iter(getattr(task_of(card), "LOSSES", ())), None)
+        return next(iter(task_named(card.task).losses), None)
     return value
 
 

@@ -17,7 +17,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -31,15 +31,15 @@ from temzoo.training import run_folder as about_run
 from temzoo.training.loop import PROGRESS
 from temzoo.training.train import Run
 from temzoo.training.train import train as train_model
-from temzoo.training.tuning.space import Fixed, Space, key_of, plain, task_of
+from temzoo.training.tuning.space import Fixed, Space, key_of, plain
 from temzoo.zoo import building, cards
+from temzoo.zoo.task import task_named
 
 TRIALS = 10
 # Of trials, from the first on: what fails so often fails for a reason that no setting mends.
 FAILURES = 3
 # Starts of a trial without a new epoch: a kernel that kills for memory would do so for ever.
 STARTS = 2
-
 STARTED, FINISHED, FAILED = "started", "finished", "failed"
 STATUSES = {STARTED: "stopped", FINISHED: "finished", FAILED: "failed"}
 
@@ -103,11 +103,12 @@ class Searcher:
     val: Sequence[Example]
     budget: Budget
     progress: bool
+    on_run: Callable | None = None
     trials: list[Trial] = field(default_factory=list)
 
     @property
     def score_name(self) -> str:
-        return task_of(self.card).SCORE_NAME
+        return task_named(self.card.task).score_name
 
     @property
     def best(self) -> Trial | None:
@@ -249,7 +250,7 @@ class Searcher:
             if trial is not None:
                 trial.parameters = model.count_params()
             given = {} if resume else {**settings, "seed": self.seed}
-            given["progress"] = self.progress and trial is None
+            given |= {"progress": self.progress and trial is None, "on_finish": self.on_run}
             return train_model(model, self.train, self.val, out=folder, resume=resume, **given)
         finally:
             model = None

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from temzoo.core.types import MIN_SCORE, Detection
+from temzoo.core.types import MIN_SCORE, Detection, Prediction
 from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
-from temzoo.inference.detection import predict_detections
+from temzoo.inference.options import TileOptions
+from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import BLOCK_ROWS
 from temzoo.inference.tiles import answer_blocks
 
 MIRRORS = ((), (0,), (1,), (0, 1))  # axes to flip; the first is the micrograph as it is
-
 # Specks and haze on an empty micrograph would otherwise make it the most doubtful of all: so much
 # of its area counts as found and certain in the doubt and in the disagreement, or so many objects.
 FLOOR_DOUBT, FLOOR_VOTE = 0.01, 0.001
-
 FLOOR_OBJECTS = 1
-
 LEAST_SCORE = 0.05  # of a detector's objects: those it nearly found are what it doubts
-
 HEAT_SIDE = 256  # px; a map is kept of every micrograph until the choice is made
-
 Doubts = tuple[float, float, float, np.ndarray]  # doubt, disagreement, entropy, heat
-
-
-def doubts_of(model: Any, pixels: np.ndarray, flips: bool) -> Doubts:
-    mirrors = MIRRORS if flips else MIRRORS[:1]
-    measure = _doubts_of_objects if hasattr(model, "detect") else _doubts_of_pixels
-    return measure(model, pixels, mirrors)
 
 
 class _Heat:
@@ -67,9 +56,14 @@ class _Answer:
     doubt: float
 
 
-def _doubts_of_pixels(model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
+def doubts_of_pixels(network: PixelNetwork, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
+    """How unsure a network is of the classes of an image's pixels.
+
+    Args:
+        mirrors: of ``MIRRORS``: mirror images whose answers are compared.
+    """
     heat = _Heat(*pixels.shape[:2])
-    answers = [_answer(model, pixels, axes, heat) for axes in mirrors]
+    answers = [_answer(network, pixels, axes, heat) for axes in mirrors]
     pairs = itertools.combinations([answer.classes for answer in answers], 2)
     agreement = [_agreement(*pair) for pair in pairs]
     disagreement = 1 - float(np.mean(agreement)) if agreement else float("nan")
@@ -78,10 +72,10 @@ def _doubts_of_pixels(model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) 
     return doubt, disagreement, float(entropy), heat.mean(len(mirrors))
 
 
-def _answer(model: Any, pixels: np.ndarray, axes: tuple, heat: _Heat) -> _Answer:
+def _answer(network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat) -> _Answer:
     height, width = pixels.shape[:2]
     classes, errors, union = None, 0.0, FLOOR_DOUBT * height * width
-    blocks = answer_blocks(model, np.flip(pixels, axes), None, None, False, 1, False)
+    blocks = answer_blocks(network, np.flip(pixels, axes), TileOptions())
     for top, mirrored in blocks:
         block = np.flip(mirrored, axes)
         # Flipped upside down, the first rows of the answer are the last of the image.
@@ -118,9 +112,17 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
     return same / either
 
 
-def _doubts_of_objects(model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
+def doubts_of_objects(
+    find: Callable[..., Prediction], pixels: np.ndarray, mirrors: Sequence[tuple]
+) -> Doubts:
+    """How unsure a detector is of the objects of an image.
+
+    Args:
+        find: takes an image and ``min_score``, gives detections.
+        mirrors: of ``MIRRORS``: mirror images whose answers are compared.
+    """
     shape = pixels.shape[:2]
-    answers = [_objects(model, pixels, axes) for axes in mirrors]
+    answers = [_objects(find, pixels, axes) for axes in mirrors]
     doubts, entropies, heat = [], [0.0], _Heat(*shape)
     drawn = np.zeros(shape, np.float32)
     for objects in answers:
@@ -141,9 +143,9 @@ def _doubts_of_objects(model: Any, pixels: np.ndarray, mirrors: Sequence[tuple])
     return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(1)
 
 
-def _objects(model: Any, pixels: np.ndarray, axes: tuple) -> list[Detection]:
+def _objects(find: Callable, pixels: np.ndarray, axes: tuple) -> list[Detection]:
     """What a detector finds in a mirror image, mirrored back."""
-    found = predict_detections(model, np.flip(pixels, axes), min_score=LEAST_SCORE).detections
+    found = find(np.flip(pixels, axes), min_score=LEAST_SCORE).detections
     return [_mirrored(one, pixels.shape[:2], axes) for one in found]
 
 

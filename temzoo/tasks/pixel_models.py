@@ -1,0 +1,145 @@
+"""Models that answer every pixel: their networks behind the normalisation, for tiles and engines.
+
+A Keras model of temzoo normalises raw pixels by its layer "normalize". What lies behind that layer
+is asked in tiles, with the statistics of the whole micrograph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from temzoo.inference.pixel_network import STEP, Network, PixelNetwork, on_tiles
+
+NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
+RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
+_cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def layer_named(model: Any, name: str) -> Any:
+    """A layer of a Keras model by its name; None where it has none, or is no Keras model."""
+    return next((each for each in getattr(model, "layers", ()) if each.name == name), None)
+
+
+def core(model: Any) -> Any:
+    """The model behind its normalisation; built once per model, sharing its weights.
+
+    It takes [normalised pixels], or [normalised, raw] where it needs the raw ones too, as to crop
+    back to their size. A restorer's answer is in normalised units.
+    """
+    if model not in _cores:
+        last = layer_named(model, RESTORED)
+        answer = last.output if last else model.outputs[0]
+        found = _behind(layer_named(model, NORMALIZE), model, answer)
+        found.jit_compile = False  # XLA would compile anew for each image size
+        _cores[model] = found
+    return _cores[model]
+
+
+def _behind(layer: Any, model: Any, answer: Any) -> Any:
+    import keras  # a Keras model is here, so Keras is loaded; other models do without
+
+    name = f"{model.name}_core"
+    try:
+        return keras.Model([layer.output], answer, name=name)
+    except ValueError:
+        return keras.Model([layer.output, *model.inputs], answer, name=name)
+
+
+def normalized_alone(model: Any) -> Any:
+    """The ``core`` of a model that needs nothing but normalised pixels; None of any other."""
+    if layer_named(model, NORMALIZE) is None:
+        return None
+    found = core(model)
+    return found if len(found.inputs) == 1 else None
+
+
+def step_of(model: Any) -> int | None:
+    """Pixels per cell of a model's coarsest level, to which it pads; None where it does not say."""
+    given = getattr(model, "tile_step", None)
+    steps = (getattr(layer, "multiple", None) for layer in getattr(model, "layers", ()))
+    return given or next((step for step in steps if step), None)
+
+
+def pixel_network(model: Any) -> PixelNetwork:
+    """A model as tiled prediction asks it.
+
+    Args:
+        model: a Keras model; an object whose ``tile_network(channels)`` gives a function of tiles;
+            one whose ``predict_probabilities`` takes a whole image; or any callable on raw pixels
+            (B, H, W, C).
+    """
+    shape = getattr(model, "input_shape", None)
+    is_keras = hasattr(model, "predict_on_batch")
+    return PixelNetwork(
+        on=getattr(model, "tile_network", None) or partial(_network, model, is_keras=is_keras),
+        channels=None if shape is None else shape[-1],
+        step=step_of(model) or STEP,
+        in_flight=getattr(model, "in_flight", 2 if is_keras else 1),
+        whole=getattr(model, "predict_probabilities", None),
+        name=str(getattr(model, "address", None) or getattr(model, "name", None) or model),
+    )
+
+
+def _network(model: Any, channels: np.ndarray, *, is_keras: bool) -> Network:
+    """The model as a function of raw tiles, normalised by the whole image's statistics."""
+    if not is_keras:
+        return lambda batch: np.asarray(model(batch), np.float32)
+    layer = layer_named(model, NORMALIZE)
+    behind = model if layer is None else core(model)
+    busy = Lock()  # a second network at the same time would need its memory too
+
+    def ask(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
+        with busy:
+            return behind.predict_on_batch(pixels)
+
+    if layer is None:
+        return lambda batch: ask(batch.astype(np.float32))
+
+    def answer(normalised: np.ndarray, raw: np.ndarray) -> np.ndarray:
+        if len(behind.inputs) == 1:
+            return ask(normalised)
+        return ask([normalised, raw.astype(np.float32)])
+
+    restores = layer_named(model, RESTORED) is not None
+    return on_tiles(layer, channels, answer, restores=restores)
+
+
+@dataclass(frozen=True)
+class EngineNetwork:
+    """The part of a model that another engine runs.
+
+    Attributes:
+        core: a Keras model; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out.
+        normalize: the layer whose ``statistics`` and ``apply`` its input comes from; None for a
+            model that takes raw pixels.
+        restores: whether answers are pictures, which go back to the raw range.
+        step: px; tiles are cut at multiples of it.
+    """
+
+    core: Any
+    normalize: Any
+    restores: bool
+    step: int | None
+
+
+def engine_network(model: Any) -> EngineNetwork:
+    """What an engine runs of a Keras model.
+
+    Raises:
+        ValueError: its network needs raw pixels beside the normalised ones.
+    """
+    normalize = layer_named(model, NORMALIZE)
+    found = model if normalize is None else normalized_alone(model)
+    if found is None:
+        raise ValueError(
+            "accelerate needs a network that takes normalised pixels alone. Received:"
+            f" {model.name}, which needs the raw ones too. Predict with the model itself."
+        )
+    restores = layer_named(model, RESTORED) is not None
+    return EngineNetwork(found, normalize, restores, step_of(model))

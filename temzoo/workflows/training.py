@@ -1,0 +1,153 @@
+"""Training with its pictures: ``temzoo.train`` and ``temzoo.tune``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from temzoo.core.types import Example
+from temzoo.pictures.plots import plot_history
+from temzoo.tasks.feeds import Feed
+from temzoo.training import train as runs
+from temzoo.training.train import Run
+from temzoo.training.tuning import search as searches
+from temzoo.training.tuning.search import Search
+from temzoo.training.tuning.trials import Searcher
+from temzoo.workflows.search_plot import plot_search
+
+HISTORY, VALIDATION, SEARCH = "history.png", "validation.png", "search.png"
+
+
+def train(
+    model: keras.Model,
+    train: Sequence[Example],
+    val: Sequence[Example],
+    *,
+    out: str | Path,
+    resume: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Trains a model from ``get_model``; afterwards it holds the best weights.
+
+    Args:
+        model: its config decides channels and classes, and its task what is learnt: classes or
+            objects of labelled micrographs; pairs, for restorers (``Settings.pairs``); single
+            images, for generative models, which are resized to the model's ``image_size``.
+        train: to learn from.
+        val: to choose the best epoch by; at full size.
+        out: the run folder; new, or with ``resume`` that of a stopped run.
+        resume: go on where the run in ``out`` stopped, with its settings.
+        progress: draw a progress bar.
+        **settings: the fields of ``Settings``.
+
+    Raises:
+        ValueError: unknown or impossible settings; labels that do not fit the model's classes; a
+            specimen in both ``train`` and ``val``; another model or data than the resumed run's; a
+            micrograph that cannot be used.
+        FileExistsError: ``out`` holds a run already and ``resume`` is not set.
+        FileNotFoundError: nothing to resume from.
+
+    Example:
+        >>> model = temzoo.get_model("unet", filters=16)
+        >>> run = temzoo.train(model, train, val, out="runs/first", epochs=20)
+        >>> run.score
+    """
+    return runs.train(
+        model, train, val, out=out, resume=resume, progress=progress, on_finish=draw, **settings
+    )
+
+
+def draw(run: Run, model: keras.Model, data: Feed) -> None:
+    """Draws the history of a run, and what its model makes of validation examples."""
+    plot_history(run.folder / "history.csv", run.folder / HISTORY)
+    data.picture(model, run.folder / VALIDATION, f"epoch {run.epoch}")
+
+
+def tune(
+    model_name: str,
+    train: Sequence[Example],
+    val: Sequence[Example],
+    *,
+    out: str | Path,
+    strategy: str = "random",
+    trials: int | None = None,
+    minutes: float | None = None,
+    search: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    retrain: bool = True,
+    final: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Search:
+    """Searches for the hyper-parameters with the best validation score.
+
+    Searched are the keywords in the ``ranges`` of the model's card, and of training the loss, the
+    batch (4, 8, 16) and the learning rate (1e-4 to 1e-2, by its logarithm). A range is a list of
+    choices, (low, high), or (low, high, "log"). Of a tuple a grid takes both ends and the middle;
+    it varies the last hyper-parameter fastest, and begins with the default where it holds it.
+
+    The validation images choose the setting as well as the epoch; keep others for the final figure.
+
+    Args:
+        model_name: one of ``list_models()``.
+        train: to learn from.
+        val: to score by.
+        out: the folder to write; new, or with ``resume`` that of a stopped search.
+        strategy: "random", "grid" or "bayesian" (upper confidence bound of a Gaussian process).
+        trials: to end after, the default among them; 10 when ``minutes`` is not given either.
+        minutes: no trial starts that would, at the median so far, end later. Both may be given.
+        search: ranges that replace or join those above, by keyword (of the model, else of
+            ``train``); None removes one.
+        config: keywords of the model that are fixed. ``classes`` is taken from the labels.
+        seed: of the proposals, and of each trial's initial weights and training.
+        resume: go on in ``out``: finished trials are kept, a stopped one goes on. More ``trials``
+            or ``minutes`` prolong a finished search.
+        retrain: leave the best in ``best/`` as an ordinary run.
+        final: settings of ``train`` for ``best/`` that differ from the search's, such as
+            ``{"epochs": 60}``: it is trained anew. None: the best trial's folder is copied, which
+            holds the weights that scored.
+        progress: a line for each trial.
+        **settings: of ``train``, fixed (epochs, crop, steps_per_epoch …).
+
+    Raises:
+        ValueError: an unknown model, strategy, keyword or setting; a range that is none; nothing
+            to search or no budget; with ``resume``, another search than the one in ``out``.
+        FileExistsError: ``out`` holds a search already and ``resume`` is not set.
+        FileNotFoundError: nothing to resume.
+        RuntimeError: no trial could be trained.
+
+    Example:
+        >>> found = temzoo.tune("unet", train, val, out="searches/unet", trials=20, epochs=10)
+        >>> print(found.summary())
+        >>> model = temzoo.get_model("unet", weights=found.run.folder)
+    """
+    return searches.tune(
+        model_name,
+        train,
+        val,
+        out=out,
+        strategy=strategy,
+        trials=trials,
+        minutes=minutes,
+        search=search,
+        config=config,
+        seed=seed,
+        resume=resume,
+        retrain=retrain,
+        final=final,
+        progress=progress,
+        on_run=draw,
+        on_search=draw_search,
+        **settings,
+    )
+
+
+def draw_search(searcher: Searcher) -> None:
+    """Draws the scores of a search."""
+    plot_search(searcher, searcher.folder / SEARCH)

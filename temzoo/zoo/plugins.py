@@ -1,0 +1,52 @@
+"""Models and tasks from outside the package: files that are named, and installed packages.
+
+A package offers its own by entry points of the group ``temzoo.models``: each names a module that
+registers models (``@temzoo.register``) when it is imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+GROUP = "temzoo.models"
+
+
+def load_file(path: str | Path) -> None:
+    """Runs a Python file that registers models or tasks, once in this process.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Exception: whatever the file raises.
+
+    Example:
+        >>> load_file("mine.py")
+        >>> temzoo.get_model("mine")
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(
+            "--with takes a Python file that registers models (@temzoo.register) or tasks"
+            f" (temzoo.register_task). Received: {path}, which is not there. Correct the path."
+        )
+    name = f"temzoo_with_{path.stem}"
+    if getattr(sys.modules.get(name), "__file__", None) == str(path):
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+@cache
+def load_installed() -> None:
+    """Imports what installed packages offer, once in this process."""
+    for entry in entry_points(group=GROUP):
+        entry.load()
