@@ -20,7 +20,7 @@ from temzoo import latent
 from temzoo.latent import information
 from temzoo.pages import latent_page
 from temzoo.pages.latent_page import latent_report
-from temzoo.pictures import latent_mosaics, latent_scatter
+from temzoo.pictures import latent_mosaics, latent_scatter, sheets
 
 
 class Linear:
@@ -63,7 +63,7 @@ class Grey:
 def coarse():
     """Pictures are written at a third of their resolution, for time's sake."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latent_mosaics, "DPI", 50)
+        patch.setattr(sheets, "DPI", 50)
         yield
 
 

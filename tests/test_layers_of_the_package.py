@@ -29,9 +29,9 @@ ROOMS = {
     "deploy": "core micrographs models zoo tasks inference evaluation",
     "pages": "core micrographs labels measurement data zoo inference evaluation latent pictures"
     " store",
-    "workflows": "core micrographs labels data models zoo tasks inference evaluation latent"
-    " pictures store annotation pages training",
-    "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures store"
+    "workflows": "core micrographs labels measurement data models zoo tasks inference evaluation"
+    " latent pictures store annotation pages training",
+    "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures"
     " particles annotation deploy pages workflows",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in ROOMS.items()}

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from typer.testing import CliRunner
 
 from temzoo import cli, latent
-from temzoo.pictures import latent_mosaics
+from temzoo.pictures import sheets
 from temzoo.workflows import lecture as module
 from temzoo.workflows.lecture import between_images, digits, from_nearest, lecture
 
@@ -20,7 +20,7 @@ from temzoo.workflows.lecture import between_images, digits, from_nearest, lectu
 def given(tmp_path_factory):
     """The lecture after one epoch, its pictures at a third of their resolution."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latent_mosaics, "DPI", 50)
+        patch.setattr(sheets, "DPI", 50)
         return lecture(tmp_path_factory.mktemp("lecture"), epochs=1)
 
 

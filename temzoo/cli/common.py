@@ -95,7 +95,7 @@ def keywords(pairs: list[str] | None) -> dict:
 
 
 def load_tensorflow() -> None:
-    """Imports it without its greetings, which it writes to file descriptor 2 at any log level."""
+    """Imports TensorFlow and hides its greetings, which it prints at any log level."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,15 +14,12 @@ from temzoo.cli.common import NmPerPixel, OverrideCalibration, ScaleBar, app, ca
 if TYPE_CHECKING:
     import pandas as pd
 
-    from temzoo.core.types import Micrograph, Prediction
-
 TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT = (
     "particles.csv",
     "particles.parquet",
     "summary.csv",
     "sizes.png",
 )
-MAP_ENDING = "_instances.tif"
 MOST_LINES = 30  # of images in the table on the screen
 
 
@@ -67,29 +63,20 @@ def measure(
 
     Example: temzoo measure predictions --scale-bar 980,100,980,300=50
     """
-    import pandas as pd
-
-    import temzoo
+    from temzoo.workflows.measure_folder import measure_folder
 
     by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
-    options = {"min_area_px": min_area_px, "classes": classes}
-    tables, frames, own, without = [], {}, {}, {}
-    for item in found_items(predictions, images):
-        prediction, micrograph, why = item.load()
-        name, known = prediction.name, prediction.nm_per_pixel
-        own[name] = known or (micrograph.nm_per_pixel if micrograph else None)
-        prediction = replace(prediction, nm_per_pixel=by_hand.of(own[name]))
-        tables.append(temzoo.measure(prediction, micrograph, **options))
-        frames[name] = frame(prediction)
-        without |= {name: why} if why else {}
-        require_one_unit(prediction, item.path, calibrated="area_nm2" in tables[0])
-    table = pd.concat(tables, ignore_index=True)
-    how = {"border": border, "over": over, "frames": frames, "seed": seed}
+    measured = measure_folder(
+        predictions, images=images, by_hand=by_hand, min_area_px=min_area_px, classes=classes
+    )
+    table = measured.table
+    how = {"border": border, "over": over, "frames": measured.frames, "seed": seed}
     summary = summarized(table, how)
     written = write(table, summary, out, border, seed)
     print(shown(summary))
     print("".join(f"{path}\n" for path in written), end="")
-    for line in [*intensity_notices(without), by_hand.notice(own)]:
+    by_hand_notice = by_hand.notice(measured.own_scales)
+    for line in [*intensity_notices(measured.without_micrograph), by_hand_notice]:
         if line:
             typer.echo(f"temzoo: {line}", err=True)
     if "area_px2" in table:
@@ -98,76 +85,6 @@ def measure(
             " --nm-per-pixel 0.5, or --scale-bar ROW,COL,ROW,COL=LENGTH_NM.",
             err=True,
         )
-
-
-@dataclass(frozen=True)
-class Item:
-    """A prediction to measure.
-
-    Attributes:
-        path: a sidecar of `temzoo predict`, or a label image.
-        micrographs: by their names, where ``--images`` holds some.
-    """
-
-    path: Path
-    micrographs: Mapping[str, Sequence[Path]]
-
-    def load(self) -> tuple[Prediction, Micrograph | None, str]:
-        """The prediction, its micrograph if it is there, and why not where that is a surprise."""
-        from temzoo.measurement import load_instance_map
-        from temzoo.store import sidecar, sources
-        from temzoo.store.paths import SUFFIX
-        from temzoo.store.predictions import load_prediction
-
-        if self.path.name.endswith(SUFFIX):
-            told = sidecar.about(self.path)
-            prediction = load_prediction(self.path)
-            micrograph, why = sources.load_source(told, self.micrographs)
-            return prediction, micrograph, why if told["source"] else ""
-        prediction = load_instance_map(self.path)
-        # The map's own name is none that a micrograph could have, so that its stem counts.
-        name = prediction.name.removesuffix(MAP_ENDING)
-        height, width = prediction.instances.shape
-        told = {"name": name if name == prediction.name else f"{name}.map", "source": None}
-        told |= {"source_sha256": None, "height": height, "width": width}
-        micrograph, why = sources.load_source(told, self.micrographs)
-        return prediction, micrograph, why if self.micrographs else ""
-
-
-def found_items(places: Sequence[Path], images: Path | None) -> list[Item]:
-    """The predictions that are named, and those of the folders that are.
-
-    Raises:
-        FileNotFoundError: there are none.
-        ValueError: two of them are of micrographs of one name.
-    """
-    from temzoo.store.sources import sources_in
-
-    paths = [path for place in places for path in in_place(place)]
-    if not paths:
-        raise FileNotFoundError(
-            f"There are no predictions in {', '.join(map(str, places))}. Name a folder that"
-            " `temzoo predict` wrote, or label images."
-        )
-    first: dict[str, Path] = {}
-    for path in paths:
-        other = first.setdefault(path.name.casefold(), path)
-        if other != path:
-            raise ValueError(
-                "Tables name their particles after the image, so the names must differ. Received:"
-                f" {other} and {path}. Take one folder at a time, each with an --out of its own."
-            )
-    micrographs = {} if images is None else sources_in(images)
-    return [Item(path, micrographs) for path in paths]
-
-
-def in_place(place: Path) -> list[Path]:
-    """The sidecars of a folder, or its instance maps where it has none; a file as it is."""
-    from temzoo.store.predictions import list_predictions
-
-    if not place.is_dir():
-        return [place]
-    return list_predictions(place) or sorted(place.glob(f"[!.]*{MAP_ENDING}"))
 
 
 def intensity_notices(without: Mapping[str, str]) -> list[str]:
@@ -184,23 +101,6 @@ def intensity_notices(without: Mapping[str, str]) -> list[str]:
     images = "1 image" if len(without) == 1 else f"{len(without)} images"
     hint = f"mean_intensity is empty for {images}. Give --images, where the micrographs lie now."
     return [*lines, hint]
-
-
-def frame(prediction: Prediction) -> tuple[float, float]:
-    """(height, width) of the micrograph, in nm where it is calibrated, else in px."""
-    height, width = prediction.instances.shape
-    down, along = prediction.nm_per_pixel or (1.0, 1.0)
-    return height * down, width * along
-
-
-def require_one_unit(prediction: Prediction, path: Path, *, calibrated: bool) -> None:
-    if (prediction.nm_per_pixel is not None) != calibrated:
-        raise ValueError(
-            "images are measured in nm or in px, all of them. Received: "
-            f"{path}, {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before"
-            " it. Give --nm-per-pixel, which is taken for those without a calibration, or measure"
-            " them apart."
-        )
 
 
 def summarized(table: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:

@@ -37,31 +37,28 @@ def restore(
     Example: temzoo restore runs/denoiser micrographs --out restored
     """
     load_tensorflow()
-    import temzoo
-    from temzoo.data.pair_files import frames_in
     from temzoo.evaluation.unlike_images import Likeness
-    from temzoo.micrographs.listing import image_paths
-    from temzoo.store.restored import save_restored
     from temzoo.tasks.feeds import LIKENESS
+    from temzoo.workflows.restore_folder import restore_folder
 
-    paths = image_paths(images)
-    model = trained(weights, set_)
     where = Path(weights)
     known = (where if where.is_dir() else where.parent) / LIKENESS
-    likeness = Likeness.load(known) if known.is_file() else None
-    for path in paths:
-        micrograph = temzoo.load_micrograph(path)
-        if (frames := frames_in(path)) > 1:
-            typer.echo(f"temzoo: {path.name}: the first of {frames} frames alone", err=True)
-        restored = temzoo.restore(
-            model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=True
-        )
-        written = save_restored(restored, out, before=micrograph, keep_float=keep_float)
-        print(f"{path.name}: {written['restored']}, {written['comparison']}")
-        what = "colours" if restored.channels == 3 else "details"
-        warning = likeness.warning(model, micrograph, what=what) if likeness else None
-        if warning:
-            typer.echo(f"temzoo: {warning}", err=True)
+    done = restore_folder(
+        trained(weights, set_),
+        images,
+        out,
+        likeness=Likeness.load(known) if known.is_file() else None,
+        tile=tile,
+        overlap=overlap,
+        flips=flips,
+        keep_float=keep_float,
+    )
+    for one in done:
+        if one.frames > 1:
+            typer.echo(f"temzoo: {one.name}: the first of {one.frames} frames alone", err=True)
+        print(f"{one.name}: {one.files['restored']}, {one.files['comparison']}")
+        if one.warning:
+            typer.echo(f"temzoo: {one.warning}", err=True)
 
 
 @app.command()

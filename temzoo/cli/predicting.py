@@ -171,7 +171,7 @@ def chosen_formats(given: Sequence[str] | None) -> list[str]:
 def weights_and_images(
     arguments: Sequence[str], server: str | None
 ) -> tuple[str | None, list[Path]]:
-    """Tells weights from images: the first word is weights where it can be nothing else.
+    """Tells weights from images: the first word names weights where such weights exist.
 
     Returns:
         The weights, None where a server has them; and the images.
@@ -235,7 +235,7 @@ def chosen_model(weights: str | None, server: str | None, set_: list[str] | None
 def accelerated(
     lazy: LazyModel, engine: str, precision: str | None, calibration: Path | None
 ) -> LazyModel:
-    """The same in another engine or precision, which the predictions tell of too.
+    """The model in another engine or precision; the sidecars of its predictions record both.
 
     Raises:
         ValueError: there is no such engine or precision.
@@ -261,7 +261,7 @@ def accelerated(
 
 
 def trained_and_told(weights: str, set_: list[str] | None):
-    """The model; where nobody chose it, a line says which it is and what it is worth."""
+    """Builds the model; where the user chose none, prints which it is and how well it scores."""
     from temzoo.workflows.predict_folder import stored_weights
     from temzoo.zoo import pretrained
 

@@ -1,4 +1,4 @@
-"""Names of micrographs as starts of file names."""
+"""Names of result files, made of the names of micrographs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON files as COCO and VIA use them."""
+"""JSON files: read with errors that name the file, written whole or not at all."""
 
 from __future__ import annotations
 

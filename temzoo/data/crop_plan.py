@@ -1,4 +1,4 @@
-"""What is cut from micrographs, and what is learnt of it."""
+"""How training crops are cut, and the interface of what a model learns of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a label set, in words: the workshop's advice as a tool.
+"""Finds what is wrong with a label set and says it in words: the workshop's advice as a tool.
 
 Errors are what training would fail on or learn wrongly, warnings what a person should look at,
 infos what is good to know. ``pages.label_check.to_html`` draws the shapes that were found.
@@ -190,7 +190,7 @@ def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Find
 
 
 def _fault(shape: Shape) -> str | None:
-    """Why a shape is none; None for a sound one."""
+    """What makes a shape unusable; None where nothing does."""
     try:
         extent = shape_extent(shape)
         least = {"polygon": 3, "polyline": 2, "points": 1}.get(shape.kind, 0)

@@ -1,4 +1,4 @@
-"""An image file that numbers particles, of any program → Prediction."""
+"""Reads a label image of any program, in which each particle has a number, as a Prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of particles → what an image, or all of them, says of number and size.
+"""Summarises a table of particles, for each image and for all together: number and sizes.
 
 **Which particles count.** Those that touch the border stay in the table, and in the coverage, but
 their size is unknown. Leaving them out favours small ones, which meet the border less often. So
@@ -26,11 +26,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from temzoo.core.bootstrap import Interval, corrected_interval
 from temzoo.measurement.resampling import (
     LEAST,
-    Bounds,
     Sample,
-    interval,
     poisson_sum_interval,
     size_statistics,
 )
@@ -227,7 +226,7 @@ def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[s
     }
 
 
-def _size_cells(found: Mapping[str, Bounds], of: str, unit: str) -> dict[str, float]:
+def _size_cells(found: Mapping[str, Interval], of: str, unit: str) -> dict[str, float]:
     lengths = {name: bounds for name, bounds in found.items() if not name.startswith("lognormal")}
     fit = {name: found[name] for name in found if name not in lengths}
     cells = {}
@@ -236,14 +235,14 @@ def _size_cells(found: Mapping[str, Bounds], of: str, unit: str) -> dict[str, fl
     for name, bounds in fit.items():
         cells |= _cells(name, bounds)
     mu, sigma = (
-        Bounds(*np.exp([fit[name].value, fit[name].low, fit[name].high]).tolist())
+        Interval(*np.exp([fit[name].value, fit[name].low, fit[name].high]).tolist())
         for name in ("lognormal_mu", "lognormal_sigma")
     )
     cells |= _cells("geometric_mean", mu, unit=f"_{unit}")
     return cells | _cells("geometric_sd", sigma)
 
 
-def _cells(name: str, bounds: Bounds, *, unit: str = "", scale: float = 1.0) -> dict[str, float]:
+def _cells(name: str, bounds: Interval, *, unit: str = "", scale: float = 1.0) -> dict[str, float]:
     """A figure and its limits, by the names of their columns; the unit comes last."""
     return {
         f"{name}{unit}": bounds.value * scale,
@@ -259,13 +258,13 @@ def _per_area(
     how: _Method,
     *,
     unseen: float = math.nan,
-) -> Bounds:
+) -> Interval:
     """The sum of what each particle contributes, by the area of the frames."""
     areas = np.array([height * width for height, width in fields.values()])
     if how.over == "particles":
         bounds = poisson_sum_interval(parts, level=how.level, unseen=unseen)
         total = areas.sum() or math.nan
-        return Bounds(bounds.value / total, bounds.low / total, bounds.high / total)
+        return Interval(bounds.value / total, bounds.low / total, bounds.high / total)
     sums = np.bincount(_image_index(part, fields), parts, len(areas))
     images = Sample(sums, np.ones(len(areas)))
     draws = images.counts(how.bootstrap, np.random.default_rng(how.seed))
@@ -273,7 +272,7 @@ def _per_area(
     replicates = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
     figure = sums.sum() / areas.sum() if len(areas) else math.nan
     replicates = np.concatenate([np.zeros(0), *replicates])
-    return interval(figure, replicates, units=len(areas), level=how.level)
+    return corrected_interval(figure, replicates, units=len(areas), level=how.level)
 
 
 def _free(part: pd.DataFrame) -> pd.DataFrame:

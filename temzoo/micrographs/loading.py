@@ -1,4 +1,4 @@
-"""Files become micrographs: one, the frames of a stack, or no more than their size."""
+"""Reads micrographs from files: one image, all frames of a stack, or the size alone."""
 
 from __future__ import annotations
 

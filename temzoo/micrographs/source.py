@@ -1,4 +1,4 @@
-"""What every reader gives: the images of one open file, known by their headers before pixels."""
+"""The interface of all readers: the images of an open file; sizes are known before pixels."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ scaled down, and the outlines lie over them as SVG. All text from label files is
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,7 +18,9 @@ from temzoo.labels.check_text import in_figures
 from temzoo.labels.findings import Finding, Report
 from temzoo.labels.image_folder import ImageFolder
 from temzoo.labels.shapes.runs import decode_runs
+from temzoo.pages.html import data_uri
 from temzoo.pages.html import text as safe
+from temzoo.pages.page import Section, page, plain_table
 
 # Vermilion, orange and sky blue of Okabe and Ito's palette, told apart by colour-blind readers;
 # the dashes tell them apart in grey print.
@@ -30,21 +31,6 @@ STROKES = {
 }
 LONGEST_SIDE_PX = 900
 MOST_PICTURES = 60
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
-       padding: 0 1rem; color: #1b1b1b; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: left; padding: .2rem 1.2rem .2rem 0; border-bottom: 1px solid #ddd; }
-section { margin: 2.5rem 0; }
-svg { width: 100%; height: auto; background: #8a8a8a; display: block; }
-svg .halo { stroke: #000; stroke-opacity: .55; stroke-width: 4; }
-svg .line { stroke-width: 2; }
-svg .halo, svg .line { fill: none; vector-effect: non-scaling-stroke; }
-svg text { paint-order: stroke; stroke: #000; font-weight: 600; }
-li { margin: .2rem 0; overflow-wrap: anywhere; }
-h2 { overflow-wrap: anywhere; font-size: 1.1rem; }
-b.error { color: #a84a00; } b.warning { color: #8a5f00; } b.info { color: #1f6f9f; }
-"""
 
 
 def to_html(
@@ -73,63 +59,66 @@ def to_html(
     groups: dict[str, list[Finding]] = {}
     for finding in report.findings:
         groups.setdefault(finding.image, []).append(finding)
-    parts = [_head(report), _class_table(report), _list(groups.pop("", []))]
+    of_the_set = _list(groups.pop("", []))
     flagged = [name for name, found in groups.items() if _drawable(by_name.get(name), found)]
     drawn = set(flagged[:MOST_PICTURES])
-    parts.append(_left_out(len(flagged) - len(drawn)))
+    parts = []
     for name, findings in groups.items():
         picture = _picture(by_name[name], findings, folder) if name in drawn else ""
-        parts.append(f"<section><h2>{safe(name)}</h2>{picture}{_list(findings)}</section>")
-    parts.append("</body></html>\n")
+        parts.append(f"<section><h3>{safe(name)}</h3>{picture}{_list(findings)}</section>")
+    key = f"<p>Outlines: {' '.join(_key(level) for level in STROKES)}</p>"
+    sections = [Section("Classes", _class_table(report))]
+    sections += [Section("The whole set", of_the_set)] if of_the_set else []
+    note = _left_out(len(flagged) - len(drawn))
+    body = f'<div class="checked">{key}{"".join(parts)}</div>'
+    sections += [Section("Images", body, note=note)] if parts else []
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(parts), encoding="utf-8")
+        temporary.write_text(
+            page(
+                "Label check",
+                kind="Labels",
+                lede=_lede(report),
+                sections=sections,
+                runs_script=False,
+            ),
+            encoding="utf-8",
+        )
 
 
-def _head(report: Report) -> str:
+def _lede(report: Report) -> str:
     counts = {level: sum(f.level == level for f in report.findings) for level in STROKES}
     found = ", ".join(f"{n} × {level}" for level, n in counts.items())
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Label check</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<style>{STYLE}</style></head><body>
-<h1>Label check</h1>
-<p>{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs.
-Findings: {found}.</p>
-<p>Outlines: {" ".join(_key(level) for level in STROKES)}</p>"""
+    return (
+        f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs."
+        f" Findings: {found}."
+    )
 
 
 def _left_out(images: int) -> str:
     if not images:
         return ""
     return (
-        f"<p>The first {MOST_PICTURES} images with flagged shapes are drawn. "
-        f"{images} more are listed below them without a picture.</p>"
+        f"The first {MOST_PICTURES} images with flagged shapes are drawn. "
+        f"{images} more are listed below them without a picture."
     )
 
 
 def _key(level: str) -> str:
     colour, dashes = STROKES[level]
     return (
-        '<svg style="display:inline;width:44px;height:12px" viewBox="0 0 44 12">'
+        '<svg class="key" viewBox="0 0 44 12">'
         f'<path class="line" d="M2 6H42" stroke="{colour}" stroke-dasharray="{dashes}"/>'
         f"</svg> {level}"
     )
 
 
 def _class_table(report: Report) -> str:
+    head = ["class", "objects", "images", "area px: min, median, max", "equivalent diameter px"]
     rows = [
-        f"<tr><td>{safe(summary.label)}</td><td>{summary.objects}</td><td>{summary.images}</td>"
-        f"<td>{in_figures(summary.area_px)}</td><td>{in_figures(summary.diameter_px)}</td></tr>"
-        for summary in report.classes
+        (one.label, one.objects, one.images, in_figures(one.area_px), in_figures(one.diameter_px))
+        for one in report.classes
     ]
-    return (
-        "<table><tr><th>class</th><th>objects</th><th>images</th>"
-        "<th>area px: min, median, max</th><th>equivalent diameter px</th></tr>"
-        + "".join(rows)
-        + "</table>"
-    )
+    return plain_table(head, rows)
 
 
 def _list(findings: Sequence[Finding]) -> str:
@@ -180,7 +169,7 @@ def _embedded(folder: ImageFolder, name: str) -> str | None:
     size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", _eight_bit(pixels), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+    return data_uri(jpeg.tobytes(), "image/jpeg")
 
 
 def _eight_bit(pixels: np.ndarray) -> np.ndarray:

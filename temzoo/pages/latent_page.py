@@ -6,7 +6,6 @@ escaped.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +35,7 @@ from temzoo.latent.information import (
     nearest_neighbour_accuracy,
 )
 from temzoo.pages.html import text as safe
+from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures.latent_mosaics import manifold, reconstructions, traversals
 from temzoo.pictures.latent_scatter import named, scatter
 
@@ -43,28 +43,6 @@ from temzoo.pictures.latent_scatter import named, scatter
 PERIODS: Mapping[str, float] = MappingProxyType({"angle_deg": 180.0})
 POSE = ("pose_angle_rad", "pose_row_px", "pose_col_px")
 LEAST_NEIGHBOURS = 20  # images of known class, from which a half can be judged by the other
-STYLE = """
-:root { color-scheme: light dark; --text: #1b1b1b; --page: #ffffff; --line: #d5d5d5;
-        --quiet: #595959; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e8e8e8; --page: #161719; --line: #3c3f44; --quiet: #a8acb2; }
-}
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem;
-       padding: 1.5rem 1rem 3rem; color: var(--text); background: var(--page); }
-h1 { font-size: 1.6rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0;
-         border-bottom: 1px solid var(--line); }
-td.number { text-align: right; white-space: nowrap; }
-.note, figcaption { color: var(--quiet); font-size: .9rem; }
-figure { margin: 1rem 0 2rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 0 1rem; }
-img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 6px;
-      border: 1px solid var(--line); }
-"""
 
 
 def latent_report(
@@ -114,9 +92,9 @@ def latent_report(
     _write_codes(paths["codes"], names, encoded, columns)
     write_json(paths["figures"], figures, indent=2)
     pictures = _draw(model, images, out, encoded, varying, periods)
-    page = _page(title, figures, pictures, encoded)
+    shown = _page(title, figures, pictures, encoded)
     with atomic_path(out / "latent.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(shown, encoding="utf-8")
     return {"html": out / "latent.html", **paths, **pictures}
 
 
@@ -262,59 +240,18 @@ def _page(
     title: str, figures: Mapping[str, Any], pictures: Mapping[str, Path], encoded: Encoded
 ) -> str:
     drawn = "\n".join(_picture(key, path) for key, path in pictures.items())
-    body = f"""<p>{figures["images"]:,} images, {figures["latent_dim"]} latent dimensions.</p>
-<h2>Figures</h2>
-{_summary(figures)}
-<h2>Pictures</h2>
-{drawn}
-<h2>Dimensions</h2>
-{_dimension_table(figures, encoded)}"""
-    return html_page(title, body)
-
-
-def html_page(title: str, body: str) -> str:
-    """A page in the house's style that runs no script and fetches nothing.
-
-    Args:
-        title: plain text.
-        body: HTML, which comes below the title.
-    """
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{safe(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<style>{STYLE}</style></head><body>
-<h1>{safe(title)}</h1>
-{body}
-</body></html>
-"""
-
-
-def html_figure(path: Path, caption: str) -> str:
-    """A PNG, held by the page itself, above its caption, which is plain text."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (
-        f'<figure><img alt="{safe(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{safe(caption)}</figcaption></figure>"
+    note = "The most active first; |r| is Pearson's, an angle stands as its cosine and sine."
+    return page(
+        title,
+        kind="Latent space",
+        lede=f"{figures['images']:,} images, {figures['latent_dim']} latent dimensions.",
+        sections=[
+            Section("Figures", _summary(figures)),
+            Section("Pictures", drawn),
+            Section("Dimensions", _dimension_table(figures, encoded), note=note),
+        ],
+        runs_script=False,
     )
-
-
-def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table whose first column names its rows; the others hold figures, None where there is none.
-
-    Args:
-        head: the columns' names.
-        rows: of as many cells.
-    """
-    top = "".join(f'<th scope="col">{safe(name)}</th>' for name in head)
-    lines = "".join(
-        f'<tr><th scope="row">{safe(name)}</th>'
-        + "".join(f'<td class="number">{in_figures(value)}</td>' for value in values)
-        + "</tr>"
-        for name, *values in rows
-    )
-    return f'<div class="wide"><table><tr>{top}</tr>{lines}</table></div>'
 
 
 def _summary(figures: Mapping[str, Any]) -> str:
@@ -337,12 +274,12 @@ def _summary(figures: Mapping[str, Any]) -> str:
         text = "a random half of the images, judged by the nearest code of the other"
         rows.append((f"{named(name)} by nearest neighbour", accuracy, text))
     cells = "".join(
-        f'<tr><th scope="row">{safe(name)}</th><td class="number">{in_figures(value)}</td>'
-        f'<td class="note">{safe(text)}</td></tr>'
+        f'<tr><th scope="row">{safe(name)}</th><td>{in_figures(value)}</td>'
+        f'<td class="words quiet">{safe(text)}</td></tr>'
         for name, value, text in rows
         if value is not None
     )
-    return f"<table>{cells}</table>"
+    return f'<div class="wide"><table><tbody>{cells}</tbody></table></div>'
 
 
 def _dimension_table(figures: Mapping[str, Any], encoded: Encoded) -> str:
@@ -353,13 +290,13 @@ def _dimension_table(figures: Mapping[str, Any], encoded: Encoded) -> str:
         columns["KL (nats)"] = found["kl"]
     columns |= {f"|r| {named(name)}": values for name, values in found["correlation"].items()}
     rows = [
-        (f"z{k}{'' if found['active'][k] else ' (inactive)'}", *(c[k] for c in columns.values()))
+        (
+            f"z{k}{'' if found['active'][k] else ' (inactive)'}",
+            *(in_figures(column[k]) for column in columns.values()),
+        )
         for k in encoded.order.tolist()
     ]
-    return (
-        '<p class="note">The most active first; |r| is Pearson\'s, an angle stands as its cosine '
-        f"and sine.</p>{html_table(['', *columns], rows)}"
-    )
+    return plain_table(["", *columns], rows)
 
 
 CAPTIONS: Mapping[str, str] = MappingProxyType(
@@ -378,4 +315,4 @@ CAPTIONS: Mapping[str, str] = MappingProxyType(
 def _picture(key: str, path: Path) -> str:
     kind, _, name = key.partition(" ")
     caption = f"The encoded images by {named(name)}." if name else CAPTIONS[kind]
-    return html_figure(path, caption)
+    return png_figure(path, caption)

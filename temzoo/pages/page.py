@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from temzoo.pages.figures import slug
-from temzoo.pages.html import text
+from temzoo.pages.html import data_uri, text
 
 HERE = Path(__file__).parent
 
@@ -61,6 +61,7 @@ def page(
     sections: Sequence[Section] = (),
     data: str = "",
     made: str = "",
+    runs_script: bool = True,
 ) -> str:
     """A page that holds everything it shows.
 
@@ -76,9 +77,13 @@ def page(
         sections: in reading order.
         data: blocks of data for the script, HTML.
         made: a line at the foot.
+        runs_script: False: a page to be read, on which no script may run at all.
     """
     style = (HERE / "report.css").read_text(encoding="utf-8")
-    script = (HERE / "report.js").read_text(encoding="utf-8")
+    script = (HERE / "report.js").read_text(encoding="utf-8") if runs_script else ""
+    theme = '<button type="button" id="theme">Light or dark</button>' if script else ""
+    said = '<div id="said" class="hidden" role="status" aria-live="polite"></div>' if script else ""
+    foot = f"<footer>{text(made)}</footer>" if made else ""
     links = "".join(f'<li><a href="#{s.anchor}">{text(s.name)}</a></li>' for s in sections)
     warnings = "".join(f'<p class="notice" role="note">{text(line)}</p>' for line in notices)
     return f"""<!DOCTYPE html>
@@ -89,28 +94,59 @@ def page(
 <style>{style}</style></head><body><div class="page">
 <a class="skip" href="#content">Skip to the content</a>
 <header class="masthead"><div class="topline"><p>{text(kind)}</p>
-<button type="button" id="theme">Light or dark</button></div>
+{theme}</div>
 <h1>{text(title)}</h1><p class="lede">{text(lede)}</p>
 {_key_figures(figures)}{warnings}
 <nav aria-label="Sections"><ul>{links}</ul></nav></header>
 <main id="content">
 {"".join(_section(section) for section in sections)}
 </main>
-<footer>{text(made)}</footer>
-<div id="said" class="hidden" role="status" aria-live="polite"></div></div>
+{foot}
+{said}</div>
 {data}
-<script>{script}</script>
+{f"<script>{script}</script>" if script else ""}
 </body></html>
 """
 
 
 def policy(script: str) -> str:
-    """A content security policy under which this script alone runs and nothing is fetched."""
+    """A content security policy under which this script alone runs and nothing is fetched.
+
+    Without a script, which is the empty text, none runs.
+    """
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    allowed = f"script-src 'sha256-{digest}'; " if script else ""
     return (
         "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"{allowed}base-uri 'none'; form-action 'none'"
     )
+
+
+def png_figure(path: Path, caption: str) -> str:
+    """A PNG, held by the page itself, above its caption, which is plain text."""
+    source = data_uri(path.read_bytes(), "image/png")
+    return (
+        f'<figure><img alt="{text(caption)}" class="sheet" src="{source}">'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+    )
+
+
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column names its rows.
+
+    Args:
+        head: the columns' names; none: a table without a head.
+        rows: of as many cells, plain text.
+    """
+    top = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
+    lines = "".join(
+        f'<tr><th scope="row">{text(name)}</th>'
+        + "".join(f"<td>{text(value)}</td>" for value in values)
+        + "</tr>"
+        for name, *values in rows
+    )
+    head_row = f"<thead><tr>{top}</tr></thead>" if head else ""
+    return f'<div class="wide"><table>{head_row}<tbody>{lines}</tbody></table></div>'
 
 
 def _section(section: Section) -> str:

@@ -282,7 +282,7 @@ def _images_section(figures: Mapping[str, Any], plates: Mapping[str, int]) -> Se
 
 
 def _rank(value: float | None) -> float:
-    """What is not defined comes last."""
+    """A sort key that puts scores that are not defined last."""
     return math.inf if value is None or math.isnan(value) else value
 
 

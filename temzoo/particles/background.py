@@ -1,4 +1,4 @@
-"""The ground around a particle, in place of its neighbours."""
+"""Replaces the neighbours of a particle by background from beside them."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class _Window:
 
 @dataclass
 class _Cutting:
-    """What is being cut of a set, with its counts."""
+    """The particles cut so far, and how many were left out."""
 
     plan: CutPlan
     window: _Window
@@ -323,7 +323,7 @@ def _require_one_size(micrograph: Micrograph, source: Field) -> None:
 
 
 def _unused(stem: str, used: set[str]) -> str:
-    """The stem, or with a number behind it where another micrograph has it (any case)."""
+    """The stem, with a number behind it where another micrograph has the same, in any case."""
     names = (stem if k == 1 else f"{stem}-{k}" for k in range(1, len(used) + 2))
     return next(name for name in names if name.casefold() not in used)
 

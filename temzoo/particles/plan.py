@@ -1,4 +1,4 @@
-"""How particles are cut, and what a cut one is."""
+"""The settings of cutting, and the cut particles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Frame = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the las
 
 @dataclass(frozen=True)
 class CutPlan:
-    """How windows are cut; one of ``window_px`` and ``window_nm``, or neither.
+    """How windows are cut. Give ``window_px`` or ``window_nm``, or neither.
 
     Attributes:
         window_px: side of the window in the micrograph's pixels.

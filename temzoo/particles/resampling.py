@@ -1,4 +1,4 @@
-"""A window of a micrograph, turned and resized."""
+"""Resizes a window of a micrograph that may begin and end inside pixels."""
 
 from __future__ import annotations
 

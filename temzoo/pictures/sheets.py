@@ -94,8 +94,8 @@ def _key(name: str, value: tuple[int, int, int] | Mark) -> Artist:
     )
 
 
-def write_figure(figure: Figure, path: str | Path) -> Path:
+def write_figure(figure: Figure, path: str | Path, *, dpi: int | None = None) -> Path:
     """Writes a figure whole or not at all; the suffix chooses the format (PNG, PDF …)."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+        figure.savefig(temporary, dpi=dpi or DPI)
     return Path(path)

@@ -67,7 +67,7 @@ def plot_sizes(
     _draw_fit(axis, row, weights.sum() * step)
     _draw_median(axis, row, of, unit)
     _finish(axis, row, of, unit, border, title)
-    return write_figure(figure, path)
+    return write_figure(figure, path, dpi=DPI)
 
 
 def bin_edges(sizes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a value that was read from JSON is."""
+"""Tests of what kind a value that was read from JSON is."""
 
 from __future__ import annotations
 

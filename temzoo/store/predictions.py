@@ -1,4 +1,4 @@
-"""Predictions on disk: maps that other programs open, and the sidecar that makes them whole again.
+"""Predictions on disk: maps that other programs open, and a sidecar with all else.
 
 ``STEM_classes.png`` and ``STEM_instances.tif`` hold the maps, ``STEM.prediction.json``, the
 sidecar, what maps cannot hold: names, calibration, scores, overlapping detections as COCO run

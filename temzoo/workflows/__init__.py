@@ -1,1 +1,1 @@
-"""Whole jobs that combine the other rooms: the demo, the lecture."""
+"""Whole jobs that combine the other rooms: folders of images, the demo, the lecture."""

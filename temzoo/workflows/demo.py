@@ -1,4 +1,4 @@
-"""The whole path once, in minutes: labels, check, training, figures beside the baselines, pictures.
+"""The demo: labels checked, networks trained and compared with baselines, in minutes.
 
 What ``temzoo demo`` and ``make demo`` run: on synthetic micrographs, or on a user's own. Three
 parts of the images are kept apart: one trains, one chooses the best epoch, one is held out for the

@@ -1,4 +1,4 @@
-"""The micrographs of the demo: drawn ones or a user's own, in three parts, and what is written."""
+"""The micrographs of the demo, drawn or a user's own, in three parts; and a list of its files."""
 
 from __future__ import annotations
 

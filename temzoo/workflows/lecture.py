@@ -1,4 +1,4 @@
-"""Digit 7 for an autoencoder against a VAE: what a lecture shows of latent spaces, in one command.
+"""For a lecture: the latent spaces of an autoencoder and of a VAE, trained on handwritten digits.
 
 What ``temzoo lecture`` runs, on the handwritten digits that scikit-learn bundles (8 x 8 px, from
 UCI's Optical Recognition of Handwritten Digits; here every pixel is drawn as 2 x 2). Both models
@@ -24,7 +24,8 @@ from sklearn.model_selection import train_test_split
 from temzoo import latent
 from temzoo.core.files import atomic_path
 from temzoo.core.json_file import write_json
-from temzoo.pages.latent_page import html_figure, html_page, html_table
+from temzoo.latent.comparison import in_figures
+from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures import latent_mosaics, latent_scatter
 from temzoo.training import run_folder
 from temzoo.zoo.building import get_model
@@ -356,13 +357,21 @@ def _write(
 
 
 def _page(rows: Sequence[Mapping[str, Any]], pictures: Mapping[Path, str]) -> str:
-    shown = [html_figure(path, f"{what[0].upper()}{what[1:]}.") for path, what in pictures.items()]
+    shown = [png_figure(path, f"{what[0].upper()}{what[1:]}.") for path, what in pictures.items()]
     pairs = [f'<div class="pair">{"".join(shown[k : k + 2])}</div>' for k in (0, 2)]
-    table = html_table(list(rows[0]), [list(row.values()) for row in rows])
-    parts = [f"<p>{INTRODUCTION}</p>"]
-    for (heading, text), drawn in zip(TEXTS, [*pairs, *shown[4:], table], strict=True):
-        parts.append(f"<h2>{heading}</h2>\n<p>{text}</p>\n{drawn}")
-    return html_page("Two numbers for a digit: an autoencoder and a VAE", "\n".join(parts))
+    cells = [[row["model"], *map(in_figures, [*row.values()][1:])] for row in rows]
+    bodies = [*pairs, *shown[4:], plain_table(list(rows[0]), cells)]
+    sections = [
+        Section(heading, body, note=text)
+        for (heading, text), body in zip(TEXTS, bodies, strict=True)
+    ]
+    return page(
+        "Two numbers for a digit: an autoencoder and a VAE",
+        kind="A lecture",
+        lede=INTRODUCTION,
+        sections=sections,
+        runs_script=False,
+    )
 
 
 def _print_files(files: Mapping[Path, str]) -> None:

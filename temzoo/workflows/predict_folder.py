@@ -1,4 +1,4 @@
-"""Predictions of a folder of micrographs, each finished or not begun; labels made of them all."""
+"""Predicts a folder of micrographs and writes the results, with label files of them all."""
 
 from __future__ import annotations
 

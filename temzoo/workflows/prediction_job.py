@@ -1,4 +1,4 @@
-"""The images of a job, one after another: each is predicted and written, or its row says why not.
+"""Predicts and writes the images of a job, one after another; a row says what became of each.
 
 The next file is read, and the last prediction written, beside the network.
 """

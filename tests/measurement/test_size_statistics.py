@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from temzoo.core.bootstrap import corrected_interval
 from temzoo.measurement.resampling import (
     QUANTILES,
     STATISTICS,
     Sample,
-    interval,
     poisson_sum_interval,
     size_statistics,
     weighted_quantiles,
@@ -101,7 +101,7 @@ def test_intervals_of_another_level_hold_at_that_level():
 
 def test_the_plain_percentiles_are_what_the_corrections_start_from():
     replicates = np.random.default_rng(5).normal(10, 1, 20000)
-    found = interval(10.0, replicates, units=10**9, level=0.95)
+    found = corrected_interval(10.0, replicates, units=10**9, level=0.95)
     assert (found.low, found.high) == pytest.approx(
         np.quantile(replicates, [0.025, 0.975]), abs=0.05
     )

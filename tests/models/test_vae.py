@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 import temzoo
-from temzoo.models import vae, vae_networks
+from temzoo.models import vae_networks, vae_rotation
 
 SMALL = {"latent_dim": 3, "image_size": 16, "filters": 4, "depth": 2, "hidden": 16}
 
@@ -244,7 +244,7 @@ def test_a_part_of_the_pixels_stands_for_all(invariant, monkeypatch):
     inferred = invariant._infer(x)
     assert invariant._chosen_pixels(False).shape == (256,)
     assert sorted(np.asarray(invariant._chosen_pixels(False))) == list(range(256))
-    monkeypatch.setattr(vae, "TRAINING_PIXELS", 32)
+    monkeypatch.setattr(vae_rotation, "TRAINING_PIXELS", 32)
     monkeypatch.setattr(invariant, "_draw", lambda mean, log_variance, training: mean)
     monkeypatch.setattr(invariant, "_infer", lambda pixels: inferred)
     exact = np.asarray(invariant.terms(x, training=False).reconstruction)

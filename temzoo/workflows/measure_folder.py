@@ -1,0 +1,135 @@
+"""The particles of many predictions on disk, measured into one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from temzoo.core.types import Micrograph, Prediction
+from temzoo.measurement import load_instance_map, measure
+from temzoo.measurement.by_hand import ByHand
+from temzoo.micrographs import Scale
+from temzoo.store import sidecar, sources
+from temzoo.store.paths import SUFFIX
+from temzoo.store.predictions import list_predictions, load_prediction
+
+MAP_ENDING = "_instances.tif"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of several images.
+
+    Attributes:
+        table: a row a particle, as ``temzoo.measure`` gives it.
+        frames: (height, width) of each image by its name, in nm where it is calibrated, else px.
+        own_scales: the calibration that each image states itself.
+        without_micrograph: why an image has no intensities, where that is a surprise.
+    """
+
+    table: pd.DataFrame
+    frames: Mapping[str, tuple[float, float]]
+    own_scales: Mapping[str, Scale | None]
+    without_micrograph: Mapping[str, str]
+
+
+def measure_folder(
+    predictions: Sequence[Path],
+    *,
+    images: Path | None = None,
+    by_hand: ByHand | None = None,
+    min_area_px: int = 0,
+    classes: Sequence[str] | None = None,
+) -> Measured:
+    """Measures the particles of predictions on disk.
+
+    Args:
+        predictions: folders that ``temzoo predict`` wrote, sidecars, or label images.
+        images: folder of the micrographs, for intensities, if they were moved.
+        by_hand: a calibration that is given for them; None: their own.
+        min_area_px, classes: as for ``temzoo.measure``.
+
+    Raises:
+        FileNotFoundError: there are no predictions.
+        ValueError: two are of images of one name; some images are calibrated and some are not.
+
+    Example:
+        >>> measure_folder([Path("predictions")]).table["diameter_nm"].median()
+    """
+    by_hand = by_hand or ByHand()
+    tables, frames, own, without = [], {}, {}, {}
+    micrographs = {} if images is None else sources.sources_in(images)
+    for path in _paths(predictions):
+        prediction, micrograph, why = _loaded(path, micrographs)
+        name, known = prediction.name, prediction.nm_per_pixel
+        own[name] = known or (micrograph.nm_per_pixel if micrograph else None)
+        prediction = replace(prediction, nm_per_pixel=by_hand.of(own[name]))
+        tables.append(measure(prediction, micrograph, min_area_px=min_area_px, classes=classes))
+        frames[name] = _frame(prediction)
+        without |= {name: why} if why else {}
+        _require_one_unit(prediction, path, calibrated="area_nm2" in tables[0])
+    return Measured(pd.concat(tables, ignore_index=True), frames, own, without)
+
+
+def _paths(places: Sequence[Path]) -> list[Path]:
+    """The predictions that are named, and those of the folders that are."""
+    paths = [path for place in places for path in _in_place(place)]
+    if not paths:
+        raise FileNotFoundError(
+            f"There are no predictions in {', '.join(map(str, places))}. Name a folder that"
+            " `temzoo predict` wrote, or label images."
+        )
+    first: dict[str, Path] = {}
+    for path in paths:
+        other = first.setdefault(path.name.casefold(), path)
+        if other != path:
+            raise ValueError(
+                "Tables name their particles after the image, so the names must differ. Received:"
+                f" {other} and {path}. Take one folder at a time, each with an --out of its own."
+            )
+    return paths
+
+
+def _in_place(place: Path) -> list[Path]:
+    """The sidecars of a folder, or its instance maps where it has none; a file as it is."""
+    if not place.is_dir():
+        return [place]
+    return list_predictions(place) or sorted(place.glob(f"[!.]*{MAP_ENDING}"))
+
+
+def _loaded(
+    path: Path, micrographs: Mapping[str, Sequence[Path]]
+) -> tuple[Prediction, Micrograph | None, str]:
+    """The prediction, its micrograph if it is there, and why not where that is a surprise."""
+    if path.name.endswith(SUFFIX):
+        told = sidecar.about(path)
+        micrograph, why = sources.load_source(told, micrographs)
+        return load_prediction(path), micrograph, why if told["source"] else ""
+    prediction = load_instance_map(path)
+    # The map's own name is none that a micrograph could have, so that its stem counts.
+    name = prediction.name.removesuffix(MAP_ENDING)
+    height, width = prediction.instances.shape
+    told = {"name": name if name == prediction.name else f"{name}.map", "source": None}
+    told |= {"source_sha256": None, "height": height, "width": width}
+    micrograph, why = sources.load_source(told, micrographs)
+    return prediction, micrograph, why if micrographs else ""
+
+
+def _frame(prediction: Prediction) -> tuple[float, float]:
+    """(height, width) of the micrograph, in nm where it is calibrated, else in px."""
+    height, width = prediction.instances.shape
+    down, along = prediction.nm_per_pixel or (1.0, 1.0)
+    return height * down, width * along
+
+
+def _require_one_unit(prediction: Prediction, path: Path, *, calibrated: bool) -> None:
+    if (prediction.nm_per_pixel is not None) != calibrated:
+        raise ValueError(
+            "images are measured in nm or in px, all of them. Received: "
+            f"{path}, {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before"
+            " it. Give --nm-per-pixel, which is taken for those without a calibration, or measure"
+            " them apart."
+        )

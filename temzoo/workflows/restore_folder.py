@@ -1,0 +1,70 @@
+"""Many micrographs, restored and written one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from temzoo.data.pair_files import frames_in
+from temzoo.evaluation.unlike_images import Likeness
+from temzoo.inference.restore import restore
+from temzoo.micrographs import load_micrograph
+from temzoo.micrographs.listing import image_paths
+from temzoo.store.restored import save_restored
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of one micrograph.
+
+    Attributes:
+        name: of its file.
+        files: that were written, by what they hold: "restored" and "comparison".
+        frames: that its file has; the first alone was restored.
+        warning: that it looks unlike what the model was trained on; "" where it does not.
+    """
+
+    name: str
+    files: dict[str, Path]
+    frames: int
+    warning: str
+
+
+def restore_folder(
+    model: Any,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    likeness: Likeness | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    flips: bool = False,
+    keep_float: bool = False,
+    progress: bool = True,
+) -> Iterator[Restored]:
+    """Restores micrographs; each is written before the next is read.
+
+    Args:
+        model: a restorer.
+        images: files, and folders to look through.
+        out: the folder that is written to.
+        likeness: of the images that the model was trained on; None: not known.
+        tile, overlap, flips: as for ``temzoo.restore``.
+        keep_float: write 32-bit TIFF, with nothing rounded or clipped.
+        progress: show a bar for each image.
+
+    Raises:
+        FileNotFoundError: there are no images.
+        ValueError: two would be written under one name, or one cannot be read.
+    """
+    for path in image_paths(images):
+        micrograph = load_micrograph(path)
+        restored = restore(
+            model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=progress
+        )
+        files = save_restored(restored, out, before=micrograph, keep_float=keep_float)
+        what = "colours" if restored.channels == 3 else "details"
+        warning = likeness.warning(model, micrograph, what=what) if likeness else None
+        yield Restored(path.name, files, frames_in(path), warning or "")
