@@ -23,7 +23,7 @@ help:
 	@echo "             DATA=folder LABELS=file make demo    the same on your own"
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
-	@echo "make lint    ruff: rules and format"
+	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
 	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
 	@echo "make clean   removes the environment and what was built, no results"
@@ -50,6 +50,7 @@ test-slow: $(SET_UP)
 lint: $(SET_UP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 # Sphinx is installed when it is first needed: a demo does without.
 docs: $(SET_UP)

@@ -5,6 +5,52 @@ when they are first used: importing temzoo imports neither TensorFlow nor Keras.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with _HOMES
+    from temzoo.annotation.label_next import label_next as label_next
+    from temzoo.annotation.prediction_labels import labels_of as labels_of
+    from temzoo.core.types import Detection as Detection
+    from temzoo.core.types import Example as Example
+    from temzoo.core.types import LabelledImage as LabelledImage
+    from temzoo.core.types import Micrograph as Micrograph
+    from temzoo.core.types import Prediction as Prediction
+    from temzoo.core.types import Shape as Shape
+    from temzoo.data.examples import load_dataset as load_dataset
+    from temzoo.data.pair_files import load_frames as load_frames
+    from temzoo.data.pair_files import load_images as load_images
+    from temzoo.data.pair_files import load_pairs as load_pairs
+    from temzoo.data.splits import split as split
+    from temzoo.data.splits import split_by_names as split_by_names
+    from temzoo.deploy.engines import accelerate as accelerate
+    from temzoo.deploy.exporting.export import export as export
+    from temzoo.deploy.serving import connect as connect
+    from temzoo.evaluation.evaluate import evaluate as evaluate
+    from temzoo.evaluation.instance_tuning import tune_instances as tune_instances
+    from temzoo.evaluation.restoration import evaluate_restoration as evaluate_restoration
+    from temzoo.inference.predict import predict as predict
+    from temzoo.inference.regions import Watershed as Watershed
+    from temzoo.inference.restore import restore as restore
+    from temzoo.measurement import measure as measure
+    from temzoo.measurement import summarize as summarize
+    from temzoo.micrographs import count_frames as count_frames
+    from temzoo.micrographs import iter_frames as iter_frames
+    from temzoo.micrographs import load_micrograph as load_micrograph
+    from temzoo.pages import write_report as write_report
+    from temzoo.pages.latent_page import latent_report as latent_report
+    from temzoo.pictures.size_distribution import plot_sizes as plot_sizes
+    from temzoo.store.predictions import list_predictions as list_predictions
+    from temzoo.store.predictions import load_prediction as load_prediction
+    from temzoo.workflows.predict_folder import predict_folder as predict_folder
+    from temzoo.workflows.training import train as train
+    from temzoo.workflows.training import tune as tune
+    from temzoo.zoo.building import get_model as get_model
+    from temzoo.zoo.cards import ModelCard as ModelCard
+    from temzoo.zoo.cards import list_models as list_models
+    from temzoo.zoo.cards import model_card as model_card
+    from temzoo.zoo.cards import register as register
+    from temzoo.zoo.task import Task as Task
+    from temzoo.zoo.task import register_task as register_task
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -39,7 +85,7 @@ _HOMES = {
     "plot_sizes": "pictures.size_distribution",
     "write_report": "pages",
     "latent_report": "pages.latent_page",
-    "export": "deploy.exporting",
+    "export": "deploy.exporting.export",
     "accelerate": "deploy.engines",
     "restore": "inference.restore",
     "evaluate_restoration": "evaluation.restoration",

@@ -4,6 +4,7 @@ import ast
 import configparser
 import re
 import sys
+import tomllib
 from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,9 +30,7 @@ INSTALLED_AS = {
 }
 # Not imported by name: Keras' training logs want tensorboard, pandas writes Parquet by pyarrow.
 UNNAMED = {"tensorboard", "keras-cv", "pyarrow"}
-# The benchmark suite is no part of the package.
-OF_THE_REPOSITORY = {"benchmarks"}
-DEVELOPERS = {"test"}  # the extra that the package itself does not import
+DEVELOPERS = {"test", "docs"}  # extras that the package itself does not import
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ def third_party_imports() -> set[str]:
 
 def test_what_is_imported_is_required_and_the_reverse(setup):
     imported = {INSTALLED_AS.get(name, name) for name in third_party_imports()}
-    imported -= OF_THE_REPOSITORY | extras(setup)
+    imported -= extras(setup)
     assert imported - set(requirements(setup)) == set()
     assert set(requirements(setup)) - imported - UNNAMED == set()
 
@@ -129,26 +128,23 @@ def test_installed_version_is_that_of_the_package():
     assert installed == temzoo.__version__
 
 
-@pytest.mark.parametrize("suite", ["accuracy", "instances", "tuning"])
-def test_the_readmes_figures_are_the_measured_ones(suite):
-    root = Path(__file__).parents[1]
-    measured = (root / f"benchmarks/results/{suite}.md").read_text(encoding="utf-8")
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    command = f"`python -m benchmarks.{suite} "
-    rows = [row for row in readme.splitlines() if row.startswith("|") and command in row]
-    assert rows
-    assert [row for row in rows if row not in measured] == []
+def test_type_checkers_see_the_names_of_temzoo():
+    tree = ast.parse((ROOT / "temzoo" / "__init__.py").read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {node.names[0].asname: node.module for node in block.body}
+    assert seen == {name: f"temzoo.{home}" for name, home in temzoo._HOMES.items()}
 
 
-@pytest.mark.parametrize(
-    ("result", "first"), [("denoise", "| method |"), ("latent", "| model | latent_dim |")]
-)
-def test_the_readmes_tables_are_the_measured_ones(result, first):
-    root = Path(__file__).parents[1]
-    measured = (root / f"benchmarks/results/{result}.md").read_text(encoding="utf-8").splitlines()
-    readme = (root / "README.md").read_text(encoding="utf-8").splitlines()
-    start = next(n for n, line in enumerate(measured) if line.startswith(first))
-    rows = [line for line in measured[start:] if line.startswith("|") or not line]
-    table = rows[: rows.index("")]
-    where = readme.index(table[0])
-    assert readme[where : where + len(table)] == table
+def test_the_public_surface_is_type_checked(setup):
+    """``make lint`` runs mypy on every module that a name of temzoo comes from."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        checked = tomllib.load(file)["tool"]["mypy"]["files"]
+    homes = {f"temzoo/{home.replace('.', '/')}" for home in temzoo._HOMES.values()}
+    found = {name.removesuffix(".py").removesuffix("/__init__") for name in checked}
+    assert found == {"temzoo", *homes}
+    assert "py.typed" in lines(setup["options.package_data"]["temzoo"])
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited[1].strip("\"'") == temzoo.__version__

@@ -82,7 +82,8 @@ def label_next(
     images = list(images)
     _check(images, count, diversity)
     task = task_of(model)
-    candidates, points, failed = [], [], []
+    candidates, points = [], []
+    failed: list[Failure] = []
     for name, image, micrograph in _read(_tracked(images, progress), failed):
         found = task.doubts(model, micrograph.pixels, MIRRORS if flips else MIRRORS[:1])
         candidates.append(Candidate(image, name, *found))
@@ -101,8 +102,8 @@ def label_next(
         replace(candidates[k], rank=rank, novelty=novelty)
         for rank, (k, novelty) in enumerate(zip(order, novelties, strict=True), start=1)
     )
-    others = (one for k, one in enumerate(candidates) if k not in set(order))
-    others = sorted(others, key=lambda one: -one.uncertainty)
+    others = [one for k, one in enumerate(candidates) if k not in set(order)]
+    others.sort(key=lambda one: -one.uncertainty)
     return Ranking(tuple(chosen), tuple(others), tuple(failed))
 
 

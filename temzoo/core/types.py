@@ -91,9 +91,10 @@ class Shape:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Shape):
             return NotImplemented
-        same_runs = (self.runs is None) == (other.runs is None) and (
-            self.runs is None or np.array_equal(self.runs, other.runs)
-        )
+        if self.runs is None or other.runs is None:
+            same_runs = self.runs is other.runs
+        else:
+            same_runs = np.array_equal(self.runs, other.runs)
         return (
             same_runs
             and np.array_equal(self.points, other.points)
@@ -101,7 +102,7 @@ class Shape:
             and self._tags() == other._tags()
         )
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # how Python says: not hashable
 
     def _tags(self) -> tuple:
         return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -127,10 +127,10 @@ def split_in_time(examples: Sequence[Example], share: float) -> tuple[list[Examp
     Raises:
         ValueError: a part has no pair of frames.
     """
-    last = max(example.labels.frame for example in examples)
+    last = max(example.labels.frame or 0 for example in examples)
     cut = min(round((last + 1) * (1 - share)), last - 1)
     alone = [replace(example, group="") for example in examples]  # one movie is in both parts
-    ends = [sorted((e.labels.frame, int(e.name.rsplit(">", 1)[1][:-1]))) for e in alone]
+    ends = [sorted((e.labels.frame or 0, int(e.name.rsplit(">", 1)[1][:-1]))) for e in alone]
     learn = [e for e, (_, late) in zip(alone, ends, strict=True) if late < cut]
     judge = [e for e, (early, _) in zip(alone, ends, strict=True) if early >= cut]
     if not learn or not judge:
@@ -256,7 +256,9 @@ def _frame_pairs(path: Path) -> Iterator[Example]:
             'images by load_images and source="blind_spot".'
         )
     if path.suffix.lower() == ".npy":
-        loaders = [NpyFrameLoader(path, frame) for frame in range(frames)]
+        loaders: list[Callable[[], Micrograph]] = [
+            NpyFrameLoader(path, frame) for frame in range(frames)
+        ]
     else:
         loaders = [partial(load_micrograph, path, frame=frame) for frame in range(frames)]
     for early in range(frames - 1):
@@ -304,7 +306,7 @@ def _tiff_size(path: Path, size: tuple[int, int]) -> tuple[int, tuple[int, int]]
     import tifffile  # not paid for by those who have no movies
 
     with tifffile.TiffFile(path) as tiff:
-        sizes = {(page.imagelength, page.imagewidth) for page in tiff.pages}
+        sizes = {(page.shape[0], page.shape[1]) for page in tiff.pages}
         frames = len(tiff.pages)
     if len(sizes) > 1:
         raise MicrographError(

@@ -147,17 +147,17 @@ def score_predictions(
     examples = list(examples)
     _check_examples(examples, bootstrap)
     names = foreground_classes(classes or class_names(examples))
-    confusions, rows, matches = [], [], []
+    each, rows, matches = [], [], []
     for example, prediction in _paired(examples, predictions):
         matrix, row = _score_pixels(example, _class_map(prediction, min_score), names)
-        confusions.append(matrix)
+        each.append(matrix)
         if with_instances:
             ranked = prediction.detections is not None if ap is None else ap
             found = _match_objects(example, prediction, names, min_score, ranked, area_ranges)
             row |= _score_instances(example, prediction, names, found)
             matches.append(found)
         rows.append(row)
-    confusions = np.stack(confusions)
+    confusions = np.stack(each)
     weights = resamples(len(rows), bootstrap, seed)
     return Evaluation(
         classes=names,
@@ -252,7 +252,8 @@ def _score_instances(
 ) -> dict[str, Any]:
     """The instances' part of an image's row."""
     if prediction.detections is not None:
-        counts = (int(part.sum()) for part in (found.matched, found.true, found.predicted))
+        parts = (found.matched, found.true, found.predicted)
+        counts = tuple(int(part.sum()) for part in parts)
     else:
         match = match_instances(
             instance_map(example.labels),
@@ -274,7 +275,7 @@ def _pooled_objects(matches: Sequence[ImageMatches], weights: np.ndarray) -> dic
     return {metric: interval(value) for metric, value in values.items()}
 
 
-def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, Any]:
     """Foreground means, and per class where there are several, of (..., K) metrics."""
     named = {metric: nanmean(values[metric][..., 1:]) for metric in PER_CLASS}
     named["pixel_accuracy"] = values["pixel_accuracy"]
@@ -288,7 +289,7 @@ def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, 
 
 
 def _instance_metrics(matched: Any, true: Any, predicted: Any) -> dict[str, Any]:
-    metrics = {
+    metrics: dict[str, Any] = {
         "instance_precision": ratio(matched, predicted),
         "instance_recall": ratio(matched, true),
         "instance_f1": ratio(2 * np.asarray(matched), np.asarray(true) + predicted),

@@ -79,10 +79,8 @@ def tune_instances(
     _check(model, examples, necks, thresholds, min_areas_px)
     names = foreground_classes(classes or class_names_of(model) or class_names(examples))
     cuts = [Watershed(neck, threshold) for threshold in thresholds for neck in necks]
-    counts = sum(
-        np.array(list(_counts(model, example, names, cuts, min_areas_px, options)))
-        for example in examples
-    )
+    each = [list(_counts(model, one, names, cuts, min_areas_px, options)) for one in examples]
+    counts = np.sum(each, axis=0)
     settings = ((cut, area) for cut in cuts for area in min_areas_px)
     table = tuple(_row(*setting, *row) for setting, row in zip(settings, counts, strict=True))
     return InstanceTuning(best=max(table, key=lambda row: row["f1"]), table=table)
@@ -121,7 +119,9 @@ def _counts(
     truth, true_classes = instance_map(example.labels), class_map(example.labels, names)
     found = predict(model, example.micrograph, probabilities=True, instances=None, **options)
     for cut in cuts:
-        sure = sure_classes(found.classes, found.probabilities, cut.threshold)
+        sure = found.classes
+        if found.probabilities is not None:
+            sure = sure_classes(found.classes, found.probabilities, cut.threshold)
         instances = label_instances(sure, method=cut)
         match = match_instances(
             truth, instances, truth_classes=true_classes, predicted_classes=sure
@@ -129,8 +129,8 @@ def _counts(
         areas = np.bincount(instances.ravel())
         matched = areas[match.pairs[:, 1]]  # to drop other instances changes no match above IoU 0.5
         for least in min_areas_px:
-            predicted = np.count_nonzero(areas[1:] >= max(least, 1))
-            yield np.count_nonzero(matched >= least), match.true, predicted
+            predicted = int(np.count_nonzero(areas[1:] >= max(least, 1)))
+            yield int(np.count_nonzero(matched >= least)), match.true, predicted
 
 
 def _row(

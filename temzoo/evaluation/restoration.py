@@ -69,7 +69,7 @@ def evaluate_restoration(
             'a blind spot has no truth to compare with. Received: pairs="blind_spot". Use pairs='
             '"given" with load_pairs, or the name of a degradation on clean micrographs.'
         )
-    rows = []
+    rows: list[dict[str, Any]] = []
     for example in examples:
         poor, better = pair_of(example, plan, **channels_of(model))
         restored = restore(model, poor, flips=flips).pixels
@@ -137,7 +137,9 @@ def compared(restored: np.ndarray, truth: np.ndarray, reach: float) -> tuple[flo
 
 def truth_of(example: Example, plan: PairPlan) -> np.ndarray:
     """The better picture in its stored dtype."""
-    return (example.load_truth() if plan.source == "given" else example.micrograph).pixels
+    if plan.source == "given" and example.load_truth is not None:
+        return example.load_truth().pixels
+    return example.micrograph.pixels
 
 
 def channels_of(model: Any) -> dict[str, int]:

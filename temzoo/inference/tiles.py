@@ -14,7 +14,7 @@ equals that of the whole image wherever a tile sees the context that the model u
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -34,7 +34,7 @@ RAMP = 32  # pixels over which a tile fades into the next
 
 def answer_blocks(
     network: PixelNetwork, pixels: np.ndarray, options: Any
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Generator[tuple[int, np.ndarray], None, None]:
     """A network's answer, in tiles and blended: finished rows from top to bottom.
 
     Args:

@@ -83,7 +83,7 @@ def bin_edges(sizes: np.ndarray) -> np.ndarray:
 def _draw_bars(axis: Axes, sizes: np.ndarray, weights: np.ndarray) -> float:
     """Draws the histogram; returns the width of a bar."""
     edges = bin_edges(sizes)
-    axis.hist(sizes, edges, weights=weights, color=BARS, edgecolor="white", linewidth=0.8)
+    axis.hist(sizes, edges.tolist(), weights=weights, color=BARS, edgecolor="white", linewidth=0.8)
     return float(edges[1] - edges[0])
 
 

@@ -77,7 +77,7 @@ def save(
     write_png(paths["classes"], prediction.classes)
     scale = prediction.nm_per_pixel
     write_tiff(paths["instances"], compact(prediction.instances), scale, compressed=True)
-    if probabilities:
+    if probabilities and prediction.probabilities is not None:
         pages = np.moveaxis(prediction.probabilities, -1, 0)
         write_tiff(paths["probabilities"], pages, scale, compressed=True)
     for what, picture in (pictures or {}).items():

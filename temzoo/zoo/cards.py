@@ -91,9 +91,8 @@ def register(name: str, *, task: str, **card: Any) -> Callable:
 
     def decorate(builder: Callable) -> Callable:
         declared = _declared().get(name)
-        elsewhere = declared is not None and declared.module != builder.__module__
-        if name in BUILDERS or elsewhere:
-            taken = BUILDERS[name].__module__ if name in BUILDERS else declared.module
+        taken = BUILDERS[name].__module__ if name in BUILDERS else declared and declared.module
+        if name in BUILDERS or taken not in (None, builder.__module__):
             raise ValueError(
                 f'A model is registered once. Received: name="{name}" in {builder.__module__}, but'
                 f" {taken} has it already. Choose another name."
@@ -137,10 +136,10 @@ def _cards_in(path: Path) -> list[ModelCard]:
 def _card_of(call: ast.Call, function: ast.FunctionDef, path: Path) -> ModelCard:
     try:
         name = ast.literal_eval(call.args[0])
-        values = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+        values = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
         arguments = function.args
         config = {
-            argument.arg: ast.literal_eval(default)
+            argument.arg: ast.literal_eval(default or "")  # without a default it is no literal
             for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         }
     except (ValueError, IndexError, TypeError) as error:
