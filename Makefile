@@ -15,7 +15,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow lint clean
+.PHONY: help setup demo test test-slow lint docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
 	@echo "make lint    ruff: rules and format"
+	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
 	@echo "make clean   removes the environment and what was built, no results"
 
@@ -49,6 +50,13 @@ test-slow: $(SET_UP)
 lint: $(SET_UP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+# Sphinx is installed when it is first needed: a demo does without.
+docs: $(SET_UP)
+	@$(RUN) -c 'import myst_parser, pydata_sphinx_theme' 2>/dev/null \
+		|| $(RUN) -m pip install -qq -e .[docs]
+	$(RUN) -m sphinx -q -W --keep-going -n docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 setup: $(SET_UP)
 
@@ -76,5 +84,6 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache docs/_build \
+		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

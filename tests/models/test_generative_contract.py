@@ -10,7 +10,7 @@ import temzoo
 from temzoo.zoo import built, pretrained
 from temzoo.zoo.task import task_named
 
-GENERATIVE = task_named("generative")
+TASK = task_named("generative")
 
 GENERATIVE = temzoo.list_models(task="generative")
 SIZE, LATENT = 12, 3  # no multiple of 8, so that sizes that do not halve evenly are met
@@ -59,7 +59,7 @@ def test_it_trains_on_raw_arrays_at_once_and_names_its_losses(name, config):
     x = pictures(24)
     history = model.fit(x, validation_split=0.25, epochs=2, batch_size=8, verbose=0).history
     assert set(history) == KEYS | {f"val_{key}" for key in KEYS}
-    assert GENERATIVE.score in history
+    assert TASK.score in history
     assert np.isfinite(list(history.values())).all()
     assert min(history["kl"] + history["val_kl"]) >= 0
     for prefix in ("", "val_"):
