@@ -31,7 +31,6 @@ from temzoo.pictures import plots
 from temzoo.store import pictures
 from temzoo.tasks import validation_sheet
 from temzoo.training import run_folder
-from temzoo.training.train import train
 from temzoo.workflows.demo_data import (
     Files,
     Parts,
@@ -39,6 +38,7 @@ from temzoo.workflows.demo_data import (
     synthetic_micrographs,
     timed,
 )
+from temzoo.workflows.training import train
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import get_model, trained_model
 from temzoo.zoo.cards import model_card
