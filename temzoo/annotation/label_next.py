@@ -19,7 +19,7 @@ of 0.88, the mean entropy of a pixel by 0.38; the ten that either put first were
 The most doubtful micrographs are often frames of one specimen, so that one teaches what the next
 would. They are therefore chosen one by one, each by its doubt and by its distance from those chosen
 before and from those labelled already: the greedy k-centre rule of Sener & Savarese 2018
-(arXiv:1708.00489), on grey values and texture as ``likeness.py`` measures them.
+(arXiv:1708.00489), on grey values and texture as ``evaluation/unlike_images.py`` measures them.
 """
 
 from __future__ import annotations

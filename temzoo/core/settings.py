@@ -32,9 +32,9 @@ class Settings:
             labels and 128 for pairs.
         magnification: of labels: (low, high) factors by which micrographs are resized before
             cropping.
-        augment: of labels: preset of ``pipeline.augment``: "none", "light", "em", or "em_invert",
+        augment: of labels: preset of ``data.augment``: "none", "light", "em", or "em_invert",
             which exchanges dark and bright too: for particles that may be either.
-        pairs: of restorers: what is learnt from what, a source of ``pipeline.pairs.PairPlan``.
+        pairs: of restorers: what is learnt from what, a source of ``data.pairs.PairPlan``.
             None: "grey" for a model that colours, "given" where examples have a truth, else
             "blind_spot" (Noise2Void), which needs noisy micrographs alone.
         learning_rate: of AdamW, reached after ``warmup`` and left by a cosine to zero.

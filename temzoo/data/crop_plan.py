@@ -49,7 +49,7 @@ class CropPlan:
         magnification: (low, high): crops are drawn from the micrograph resized by a factor in this
             range (uniform in the logarithm), so that (0.5, 1) shows twice the field at half the
             resolution or the stored pixels, and all between.
-        augment: preset of ``pipeline.augment``.
+        augment: preset of ``data.augment``.
         seed: of order, windows and changes.
     """
 

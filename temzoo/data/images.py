@@ -1,7 +1,7 @@
 """Single square images, such as cut particles, for models that generate images like them.
 
 They are small, so all lie in memory as one array of [0, 1], and a stream draws from it. Element k
-of a stream is a function of the seed and k alone, as in ``pipeline.dataset``.
+of a stream is a function of the seed and k alone, as in ``data.dataset``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Masks to polygons, for labellers that correct outlines rather than pixels.
 
 The outline of a mask runs half way between the centres of its pixels and those of its neighbours,
-so that by the rule of ``raster.py`` it encloses exactly its pixels. Then it is simplified after
+so that by the rule of ``windows.py`` it encloses exactly its pixels. Then it is simplified after
 Douglas & Peucker (Cartographica 10, 112, 1973, doi:10.3138/FM57-6770-U75U-7727). A hole is joined
-to the outline by a slit of no width: filled by the even-odd rule, as CVAT and ``raster.py`` do, it
+to the outline by a slit of no width: filled by the even-odd rule, as CVAT and ``windows.py`` do, it
 stays a hole.
 """
 
