@@ -16,7 +16,7 @@ from temzoo.inference.class_map import collect
 from temzoo.inference.regions import label_instances
 from temzoo.inference.tiles import answer_blocks
 from temzoo.tasks import endpoints, pixel_models
-from temzoo.tasks.feeds import LabelFeed
+from temzoo.tasks.training_data import LabelledData
 from temzoo.zoo import cards, task
 from temzoo.zoo.built import class_names_of
 
@@ -53,8 +53,8 @@ class Rims(temzoo.Task):
     score_name = "accuracy"
     losses = ("categorical_crossentropy",)
 
-    def feed(self):
-        return LabelFeed
+    def training_data(self):
+        return LabelledData
 
     def target(self, class_names):
         return RimTarget(class_names)

@@ -14,7 +14,7 @@ import tensorflow as tf
 import temzoo
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
-from temzoo.tasks import anchors, feeds
+from temzoo.tasks import anchors, training_data
 from temzoo.training import loop
 from temzoo.zoo import cards, pretrained
 from temzoo.zoo.task import task_named
@@ -69,8 +69,8 @@ def test_it_learns(finished):
 def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_zero(tmp_path):
     settings = Settings(crop=32, warmup=0.2)
     model = tiny()
-    feed = feeds.LabelFeed(model, settings, TRAIN, VAL)
-    trainer = loop.Trainer(tmp_path, settings, feed, VAL, False)
+    data = training_data.LabelledData(model, settings, TRAIN, VAL)
+    trainer = loop.Trainer(tmp_path, settings, data, VAL, False)
     trainer._compile(model, 1e-2, 50)
     rate = [float(model.optimizer._learning_rate(step)) for step in range(51)]
     assert rate[10] == pytest.approx(1e-2)
@@ -424,10 +424,10 @@ def test_epochs_between_validations_are_neither_judged_nor_chosen(tmp_path):
 
 
 def test_a_crop_follows_the_model_where_that_takes_one_size():
-    assert feeds.crop_side(tiny(), None, 256) == 256
-    assert feeds.crop_side(tiny(), 96, 256) == 96
-    assert feeds.crop_side(detector(), None, 256) == 48
-    assert feeds.crop_side(detector(), 48, 256) == 48
+    assert training_data.crop_side(tiny(), None, 256) == 256
+    assert training_data.crop_side(tiny(), 96, 256) == 96
+    assert training_data.crop_side(detector(), None, 256) == 48
+    assert training_data.crop_side(detector(), 48, 256) == 48
 
 
 CELL = 16
@@ -684,7 +684,7 @@ def test_a_generative_model_without_a_latent_space_is_refused():
     try:
         model = temzoo.get_model("blank", compile=False)
         with pytest.raises(ValueError, match=r"has encode, decode and image_size.*blank without"):
-            feeds.ImageFeed.complete(model, Settings(), TRAIN)
+            training_data.ImageData.complete(model, Settings(), TRAIN)
     finally:
         cards.BUILDERS.pop("blank")
         cards._CARDS.pop("blank")
@@ -694,4 +694,4 @@ def test_a_restorer_without_named_layers_is_refused():
     model = temzoo.get_model("unet", filters=4, depth=1, compile=False)
     message = r'a restorer has layers "normalize".*unet without restored\. Name them so'
     with pytest.raises(ValueError, match=message):
-        feeds.PairFeed.complete(model, Settings(), TRAIN)
+        training_data.PairData.complete(model, Settings(), TRAIN)

@@ -183,15 +183,15 @@ def trained_by_train(
     from temzoo.zoo.built import task_of
 
     model = temzoo.get_model(network.model, compile=False, **config)
-    kind = task_of(model).feed()
+    kind = task_of(model).training_data()
     asked = {"crop": network.crop, "batch": network.batch, "steps_per_epoch": 100}
     settings = Settings(**asked, mixed_precision=precision != "float32")
     settings = kind.complete(model, settings, drawn.train)
-    feed = kind(model, settings, drawn.train, drawn.val)
-    trainer = Trainer(Path(), settings, feed, drawn.val, False)  # of the folder nothing is used
+    data = kind(model, settings, drawn.train, drawn.val)
+    trainer = Trainer(Path(), settings, data, drawn.val, False)  # of the folder nothing is used
     twin = trainer._twin(model, {})
     trainer._compile(twin, settings.learning_rate, settings.epochs * trainer.steps)
-    return twin, next(iter(feed.training(0, []).take(1)))
+    return twin, next(iter(data.training(0, []).take(1)))
 
 
 def encoder_alone(twin: Any, config: Mapping[str, Any], network: Network) -> Callable:
@@ -299,7 +299,7 @@ def fitted(
     import keras
 
     import temzoo
-    from temzoo.tasks.feeds import with_classes
+    from temzoo.tasks.training_data import with_classes
 
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
     keras.utils.set_random_seed(seed)

@@ -119,7 +119,7 @@ def train(
     import keras
 
     import temzoo
-    from temzoo.tasks.feeds import with_classes
+    from temzoo.tasks.training_data import with_classes
 
     check_pairs(truth, pairs)
     learn, judge = two_parts(

@@ -38,7 +38,7 @@ def restore(
     """
     load_tensorflow()
     from temzoo.evaluation.unlike_images import Likeness
-    from temzoo.tasks.feeds import LIKENESS
+    from temzoo.tasks.training_data import LIKENESS
     from temzoo.workflows.restore_folder import restore_folder
 
     where = Path(weights)

@@ -32,10 +32,12 @@ class Generative(Task):
     score = "val_elbo"
     score_name = "ELBO"
 
-    def feed(self) -> type:
-        from temzoo.tasks.feeds import ImageFeed  # brings TensorFlow, which predictions do without
+    def training_data(self) -> type:
+        from temzoo.tasks.training_data import (
+            ImageData,  # brings TensorFlow, which predictions do without
+        )
 
-        return ImageFeed
+        return ImageData
 
     def compile(self, model: keras.Model, *, optimizer: Any = None, **more: Any) -> None:
         """As ``Task.compile``, with Adam: weight decay would pull a learnt deviation towards 1."""

@@ -55,10 +55,12 @@ class Instance(Task):
     optimizer = MappingProxyType({"clipnorm": 5.0})
     instances = "objects"
 
-    def feed(self) -> type:
-        from temzoo.tasks.feeds import LabelFeed  # brings TensorFlow, which predictions do without
+    def training_data(self) -> type:
+        from temzoo.tasks.training_data import (
+            LabelledData,  # brings TensorFlow, which predictions do without
+        )
 
-        return LabelFeed
+        return LabelledData
 
     def target(self, class_names: tuple[str, ...]) -> Objects:
         return Objects(tuple(class_names))

@@ -45,10 +45,12 @@ class Restoration(Task):
     score_name = "PSNR"
     losses = LOSSES
 
-    def feed(self) -> type:
-        from temzoo.tasks.feeds import PairFeed  # brings TensorFlow, which predictions do without
+    def training_data(self) -> type:
+        from temzoo.tasks.training_data import (
+            PairData,  # brings TensorFlow, which predictions do without
+        )
 
-        return PairFeed
+        return PairData
 
     def loss_and_metrics(
         self, model: keras.Model, loss: Any, class_weights: Sequence[float] | None

@@ -51,10 +51,12 @@ class Semantic(Task):
     losses = LOSSES
     instances = "regions"
 
-    def feed(self) -> type:
-        from temzoo.tasks.feeds import LabelFeed  # brings TensorFlow, which predictions do without
+    def training_data(self) -> type:
+        from temzoo.tasks.training_data import (
+            LabelledData,  # brings TensorFlow, which predictions do without
+        )
 
-        return LabelFeed
+        return LabelledData
 
     def target(self, class_names: tuple[str, ...]) -> ClassMaps:
         return ClassMaps(tuple(class_names))

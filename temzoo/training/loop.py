@@ -17,7 +17,7 @@ import numpy as np
 
 from temzoo.core.files import atomic_path
 from temzoo.models.layers import dtype_policy
-from temzoo.tasks.feeds import steps_of
+from temzoo.tasks.training_data import steps_of
 from temzoo.training.run_folder import write_history
 from temzoo.zoo import building, pretrained
 from temzoo.zoo.built import built, task_of
@@ -59,10 +59,10 @@ class _Phase:
 class Trainer:
     """One run: its data, its state on disk, its phases."""
 
-    def __init__(self, folder, settings, feed, val, progress):
-        self.folder, self.settings, self.feed = folder, settings, feed
+    def __init__(self, folder, settings, data, val, progress):
+        self.folder, self.settings, self.data = folder, settings, data
         self.val, self.progress = val, progress
-        self.steps = settings.steps_per_epoch or steps_of(feed, settings.batch)
+        self.steps = settings.steps_per_epoch or steps_of(data, settings.batch)
         self.done = _Progress()
         self.failures: list[Exception] = []
 
@@ -111,8 +111,8 @@ class Trainer:
             # Weights, optimizer and step count: the rate goes on where it was.
             twin.load_weights(self.folder / "state" / self.done.state)
         start = self.done.epoch * self.steps * self.settings.batch
-        stream = self.feed.training(start, self.failures)
-        self._fit(twin, stream, self.feed.validation(self.failures), end)
+        stream = self.data.training(start, self.failures)
+        self._fit(twin, stream, self.data.validation(self.failures), end)
 
     def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
         task, every = task_of(twin), self.settings.validate_every
@@ -161,7 +161,7 @@ class Trainer:
         )
         task = task_of(twin)
         optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.optimizer)
-        weights = self.feed.class_weights(self.settings.class_weights)
+        weights = self.data.class_weights(self.settings.class_weights)
         task.compile(twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights)
         optimizer.build(twin.trainable_variables)
 
@@ -233,7 +233,7 @@ class _Judge(keras.callbacks.Callback):
         if epoch + 1 not in self.epochs:
             return
         with self.average.shown(self.model):
-            task, names = task_of(self.model), self.trainer.feed.names
+            task, names = task_of(self.model), self.trainer.data.names
             logs.update(task.judge(self.model, self.trainer.val, names))
 
 
@@ -288,7 +288,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         card = pretrained.WeightsCard(
             model=how.name,
             config=dict(how.config),
-            class_names=self.trainer.feed.names,
+            class_names=self.trainer.data.names,
             dataset=run["data"]["train"]["fingerprint"],
             scores={name: row[name] for name in (self.score, "epoch") if name in row},
             command=run["command"],

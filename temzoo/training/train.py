@@ -20,7 +20,7 @@ import keras
 from temzoo.core import hints
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
-from temzoo.tasks.feeds import Feed, check_examples, check_own, crop_side
+from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
 from temzoo.training.loop import PROGRESS, Trainer
 from temzoo.training.run_folder import fingerprint, write_run
 from temzoo.zoo import building, cards, pretrained
@@ -57,7 +57,7 @@ def train(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
-    on_finish: Callable[[Run, keras.Model, Feed], None] | None = None,
+    on_finish: Callable[[Run, keras.Model, TrainingData], None] | None = None,
     **settings: Any,
 ) -> Run:
     """Trains as ``temzoo.train`` tells, and draws nothing.
@@ -69,25 +69,25 @@ def train(
     folder, task = Path(out), task_of(model)
     chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings, task)
     check_examples(train, val)
-    kind = task.feed()
+    kind = task.training_data()
     chosen = kind.complete(model, chosen, train)
-    feed = kind(model, chosen, train, val)
+    data = kind(model, chosen, train, val)
     _check_finetune(model, chosen)
-    trainer = Trainer(folder, chosen, feed, val, progress)
+    trainer = Trainer(folder, chosen, data, val, progress)
     if not resume:
         _new_folder(folder)
-        write_run(folder, model, chosen, feed.names, train, val)
-        feed.prepare(model)
+        write_run(folder, model, chosen, data.names, train, val)
+        data.prepare(model)
     interrupted = trainer.run(model, resume)
     done = trainer.done
     if done.best_epoch:
         pretrained.load(model, folder / pretrained.BEST)
-        name_classes(model, feed.names)
-        feed.finish(model, folder)
+        name_classes(model, data.names)
+        data.finish(model, folder)
     history = tuple(done.history)
     run = Run(folder, done.best, done.best_epoch, history, interrupted, task.score_name)
     if done.best_epoch and on_finish is not None:
-        on_finish(run, model, feed)
+        on_finish(run, model, data)
     return run
 
 

@@ -10,7 +10,7 @@ import keras
 
 from temzoo.core.types import Example
 from temzoo.pictures.plots import plot_history
-from temzoo.tasks.feeds import Feed
+from temzoo.tasks.training_data import TrainingData
 from temzoo.training import train as runs
 from temzoo.training.train import Run
 from temzoo.training.tuning import search as searches
@@ -61,7 +61,7 @@ def train(
     )
 
 
-def draw(run: Run, model: keras.Model, data: Feed) -> None:
+def draw(run: Run, model: keras.Model, data: TrainingData) -> None:
     """Draws the history of a run, and what its model makes of validation examples."""
     plot_history(run.folder / "history.csv", run.folder / HISTORY)
     data.picture(model, run.folder / VALIDATION, f"epoch {run.epoch}")

@@ -58,8 +58,8 @@ class Task:
 
     # What it learns.
 
-    def feed(self) -> type:
-        """The class of ``tasks.feeds`` that makes examples into streams for ``fit``."""
+    def training_data(self) -> type:
+        """The class of ``tasks.training_data`` that makes examples into streams for ``fit``."""
         raise NotImplementedError
 
     def target(self, class_names: tuple[str, ...]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from temzoo.core import hints
 from temzoo.core.settings import Settings
-from temzoo.tasks.feeds import check_own, with_classes
+from temzoo.tasks.training_data import check_own, with_classes
 from temzoo.zoo import cards
 from temzoo.zoo.task import task_named
 

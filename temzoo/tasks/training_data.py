@@ -1,7 +1,7 @@
 """What a run learns from: examples as the streams that ``fit`` takes.
 
-``Task.feed`` names one of these: micrographs with labelled shapes, pairs of a micrograph and the
-picture that it should become, or single images as they are.
+``Task.training_data`` names one of these: micrographs with labelled shapes, pairs of a micrograph
+and the picture that it should become, or single images as they are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LIKENESS = "likeness.npz"
 LEAST_ALIKE, MOST_ALIKE = 8, 100
 
 
-class Feed(Protocol):
+class TrainingData(Protocol):
     """The data of one run.
 
     Attributes:
@@ -68,7 +68,7 @@ class Feed(Protocol):
         """Draws what the model makes of the validation examples."""
 
 
-class LabelFeed:
+class LabelledData:
     """Micrographs with labelled shapes: crops to learn from, whole micrographs to judge by."""
 
     OWN = ("crop", "magnification", "augment", "class_weights")
@@ -86,7 +86,7 @@ class LabelFeed:
 
     @staticmethod
     def complete(model, settings, train):
-        return replace(settings, crop=crop_side(model, settings.crop, LabelFeed.CROP))
+        return replace(settings, crop=crop_side(model, settings.crop, LabelledData.CROP))
 
     def prepare(self, model):
         self.task.prepare(model, self.train, self.plan.magnification)
@@ -133,7 +133,7 @@ class _Unlabelled:
         pass
 
 
-class PairFeed(_Unlabelled):
+class PairData(_Unlabelled):
     """Micrographs and the pictures they should become; or micrographs from which pairs are made."""
 
     OWN = ("crop", "pairs")
@@ -153,7 +153,7 @@ class PairFeed(_Unlabelled):
     def complete(model, settings, train):
         _require_layers(model, (NORMALIZE, RESTORED))
         source = settings.pairs or pairs.default_source(train, model.output_shape[-1])
-        return replace(settings, crop=crop_side(model, settings.crop, PairFeed.CROP), pairs=source)
+        return replace(settings, crop=crop_side(model, settings.crop, PairData.CROP), pairs=source)
 
     def training(self, start, failures):
         options = {**self.channels, "failures": failures}
@@ -179,7 +179,7 @@ class PairFeed(_Unlabelled):
         Likeness.fit(model, poor, groups=groups).save(folder / LIKENESS)
 
 
-class ImageFeed(_Unlabelled):
+class ImageData(_Unlabelled):
     """Single images of the model's size, such as cut particles; all in memory."""
 
     OWN = ()
@@ -224,8 +224,8 @@ def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
 
 def check_own(task: Task, given: Mapping[str, Any]) -> None:
     """Raises ValueError for a setting that only models of other data take."""
-    own = task.feed().OWN
-    of_others = {name for feed in (LabelFeed, PairFeed, ImageFeed) for name in feed.OWN} - {*own}
+    own = task.training_data().OWN
+    of_others = {name for data in (LabelledData, PairData, ImageData) for name in data.OWN} - {*own}
     for name in given:
         if name in of_others:
             raise ValueError(
@@ -288,6 +288,6 @@ def _class_names(
     return names
 
 
-def steps_of(feed: Feed, batch: int) -> int:
+def steps_of(data: TrainingData, batch: int) -> int:
     """Steps that show the training micrographs once."""
-    return math.ceil(feed.crops / batch)
+    return math.ceil(data.crops / batch)
