@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.writers import write_csv
 from temzoo.inference.regions import Watershed
 from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
+from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
 from temzoo.store.paths import sidecar_path
 from temzoo.store.sidecar import Origin
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
+from temzoo.zoo.built import built_or_none
 
 LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
 TABLE = "predictions.csv"
@@ -106,13 +109,13 @@ def predict_folder(
     overlap: int | None = None,
     flips: bool = False,
     probabilities: bool = False,
-    instances: str | Watershed | None = "auto",
-    min_area_px: int = 10,
+    instances: str | Watershed | None = SEPARATION,
+    min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
     again: bool = False,
     formats: Sequence[str] = (),
     shapes: str = "polygons",
-    error_px: float = 1.0,
+    error_px: float = TOLERANCE_PX,
     progress: bool = True,
 ) -> FolderPredictions:
     """Predicts many micrographs of any size and writes the maps and an overlay picture of each.
@@ -125,8 +128,9 @@ def predict_folder(
     A file of several that cannot be predicted does not end the job: its row says why.
 
     Args:
-        model: a run folder, a weights file or MODEL/NAME of a shipped set; or a ``LazyModel``; or
-            a model, which predicts every image again, for it may have been trained since.
+        model: a run folder, a weights file or MODEL/NAME of a shipped set; or a ``LazyModel``,
+            such as ``LazyModel.of_server(temzoo.connect(url))``; or a model, which predicts every
+            image again, for it may have been trained since.
         images: a file, a folder, or several of them.
         out: the folder that is written to, made when absent.
         frame: of stacks, this image alone, from 0; None: all.
@@ -234,7 +238,8 @@ def _as_lazy(model: Any) -> LazyModel:
         return model
     if isinstance(model, str | Path):
         return LazyModel.of_weights(model)
-    return LazyModel(Origin(), lambda: model)
+    how = built_or_none(model)
+    return LazyModel(Origin(model=how.name if how else ""), lambda: model)
 
 
 def _finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]]:
