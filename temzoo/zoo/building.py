@@ -1,4 +1,4 @@
-"""A registered name to a Keras model: ``get_model``, and how a model came about."""
+"""Builds models by their registered names: ``get_model``, ``trained_model``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def get_model(
 
 
 def trained_model(weights: str | Path, **config: Any) -> keras.Model:
-    """The model that some weights are of, for prediction.
+    """Builds a model and loads its trained weights, for prediction.
 
     Args:
         weights: a run folder, a weights file, or MODEL/NAME of a shipped set.

@@ -1,4 +1,4 @@
-"""How a model came about, and its task; for models from ``get_model`` and what stands for them."""
+"""Remembers how each model was built, and tells its task and class names."""
 
 from __future__ import annotations
 

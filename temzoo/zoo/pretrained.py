@@ -1,4 +1,4 @@
-"""A weights name or path to a local file whose sha256 was checked, with its card.
+"""Finds weights files by name or path, checks their sha256, and reads their cards.
 
 A weights file ``x.weights.h5`` has its card ``x.json`` beside it. Keras loads an HDF5 file with a
 flipped bit without a word; the hash in the card is what notices.

@@ -1,4 +1,4 @@
-"""What goes with a SavedModel, in the folder that the format keeps for such: ``assets.extra``.
+"""Writes the extra files of a SavedModel into its folder ``assets.extra``.
 
 temzoo.json                   the card: what the model is, what it takes and gives
 golden.png, golden.npz        a picture and the model's answers, for a client to check itself by

@@ -1,4 +1,4 @@
-"""What goes wrong when a model leaves the house."""
+"""The error of an export that failed its checks."""
 
 from __future__ import annotations
 

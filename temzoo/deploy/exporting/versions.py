@@ -1,4 +1,4 @@
-"""DIR/NAME/VERSION, there whole or not at all.
+"""Writes an export to DIR/NAME/VERSION, whole or not at all.
 
 TensorFlow Serving watches DIR/NAME and loads a folder as soon as it has a number for a name. So a
 version is made beside it under a hidden name, which a server ignores, and takes its number when it

@@ -1,4 +1,4 @@
-"""The way to one model: so many requests at once, repeated and split where that helps."""
+"""Sends requests to one model: several at once, repeated or split where that helps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's declared ranges and examples to the best setting that a budget of training finds.
+"""Searches for the best settings of a model, within a budget of training.
 
 KerasTuner proposes; every trial is an ordinary run of ``temzoo.train`` in ``trials/000``,
 ``trials/001`` …, judged by its ``Run.score``. Trial 000 is the default configuration, so that the

@@ -1,4 +1,4 @@
-"""The trials of a search: each trained once, recorded, and known again after a kill.
+"""Runs and records the trials of a search, so that a stopped search can go on.
 
 What counts is ``trial.json`` in each trial's folder, written whole. Proposals depend on nothing but
 the seed and the scores so far, so a resumed search asks for them anew and answers what was tried
