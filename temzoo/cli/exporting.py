@@ -40,12 +40,8 @@ def export(
     """
     load_tensorflow()
     import temzoo
-    from temzoo.deploy.exporting.versions import next_free
-    from temzoo.zoo.built import built
 
     model = trained(weights, set_)
-    name = built(model).name if name is None else name
-    version = next_free(directory / name) if version is None else version
     path = temzoo.export(model, directory, version, name=name, onnx=onnx, openvino=openvino)
     size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) / 1e6
     print(f"{path}: {size:.1f} MB, answers as the model does")

@@ -25,7 +25,7 @@ from temzoo.zoo.built import built
 def export(
     model: keras.Model,
     directory: str | Path,
-    version: int = 1,
+    version: int | None = None,
     *,
     name: str | None = None,
     onnx: bool = False,
@@ -40,7 +40,8 @@ def export(
     Args:
         model: from ``get_model``.
         directory: of all models of a server; made when absent.
-        version: a server offers the highest by itself. One that exists is never replaced.
+        version: a server offers the highest by itself. One that exists is never replaced; None: the
+            number after the highest.
         name: that the model is served by; None: as ``get_model`` calls it.
         onnx: also write ``onnx/model.onnx`` into the version, checked likewise.
         openvino: also write ``openvino/model.xml``, from ONNX, checked likewise.
@@ -60,11 +61,12 @@ def export(
     """
     name = built(model).name if name is None else name
     versions.check_name(name)
+    home = Path(directory) / name
+    version = versions.next_free(home) if version is None else version
     versions.check_version(version)
     for extra, wanted in (("onnx", onnx), ("openvino", openvino)):
         if wanted:
             other_formats.check_installed(extra)
-    home = Path(directory) / name
     if Path(directory).is_dir():
         deployment.write(Path(directory))  # what an export that was killed at its very end left out
     with versions.staged(home, version) as folder:
