@@ -24,7 +24,7 @@ import temzoo
 from temzoo.cli.exporting import app
 from temzoo.deploy.exporting import ExportError, loader, other_formats, versions
 from temzoo.deploy.exporting.signatures import pixels_of
-from temzoo.zoo import built, cards
+from temzoo.zoo import building, built, cards
 
 CONFIG = {"filters": 2, "depth": 1}
 
@@ -60,6 +60,7 @@ class InPython(keras.layers.Layer):
 def toy(monkeypatch):
     """Registers a model of one layer and one convolution, and forgets it again."""
     monkeypatch.setattr(cards, "BUILDERS", dict(cards.BUILDERS))
+    monkeypatch.setattr(building, "BUILDERS", cards.BUILDERS)
     monkeypatch.setattr(cards, "_CARDS", dict(cards._CARDS))
 
     def model(layer=None, channels=1, norm=False):
