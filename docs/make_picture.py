@@ -35,7 +35,7 @@ def main() -> None:
         name="synthetic.tif",
     )
     model = temzoo.get_model("unet_mobilenet", weights="emps")
-    prediction = temzoo.predict(model, micrograph, instances="auto", min_area_px=10)
+    prediction = temzoo.predict(model, micrograph)
     table = temzoo.measure(prediction, micrograph)
     whole = temzoo.summarize(table).iloc[0]
 
