@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.accuracy import EXPERIMENTS, PYRAMID
-
 
 @dataclass(frozen=True)
 class Changes:
@@ -36,15 +34,7 @@ class Changes:
 
 
 # Micrographs of one instrument at one magnification: nearly as recorded.
-ALIKE = Changes(
-    magnification=(0.8, 1.25),
-    recorded=0.5,
-    negative=0.0,
-    gamma=0.2,
-    shading=0.05,
-    blur=0.5,
-    noise=0.04,
-)
+ALIKE = Changes((0.8, 1.25), 0.08, 0.5, 0.0, 0.2, 0.05, 0.5, 0.04)
 
 
 @dataclass(frozen=True)
@@ -78,15 +68,12 @@ class Recipe:
     changes: Changes = field(default_factory=Changes)
 
 
+WIDE = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
+FINE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
 RECIPES = {
     "emps": Recipe(
         "U-Net on MobileNet 0.75 at three scales, all of it fine-tuned",
-        "emps",
-        "unet_mobilenet",
-        PYRAMID,
-        crop=384,
-        batch=16,
-        rate=1e-3,
+        *("emps", "unet_mobilenet", WIDE, 384, 16, 1e-3),
         steps=5000,
     ),
     "emps-unet": Recipe("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}),
@@ -95,11 +82,7 @@ RECIPES = {
     ),
     "super1": Recipe(
         "U-Net on MobileNet 0.75 at two scales, all of it fine-tuned",
-        "super1",
-        "unet_mobilenet",
-        EXPERIMENTS["super1"].config,
-        batch=16,
-        rate=1e-3,
+        *("super1", "unet_mobilenet", {**FINE, "classes": 3}, 256, 16, 1e-3),
         steps=2000,
         changes=ALIKE,
     ),

@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 
+import temzoo
+from benchmarks.accuracy import difference
 from benchmarks.peers.contestants import ALL, OURS, Contestant
 from benchmarks.peers.environments import FOLDER, LAST_LINES, SCRIPTS, python_of, why_not
 from benchmarks.peers.jobs import fingerprint
+from benchmarks.records import ROOT
+from temzoo.evaluation import score_predictions
+from temzoo.types import Prediction
 
-ROOT = Path(__file__).resolve().parents[2]
 # Scripts that others import, and the part of temzoo that a temzoo contestant's result hangs on:
 # a change of those makes what was finished before void, any other commit does not.
-SHARED = ("replay.py", "torch_learning.py", "torch_unet.py", "torchvision_operators.py")
+SHARED = ("replay.py", "torch_networks.py")
 NETWORKS = ("models/*.py", "tasks/*.py", "prediction.py", "inputs.py", "registry.py")
 METRICS = ("iou", "dice", "instance_f1", "mask_ap50")
 
@@ -136,9 +140,6 @@ def predictions(folder: Path, examples: Sequence, class_names: Sequence[str]) ->
 
 
 def _prediction(path: Path, example, class_names: Sequence[str]):
-    import temzoo
-    from temzoo.types import Prediction
-
     instances = path.with_name(f"{path.name}-instances.npy")
     if instances.is_file():
         numbers = np.load(instances)
@@ -173,8 +174,6 @@ class _Written:
 
 def score(folder: Path, examples: Sequence, class_names: Sequence[str]):
     """``temzoo.evaluation`` on what a contestant wrote."""
-    from temzoo.evaluation import score_predictions
-
     found = predictions(folder, examples, class_names)
     return score_predictions(examples, found, classes=class_names, ap=True)
 
@@ -192,19 +191,7 @@ def figures(evaluation) -> dict[str, Any]:
 
 def paired(ours, theirs) -> dict[str, Any]:
     """Differences of ours to theirs over the same images, and whether that is better."""
-    from benchmarks.suite.accuracy import verdict
-    from temzoo.evaluation import compare
-
-    told = {}
-    for metric in ("iou", "dice", "instance_f1"):
-        found = compare(ours, theirs, metric=metric)
-        told[metric] = {
-            **vars(found.difference),
-            "wins": found.wins,
-            "images": len(found.names),
-            "verdict": verdict(found.difference),
-        }
-    return told
+    return {m: difference(ours, theirs, m) for m in ("iou", "dice", "instance_f1")}
 
 
 def contest(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.accuracy import PYRAMID
+from benchmarks.recipes import PYRAMID
 
 TORCH = "torch==2.13.0"
 
@@ -68,17 +68,17 @@ OURS = {
 }
 PEERS = {
     "pytorch-unet": Contestant(
-        "plain PyTorch U-Net, 16 filters, from scratch", "run_pytorch", "pytorch", UNET
+        "plain PyTorch U-Net, 16 filters, from scratch", "run_torch", "pytorch", UNET
     ),
     "smp-resnet18": Contestant(
         "segmentation_models.pytorch Unet, ResNet-18",
-        "run_smp",
+        "run_torch",
         "smp",
         {"encoder_name": "resnet18", "encoder_weights": None},
     ),
     "smp-mobilenet": Contestant(
         "segmentation_models.pytorch Unet, MobileNetV2",
-        "run_smp",
+        "run_torch",
         "smp",
         {"encoder_name": "mobilenet_v2", "encoder_weights": None},
     ),

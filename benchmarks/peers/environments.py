@@ -16,6 +16,13 @@ from benchmarks.records import write_json
 FOLDER = Path(os.environ.get("TEMZOO_PEERS", Path(__file__).resolve().parents[2] / ".peers"))
 SCRIPTS = Path(__file__).parent / "scripts"
 NEED_TORCHVISION = ("smp", "atomai")
+MODULES = {
+    "pytorch": "torch",
+    "smp": "segmentation_models_pytorch",
+    "atomai": "atomai",
+    "stardist": "stardist.models",
+    "sklearn": "sklearn.ensemble, skimage.feature",
+}
 LAST_LINES = 12  # of pip's words that are kept when it fails
 
 
@@ -90,15 +97,6 @@ def _make(name: str, packages: Sequence[str], folder: Path) -> None:
 
 
 def _imports(name: str) -> str:
-    """What must be importable in an environment."""
-    modules = {
-        "pytorch": "torch",
-        "smp": "segmentation_models_pytorch",
-        "atomai": "atomai",
-        "stardist": "stardist.models",
-        "sklearn": "sklearn.ensemble, skimage.feature",
-    }
-    if name not in modules:
-        return "pass"
-    first = "import torchvision_operators as t; t.ensure(); " if name in NEED_TORCHVISION else ""
-    return f"{first}import {modules[name]}"
+    """What must run in an environment."""
+    first = "import torch_networks as t; t.ensure_torchvision(); " * (name in NEED_TORCHVISION)
+    return f"{first}import {MODULES[name]}" if name in MODULES else "pass"

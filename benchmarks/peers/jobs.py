@@ -20,14 +20,16 @@ import numpy as np
 
 from benchmarks.datasets import Dataset
 from benchmarks.records import write_json
+from temzoo.labels.raster import class_map, instance_map
+from temzoo.micrographs import as_channels
+from temzoo.pipeline.dataset import CropPlan, crop, crop_list, visit
+from temzoo.pipeline.examples import class_names
 
 CROPS = 40_000  # more than anybody learns from in an hour on two cores
 
 
 def crop_numbers(examples: Sequence, *, size: int, seed: int, count: int = CROPS) -> np.ndarray:
     """(count, 5) int32: where the first crops of temzoo's training stream lie, and their turns."""
-    from temzoo.pipeline.dataset import CropPlan, crop, crop_list, visit
-
     plan = CropPlan(size, seed=seed)
     listed = crop_list(examples, plan)
     places = [_places(example.labels.height, example.labels.width) for example in examples]
@@ -73,8 +75,6 @@ def write_job(
     Returns:
         what ``job.json`` says.
     """
-    from temzoo.pipeline.examples import class_names
-
     names = class_names([*dataset.train, *dataset.val])
     told = {
         "dataset": dataset.told(),
@@ -110,9 +110,6 @@ def fingerprint(told: dict[str, Any], *more: Any) -> str:
 
 
 def _write_example(path: Path, example, names: Sequence[str], *, labels: bool) -> None:
-    from temzoo.labels.raster import class_map, instance_map
-    from temzoo.micrographs import as_channels
-
     kinds = {"pixels": as_channels(example.micrograph.pixels, 1)[..., 0]}
     if labels:
         kinds["classes"] = class_map(example.labels, names).astype(np.uint8)

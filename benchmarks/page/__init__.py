@@ -1,0 +1,105 @@
+"""``results/README.md`` and its plots, made anew from the records each time.
+
+    python -m benchmarks page
+
+``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
+``benchmarks.page.scores`` or ``speeds`` makes of the records of that kind. A section without
+records is left out; the quick runs stand in a part of their own, by the same template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.page import scores, speeds
+from benchmarks.page.cells import Record
+from benchmarks.records import RESULTS, kept, write_lines
+
+TEMPLATE = Path(__file__).with_name("template.md")
+TABLES: dict[str, Callable[[Sequence[Record]], list[str]]] = {**scores.TABLES, **speeds.TABLES}
+# Pictures by the kind that they stand under: who draws them, and who gives their points.
+PLOTS = {
+    "accuracy": {
+        "iou-speed": ("iou_and_speed", scores.speed_points),
+        "learning-curve": ("learning_curve", scores.curve_points),
+    },
+    "memory": {"memory": ("memory_and_size", speeds.memory_points)},
+}
+QUICK = """# The quick run
+
+`python -m benchmarks all --quick`: drawn micrographs and small networks, minutes in all. It shows
+that everything runs, and how machines compare; its scores say little of real images.
+"""
+
+
+def write_page(folder: Path = RESULTS) -> Path:
+    """Writes page and plots from the records in ``folder``; gives the page's path."""
+    head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
+    full, quick = (_of_kind(kept(folder, quick=short)) for short in (False, True))
+    parts = [part for text in sections if (part := _filled(text, full, folder, ""))]
+    short = [part for text in sections if (part := _filled(text, quick, folder, "quick-"))]
+    text = "\n".join([head, _contents(parts), *parts, *([QUICK] if short else []), *short])
+    return write_lines(folder / "README.md", [text.rstrip()])
+
+
+def shown(record: Record) -> list[str]:
+    """What the page will say of one record."""
+    return TABLES[record["what"]]([record])
+
+
+def _of_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
+    of: dict[str, list[Record]] = {}
+    for record in records:
+        of.setdefault(record["what"], []).append(record)
+    return of
+
+
+def _contents(sections: Iterable[str]) -> str:
+    titles = [text.splitlines()[0].removeprefix("## ") for text in sections]
+    anchors = ["".join(c for c in t.lower() if c.isalnum() or c in " -") for t in titles]
+    pairs = zip(titles, anchors, strict=True)
+    return "".join(f"- [{t}](#{a.replace(' ', '-')})\n" for t, a in pairs)
+
+
+def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix: str) -> str:
+    """A section with its tables, or "" where there are no records for any."""
+    kinds = re.findall(r"<!-- (\S+) -->", text)
+    for kind in kinds:
+        lines = []
+        if kind in of:
+            lines = [*TABLES[kind](of[kind]), "", *_pictures(kind, of, folder, prefix)]
+            lines.append(measured(of[kind]))
+        text = text.replace(f"<!-- {kind} -->", "\n".join(lines))
+    return text.rstrip() + "\n" if of.keys() & {*kinds} else ""
+
+
+def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:
+    lines = []
+    for name, (drawn_by, points_of) in PLOTS.get(kind, {}).items():
+        points = points_of(of)
+        if points:
+            from benchmarks.page import plots  # takes matplotlib, which not every command needs
+
+            getattr(plots, drawn_by)(points, folder / f"{prefix}{name}.png")
+            lines += [f"![{name.replace('-', ' ')}]({prefix}{name}.png)", ""]
+    return lines
+
+
+def measured(records: Iterable[Record]) -> str:
+    """The machines, versions, commits and dates of some records, and how busy they were before."""
+    machines: dict[str, list[dict[str, Any]]] = {}
+    for r in records:
+        hardware, versions = r["hardware"], r["versions"]
+        libraries = [f"{n} {versions[n]}" for n in ("python", "tensorflow", "jax") if n in versions]
+        name = f"{hardware['processor']}, {hardware['cores']} cores, {', '.join(libraries)}"
+        machines.setdefault(f"{name}, {r['date']}", []).append(r)
+    told = []
+    for name, found in sorted(machines.items()):
+        commits = sorted({r["commit"] or "not noted" for r in found})
+        busy = [r["load_before"] for r in found if r["load_before"] is not None]
+        load = f", load before {min(busy):g} to {max(busy):g}" if busy else ""
+        told.append(f"{name}, commit {', '.join(commits)}{load}")
+    return f"Measured on: {'; '.join(told)}."
