@@ -20,7 +20,7 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +73,6 @@ QUICK_CURVE = {
 }
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a model scored, with what ``temzoo.evaluation`` does not know.
-
-    Attributes:
-        evaluation: with columns and means of the metrics that are added here.
-        classes_iou: pooled IoU of each class, background first.
-    """
-
-    evaluation: Any
-    classes_iou: dict[str, float]
-
-
 def judge(
     model: Any,
     examples: Sequence,
@@ -93,8 +80,8 @@ def judge(
     min_area_px: int = MIN_AREA_PX,
     seed: int = 0,
     bootstrap: int = 1000,
-) -> Judged:
-    """Scores a model on labelled micrographs at full resolution.
+) -> Any:
+    """Scores a model on labelled micrographs: an evaluation with the metrics added here.
 
     Args:
         model: whatever ``temzoo.predict`` takes.
@@ -113,9 +100,13 @@ def judge(
         seed=seed,
         bootstrap=bootstrap,
     )
+    return extras.added_to(found, seed=seed, bootstrap=bootstrap)
+
+
+def iou_of_classes(found: Any) -> dict[str, float]:
+    """Pooled IoU of each class, background first."""
     iou = scores(found.confusions.sum(axis=0))["iou"]
-    by_class = dict(zip(("background", *found.classes), map(float, iou), strict=True))
-    return Judged(extras.added_to(found, seed=seed, bootstrap=bootstrap), by_class)
+    return dict(zip(("background", *found.classes), map(float, iou), strict=True))
 
 
 def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
@@ -227,23 +218,18 @@ def verdict(change: Any, *, smaller_is_better: bool = False) -> str:
     return "better" if (change.low > 0) != smaller_is_better else "worse"
 
 
-def comparison(one: Judged, other: Judged) -> dict[str, Any]:
+def comparison(one: Any, other: Any) -> dict[str, Any]:
     """Differences of one to the other, by metric, where any image has it for both."""
-    return {
-        metric: difference(one.evaluation, other.evaluation, metric)
-        for metric in (*GAINS, *ERRORS)
-        if _both_defined(one, other, metric)
-    }
+    found = {}
+    for metric in (*GAINS, *ERRORS):
+        values = [[row[metric] for row in each.table] for each in (one, other)]
+        if np.isfinite(np.array(values, float)).all(axis=0).any():
+            found[metric] = difference(one, other, metric)
+    return found
 
 
-def _both_defined(first: Judged, second: Judged, metric: str) -> bool:
-    values = [[row[metric] for row in one.evaluation.table] for one in (first, second)]
-    return bool(np.isfinite(np.array(values, float)).all(axis=0).any())
-
-
-def record(name: str, model: Any, judged: Judged, dataset: Dataset, part: str, **told: Any):
+def record(name: str, model: Any, found: Any, dataset: Dataset, part: str, **told: Any):
     """A record of a model on a dataset."""
-    found = judged.evaluation
     told["settings"] = {"resampling_seed": 0, "bootstrap": 1000} | told.get("settings", {})
     return result(
         "accuracy",
@@ -253,7 +239,7 @@ def record(name: str, model: Any, judged: Judged, dataset: Dataset, part: str, *
         figures={
             "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
             "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
-            "pooled_iou_of_classes": judged.classes_iou,
+            "pooled_iou_of_classes": iou_of_classes(found),
             "parameters": parameters(model),
             "images": [dict(row) for row in found.table],
         },
@@ -294,7 +280,7 @@ def weighed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     dataset = open_dataset(
         arguments.data, data=arguments.data_folder.resolve(), quick=arguments.quick
     )
-    judged: dict[str, Judged] = {}
+    judged: dict[str, Any] = {}
     models: dict[str, Any] = {}
     records, compared = [], []
     for name in [arguments.weights, *arguments.compare]:

@@ -51,18 +51,12 @@ LABEL_FOLDERS = (("images", "labels"), ("", "_annot"))
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled micrographs in two parts.
+    """Labelled micrographs in two parts."""
 
-    Attributes:
-        name: for records and tables.
-        train, val: what trains; what judges.
-        split: how they were parted, in words.
-    """
-
-    name: str
-    train: Sequence[Example]
+    name: str  # for records and tables
+    train: Sequence[Example]  # train, val: what trains; what judges
     val: Sequence[Example]
-    split: str
+    split: str  # how they were parted, in words
 
     def part(self, name: str) -> list[Example]:
         """The images of "val", "train" or "all"."""

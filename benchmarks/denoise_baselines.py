@@ -138,27 +138,15 @@ def bm3d(
     """BM3D (Dabov et al. 2007, doi:10.1109/TIP.2007.901238) on the transformed counts.
 
     Returns:
-        (denoised images on the scale of the noisy ones, seconds of each).
-    """
-    transformed = [anscombe(np.asarray(image) * (dose / WHITE)) for image in noisy]
-    found, seconds = bm3d_many(transformed, python, profile=profile)
-    return [inverse_anscombe(image) * (WHITE / dose) for image in found], seconds
-
-
-def bm3d_many(
-    arrays: Sequence[np.ndarray], python: str | Path, *, profile: str = "np"
-) -> tuple[list[np.ndarray], list[float]]:
-    """BM3D of images (H, W) with noise of standard deviation 1, in another Python's process.
-
-    Returns:
-        (images, seconds of each on one thread).
+        denoised images on the scale of the noisy ones, and the seconds of each on one thread.
 
     Raises:
         RuntimeError: that Python is missing, has no bm3d, or failed.
     """
     with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
-        for number, array in enumerate(arrays):
-            np.save(Path(folder) / f"in-{number:06}.npy", array)
+        for number, image in enumerate(noisy):
+            transformed = anscombe(np.asarray(image) * (dose / WHITE))
+            np.save(Path(folder) / f"in-{number:06}.npy", transformed)
         command = [str(python), "-c", BM3D_WORKER, folder, profile]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
@@ -169,7 +157,8 @@ def bm3d_many(
                 " Set one up as the head of benchmarks/denoise_baselines.py shows."
             ) from error
         stored = [np.load(path) for path in sorted(Path(folder).glob("out-*.npz"))]
-        return [one["image"] for one in stored], [float(one["seconds"]) for one in stored]
+        found = [inverse_anscombe(one["image"]) * (WHITE / dose) for one in stored]
+        return found, [float(one["seconds"]) for one in stored]
 
 
 def score(clean: np.ndarray, restored: np.ndarray) -> Scored:

@@ -27,12 +27,7 @@ from benchmarks.records import result
 from benchmarks.timing import spread
 from temzoo import latent, registry
 from temzoo.evaluation import mean_interval
-from temzoo.latent.figures import (
-    encode_images,
-    kl_per_dimension,
-    reconstruction_error,
-    strongest,
-)
+from temzoo.latent.figures import encode_images, kl_per_dimension, reconstruction_error, strongest
 from temzoo.synthetic import particle_images
 
 QUICK_PICTURES = 300

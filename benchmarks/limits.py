@@ -42,27 +42,17 @@ WIDTH, HEIGHT = 4096, 4096  # of the images that the generated labels speak of
 
 @dataclass(frozen=True)
 class Limit:
-    """One promise.
+    """One promise."""
 
-    Attributes:
-        about: what is done, in words.
-        bound: bytes that ``used`` must not exceed.
-        labels: the layout of the label file to read, a name of ``LAYOUTS``.
-        model: a registered name, or "identity" (see ``identity``).
-        config: the model's keywords.
-        classes: of the identity model.
-        noise: predict white noise, with as many instances as an image can have, not blobs.
-        save: also write the maps and the overlay.
-    """
-
-    about: str
-    bound: int
-    labels: str = ""
-    model: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    classes: int = 2
+    about: str  # what is done, in words
+    bound: int  # bytes that ``used`` must not exceed
+    labels: str = ""  # the layout of the label file to read, a name of ``LAYOUTS``
+    model: str = ""  # a registered name, or "identity" (see ``identity``)
+    config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
+    classes: int = 2  # of the identity model
+    # predict white noise, with as many instances as an image can have, not blobs
     noise: bool = False
-    save: bool = False
+    save: bool = False  # also write the maps and the overlay
 
 
 LIMITS = {

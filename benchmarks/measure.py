@@ -227,29 +227,22 @@ def median_of_population(seed: int) -> float:
 def compared(table: pd.DataFrame, truth: pd.DataFrame, diameters: np.ndarray) -> dict[str, Any]:
     """Count and sizes beside the truth, all images together."""
     ours, theirs = (temzoo.summarize(t, by=None, border="correct").iloc[0] for t in (table, truth))
-    free = temzoo.summarize(table, by=None).iloc[0]
-    free_true = temzoo.summarize(truth, by=None).iloc[0]
-    record: dict[str, Any] = {
-        "particles": {"measured": len(table), "true": len(truth)},
-        "d50_nm of all, border corrected": {
-            "measured": ours["diameter_d50_nm"],
-            "low": ours["diameter_d50_low_nm"],
-            "high": ours["diameter_d50_high_nm"],
-            "true": float(np.median(diameters)),
-        },
-        "d50_nm of those free of the border": {
-            "measured": free["diameter_d50_nm"],
-            "true": free_true["diameter_d50_nm"],
-        },
-        "density_per_um2": {
-            "measured": ours["density_per_um2"],
-            "true": theirs["density_per_um2"],
-        },
-        "coverage": {"measured": ours["coverage"], "true": theirs["coverage"]},
+    free, free_true = (temzoo.summarize(t, by=None).iloc[0] for t in (table, truth))
+    d50, bounds = "diameter_d50_nm", ("low", "high")
+    pairs = {
+        "particles": (len(table), len(truth)),
+        "d50_nm of all, border corrected": (ours[d50], float(np.median(diameters))),
+        "d50_nm of those free of the border": (free[d50], free_true[d50]),
+        "density_per_um2": (ours["density_per_um2"], theirs["density_per_um2"]),
+        "coverage": (ours["coverage"], theirs["coverage"]),
     }
-    for row in record.values():
-        row["error_percent"] = 100 * (row["measured"] / row["true"] - 1)
-    return record
+    found = {
+        name: {"measured": a, "true": b, "error_percent": 100 * (a / b - 1)}
+        for name, (a, b) in pairs.items()
+    }
+    interval = {side: ours[f"diameter_d50_{side}_nm"] for side in bounds}
+    found["d50_nm of all, border corrected"] |= interval
+    return found
 
 
 def held(table: pd.DataFrame, truth: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:

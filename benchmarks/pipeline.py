@@ -42,23 +42,15 @@ MODELS = {"unet": {}, "unet_mobilenet": {"encoder_weights": None}}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """What is measured."""
 
-    Attributes:
-        models: whose training takes crops.
-        repetitions: of each.
-        crops, steps: of the pipeline and of training, in each repetition.
-        size: side of a crop, px; batch: crops of a step.
-        micrographs, side: that crops are cut from; px.
-    """
-
-    models: tuple[str, ...] = tuple(MODELS)
-    repetitions: int = 5
-    crops: int = 256
+    models: tuple[str, ...] = tuple(MODELS)  # whose training takes crops
+    repetitions: int = 5  # of each
+    crops: int = 256  # crops, steps: of the pipeline and of training, in each repetition
     steps: int = 4
-    size: int = 256
-    batch: int = 8
-    micrographs: int = 8
+    size: int = 256  # side of a crop, px
+    batch: int = 8  # crops of a step
+    micrographs: int = 8  # micrographs, side: that crops are cut from; px
     side: int = 512
 
 

@@ -59,23 +59,14 @@ FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
 
 @dataclass(frozen=True)
 class Recipe:
-    """One figure: what is trained on what.
+    """One figure: what is trained on what."""
 
-    Attributes:
-        about: in words.
-        data: a dataset's name.
-        model: a registered name, or one of ``BASELINES``.
-        config: the model's keywords.
-        settings: of ``temzoo.train``.
-        images: train on so many images, drawn with the seed; None: all.
-    """
-
-    about: str
-    data: str
-    model: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    images: int | None = None
+    about: str  # in words
+    data: str  # a dataset's name
+    model: str  # a registered name, or one of ``BASELINES``
+    config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of ``temzoo.train``
+    images: int | None = None  # train on so many images, drawn with the seed; None: all
 
 
 SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
@@ -108,11 +99,7 @@ RECIPES: dict[str, Recipe] = {
         {**EMPS, "epochs": 4},
     ),
     "emps-unet": Recipe(
-        "U-Net, 16 filters, from scratch",
-        "emps",
-        "unet",
-        {"filters": 16},
-        {**EMPS, "epochs": 5},
+        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, {**EMPS, "epochs": 5}
     ),
     "emps-unet-fast": Recipe(
         "U-Net, 8 filters, three levels, from scratch",

@@ -42,12 +42,7 @@ SMALL |= {"backbone_trainable": True, "classes": len(CLASSES) + 1}
 
 
 def scene(
-    seed: int,
-    *,
-    side: int,
-    objects: int,
-    sizes: tuple[float, float] = (20, 48),
-    apart: float = 1.0,
+    seed: int, *, side: int, objects: int, sizes: tuple[float, float] = (20, 48), apart: float = 1.0
 ) -> Example:
     """A noisy image of shapes, darker or brighter than a sloping ground; contrasts add up.
 

@@ -38,22 +38,15 @@ DRAWN = ("temzoo.synthetic.particle_images, seed 1", "MIT")
 
 @dataclass(frozen=True)
 class Set:
-    """A set of weights that is shipped.
+    """A set of weights that is shipped."""
 
-    Attributes:
-        command: what trains it, of ``python -m benchmarks``.
-        scores: of the loaded model, with the folder of data.
-        source: the data that it learns from, and their licence.
-        complete: frozen layers are in the file too, so that no other file is needed.
-        train: makes the run, of a folder and a seed, where no command leaves a run folder.
-        config: keywords of the model that differ from those it was trained with.
-    """
-
-    command: str
-    scores: Callable[[Any, Path], dict[str, float]]
-    source: tuple[str, str] = EMPS
-    complete: bool = True
+    command: str  # what trains it, of ``python -m benchmarks``
+    scores: Callable[[Any, Path], dict[str, float]]  # of the loaded model, with the folder of data
+    source: tuple[str, str] = EMPS  # the data that it learns from, and their licence
+    complete: bool = True  # frozen layers are in the file too, so that no other file is needed
+    # makes the run, of a folder and a seed, where no command leaves a run folder
     train: Callable[..., None] | None = None
+    # keywords of the model that differ from those it was trained with
     config: Mapping[str, Any] = field(default_factory=dict)
 
 

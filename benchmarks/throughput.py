@@ -50,26 +50,17 @@ FEW_PIXELS = 1024**2  # of a batch, in a process that need not have the memory t
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """What is measured."""
 
-    Attributes:
-        models: config by registered name, for speed.
-        memory_models: the same, for the memory of ``temzoo.predict``.
-        sides, batches: of the input.
-        engines: (name, precision) of ``ENGINES``; None: all.
-        seconds: of repetitions, for each input; 3 are always made, more than 40 never.
-        memory_sides: of the micrographs that ``temzoo.predict`` takes.
-        peak_side: of the matrix product that shows the peak; 2048 is past every cache.
-    """
-
-    models: Mapping[str, Mapping[str, Any]]
-    memory_models: Mapping[str, Mapping[str, Any]]
-    sides: Sequence[int] = (256, 512, 1024, 2048)
+    models: Mapping[str, Mapping[str, Any]]  # config by registered name, for speed
+    memory_models: Mapping[str, Mapping[str, Any]]  # the same, for the memory of ``temzoo.predict``
+    sides: Sequence[int] = (256, 512, 1024, 2048)  # sides, batches: of the input
     batches: Sequence[int] = (1, 8)
-    engines: Sequence[tuple[str, str]] | None = None
-    seconds: float = 30.0
+    engines: Sequence[tuple[str, str]] | None = None  # (name, precision) of ``ENGINES``; None: all
+    seconds: float = 30.0  # of repetitions, for each input; 3 are always made, more than 40 never
+    # of the micrographs that ``temzoo.predict`` takes
     memory_sides: Sequence[int] = (512, 1024, 2048, 4096, 8192, 16384)
-    peak_side: int = 2048
+    peak_side: int = 2048  # of the matrix product that shows the peak; 2048 is past every cache
 
 
 # Memory of one model: what grows with the image is the same, and 16,384 px take minutes.

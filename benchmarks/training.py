@@ -50,22 +50,14 @@ TRAINABLE: dict[str, bool | str] = {"frozen": False, "deep blocks": "deep", "all
 
 @dataclass(frozen=True)
 class Network:
-    """What is timed together.
+    """What is timed together."""
 
-    Attributes:
-        about: in words; the record's name.
-        model: a registered name.
-        config: the model's keywords.
-        crop, batch: side in px, and number.
-        encoders: ``encoder_trainable`` by its name in tables; empty: the model has no encoder.
-    """
-
-    about: str
-    model: str
-    config: Mapping[str, Any]
-    crop: int
+    about: str  # in words; the record's name
+    model: str  # a registered name
+    config: Mapping[str, Any]  # the model's keywords
+    crop: int  # side, px
     batch: int
-    encoders: Mapping[str, bool | str] | None = None
+    encoders: Mapping[str, bool | str] | None = None  # ``encoder_trainable`` by its name in tables
 
     def variants(self) -> dict[str, dict[str, Any]]:
         """The config of each variant by its name, which is "" where there is but one."""
@@ -79,26 +71,20 @@ class Network:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """What is measured."""
 
-    Attributes:
-        networks: whose steps are timed.
-        seconds: of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``.
-        side: of the drawn micrographs that crops are cut from, px.
-        training: what is trained in either precision, on any data.
-        chance: whether it is trained with another seed too, to show what that changes.
-    """
-
-    networks: Sequence[Network]
-    seconds: float
-    side: int
-    training: Recipe
-    chance: bool = True
+    networks: Sequence[Network]  # whose steps are timed
+    seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
+    side: int  # of the drawn micrographs that crops are cut from, px
+    training: Recipe  # what is trained in either precision, on any data
+    chance: bool = True  # whether it is trained with another seed too, to show what that changes
 
 
 ABOUT_SMALL = "unet, filters 8, depth 3"
 SMALL = {"filters": 8, "depth": 3}
 SETTINGS = {"crop": 256, "augment": "light", "learning_rate": 3e-3}
+LONG = {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}
+SHORT = {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}
 FULL = Plan(
     (
         Network("unet", "unet", {}, 256, 8),
@@ -108,35 +94,16 @@ FULL = Plan(
     ),
     seconds=20.0,
     side=512,
-    training=Recipe(
-        ABOUT_SMALL,
-        "any",
-        "unet",
-        SMALL,
-        {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40},
-    ),
+    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, LONG),
 )
 # Tracing is most of what it costs: one network with an encoder has all there is to show.
+TINY = {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)}
+ENDS = {"frozen": False, "all of it": True}
 QUICK = Plan(
-    (
-        Network(
-            "unet_mobilenet, alpha 0.25",
-            "unet_mobilenet",
-            {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)},
-            128,
-            2,
-            {"frozen": False, "all of it": True},
-        ),
-    ),
+    (Network("unet_mobilenet, alpha 0.25", "unet_mobilenet", TINY, 128, 2, ENDS),),
     seconds=0.0,
     side=256,
-    training=Recipe(
-        ABOUT_SMALL,
-        "any",
-        "unet",
-        SMALL,
-        {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20},
-    ),
+    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, SHORT),
     chance=False,
 )
 
@@ -206,11 +173,6 @@ def step_figures(
     Args:
         seconds: by variant (or ``ENCODER``) and precision, of each turn.
         batch: crops in a step.
-
-    Returns:
-        "steps": a row for each variant, with ``step_s`` and ``images_per_s`` by precision and
-        ``float32_over_bfloat16``; "encoder": ``share_of_step`` by precision; "freezing": how many
-        times as long a step takes as with the frozen encoder, by variant and precision.
     """
     names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
     figures: dict[str, Any] = {"steps": [_row(name, seconds, batch) for name in names]}

@@ -61,21 +61,14 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a recipe is trained.
+    """How a recipe is trained."""
 
-    Attributes:
-        steps: over which the rate rises and falls.
-        until: share of them after which it stops.
-        start: weights to go on from, a shipped set's name or a run; None: as the config says.
-        seed: of weights, crops and changes.
-        bfloat16: mixed precision.
-    """
-
-    steps: int
-    until: float = 1.0
+    steps: int  # over which the rate rises and falls
+    until: float = 1.0  # share of them after which it stops
+    # weights to go on from, a shipped set's name or a run; None: as the config says
     start: str | None = None
-    seed: int = 0
-    bfloat16: bool = True
+    seed: int = 0  # of weights, crops and changes
+    bfloat16: bool = True  # mixed precision
 
 
 @dataclass(frozen=True)

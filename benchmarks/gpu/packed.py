@@ -24,19 +24,13 @@ LOSSLESS = 101  # WebP's quality from which nothing is lost
 
 @dataclass(frozen=True)
 class Packed:
-    """Labelled micrographs.
+    """Labelled micrographs."""
 
-    Attributes:
-        class_names: of the classes 1, 2, …
-        parts: part -> list of (pixels (H, W) uint8, class map (H, W) uint8).
-        quality: of the pixels, ``LOSSLESS`` or less.
-        fingerprint: of the dataset, before it was packed.
-    """
-
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # of the classes 1, 2, …
+    # part -> list of (pixels (H, W) uint8, class map (H, W) uint8)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]]
-    quality: int
-    fingerprint: str
+    quality: int  # of the pixels, ``LOSSLESS`` or less
+    fingerprint: str  # of the dataset, before it was packed
 
 
 def pack(dataset, folder: Path, quality: int = LOSSLESS) -> Path:

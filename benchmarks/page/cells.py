@@ -12,16 +12,11 @@ LONGEST = 300  # of a reason, in characters
 
 
 class Point(NamedTuple):
-    """A figure of a plot with its interval, and what it stands over.
+    """A figure of a plot with its interval, and what it stands over."""
 
-    Attributes:
-        panel: the plot that it belongs to; series: the line, or marker.
-        x, y: (value, low, high).
-    """
-
-    panel: str
-    series: str
-    x: tuple[float, float, float]
+    panel: str  # the plot that it belongs to
+    series: str  # the line, or marker
+    x: tuple[float, float, float]  # x, y: (value, low, high)
     y: tuple[float, float, float]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from benchmarks.page.cells import Point
 from temzoo.files import atomic_path
 
 DPI = 150
@@ -36,21 +36,6 @@ MARKERS = "osD^vPXh*<>"
 WHISKERS = {"lw": 1.4, "elinewidth": 1.0, "capsize": 2.5}
 
 
-@dataclass(frozen=True)
-class Point:
-    """A figure with its interval, and what it stands over.
-
-    Attributes:
-        panel: the plot that it belongs to; series: the line, or marker.
-        x, y: (value, low, high).
-    """
-
-    panel: str
-    series: str
-    x: tuple[float, float, float]
-    y: tuple[float, float, float]
-
-
 def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
     """IoU over images per second, a panel a dataset, a marker a model."""
     figure, axes = _panels(points)
@@ -59,7 +44,10 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
         for point, style in zip(best_first, _styles(), strict=False):
             axis.errorbar(*_bars(point), label=point.series, linestyle="none", **style)
         axis.set_xscale("log")
-        _plain_log_ticks(axis, [each for point in panel for each in point.x])
+        low, high = (choose(v for point in panel for v in point.x) for choose in (min, max))
+        steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
+        _ticks(axis, [s for s in steps if low / 2.6 <= s <= high * 2.6], "{:g}")
+        axis.set_xlim(low / 1.7, high * 1.7)
         axis.set(xlabel="images per second, whole image to class map", ylim=(0, 1))
         axis.set_ylabel("IoU, mean over images")
     return _written(figure, path, axes)
@@ -67,36 +55,27 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
 
 def memory_and_size(points: Sequence[Point], path: Path) -> Path:
     """What prediction needs on top of libraries and image, over the side of the micrograph."""
-    figure, axes = _panels(points)
-    for axis, panel in axes.items():
-        for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
-            axis.errorbar([p.x[0] for p in line], [p.y[0] for p in line], label=series, **style)
-        sides = sorted({point.x[0] for point in panel})
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_locator(FixedLocator(sides))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda side, _: f"{side:,.0f}"))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_ylim(bottom=0)
-        axis.set(xlabel="side of the micrograph, px", ylabel="GB on top of libraries and image")
-    return _written(figure, path, axes)
+    labels = ("side of the micrograph, px", "GB on top of libraries and image")
+    return _curves(points, path, labels, base=2, ylim=(0, None))
 
 
 def learning_curve(points: Sequence[Point], path: Path) -> Path:
     """IoU over labelled images, a panel a dataset, a line a model."""
+    labels = ("labelled images to train on", "IoU, mean over images")
+    return _curves(points, path, labels, base=10, ylim=(0, 1))
+
+
+def _curves(points: Sequence[Point], path: Path, labels, *, base: int, ylim) -> Path:
+    """A panel a plot, a line a series, over a logarithmic axis that names every place."""
     figure, axes = _panels(points)
     for axis, panel in axes.items():
         for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
             places, values = [p.x[0] for p in line], [p.y[0] for p in line]
             bars = [[p.y[0] - p.y[1] for p in line], [p.y[2] - p.y[0] for p in line]]
             axis.errorbar(places, values, yerr=bars, label=series, **style)
-        counts = sorted({point.x[0] for point in panel})
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(FixedLocator(counts))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:.0f}"))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.set(xlabel="labelled images to train on", ylim=(0, 1))
-        axis.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)
-        axis.set_ylabel("IoU, mean over images")
+        axis.set_xscale("log", base=base)
+        _ticks(axis, sorted({point.x[0] for point in panel}), "{:,.0f}")
+        axis.set(xlabel=labels[0], ylabel=labels[1], ylim=ylim)
     return _written(figure, path, axes)
 
 
@@ -147,15 +126,10 @@ def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
     return dict(sorted(lines.items(), key=lambda line: -line[1][-1].y[0]))
 
 
-def _plain_log_ticks(axis: Axes, values: Sequence[float]) -> None:
-    """1, 2, 5, 10 … as far as the values reach, written as numbers."""
-    steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
-    low, high = min(values), max(values)
-    ticks = [s for s in steps if low / 2.6 <= s <= high * 2.6]
-    axis.xaxis.set_major_locator(FixedLocator(ticks))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
+    axis.xaxis.set_major_locator(FixedLocator(places))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlim(low / 1.7, high * 1.7)
 
 
 def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:

@@ -7,7 +7,7 @@
 A contestant learns for so many minutes of processor time on each of ``--threads`` cores, from one
 list of crops at stored resolution with their quarter turns and mirrors; nobody sees the labels that
 judge. Then it predicts whole micrographs at full resolution, and ``temzoo.evaluation`` scores what
-it wrote. Who is finished for the same job is not run again; ``--work`` holds what they wrote.
+it wrote; ``--work`` holds it.
 """
 
 from __future__ import annotations
@@ -65,12 +65,11 @@ def _contest(arguments: argparse.Namespace) -> dict[str, Any]:
     places = {"environments": arguments.environments, "options": options}
     names = arguments.names or [*ALL]
     rows = contest.contest(names, work / "job", work, dataset.val, **places)
-    # What earlier runs finished stands in the record too, so its command must name it.
     return result(
         "peers",
         f"{dataset.name}-{minutes:.3g}-min",
         about=f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}",
-        command=arguments.again(names=None if len(rows) == len(ALL) else [*rows]),
+        command=arguments.again(),
         figures={"contestants": rows},
         quick=arguments.quick,
         dataset=told.pop("dataset"),

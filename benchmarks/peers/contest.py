@@ -17,31 +17,24 @@ import temzoo
 from benchmarks.accuracy import difference
 from benchmarks.peers.contestants import ALL, OURS, Contestant
 from benchmarks.peers.environments import FOLDER, LAST_LINES, SCRIPTS, python_of, why_not
-from benchmarks.peers.jobs import fingerprint
 from benchmarks.records import ROOT
 from temzoo.evaluation import score_predictions
 from temzoo.types import Prediction
 
-# Scripts that others import, and the part of temzoo that a temzoo contestant's result hangs on:
-# a change of those makes what was finished before void, any other commit does not.
-SHARED = ("replay.py", "torch_networks.py")
-NETWORKS = ("models/*.py", "tasks/*.py", "prediction.py", "inputs.py", "registry.py")
 METRICS = ("iou", "dice", "instance_f1", "mask_ap50")
 
 
 def run(
-    name: str,
     contestant: Contestant,
     job: Path,
-    out: Path,
+    folder: Path,
     *,
     environments: Path = FOLDER,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Lets one contestant learn and predict; what an earlier run of the same finished is kept.
+    """Lets one contestant learn and predict, into an empty folder.
 
     Args:
-        name: of the folder in ``out`` that it writes into.
         options: in place of the contestant's own of the same names.
 
     Returns:
@@ -53,55 +46,14 @@ def run(
     reason = why_not(contestant.environment, environments)
     if reason is not None:
         return {"left_out": reason}
-    given, mark = _asked(contestant, told, environments, options)
-    folder = out / name
-    finished = _finished(folder, mark)
-    if finished is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        python = python_of(contestant.environment, environments)
-        script = SCRIPTS / f"{contestant.script}.py"
-        finished = _start([python, script, job, folder, json.dumps(given)], told["threads"])
-        if "left_out" not in finished:
-            finished = json.loads((folder / "told.json").read_text(encoding="utf-8"))
-            (folder / "mark").write_text(mark, encoding="utf-8")
-    return finished | {"options": given}
-
-
-def finished_before(
-    name: str,
-    job: Path,
-    out: Path,
-    *,
-    environments: Path = FOLDER,
-    options: Mapping[str, Any] | None = None,
-) -> bool:
-    """Whether ``run`` of the same would find all done."""
-    told = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    if why_not(ALL[name].environment, environments) is not None:
-        return False
-    return _finished(out / name, _asked(ALL[name], told, environments, options)[1]) is not None
-
-
-def _asked(contestant: Contestant, told: Mapping[str, Any], environments: Path, options):
-    """The options that a script gets, and the mark of a result of just these."""
     given = {k: (options or {}).get(k, v) for k, v in contestant.options.items()}
-    return given, fingerprint(told, given, _state(contestant, environments))
-
-
-def _state(contestant: Contestant, environments: Path) -> list[str]:
-    """What a result depends on beside the job: what runs, and the packages or temzoo's networks."""
-    code = [SCRIPTS / f"{contestant.script}.py", *(SCRIPTS / name for name in SHARED)]
-    if contestant.environment:
-        code.append(environments / contestant.environment / "ready.json")
-    else:
-        code += [path for part in NETWORKS for path in sorted((ROOT / "temzoo").glob(part))]
-    return [path.read_text(encoding="utf-8") for path in code if path.is_file()]
-
-
-def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
-    path = folder / "told.json"
-    same = (folder / "mark").is_file() and (folder / "mark").read_text("utf-8") == mark
-    return json.loads(path.read_text(encoding="utf-8")) if same and path.is_file() else None
+    shutil.rmtree(folder, ignore_errors=True)
+    python = python_of(contestant.environment, environments)
+    script = SCRIPTS / f"{contestant.script}.py"
+    done = _start([python, script, job, folder, json.dumps(given)], told["threads"])
+    if "left_out" not in done:
+        done = json.loads((folder / "told.json").read_text(encoding="utf-8"))
+    return done | {"options": given}
 
 
 def _start(command: Sequence[Any], threads: int) -> dict[str, Any]:
@@ -195,42 +147,20 @@ def paired(ours, theirs) -> dict[str, Any]:
 
 
 def contest(
-    names: Sequence[str],
-    job: Path,
-    out: Path,
-    examples: Sequence,
-    *,
-    environments: Path = FOLDER,
-    options: Mapping[str, Any] | None = None,
+    names: Sequence[str], job: Path, out: Path, examples: Sequence, **place: Any
 ) -> dict[str, Any]:
-    """All of ``names`` on one job: what each told and scored, and ours beside each peer.
-
-    Those not named stand in the result too where an earlier run finished them for this very job.
-    """
+    """All of ``names`` on one job: what each told and scored, and ours beside each peer."""
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    place = {"environments": environments, "options": options}
-    kept = [n for n in ALL if n not in names and finished_before(n, job, out, **place)]
     evaluations, rows = {}, {}
-    for name in sorted([*names, *kept], key=list(ALL).index):
-        one = ALL[name]
-        row = run(name, one, job, out, **place)
+    for name in sorted(names, key=list(ALL).index):
+        row = run(ALL[name], job, out / name, **place)
         if "left_out" not in row:
             evaluations[name] = score(out / name, examples, told["class_names"])
             row |= figures(evaluations[name])
-        rows[name] = {"about": one.about, **row}
-        print(f"{name}: {_shown(rows[name])}", flush=True)
+        rows[name] = {"about": ALL[name].about, **row}
+        print(f"{name}: {row.get('left_out', 'done')}", flush=True)
     for name, row in rows.items():
         if name in evaluations and name not in OURS:
             ours = {n: e for n, e in evaluations.items() if n in OURS}
             row["beside"] = {n: paired(e, evaluations[name]) for n, e in ours.items()}
     return rows
-
-
-def _shown(row: Mapping[str, Any]) -> str:
-    if "left_out" in row:
-        return f"left out, {row['left_out']}"
-    iou = row["per_image"]["iou"]
-    return (
-        f"IoU {iou['value']:.3f} [{iou['low']:.3f}, {iou['high']:.3f}] after"
-        f" {row['learning']['steps']} steps, {row['learning']['cpu_s'] / 60:.1f} min of processor"
-    )

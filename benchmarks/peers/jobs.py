@@ -10,7 +10,6 @@ augmentation.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,12 +100,6 @@ def write_job(
     np.save(folder / "crops.npy", crop_numbers(dataset.train, size=crop, seed=seed, count=count))
     write_json(folder / "job.json", told)
     return told
-
-
-def fingerprint(told: dict[str, Any], *more: Any) -> str:
-    """Of a job and what was asked of it: results of another one are not taken for its own."""
-    text = json.dumps([told, *more], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _write_example(path: Path, example, names: Sequence[str], *, labels: bool) -> None:

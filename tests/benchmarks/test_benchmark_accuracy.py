@@ -39,34 +39,34 @@ class Oracle:
 
 def test_the_truth_scores_one_and_no_error(drawn):
     judged = accuracy.judge(Oracle(drawn.val), drawn.val, bootstrap=50)
-    means = judged.evaluation.per_image
+    means = judged.per_image
     for metric in ("iou", "dice", "boundary_f1"):
         assert means[metric].value == 1.0
-    assert judged.classes_iou == {"background": 1.0, "particle": 1.0}
+    assert accuracy.iou_of_classes(judged) == {"background": 1.0, "particle": 1.0}
     assert means["ks_statistic"].low >= 0
-    assert set(accuracy.GAINS + accuracy.ERRORS) <= {*judged.evaluation.table[0]}
+    assert set(accuracy.GAINS + accuracy.ERRORS) <= {*judged.table[0]}
 
 
 def test_grown_particles_are_larger_and_their_sizes_tell_it(drawn):
     apart = [e for e in drawn.val if len(e.labels.shapes) > 1]
     judged = accuracy.judge(Oracle(apart, grow=2), apart, bootstrap=50)
-    pooled = judged.evaluation.pooled
+    pooled = judged.pooled
     assert pooled["d50_error"].value > 0.05
     assert pooled["ks_statistic"].value > 0
-    row = judged.evaluation.table[0]
+    row = judged.table[0]
     count = row["instances_predicted"] / row["instances_true"] - 1
     assert row["relative_count_error"] == pytest.approx(count)
     assert row["absolute_d50_error"] == abs(row["d50_error"])
 
 
 def test_pooled_count_error_is_that_of_all_objects(drawn):
-    found = accuracy.judge(Oracle(drawn.val, grow=1), drawn.val, bootstrap=50).evaluation
+    found = accuracy.judge(Oracle(drawn.val, grow=1), drawn.val, bootstrap=50)
     true, predicted = (sum(r[f"instances_{k}"] for r in found.table) for k in ("true", "predicted"))
     assert found.pooled["relative_count_error"].value == pytest.approx(predicted / true - 1)
 
 
 def test_instances_below_the_least_area_are_no_particles(drawn):
-    found = accuracy.judge(Oracle(drawn.val), drawn.val, min_area_px=10**6, bootstrap=20).evaluation
+    found = accuracy.judge(Oracle(drawn.val), drawn.val, min_area_px=10**6, bootstrap=20)
     assert found.iou.value == 1.0
     assert found.pooled["relative_count_error"].value == -1.0
     assert found.per_image["ks_statistic"].value == 1.0
@@ -78,7 +78,7 @@ def test_labels_of_other_names_count_as_the_one_class_of_a_model(drawn):
         shapes = tuple(replace(shape, label="rod") for shape in e.labels.shapes)
         other.append(replace(e, labels=replace(e.labels, shapes=shapes, classes=("rod",))))
     judged = accuracy.judge(Oracle(drawn.val), other, bootstrap=20)
-    assert judged.evaluation.iou.value == 1.0
+    assert judged.iou.value == 1.0
 
 
 def test_a_detector_is_judged_by_its_objects(drawn, finder):
@@ -109,7 +109,7 @@ def test_paired_differences_are_means_over_the_images(drawn):
         accuracy.judge(Oracle(drawn.val, grow), drawn.val, bootstrap=50) for grow in (0, 2)
     )
     found = accuracy.comparison(good, bad)
-    mean = np.mean([1 - row["iou"] for row in bad.evaluation.table])
+    mean = np.mean([1 - row["iou"] for row in bad.table])
     assert found["iou"]["value"] == pytest.approx(mean)
     assert found["iou"]["verdict"] == "better"
     assert found["iou"]["images"] == 3
@@ -236,7 +236,7 @@ def test_one_more_contestant_is_a_function(drawn):
 
     try:
         model = contestants.contestant_of("dark", drawn.train)
-        assert 0 <= accuracy.judge(model, drawn.val, bootstrap=20).evaluation.iou.value <= 1
+        assert 0 <= accuracy.judge(model, drawn.val, bootstrap=20).iou.value <= 1
         assert accuracy.parameters(model) is None
     finally:
         del contestants.CONTESTANTS["dark"]

@@ -13,7 +13,7 @@ from benchmarks import denoise_baselines as baselines
 from benchmarks.denoise_baselines import (
     GAUSSIAN_GRID,
     anscombe,
-    bm3d_many,
+    bm3d,
     crops,
     filtered,
     gaussian,
@@ -142,7 +142,7 @@ def test_filters_are_tuned_and_scored(pairs, monkeypatch):
 @pytest.mark.parametrize("python", [sys.executable, "no/such/python"])
 def test_a_python_without_bm3d_is_named(python):
     with pytest.raises(RuntimeError, match=r"needs a Python with bm3d 4\.0\.3\. Received: .*Set"):
-        bm3d_many([np.zeros((8, 8))], python)
+        bm3d([np.zeros((8, 8))], dose=4, python=python)
 
 
 def test_networks_filters_and_segmentation_are_measured(tmp_path, monkeypatch, drawn, measured):

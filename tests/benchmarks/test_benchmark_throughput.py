@@ -7,16 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as suite
-from benchmarks import (
-    engines,
-    labels,
-    measure,
-    pipeline,
-    precision,
-    startup,
-    throughput,
-    timing,
-)
+from benchmarks import engines, labels, measure, pipeline, precision, startup, throughput, timing
 from benchmarks.page import shown
 from benchmarks.timing import in_child, last_line, spread
 from temzoo import get_model
