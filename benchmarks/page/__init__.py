@@ -3,30 +3,31 @@
     python -m benchmarks page
 
 ``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
-``benchmarks.page.scores`` or ``speeds`` makes of the records of that kind. A section without
-records is left out; the quick runs stand in a part of their own, by the same template.
+``benchmarks.page.scores`` makes of the records of that kind, ``<!-- KIND PATH: COLUMN … -->`` for a
+table that ``benchmarks.page.generic`` makes of their figures. A section without records is left
+out; the quick runs stand in a part of their own, by the same template.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import scores, speeds
-from benchmarks.page.cells import Record
+from benchmarks.page import generic, scores
+from benchmarks.page.cells import Record, by
 from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
-TABLES: dict[str, Callable[[Sequence[Record]], list[str]]] = {**scores.TABLES, **speeds.TABLES}
+SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
 # Pictures by the kind that they stand under: who draws them, and who gives their points.
 PLOTS = {
     "accuracy": {
         "iou-speed": ("iou_and_speed", scores.speed_points),
         "learning-curve": ("learning_curve", scores.curve_points),
     },
-    "memory": {"memory": ("memory_and_size", speeds.memory_points)},
+    "memory": {"memory": ("memory_and_size", scores.memory_points)},
 }
 QUICK = """# The quick run
 
@@ -47,7 +48,17 @@ def write_page(folder: Path = RESULTS) -> Path:
 
 def shown(record: Record) -> list[str]:
     """What the page will say of one record."""
-    return TABLES[record["what"]]([record])
+    slots = [
+        slot for slot in SLOT.findall(TEMPLATE.read_text("utf-8")) if slot[0] == record["what"]
+    ]
+    tables = [_table(*slot, [record]) for slot in slots]
+    return [line for lines in tables if lines for line in (*lines, "")][:-1]
+
+
+def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
+    if not path:
+        return scores.TABLES[kind](found)
+    return generic.lines(found, path, columns.split())
 
 
 def _of_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -66,14 +77,17 @@ def _contents(sections: Iterable[str]) -> str:
 
 def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix: str) -> str:
     """A section with its tables, or "" where there are no records for any."""
-    kinds = re.findall(r"<!-- (\S+) -->", text)
-    for kind in kinds:
-        lines = []
-        if kind in of:
-            lines = [*TABLES[kind](of[kind]), "", *_pictures(kind, of, folder, prefix)]
-            lines.append(measured(of[kind]))
-        text = text.replace(f"<!-- {kind} -->", "\n".join(lines))
-    return text.rstrip() + "\n" if of.keys() & {*kinds} else ""
+    kinds = [kind for kind, *_ in SLOT.findall(text)]
+    if not of.keys() & {*kinds}:
+        return ""
+    text = SLOT.sub(lambda m: "\n".join(_table(*m.groups(), of.get(m[1], ()))), text)
+    lines = [re.sub(r"\n{3,}", "\n\n", text).rstrip()]
+    for kind in dict.fromkeys(kinds):
+        found = of.get(kind, ())
+        commands = [r for r in found if f"`{r['command']}`" not in text]
+        lines += [*by(commands)] if commands else []
+        lines += ["", *_pictures(kind, of, folder, prefix)]
+    return "\n".join([*lines, measured([r for k in kinds for r in of.get(k, ())])]) + "\n"
 
 
 def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:

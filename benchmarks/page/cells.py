@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Record = Mapping[str, Any]
-MB, GB = 1e6, 1e9
-LONGEST = 300  # of a reason, in characters
+GB = 1e9
 
 
 class Point(NamedTuple):
@@ -34,6 +33,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "–"
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
+    if abs(value) < 1e-4:
+        return f"{value:.0e}"
     return f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
 
 
@@ -47,17 +48,13 @@ def timed(figure: Mapping[str, float] | None, factor: float = 1.0) -> str:
     return f"{median} [{least}, {most}]"
 
 
-def excess(figure: Mapping[str, float]) -> str:
-    """The same in per cent more."""
-    return "{median:+.0%} [{least:+.0%}, {most:+.0%}]".format_map(figure)
-
-
-def score(figure: Mapping[str, float] | None, form: str = "{:.3f}") -> str:
+def score(
+    figure: Mapping[str, float] | None, form: Callable[[float], str] = "{:.3f}".format
+) -> str:
     """``value [low, high]`` of a score, or the value alone where it has no interval."""
     if figure is None or figure["value"] is None:
         return "–"
-    known = [figure[key] for key in ("value", "low", "high") if figure[key] is not None]
-    first, *bounds = map(form.format, known)
+    first, *bounds = [form(figure[k]) for k in ("value", "low", "high") if figure[k] is not None]
     return f"{first} [{', '.join(bounds)}]" if bounds else first
 
 
@@ -66,7 +63,7 @@ def change(figure: Mapping[str, Any] | None) -> str:
     if figure is None:
         return "–"
     told = "" if figure["verdict"] == "not told apart" else f" **{figure['verdict']}**"
-    return score(figure, "{:+.3f}") + told
+    return score(figure, "{:+.3f}".format) + told
 
 
 def command(record: Record) -> str:

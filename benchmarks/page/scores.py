@@ -1,4 +1,7 @@
-"""Tables of how right models are: each function takes the records of a kind and gives lines."""
+"""Tables that need more than the names of figures, and the points of the plots.
+
+Each function takes the records of a kind and gives lines.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.page.cells import (
-    LONGEST,
+    GB,
     Point,
     Record,
     by,
-    change,
     command,
     images_of,
     number,
@@ -26,7 +28,7 @@ OBJECTS = (
     *("pooled mask_ap", "pooled mask_ap50", "pooled panoptic_quality"),
     *("pooled relative_count_error", "pooled d50_error", "pooled ks_statistic"),
 )
-COMPARED = ("iou", "boundary_f1", "panoptic_quality", "mask_ap50", "absolute_count_error")
+MAPS = 5  # bytes a pixel of what predict returns: classes in one, instances in four
 METHODS = {
     "noisy": "nothing",
     "gaussian": "Gaussian filter, tuned",
@@ -82,7 +84,7 @@ def _curves(found: Records) -> list[str]:
 def _scores(r: Record, metrics: Sequence[str]) -> list[str]:
     cells = []
     for part, metric in (each.split() for each in metrics):
-        form = "{:+.1%}" if metric.endswith("_error") else "{:.3f}"
+        form = ("{:+.1%}" if metric.endswith("_error") else "{:.3f}").format
         cells.append(score(r["figures"][part].get(metric), form))
     return [images_of(r), r["about"], *cells]
 
@@ -140,17 +142,6 @@ def _point(r: Record, series: str, x: tuple) -> Point:
     return Point(r["dataset"]["name"], series, x, (iou["value"], iou["low"], iou["high"]))
 
 
-def paired(found: Records) -> list[str]:
-    rows = [
-        [r["dataset"]["name"], pair["model"], pair["beside"]]
-        + [change(pair["metrics"].get(metric)) for metric in COMPARED]
-        for r in found
-        for pair in r["figures"]["pairs"]
-    ]
-    head = "data | model | beside | IoU | boundary F1 | PQ | AP50 | abs. count error"
-    return [*table(head, rows), *by(found)]
-
-
 def recipe(found: Records) -> list[str]:
     first = {r["name"]: r for r in found if "-seed" not in r["name"]}
     lines = table(
@@ -195,7 +186,7 @@ def instances(found: Records) -> list[str]:
     scored = [r for r in found if "pooled" in r["figures"]]
     head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
     lines = table(head, map(_instances_row, scored)) if scored else []
-    for r in found:
+    for r in scored:
         lines += ["", *_instances_said(r)]
     return lines
 
@@ -214,9 +205,6 @@ def _instances_row(r: Record) -> list[str]:
 
 def _instances_said(r: Record) -> list[str]:
     figures, name = r["figures"], f"`{r['name']}`"
-    if "milliseconds" in figures:
-        rows = [[stage, timed(times)] for stage, times in figures["milliseconds"].items()]
-        return [f"{command(r)}: {r['about']}.", "", *table("stage | ms", rows)]
     if "density" in figures:
         told = ", ".join(f"{key} {value:.1%}" for key, value in figures["density"].items())
         more = "the data's publisher reports an accuracy of 83.6 % (creme, 316L), on another split"
@@ -231,23 +219,6 @@ def _instances_said(r: Record) -> list[str]:
         default = figures["at score 0.5"]["instance_f1"]["value"]
         told += f"; F1 at the default score of 0.5: {default:.3f}"
     return [f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."]
-
-
-def shapes(found: Records) -> list[str]:
-    rows, said = [], []
-    for r in found:
-        figures = r["figures"]
-        for masks, aps in figures["masks"].items():
-            told = f"{command(r)}, {figures['steps']} steps, {figures['minutes']:.1f} min"
-            first = told if masks == "trained" else ""
-            rows.append([first, masks, *(f"{value:.3f}" for value in aps.values())])
-        if "crowded" in figures:
-            ap50, ap75 = (figures["crowded"][f"mask_ap{n}"] for n in (50, 75))
-            alarms = ", ".join(f"{k} {v:.1f}" for k, v in figures.items() if k.startswith("false"))
-            touching = f"where shapes touch and overlap mask AP50 {ap50:.3f}, AP75 {ap75:.3f}"
-            said += ["", f"`{r['name']}`: {touching}; an image: {alarms}."]
-    head = "training | masks | box AP | AP50 | AP75 | mask AP | AP50 | AP75"
-    return [*table(head, rows), *said]
 
 
 def denoise(found: Records) -> list[str]:
@@ -293,145 +264,9 @@ def _denoise_gains(of: Mapping[str, Figures]) -> list[str]:
         for dose, methods in of.items():
             pairs = zip(methods[name]["of_images"], methods[other]["of_images"], strict=True)
             gain = vars(mean_interval([ours[0] - theirs[0] for ours, theirs in pairs]))
-            gains.append(f"{dose} {score(gain, '{:+.2f}')}")
+            gains.append(f"{dose} {score(gain, '{:+.2f}'.format)}")
         lines.append(f"- {METHODS[name]}, beside {METHODS[other]}: {', '.join(gains)}")
     return lines
-
-
-def restoration(found: Records) -> list[str]:
-    rows = [
-        [images_of(r), r["about"], dose]
-        + [score(figures[k], "{:.2f}") for k in ("noisy_psnr_db", "psnr_db", "gain_db")]
-        + [score(figures["ssim"]), command(r)]
-        for r in found
-        for dose, figures in r["figures"]["doses"].items()
-    ]
-    head = "data, images | model | dose | noisy, dB | PSNR, dB | gain, dB | SSIM | command"
-    return table(head, rows)
-
-
-def colour(found: Records) -> list[str]:
-    names = {"phases": "phases", "halves": "right halves of photographs"}
-    rows, likeness = [], []
-    for r in found:
-        for training, figures in r["figures"]["trainings"].items():
-            images = figures["images"]["judge"]
-            for who, errors in figures["overall"].items():
-                first = [f"{names.get(training, 'other photographs')}, {images} images"]
-                first += [f"{figures['minutes']:.1f}"]
-                values = [f"{errors[key]:.2f}" for key in ("rmse", "ciede2000")]
-                below = f"{figures['images_below_all']} of {images}"
-                told = who == "model"
-                rows.append([*(first if told else ["", ""]), who, *values, below if told else ""])
-        for kind, one in r["figures"].get("likeness", {"kinds": {}})["kinds"].items():
-            distances = [f"{one[key]:.2f}" for key in ("least", "median", "largest")]
-            likeness.append([kind, f"{one['fired']} of {one['images']}", *distances])
-    lines = table("judged on | training, min | who | RMSE | CIEDE2000 | below", rows)
-    if likeness:
-        lines += ["", *table("images | fired | least distance | median | largest", likeness)]
-    return [*lines, *by(found)]
-
-
-def vae(found: Records) -> list[str]:
-    columns = ("reconstruction_error", "kl", "r diameter_px", "r aspect_ratio", "r angle_deg")
-    rows = []
-    for r in found:
-        figures = r["figures"]
-        cells = [score(figures[key], "{:.3g}") for key in columns]
-        units = f"{figures['active_units']} of {figures['latent_dim']}"
-        gap = f"{number(figures['mig'])} ({number(figures['mig_shuffled'])})"
-        rows.append([f"{r['about']}; {r['dataset']['name']}", *cells, units, gap, command(r)])
-    last = ("active units", "MIG (chance)", "command")
-    return table(" | ".join(["model; pictures", *columns, *last]), rows)
-
-
-def latent(found: Records) -> list[str]:
-    parts = {"digits": _digits, "particles": _particles, "compare": _latents_compared}
-    lines = []
-    for name, part in parts.items():
-        for r in (r for r in found if r["name"] == name):
-            pictures = r["figures"]["pictures"]
-            counts = f"{pictures['training']} pictures to train on, {pictures['held_out']} held out"
-            lines += [f"{command(r)}: {counts}.", "", *part(r["figures"]), ""]
-    return lines[:-1]
-
-
-def _digits(figures: Figures) -> list[str]:
-    shown = sum(plane["shows_every_digit"] for plane in figures["planes"])
-    key = "nearest_neighbour_after_epochs"
-    epochs = list(figures["models"][0][key])
-    rows = [
-        [m["seed"], *(f"{m[key][n]:.3f}" for n in epochs), *_units(m)] for m in figures["models"]
-    ]
-    columns = [f"accuracy after {n} epochs" for n in epochs]
-    pixels = figures["nearest_neighbour_of_pixels"]
-    components = figures["nearest_neighbour_of_8_principal_components"]
-    return [
-        *table(" | ".join(["seed", *columns, "active units | ELBO, nats | training, s"]), rows),
-        "",
-        f"The nearest neighbour of the pixels themselves: {pixels:.3f}; of as many principal"
-        f" components: {components:.3f}. Every digit stands in the decoded"
-        f" plane of a VAE of two dimensions with {shown} of {len(figures['planes'])} seeds.",
-    ]
-
-
-def _units(m: Figures) -> list[str]:
-    return [str(m["active_units"]), f"{m['held_out']['elbo']:.1f}", f"{m['seconds']:.0f}"]
-
-
-def _particles(figures: Figures) -> list[str]:
-    rows = [
-        [m["model"], m["seed"]]
-        + [f"{m[key]:.3f}" for key in ("r_diameter", "r_aspect_ratio", "r_angle")]
-        + [f"{m['angle_error_deg']['median']:.1f}" if "angle_error_deg" in m else "–"]
-        + [m["active_units"], f"{m['seconds']:.0f}"]
-        for m in figures["models"]
-    ]
-    head = "model | seed | r diameter | r aspect ratio | r angle | angle error, ° | active units"
-    return table(f"{head} | training, s", rows)
-
-
-def _latents_compared(figures: Figures) -> list[str]:
-    columns = [key for key in figures["models"][0]["figures"] if key != "model"]
-    rows = [
-        [m["figures"]["model"]]
-        + [v if isinstance(v := m["figures"][key], int) else number(v) for key in columns]
-        + [f"{m['seconds']:.0f}"]
-        for m in figures["models"]
-    ]
-    return table(" | ".join(["model", *columns, "training, s"]), rows)
-
-
-def label_next(found: Records) -> list[str]:
-    rows = [
-        [name, f"{one['spearman']:.2f}", f"{one['mean_error_of_first_10']:.3f}", f"{mean:.3f}"]
-        for mean, r in ((each["figures"]["mean_error"], each) for each in found)
-        for name, one in r["figures"]["measures"].items()
-    ]
-    head = "measure | Spearman's r with the error | mean error of its first 10 | of all"
-    return [*table(head, rows), *by(found)]
-
-
-def measure(found: Records) -> list[str]:
-    lines, truth = [], []
-    for r in found:
-        if "mixed" in r["figures"]:
-            truth.append(_truth_row(r))
-            continue
-        rows = [[r["about"], name, timed(figure)] for name, figure in r["figures"].items()]
-        lines += [*table("what | by | CPU seconds, or ratio", rows), *by([r]), ""]
-    head = "measured on | spheres: count, D50 | mixed shapes: count, D50 | intervals that hold D50"
-    return lines + (table(f"{head} | command", truth) if truth else [])
-
-
-def _truth_row(r: Record) -> list[str]:
-    cells = []
-    for one in (r["figures"][name] for name in ("spheres", "mixed")):
-        d50 = one["d50_nm of all, border corrected"]["error_percent"]
-        cells.append(f"{one['particles']['error_percent']:+.1f} %, {d50:+.1f} %")
-    held = r["figures"]["spheres"]["intervals"]
-    hold = f"{held['hold the median of the population']} of {held['images']}"
-    return [r["about"], *cells, hold, command(r)]
 
 
 def tuning(found: Records) -> list[str]:
@@ -446,74 +281,39 @@ def tuning(found: Records) -> list[str]:
     return table(head, rows)
 
 
-def variants(found: Records) -> list[str]:
-    rows = [[r["about"], n, f"{v:.4f}"] for r in found for n, v in r["figures"].items()]
-    return [*table("weights | predicted | IoU", rows), *by(found)]
-
-
-def peers(found: Records) -> list[str]:
-    lines = []
-    for r in found:
-        job, rows = r["settings"], r["figures"]["contestants"]
-        there = {name: row for name, row in rows.items() if "left_out" not in row}
-        lines += [
-            f"{r['dataset']['name']}: {job['train']} micrographs to learn from, {job['val']} judge."
-            f" {job['minutes']:.3g} minutes on {job['threads']} cores, crops of {job['crop']} px,"
-            f" {job['batch']} a step: {command(r)}.",
-            "",
-            *table(
-                "contestant | IoU | Dice | instance F1 | AP50 | steps | parameters | s per image",
-                [_peer(row, job) for row in there.values()],
-            ),
-            "",
-            *_beside(there),
-        ]
-        reasons = {row["about"]: row["left_out"] for n, row in rows.items() if n not in there}
-        lines += [f"- {who}: {' '.join(why.split())[-LONGEST:]}" for who, why in reasons.items()]
-    return lines
-
-
-def _peer(row: Figures, job: Figures) -> list[str]:
-    steps = row["learning"]["steps"]
-    return [
-        row["about"],
-        *(score(row["per_image"][metric]) for metric in ("iou", "dice", "instance_f1")),
-        f"{row['pooled']['mask_ap50']['value']:.3f}",
-        "–" if steps is None else f"{steps:,}",
-        f"{row['parameters']:,}",
-        f"{row['prediction']['wall_s'] / job['val']:.2f}",
-    ]
-
-
-def _beside(rows: Figures) -> list[str]:
-    """temzoo's networks beside each peer; peers alone have such differences."""
-    peers = [row for row in rows.values() if row.get("beside")]
-    if not peers:
+def compared(found: Records) -> list[str]:
+    """Latent spaces of several models, by every figure of theirs."""
+    models = [m for r in found if r["name"] == "compare" for m in r["figures"]["models"]]
+    if not models:
         return []
-    ours = list(peers[0]["beside"])
-    cells = [[row["about"], *(_ahead(row["beside"][n]["iou"]) for n in ours)] for row in peers]
-    return [*table(" | ".join(["peer", *(rows[n]["about"] for n in ours)]), cells), ""]
+    columns = [key for key in models[0]["figures"] if key != "model"]
+    rows = [
+        [m["figures"]["model"]]
+        + [v if isinstance(v := m["figures"][key], int) else number(v) for key in columns]
+        + [f"{m['seconds']:.0f}"]
+        for m in models
+    ]
+    return table(" | ".join(["model", *columns, "training, s"]), rows)
 
 
-def _ahead(figure: Figures) -> str:
-    said = {"better": "**ahead**", "worse": "**behind**"}.get(figure["verdict"], figure["verdict"])
-    return f"{score(figure, '{:+.3f}')}, {said}, {figure['wins']:.0%}"
+def memory_points(of: Mapping[str, Records]) -> list[Point]:
+    """GB over the side of a micrograph: all, and without the maps that predict returns."""
+    return [
+        Point("temzoo.predict", r["model"] + told, (row["side"],) * 3, (gigabytes,) * 3)
+        for r in of.get("memory", ())
+        for row in r["figures"]["sides"]
+        for told, gigabytes in (
+            ("", row["used"] / GB),
+            (", without the maps", (row["used"] - MAPS * row["side"] ** 2) / GB),
+        )
+    ]
 
 
 TABLES = {
     "accuracy": accuracy,
-    "paired": paired,
     "recipe": recipe,
     "instances": instances,
-    "shapes": shapes,
     "denoise": denoise,
-    "restoration": restoration,
-    "colour": colour,
-    "vae": vae,
-    "latent": latent,
-    "label-next": label_next,
-    "measure": measure,
     "tuning": tuning,
-    "variants": variants,
-    "peers": peers,
+    "latent": compared,
 }

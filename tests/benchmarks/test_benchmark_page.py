@@ -5,7 +5,7 @@ import math
 import cv2
 import pytest
 
-from benchmarks.page import TABLES, TEMPLATE, plots, scores, write_page
+from benchmarks.page import SLOT, TEMPLATE, generic, plots, scores, shown, write_page
 from benchmarks.page.cells import Point, number, table, timed
 from benchmarks.records import keep, kept, result
 from benchmarks.timing import spread
@@ -154,20 +154,51 @@ def test_the_table_says_whether_another_seed_lies_in_the_interval():
     assert [row.split("|")[4].strip() for row in rows] == ["yes", "no"]
 
 
-def test_every_kind_of_table_has_its_place_in_the_template():
-    text = TEMPLATE.read_text(encoding="utf-8")
-    assert all(text.count(f"<!-- {kind} -->") == 1 for kind in TABLES)
-    assert text.count("<!-- ") == len(TABLES)
+def test_every_kind_of_record_has_a_table_and_every_table_is_filled():
+    slots = SLOT.findall(TEMPLATE.read_text(encoding="utf-8"))
+    assert {kind for kind, path, _ in slots if not path} == {*scores.TABLES}
+    for record in kept():
+        assert any(line.startswith("| --- |") for line in shown(record)), record["name"]
+    for kind, path, columns in slots:
+        found = [record for record in kept() if record["what"] == kind]
+        if path and found:
+            head, *_ = generic.lines(found, path, columns.split())
+            wanted = sum("=" not in column for column in columns.split())
+            assert head.count("|") - 1 >= wanted - 1, (kind, path)  # what none has is left out
 
 
 def test_every_row_has_as_many_cells_as_its_head():
-    for kind, lines_of in TABLES.items():
-        found = [record for record in kept() if record["what"] == kind]
+    for record in kept():
         head = 0
-        for line in lines_of(found) if found else ():
+        for line in shown(record):
             cells = line.replace("\\|", "").count("|") if line.startswith("|") else 0
             assert not (head and cells) or cells == head, line
-            head = cells
+            head = cells if line else 0
+
+
+def test_a_generic_table_follows_its_columns():
+    figures = {
+        "rows": [
+            {"engine": "a", "s": spread([1.0, 2.0]), "n": 1200, "iou": figure(0.5), "bytes": 2e6},
+            {"engine": "b", "s": spread([3.0]), "n": None, "tile": {"px, all": 0.25}},
+        ],
+        "deep": {"x": {"in": {"k": 1.0}}, "y": {"in": {"l": 2.0}}},
+    }
+    record = result("startup", "r", about="about it", command="c", figures=figures)
+    columns = ["@about:What", "engine", "s:time,_s", "n", "iou", "bytes/MB", "tile.px_all/%:more"]
+    assert generic.lines([record], "rows", columns) == [
+        "| What | engine | time, s | n | iou | bytes | more |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| about it | a | 1.50 [1.00, 2.00] | 1,200 | 0.500 [0.490, 0.510] | 2.00 | – |",
+        "| about it | b | 3.00 | – | – | – | +25.00% |",
+    ]
+    assert generic.lines([record], "rows", ["engine", "n", "engine=a"])[2:] == ["| a | 1,200 |"]
+    assert generic.lines([record], "deep.*.in", ["key", "value"])[2:] == [
+        "| x, k | 1.00 |",
+        "| y, l | 2.00 |",
+    ]
+    assert generic.lines([record], "-", ["@name", "deep.x.in.k"])[2:] == ["| r | 1.00 |"]
+    assert generic.lines([record], "absent", ["key", "value"]) == []
 
 
 def test_scores_of_pixels_and_objects_have_their_intervals(folder):

@@ -86,4 +86,4 @@ def test_stages_of_a_detection_are_timed(measured, monkeypatch):
     monkeypatch.setattr(instances, "REPEATS", 1)
     (record,) = measured("instances", "speed")
     assert "masks of 20 objects" in record["figures"]["milliseconds"]
-    assert shown(record)[1].startswith("`python -m benchmarks instances speed`")
+    assert any(line.startswith("| normalise | ") for line in shown(record))

@@ -98,4 +98,4 @@ def test_a_training_is_judged_with_stand_ins_for_its_masks(monkeypatch, measured
         "filled ellipses",
         "shuffled",
     ]
-    assert shown(record)[2].startswith("| `python -m benchmarks shapes overfit`, 0 steps,")
+    assert shown(record)[2].startswith("| overfit | trained | ")

@@ -138,7 +138,7 @@ def test_steps_and_scores_have_records_that_the_page_shows(drawn, monkeypatch, m
     losses = [trainings[name]["loss"][0] for name in trainings]
     assert 0 < abs(losses[1] - losses[0]) < 0.02  # other arithmetic, the same crops and weights
     assert abs(losses[2] - losses[0]) > abs(losses[1] - losses[0])
-    assert f"| {steps['about']} | – |" in "".join(shown(steps))
+    assert f"| {steps['about']} | " in "".join(shown(steps))
     assert f"| {scores['about']} | mixed_bfloat16 | " in "".join(shown(scores))
 
 
@@ -154,8 +154,9 @@ def test_the_page_shows_what_freezing_saves():
         shown(speed.result("training", "n", about="net", command="c", figures=figures))
     )
     row = "| net | all of it | 5.00 [5.00, 5.00] | 2.50 [2.50, 2.50] | 2.00 [2.00, 2.00] |"
-    assert f"{row} 2.50 [2.50, 2.50] | `c` |" in text
-    assert "of a step: n, float32: 50%; n, mixed_bfloat16: 50%." in text
+    assert row in text
+    assert "| n | all of it | 2.50 [2.50, 2.50] | 2.50 [2.50, 2.50] |" in text
+    assert "| n | float32 | 0.500 [0.500, 0.500] |" in text
 
 
 def test_the_plan_follows_the_command_line():
