@@ -1,7 +1,7 @@
 """Speed and memory of a network by engine, precision, batch and side.
 
-    python -m benchmarks throughput                        # the segmentation networks
-    python -m benchmarks throughput --models unet --sides 256 512 --batches 1 8
+    python -m benchmarks throughput                  # the segmentation networks
+    python -m benchmarks throughput --models unet
 
 One batch of random uint8 pixels, already in memory, is predicted again and again; the engines take
 turns in one process, repetition by repetition, so that other work on the machine slows them alike.
@@ -203,43 +203,25 @@ def _said(config: Mapping[str, Any]) -> str:
     )
 
 
-def named(name: str, plan: Plan, quick: bool, *parts: str) -> str:
-    """The model's name, with those sizes that are not as usual: such a record replaces no other."""
-    usual = QUICK if quick else FULL
-    unusual = [getattr(plan, part) for part in parts if getattr(plan, part) != getattr(usual, part)]
-    return "-".join([name, *("-".join(map(str, sizes)) for sizes in unusual)])
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", metavar="MODEL", help="registered names")
-    parser.add_argument("--sides", nargs="+", type=int, help="of the input, px")
-    parser.add_argument("--batches", nargs="+", type=int)
-    parser.add_argument("--memory-sides", nargs="*", type=int, help="of predicted micrographs, px")
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = QUICK if arguments.quick else FULL
-    if arguments.models:
-        memory_models = MEMORY_MODELS | plan.memory_models
-        plan = replace(
-            plan,
-            models={name: plan.models.get(name, {}) for name in arguments.models},
-            memory_models={name: memory_models.get(name, {}) for name in arguments.models},
-        )
-    for part in ("sides", "batches", "memory_sides"):
-        if getattr(arguments, part) is not None:
-            plan = replace(plan, **{part: tuple(getattr(arguments, part))})
-    return plan
+    if not arguments.models:
+        return plan
+    small = MEMORY_MODELS | plan.memory_models
+    models = {name: plan.models.get(name, {}) for name in arguments.models}
+    memory_models = {name: small.get(name, {}) for name in arguments.models}
+    return replace(plan, models=models, memory_models=memory_models)
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    plan, quick = plan_of(arguments), arguments.quick
-    tasks = [("throughput", speed_of, plan.models, ("sides", "batches"))]
-    tasks += [("memory", memory_of, plan.memory_models, ("memory_sides",))][
-        : len(plan.memory_sides)
-    ]
-    for what, measure, models, sizes in tasks:
+    plan = plan_of(arguments)
+    tasks = [("throughput", speed_of, plan.models), ("memory", memory_of, plan.memory_models)]
+    for what, measure, models in tasks:
         for name, config in models.items():
-            told = {"command": arguments.again(models=[name]), "quick": quick, "seed": 0}
+            told = {"command": arguments.again(models=[name]), "quick": arguments.quick}
             told |= {"model": name, "config": dict(config), **measure(name, config, plan)}
-            yield result(what, named(name, plan, quick, *sizes), **told)
+            yield result(what, name, seed=0, **told)

@@ -4,10 +4,10 @@
 records of a kind. The path is dotted; ``*`` in it stands for every key, ``.`` for the figures
 themselves; what it leads to is a list, or a dict whose items are named by their keys. The path
 ``-`` gives one row a record, of all its figures. A column is a dotted path of the item, with ``_``
-for a blank; ``key`` is its name, ``value`` all of it, ``@field`` a field of the record (``@command``
-…), and ``NAME=VALUE`` leaves out the items that are otherwise. ``/GB``, ``/MB``, ``/ms`` and ``/%``
-after a column scale it, ``:Title`` heads it. How a cell looks follows from what it holds: a spread,
-a score, a difference, a number.
+for a blank; ``key`` is its name, ``value`` all of it, ``@field`` a field of the record, and
+``NAME=VALUE`` leaves out the items that are otherwise. ``/GB``, ``/MB``, ``/ms`` and ``/%`` after a
+column scale it, ``:Title`` heads it. How a cell looks follows from what it holds: a spread, a
+score, a difference, a number.
 """
 
 from __future__ import annotations

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,9 @@ import numpy as np
 import temzoo
 from benchmarks.accuracy import difference
 from benchmarks.peers.contestants import ALL, OURS, Contestant
-from benchmarks.peers.environments import FOLDER, LAST_LINES, SCRIPTS, python_of, why_not
+from benchmarks.peers.environments import FOLDER, LONGEST, SCRIPTS, python_of, why_not
 from benchmarks.records import ROOT
+from benchmarks.timing import last_line
 from temzoo.evaluation import score_predictions
 from temzoo.types import Prediction
 
@@ -50,34 +48,19 @@ def run(
     shutil.rmtree(folder, ignore_errors=True)
     python = python_of(contestant.environment, environments)
     script = SCRIPTS / f"{contestant.script}.py"
-    done = _start([python, script, job, folder, json.dumps(given)], told["threads"])
-    if "left_out" not in done:
-        done = json.loads((folder / "told.json").read_text(encoding="utf-8"))
-    return done | {"options": given}
+    try:
+        last_line([python, script, job, folder, json.dumps(given)], **threads_of(told["threads"]))
+    except RuntimeError as error:
+        return {"left_out": str(error)[-LONGEST:]}
+    return {**json.loads((folder / "told.json").read_text(encoding="utf-8")), "options": given}
 
 
-def _start(command: Sequence[Any], threads: int) -> dict[str, Any]:
-    """Runs a script with so many threads; ``left_out`` when it fails, with its last lines."""
-    began = time.perf_counter()
-    ran = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        env=environment_of(threads),
-        check=False,
-    )
-    if ran.returncode:
-        lines = (ran.stdout + ran.stderr).strip().splitlines()[-LAST_LINES:]
-        return {"left_out": f"it failed with status {ran.returncode}: " + "\n".join(lines)}
-    return {"process_s": time.perf_counter() - began}
-
-
-def environment_of(threads: int) -> dict[str, str]:
-    """The environment's variables for a script with so many threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+def threads_of(count: int) -> dict[str, str]:
+    """Variables of the environment of a script with so many threads."""
+    names = ("OMP", "MKL", "OPENBLAS")
     return {
-        **os.environ,
-        **{name: str(threads) for name in (*names, "TF_NUM_INTRAOP_THREADS")},
+        **{f"{name}_NUM_THREADS": str(count) for name in names},
+        "TF_NUM_INTRAOP_THREADS": str(count),
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "MPLBACKEND": "Agg",

@@ -7,6 +7,7 @@ already in memory, answers are probabilities as an array, so that all do the sam
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,7 @@ import numpy as np
 
 import temzoo
 from benchmarks.datasets import generated
-from benchmarks.peers.contest import environment_of
+from benchmarks.peers.contest import threads_of
 from benchmarks.peers.environments import FOLDER, SCRIPTS, python_of, why_not
 from benchmarks.throughput import timing
 from benchmarks.timing import ratio
@@ -140,7 +141,7 @@ class _Process:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
-                env=environment_of(threads),
+                env=os.environ | threads_of(threads),
             )
 
     def ask(self, **asked: Any) -> dict[str, Any]:

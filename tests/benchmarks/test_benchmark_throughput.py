@@ -75,19 +75,6 @@ def test_batches_that_prediction_never_makes_are_left_out(no_children, monkeypat
     assert figures["too_large"] == ["2 of 32 px"]
 
 
-def test_records_of_other_sizes_replace_no_others():
-    usual = throughput.FULL
-    speed, memory = ("sides", "batches"), ("memory_sides",)
-    assert throughput.named("unet", usual, False, *speed) == "unet"
-    fewer = throughput.replace(usual, sides=(256, 512), memory_sides=())
-    assert throughput.named("unet", fewer, False, *speed) == "unet-256-512"
-    few = throughput.replace(usual, memory_sides=(512,))
-    assert throughput.named("unet", few, False, *memory) == "unet-512"
-    alone = throughput.replace(usual, batches=(1,))
-    assert throughput.named("unet", alone, False, *speed) == "unet-1"
-    assert throughput.named("unet", alone, False, *memory) == "unet"
-
-
 def test_runs_take_turns():
     order = []
     runs = {name: lambda name=name: order.append(name) for name in "ab"}
@@ -278,10 +265,7 @@ def test_engines_and_precisions_stand_beside_their_iou(monkeypatch, measured):
 
 
 def test_the_plan_follows_the_command_line():
-    words = ["--models", "unet", "mask_rcnn", "--sides", "64", "--memory-sides"]
-    plan = throughput.plan_of(suite.asked(["throughput", *words]))
+    plan = throughput.plan_of(suite.asked(["throughput", "--models", "unet", "mask_rcnn"]))
     assert plan.models == {"unet": {}, "mask_rcnn": {}}
     assert plan.memory_models == {"unet": {"filters": 8}, "mask_rcnn": {}}
-    assert plan.sides == (64,)
-    assert plan.batches == throughput.FULL.batches
-    assert plan.memory_sides == ()
+    assert plan.sides == throughput.FULL.sides
