@@ -30,7 +30,9 @@ def lines(found: Sequence[Record], path: str, columns: Sequence[str]) -> list[st
         for key, item in _items(record["figures"], path)
         if all(str(_at(item, name, key, record)) == value for name, value in wanted.items())
     ]
-    heads = [title or column.partition("/")[0].split(".")[-1] for column, _, title in shown]
+    heads = [
+        title or column.partition("/")[0].split(".")[-1].lstrip("@") for column, _, title in shown
+    ]
     rows = [row for row in rows if {*row[1:]} != {"–"}]
     kept = [n for n in range(len(shown)) if any(row[n] != "–" for row in rows)]
     head = " | ".join(heads[n].replace("_", " ") for n in kept)
