@@ -1,45 +1,70 @@
-"""The benchmark suite: ``python -m benchmarks COMMAND``, or ``temzoo benchmark COMMAND``.
+"""The benchmarks: ``python -m benchmarks COMMAND``, or ``temzoo benchmark COMMAND``.
 
     python -m benchmarks all --quick   # everything small, on drawn micrographs; needs no data
     python -m benchmarks all           # with ../shared/data; hours
     python -m benchmarks all --resume  # what a run that was stopped has not done
     python -m benchmarks accuracy --weights unet_mobilenet/emps --data emps
 
-Every result is written as one JSON file into ``results/suite/``, and ``results/README.md`` with its
-plots is made anew from all of them. Each command says by ``--help`` what it takes, and the head of
-its module in ``benchmarks/suite/`` how it measures.
+Every result is a record in ``results/KIND.json``, and ``results/README.md`` with its plots is made
+anew from all of them. ``python -m benchmarks COMMAND --help`` says what a command measures and how,
+and what it takes.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
+import json
 import os
+import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import own
-from benchmarks.records import RESULTS, measuring, use_encoder_beside
-from temzoo.cli.common import load_tensorflow
+from benchmarks.records import (
+    DATA,
+    RESULTS,
+    keep,
+    measuring,
+    use_encoder_beside,
+    versions,
+    write_json,
+)
 
-# Subcommands to the modules with ``add_arguments`` and ``main``.
+# Commands to their modules, which have ``add_arguments`` and ``main``: it yields records, and its
+# return value is the exit status.
 COMMANDS = {
-    "accuracy": "benchmarks.suite.accuracy",
-    "throughput": "benchmarks.suite.throughput",
-    "precision": "benchmarks.suite.precision",
-    "pipeline": "benchmarks.suite.input_pipeline",
-    "training": "benchmarks.suite.training_speed",
-    "labels": "benchmarks.suite.labels",
-    "measure": "benchmarks.suite.measurement",
-    "startup": "benchmarks.suite.startup",
+    "accuracy": ("accuracy", "IoU, boundaries, objects and sizes of weights; learning curves"),
+    "recipe": ("recipes", "train a named recipe on real micrographs and score it"),
+    "instances": ("instances", "particles told apart: AP, panoptic quality, counts"),
+    "shapes": ("shapes", "whether Mask R-CNN learns outlines, on drawn shapes"),
+    "denoise": ("denoise", "restorers beside classical filters: PSNR, SSIM, segmentation"),
+    "colour": ("colour", "colouring of grey images, and the check of likeness"),
+    "latent": ("latent", "what the latent numbers of VAEs know"),
+    "label-next": ("label_next", "whether `temzoo label-next` finds the images with errors"),
+    "measure": ("measure", "whether `temzoo measure` is right, and how fast"),
+    "tuning": ("tuning", "what a search gains over the default configuration"),
+    "variants": ("variants", "IoU of averages of several predictions of an image"),
+    "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
+    "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
+    "batch-one": ("batch_one", "an image alone beside one of eight, in OpenVINO"),
+    "training": ("training", "speed of training steps; bfloat16, frozen encoders"),
+    "pipeline": ("pipeline", "whether training waits for its crops"),
+    "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
+    "limits": ("limits", "bounds of memory at full size"),
+    "startup": ("startup", "seconds until import, help and first prediction"),
+    "export": ("export", "seconds and sizes of exports"),
+    "peers": ("peers", "other packages on the same data, crops and minutes"),
+    "ship": ("ship", "make shipped weights of a finished run"),
+    "gpu-pack": ("gpu.packed", "micrographs in one small file, to train on elsewhere"),
+    "gpu-train": ("gpu.learning", "train a recipe on a GPU under JAX"),
+    "gpu-speed": ("gpu.speed", "speed on a GPU under JAX beside PyTorch"),
 }
-# Subcommands to the modules whose ``main`` takes the words as they are.
-WHOLE = {
-    "peers": ("benchmarks.peers", "other packages, each in an environment of its own"),
-}
+UNDER_JAX = ("gpu-train", "gpu-speed")  # they need no TensorFlow and write no page
+WITHOUT_RECORDS = ("ship", "gpu-pack")
 CURVE = ("5", "10", "20", "50", "293")
 DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
 # What ``all`` runs, one after the other; a list of words for each.
@@ -71,102 +96,114 @@ FULL = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line; modules are imported for their options alone, not for TensorFlow."""
-    main_parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def asked(words: Sequence[str]) -> argparse.Namespace:
+    """The parsed command line; ``again(**changes)`` of it gives the command that repeats it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=_Raw
     )
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module_name in COMMANDS.items():
-        module = importlib.import_module(module_name)
-        head = module.__doc__ or ""
-        added = commands.add_parser(
-            name,
-            help=head.splitlines()[0],
-            description=head,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(added)
-        _add_common(added)
-    for name, (module_name, about) in WHOLE.items():
-        added = commands.add_parser(name, help=about, add_help=False)
-        added.add_argument("rest", nargs=argparse.REMAINDER, help=f"as {module_name} takes them")
-    whole = commands.add_parser("all", help="all of them, then the page")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parsers = {}
+    for name, (_, about) in COMMANDS.items():
+        parsers[name] = commands.add_parser(name, help=about, formatter_class=_Raw)
+        if name in words[:1]:  # others are not imported: most take TensorFlow
+            parsers[name].description = _module(name).__doc__
+            _module(name).add_arguments(parsers[name])
+    whole = parsers["all"] = commands.add_parser("all", help="all that needs no choice")
     whole.add_argument(
         "--resume", action="store_true", help="leave out what the last run finished on this machine"
     )
-    names = [*COMMANDS, *WHOLE]
-    whole.add_argument(
-        "--only", nargs="+", choices=names, metavar="COMMAND", help="the steps of these alone"
-    )
-    _add_common(whole)
-    _add_common(commands.add_parser("page", help="make the page anew from the records"))
-    return main_parser
+    whole.add_argument("--only", nargs="+", choices=[*COMMANDS], help="the steps of these alone")
+    parsers["page"] = commands.add_parser("page", help="results/README.md anew from the records")
+    for added in parsers.values():
+        _add_common(added)
+    arguments = parser.parse_args(words)
+    arguments.again = _repeating(parsers[arguments.command], arguments)
+    return arguments
+
+
+class _Raw(argparse.RawDescriptionHelpFormatter):
+    """Shows a module's head as it is written."""
+
+
+def _module(command: str):
+    if command in UNDER_JAX:
+        from benchmarks.gpu import use_jax
+
+        use_jax()
+    else:
+        from temzoo.cli.common import load_tensorflow
+
+        load_tensorflow()
+    return importlib.import_module(f"benchmarks.{COMMANDS[command][0]}")
 
 
 def _add_common(added: argparse.ArgumentParser) -> None:
-    from benchmarks.datasets import DATA
-
     added.add_argument("--quick", action="store_true", help="small: minutes, without data")
-    added.add_argument(
-        "--out", type=Path, default=RESULTS, help=f"folder of the results ({RESULTS})"
-    )
+    added.add_argument("--out", type=Path, default=RESULTS, help=f"of the results ({RESULTS})")
     added.add_argument("--data-folder", type=Path, default=DATA, help=f"of named datasets ({DATA})")
     own.add_argument(added)
 
 
+def _repeating(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Callable:
+    """``again(**changes)``: the command of these arguments, with some changed."""
+
+    def again(**changes: Any) -> str:
+        words, options = ["python", "-m", "benchmarks", arguments.command], []
+        for action in parser._actions:
+            value = {**vars(arguments), **changes}.get(action.dest)
+            if action.dest == "out" or value in (None, False, []) or value == action.default:
+                continue
+            values = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
+            flag = max(action.option_strings, key=len, default="")
+            if not flag:
+                words += values
+            elif value is True:
+                options.append(flag)
+            elif isinstance(action, argparse._AppendAction):
+                options += [word for each in values for word in (flag, each)]
+            else:
+                options += [flag, *values]
+        return shlex.join([*words, *options])
+
+    return again
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a subcommand and writes the page; gives the exit status."""
+    """Runs a command and writes the page; gives the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words and words[0] in WHOLE:
-        return _whole(words[0], words[1:])
-    arguments = parser().parse_args(words)
+    arguments = asked(words)
     own.load(arguments.own)
+    if arguments.command in UNDER_JAX:
+        return _measured(arguments)
     use_encoder_beside(arguments.data_folder)
-    if arguments.command != "page":
-        load_tensorflow()
     if arguments.command == "all":
         status = run_all(arguments)
     elif arguments.command == "page":
         status = 0
     else:
-        with measuring(_repeating(arguments)):
-            status = importlib.import_module(COMMANDS[arguments.command]).main(arguments)
-    from benchmarks.suite.page import write_page
+        with measuring():
+            status = _measured(arguments)
+    if arguments.command not in WITHOUT_RECORDS:
+        from benchmarks.page import write_page
 
-    print(f"page: {write_page(arguments.out)}", flush=True)
+        print(f"page: {write_page(arguments.out)}", flush=True)
     return status
 
 
-def _repeating(arguments: argparse.Namespace) -> list[str]:
-    """Words that any command needs to do what this one does: own files, data, how often."""
-    from benchmarks.datasets import DATA
+def _measured(arguments: argparse.Namespace) -> int:
+    """Keeps each record as it comes and shows what the page will say of it."""
+    from benchmarks.page import shown
 
-    words = _own(arguments)
-    if arguments.data_folder.resolve() != DATA.resolve():
-        words += ["--data-folder", str(arguments.data_folder)]
-    if getattr(arguments, "repetitions", None):
-        words += ["--repetitions", str(arguments.repetitions)]
-    return words
+    def records() -> Iterator[dict]:
+        return (yield from _module(arguments.command).main(arguments) or ())
 
-
-def _own(arguments: argparse.Namespace) -> list[str]:
-    return [word for path in arguments.own for word in ("--with", str(path))]
-
-
-def _whole(name: str, rest: Sequence[str]) -> int:
-    """Hands the words to a module that parses them itself; says so where it is not there."""
-    module_name, about = WHOLE[name]
-    if importlib.util.find_spec(module_name) is None:
-        print(f"{name} ({about}) needs {module_name}, which this checkout does not have yet.")
-        return 0
-    with measuring():
-        status = importlib.import_module(module_name).main(list(rest)) or 0
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--out", type=Path, default=RESULTS)
-    return status or main(["page", "--out", str(shared.parse_known_args(rest)[0].out)])
+    each = records()
+    while True:
+        try:
+            record = next(each)
+        except StopIteration as end:
+            return int(end.value or 0)
+        print(*shown(record), f"record: {keep(record, arguments.out)}", sep="\n", flush=True)
 
 
 def shipped() -> list[tuple[str, ...]]:
@@ -204,9 +241,8 @@ def run_all(arguments: argparse.Namespace) -> int:
     Returns:
         1 when a step failed, with its error printed; else 0.
     """
-    from benchmarks.suite.progress import Progress
-
     common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
+    common += [word for path in arguments.own for word in ("--with", str(path))]
     progress = Progress(arguments.out, arguments.data_folder, quick=arguments.quick)
     if arguments.resume and progress.elsewhere:
         print("Begun anew: the run that was stopped is of other hardware, versions or data.")
@@ -218,11 +254,8 @@ def run_all(arguments: argparse.Namespace) -> int:
         print(f"Step {number} of {len(steps)}", flush=True)
         if arguments.resume and progress.has(words):
             print(f"== {' '.join(words)}: done before", flush=True)
-            continue
-        mine = _own(arguments) if words[0] in COMMANDS else []
-        status = _step([*words, *["--quick"] * arguments.quick, *common, *mine])
-        if status:  # what follows of the same command may build on it
-            broken.add(words[0])
+        elif _step([*words, *["--quick"] * arguments.quick, *common]):
+            broken.add(words[0])  # what follows of the same command may build on it
             progress.drop(words[0])
         elif words[0] not in broken:
             progress.add(words)
@@ -232,7 +265,7 @@ def run_all(arguments: argparse.Namespace) -> int:
 
 
 def planned(quick: bool, only: Sequence[str] | None = None) -> list[tuple[str, ...]]:
-    """The words of every step, or of those of some subcommands."""
+    """The words of every step, or of those of some commands."""
     found = QUICK if quick else (*FULL, *shipped())
     return [words for words in found if not only or words[0] in only]
 
@@ -249,6 +282,59 @@ def _step(words: Sequence[str]) -> int:
         status = 1
     print(f"== {words[0]}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
     return int(bool(status))
+
+
+class Progress:
+    """The finished steps of ``all``, on disk after each, so that ``--resume`` goes on.
+
+    The list counts only with the processor, cores, versions and data that it was made with: one
+    run's figures are of one machine.
+
+    Args:
+        folder: of the results.
+        data: folder of the named datasets.
+        quick: whether the run is the quick one, which has a list of its own.
+
+    Attributes:
+        elsewhere: whether there is a list, of another machine, other versions or data.
+    """
+
+    def __init__(self, folder: Path, data: Path, *, quick: bool):
+        from temzoo.training.run_folder import hardware
+
+        self._path = folder / f".all-{'quick' if quick else 'full'}.json"
+        machine = hardware()
+        self._where = {key: machine[key] for key in ("processor", "cores")}
+        self._where |= {"versions": versions(), "data": str(data.resolve())}
+        known = {"where": self._where, "finished": []}
+        if self._path.is_file():
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        self.elsewhere = known["where"] != self._where
+        self._finished: list[str] = [] if self.elsewhere else known["finished"]
+
+    def has(self, words: Sequence[str]) -> bool:
+        """Whether a step ran to its end."""
+        return " ".join(words) in self._finished
+
+    def add(self, words: Sequence[str]) -> None:
+        """Keeps a step as done."""
+        if not self.has(words):
+            self._finished.append(" ".join(words))
+        self._write()
+
+    def drop(self, command: str) -> None:
+        """The steps of a command are to be done again."""
+        self._finished = [step for step in self._finished if step.split()[0] != command]
+        self._write()
+
+    def forget(self) -> None:
+        """What comes is a run of its own."""
+        self._finished = []
+        self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, {"where": self._where, "finished": self._finished})
 
 
 if __name__ == "__main__":

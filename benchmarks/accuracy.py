@@ -1,458 +1,390 @@
-"""Trains and scores on real micrographs: one command for each figure in ``results/``.
+"""Accuracy of any weights on any dataset, with intervals and paired differences.
 
-    python -m benchmarks.accuracy --list
-    python -m benchmarks.accuracy emps-frozen            # trains, scores, writes results/
-    python -m benchmarks.accuracy emps-frozen --run DIR  # scores a finished run, in this process
-    python -m benchmarks.accuracy emps-unet-fast --seed 1  # again: how much is chance?
+    python -m benchmarks accuracy --weights unet_mobilenet/emps-frozen --data emps
+    python -m benchmarks accuracy --weights runs/a --data PATH --compare runs/b otsu
+    python -m benchmarks accuracy --curve 5 10 20 50 293 --data emps   # trains at each size
 
-The data are not part of the repository; ``--data`` names the folder that holds ``emps/`` and
-``super1/`` (see README.md beside the results). ImageNet weights are found where Keras keeps them,
-or in ``keras/`` beside the data.
+To the figures of ``temzoo.evaluate``, whose head defines them, come boundary F1, errors of the size
+distribution (both of ``benchmarks.metrics``) and the relative error of the count, (found - true) /
+true, each with its 95 % bootstrap interval over images. Objects are told apart as by ``temzoo
+predict``: necks cut, below 10 px dropped. A difference of two models is that of their means over
+the same images; "better" and "worse" are said only where its interval excludes 0. Speed: five
+images, the models of a run in turns on each. Restorers and VAEs among the weights are judged by
+``benchmarks.judges``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import (
-    RESULTS,
-    measured_on,
-    stamp,
-    use_encoder_beside,
-    write_json,
-    write_lines,
-)
+import numpy as np
+from rich.progress import track
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
-# Crops show most of a micrograph, since the objects of many fill a third of it; particles are dark
-# in some micrographs and bright in others, and from 4 px to 500 px large.
-WIDE = {
+import temzoo
+from benchmarks import judges, metrics
+from benchmarks.contestants import contestant_of
+from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.metrics import CONNECTED
+from benchmarks.recipes import Recipe, fitted
+from benchmarks.records import result
+from benchmarks.timing import in_turns, spread
+from temzoo.core.types import MIN_SCORE
+from temzoo.data.examples import class_names
+from temzoo.evaluation.bootstrap import interval, mean_interval, ratio, resamples
+from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions
+from temzoo.evaluation.object_overlaps import true_objects
+from temzoo.evaluation.pixels import scores
+from temzoo.evaluation.results import compare
+from temzoo.inference.objects import flattened
+from temzoo.labels.shapes.raster import class_map, foreground_classes
+from temzoo.zoo import cards, pretrained
+from temzoo.zoo.built import class_names_of, task_of
+
+# Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
+GAINS = ("iou", "dice", "boundary_f1", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
+ERRORS = ("absolute_count_error", "absolute_d50_error", "ks_statistic")
+INSTANCES, MIN_AREA_PX = "auto", 10  # as ``temzoo predict`` by default
+TIMED = 5  # images
+CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # others: default
+CURVE = {"batch": 8, "crop": 256, "epochs": 5, "steps_per_epoch": 60, "seed": 0}
+# Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
+QUICK_CONFIG = {"filters": 8, "depth": 3}
+QUICK_CURVE = {
     "batch": 4,
-    "crop": 384,
-    "magnification": (0.45, 1.4),
-    "augment": "em_invert",
-    "steps_per_epoch": 150,
-    "validate_every": 2,
-    "average": 0.998,
+    "crop": 256,
+    "magnification": (1.0, 1.0),
+    "augment": "light",
+    "learning_rate": 3e-3,
+    "epochs": 3,
+    "steps_per_epoch": 20,
     "seed": 0,
 }
-SMALL = {
-    **EMPS,
-    "augment": "em_invert",
-    "average": 0.998,
-    "validate_every": 4,
-    "mixed_precision": True,
-}
-PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
-FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
-BASELINES = {"otsu": "Otsu", "forest": "PixelForest"}  # of temzoo.classical
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One figure: what is trained on what.
+def judge(
+    model: Any,
+    examples: Sequence,
+    *,
+    min_area_px: int = MIN_AREA_PX,
+    seed: int = 0,
+    bootstrap: int = 1000,
+) -> Any:
+    """Scores a model on labelled micrographs: an evaluation with the metrics added here.
 
-    Attributes:
-        about: in words.
-        data: "emps" or "super1".
-        model: a registered name, or "otsu" or "forest".
-        config: the model's keywords.
-        settings: of ``temzoo.train``.
-        images: train on so many images, drawn with the seed; None: all.
+    Args:
+        model: whatever ``temzoo.predict`` takes.
+        examples: micrographs with their labels.
+        min_area_px: smaller instances are dropped; the class map keeps them.
+        seed, bootstrap: of the resampling for the intervals.
     """
-
-    about: str
-    data: str
-    model: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    images: int | None = None
-
-
-SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
-EXPERIMENTS = {
-    "emps-frozen": Experiment(
-        "U-Net on MobileNet 0.75, ImageNet, frozen",
-        "emps",
-        "unet_mobilenet",
-        {"alpha": 0.75},
-        {**EMPS, "epochs": 18},
-    ),
-    "emps-pyramid": Experiment(
-        "U-Net on MobileNet 0.75 at three scales, ImageNet, frozen (fine-tuning it lowers this)",
-        "emps",
-        "unet_mobilenet",
-        PYRAMID,
-        {
-            **WIDE,
-            "epochs": 24,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 6,
-            "finetune_rate": 1e-4,
-        },
-    ),
-    "emps-scratch-encoder": Experiment(
-        "the network of emps-frozen, all of it from random weights, 4 epochs",
-        "emps",
-        "unet_mobilenet",
-        SCRATCH,
-        {**EMPS, "epochs": 4},
-    ),
-    "emps-unet": Experiment(
-        "U-Net, 16 filters, from scratch",
-        "emps",
-        "unet",
-        {"filters": 16},
-        {**EMPS, "epochs": 5},
-    ),
-    "emps-unet-fast": Experiment(
-        "U-Net, 8 filters, three levels, from scratch",
-        "emps",
-        "unet",
-        {"filters": 8, "depth": 3},
-        {**SMALL, "epochs": 12, "steps_per_epoch": 150},
-    ),
-    "emps-forest": Experiment("random forest on pixels", "emps", "forest"),
-    "emps-otsu": Experiment("Otsu's threshold", "emps", "otsu"),
-    "emps10-frozen": Experiment(
-        "U-Net on MobileNet 0.75, ImageNet, frozen",
-        "emps",
-        "unet_mobilenet",
-        {"alpha": 0.75},
-        FEW,
-        images=10,
-    ),
-    "emps10-unet": Experiment(
-        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, FEW, images=10
-    ),
-    "emps10-forest": Experiment("random forest on pixels", "emps", "forest", images=10),
-    "emps10-otsu": Experiment("Otsu's threshold", "emps", "otsu", images=10),
-    "super1-frozen": Experiment(
-        "U-Net on MobileNet 0.75, frozen, then its deep blocks fine-tuned",
-        "super1",
-        "unet_mobilenet",
-        {"alpha": 0.75, "classes": 3},
-        {
-            "epochs": 5,
-            "steps_per_epoch": 30,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 2,
-            "finetune_rate": 2e-4,
-        },
-    ),
-    "super1": Experiment(
-        "U-Net on MobileNet 0.75 at two scales, ImageNet, frozen (fine-tuning it lowers this)",
-        "super1",
-        "unet_mobilenet",
-        {
-            "alpha": 0.75,
-            "classes": 3,
-            "pyramid": (0.5, 1),
-            "decoder_filters": (128, 96, 64, 32, 24),
-        },
-        {
-            "epochs": 16,
-            "steps_per_epoch": 40,
-            "batch": 4,
-            "crop": 256,
-            "magnification": (0.9, 1.1),
-            "average": 0.995,
-            "validate_every": 4,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 8,
-            "finetune_rate": 3e-5,
-        },
-    ),
-}
+    names = foreground_classes(class_names_of(model) or class_names(examples))
+    examples = _in_classes_of(names, examples)
+    extras = _Extras(names)
+    found = score_predictions(
+        examples,
+        extras.watch(examples, _predictions(model, examples, min_area_px)),
+        classes=names,
+        ap=True,
+        seed=seed,
+        bootstrap=bootstrap,
+    )
+    return extras.added_to(found, seed=seed, bootstrap=bootstrap)
 
 
-def load(experiment: Experiment, data: Path):
-    """(training, validation) examples of an experiment."""
-    import numpy as np
+def iou_of_classes(found: Any) -> dict[str, float]:
+    """Pooled IoU of each class, background first."""
+    iou = scores(found.confusions.sum(axis=0))["iou"]
+    return dict(zip(("background", *found.classes), map(float, iou), strict=True))
 
-    import temzoo
-    from temzoo.data.splits import read_names
 
-    folder = data / experiment.data
-    if experiment.data == "super1":
-        learn, judge = (
-            temzoo.load_dataset(images=folder / part / "images", labels=folder / part / "labels")
-            for part in ("train", "val")
+def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
+    """Labels of any names count as the class of a model that knows but one."""
+    if len(names) != 1:
+        return list(examples)
+
+    def renamed(labels):
+        shapes = tuple(replace(shape, label=names[0]) for shape in labels.shapes if shape.has_area)
+        return replace(labels, shapes=shapes, classes=names)
+
+    return [replace(example, labels=renamed(example.labels)) for example in examples]
+
+
+def _predictions(model: Any, examples: Sequence, min_area_px: int) -> Iterator[Any]:
+    """With what AP needs: scores of instances, or of all that a detector holds possible."""
+    ranked = task_of(model).scored(LEAST_SCORE)
+    ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
+    for example in track(examples, "judging"):
+        yield temzoo.predict(model, example.micrograph, **ranked)
+
+
+class _Extras:
+    """Looks at predictions on their way and keeps what few numbers the added metrics need."""
+
+    def __init__(self, classes: tuple[str, ...]):
+        self.classes = classes
+        self.rows: list[dict[str, float]] = []
+        self.true: list[np.ndarray] = []
+        self.found: list[np.ndarray] = []
+
+    def watch(self, examples: Sequence, predictions: Iterable) -> Iterator[Any]:
+        for example, prediction in zip(examples, predictions, strict=True):
+            self._look(example, prediction)
+            yield prediction
+
+    def _look(self, example, prediction) -> None:
+        truth = class_map(example.labels, self.classes)
+        classes, areas = _counted(prediction)
+        f1, each = metrics.boundary_f1(truth, classes, len(self.classes) + 1)
+        objects = true_objects(example.labels, self.classes)
+        true = metrics.diameters([np.count_nonzero(one.mask) for one in objects])
+        found = metrics.diameters(areas)
+        self.true.append(true)
+        self.found.append(found)
+        row = {"boundary_f1": f1}
+        if len(self.classes) > 1:
+            of = zip(self.classes, map(float, each), strict=True)
+            row |= {f"boundary_f1_{name}": value for name, value in of}
+        self.rows.append(row | _size_errors(true, found))
+
+    def added_to(self, evaluation, *, seed: int, bootstrap: int):
+        """The evaluation with these columns, their means over images and the pooled sizes."""
+        means = {
+            key: mean_interval([row[key] for row in self.rows], bootstrap=bootstrap, seed=seed)
+            for key in self.rows[0]
+        }
+        return replace(
+            evaluation,
+            table=tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True)),
+            per_image=dict(evaluation.per_image) | means,
+            pooled=dict(evaluation.pooled) | self._pooled(seed, bootstrap),
         )
-    else:
-        examples = temzoo.load_dataset(
-            images=folder / "images",
-            labels=folder / "annotations.xml",
-            groups=folder / "groups.csv",
-        )
-        names = (read_names(folder / "train.csv"), read_names(folder / "val.csv"))
-        learn, judge = temzoo.split_by_names(examples, *names)
-    if experiment.images:
-        chosen = np.random.default_rng(0).permutation(len(learn))[: experiment.images]
-        learn = [learn[i] for i in sorted(chosen)]
-    return learn, judge
+
+    def _pooled(self, seed: int, bootstrap: int) -> dict[str, Any]:
+        """Over all particles together; the images are drawn as for the other intervals."""
+        weights = resamples(len(self.rows), bootstrap, seed)
+        counts = [np.array([len(d) for d in part]) for part in (self.true, self.found)]
+        true, found = (weights @ count for count in counts)
+        figures = metrics.pooled_sizes(self.true, self.found, weights)
+        figures["relative_count_error"] = ratio(found - true, true)
+        return {name: interval(values) for name, values in figures.items()}
 
 
-def fitted(name: str, experiment: Experiment, learn, judge, run: Path | None):
-    """The model, trained or fitted or loaded, and what is known of its training."""
-    import keras
-
-    import temzoo
-    from temzoo.data.examples import class_names
-    from temzoo.evaluation import baselines
-
-    start = time.monotonic()
-    if experiment.model in BASELINES:
-        kind = getattr(baselines, BASELINES[experiment.model])
-        model = kind(class_names([*learn, *judge])).fit(learn)
-        return model, {"minutes": (time.monotonic() - start) / 60}
-    folder = run or Path("runs") / name
-    if not _finished(name, experiment, folder, learn):
-        if run is not None:
-            raise ValueError(
-                f"--run names a finished run of {name}. Received: {run}. Leave it out."
-            )
-        keras.utils.set_random_seed(experiment.settings.get("seed", 0))
-        model = temzoo.get_model(experiment.model, **experiment.config)
-        stopped = (folder / "state" / "progress.json").exists()
-        done = temzoo.train(model, learn, judge, out=folder, resume=stopped, **experiment.settings)
-        if done.interrupted:
-            raise SystemExit(f"{name} was stopped; run it again to go on.")
-    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
-    training = {key: told[key] for key in ("command", "date", "commit", "settings")}
-    training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
-    return temzoo.get_model(experiment.model, weights=folder, compile=False), training
+def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
+    """Class map, and areas (px) of the objects, of what counts as found."""
+    if prediction.detections is None:
+        numbers = prediction.instances[prediction.instances > 0]
+        return prediction.classes, np.unique(numbers, return_counts=True)[1]
+    kept = [one for one in prediction.detections if one.score >= MIN_SCORE]
+    areas = np.array([np.count_nonzero(one.mask) for one in kept])
+    return flattened(kept, prediction.classes.shape).classes, areas
 
 
-def _finished(name: str, experiment: Experiment, folder: Path, learn: Sequence) -> bool:
-    """Whether the folder holds this experiment, whole; another's is not filed under its name."""
-    from temzoo.training.run_folder import fingerprint
-
-    if not (folder / "state" / "progress.json").exists():
-        return False
-    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    plain = json.loads(json.dumps({"config": experiment.config, "settings": experiment.settings}))
-    for part, wanted in plain.items():
-        for key, value in wanted.items():
-            if told[part].get(key) != value:
-                raise ValueError(
-                    f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
-                    f" {key}={told[part].get(key)!r}. Name another --run, or move it away."
-                )
-    seen, given = told["data"]["train"]["fingerprint"], fingerprint(learn)
-    if seen != given:
-        raise ValueError(
-            f'"{name}" learns from data of fingerprint {given}. Received: {folder}, trained on'
-            f" {seen}. Move it away."
-        )
-    progress = json.loads((folder / "state" / "progress.json").read_text(encoding="utf-8"))
-    return progress.get("phase", 0) > bool(told["settings"]["finetune"])
-
-
-def measure(name: str, data: Path, run: Path | None) -> dict[str, Any]:
-    """Runs an experiment and gives its record."""
-    import temzoo
-    from temzoo.evaluation.pixels import scores
-    from temzoo.training.run_folder import fingerprint
-
-    experiment = EXPERIMENTS[name]
-    learn, judge = load(experiment, data)
-    model, training = fitted(name, experiment, learn, judge, run)
-    found = temzoo.evaluate(model, judge, progress=True)
-    with_background = scores(found.confusions.sum(axis=0))["iou"]
+def _size_errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    d50 = metrics.d50_error(true, found)
+    count = len(found) / len(true) - 1 if len(true) else math.nan
     return {
-        "name": name,
-        "about": experiment.about,
-        "data": experiment.data,
-        "train": {"images": len(learn), "fingerprint": fingerprint(learn)},
-        "validation": {"images": len(judge), "fingerprint": fingerprint(judge)},
-        "config": dict(experiment.config),
-        "training": training,
-        "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
-        "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
-        "pooled_iou_with_background": [round(float(v), 5) for v in with_background],
-        "joint_iou": round(joint_iou(found.confusions.sum(axis=0)), 5),
-        "iou_of_images": {row["name"]: row["iou"] for row in found.table},
-        "seconds_per_image": seconds_per_image(model, judge),
-        **stamp(f"python -m benchmarks.accuracy {name}"),
+        "relative_count_error": count,
+        "absolute_count_error": abs(count),
+        "d50_error": d50,
+        "absolute_d50_error": abs(d50),
+        "ks_statistic": metrics.ks_statistic(true, found),
     }
 
 
-def joint_iou(confusion) -> float:
-    """IoU with the pixels of all classes, the background too, in one numerator and denominator.
-
-    The IoU of segmentation_models.pytorch on one-hot masks, by which NASA's
-    pretrained-microscopy-models are trained and chosen. Classes count by their area: with pixel
-    accuracy a, it is a / (2 - a).
-    """
-    right = confusion.trace()
-    return float(right / (2 * confusion.sum() - right))
+def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:
+    """Mean of first minus second over the same images, its interval, and whether it is better."""
+    found = compare(first, second, metric=metric)
+    said = verdict(found.difference, smaller_is_better=metric in ERRORS)
+    told = {"images": len(found.names), "wins": found.wins, "verdict": said}
+    return {**vars(found.difference), **told}
 
 
-def seconds_per_image(model, examples, repeats: int = 5) -> dict[str, float]:
-    """Median, least and most time to predict the first validation image at full resolution."""
-    import temzoo
-
-    micrograph = examples[0].micrograph
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        temzoo.predict(model, micrograph, instances=None)
-        times.append(time.perf_counter() - start)
-    warm = times[1:]
-    return {"median": statistics.median(warm), "least": min(warm), "most": max(warm)}
+def verdict(change: Any, *, smaller_is_better: bool = False) -> str:
+    """ "better" or "worse" where the interval excludes 0, else "not told apart"."""
+    if not (change.low > 0 or change.high < 0):
+        return "not told apart"
+    return "better" if (change.low > 0) != smaller_is_better else "worse"
 
 
-def seeded(name: str, seed: int) -> str:
-    """Enters an experiment with another seed; gives its name."""
-    experiment = EXPERIMENTS[name]
-    if experiment.model in BASELINES:
-        raise ValueError(f"{name} has no seed that decides. Leave --seed out.")
-    other = f"{name}-seed{seed}"
-    EXPERIMENTS[other] = replace(experiment, settings={**experiment.settings, "seed": seed})
-    return other
+def comparison(one: Any, other: Any) -> dict[str, Any]:
+    """Differences of one to the other, by metric, where any image has it for both."""
+    found = {}
+    for metric in (*GAINS, *ERRORS):
+        values = [[row[metric] for row in each.table] for each in (one, other)]
+        if np.isfinite(np.array(values, float)).all(axis=0).any():
+            found[metric] = difference(one, other, metric)
+    return found
 
 
-def _records(pattern: str) -> list[dict[str, Any]]:
-    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern))]
-    order = list(EXPERIMENTS)
-    return sorted(records, key=lambda r: order.index(r["name"].partition("-seed")[0]))
-
-
-def write_table() -> Path:
-    """Regenerates ``results/accuracy.md`` from the records."""
-    records = _records("accuracy-*.json")
-    lines = [
-        "# Accuracy on held-out micrographs",
-        "",
-        "Written by `python -m benchmarks.accuracy`; every row's command is beside it. Full",
-        "resolution. IoU: mean over images of the foreground classes' IoU, with the 95 % bootstrap",
-        "interval over images. F1: instances (connected components) matched one to one at IoU 0.5.",
-        "The best epoch of a network is chosen on the same validation images, which flatters it a",
-        "little. Minutes are wall time, on machines that may have had other work. On 293 images",
-        "the networks from scratch had fewer steps than the frozen one (the JSON files have the",
-        "settings), and were still improving when they ended.",
-        "",
-        "| data, training images | model | IoU | pooled IoU | instance F1 | training, min |"
-        " s per image | command |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [_row(record) for record in records]
-    again = _records("seeds-*.json")
-    lines += ["", *_super1(records), *_again(again, records), measured_on([*records, *again])]
-    return write_lines(RESULTS / "accuracy.md", lines)
-
-
-def _row(record: Mapping[str, Any]) -> str:
-    def shown(part: str, metric: str) -> str:
-        figure = record[part].get(metric)
-        return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
-
-    cells = (
-        f"{record['data']}, {record['train']['images']}",
-        record["about"],
-        shown("per_image", "iou"),
-        f"{record['pooled']['iou']['value']:.3f}",
-        f"{record['pooled']['instance_f1']['value']:.3f}",
-        f"{record['training']['minutes']:.1f}",
-        f"{record['seconds_per_image']['median']:.2f}",
-        f"`{record['command']}`",
+def record(name: str, model: Any, found: Any, dataset: Dataset, part: str, **told: Any):
+    """A record of a model on a dataset."""
+    told["settings"] = {"resampling_seed": 0, "bootstrap": 1000} | told.get("settings", {})
+    return result(
+        "accuracy",
+        f"{dataset.name}-{part}-{name}" if part != "val" else f"{dataset.name}-{name}",
+        model=name,
+        dataset=dataset.told(part),
+        figures={
+            "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
+            "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
+            "pooled_iou_of_classes": iou_of_classes(found),
+            "parameters": parameters(model),
+            "images": [dict(row) for row in found.table],
+        },
+        **told,
     )
-    return f"| {' | '.join(cells)} |"
 
 
-_JOINT = (
-    "",
-    "The code that NASA published with these data judges by the IoU of all classes counted",
-    "together, in which large classes weigh more; its 0.942 (a ResNet50, on the test images) is",
-    "probably that.",
-)
+def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -> list:
+    """The records, with how long each of their models takes for an image.
+
+    The images are spread over all; the models take turns on each, after a call to warm up.
+    """
+    chosen = np.linspace(0, len(examples) - 1, min(TIMED, len(examples))).astype(int)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for micrograph in (examples[index].micrograph for index in chosen):
+        runs = {
+            name: lambda model=model, shown=micrograph: temzoo.predict(model, shown, **CONNECTED)
+            for name, model in models.items()
+        }
+        for name, took in in_turns(runs, least=1, most=1).items():
+            seconds[name] += took
+    for one in records:
+        if one["model"] in seconds:
+            one["figures"]["seconds_per_image"] = spread(seconds[one["model"]])
+            one["repetitions"] = len(chosen)
+    return records
 
 
-def _again(again, records) -> list[str]:
-    """What another seed gave, beside the interval of the first."""
-    if not again:
-        return []
-    first = {record["name"]: record["per_image"]["iou"] for record in records}
-    lines = [
-        "## Trained again with another seed",
-        "",
-        "The interval is over images; a seed decides initial weights, order, crops and changes.",
-        "",
-        "| experiment | IoU | with another seed | inside the interval | command |",
-        "|---|---|---|---|---|",
-    ]
-    for record in again:
-        old = first.get(record["name"].partition("-seed")[0])
-        if old is None:  # its first training was scored elsewhere
+def parameters(model: Any) -> int | None:
+    """Of a network; None of what has none."""
+    count = getattr(model, "count_params", None)
+    return count() if callable(count) else None
+
+
+def weighed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Judges all weights that are asked for, compares each with those before it: the records."""
+    part, least = arguments.part, arguments.min_area_px
+    dataset = open_dataset(
+        arguments.data, data=arguments.data_folder.resolve(), quick=arguments.quick
+    )
+    judged: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    records, compared = [], []
+    for name in [arguments.weights, *arguments.compare]:
+        model = contestant_of(name, dataset.train)
+        told = {"command": arguments.again(weights=name, compare=[]), "quick": arguments.quick}
+        told |= {"about": name, "seed": 0, "settings": {"card_scores": card_scores(name)}}
+        if judges.task_of(model) in judges.JUDGES:
+            records.append(judges.record_of(name, model, dataset, part, **told))
             continue
-        new = record["per_image"]["iou"]["value"]
-        inside = "yes" if old["low"] <= new <= old["high"] else "no"
-        told = f"{old['value']:.3f} [{old['low']:.3f}, {old['high']:.3f}]"
-        lines.append(
-            f"| {record['about']} | {told} | {new:.3f} | {inside} | `{record['command']}` |"
-        )
-    return [*lines, ""]
+        scored = judge(model, dataset.part(part), min_area_px=least)
+        label = name if least == MIN_AREA_PX else f"{name} from {least} px"
+        told["settings"] |= {"min_area_px": least, "instances": INSTANCES}
+        records.append(record(label, model, scored, dataset, part, **told | {"about": label}))
+        compared += [
+            {"model": label, "beside": other, "metrics": comparison(scored, theirs)}
+            for other, theirs in judged.items()
+        ]
+        judged[label], models[label] = scored, model
+    with_seconds(records, models, dataset.part(part))
+    if compared:
+        records.append(_paired_record(dataset, compared, arguments))
+    return records
 
 
-def _joint(record) -> str:
-    """Records of before that figure was taken lack it."""
-    joint = record.get("joint_iou")
-    return f"; of all classes counted together {joint:.3f}" if joint else ""
+def _paired_record(dataset: Dataset, compared: list, arguments: argparse.Namespace) -> dict:
+    """Of the differences, apart from the scores, which are repeated by themselves."""
+    part = arguments.part
+    return result(
+        "paired",
+        dataset.name if part == "val" else f"{dataset.name}-{part}",
+        about=f"{compared[-1]['model']} and those before it",
+        command=arguments.again(),
+        dataset=dataset.told(part),
+        seed=0,
+        quick=arguments.quick,
+        figures={"pairs": compared},
+    )
 
 
-def _super1(records) -> list[str]:
-    lines = []
-    for record in records:
-        if record["data"] == "super1":
-            each = record["pooled_iou_with_background"]
-            lines.append(
-                f"`{record['name']}`: IoU of matrix, secondary, tertiary"
-                f" {', '.join(f'{v:.3f}' for v in each)}; mean of the three"
-                f" {sum(each) / len(each):.3f}, pooled over {record['validation']['images']}"
-                f" validation images{_joint(record)}."
-            )
-    return [*lines, *_JOINT, ""] if lines else []
+def card_scores(weights: str) -> dict[str, Any]:
+    """What the card of shipped weights says; empty for anything else."""
+    model, slash, name = weights.partition("/")
+    card = pretrained.available(model).get(name) if slash else None
+    return dict(card.scores) if card else {}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments, see --list")
-    parser.add_argument("--list", action="store_true", help="list the experiments")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the data ({DATA})")
-    parser.add_argument("--run", type=Path, help="score this finished run instead of training")
-    parser.add_argument("--seed", type=int, help="train again with this seed, beside the figure")
-    arguments = parser.parse_args()
-    if arguments.list:
-        for name, experiment in EXPERIMENTS.items():
-            print(
-                f"{name:22} {experiment.data:7} {experiment.images or 'all':>4}  {experiment.about}"
-            )
-        return
-    for name in arguments.names:
-        if name not in EXPERIMENTS:
-            parser.error(f"no experiment is called {name!r}; --list shows them")
-    use_encoder_beside(arguments.data)
-    for name in arguments.names:
-        kind, command = "accuracy", f"python -m benchmarks.accuracy {name}"
-        if arguments.seed is not None:
-            kind, command = "seeds", f"{command} --seed {arguments.seed}"
-            name = seeded(name, arguments.seed)
-        record = {**measure(name, arguments.data, arguments.run), "command": command}
-        write_json(RESULTS / f"{kind}-{name}.json", record)
-        figure = record["per_image"]["iou"]
-        print(f"{name}: IoU {figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]")
-    print(write_table())
+def curve_recipe(model: str, quick: bool) -> Recipe:
+    """What a learning curve of a model trains; the quick one is always of one small network."""
+    if quick:
+        return Recipe("", "synthetic", "unet", QUICK_CONFIG, QUICK_CURVE)
+    cards.model_card(model)  # refuses what is not registered
+    return Recipe("", "any", model, CURVE_CONFIGS.get(model, {}), CURVE)
 
 
-if __name__ == "__main__":
-    main()
+def curve(arguments: argparse.Namespace, recipe: Recipe) -> list[dict[str, Any]]:
+    """Trains on so many images each, drawn with one seed, and judges on the same ones.
+
+    Runs lie in ``runs/`` and are taken up again where they were stopped; quick ones are trained
+    anew, in a folder that is removed.
+    """
+    where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
+    dataset = open_dataset(arguments.data, **where)
+    records, models = [], {}
+    for count in arguments.curve:
+        part, name = dataset.drawn(count), f"{recipe.model}-{count}-images"
+        with throwaway_folder() if arguments.quick else contextlib.nullcontext():
+            run = f"suite-{dataset.name}-{name}"
+            models[name], training = fitted(run, recipe, part.train, part.val)
+        told = {
+            "about": f"{recipe.model}, trained on {count} images",
+            "command": arguments.again(curve=[count], weights=None, compare=[]),
+            "quick": arguments.quick,
+            "training": training,
+            "config": dict(recipe.config),
+            "seed": recipe.settings["seed"],
+            "settings": {"curve": recipe.model},
+        }
+        judged = judge(models[name], part.val)
+        records.append(record(name, models[name], judged, part, "val", **told))
+    return with_seconds(records, models, dataset.val)
+
+
+@contextlib.contextmanager
+def throwaway_folder() -> Iterator[Path]:
+    """A working folder that is removed."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        yield Path(folder)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights", help="MODEL/NAME, a run folder, a weights file, otsu or forest"
+    )
+    parser.add_argument("--data", default="synthetic", help="emps, super1, synthetic, or a folder")
+    parser.add_argument("--compare", nargs="+", default=[], metavar="WEIGHTS", help="beside these")
+    parser.add_argument("--part", default="val", help="val (default), train or all")
+    parser.add_argument(
+        "--min-area-px", type=int, default=MIN_AREA_PX, help=f"drop smaller ones ({MIN_AREA_PX})"
+    )
+    parser.add_argument("--curve", nargs="+", type=int, metavar="N", help="train on N images each")
+    parser.add_argument("--curve-model", default="unet", help="that is trained (unet)")
+
+
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    if arguments.weights is None and arguments.curve is None:
+        if not arguments.quick:
+            raise ValueError("Name what to judge by --weights, or --curve N … to train.")
+        arguments.curve = [2, 8]
+    if arguments.weights:
+        yield from weighed(arguments)
+    if arguments.curve:
+        yield from curve(arguments, curve_recipe(arguments.curve_model, arguments.quick))

@@ -1,7 +1,7 @@
 """Does the autoencoder colour grey images, and does it tell those that it should not colour?
 
-    python -m benchmarks.colour phases        # drawn micrographs whose colours are known
-    python -m benchmarks.colour photographs   # the colour photographs that scikit-image brings
+    python -m benchmarks colour phases        # drawn micrographs whose colours are known
+    python -m benchmarks colour photographs   # the colour photographs that scikit-image brings
 
 ``phases``: four phases with a texture of their own, each of one colour. A pixel's luma is its grey
 value, and the phases' grey values overlap, so a grey value alone does not tell its colour.
@@ -13,27 +13,34 @@ difference is about 1), of the model and of three that do not look: each image's
 colour everywhere; the grey value plus the image's own true mean chroma (mean of colour - grey); the
 grey image as it is. ``phases`` also tells how often the check of likeness fires.
 
-The records go to ``results/colour_phases.json`` and ``colour_photographs.json``, with a table in
-``colour.md`` and a picture beside each.
+A picture of each training goes to ``results/colour_NAME.png``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import keras
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from skimage import data as skimage_data
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
+import temzoo
+from benchmarks.datasets import Dataset
+from benchmarks.records import result
+from benchmarks.timing import seconds_of
+from temzoo.core.files import atomic_path
 from temzoo.core.types import Example, LabelledImage, Micrograph
-from temzoo.micrographs import to_grey
+from temzoo.evaluation.unlike_images import Likeness
+from temzoo.micrographs import list_images, load_micrograph, to_grey
 
 BT601 = np.array([0.299, 0.587, 0.114])
 # Directions of the phases' colours: yellow, green, blue, red; those of luma are taken off.
@@ -41,8 +48,14 @@ HUES = np.array([[1, 1, -1], [-1, 1, -0.5], [-0.5, -0.5, 1], [1, -1, -0.2]], flo
 STRENGTH = 55.0  # largest change of a channel by the colour
 SIDE = 256
 CONFIG = {"outputs": "colorize", "filters": 16, "depth": 3}
-SETTINGS = {"batch": 8, "crop": 128, "pairs": "grey", "learning_rate": 2e-3, "seed": 0}
-EPOCHS = {"phases": 25, "halves": 25, "others": 25}
+SETTINGS = {
+    "batch": 8,
+    "crop": 128,
+    "pairs": "grey",
+    "learning_rate": 2e-3,
+    "epochs": 25,
+    "seed": 0,
+}
 # Of scikit-image's data: photographs (and photographs through lenses) that need no download.
 PHOTOGRAPHS = (
     "astronaut",
@@ -58,7 +71,6 @@ CHOOSE_BY = ("rocket",)
 HELD_OUT = ("chelsea", "coffee", "stereo_motorcycle")
 LARGEST = 640
 LIKE_SEEDS = range(5000, 5060)  # not looked at when the features of likeness were chosen
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def phases(seed: int, *, side: int = SIDE) -> np.ndarray:
@@ -67,8 +79,6 @@ def phases(seed: int, *, side: int = SIDE) -> np.ndarray:
     The phases are smooth, grainy, lamellar and pitted; each image draws their mean levels from the
     same range, and the directions and periods of the lamellae.
     """
-    from scipy.ndimage import gaussian_filter
-
     rng = np.random.default_rng([seed, 40])
     fields = [gaussian_filter(rng.normal(size=(side, side)), 22) for _ in HUES]
     phase = np.argmax(fields, axis=0)
@@ -90,8 +100,6 @@ def _smooth(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _grainy(side: int, rng: np.random.Generator) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
-
     grain = gaussian_filter(rng.normal(size=(side, side)), 1.2)
     return 14 * grain / grain.std()
 
@@ -103,18 +111,13 @@ def _lamellar(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _pitted(side: int, rng: np.random.Generator) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
-
     spots = gaussian_filter((rng.random((side, side)) < 0.008).astype(float), 2.0)
     return -32 * np.clip(spots / 0.04, 0, 1)
 
 
 def photograph(name: str) -> np.ndarray:
     """(H, W, 3) uint8 from scikit-image, at most about ``LARGEST`` px a side."""
-    import cv2
-    from skimage import data
-
-    found = getattr(data, name)()
+    found = getattr(skimage_data, name)()
     pixels = found[0] if isinstance(found, tuple) else found  # a stereo pair: the left one
     factor = min(1.0, LARGEST / max(pixels.shape[:2]))
     if factor == 1:
@@ -131,11 +134,7 @@ def strip(name: str, first: float, last: float) -> np.ndarray:
 def example(name: str, draw: Callable[[], np.ndarray]) -> Example:
     """A colour image without labels, drawn or read when asked for."""
     height, width = draw().shape[:2]
-    return Example(LabelledImage(name, width, height), partial(_micrograph, name, draw))
-
-
-def _micrograph(name: str, draw: Callable[[], np.ndarray]) -> Micrograph:
-    return Micrograph(draw(), name=name)
+    return Example(LabelledImage(name, width, height), lambda: Micrograph(draw(), name=name))
 
 
 def sets(name: str) -> tuple[list[Example], list[Example], list[Example]]:
@@ -155,25 +154,17 @@ def sets(name: str) -> tuple[list[Example], list[Example], list[Example]]:
     )
 
 
-def trained(name: str, learn: Sequence[Example], choose: Sequence[Example]):
+def trained(learn: Sequence[Example], choose: Sequence[Example]) -> tuple[Any, float]:
     """The model and the minutes of its training."""
-    import keras
-
-    import temzoo
-
     keras.utils.set_random_seed(0)
     model = temzoo.get_model("autoencoder", **CONFIG)
-    start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        settings = {**SETTINGS, "epochs": EPOCHS[name]}
-        temzoo.train(model, learn, choose, out=Path(folder) / "run", **settings)
-    return model, (time.monotonic() - start) / 60
+        train = partial(temzoo.train, model, learn, choose, out=Path(folder) / "run", **SETTINGS)
+        return model, seconds_of(train) / 60
 
 
 def coloured(model, grey: np.ndarray) -> np.ndarray:
     """(H, W, 3) float64 in [0, 255] of a grey image (H, W)."""
-    import temzoo
-
     return np.clip(temzoo.restore(model, grey).pixels.astype(np.float64), 0, 255)
 
 
@@ -192,8 +183,6 @@ def guesses(truth: np.ndarray, model=None) -> dict[str, np.ndarray]:
 
 def errors(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
     """Mean squared error of the channels, and mean CIEDE2000 over the pixels."""
-    from skimage.color import deltaE_ciede2000, rgb2lab
-
     lab = [rgb2lab(np.asarray(image, np.float64) / 255) for image in (truth, found)]
     squared = np.mean((np.asarray(truth, np.float64) - found) ** 2)
     return {"mse": float(squared), "ciede2000": float(deltaE_ciede2000(*lab).mean())}
@@ -201,12 +190,11 @@ def errors(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
 
 def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     """Errors over all images (root of the mean of their squares), and of each image."""
-    of_images = {}
-    for each in examples:
-        truth = each.micrograph.pixels
-        of_images[each.name] = {
-            who: errors(truth, found) for who, found in guesses(truth, model).items()
-        }
+    truths = {each.name: each.micrograph.pixels for each in examples}
+    of_images = {
+        name: {who: errors(truth, found) for who, found in guesses(truth, model).items()}
+        for name, truth in truths.items()
+    }
     who = next(iter(of_images.values()))
     overall = {
         name: {
@@ -229,8 +217,6 @@ def noise(seed: int) -> np.ndarray:
 
 def unlike_sets(data: Path) -> dict[str, list[np.ndarray]]:
     """Images, (H, W) each, that look unlike the drawn phases."""
-    from temzoo.micrographs import list_images, load_micrograph
-
     found = {
         "photographs": [to_grey(photograph(name)) for name in PHOTOGRAPHS],
         "white noise": [noise(seed) for seed in range(8)],
@@ -243,31 +229,23 @@ def unlike_sets(data: Path) -> dict[str, list[np.ndarray]]:
 
 def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
     """How often the check fires, on held-out images of each kind; and their distances."""
-    from temzoo.evaluation.unlike_images import Likeness
-
-    start = time.monotonic()
     likeness = Likeness.fit(model, [to_grey(each.micrograph.pixels) for each in learn])
-    seconds = time.monotonic() - start
     kinds = {"held-out phases": [to_grey(phases(seed)) for seed in LIKE_SEEDS]}
-    record: dict[str, Any] = {"margin": likeness.margin, "seconds_to_fit": seconds, "kinds": {}}
+    found = {}
     for kind, images in {**kinds, **unlike_sets(data)}.items():
         distances = [likeness.distance(model, image) for image in images]
-        record["kinds"][kind] = {
+        found[kind] = {
             "images": len(images),
             "fired": sum(distance > likeness.margin for distance in distances),
             "least": min(distances),
             "median": statistics.median(distances),
             "largest": max(distances),
         }
-    return record
+    return {"margin": likeness.margin, "kinds": found}
 
 
 def draw(path: Path, model, examples: Sequence[Example]) -> None:
     """Rows of grey, truth and the model's colours."""
-    import cv2
-
-    from temzoo.core.files import atomic_path
-
     rows = []
     for each in examples:
         truth = each.micrograph.pixels
@@ -282,96 +260,34 @@ def draw(path: Path, model, examples: Sequence[Example]) -> None:
         cv2.imwrite(str(temporary), np.vstack(rows)[..., ::-1])
 
 
-def measure(name: str, data: Path) -> dict[str, Any]:
-    """Trains, judges and gives the record."""
-    record: dict[str, Any] = {"name": name, "config": CONFIG, "settings": SETTINGS, "trainings": {}}
-    for training in ("phases",) if name == "phases" else ("halves", "others"):
-        learn, choose, judge = sets(training)
-        model, minutes = trained(training, learn, choose)
-        draw(RESULTS / f"colour_{training}.png", model, judge[:4])
-        record["trainings"][training] = {
-            "epochs": EPOCHS[training],
-            "minutes": minutes,
-            "images": {"learn": len(learn), "judge": len(judge)},
-            **judged(model, judge),
-        }
-        if training == "phases":
-            record["likeness"] = likeness_of(model, learn, data)
-    return record | stamp(f"python -m benchmarks.colour {name}")
+TRAININGS = {"phases": ("phases",), "photographs": ("halves", "others")}
 
 
-def write_table() -> Path:
-    """Regenerates ``results/colour.md`` from the records."""
-    paths = sorted(RESULTS.glob("colour_*.json"))
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    lines = [
-        "# Colouring grey images",
-        "",
-        "Written by `python -m benchmarks.colour`, whose head tells what is compared. Errors on",
-        "images, or halves of them, that were not trained on; `below` counts the images whose RMSE",
-        "is below that of all three that do not look.",
-        "",
-        "| judged on | training, min | who | RMSE | CIEDE2000 | below |",
-        "|---|---|---|---|---|---|",
-    ]
-    for record in records:
-        for training, found in record["trainings"].items():
-            lines += _rows(training, found)
-    lines.append("")
-    for record in records:
-        lines += _likeness_lines(record.get("likeness"))
-    return write_lines(RESULTS / "colour.md", [*lines, measured_on(records)])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", choices=TRAININGS)
 
 
-def _rows(training: str, found: Mapping[str, Any]) -> list[str]:
-    rows = []
-    judged_on = {"phases": "phases", "halves": "right halves of photographs"}
-    for who, figures in found["overall"].items():
-        first = who == "model"
-        images = found["images"]["judge"]
-        cells = [
-            f"{judged_on.get(training, 'other photographs')}, {images} images" if first else "",
-            f"{found['minutes']:.1f}" if first else "",
-            who,
-            f"{figures['rmse']:.2f}",
-            f"{figures['ciede2000']:.2f}",
-            f"{found['images_below_all']} of {images}" if first else "",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
-
-
-def _likeness_lines(likeness: Mapping[str, Any] | None) -> list[str]:
-    if likeness is None:
-        return []
-    lines = [
-        "How often the check of likeness says that an image is unlike the drawn phases trained on:",
-        f"beyond {likeness['margin']:g} times the largest distance of theirs.",
-        "",
-        "| images | fired | least distance | median | largest |",
-        "|---|---|---|---|---|",
-    ]
-    for kind, found in likeness["kinds"].items():
-        distances = [f"{found[key]:.2f}" for key in ("least", "median", "largest")]
-        fired = f"{found['fired']} of {found['images']}"
-        lines.append(f"| {' | '.join((kind, fired, *distances))} |")
-    return [*lines, ""]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.colour", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("names", nargs="+", choices=("phases", "photographs"))
-    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the data ({DATA})")
-    arguments = parser.parse_args()
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in arguments.names:
-        record = measure(name, arguments.data)
-        write_json(RESULTS / f"colour_{name}.json", record)
-        for training, found in record["trainings"].items():
-            print(training, json.dumps(found["overall"], indent=1))
-        print(json.dumps(record.get("likeness"), indent=1))
-    print(write_table())
-
-
-if __name__ == "__main__":
-    main()
+        figures: dict[str, Any] = {"trainings": {}}
+        for training in TRAININGS[name]:
+            learn, choose, judge = sets(training)
+            model, minutes = trained(learn, choose)
+            draw(arguments.out / f"colour_{training}.png", model, judge[:4])
+            images = {"learn": len(learn), "judge": len(judge)}
+            figures["trainings"][training] = {"minutes": minutes, "images": images}
+            figures["trainings"][training] |= judged(model, judge)
+            if training == "phases":
+                figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
+        yield result(
+            "colour",
+            name,
+            about=f"colouring of {name}",
+            command=arguments.again(names=[name]),
+            model="autoencoder",
+            config=CONFIG,
+            settings=SETTINGS,
+            dataset=Dataset(name, learn, judge, "benchmarks.colour.sets").told(),
+            seed=0,
+            figures=figures,
+        )

@@ -23,17 +23,23 @@ One more named dataset is a function, here or in a file of your own that ``--wit
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import temzoo
+from benchmarks.records import DATA
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.data.splits import pick, read_names
+from temzoo.data.synthetic.scene import Scene
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.training.run_folder import fingerprint
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARES = (0.8, 0.2)
 SEED = 0  # of every split that no file names
 PARTS = ("val", "train", "all")
@@ -46,18 +52,12 @@ LABEL_FOLDERS = (("images", "labels"), ("", "_annot"))
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled micrographs in two parts.
+    """Labelled micrographs in two parts."""
 
-    Attributes:
-        name: for records and tables.
-        train, val: what trains; what judges.
-        split: how they were parted, in words.
-    """
-
-    name: str
-    train: Sequence[Example]
+    name: str  # for records and tables
+    train: Sequence[Example]  # train, val: what trains; what judges
     val: Sequence[Example]
-    split: str
+    split: str  # how they were parted, in words
 
     def part(self, name: str) -> list[Example]:
         """The images of "val", "train" or "all"."""
@@ -67,8 +67,6 @@ class Dataset:
 
     def drawn(self, count: int, seed: int = SEED) -> Dataset:
         """The same with so many training images, drawn; a smaller draw is within a larger one."""
-        import numpy as np
-
         if not 1 <= count <= len(self.train):
             raise ValueError(
                 f"{self.name} has {len(self.train)} training images. Received: {count}. Take fewer."
@@ -78,8 +76,6 @@ class Dataset:
 
     def told(self, part: str = "val") -> dict[str, Any]:
         """What a record says of it."""
-        from temzoo.training.run_folder import fingerprint
-
         judged = self.part(part)
         return {
             "name": self.name,
@@ -145,14 +141,8 @@ def from_folder(folder: Path) -> Dataset:
     )
 
 
-@dataset("emps")
-def emps(data: Path) -> Dataset:
-    return from_folder(_present(data / "emps"))
-
-
-@dataset("super1")
-def super1(data: Path) -> Dataset:
-    return from_folder(_present(data / "super1"))
+for _name in ("emps", "super1"):
+    dataset(_name)(lambda data, name=_name: from_folder(_present(data / name)))
 
 
 def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
@@ -163,8 +153,6 @@ def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
         *content: the data or some of them, arrays or bytes, for the fingerprint.
         seed: that they were made of.
     """
-    import hashlib
-
     digest = hashlib.sha256()
     for part in content:
         digest.update(part if isinstance(part, bytes) else part.tobytes())
@@ -182,18 +170,20 @@ def synthetic(*, train: int, val: int, size: int) -> Dataset:
 
 def _drawn_example(seed: int, size: int) -> Example:
     micrograph, labels = _synthesized(seed, size)
-    return Example(labels, partial(_same, micrograph))
+    return in_memory(micrograph, labels)
 
 
 @cache
 def _synthesized(seed: int, size: int) -> tuple[Micrograph, LabelledImage]:
-    from temzoo.data.synthetic.scene import Scene
-    from temzoo.data.synthetic.synthesize import synthesize
-
     # As many particles to an area at any size.
     most = max(4, round(32 * (size / 512) ** 2))
     scene = Scene(n_particles=(max(2, most // 2), most))
     return synthesize(seed, size=size, scene=scene, name=f"synthetic-{seed}.tif")
+
+
+def in_memory(micrograph: Micrograph, labels: LabelledImage) -> Example:
+    """A labelled micrograph that no file holds."""
+    return Example(labels, partial(_same, micrograph))
 
 
 def _same(micrograph: Micrograph) -> Micrograph:

@@ -1,7 +1,5 @@
 """What denoises counted electrons without learning: Gaussian, non-local means and BM3D.
 
-    python -m benchmarks.denoise_baselines [--bm3d-python ENVIRONMENT/bin/python] [--images 3]
-
 An image has pixels of 0 to 255; so many electrons per white pixel arrive at random, electrons ~
 Poisson(dose * pixel / 255), and are shown on the image's scale, noisy = electrons / dose * 255.
 Anscombe's transformation makes that noise nearly Gaussian of standard deviation 1; its exact
@@ -23,11 +21,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.restoration import denoise_nl_means
 
 DOSES = {"low-dose": 4, "medium-dose": 16, "high-dose": 64}
 WHITE = 255.0
@@ -43,6 +43,7 @@ GAUSSIAN_GRID = {
     "sigma": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
     "vst": (False, True),
 }
+Pairs = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # clean, noisy
 BM3D_PROFILES = ("np", "vn")
 # Runs in the other environment: every image of a folder, one thread, so that seconds compare.
 BM3D_WORKER = """
@@ -67,14 +68,6 @@ class Scored(NamedTuple):
 
     psnr: float
     ssim: float
-
-
-class Tuned(NamedTuple):
-    """The best settings of a grid, their mean PSNR in dB, and that of every setting tried."""
-
-    settings: Mapping[str, Any]
-    psnr: float
-    tried: list[tuple[Mapping[str, Any], float]]
 
 
 def anscombe(electrons: np.ndarray) -> np.ndarray:
@@ -119,7 +112,6 @@ def nlm(
 
     Buades, Coll & Morel 2005, doi:10.1109/CVPR.2005.38, in the fast mode.
     """
-    from skimage.restoration import denoise_nl_means
 
     def filtering(image, sigma):
         return denoise_nl_means(
@@ -137,38 +129,24 @@ def nlm(
 
 def gaussian(noisy: np.ndarray, *, dose: float, sigma: float, vst: bool) -> np.ndarray:
     """Gaussian filter of ``sigma`` px on noisy pixels (H, W)."""
-    from scipy.ndimage import gaussian_filter
-
     return stabilised(lambda image, _: gaussian_filter(image, sigma), noisy, dose=dose, vst=vst)
 
 
-def bm3d_denoise(
+def bm3d(
     noisy: Sequence[np.ndarray], *, dose: float, python: str | Path, profile: str = "np"
 ) -> tuple[list[np.ndarray], list[float]]:
     """BM3D (Dabov et al. 2007, doi:10.1109/TIP.2007.901238) on the transformed counts.
 
     Returns:
-        (denoised images on the scale of the noisy ones, seconds of each).
-    """
-    transformed = [anscombe(np.asarray(image) * (dose / WHITE)) for image in noisy]
-    found, seconds = bm3d_many(transformed, python, profile=profile)
-    return [inverse_anscombe(image) * (WHITE / dose) for image in found], seconds
-
-
-def bm3d_many(
-    arrays: Sequence[np.ndarray], python: str | Path, *, profile: str = "np"
-) -> tuple[list[np.ndarray], list[float]]:
-    """BM3D of images (H, W) with noise of standard deviation 1, in another Python's process.
-
-    Returns:
-        (images, seconds of each on one thread).
+        denoised images on the scale of the noisy ones, and the seconds of each on one thread.
 
     Raises:
         RuntimeError: that Python is missing, has no bm3d, or failed.
     """
     with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
-        for number, array in enumerate(arrays):
-            np.save(Path(folder) / f"in-{number:06}.npy", array)
+        for number, image in enumerate(noisy):
+            transformed = anscombe(np.asarray(image) * (dose / WHITE))
+            np.save(Path(folder) / f"in-{number:06}.npy", transformed)
         command = [str(python), "-c", BM3D_WORKER, folder, profile]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
@@ -179,13 +157,12 @@ def bm3d_many(
                 " Set one up as the head of benchmarks/denoise_baselines.py shows."
             ) from error
         stored = [np.load(path) for path in sorted(Path(folder).glob("out-*.npz"))]
-        return [one["image"] for one in stored], [float(one["seconds"]) for one in stored]
+        found = [inverse_anscombe(one["image"]) * (WHITE / dose) for one in stored]
+        return found, [float(one["seconds"]) for one in stored]
 
 
 def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
     """Of restored pixels (H, W), cut to [0, 255], against the clean ones; range 255."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-
     clean = np.asarray(clean, np.float64)
     restored = np.clip(np.asarray(restored, np.float64), 0, WHITE)
     psnr = peak_signal_noise_ratio(clean, restored, data_range=WHITE)
@@ -217,53 +194,17 @@ def tune(
     noisy: Sequence[np.ndarray],
     *,
     dose: float,
-) -> Tuned:
-    """The settings of the grid with the highest mean PSNR over pairs of clean and noisy images."""
-    tried = []
-    for values in itertools.product(*grid.values()):
-        settings = dict(zip(grid, values, strict=True))
-        found = (filtering(image, dose=dose, **settings) for image in noisy)
-        tried.append((settings, _mean_psnr(clean, found)))
-    best, psnr = max(tried, key=lambda one: one[1])
-    return Tuned(best, psnr, tried)
-
-
-def tune_nlm(
-    clean: Sequence[np.ndarray], noisy: Sequence[np.ndarray], *, dose: float, grid=None
-) -> Tuned:
-    """``tune`` of non-local means over ``NLM_GRID``, or another grid."""
-    return tune(nlm, grid or NLM_GRID, clean, noisy, dose=dose)
-
-
-def tune_gaussian(
-    clean: Sequence[np.ndarray], noisy: Sequence[np.ndarray], *, dose: float
-) -> Tuned:
-    """``tune`` of the Gaussian filter over ``GAUSSIAN_GRID``."""
-    return tune(gaussian, GAUSSIAN_GRID, clean, noisy, dose=dose)
-
-
-def tune_bm3d(
-    clean: Sequence[np.ndarray],
-    noisy: Sequence[np.ndarray],
-    *,
-    dose: float,
-    python: str | Path,
-) -> Tuned:
-    """The better of BM3D's profiles on images whose clean ones are known."""
-    tried = []
-    for profile in BM3D_PROFILES:
-        found, _ = bm3d_denoise(noisy, dose=dose, python=python, profile=profile)
-        tried.append(({"profile": profile}, _mean_psnr(clean, found)))
-    best, psnr = max(tried, key=lambda one: one[1])
-    return Tuned(best, psnr, tried)
-
-
-def filtered(
-    learn: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
-    judge: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
-    *,
-    dose: float,
 ) -> dict[str, Any]:
+    """The settings of the grid with the highest mean PSNR over pairs of clean and noisy images."""
+
+    def psnr(settings: dict[str, Any]) -> float:
+        return _mean_psnr(clean, (filtering(image, dose=dose, **settings) for image in noisy))
+
+    every = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return max(every, key=psnr)
+
+
+def filtered(learn: Pairs, judge: Pairs, *, dose: float) -> dict[str, Any]:
     """Tunes Gaussian and non-local means on ``learn`` (clean, noisy), scores them on ``judge``.
 
     Returns:
@@ -272,25 +213,25 @@ def filtered(
     """
     clean, noisy = judge
     found: dict[str, Any] = {"noisy": summary(clean, noisy, [0.0] * len(noisy), {})}
-    for name, filtering, tuned in (
-        ("gaussian", gaussian, tune_gaussian(*learn, dose=dose)),
-        ("nlm", nlm, tune_nlm(*learn, dose=dose)),
-    ):
-        timed = [_timed(partial(filtering, i, dose=dose, **tuned.settings)) for i in noisy]
-        found[name] = summary(clean, *zip(*timed, strict=True), tuned.settings)
+    for name, filtering, grid in (("gaussian", gaussian, GAUSSIAN_GRID), ("nlm", nlm, NLM_GRID)):
+        tuned = tune(filtering, grid, *learn, dose=dose)
+        restored, seconds = [], []
+        for image in noisy:
+            began = time.perf_counter()
+            restored.append(filtering(image, dose=dose, **tuned))
+            seconds.append(time.perf_counter() - began)
+        found[name] = summary(clean, restored, seconds, tuned)
     return found
 
 
-def matched(
-    learn: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
-    judge: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
-    *,
-    dose: float,
-    python: str | Path,
-) -> dict[str, Any]:
-    """The same of BM3D, "bm3d" alone."""
-    settings = tune_bm3d(*learn, dose=dose, python=python).settings
-    restored = bm3d_denoise(judge[1], dose=dose, python=python, **settings)
+def matched(learn: Pairs, judge: Pairs, *, dose: float, python: str | Path) -> dict[str, Any]:
+    """The same of BM3D, "bm3d" alone; the better profile on ``learn`` is taken."""
+
+    def denoised(profile: str) -> float:
+        return _mean_psnr(learn[0], bm3d(learn[1], dose=dose, python=python, profile=profile)[0])
+
+    settings = {"profile": max(BM3D_PROFILES, key=denoised)}
+    restored = bm3d(judge[1], dose=dose, python=python, **settings)
     return {"bm3d": summary(judge[0], *restored, settings)}
 
 
@@ -298,12 +239,6 @@ def _mean_psnr(clean: Sequence[np.ndarray], restored: Iterable[np.ndarray]) -> f
     return statistics.fmean(
         score(truth, image).psnr for truth, image in zip(clean, restored, strict=True)
     )
-
-
-def _timed(call: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    start = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - start
 
 
 def summary(clean, restored, seconds, settings) -> dict[str, Any]:

@@ -1,49 +1,47 @@
-"""Particles told apart: one command for each figure in ``results/instances.md``.
+"""Particles told apart, by trained detectors and by a U-Net whose regions are cut at necks.
 
-    python -m benchmarks.instances --list
-    python -m benchmarks.instances emps-mask-rcnn        # trains, scores, writes results/
-    python -m benchmarks.instances emps-watershed        # a U-Net's regions, cut at necks
+    python -m benchmarks instances emps-mask-rcnn        # trains in runs/, scores
+    python -m benchmarks instances emps-watershed        # the shipped U-Net, watershed tuned
 
 ``emps``: the 73 images of ``val.csv`` at full resolution. ``loops``: dislocation loops, every frame
 predicted by a model that was trained without it and the frames beside it. ``dense``: synthetic
 training, then one micrograph of 2048 x 2048 px with 1,500 particles that touch and overlap.
 ``speed``: what a 512 px image costs, by stage.
-
-The data are not part of the repository; ``--data`` names their folder, as for
-``benchmarks.accuracy``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from benchmarks.accuracy import DATA, EXPERIMENTS, Experiment, fitted, load
-from benchmarks.records import (
-    RESULTS,
-    measured_on,
-    stamp,
-    use_encoder_beside,
-    write_json,
-    write_lines,
-)
+import temzoo
+from benchmarks.datasets import Dataset, generated, in_memory
+from benchmarks.metrics import CONNECTED
+from benchmarks.recipes import RECIPES, Recipe, fitted, load
+from benchmarks.records import result
+from benchmarks.timing import in_turns, seconds_of, spread
+from temzoo.core.types import Example
+from temzoo.data.synthetic import synthesize
+from temzoo.evaluation import object_overlaps, objects
+from temzoo.evaluation.evaluate import score_predictions
+from temzoo.inference.objects import flattened
+from temzoo.zoo.built import task_of
 
-SHOWN = ("mask_ap50", "mask_ap", "mask_ap75", "instance_f1", "panoptic_quality", "stardist_ap50")
-SIZES = ("mask_ap_small", "mask_ap_medium", "mask_ap_large")
 # Small particles come by the hundred in one image; the defaults would leave some out.
 MANY = {"proposals": 1500, "max_detections": 600}
 MOBILENET = {"backbone": "mobilenet", "alpha": 0.75}
 MIN_SCORES = tuple(np.round(np.arange(0.2, 0.95, 0.05), 2).tolist())
-DETECTOR = Experiment(
-    "Mask R-CNN on MobileNet 0.75, ImageNet, frozen, then its deep blocks fine-tuned",
+FROZEN = "Mask R-CNN on MobileNet 0.75, ImageNet, frozen"
+WATERSHED = "U-Net on MobileNet 0.75, ImageNet, frozen; watershed, tuned"
+DETECTOR = Recipe(
+    f"{FROZEN}, then its deep blocks fine-tuned",
     "emps",
     "mask_rcnn",
     {**MOBILENET, "image_size": 384},
@@ -61,23 +59,17 @@ DETECTOR = Experiment(
         "seed": 0,
     },
 )
+SHORT = {"batch": 4, "steps_per_epoch": 60, "validate_every": 2, "seed": 0}
 LOOPS = {
-    "mask_rcnn": Experiment(
-        "Mask R-CNN on MobileNet 0.75, ImageNet, frozen",
+    "mask_rcnn": Recipe(
+        FROZEN,
         "loops",
         "mask_rcnn",
         {**MOBILENET, "image_size": 256},
-        {
-            "epochs": 6,
-            "steps_per_epoch": 60,
-            "batch": 4,
-            "magnification": (1.0, 1.5),
-            "validate_every": 2,
-            "seed": 0,
-        },
+        {**SHORT, "epochs": 6, "magnification": (1.0, 1.5)},
     ),
-    "unet_mobilenet": Experiment(
-        "U-Net on MobileNet 0.75, ImageNet, frozen; watershed, tuned",
+    "unet_mobilenet": Recipe(
+        WATERSHED,
         "loops",
         "unet_mobilenet",
         {"alpha": 0.75},
@@ -85,30 +77,13 @@ LOOPS = {
     ),
 }
 FOLDS = 4
-DENSE = Experiment(
-    "Mask R-CNN on MobileNet 0.75, ImageNet, frozen",
+SIDE, REPEATS = 512, 9  # of what is timed
+DENSE = Recipe(
+    FROZEN,
     "dense",
     "mask_rcnn",
     {**MOBILENET, "image_size": 256},
-    {
-        "epochs": 10,
-        "steps_per_epoch": 60,
-        "batch": 4,
-        "magnification": (0.9, 1.1),
-        "validate_every": 2,
-        "seed": 0,
-    },
-)
-
-
-# The stages of a prediction at the defaults, with 100 objects in the image.
-WHOLE = "detect, 100 objects"
-SHARES = (
-    "normalise",
-    "backbone, pyramid, proposal network",
-    "800 proposals",
-    "boxes and classes of 800",
-    "masks of 100 objects",
+    {**SHORT, "epochs": 10, "magnification": (0.9, 1.1)},
 )
 
 
@@ -118,14 +93,13 @@ def emps_mask_rcnn(data: Path) -> dict[str, Any]:
     The score from which a detection counts is chosen on one half of the publications and judged on
     the other; beside it stands the default, 0.5.
     """
-    import temzoo
-    from temzoo.evaluation.evaluate import score_predictions
-
-    learn, judge = load(DETECTOR, data)
-    _, training = fitted("emps-mask-rcnn", DETECTOR, learn, judge, None)
+    dataset = load(DETECTOR, data)
+    judge = dataset.val
+    _, training = fitted("emps-mask-rcnn", DETECTOR, dataset.train, judge)
     # Nearly every micrograph fits into one image of this side.
     model = _rebuilt("emps-mask-rcnn", image_size=768, **MANY)
-    predictions = {e.name: temzoo.predict(model, e.micrograph, min_score=0.05) for e in judge}
+    options = {"min_score": 0.05, **CONNECTED}
+    predictions = {e.name: temzoo.predict(model, e.micrograph, **options) for e in judge}
     kept, settings = {}, []
     for tune, test in _halves(judge):
         least = max(MIN_SCORES, key=lambda m: _f1(tune, predictions, m))
@@ -133,16 +107,14 @@ def emps_mask_rcnn(data: Path) -> dict[str, Any]:
         kept |= {e.name: _from(predictions[e.name], least) for e in test}
     found = score_predictions(judge, [predictions[e.name] for e in judge])
     tuned = score_predictions(judge, [kept[e.name] for e in judge], ap=False, min_score=0.0)
-    record = figures(found, learn, judge)
-    record["at score 0.5"] = {name: record["pooled"][name] for name in tuned.pooled}
-    record["pooled"] |= {name: vars(figure) for name, figure in tuned.pooled.items()}
-    return {"about": DETECTOR.about, "training": training | {"tuned": settings}, **record}
+    figures = _figures(found)
+    figures["at score 0.5"] = {name: figures["pooled"][name] for name in tuned.pooled}
+    figures["pooled"] |= {name: vars(figure) for name, figure in tuned.pooled.items()}
+    return _told(DETECTOR, dataset, training | {"tuned": settings}, figures)
 
 
-def _rebuilt(run: str, **changes):
+def _rebuilt(run: str, **changes: Any):
     """The best model of a run for images of another size: weights fit any."""
-    import temzoo
-
     return temzoo.get_model("mask_rcnn", weights=Path("runs") / run, compile=False, **changes)
 
 
@@ -155,8 +127,6 @@ def _halves(judge: Sequence) -> list[tuple[list, list]]:
 
 
 def _f1(examples: Sequence, predictions: Mapping, least: float) -> float:
-    from temzoo.evaluation import object_overlaps, objects
-
     matches = []
     for example in examples:
         true = object_overlaps.true_objects(example.labels, ("particle",))
@@ -170,8 +140,6 @@ def _f1(examples: Sequence, predictions: Mapping, least: float) -> float:
 
 def _from(prediction, least: float):
     """A prediction without the detections that score less."""
-    from temzoo.inference.objects import flattened
-
     kept = [one for one in prediction.detections if one.score >= least]
     return replace(
         flattened(kept, prediction.classes.shape),
@@ -185,37 +153,39 @@ def emps_watershed(data: Path) -> dict[str, Any]:
 
     So no image is judged by a setting that was chosen on it or on its publication.
     """
-    import temzoo
-    from temzoo.evaluation.evaluate import score_predictions
-
-    experiment = EXPERIMENTS["emps-frozen"]
-    learn, judge = load(experiment, data)
+    dataset = load(RECIPES["emps-frozen"], data)
     model = temzoo.get_model("unet_mobilenet", weights="emps-frozen", compile=False)
     predictions, settings = {}, []
-    for tune, test in _halves(judge):
+    for tune, test in _halves(dataset.val):
         tuned = temzoo.tune_instances(model, tune)
         settings.append(dict(tuned.best))
         for example in test:
             predictions[example.name] = temzoo.predict(
                 model, example.micrograph, probabilities=True, **tuned.options
             )
-    found = score_predictions(judge, [predictions[e.name] for e in judge], ap=True)
+    found = score_predictions(dataset.val, [predictions[e.name] for e in dataset.val], ap=True)
+    recipe = replace(RECIPES["emps-frozen"], about=WATERSHED)
+    return _told(recipe, dataset, {"minutes": None, "tuned": settings}, _figures(found))
+
+
+def _figures(found) -> dict[str, Any]:
     return {
-        "about": f"{experiment.about}; watershed, tuned",
-        "training": {"minutes": None, "tuned": settings},
-        **figures(found, learn, judge),
-    }
-
-
-def figures(found, learn: Sequence, judge: Sequence) -> dict[str, Any]:
-    from temzoo.training.run_folder import fingerprint
-
-    return {
-        "train": {"images": len(learn), "fingerprint": fingerprint(learn)},
-        "validation": {"images": len(judge), "fingerprint": fingerprint(judge)},
         "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
         "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
         "images": [dict(row) for row in found.table],
+    }
+
+
+def _told(recipe: Recipe, dataset: Dataset, training: dict, figures: dict) -> dict[str, Any]:
+    return {
+        "about": recipe.about,
+        "model": recipe.model,
+        "config": dict(recipe.config),
+        "settings": dict(recipe.settings),
+        "seed": recipe.settings["seed"],
+        "training": training,
+        "dataset": dataset.told(),
+        "figures": figures,
     }
 
 
@@ -225,23 +195,17 @@ def loops(data: Path, model_name: str) -> dict[str, Any]:
     In each fold one block is judged; the frames beside it are left out, two others choose the
     epoch and the watershed.
     """
-    import temzoo
-    from temzoo.evaluation.evaluate import score_predictions
-
-    experiment = LOOPS[model_name]
-    examples = temzoo.load_dataset(
-        images=data / "loops" / "images", labels=data / "loops" / "coco.json"
-    )
+    recipe, folder = LOOPS[model_name], data / "loops"
+    examples = temzoo.load_dataset(images=folder / "images", labels=folder / "coco.json")
     examples.sort(key=lambda e: int(Path(e.name).stem))
     predictions, trainings = {}, []
     for fold, held in enumerate(np.array_split(np.arange(len(examples)), FOLDS)):
         far = [e for i, e in enumerate(examples) if not held[0] - 1 <= i <= held[-1] + 1]
         choose = far[:: len(far) // 2][:2]
-        learn = [e for e in far if e not in choose]
         name = f"loops-{model_name}-{fold}"
-        model, training = fitted(name, experiment, learn, choose, None)
-        options: dict[str, Any] = {"min_score": 0.05}
-        if hasattr(model, "detect"):
+        model, training = fitted(name, recipe, [e for e in far if e not in choose], choose)
+        options: dict[str, Any] = {"min_score": 0.05, **CONNECTED}
+        if task_of(model).instances == "objects":
             model = _rebuilt(name, image_size=512)
         else:
             tuned = temzoo.tune_instances(model, choose)
@@ -251,12 +215,9 @@ def loops(data: Path, model_name: str) -> dict[str, Any]:
         for i in held:
             predictions[i] = temzoo.predict(model, examples[i].micrograph, **options)
     found = score_predictions(examples, [predictions[i] for i in range(len(examples))], ap=True)
-    return {
-        "about": experiment.about,
-        "training": {"minutes": sum(t["minutes"] for t in trainings), "folds": trainings},
-        **figures(found, examples, examples),
-        "density": density(found),
-    }
+    training = {"minutes": sum(t["minutes"] for t in trainings), "folds": trainings}
+    dataset = Dataset("loops", examples, examples, f"{FOLDS} blocks of frames, each judged once")
+    return _told(recipe, dataset, training, {**_figures(found), "density": density(found)})
 
 
 def density(found) -> dict[str, float]:
@@ -272,18 +233,10 @@ def density(found) -> dict[str, float]:
 
 def dense(data: Path) -> dict[str, Any]:
     """1,500 particles in one field, in tiles, after training on other synthetic fields."""
-    import temzoo
-    from temzoo.core.types import Example
-    from temzoo.data.synthetic import synthesize
-    from temzoo.evaluation.evaluate import score_predictions
-
-    del data
 
     def example(seed: int, size: int, count: int) -> Example:
-        micrograph, labels = synthesize.crowded(
-            seed, size=size, n_particles=count, name=f"crowded-{seed}.tif"
-        )
-        return Example(labels, lambda: micrograph)
+        name = f"crowded-{seed}.tif"
+        return in_memory(*synthesize.crowded(seed, size=size, n_particles=count, name=name))
 
     # From empty fields to somewhat denser ones than the field that is judged.
     rng = np.random.default_rng(0)
@@ -291,40 +244,31 @@ def dense(data: Path) -> dict[str, Any]:
     learn += [example(seed, 512, 0) for seed in range(130, 133)]
     choose = [example(seed, 512, 94) for seed in range(200, 204)]
     field = example(300, 2048, 1500)
-    _, training = fitted("dense-mask-rcnn", DENSE, learn, choose, None)
+    _, training = fitted("dense-mask-rcnn", DENSE, learn, choose)
     model = _rebuilt("dense-mask-rcnn", image_size=512)
-    start = time.monotonic()
-    prediction = temzoo.predict(model, field.micrograph)
-    seconds = time.monotonic() - start
-    ranked = temzoo.predict(model, field.micrograph, min_score=0.05)
+    predictions: list[Any] = []
+    ask = partial(temzoo.predict, model, field.micrograph, **CONNECTED)
+    seconds = seconds_of(lambda: predictions.append(ask()))
+    ranked = ask(min_score=0.05)
     found = score_predictions([field], [ranked])
     true = found.table[0]["instances_true"]
-    return {
-        "about": DENSE.about,
-        "training": training,
-        **figures(found, learn, [field]),
-        "seconds": seconds,
-        "relative count error": (len(prediction.detections) - true) / true,
-    }
+    error = (len(predictions[0].detections) - true) / true
+    dataset = Dataset("dense", learn, [field], "seeds 100 to 132 train, 300 judges")
+    figures = {**_figures(found), "seconds": seconds, "relative count error": error}
+    return _told(DENSE, dataset, training, figures)
 
 
-def speed(data: Path, repeats: int = 9) -> dict[str, Any]:
+def speed(data: Path) -> dict[str, Any]:
     """A 512 px image at batch 1, by stage; the masks' cost by how many objects are in the image."""
-    import tensorflow as tf
-
-    import temzoo
-
-    del data
     model = temzoo.get_model("mask_rcnn", backbone_weights=None, compile=False)
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 512, 512, 1), np.uint8)
-    image = model.normalize(tf.constant(pixels, tf.float32))
-    network = tf.function(lambda x: model.network(x, training=False))
-    outputs = network(image)
-    anchors = model.anchors.generate()
-    raw, normalize = tf.constant(pixels, tf.float32), tf.function(model.normalize)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 1), np.uint8)
+    raw = tf.constant(pixels, tf.float32)
+    normalize, network = tf.function(model.normalize), tf.function(model.network)
+    image = model.normalize(raw)
+    outputs, anchors = network(image, training=False), model.anchors.generate()
     stages: dict[str, Callable] = {
         "normalise": lambda: normalize(raw),
-        "backbone, pyramid, proposal network": lambda: network(image),
+        "backbone, pyramid, proposal network": lambda: network(image, training=False),
     }
     for count in (200, 800, 1500):
         propose = tf.function(
@@ -342,28 +286,23 @@ def speed(data: Path, repeats: int = 9) -> dict[str, Any]:
         stages[f"detect, {count} objects"] = lambda count=count: model.detect(
             pixels, min_score=0.0, max_detections=count
         )
+    times = {
+        name: spread([1000 * s for s in in_turns({name: run}, least=REPEATS, most=REPEATS)[name]])
+        for name, run in stages.items()
+    }
     return {
-        "about": "512 x 512 px, batch 1, untrained",
-        "milliseconds": {name: _milliseconds(stage, repeats) for name, stage in stages.items()},
+        "about": f"{SIDE} x {SIDE} px, batch 1, untrained",
+        "model": "mask_rcnn",
+        "dataset": generated(f"random pixels, {SIDE} px", pixels),
+        "seed": 0,
+        "figures": {"milliseconds": times},
     }
 
 
 def _mask_stage(model, outputs, regions) -> Callable:
-    import tensorflow as tf
-
     classes = tf.ones(tf.shape(regions)[:2], tf.int32)
     rows = tf.where(classes > 0)
     return tf.function(lambda: model._masks(outputs, regions, classes, rows, training=False))
-
-
-def _milliseconds(stage: Callable, repeats: int) -> dict[str, float]:
-    stage()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        stage()
-        times.append(1000 * (time.perf_counter() - start))
-    return {"median": statistics.median(times), "least": min(times), "most": max(times)}
 
 
 MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -376,121 +315,11 @@ MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
-def measure(name: str, data: Path) -> dict[str, Any]:
-    """Runs one measurement and gives its record."""
-    command = f"python -m benchmarks.instances {name}"
-    return {"name": name, **MEASUREMENTS[name](data), **stamp(command)}
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", choices=[*MEASUREMENTS], metavar="NAME")
 
 
-def write_table() -> Path:
-    """Regenerates ``results/instances.md`` from the records."""
-    paths = {name: RESULTS / f"instances-{name}.json" for name in MEASUREMENTS}
-    records = {n: json.loads(p.read_text("utf-8")) for n, p in paths.items() if p.exists()}
-    lines = [
-        "# Particles told apart",
-        "",
-        "Written by `python -m benchmarks.instances`; every row's command is beside it. Pooled",
-        "over all objects, at full resolution, with the 95 % bootstrap interval over images.",
-        "AP50, AP, AP75: COCO's, of masks, up to 600 (EMPS) or 400 objects a tile; F1: matched",
-        "one to one at IoU 0.5; PQ: panoptic quality; StarDist: TP / (TP + FP + FN) at IoU 0.5,",
-        "which its papers call average precision. The best epoch of a network is chosen on the",
-        "EMPS images it is judged on, which flatters it a little; the watershed's settings, and",
-        "the score from which a detection counts, are chosen on other publications than they are",
-        "judged on.",
-        "",
-        "| data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-        *[_row(record) for record in records.values() if "pooled" in record],
-        "",
-    ]
-    for record in records.values():
-        lines += _size_lines(record) + _density_lines(record) + _speed_lines(record)
-    return write_lines(RESULTS / "instances.md", [*lines, measured_on(records.values())])
-
-
-def _row(record) -> str:
-    pooled, minutes = record["pooled"], record["training"]["minutes"]
-    figures = [pooled[metric] for metric in SHOWN]
-    cells = [record["name"].split("-")[0], record["about"]]
-    for number, figure in enumerate(figures):
-        text = f"{figure['value']:.3f}"
-        if number in (0, 3) and record["validation"]["images"] > 1:
-            text += f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-        cells.append(text)
-    cells += ["shipped" if minutes is None else f"{minutes:.0f}", f"`{record['command']}`"]
-    return f"| {' | '.join(cells)} |"
-
-
-def _size_lines(record) -> list[str]:
-    """Where the loss is: by size, and at the default score."""
-    if not record["name"].startswith("emps"):
-        return []
-    sizes = [f"{name.rpartition('_')[2]} {record['pooled'][name]['value']:.3f}" for name in SIZES]
-    told = f"mask AP by size (COCO: below 32² px, to 96² px, above): {', '.join(sizes)}"
-    if "at score 0.5" in record:
-        default = record["at score 0.5"]["instance_f1"]["value"]
-        told += f"; F1 at the default score of 0.5: {default:.3f}"
-    return [f"`{record['name']}`: {told}.", ""]
-
-
-def _density_lines(record) -> list[str]:
-    if "density" in record:
-        told = ", ".join(f"{key} {value:.1%}" for key, value in record["density"].items())
-        return [
-            f"`{record['name']}`, areal density, cross-validated by frame: {told}. The data's"
-            " publisher reports an accuracy of the density of 83.6 % (creme, 316L), on another"
-            " split.",
-            "",
-        ]
-    if "relative count error" in record:
-        return [
-            f"`{record['name']}`: count error {record['relative count error']:+.1%} of"
-            f" {record['images'][0]['instances_true']} particles, in {record['seconds']:.0f} s.",
-            "",
-        ]
-    return []
-
-
-def _speed_lines(record) -> list[str]:
-    if "milliseconds" not in record:
-        return []
-    times = record["milliseconds"]
-    lines = [
-        f"`{record['command']}`: {record['about']}; median [least, most]. Share: of the stages of"
-        f" `{WHOLE}` with 800 proposals, by their medians. Only objects that are kept go through"
-        " the mask head.",
-        "",
-        "| stage | ms | share |",
-        "|---|---|---|",
-    ]
-    total = sum(times[stage]["median"] for stage in SHARES)
-    for stage, time_ in times.items():
-        spread = f"[{time_['least']:.0f}, {time_['most']:.0f}]"
-        share = f"{time_['median'] / total:.0%}" if stage in SHARES else ""
-        lines.append(f"| {stage} | {time_['median']:.0f} {spread} | {share} |")
-    return [*lines, ""]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.instances", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("names", nargs="*", metavar="NAME", help="measurements, see --list")
-    parser.add_argument("--list", action="store_true", help="list the measurements")
-    parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the data ({DATA})")
-    arguments = parser.parse_args()
-    if arguments.list:
-        print("\n".join(MEASUREMENTS))
-        return
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in arguments.names:
-        if name not in MEASUREMENTS:
-            parser.error(f"no measurement is called {name!r}; --list shows them")
-    use_encoder_beside(arguments.data)
-    for name in arguments.names:
-        record = measure(name, arguments.data)
-        write_json(RESULTS / f"instances-{name}.json", record)
-        print(json.dumps(record.get("pooled", record), indent=1, default=str))
-    print(write_table())
-
-
-if __name__ == "__main__":
-    main()
+        told = MEASUREMENTS[name](arguments.data_folder)
+        yield result("instances", name, command=arguments.again(names=[name]), **told)

@@ -1,6 +1,6 @@
 """Does what ``temzoo label-next`` ranks by follow the error that a model makes?
 
-    python -m benchmarks.label_next --data ../shared/data/emps   # 2 minutes on one core
+    python -m benchmarks label-next   # 2 minutes on one core
 
 The shipped weights ``unet_mobilenet/emps-frozen`` on the validation images of EMPS, whose labels
 are known: Spearman's rank correlation of each measure with the true 1 - IoU of an image, and the
@@ -10,42 +10,33 @@ the figures flatter a little.
 
 That a model errs on an image does not prove that its label teaches most; whether a model learns
 more from micrographs so chosen than from random ones is not measured here.
-
-The record goes to ``results/label_next.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
-from benchmarks.records import RESULTS, stamp, use_encoder_beside, write_json
+import temzoo
+from benchmarks.datasets import open_dataset
+from benchmarks.records import result
+from temzoo.cli.common import trained
 
-RECORD = RESULTS / "label_next.json"
 MEASURES = ("uncertainty", "doubt", "disagreement", "entropy")
 FIRST = 10
 
 
-def true_errors(data: Path) -> dict[str, Any]:
+def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
     """How each measure follows the error that labels show."""
-    import temzoo
-    from temzoo.data.splits import pick, read_names
-
-    use_encoder_beside(data.parent)
-    dataset = temzoo.load_dataset(images=data / "images", labels=data / "annotations.xml")
-    examples = pick(dataset, read_names(data / "val.csv"))
-    model = temzoo.get_model("unet_mobilenet", weights="emps-frozen", compile=False)
     ranking = temzoo.label_next(model, [each.micrograph for each in examples], count=1)
     found = {one.name: one for one in (*ranking.chosen, *ranking.others)}
-    scores = temzoo.evaluate(model, examples, bootstrap=1).table
+    scores = temzoo.evaluate(model, examples, bootstrap=1, instances=None).table
     error = {row["name"]: 1 - row["iou"] for row in scores}
     return {
-        "weights": "unet_mobilenet/emps-frozen",
         "images": len(examples),
         "mean_error": float(np.mean(list(error.values()))),
         "measures": {name: _followed(found, error, name) for name in MEASURES},
@@ -53,11 +44,8 @@ def true_errors(data: Path) -> dict[str, Any]:
 
 
 def _followed(found: Mapping[str, Any], error: Mapping[str, float], name: str) -> dict[str, float]:
-    from scipy.stats import spearmanr
-
-    names = list(found)
-    values = np.array([getattr(found[each], name) for each in names])
-    errors = np.array([error[each] for each in names])
+    values = np.array([getattr(one, name) for one in found.values()])
+    errors = np.array([error[each] for each in found])
     first = np.argsort(-values)[:FIRST]
     return {
         "spearman": float(spearmanr(values, errors)[0]),
@@ -65,13 +53,21 @@ def _followed(found: Mapping[str, Any], error: Mapping[str, float], name: str) -
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/emps"))
-    found = true_errors(parser.parse_args().data)
-    write_json(RECORD, {**stamp("python -m benchmarks.label_next"), **found})
-    print(json.dumps(found, indent=1), f"written: {RECORD}", sep="\n")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", default="unet_mobilenet/emps-frozen", help="MODEL/NAME")
+    parser.add_argument("--data", default="emps", help="emps (default), synthetic, or a folder")
 
 
-if __name__ == "__main__":
-    main()
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    where = {"data": arguments.data_folder, "quick": arguments.quick}
+    dataset = open_dataset(arguments.data, **where)
+    yield result(
+        "label-next",
+        f"{dataset.name}-{arguments.weights}",
+        about=f"{arguments.weights} on {len(dataset.val)} images of {dataset.name}",
+        command=arguments.again(),
+        model=arguments.weights,
+        dataset=dataset.told(),
+        quick=arguments.quick,
+        figures=true_errors(trained(arguments.weights), dataset.val),
+    )

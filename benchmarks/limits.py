@@ -1,8 +1,7 @@
 """Does the memory stay bounded where temzoo says so? Measured at full size.
 
-    python -m benchmarks.limits --list
-    python -m benchmarks.limits                 # all of them, an hour on two slow cores
-    python -m benchmarks.limits read-points     # some; the records of the others are kept
+    python -m benchmarks limits all             # an hour on two slow cores
+    python -m benchmarks limits read-points     # some; the records of the others are kept
 
 Each measurement runs in a fresh process, on generated data. Its figures, in bytes:
 
@@ -15,18 +14,14 @@ Each measurement runs in a fresh process, on generated data. Its figures, in byt
 - ``used``: what the bound speaks of. Reading: the whole process, ``peak``. Predicting: what comes
   on top of the image and the libraries, ``peak - baseline - input``.
 
-Written to ``results/limits.json`` and ``results/limits.md``, whole or not at all. The exit status
-is 1 when a bound was broken. Needs Linux.
+The exit status is 1 when a bound was broken. Needs Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +29,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import RESULTS, stamp, write_json, write_lines
+import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+import temzoo
+from benchmarks.metrics import CONNECTED
+from benchmarks.records import result
+from benchmarks.timing import in_child, memory
+
 GB = 10**9
 MEGABYTES = 200
 SIDE = 16384
@@ -45,27 +44,17 @@ WIDTH, HEIGHT = 4096, 4096  # of the images that the generated labels speak of
 
 @dataclass(frozen=True)
 class Limit:
-    """One promise.
+    """One promise."""
 
-    Attributes:
-        about: what is done, in words.
-        bound: bytes that ``used`` must not exceed.
-        labels: the layout of the label file to read, a name of ``LAYOUTS``.
-        model: a registered name, or "identity" (see ``identity``).
-        config: the model's keywords.
-        classes: of the identity model.
-        noise: predict white noise, with as many instances as an image can have, not blobs.
-        save: also write the maps and the overlay.
-    """
-
-    about: str
-    bound: int
-    labels: str = ""
-    model: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    classes: int = 2
+    about: str  # what is done, in words
+    bound: int  # bytes that ``used`` must not exceed
+    labels: str = ""  # the layout of the label file to read, a name of ``LAYOUTS``
+    model: str = ""  # a registered name, or "identity" (see ``identity``)
+    config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
+    classes: int = 2  # of the identity model
+    # predict white noise, with as many instances as an image can have, not blobs
     noise: bool = False
-    save: bool = False
+    save: bool = False  # also write the maps and the overlay
 
 
 LIMITS = {
@@ -163,20 +152,13 @@ def write_labels(path: Path, layout: str, size: int) -> None:
         out.write("</annotations>\n")
 
 
-def memory(what: str) -> int:
-    """Bytes of this process: "VmHWM", the most there ever was, or "VmRSS", now."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        (line,) = (line for line in file if line.startswith(f"{what}:"))
-    return int(line.split()[1]) * 1024
-
-
-def child_reads(path: Path) -> dict[str, Any]:
+def child_reads(path: str) -> dict[str, Any]:
     """In the child: reads the whole file at once, and holds all of it."""
     from temzoo.labels.formats import cvat
 
     baseline = memory("VmRSS")
     start = time.monotonic()
-    images = cvat.read(path)
+    images = cvat.read(Path(path))
     shapes = [shape for image in images for shape in image.shapes]
     return {
         "baseline": baseline,
@@ -189,22 +171,27 @@ def child_reads(path: Path) -> dict[str, Any]:
     }
 
 
-def child_predicts(limit: Limit, side: int) -> dict[str, Any]:
+def child_predicts(name: str, side: int) -> dict[str, Any]:
     """In the child: predicts a square uint8 micrograph of that side with the defaults."""
-    import numpy as np
+    return _predicts(LIMITS[name], side)
 
-    from temzoo.core.types import Micrograph
-    from temzoo.inference import predict
+
+def child_predicts_with(model: str, config: Mapping[str, Any], side: int) -> dict[str, Any]:
+    """The same with any network."""
+    return _predicts(Limit("", 0, model=model, config=config), side)
+
+
+def _predicts(limit: Limit, side: int) -> dict[str, Any]:
     from temzoo.store import pictures
 
     model = identity(limit.classes) if limit.model == "identity" else _network(limit)
     baseline = memory("VmRSS")
     pixels = micrograph(side, noise=limit.noise)
     start = time.monotonic()
-    found = predict.predict(model, pixels)
+    found = temzoo.predict(model, pixels, **CONNECTED)
     if limit.save:
         with tempfile.TemporaryDirectory() as folder:
-            pictures.save_prediction(found, folder, micrograph=Micrograph(pixels))
+            pictures.save_prediction(found, folder, micrograph=temzoo.Micrograph(pixels))
     return {
         "baseline": baseline,
         "peak": memory("VmHWM"),
@@ -224,7 +211,6 @@ def _network(limit: Limit):
 
 def identity(classes: int) -> Callable:
     """A model that gives grey back: 0 is class 0, 255 the last, and what is between is shared."""
-    import numpy as np
 
     def network(batch):
         """(B, h, w, 1) uint8 → (B, h, w, classes) float32."""
@@ -238,8 +224,6 @@ def identity(classes: int) -> Callable:
 
 def micrograph(side: int, *, noise: bool = False):
     """(side, side) uint8: blobs on a grid, each of its own brightness, or white noise."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     if noise:
         return rng.integers(0, 256, (side, side), np.uint8)
@@ -265,112 +249,42 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
         ``baseline``, ``peak``, ``input``, ``used`` and ``bound`` in bytes, and what was done.
     """
     limit = LIMITS[name]
+    if not limit.labels:
+        found = in_child("benchmarks.limits:child_predicts", name, side)
+        used = found["peak"] - found["baseline"] - found["input"]
+        return {**found, "used": used, "bound": limit.bound}
     with tempfile.TemporaryDirectory() as folder:
-        if limit.labels:
-            data = Path(folder) / "annotations.xml"
-            write_labels(data, limit.labels, round(megabytes * 1e6))
-            figures = _in_child(name, str(data))
-            figures["file"] = data.stat().st_size
-            used = figures["peak"]
-        else:
-            figures = _in_child(name, str(side))
-            used = figures["peak"] - figures["baseline"] - figures["input"]
-    return {"about": limit.about, **figures, "used": used, "bound": limit.bound}
+        data = Path(folder) / "annotations.xml"
+        write_labels(data, limit.labels, round(megabytes * 1e6))
+        found = in_child("benchmarks.limits:child_reads", str(data))
+        told = {"file": data.stat().st_size, "used": found["peak"], "bound": limit.bound}
+        return {**found, **told}
 
 
-def _in_child(name: str, data: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.limits", "--child", data, name]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if run.returncode:
-        raise RuntimeError(f"{name} must run to its end. Received:\n{run.stderr[-2000:]}")
-    return json.loads(run.stdout.splitlines()[-1])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", choices=[*LIMITS, "all"], metavar="NAME")
+    parser.epilog = "\n".join(["names:", *(f"  {n:18} {one.about}" for n, one in LIMITS.items())])
 
 
-def recorded(name: str) -> dict[str, Any]:
-    """A measurement at full size with what is needed to repeat it."""
-    figures = measure(name)
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "all")
-    return {**figures, "threads": threads, **stamp(f"python -m benchmarks.limits {name}")}
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from benchmarks.datasets import generated  # its imports would count in a child's memory
 
-
-def write_results(records: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Adds records to ``results/limits.json`` and regenerates ``results/limits.md``."""
-    path = RESULTS / "limits.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    merged = {**known, **records}
-    merged = {name: merged[name] for name in LIMITS if name in merged}
-    write_json(path, merged)
-    return write_lines(path.with_suffix(".md"), page(merged).splitlines())
-
-
-def page(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """``results/limits.md`` from the records."""
-    lines = [
-        "# Memory at full size",
-        "",
-        "Written by `python -m benchmarks.limits`; every row's command is beside it. One process a",
-        "row. Peak: the most resident memory it had (`VmHWM`). Baseline: with the libraries",
-        "imported and the network built. The bound of a reading is on the peak; that of a",
-        "prediction on what comes on top of baseline and image, results included: 1 byte a pixel",
-        "for the class map, 4 for the instance map. GB are 10⁹ bytes. The networks are untrained:",
-        "weights cost no memory by their values.",
-        "",
-        "| command | what | data | peak, GB | baseline, GB | image, GB | bounded, GB | bound, GB |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [_row(record) for record in records.values()]
-    machines = {
-        f"{r['hardware']['processor']}, {r['hardware']['cores']} cores, {r['hardware']['system']},"
-        f" TensorFlow {r['versions'].get('tensorflow')}, Python {r['versions']['python']},"
-        f" commit {r['commit']}, {r['date']}"
-        for r in records.values()
-    }
-    return "\n".join([*lines, "", f"Measured on: {'; '.join(sorted(machines))}."]) + "\n"
-
-
-def _row(record: Mapping[str, Any]) -> str:
-    if "file" in record:
-        data = f"{record['file'] / 1e6:.0f} MB, {record['shapes']:,} shapes,"
-        data += f" {record['points']:,} points"
-    else:
-        data = f"{record['side']:,} x {record['side']:,} uint8, {record['instances']:,} instances"
-    figures = [f"{record[part] / GB:.2f}" for part in ("peak", "baseline", "input", "used")]
-    over = "" if record["used"] <= record["bound"] else ", **broken**"
-    cells = (f"`{record['command']}`", record["about"], data, *figures)
-    return f"| {' | '.join(cells)} | {record['bound'] / GB:.0f}{over} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("names", nargs="*", metavar="NAME", help="measurements, see --list")
-    parser.add_argument("--list", action="store_true", help="list the measurements")
-    parser.add_argument("--child", metavar="DATA", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    for name in arguments.names:
-        if name not in LIMITS:
-            parser.error(f"no measurement is called {name!r}; --list shows them")
-    if arguments.list:
-        print("\n".join(f"{name:18} {limit.about}" for name, limit in LIMITS.items()))
-    elif arguments.child:
-        limit, data = LIMITS[arguments.names[0]], arguments.child
-        told = child_reads(Path(data)) if limit.labels else child_predicts(limit, int(data))
-        print(json.dumps(told))
-    else:
-        sys.exit(_measure_all(arguments.names or list(LIMITS)))
-
-
-def _measure_all(names: list[str]) -> int:
-    """Exit status: 1 when a bound was broken."""
-    status = 0
-    for name in names:
-        record = recorded(name)
-        used, bound = record["used"] / GB, record["bound"] / GB
-        print(f"{name}: {used:.3f} GB of {bound:.0f}, {record['seconds']:.0f} s", flush=True)
-        print(write_results({name: record}), flush=True)
-        status |= used > bound
-    return status
-
-
-if __name__ == "__main__":
-    main()
+    broken = False
+    for name in LIMITS if "all" in arguments.names else arguments.names:
+        limit, figures = LIMITS[name], measure(name)
+        broken |= figures["used"] > figures["bound"]
+        content = micrograph(512, noise=limit.noise)
+        data = f"generated labels, {limit.labels}" if limit.labels else "drawn micrograph"
+        yield result(
+            "limits",
+            name,
+            about=limit.about,
+            command=arguments.again(names=[name]),
+            model=limit.model or None,
+            config=dict(limit.config),
+            settings={"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
+            dataset=generated(data, limit.labels.encode() if limit.labels else content),
+            seed=0,
+            figures=figures,
+        )
+    return broken

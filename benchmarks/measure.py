@@ -1,11 +1,13 @@
 """Is what ``temzoo measure`` says true, and what does it cost?
 
-    python -m benchmarks.measure speed        # 10,000 particles, beside scikit-image
-    python -m benchmarks.measure labels       # synthetic micrographs, measured by their labels
-    python -m benchmarks.measure synthetic    # … by a U-Net that is trained first, on others
-    python -m benchmarks.measure objects      # … by a Mask R-CNN, which parts overlapping ones
+    python -m benchmarks measure              # 10,000 particles, beside scikit-image
+    python -m benchmarks measure labels       # synthetic micrographs, measured by their labels
+    python -m benchmarks measure synthetic    # … by a U-Net that is trained first, on others
+    python -m benchmarks measure objects      # … by a Mask R-CNN, which parts overlapping ones
 
-Two sets of synthetic micrographs, of seeds that no network saw:
+Speed: seconds of the processor, since other work on the machine does not count there. The ratio is
+that of the medians; its ends are those of the least and most. Truth: two sets of synthetic
+micrographs, of seeds that no network saw:
 
 - ``mixed``: spheres, ellipsoids and rods as ``temzoo.synthetic`` makes them. Count and D50 of all
   images together, beside those of the labels.
@@ -13,34 +15,31 @@ Two sets of synthetic micrographs, of seeds that no network saw:
   generator draws first. How many of the images' 95 % intervals of D50 hold it, with the correction
   for the border; and how many hold the median of the labels.
 
-``labels`` shows what pixels and the border cost, the others what a network adds. Written to
-``results/measure.json``, each command its own part.
+``labels`` shows what pixels and the border cost, the others what a network adds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
+from skimage.measure import regionprops_table
 
 import temzoo
-from benchmarks.accuracy import DATA
-from benchmarks.records import RESULTS, spread, stamp, use_encoder_beside, write_json
+from benchmarks.datasets import generated, in_memory
+from benchmarks.metrics import CONNECTED
+from benchmarks.recipes import Recipe, fitted
+from benchmarks.records import result
+from benchmarks.timing import in_turns, spread
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import instance_map
+from temzoo.zoo.built import task_of
 
-OUT = RESULTS / "measure.json"
-RUNS = Path("runs")
-NM_PER_PIXEL = 0.5
 SETS: dict[str, dict[str, Any]] = {
     "mixed": {"size": 512, "n_particles": (20, 40)},
     "spheres": {
@@ -62,54 +61,68 @@ SLOW_SHAPES = ("feret_diameter_max", "solidity")
 SETTINGS = {"magnification": (0.9, 1.1), "augment": "light", "average": 0.998, "seed": 0}
 
 
-@dataclass(frozen=True)
-class Network:
-    """What is trained for the measurement.
+NETWORKS = {
+    "synthetic": Recipe(
+        "a U-Net, watershed",
+        "drawn",
+        "unet",
+        {"filters": 12},
+        {
+            **SETTINGS,
+            "batch": 8,
+            "crop": 256,
+            "epochs": 30,
+            "steps_per_epoch": 50,
+            "validate_every": 8,
+        },
+    ),
+    "objects": Recipe(
+        "Mask R-CNN",
+        "drawn",
+        "mask_rcnn",
+        {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256},
+        {**SETTINGS, "batch": 4, "epochs": 14, "steps_per_epoch": 60, "validate_every": 7},
+    ),
+}
+OURS, SLOW = "temzoo.measure", "regionprops_table"
+REPEATS, QUICK_REPEATS = 5, 3
 
-    Attributes:
-        model: registered name; config: its keywords.
-        settings: of ``temzoo.train``, beside ``SETTINGS``.
-    """
 
-    model: str
-    config: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-
-UNET = Network(
-    "unet",
-    {"filters": 12},
-    {"batch": 8, "crop": 256, "epochs": 30, "steps_per_epoch": 50, "validate_every": 8},
-)
-DETECTOR = Network(
-    "mask_rcnn",
-    {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256},
-    {"batch": 4, "epochs": 14, "steps_per_epoch": 60, "validate_every": 7},
-)
-
-
-def speed(args: argparse.Namespace) -> dict[str, Any]:
+def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     """10,000 particles of 12 to 26 px in one image of 3,200 px."""
-    from skimage.measure import regionprops_table
-
+    repeats = arguments.repetitions or (QUICK_REPEATS if arguments.quick else REPEATS)
     pixels, instances = crowd(100)
     prediction = Prediction((instances > 0).astype(np.uint8), instances)
     table = temzoo.measure(prediction, pixels)
+    both = (*SHAPES, *SLOW_SHAPES)
     runs = {
-        "temzoo.measure": lambda: temzoo.measure(prediction, pixels),
-        "regionprops_table without Feret and solidity": lambda: regionprops_table(
+        OURS: lambda: temzoo.measure(prediction, pixels),
+        f"{SLOW} without Feret and solidity": lambda: regionprops_table(
             instances, pixels, properties=SHAPES
         ),
-        "regionprops_table": lambda: regionprops_table(
-            instances, pixels, properties=(*SHAPES, *SLOW_SHAPES)
-        ),
+        SLOW: lambda: regionprops_table(instances, pixels, properties=both),
     }
     seconds = {}
     for name, run in runs.items():
-        repeats = 1 if name == "regionprops_table" else args.repeats
-        seconds[name] = spread([cpu_seconds(run) for _ in range(repeats)])
-        print(f"{name}: {seconds[name]['median']:.2f} s")
-    return {"particles": len(table), "columns": table.shape[1], "cpu_seconds": seconds}
+        times = 1 if name == SLOW else repeats
+        turns = in_turns({name: run}, least=times, most=times, clock=time.process_time)
+        seconds[name] = spread(turns[name])
+    ratios = {f"{n} / {OURS}": ratio(s, seconds[OURS]) for n, s in seconds.items() if n != OURS}
+    return {
+        "about": f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns",
+        "dataset": generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4)),
+        "figures": seconds | ratios,
+    }
+
+
+def ratio(slow: Mapping[str, float], fast: Mapping[str, float]) -> dict[str, float]:
+    """Of two spreads that were not taken in turns."""
+    return {
+        "median": slow["median"] / fast["median"],
+        "least": slow["least"] / fast["most"],
+        "most": slow["most"] / fast["least"],
+        "repetitions": min(slow["repetitions"], fast["repetitions"]),
+    }
 
 
 def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,78 +142,46 @@ def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 255, instances.shape).astype(np.uint8), instances
 
 
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Of this process alone: other work on the machine does not count."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
-def labels(args: argparse.Namespace) -> dict[str, Any]:
+def labels(arguments: argparse.Namespace) -> dict[str, Any]:
     """The labels themselves as a prediction: as good as a network can be."""
 
     def found(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
         instances = instance_map(labelled)
         return predicted_as((instances > 0).astype(np.uint8), instances, micrograph)
 
-    return {name: judged(name, found, args.images) for name in SETS}
+    return {"about": "the labels", "figures": of_sets(found, arguments.images)}
 
 
-def synthetic(args: argparse.Namespace) -> dict[str, Any]:
-    """A small U-Net, trained on synthetic micrographs of other seeds; watershed, tuned on them."""
-    model, training = trained(UNET, args)
-    tuned = temzoo.tune_instances(model, training_micrographs(TUNED_ON))
-    training |= {"watershed": dict(tuned.best)}
-    return {"training": training, **predicted(model, args, **tuned.options)}
+def network(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A network, trained on synthetic micrographs of other seeds; a U-Net's watershed is tuned."""
+    recipe = NETWORKS[arguments.part]
+    learn = training_micrographs(arguments.training)[len(SETS) :]
+    run = f"measure-{recipe.model}"
+    model, training = fitted(run, recipe, learn, training_micrographs(1))
+    options: dict[str, Any] = dict(CONNECTED)
+    if task_of(model).instances == "regions":
+        tuned = temzoo.tune_instances(model, training_micrographs(TUNED_ON))
+        training["watershed"], options = dict(tuned.best), tuned.options
 
-
-def objects(args: argparse.Namespace) -> dict[str, Any]:
-    """Mask R-CNN on an ImageNet encoder, trained on the same micrographs; as it comes."""
-    use_encoder_beside(DATA)
-    model, training = trained(DETECTOR, args)
-    return {"training": training, **predicted(model, args)}
-
-
-def predicted(model: Any, args: argparse.Namespace, **options: Any) -> dict[str, Any]:
     def found(micrograph: Micrograph, _: LabelledImage) -> Prediction:
         return temzoo.predict(model, micrograph, **options)
 
-    began = time.process_time()
-    record = {name: judged(name, found, args.images) for name in SETS}
-    return {"cpu_seconds": time.process_time() - began, **record}
-
-
-def trained(network: Network, args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The network, from an earlier run of the same settings where there is one."""
-    folder = RUNS / f"measure-{network.model}"
-    told = folder / "trained.json"
-    settings = {**SETTINGS, **network.settings}
-    # As a file has them, where a pair is a list.
-    about = json.loads(json.dumps({"model": network.model, **network.config, "settings": settings}))
-    known = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
-    if about.items() <= known.items():
-        return temzoo.get_model(network.model, weights=folder, compile=False), known
-    check, learn = training_micrographs(1), training_micrographs(args.training)[len(SETS) :]
-    keras.utils.set_random_seed(settings["seed"])
-    model = temzoo.get_model(network.model, **network.config)
-    began = time.process_time()
-    run = temzoo.train(model, learn, check, out=folder, progress=False, **settings)
-    about |= {
-        "micrographs": len(learn),
-        f"validation {run.score_name}": run.score,
-        "cpu_seconds": time.process_time() - began,
+    return {
+        "about": recipe.about,
+        "model": recipe.model,
+        "config": dict(recipe.config),
+        "settings": dict(recipe.settings),
+        "training": training,
+        "figures": of_sets(found, arguments.images),
     }
-    write_json(told, about)
-    return temzoo.get_model(network.model, weights=folder, compile=False), about
 
 
 def training_micrographs(of_each: int) -> list[Example]:
-    return [made(name, seed) for seed in range(of_each) for name in SETS]
-
-
-def made(name: str, seed: int) -> Example:
-    micrograph, labelled = synthesize(seed, name=f"{name}-{seed}.tif", **SETS[name])
-    return Example(labelled, lambda: micrograph)
+    return [
+        in_memory(*synthesize(seed, name=f"{name}-{seed}.tif", **SETS[name]))
+        for seed in range(of_each)
+        for name in SETS
+    ]
 
 
 def predicted_as(classes: np.ndarray, instances: np.ndarray, micrograph: Micrograph) -> Prediction:
@@ -211,6 +192,10 @@ def predicted_as(classes: np.ndarray, instances: np.ndarray, micrograph: Microgr
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,
     )
+
+
+def of_sets(found: Callable, images: int | None) -> dict[str, Any]:
+    return {name: judged(name, found, images) for name in SETS}
 
 
 def judged(
@@ -231,7 +216,6 @@ def judged(
     record = compared(table, truth, np.array(truths))
     if typical:
         record["intervals"] = held(table, truth, typical)
-    print(name, json.dumps(record, indent=1))
     return record
 
 
@@ -245,29 +229,22 @@ def median_of_population(seed: int) -> float:
 def compared(table: pd.DataFrame, truth: pd.DataFrame, diameters: np.ndarray) -> dict[str, Any]:
     """Count and sizes beside the truth, all images together."""
     ours, theirs = (temzoo.summarize(t, by=None, border="correct").iloc[0] for t in (table, truth))
-    free = temzoo.summarize(table, by=None).iloc[0]
-    free_true = temzoo.summarize(truth, by=None).iloc[0]
-    record: dict[str, Any] = {
-        "particles": {"measured": len(table), "true": len(truth)},
-        "d50_nm of all, border corrected": {
-            "measured": ours["diameter_d50_nm"],
-            "low": ours["diameter_d50_low_nm"],
-            "high": ours["diameter_d50_high_nm"],
-            "true": float(np.median(diameters)),
-        },
-        "d50_nm of those free of the border": {
-            "measured": free["diameter_d50_nm"],
-            "true": free_true["diameter_d50_nm"],
-        },
-        "density_per_um2": {
-            "measured": ours["density_per_um2"],
-            "true": theirs["density_per_um2"],
-        },
-        "coverage": {"measured": ours["coverage"], "true": theirs["coverage"]},
+    free, free_true = (temzoo.summarize(t, by=None).iloc[0] for t in (table, truth))
+    d50, bounds = "diameter_d50_nm", ("low", "high")
+    pairs = {
+        "particles": (len(table), len(truth)),
+        "d50_nm of all, border corrected": (ours[d50], float(np.median(diameters))),
+        "d50_nm of those free of the border": (free[d50], free_true[d50]),
+        "density_per_um2": (ours["density_per_um2"], theirs["density_per_um2"]),
+        "coverage": (ours["coverage"], theirs["coverage"]),
     }
-    for row in record.values():
-        row["error_percent"] = 100 * (row["measured"] / row["true"] - 1)
-    return record
+    found = {
+        name: {"measured": a, "true": b, "error_percent": 100 * (a / b - 1)}
+        for name, (a, b) in pairs.items()
+    }
+    interval = {side: ours[f"diameter_d50_{side}_nm"] for side in bounds}
+    found["d50_nm of all, border corrected"] |= interval
+    return found
 
 
 def held(table: pd.DataFrame, truth: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:
@@ -290,28 +267,19 @@ def held(table: pd.DataFrame, truth: pd.DataFrame, typical: Mapping[str, float])
     }
 
 
-PARTS = {"speed": speed, "labels": labels, "synthetic": synthetic, "objects": objects}
+PARTS = {"speed": speed, "labels": labels, "synthetic": network, "objects": network}
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=list(PARTS))
-    parser.add_argument("--repeats", type=int, default=5)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("part", nargs="?", default="speed", choices=[*PARTS])
+    parser.add_argument("--repetitions", type=int, help="of speed, but for the slowest")
     parser.add_argument("--training", type=int, default=40, help="micrographs of each set")
     parser.add_argument("--images", type=int, help="judge on fewer images of each set")
-    parser.add_argument("--out", type=Path, default=OUT)
-    return parser.parse_args()
 
 
-def main() -> None:
-    args = arguments()
-    found = PARTS[args.part](args)
-    known = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
-    settings = {k: v for k, v in vars(args).items() if k not in ("out", "part")}
-    stamped = stamp(f"python -m benchmarks.measure {args.part}")
-    write_json(args.out, {**known, args.part: {**stamped, "settings": settings, **found}})
-    print(f"Written to {args.out}.")
-
-
-if __name__ == "__main__":
-    main()
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    drawn = synthesize(FIRST_SEED["mixed"], **SETS["mixed"])[0].pixels
+    told = {"dataset": generated("synthetic micrographs, mixed and spheres", drawn), "seed": 0}
+    told |= PARTS[arguments.part](arguments)
+    name = "particles" if arguments.part == "speed" else arguments.part
+    yield result("measure", name, command=arguments.again(), quick=arguments.quick, **told)

@@ -1,4 +1,4 @@
-"""A file of the user's own: its datasets, contestants, engines and models stand beside the suite's.
+"""A file of the user's own: its datasets, contestants, engines and models stand beside ours.
 
     python -m benchmarks accuracy --with mine.py --data ours --weights otsu --compare bright
     python -m benchmarks throughput --with mine.py --models tiny
@@ -7,7 +7,7 @@
 
     import numpy as np, temzoo
     from benchmarks.datasets import Dataset, dataset
-    from benchmarks.suite.contestants import contestant
+    from benchmarks.contestants import contestant
 
     @dataset("ours")
     def ours(folder):
@@ -21,7 +21,7 @@
             return np.concatenate([1 - lit, lit], axis=-1)
         return network
 
-Processes that the suite starts run it too.
+Processes that are started run it too.
 """
 
 from __future__ import annotations

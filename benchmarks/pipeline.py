@@ -1,35 +1,32 @@
 """Is the input pipeline ever what training waits for?
 
-    python -m benchmarks.pipeline [--appetite] [--repeats 5] [--crops 256]
+    python -m benchmarks pipeline
 
-measures crops per second of 256 x 256 px, augmented by the preset "em",
-
-- through ``temzoo.pipeline.dataset``, as training takes them,
-- and by the same operations of imgaug, in its own classes, called crop by crop in a plain loop,
-
-on the same synthetic micrographs. With ``--appetite`` also how many the training steps of the
-models take per second: from memory, where the pipeline costs nothing, and fed by the pipeline,
-which then shares the processor with them, with the share of their time that they wait for a batch
-("waiting"). The table is printed and written, with hardware, versions
-and date, to ``benchmarks/results/pipeline.json``.
+Crops per second, augmented by the preset "em", through ``temzoo.pipeline.dataset``, as training
+takes them, and by the same operations of imgaug, in its own classes, called crop by crop in a plain
+loop, on the same synthetic micrographs. And images per second of training from memory, where the
+pipeline costs nothing, and from the pipeline. Waiting: the share of a step's time until the next
+batch is there. The pipeline's threads share the processor with the training, too: where training
+takes r images a second from memory and f from the pipeline, a step is longer by the share
+1 - f / r, within what such a rate spreads.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import os
-import shlex
 import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.records import RESULTS, stamp, write_json
+from benchmarks.datasets import generated, in_memory
+from benchmarks.records import result
+from benchmarks.timing import rates, seconds_of
 from temzoo.core.types import Example
 from temzoo.data.augment import SegmentationMapsOnImage, iaa
 from temzoo.data.crop_plan import CropPlan
@@ -39,10 +36,26 @@ from temzoo.labels.shapes.raster import class_map
 from temzoo.tasks import semantic
 from temzoo.zoo.building import get_model
 
-OUT = RESULTS / "pipeline.json"
 CLASSES = ("particle",)
 # The speed of a step does not depend on the weights, so none have to be at hand.
 MODELS = {"unet": {}, "unet_mobilenet": {"encoder_weights": None}}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured."""
+
+    models: tuple[str, ...] = tuple(MODELS)  # whose training takes crops
+    repetitions: int = 5  # of each
+    crops: int = 256  # crops, steps: of the pipeline and of training, in each repetition
+    steps: int = 4
+    size: int = 256  # side of a crop, px
+    batch: int = 8  # crops of a step
+    micrographs: int = 8  # micrographs, side: that crops are cut from; px
+    side: int = 512
+
+
+QUICK = Plan(("unet_mobilenet",), 3, 48, 2, 128, 8, 4, 256)
 
 
 class _Float32Elastic(iaa.ElasticTransformation):
@@ -85,8 +98,7 @@ def micrographs(count: int, side: int) -> list[Example]:
         micrograph, labels = synthesize(seed, size=side, name=f"{seed}.tif")
         low, high = np.percentile(micrograph.pixels, (0.1, 99.9))
         scaled = np.clip((micrograph.pixels - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-        loaded = type(micrograph)(scaled, micrograph.nm_per_pixel, micrograph.name)
-        examples.append(Example(labels, lambda loaded=loaded: loaded))
+        examples.append(in_memory(replace(micrograph, pixels=scaled), labels))
     return examples
 
 
@@ -100,39 +112,30 @@ class Particles(semantic.ClassMaps):
         return np.eye(2, dtype=np.uint8)[drawn]
 
 
-def stream(examples: list[Example], args: argparse.Namespace) -> tf.data.Dataset:
+def stream(examples: list[Example], plan: Plan) -> tf.data.Dataset:
     names = tuple(sorted({s.label for e in examples for s in e.labels.shapes})) or CLASSES
-    return training_stream(
-        examples,
-        CropPlan(size=args.size, augment="em", seed=0),
-        target=Particles(names),
-        batch=args.batch,
-    )
+    crops = CropPlan(size=plan.size, augment="em", seed=0)
+    return training_stream(examples, crops, target=Particles(names), batch=plan.batch)
 
 
-def per_second(work: Callable[[int], None], images: int, repeats: int) -> dict[str, float]:
-    """Images per second of ``work(images)``: median, least and most of some repetitions."""
+def per_second(work: Callable[[int], None], images: int, repetitions: int) -> dict[str, float]:
+    """Images per second of ``work(images)``."""
     work(max(1, images // 4))  # caches fill, graphs are traced
-    rates = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work(images)
-        rates.append(images / (time.perf_counter() - began))
-    return {"median": statistics.median(rates), "least": min(rates), "most": max(rates)}
+    return rates([seconds_of(lambda: work(images)) for _ in range(repetitions)], images)
 
 
-def pipeline_rate(examples: list[Example], args: argparse.Namespace) -> dict[str, float]:
-    batches = iter(stream(examples, args))
+def pipeline_rate(examples: list[Example], plan: Plan) -> dict[str, float]:
+    batches = iter(stream(examples, plan))
 
     def take(images: int) -> None:
-        for _ in range(-(-images // args.batch)):
+        for _ in range(-(-images // plan.batch)):
             next(batches)
 
-    return per_second(take, args.crops, args.repeats)
+    return per_second(take, plan.crops, plan.repetitions)
 
 
-def plain_loop_rate(examples: list[Example], args: argparse.Namespace) -> dict[str, float]:
-    change = plain_imgaug(args.size)
+def plain_loop_rate(examples: list[Example], plan: Plan) -> dict[str, float]:
+    change = plain_imgaug(plan.size)
     pairs = [
         (
             e.micrograph.pixels[..., None],
@@ -146,89 +149,67 @@ def plain_loop_rate(examples: list[Example], args: argparse.Namespace) -> dict[s
             maps = SegmentationMapsOnImage(target, pixels.shape)
             change(image=pixels, segmentation_maps=maps)
 
-    return per_second(loop, args.crops, args.repeats)
+    return per_second(loop, plan.crops, plan.repetitions)
 
 
-def appetite(
-    name: str, examples: list[Example], args: argparse.Namespace
-) -> dict[str, dict[str, float]]:
-    """Images per second that a model's training takes, from memory and from the pipeline."""
+def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict, float]:
+    """Images per second that training takes, from memory and from the pipeline; its waiting."""
     model = get_model(name, classes=2, **MODELS[name])
-    batches = iter(stream(examples, args))
-    kept = next(batches)
+    batches = iter(stream(examples, plan))
+    first = next(batches)
 
     def from_memory(images: int) -> None:
-        for _ in range(-(-images // args.batch)):
-            model.train_on_batch(*kept)
+        for _ in range(-(-images // plan.batch)):
+            model.train_on_batch(*first)
 
     waited = []
 
     def from_pipeline(images: int) -> None:
         began, blocked = time.perf_counter(), 0.0
-        for _ in range(-(-images // args.batch)):
+        for _ in range(-(-images // plan.batch)):
             asked = time.perf_counter()
             batch = next(batches)
             blocked += time.perf_counter() - asked
             model.train_on_batch(*batch)
         waited.append(blocked / (time.perf_counter() - began))
 
-    images = args.steps * args.batch
-    free = per_second(from_memory, images, args.repeats)
-    fed = per_second(from_pipeline, images, args.repeats)
-    fed["waiting"] = statistics.median(waited[1:])  # the first warms up
-    return {f"{name}: training, from memory": free, f"{name}: training, from the pipeline": fed}
+    images = plan.steps * plan.batch
+    free = per_second(from_memory, images, plan.repetitions)
+    fed = per_second(from_pipeline, images, plan.repetitions)
+    return free, fed, statistics.median(waited[1:])  # the first warms up
 
 
-def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    examples = micrographs(args.micrographs, args.side)
-    rates = {
-        "pipeline": pipeline_rate(examples, args),
-        "plain imgaug loop": plain_loop_rate(examples, args),
+def measure(plan: Plan) -> dict[str, Any]:
+    """Images per second by what takes them; of a step what is waited, and what it is longer."""
+    examples = micrographs(plan.micrographs, plan.side)
+    found = {
+        "pipeline": pipeline_rate(examples, plan),
+        "plain imgaug loop": plain_loop_rate(examples, plan),
     }
-    if args.appetite:
-        for name in args.models:
-            rates |= appetite(name, examples, args)
-    return rates
+    waiting, longer = {}, {}
+    for name in plan.models:
+        free, fed, waiting[name] = appetite(name, examples, plan)
+        found |= {f"{name}: training, from memory": free}
+        found |= {f"{name}: training, from the pipeline": fed}
+        longer[name] = 1 - fed["median"] / free["median"]
+    return {"images_per_s": found, "waiting": waiting, "longer": longer}
 
 
-def table(rates: dict[str, dict[str, float]]) -> str:
-    lines = [f"{'images per second':<42}{'median':>9}{'least':>9}{'most':>9}"]
-    lines += [
-        f"{name:<42}{r['median']:9.1f}{r['least']:9.1f}{r['most']:9.1f}"
-        for name, r in rates.items()
-    ]
-    return "\n".join(lines)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has none of its own."""
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--crops", type=int, default=256, help="per repetition")
-    parser.add_argument("--size", type=int, default=256, help="side of a crop, px")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--micrographs", type=int, default=8)
-    parser.add_argument("--side", type=int, default=512, help="of a micrograph, px")
-    parser.add_argument("--appetite", action="store_true", help="train the models as well")
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--steps", type=int, default=4, help="training steps per repetition")
-    parser.add_argument("--out", type=Path, default=OUT)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = arguments()
-    load = os.getloadavg()[0]  # what else ran: above 0.5, a figure says little
-    rates = measure(args)
-    print(table(rates))
-    record = {
-        **stamp(shlex.join(["python", "-m", "benchmarks.pipeline", *sys.argv[1:]])),
-        "load_before": round(load, 2),
-        "settings": {k: v for k, v in vars(args).items() if k != "out"},
-        "images_per_second": rates,
-    }
-    write_json(args.out, record)
-    print(f"Written to {args.out}.")
-
-
-if __name__ == "__main__":
-    main()
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    plan = QUICK if arguments.quick else Plan()
+    drawn = micrographs(1, plan.side)[0].micrograph.pixels
+    yield result(
+        "pipeline",
+        "pipeline",
+        about=f"crops of {plan.size} px, preset em",
+        command=arguments.again(),
+        settings=asdict(plan),
+        figures=measure(plan),
+        quick=arguments.quick,
+        dataset=generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn),
+        seed=0,
+    )

@@ -1,4 +1,9 @@
-"""What every measurement's record says of itself, and how it is written."""
+"""The one schema of all results: what a record says, and the files that hold records.
+
+A record is a dict with every field of ``FIELDS``; what is not known of a result is null.
+``results/KIND.json`` holds the list of all records of a kind, ``results/quick-KIND.json`` those of
+quick runs, sorted by name. ``python -m benchmarks page`` makes ``results/README.md`` of them.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,42 @@ import datetime
 import json
 import math
 import os
-import re
-import shlex
-import statistics
 import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from temzoo.core.files import atomic_path
 
-RESULTS = Path(__file__).parent / "results"
-SUITE = "suite"  # folder of the suite's records in that of the results
-ENGINES = ("onnxruntime", "openvino", "nncf")
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+DATA = ROOT.parent / "shared" / "data"
+ENGINES = ("onnxruntime", "openvino", "nncf")
+FIELDS: dict[str, tuple[type, ...]] = {
+    "what": (str,),  # kind of the result: it names the file
+    "name": (str,),  # unique within the kind
+    "about": (str,),  # in words
+    "command": (str,),  # that repeats it
+    "quick": (bool,),  # a short run, which stands apart from the full ones on the page
+    "model": (str, NoneType),  # registered name, or MODEL/NAME of shipped weights
+    "config": (dict, NoneType),  # keywords of the model
+    "settings": (dict, NoneType),  # of the measurement, or of the training that is judged
+    "training": (dict, NoneType),  # how the model came about: minutes, best epoch …
+    "dataset": (dict, NoneType),  # name, split, fingerprint; see ``benchmarks.datasets``
+    "seed": (int, NoneType),  # of the training, the drawn data or the resampling
+    "repetitions": (int, NoneType),  # most that any timing in the figures has
+    "figures": (dict,),  # what was measured; a timing as ``benchmarks.timing.spread`` gives it
+    "date": (str,),
+    "commit": (str, NoneType),  # of the checkout, "-dirty" where it was changed
+    "versions": (dict,),
+    "hardware": (dict,),  # processor, cores, system
+    "load_before": (int, float, NoneType),  # of the machine, before anything was measured
+    "converted": (dict, NoneType),  # of a record of another schema: its file and its command
+}
+WIDTH = 100  # characters of a line in a file of results
 _BEGAN: dict[str, Any] = {}  # by ``measuring``
-_WORDS: list[str] = []  # by ``measuring``
 
 
 def use_encoder_beside(data: Path) -> None:
@@ -35,22 +58,16 @@ def use_encoder_beside(data: Path) -> None:
 
 
 @contextlib.contextmanager
-def measuring(words: Sequence[str] = ()) -> Iterator[None]:
-    """Notes how busy the machine is, and the commit, before anything is measured.
+def measuring() -> Iterator[None]:
+    """Notes the commit and how busy the machine is, before anything is measured.
 
     Records made within name these: a measurement is a load itself, and writes results.
-
-    Args:
-        words: of the command line, that every record's command needs to repeat it, such as
-            those that name data of the user's own.
     """
     _BEGAN.update(_now())
-    _WORDS[:] = words
     try:
         yield
     finally:
         _BEGAN.clear()
-        _WORDS.clear()
 
 
 def _now() -> dict[str, Any]:
@@ -81,74 +98,61 @@ def versions() -> dict[str, str]:
     return found
 
 
-def stamp(command: str) -> dict[str, Any]:
-    """Command, date, commit, versions and hardware."""
-    from temzoo.training.run_folder import commit, hardware
+def _here() -> dict[str, Any]:
+    from temzoo.training.run_folder import hardware
 
-    return {
-        "command": command,
-        "date": datetime.date.today().isoformat(),
-        "commit": commit(),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
-
-
-def measured_on(records: Iterable[Mapping[str, Any]]) -> str:
-    """The line under a table that names the machines and dates."""
-    machines = {
-        f"{r['hardware']['processor']}, {r['hardware']['cores']} cores, {r['date']}"
-        for r in records
-    }
-    return f"Measured on: {'; '.join(sorted(machines))}."
+    return {"versions": versions(), "hardware": hardware(), **(_BEGAN or _now())}
 
 
 def result(
-    what: str,
-    name: str,
-    *,
-    about: str,
-    command: str,
-    figures: Mapping[str, Any],
-    quick: bool = False,
-    dataset: Mapping[str, Any] | None = None,
-    seed: int | None = None,
-    repetitions: int | None = None,
-    **told: Any,
+    what: str, name: str, *, about: str, command: str, figures: Mapping[str, Any], **told: Any
 ) -> dict[str, Any]:
-    """A record of the suite.
+    """A record, with date, commit, versions and hardware unless ``told`` brings them.
 
     Args:
-        what: the subcommand.
-        name: of this result, unique within ``what``.
-        about: in words.
-        command: that repeats it; what ``measuring`` was given is added.
-        figures: what was measured; each timing as ``spread`` gives it.
-        quick: of a short run, which stands beside the full ones on the page, never among them.
-        dataset: ``Dataset.told()``, or ``benchmarks.datasets.generated``.
-        seed: of the training, of the data that were drawn, or of the resampling.
-        repetitions: of the whole; None: the most that any timing in ``figures`` has, else 1.
-        **told: model, settings …
+        what, name, about, command, figures: see ``FIELDS``.
+        **told: other fields.
+
+    Raises:
+        ValueError: a field is unknown or has a value of another type.
     """
-    return {
+    record = {
+        **dict.fromkeys(FIELDS),
         "what": what,
         "name": name,
         "about": about,
-        "quick": quick,
-        "dataset": None if dataset is None else dict(dataset),
-        "seed": seed,
-        "repetitions": repetitions or max(_repetitions(figures), default=1),
-        **told,
+        "command": command,
+        "quick": False,
+        "repetitions": max(_repetitions(figures), default=1),
         "figures": dict(figures),
-        **stamp(f"{command} {shlex.join(_WORDS)}".strip()),
-        **(_BEGAN or _now()),
+        "date": datetime.date.today().isoformat(),
+        **({} if "hardware" in told else _here()),
+        **told,
     }
+    return checked(record)
+
+
+def checked(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record, if it has every field of the schema, each of its type, and no other."""
+    apart = record.keys() ^ FIELDS.keys()
+    if apart:
+        raise ValueError(
+            f"A record has the fields of benchmarks.records.FIELDS. Received: {record.get('name')},"
+            f" which differs in {', '.join(sorted(apart))}. Put more into settings or figures."
+        )
+    for field, types in FIELDS.items():
+        if not isinstance(record[field], types):
+            raise ValueError(
+                f"{field} of a record is of type {' or '.join(t.__name__ for t in types)}."
+                f" Received: {record[field]!r} in {record['name']}."
+            )
+    return dict(record)
 
 
 def _repetitions(figures: Any) -> Iterator[int]:
     """Of every timing in some figures."""
     if isinstance(figures, Mapping):
-        if "repetitions" in figures:
+        if isinstance(figures.get("repetitions"), int):
             yield figures["repetitions"]
         figures = list(figures.values())
     if isinstance(figures, list | tuple):
@@ -157,49 +161,53 @@ def _repetitions(figures: Any) -> Iterator[int]:
 
 
 def keep(record: Mapping[str, Any], folder: Path = RESULTS) -> Path:
-    """Writes a record of the suite into ``folder/suite``; one of the same name is replaced."""
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{record['what']}-{record['name']}").strip("-")
-    path = folder / SUITE / f"{'quick-' * bool(record['quick'])}{slug}.json"
+    """Writes a record into the file of its kind, in place of the one of its name."""
+    record = checked(record)
+    path = folder / f"{'quick-' * record['quick']}{record['what']}.json"
+    others = [one for one in _read(path) if one["name"] != record["name"]]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, record)
+    write_json(path, sorted([*others, record], key=lambda one: one["name"]))
     return path
 
 
 def kept(folder: Path = RESULTS, *, quick: bool | None = None) -> list[dict[str, Any]]:
-    """The suite's records, by file name; where asked, only the quick or only the full ones."""
-    found = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((folder / SUITE).glob("*.json"))
-    ]
+    """All records, by kind and name; where asked, only the quick or only the full ones."""
+    paths = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
+    found = [record for path in paths for record in _read(path)]
     return [record for record in found if quick is None or record["quick"] == quick]
 
 
-def tell(doing: str) -> None:
-    """A line about what is being measured, for those who wait for it."""
-    print(f"   {doing} …", file=sys.stderr, flush=True)
+def _read(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and most of some repetitions, and how many they were."""
-    return {
-        "median": statistics.median(values),
-        "least": min(values),
-        "most": max(values),
-        "repetitions": len(values),
-    }
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Whole or not at all; what is undefined is null."""
-    text = json.dumps(_defined(record), indent=1, default=str, allow_nan=False)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+def write_json(path: Path, content: Any) -> None:
+    """Whole or not at all; what is undefined is null; what fits into a line stands in one."""
+    plain = json.dumps(_defined(content), default=_plain, allow_nan=False)
+    write_lines(path, [_text(json.loads(plain))])
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _text(value: Any, indent: int = 0) -> str:
+    line = json.dumps(value)
+    if not isinstance(value, dict | list) or len(line) + indent <= WIDTH:
+        return line
+    inner = "\n" + " " * (indent + 1)
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key)}: {_text(each, indent + 1)}" for key, each in value.items()]
+        return "{" + ",".join(inner + part for part in parts) + "\n" + " " * indent + "}"
+    parts = [_text(each, indent + 1) for each in value]
+    return "[" + ",".join(inner + part for part in parts) + "\n" + " " * indent + "]"
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as Python's; anything else in words."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _defined(value: Any) -> Any:

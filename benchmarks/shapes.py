@@ -1,32 +1,43 @@
 """Does Mask R-CNN learn outlines? Two trainings on drawn shapes, whose masks are known exactly.
 
-    python -m benchmarks.shapes overfit       # four images of 128 px in 300 steps
-    python -m benchmarks.shapes held-out      # 1200 steps, then 30 images it has never seen
+    python -m benchmarks shapes overfit       # four images of 128 px in 300 steps
+    python -m benchmarks shapes held-out      # 1200 steps, then 30 images it has never seen
 
 Rods, crescents, triangles and ellipses in two classes (straight-edged and round). On ellipses alone
 a filled box scores well, so the trained masks are compared with what the same detections score when
 each mask is replaced: by its filled box, by the ellipse in that box, or by the mask of another
 detection. Background and black frames without any object are shown as well.
-
-The records go to ``results/shapes.json`` and ``shapes.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import keras
 import numpy as np
+import tensorflow as tf
 
-from benchmarks.records import RESULTS, measured_on, stamp, write_json, write_lines
+import temzoo
+from benchmarks.datasets import generated
+from benchmarks.metrics import CONNECTED
+from benchmarks.records import result
+from benchmarks.timing import seconds_of
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Shape
+from temzoo.data.crop_plan import CropPlan
+from temzoo.data.dataset import training_stream
+from temzoo.evaluation import object_overlaps, objects
+from temzoo.labels.shapes import raster
+from temzoo.tasks import anchors
+from temzoo.zoo.built import task_of
+from temzoo.zoo.task import task_named
 
 CLASSES = ("straight", "round")
 KINDS = {"rod": "straight", "triangle": "straight", "crescent": "round", "ellipse": "round"}
@@ -35,12 +46,7 @@ SMALL |= {"backbone_trainable": True, "classes": len(CLASSES) + 1}
 
 
 def scene(
-    seed: int,
-    *,
-    side: int,
-    objects: int,
-    sizes: tuple[float, float] = (20, 48),
-    apart: float = 1.0,
+    seed: int, *, side: int, objects: int, sizes: tuple[float, float] = (20, 48), apart: float = 1.0
 ) -> Example:
     """A noisy image of shapes, darker or brighter than a sloping ground; contrasts add up.
 
@@ -93,8 +99,6 @@ def outline(kind: str, radius: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _drawn(labels: LabelledImage, seed: int) -> Micrograph:
-    from temzoo.labels.shapes import raster
-
     rng = np.random.default_rng([seed, 1])
     masks = raster.instance_masks(labels)
     rows, cols = np.mgrid[: labels.height, : labels.width] / labels.height
@@ -108,35 +112,23 @@ def _drawn(labels: LabelledImage, seed: int) -> Micrograph:
 
 def overfit() -> dict[str, Any]:
     """Four images, 300 steps, and what it says of the same four."""
-    import keras
-    import tensorflow as tf
-
-    import temzoo
-    from temzoo.tasks import anchors, instance
-
     examples = [scene(seed, side=128, objects=7) for seed in range(4)]
     keras.utils.set_random_seed(0)
     model = temzoo.get_model("mask_rcnn", image_size=128, **SMALL, compile=False)
     model.set_anchor_sizes(anchors.anchor_sizes(examples))
     rate = keras.optimizers.schedules.CosineDecay(1e-4, 280, warmup_target=2e-3, warmup_steps=20)
-    instance.compile_model(model, optimizer=keras.optimizers.AdamW(rate, clipnorm=5.0))
-    pixels, truth = batch(examples)
-    start = time.monotonic()
-    data = tf.data.Dataset.from_tensors((pixels, truth)).repeat()
-    history = model.fit(data, steps_per_epoch=300, shuffle=False, verbose=0).history
-    record = {"steps": 300, "minutes": (time.monotonic() - start) / 60}
-    record["losses"] = {name: values[-1] for name, values in history.items()}
-    return record | judged(model, examples)
+    task_of(model).compile(model, optimizer=keras.optimizers.AdamW(rate, clipnorm=5.0))
+    data = tf.data.Dataset.from_tensors(batch(examples)).repeat()
+    learn = partial(model.fit, data, steps_per_epoch=300, shuffle=False, verbose=0)
+    figures = {"steps": 300, "minutes": seconds_of(learn) / 60}
+    figures["losses"] = {name: values[-1] for name, values in model.history.history.items()}
+    return figures | judged(model, examples)
 
 
 def batch(examples: Sequence[Example]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Whole images as one training batch, unchanged, in any order."""
-    from temzoo.data.crop_plan import CropPlan
-    from temzoo.data.dataset import training_stream
-    from temzoo.tasks import instance
-
     plan = CropPlan(size=examples[0].labels.height, augment="none")
-    target = instance.learnable(CLASSES)
+    target = task_named("instance").target(CLASSES)
     stream = training_stream(examples, plan, target=target, batch=len(examples))
     pixels, truth = next(iter(stream))
     return pixels.numpy(), {name: values.numpy() for name, values in truth.items()}
@@ -147,10 +139,6 @@ def held_out() -> dict[str, Any]:
 
     In half of the images shapes may touch and overlap; 10 more to judge are crowded with such.
     """
-    import keras
-
-    import temzoo
-
     learn = [
         scene(seed, side=256, objects=14 * (seed % 5 > 0), apart=(0.7, 1.0)[seed % 2])
         for seed in range(1000, 1200)
@@ -160,29 +148,19 @@ def held_out() -> dict[str, Any]:
     crowded = [scene(seed, side=256, objects=24, apart=0.7) for seed in range(5000, 5010)]
     keras.utils.set_random_seed(0)
     model = temzoo.get_model("mask_rcnn", image_size=256, **SMALL, compile=False)
+    settings = {"epochs": 4, "steps_per_epoch": 300, "batch": 2, "learning_rate": 2e-3}
+    settings |= {"magnification": (1.0, 1.0), "augment": "light"}
     with tempfile.TemporaryDirectory() as folder:
-        run = temzoo.train(
-            model,
-            learn,
-            choose,
-            out=Path(folder) / "run",
-            epochs=4,
-            steps_per_epoch=300,
-            batch=2,
-            magnification=(1.0, 1.0),
-            augment="light",
-            learning_rate=2e-3,
-        )
-    record = {"steps": 1200, "minutes": run.history[-1]["minutes"]}
-    record["crowded"] = judged(model, crowded)["masks"]["trained"]
-    return record | judged(model, judge) | false_alarms(model)
+        run = temzoo.train(model, learn, choose, out=Path(folder) / "run", **settings)
+    figures = {"steps": 1200, "minutes": run.history[-1]["minutes"]}
+    figures["crowded"] = judged(model, crowded)["masks"]["trained"]
+    return figures | judged(model, judge) | false_alarms(model)
 
 
 def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     """Average precisions of the model's masks, and of what stands in for them."""
-    import temzoo
-
-    found = [temzoo.predict(model, e.micrograph, min_score=0.05).detections for e in examples]
+    options = {"min_score": 0.05, **CONNECTED}
+    found = [temzoo.predict(model, e.micrograph, **options).detections for e in examples]
     standing_in: dict[str, Callable] = {
         "trained": lambda detections, rng: detections,
         "filled boxes": lambda detections, rng: [filled(one) for one in detections],
@@ -200,8 +178,6 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
 
 def precision(examples: Sequence[Example], found: Sequence[Sequence[Detection]]) -> dict:
     """COCO's average precisions of boxes and masks over all images."""
-    from temzoo.evaluation import object_overlaps, objects
-
     matches = [
         objects.match(
             object_overlaps.true_objects(example.labels, CLASSES), detections, classes=len(CLASSES)
@@ -225,8 +201,6 @@ def ellipse(one: Detection) -> Detection:
 
 def shuffled(detections: Sequence[Detection], rng: np.random.Generator) -> list[Detection]:
     """Each detection with the mask of another one, stretched into its own box."""
-    import cv2
-
     order = np.roll(rng.permutation(len(detections)), 1)
     changed = []
     for one, other in zip(detections, order, strict=True):
@@ -238,71 +212,35 @@ def shuffled(detections: Sequence[Detection], rng: np.random.Generator) -> list[
 
 def false_alarms(model) -> dict[str, float]:
     """Detections of score 0.5 and more, an image, where there is nothing."""
-    import temzoo
+
+    def found(images: Sequence[Micrograph]) -> float:
+        return statistics.fmean(
+            len(temzoo.predict(model, image, **CONNECTED).detections) for image in images
+        )
 
     ground = [scene(seed, side=256, objects=0).micrograph for seed in range(4000, 4010)]
     zeros = [Micrograph(np.zeros((256, 256), np.uint8))]
-    counts = {}
-    for name, images in (("on the ground", ground), ("on zeros", zeros)):
-        found = [len(temzoo.predict(model, image, min_score=0.5).detections) for image in images]
-        counts[f"false objects {name}"] = float(np.mean(found))
-    return counts
+    return {"false objects on the ground": found(ground), "false objects on zeros": found(zeros)}
 
 
 TRAININGS = {"overfit": overfit, "held-out": held_out}
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Runs a training by name and gives its record."""
-    return {"name": name, **TRAININGS[name](), **stamp(f"python -m benchmarks.shapes {name}")}
-
-
-def write_table() -> Path:
-    """Regenerates ``results/shapes.md`` from the record."""
-    records = json.loads((RESULTS / "shapes.json").read_text(encoding="utf-8"))
-    lines = [
-        "# Drawn shapes: does Mask R-CNN learn outlines?",
-        "",
-        "Written by `python -m benchmarks.shapes`. COCO's average precision (AP, at IoU 0.5, at",
-        "IoU 0.75) of rods, crescents, triangles and ellipses in two classes; below the trained",
-        "masks, the same detections with each mask replaced.",
-        "",
-        "| training | masks | box AP | AP50 | AP75 | mask AP | AP50 | AP75 |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for record in records.values():
-        for masks, figures in record["masks"].items():
-            what = f"`{record['command']}`, {record['steps']} steps, {record['minutes']:.1f} min"
-            cells = [what if masks == "trained" else "", masks]
-            cells += [f"{value:.3f}" for value in figures.values()]
-            lines.append(f"| {' | '.join(cells)} |")
-    lines.append("")
-    for record in records.values():
-        if "crowded" in record:
-            ap50, ap75 = (record["crowded"][f"mask_ap{n}"] for n in (50, 75))
-            lines += [
-                f"`{record['name']}`, where shapes touch and overlap: mask AP50 {ap50:.3f}, AP75"
-                f" {ap75:.3f}.",
-                "",
-            ]
-        told = [f"{key} {value:.1f}" for key, value in record.items() if key.startswith("false")]
-        if told:
-            lines += [f"`{record['name']}`, an image: {', '.join(told)}.", ""]
-    return write_lines(RESULTS / "shapes.md", [*lines, measured_on(records.values())])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", choices=TRAININGS)
-    for name in parser.parse_args().names:
-        record = measure(name)
-        path = RESULTS / "shapes.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        write_json(path, kept | {name: record})
-        print(json.dumps(record["masks"], indent=1))
-    print(write_table())
 
 
-if __name__ == "__main__":
-    main()
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for name in arguments.names:
+        figures = TRAININGS[name]()
+        yield result(
+            "shapes",
+            name,
+            about=f"Mask R-CNN on drawn shapes, {figures['steps']} steps",
+            command=arguments.again(names=[name]),
+            model="mask_rcnn",
+            config=SMALL,
+            dataset=generated("drawn shapes", scene(0, side=128, objects=7).micrograph.pixels),
+            seed=0,
+            figures=figures,
+        )

@@ -1,7 +1,7 @@
 """Would averaging several predictions of a micrograph help? One command for a set of weights.
 
-    python -m benchmarks.variants unet_mobilenet/emps --set negatives=false
-    python -m benchmarks.variants runs/emps-pyramid --data ../shared/data
+    python -m benchmarks variants unet_mobilenet/emps --set negatives=false
+    python -m benchmarks variants runs/emps-pyramid
 
 Every validation micrograph of EMPS is predicted as it is, resized, mirrored, and with dark and
 bright exchanged; probabilities are brought back to its own pixels, averaged, and compared with the
@@ -12,16 +12,19 @@ best of all for each micrograph bounds what any such choice could give.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from rich.progress import track
 
-from benchmarks import accuracy
-from benchmarks.records import RESULTS, measured_on, stamp, use_encoder_beside, write_json
+import temzoo
+from benchmarks.datasets import open_dataset
+from benchmarks.records import result
+from temzoo.cli.common import trained
+from temzoo.labels.shapes.raster import class_map
 
 SCALES = (0.5, 0.7, 1.4)
 COMBINED = {
@@ -78,52 +81,41 @@ def _iou(found: np.ndarray, truth: np.ndarray) -> float:
     return float((found & truth).sum() / union) if union else float("nan")
 
 
-def measure(weights: str, pairs: Sequence[str], data: Path) -> dict[str, Any]:
-    """The record; ``pairs`` are keywords of the model that differ, NAME=VALUE."""
-    from rich.progress import track
-
-    import temzoo
-    from temzoo.cli.common import trained
-    from temzoo.labels.shapes.raster import class_map
-
-    _, judge = accuracy.load(accuracy.EXPERIMENTS["emps-pyramid"], data)
-    model = trained(weights, list(pairs))
-
-    def particles(pixels, **options):
-        shown = replace(micrograph, pixels=pixels, nm_per_pixel=None)
-        found = temzoo.predict(model, shown, instances=None, probabilities=True, **options)
-        return 1 - found.probabilities[..., 0].astype("float32")
-
+def measure(model: Any, examples: Sequence) -> dict[str, float]:
+    """Mean IoU by what was predicted."""
     found, truth = [], []
-    for example in track(judge, "micrographs"):
+    for example in track(examples, "micrographs"):
         micrograph = example.micrograph
+
+        def particles(pixels, shown=micrograph, **options):
+            changed = replace(shown, pixels=pixels, nm_per_pixel=None)
+            seen = temzoo.predict(model, changed, instances=None, probabilities=True, **options)
+            return 1 - seen.probabilities[..., 0].astype("float32")
+
         pixels = micrograph.pixels
         grey = pixels if pixels.ndim == 2 else pixels.mean(axis=-1).astype(pixels.dtype)
         found.append(variants(particles, grey))
         truth.append(class_map(example.labels, ("particle",)) == 1)
-    iou = figures(found, truth)
-    words = ["python -m benchmarks.variants", weights, *(f"--set {pair}" for pair in pairs)]
-    return {"weights": weights, "set": list(pairs), "iou": iou, **stamp(" ".join(words))}
+    return figures(found, truth)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.variants",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", help="as temzoo predict takes them: MODEL/NAME or a run folder")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--data", type=Path, default=accuracy.DATA, help="folder of the data")
-    arguments = parser.parse_args()
-    use_encoder_beside(arguments.data)
-    record = measure(arguments.weights, arguments.set, arguments.data)
-    for name, iou in record["iou"].items():
-        print(f"{name:40} {iou:.4f}")
-    name = "-".join([arguments.weights.strip("/").replace("/", "-"), *arguments.set])
-    write_json(RESULTS / f"variants-{name}.json", record)
-    print(measured_on([record]))
+    parser.add_argument("--data", default="emps", help="emps (default), synthetic, or a folder")
 
 
-if __name__ == "__main__":
-    main()
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    where = {"data": arguments.data_folder, "quick": arguments.quick}
+    dataset = open_dataset(arguments.data, **where)
+    yield result(
+        "variants",
+        "-".join([arguments.weights, *arguments.set]),
+        about=" ".join([arguments.weights, *arguments.set]),
+        command=arguments.again(),
+        model=arguments.weights,
+        config=dict(pair.split("=", 1) for pair in arguments.set),
+        dataset=dataset.told(),
+        quick=arguments.quick,
+        figures=measure(trained(arguments.weights, arguments.set), dataset.val),
+    )

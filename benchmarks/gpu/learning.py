@@ -1,15 +1,22 @@
 """Trains a recipe on the device and writes its weights as a run has them.
 
-One compiled call takes ``CHUNK`` steps: crops are cut and changed on the device, gradients are
-those of ``temzoo.tasks.semantic``'s loss, AdamW's rate rises over the first twentieth of the steps
-and falls to 0 by half a cosine, and a running average of the weights is what is judged and kept.
+    python -m benchmarks gpu-train emps-unet --steps 7280 --until 0.75
+    python -m benchmarks gpu-train emps --start emps      # goes on from shipped weights
+
+It reads what ``gpu-pack`` wrote. One compiled call takes ``CHUNK`` steps: crops are cut and changed
+on the device, gradients are those of ``temzoo.tasks.semantic``'s loss, AdamW's rate rises over the
+first twentieth of the steps and falls to 0 by half a cosine, and a running average of the weights
+is what is judged and kept. The IoU on the way is of tiles that are normalised one by one, to see a
+training by.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +31,10 @@ import optax
 from keras import ops
 
 import temzoo
-from benchmarks.gpu import packed
-from benchmarks.gpu.recipes import Recipe
+from benchmarks.gpu import device, packed
+from benchmarks.gpu.recipes import RECIPES, Recipe
 from benchmarks.gpu.scenes import batch_of, store
-from temzoo.core.files import atomic_path
+from benchmarks.records import result, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.semantic_graph import SegmentationLoss
 from temzoo.zoo import cards, pretrained
@@ -37,8 +44,7 @@ WARM_UP = 0.05  # of the steps
 LEAST_RATE = 0.01  # of the peak, at the start
 JUDGED_AT = (0.25, 0.5, 0.75)  # of the steps, and at the end
 MOST_NORM = 1.0  # of all gradients together; longer ones are shortened
-TILE = 512  # side of the tiles that judge, px
-TILES_AT_ONCE = 8
+TILE, TILES_AT_ONCE = 512, 8  # of what judges: side, px
 ENCODER = "encoder"  # the layer's name in models on a MobileNet
 
 
@@ -55,21 +61,14 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a recipe is trained.
+    """How a recipe is trained."""
 
-    Attributes:
-        steps: over which the rate rises and falls.
-        until: share of them after which it stops.
-        start: weights to go on from, a shipped set's name or a run; None: as the config says.
-        seed: of weights, crops and changes.
-        bfloat16: mixed precision.
-    """
-
-    steps: int
-    until: float = 1.0
+    steps: int  # over which the rate rises and falls
+    until: float = 1.0  # share of them after which it stops
+    # weights to go on from, a shipped set's name or a run; None: as the config says
     start: str | None = None
-    seed: int = 0
-    bfloat16: bool = True
+    seed: int = 0  # of weights, crops and changes
+    bfloat16: bool = True  # mixed precision
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,7 @@ class Trained:
 
 
 def build(recipe: Recipe, classes: int, plan: Plan) -> keras.Model:
-    """The recipe's network, all that is to learn trainable.
-
-    Args:
-        recipe: what.
-        classes: the background included.
-        plan: how.
-    """
+    """The recipe's network, all that is to learn trainable; the background is a class, too."""
     free = cards.model_card(recipe.model).free
     wanted = {"encoder_trainable": recipe.encoder > 0, "negatives": False}
     config = {"classes": classes, **recipe.config}
@@ -238,12 +231,9 @@ def _mixed(kept, mean, new):
 
 def put(model: keras.Model, state: State) -> None:
     """The averaged weights into the model."""
-    for variables, values in (
-        (model.trainable_variables, state.average),
-        (model.non_trainable_variables, state.average_of_others),
-    ):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+    for variable, value in zip(variables, [*state.average, *state.average_of_others], strict=True):
+        variable.assign(value)
 
 
 class Judge:
@@ -320,14 +310,49 @@ def ious_of(found: np.ndarray, true: np.ndarray, classes: int) -> list[float]:
     return ious
 
 
-def write(trained: Trained, recipe: Recipe, class_names, folder: Path, **told: Any) -> None:
-    """``best.weights.h5`` (float16, complete) with its card, and ``run.json``."""
+def write(trained: Trained, recipe: Recipe, class_names, folder: Path, **told: Any) -> dict:
+    """``best.weights.h5`` (float16, complete) with its card, and the record as ``run.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / pretrained.BEST
     config = {"classes": len(class_names) + 1, **recipe.config}
     pretrained.save_trained(trained.model, path, complete=True)
     pretrained.write_card(path, pretrained.WeightsCard(recipe.model, config, tuple(class_names)))
     known = {k: getattr(trained, k) for k in ("steps", "seconds", "compiling_s", "history")}
-    with atomic_path(folder / "run.json") as temporary:
-        content = {"recipe": asdict(recipe), **told, **known}
-        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    about = {"about": recipe.about, "model": recipe.model, "config": config, **device()}
+    record = result("gpu-train", figures=known, settings=asdict(recipe), **about, **told)
+    write_json(folder / "run.json", record)
+    return record
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", choices=[*RECIPES])
+    parser.add_argument("--packed", type=Path, default=Path("packed"), help="what gpu-pack wrote")
+    parser.add_argument("--steps", type=int, help="over which the rate falls; the recipe's")
+    parser.add_argument("--until", type=float, default=1.0, help="stop at this share of them (1)")
+    parser.add_argument("--start", help="weights to go on from: NAME of a shipped set, or a run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--float32", action="store_true", help="instead of mixed bfloat16")
+    parser.add_argument("--run", type=Path, help="folder of the run (runs/gpu-RECIPE)")
+
+
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    name, recipe = arguments.recipe, RECIPES[arguments.recipe]
+    data = packed.unpack(arguments.packed / f"{recipe.data}.npz")
+    folder = arguments.run or Path("runs") / f"gpu-{name}"
+    steps, bfloat16 = arguments.steps or recipe.steps, not arguments.float32
+    plan = Plan(steps, arguments.until, arguments.start, arguments.seed, bfloat16)
+    dataset = {"name": recipe.data, "split": "as packed", "fingerprint": data.fingerprint}
+    dataset |= {"quality": data.quality}
+    training = {"xla_flags": os.environ.get("XLA_FLAGS"), "plan": asdict(plan)}
+    told = {"name": name, "command": arguments.again(), "seed": plan.seed, "training": training}
+    told |= {"dataset": dataset}
+    records = []
+    train(
+        recipe,
+        data,
+        plan,
+        save=lambda done: records.append(write(done, recipe, data.class_names, folder, **told)),
+        say=lambda line: print(f"{name}: {line}", flush=True),
+    )
+    print(f"{name}: {folder}", flush=True)
+    yield records[-1]

@@ -1,19 +1,22 @@
 """Micrographs and class maps in one file that is small enough to travel.
 
+    python -m benchmarks gpu-pack emps super1 --to packed
+
 ``NAME.npz`` holds, for each part ("train", "val"), encoded images as arrays of bytes: pixels as
 WebP, class maps as PNG; and the names of the classes.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.datasets import Dataset
 from temzoo.core.files import atomic_path
+from temzoo.micrographs import as_channels
 
 PARTS = ("train", "val")
 LOSSLESS = 101  # WebP's quality from which nothing is lost
@@ -21,22 +24,16 @@ LOSSLESS = 101  # WebP's quality from which nothing is lost
 
 @dataclass(frozen=True)
 class Packed:
-    """Labelled micrographs.
+    """Labelled micrographs."""
 
-    Attributes:
-        class_names: of the classes 1, 2, …
-        parts: part -> list of (pixels (H, W) uint8, class map (H, W) uint8).
-        quality: of the pixels, ``LOSSLESS`` or less.
-        fingerprint: of the dataset, before it was packed.
-    """
-
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # of the classes 1, 2, …
+    # part -> list of (pixels (H, W) uint8, class map (H, W) uint8)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]]
-    quality: int
-    fingerprint: str
+    quality: int  # of the pixels, ``LOSSLESS`` or less
+    fingerprint: str  # of the dataset, before it was packed
 
 
-def pack(dataset: Dataset, folder: Path, quality: int = LOSSLESS) -> Path:
+def pack(dataset, folder: Path, quality: int = LOSSLESS) -> Path:
     """Writes a dataset's micrographs with their class maps; gives the file.
 
     Args:
@@ -69,8 +66,6 @@ def pack(dataset: Dataset, folder: Path, quality: int = LOSSLESS) -> Path:
 
 def of_8_bits(pixels: np.ndarray, name: str) -> np.ndarray:
     """(H, W) uint8 of (H, W) or (H, W, 3), colours made grey."""
-    from temzoo.micrographs import as_channels
-
     if pixels.dtype != np.uint8:
         raise ValueError(
             f"What is packed has 8 bits. Received: {name}, {pixels.dtype}. Convert it first."
@@ -93,3 +88,18 @@ def unpack(path: Path) -> Packed:
 
 def _decoded(encoded: np.ndarray) -> np.ndarray:
     return cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", help="datasets (emps super1)")
+    parser.add_argument("--to", type=Path, default=Path("packed"), help="folder (packed)")
+    parser.add_argument("--quality", type=int, default=LOSSLESS, help="of WebP; 101: lossless")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from benchmarks.datasets import open_dataset  # takes TensorFlow
+
+    for name in arguments.names or ("emps", "super1"):
+        dataset = open_dataset(name, data=arguments.data_folder, quick=arguments.quick)
+        path = pack(dataset, arguments.to, arguments.quality)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

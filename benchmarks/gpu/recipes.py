@@ -6,87 +6,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.accuracy import EXPERIMENTS, PYRAMID
-
 
 @dataclass(frozen=True)
 class Changes:
-    """How crops differ from what was recorded.
+    """How crops differ from what was recorded."""
 
-    Attributes:
-        magnification: least and most, drawn evenly on a logarithmic scale.
-        stretch: standard deviation of the logarithm of height over width, halved.
-        recorded: share of crops whose geometry is as recorded, but for quarter turns and mirrors.
-        negative: share whose dark and bright are exchanged.
-        gamma: standard deviation of log gamma.
-        shading: standard deviation of slow changes of brightness, of the grey range; half of the
-            crops have none.
-        blur: greatest standard deviation, px; half of the crops are not blurred.
-        noise: greatest standard deviation, of the grey range; half of the crops have none.
-    """
-
+    # least and most, drawn evenly on a logarithmic scale
     magnification: tuple[float, float] = (0.45, 1.4)
-    stretch: float = 0.08
+    stretch: float = 0.08  # standard deviation of the logarithm of height over width, halved
+    # share of crops whose geometry is as recorded, but for quarter turns and mirrors
     recorded: float = 0.2
-    negative: float = 0.5
-    gamma: float = 0.3
+    negative: float = 0.5  # share whose dark and bright are exchanged
+    gamma: float = 0.3  # standard deviation of log gamma
+    # standard deviation of slow changes of brightness, of the grey range; half of the crops have
+    # none
     shading: float = 0.1
-    blur: float = 1.0
+    blur: float = 1.0  # greatest standard deviation, px; half of the crops are not blurred
+    # greatest standard deviation, of the grey range; half of the crops have none
     noise: float = 0.06
 
 
 # Micrographs of one instrument at one magnification: nearly as recorded.
-ALIKE = Changes(
-    magnification=(0.8, 1.25),
-    recorded=0.5,
-    negative=0.0,
-    gamma=0.2,
-    shading=0.05,
-    blur=0.5,
-    noise=0.04,
-)
+ALIKE = Changes((0.8, 1.25), 0.08, 0.5, 0.0, 0.2, 0.05, 0.5, 0.04)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training.
+    """A training."""
 
-    Attributes:
-        about: in words.
-        data: a named dataset, as ``pack`` wrote it.
-        model: a registered name.
-        config: its keywords.
-        crop: side, px; batch: crops of a step.
-        rate: peak learning rate; encoder: share of it for a pretrained encoder, 0: frozen.
-        decay: of weights, beside the rate.
-        steps: over which the rate rises and falls.
-        average: of the weights, what is kept of the average at each step.
-        changes: of the crops.
-    """
-
-    about: str
-    data: str
-    model: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    crop: int = 256
-    batch: int = 32
-    rate: float = 2e-3
-    encoder: float = 0.03
-    decay: float = 0.02
-    steps: int = 10_000
-    average: float = 0.999
-    changes: Changes = field(default_factory=Changes)
+    about: str  # in words
+    data: str  # a named dataset, as ``pack`` wrote it
+    model: str  # a registered name
+    config: Mapping[str, Any] = field(default_factory=dict)  # its keywords
+    crop: int = 256  # side, px
+    batch: int = 32  # crops of a step
+    rate: float = 2e-3  # peak learning rate
+    encoder: float = 0.03  # share of it for a pretrained encoder, 0: frozen
+    decay: float = 0.02  # of weights, beside the rate
+    steps: int = 10_000  # over which the rate rises and falls
+    average: float = 0.999  # of the weights, what is kept of the average at each step
+    changes: Changes = field(default_factory=Changes)  # of the crops
 
 
+WIDE = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
+FINE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
 RECIPES = {
     "emps": Recipe(
         "U-Net on MobileNet 0.75 at three scales, all of it fine-tuned",
-        "emps",
-        "unet_mobilenet",
-        PYRAMID,
-        crop=384,
-        batch=16,
-        rate=1e-3,
+        *("emps", "unet_mobilenet", WIDE, 384, 16, 1e-3),
         steps=5000,
     ),
     "emps-unet": Recipe("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}),
@@ -95,11 +62,7 @@ RECIPES = {
     ),
     "super1": Recipe(
         "U-Net on MobileNet 0.75 at two scales, all of it fine-tuned",
-        "super1",
-        "unet_mobilenet",
-        EXPERIMENTS["super1"].config,
-        batch=16,
-        rate=1e-3,
+        *("super1", "unet_mobilenet", {**FINE, "classes": 3}, 256, 16, 1e-3),
         steps=2000,
         changes=ALIKE,
     ),

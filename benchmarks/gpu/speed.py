@@ -1,26 +1,23 @@
 """Images/s of one U-Net under Keras' JAX backend and in PyTorch, on the device, in turns.
 
+    python -m benchmarks gpu-speed --seconds 4
+
 Both have the same weights and take pixels that are normalised and on the device already. A
 prediction gives probabilities; a training step has the loss of the peers' contest (Dice and
 cross-entropy) and AdamW; every call is waited for. float32 lets the matrix units round to TF32 in
 both libraries' convolutions; bfloat16 is Keras' policy "mixed_bfloat16" and PyTorch's autocast.
-"scan" is several steps in one compiled call, as ``benchmarks.gpu train`` takes them; its times are
-of one step. Each library is as it is unasked: JAX compiles the whole step and searches for the
-fastest kernels; in "PyTorch compiled" the network is compiled, loss and AdamW are not, single
-images are left out, and cuDNN does not search (``torch.backends.cudnn.benchmark``).
-
-Compiling takes far longer than measuring: each case has a process of its own, all compile at once,
-and then one after the other warms up and measures, alone.
+"scan" is several steps in one compiled call, as ``gpu-train`` takes them; its times are of one
+step. Each library is as it is unasked: JAX compiles the whole step and searches for the fastest
+kernels; in "PyTorch compiled" the network is compiled, loss and AdamW are not, single images are
+left out, and cuDNN does not search (``torch.backends.cudnn.benchmark``). Each case has a process of
+its own, one after the other; one that fails is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,15 +27,14 @@ import numpy as np
 import optax
 
 import temzoo
-from benchmarks.gpu.hardware import told_of_run
-from benchmarks.peers.environments import SCRIPTS
-from benchmarks.records import RESULTS, spread, write_json
+from benchmarks.gpu import device
+from benchmarks.records import ROOT, result
+from benchmarks.timing import in_child, in_turns, rates, ratio
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.pixel_models import normalized_alone
 from temzoo.tasks.semantic_graph import SegmentationLoss
 
 Run = Callable[[], Any]
-Case = tuple[str, str, int]  # what, precision, batch
 CONFIG = {"filters": 32, "depth": 4, "classes": 2, "channels": 1}
 SMALL = {**CONFIG, "filters": 8, "depth": 2}
 SIDE = 256
@@ -48,9 +44,7 @@ SCANNED = 10
 SCAN = f"temzoo, JAX, scan of {SCANNED}"
 PRECISIONS = ("float32", "bfloat16")
 REFERENCE = "PyTorch eager"
-WARM_UP, LEAST = 3, 10  # calls
-PATIENCE_S = 170.0  # with what compiles
-RECORD = "gpu-speed.json"
+LEAST, MOST = 10, 10_000  # calls
 
 
 def network(config: Mapping[str, Any], precision: str) -> keras.Model:
@@ -64,11 +58,6 @@ def network(config: Mapping[str, Any], precision: str) -> keras.Model:
             for variable in layer.weights:  # so that one mistaken for another would show
                 variable.assign(variable.numpy() + draw(-0.2, 0.2, variable.shape))
     return model
-
-
-def arrays_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Weights by layer and name, as ``torch_unet.load_keras`` takes them."""
-    return {f"{each.name}/{v.name}": v.numpy() for each in model.layers for v in each.weights}
 
 
 def jax_predictions(config, precision: str, pixels: np.ndarray) -> dict[str, Run]:
@@ -112,40 +101,33 @@ def jax_trainings(config, precision: str, pixels: np.ndarray, hot: np.ndarray) -
     return {"temzoo, JAX": runs(one), SCAN: runs(many)}
 
 
-def torch_forms(config, arrays) -> dict[str, Callable[[], Any]]:
-    """Makers of the same network in PyTorch, with the memory format of each."""
+def torch_runs(config, precision: str, pixels, classes=None) -> dict[str, Run]:
+    """Predictions, or training steps where classes are given; single images are not compiled."""
     import torch
 
-    if str(SCRIPTS) not in sys.path:
-        sys.path.insert(0, str(SCRIPTS))  # the peers' scripts are no package
-    from torch_unet import UNet, load_keras
+    sys.path.insert(0, str(ROOT / "benchmarks" / "peers" / "scripts"))  # they are no package
+    from torch_networks import UNet, load_keras
+
+    model = network(config, "float32")
+    arrays = {f"{each.name}/{v.name}": v.numpy() for each in model.layers for v in each.weights}
+    where = "cuda" if torch.cuda.is_available() else "cpu"
 
     def made(form):
         net = UNet(**config)
         load_keras(net, arrays)
-        return net.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=form)
+        return net.to(where, memory_format=form)
 
-    last = torch.channels_last
-    return {
-        REFERENCE: lambda: (made(torch.contiguous_format), torch.contiguous_format),
-        "PyTorch channels_last": lambda: (made(last), last),
-        "PyTorch compiled": lambda: (torch.compile(made(last)), last),
-    }
-
-
-def torch_runs(config, precision: str, arrays, pixels, classes=None) -> dict[str, Run]:
-    """Predictions, or training steps where classes are given; single images are not compiled."""
-    forms = torch_forms(config, arrays)
-    if len(pixels) == 1:
-        del forms["PyTorch compiled"]
-    return {name: _torch_run(*make(), precision, pixels, classes) for name, make in forms.items()}
+    plain, last = torch.contiguous_format, torch.channels_last
+    nets = {REFERENCE: (made(plain), plain), "PyTorch channels_last": (made(last), last)}
+    if len(pixels) > 1:
+        nets["PyTorch compiled"] = (torch.compile(made(last)), last)
+    return {n: _torch_run(*net, where, precision, pixels, classes) for n, net in nets.items()}
 
 
-def _torch_run(net, form, precision: str, pixels, classes) -> Run:
+def _torch_run(net, form, where: str, precision: str, pixels, classes) -> Run:
     import torch
-    from torch_learning import loss_of
+    from torch_networks import loss_of
 
-    where = "cuda" if torch.cuda.is_available() else "cpu"
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=form).to(where)
     half = {"device_type": where, "dtype": torch.bfloat16, "enabled": precision == "bfloat16"}
     wait = torch.cuda.synchronize if where == "cuda" else (lambda: None)
@@ -174,47 +156,12 @@ def _torch_run(net, form, precision: str, pixels, classes) -> Run:
     return learn
 
 
-def in_turns(runs: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
-    """Seconds of each call; about so many seconds for each."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    began = time.perf_counter()
-    while len(next(iter(found.values()))) < LEAST or (
-        time.perf_counter() - began < seconds * len(runs)
-    ):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            found[name].append(time.perf_counter() - start)
-    return found
-
-
-def prepared(case: Case, config: Mapping[str, Any]) -> tuple[dict[str, Run], dict[str, float]]:
-    """What runs, and how far predictions are from those of the reference.
+def child_rows(what: str, precision: str, batch: int, config: Mapping[str, Any], seconds: float):
+    """In the child: a row for each library and form.
 
     Raises:
         ValueError: one library has the GPU and the other has not.
     """
-    _check_same_device()
-    what, precision, batch = case
-    generator = np.random.default_rng(1)
-    pixels = generator.uniform(-1, 1, (batch, SIDE, SIDE, 1)).astype(np.float32)
-    classes = generator.integers(0, config["classes"], (batch, SIDE, SIDE))
-    arrays = arrays_of(network(config, "float32"))
-    if what == "training":
-        hot = np.eye(config["classes"], dtype=np.float32)[classes]
-        runs = jax_trainings(config, precision, pixels, hot)
-        runs |= torch_runs(config, precision, arrays, pixels, classes)
-    else:
-        runs = jax_predictions(config, precision, pixels)
-        runs |= torch_runs(config, precision, arrays, pixels)
-    _warm(runs)
-    if what == "training":
-        return runs, {}
-    answers = {name: _array(run()) for name, run in runs.items()}
-    return runs, {n: float(np.abs(a - answers[REFERENCE]).max()) for n, a in answers.items()}
-
-
-def _check_same_device() -> None:
     import torch
 
     theirs = "gpu" if torch.cuda.is_available() else "cpu"
@@ -223,115 +170,61 @@ def _check_same_device() -> None:
             f"JAX and PyTorch must compute on one device. Received: {jax.default_backend()} and"
             f" {theirs}. Install builds of both that see the GPU, or set CUDA_VISIBLE_DEVICES= ."
         )
-
-
-def _warm(runs: Mapping[str, Run]) -> None:
-    for run in runs.values():
-        for _ in range(WARM_UP):
-            run()
-
-
-def rows_of(case: Case, taken: Mapping[str, list[float]], apart) -> list[dict[str, Any]]:
-    """A row for each library and form, of the seconds of its calls."""
-    what, precision, batch = case
-    each = {n: np.array(t) / (SCANNED if n == SCAN else 1) for n, t in taken.items()}
-    return [
-        {
-            "what": what,
-            "precision": precision,
-            "batch": batch,
-            "engine": name,
-            "images_per_s": spread((batch / times).tolist()),
-            "ratio": spread((each[REFERENCE] / times).tolist()),
-            "difference": apart.get(name),
-        }
-        for name, times in each.items()
-    ]
+    generator = np.random.default_rng(1)
+    pixels = generator.uniform(-1, 1, (batch, SIDE, SIDE, 1)).astype(np.float32)
+    classes = generator.integers(0, config["classes"], (batch, SIDE, SIDE))
+    apart: dict[str, float] = {}
+    if what == "training":
+        hot = np.eye(config["classes"], dtype=np.float32)[classes]
+        runs = jax_trainings(config, precision, pixels, hot)
+        runs |= torch_runs(config, precision, pixels, classes)
+    else:
+        runs = jax_predictions(config, precision, pixels) | torch_runs(config, precision, pixels)
+        answers = {name: _array(run()) for name, run in runs.items()}
+        apart = {n: float(np.abs(a - answers[REFERENCE]).max()) for n, a in answers.items()}
+    taken = in_turns(runs, budget=seconds * len(runs), least=LEAST, most=MOST)
+    told = {"what": what, "precision": precision, "batch": batch}
+    return [told | row for row in rows_of(batch, taken, apart)]
 
 
 def _array(answer: Any) -> np.ndarray:
     return np.asarray(answer if isinstance(answer, jax.Array) else answer.cpu())
 
 
-def _work(wire, case: Case, config: Mapping[str, Any], seconds: float) -> None:
-    """A process's work: prepares, waits for its turn, measures."""
-    runs, apart = prepared(case, config)
-    wire.send("ready")
-    wire.recv()
-    _warm(runs)  # it has waited since
-    wire.send(rows_of(case, in_turns(runs, seconds), apart))
-
-
-def measure(cases: Sequence[Case], config: Mapping[str, Any], seconds: float):
-    """Rows of each case, as they come; a case that fails is left out."""
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # many share the device
-    spawn = multiprocessing.get_context("spawn")
-    workers = []
-    for case in cases:
-        ours, theirs = spawn.Pipe()
-        worker = spawn.Process(target=_work, args=(theirs, case, config, seconds), daemon=True)
-        worker.start()
-        theirs.close()
-        workers.append((case, ours, worker))
-    until = time.monotonic() + PATIENCE_S
-    ready = []
-    for case, wire, worker in workers:
-        if _heard(wire, case, until):
-            ready.append((case, wire, worker))
-        else:
-            worker.terminate()
-            worker.join()
-    for case, wire, worker in ready:
-        wire.send("go")
-        rows = _heard(wire, case, float("inf")) or ()
-        worker.join()
-        yield from rows
-
-
-def _heard(wire, case: Case, until: float) -> Any:
-    """What a process says, or None with a word why: it ended, or it is not ready in time."""
-    try:
-        while not wire.poll(1):
-            if time.monotonic() > until:
-                raise TimeoutError
-        return wire.recv()
-    except (EOFError, TimeoutError) as error:
-        why = "ended early" if isinstance(error, EOFError) else "was not ready in time"
-        print(f"{case} {why} and is left out", file=sys.stderr, flush=True)
-        return None
-
-
-def main(arguments: argparse.Namespace) -> int:
-    config, scale = (SMALL, 16) if arguments.quick else (CONFIG, 1)
-    cases = [
-        (what, precision, max(1, batch // scale))
-        for what, batches in BATCHES.items()
-        for batch in batches
-        for precision in PRECISIONS
+def rows_of(
+    batch: int, taken: Mapping[str, Sequence[float]], apart: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """A row for each library and form, of the seconds of its calls."""
+    each = {n: [t / (SCANNED if n == SCAN else 1) for t in times] for n, times in taken.items()}
+    return [
+        {
+            "engine": name,
+            "images_per_s": rates(times, batch),
+            "ratio": ratio(each[REFERENCE], times),
+            "difference": apart.get(name),
+        }
+        for name, times in each.items()
     ]
-    rows = []
-    for row in measure(cases, config, arguments.seconds):
-        rows.append(row)
-        print(_said(row), flush=True)
-        _write(rows, config, arguments)
-    return 0 if rows else 1
 
 
-def _said(row: Mapping[str, Any]) -> str:
-    speed, ratio = (row[key]["median"] for key in ("images_per_s", "ratio"))
-    told = (row["what"], row["precision"], f"batch {row['batch']}", row["engine"])
-    return f"{', '.join(told)}: {speed:.1f} images/s, {ratio:.2f} of {REFERENCE}"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each row, about (4)")
 
 
-def _write(rows, config, arguments: argparse.Namespace) -> None:
-    """After each part, so that what stops early loses no more than the rest."""
-    words = f"python -m benchmarks.gpu speed --seconds {arguments.seconds:g}"
-    record = {
-        "about": f"U-Net, {config['filters']} filters, depth {config['depth']}, {SIDE} px",
-        "command": words + " --quick" * arguments.quick,
-        **told_of_run(),
-        "rows": rows,
-    }
-    folder = arguments.out or RESULTS
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / ("quick-" * arguments.quick + RECORD), record)
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    config, scale = (SMALL, 16) if arguments.quick else (CONFIG, 1)
+    rows: list[dict[str, Any]] = []
+    about = f"U-Net, {config['filters']} filters, depth {config['depth']}, {SIDE} px"
+    told = {"command": arguments.again(), "config": config, "quick": arguments.quick, "seed": 0}
+    cases = [(what, p, batch) for what in BATCHES for batch in BATCHES[what] for p in PRECISIONS]
+    for what, precision, batch in cases:
+        case = (what, precision, max(1, batch // scale), config, arguments.seconds)
+        try:
+            rows += in_child("benchmarks.gpu.speed:child_rows", *case)
+        except RuntimeError as error:
+            print(f"{what}, {precision}, batch {batch} is left out: {error}", file=sys.stderr)
+            continue
+        # After each case, so that what stops early loses no more than the rest.
+        named = {"about": about, "model": "unet", **device(), **told}
+        yield result("gpu-speed", "unet", figures={"rows": [*rows]}, **named)
+    return not rows

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import temzoo
+from benchmarks.accuracy import difference
+from benchmarks.metrics import CONNECTED
 from benchmarks.peers.contestants import ALL, OURS, Contestant
-from benchmarks.peers.environments import FOLDER, LAST_LINES, SCRIPTS, python_of, why_not
-from benchmarks.peers.jobs import fingerprint
+from benchmarks.peers.environments import FOLDER, LONGEST, SCRIPTS, python_of, why_not
+from benchmarks.records import ROOT
+from benchmarks.timing import last_line
+from temzoo.core.types import Prediction
+from temzoo.evaluation.evaluate import score_predictions
 
-ROOT = Path(__file__).resolve().parents[2]
-# Scripts that others import, and the part of temzoo that a temzoo contestant's result hangs on:
-# a change of those makes what was finished before void, any other commit does not.
-SHARED = ("replay.py", "torch_learning.py", "torch_unet.py", "torchvision_operators.py")
-NETWORKS = ("models/*.py", "tasks/*.py", "prediction.py", "inputs.py", "registry.py")
 METRICS = ("iou", "dice", "instance_f1", "mask_ap50")
 
 
 def run(
-    name: str,
     contestant: Contestant,
     job: Path,
-    out: Path,
+    folder: Path,
     *,
     environments: Path = FOLDER,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Lets one contestant learn and predict; what an earlier run of the same finished is kept.
+    """Lets one contestant learn and predict, into an empty folder.
 
     Args:
-        name: of the folder in ``out`` that it writes into.
         options: in place of the contestant's own of the same names.
 
     Returns:
@@ -49,79 +45,23 @@ def run(
     reason = why_not(contestant.environment, environments)
     if reason is not None:
         return {"left_out": reason}
-    given, mark = _asked(contestant, told, environments, options)
-    folder = out / name
-    finished = _finished(folder, mark)
-    if finished is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        python = python_of(contestant.environment, environments)
-        script = SCRIPTS / f"{contestant.script}.py"
-        finished = _start([python, script, job, folder, json.dumps(given)], told["threads"])
-        if "left_out" not in finished:
-            finished = json.loads((folder / "told.json").read_text(encoding="utf-8"))
-            (folder / "mark").write_text(mark, encoding="utf-8")
-    return finished | {"options": given}
-
-
-def finished_before(
-    name: str,
-    job: Path,
-    out: Path,
-    *,
-    environments: Path = FOLDER,
-    options: Mapping[str, Any] | None = None,
-) -> bool:
-    """Whether ``run`` of the same would find all done."""
-    told = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    if why_not(ALL[name].environment, environments) is not None:
-        return False
-    return _finished(out / name, _asked(ALL[name], told, environments, options)[1]) is not None
-
-
-def _asked(contestant: Contestant, told: Mapping[str, Any], environments: Path, options):
-    """The options that a script gets, and the mark of a result of just these."""
     given = {k: (options or {}).get(k, v) for k, v in contestant.options.items()}
-    return given, fingerprint(told, given, _state(contestant, environments))
+    shutil.rmtree(folder, ignore_errors=True)
+    python = python_of(contestant.environment, environments)
+    script = SCRIPTS / f"{contestant.script}.py"
+    try:
+        last_line([python, script, job, folder, json.dumps(given)], **threads_of(told["threads"]))
+    except RuntimeError as error:
+        return {"left_out": str(error)[-LONGEST:]}
+    return {**json.loads((folder / "told.json").read_text(encoding="utf-8")), "options": given}
 
 
-def _state(contestant: Contestant, environments: Path) -> list[str]:
-    """What a result depends on beside the job: what runs, and the packages or temzoo's networks."""
-    code = [SCRIPTS / f"{contestant.script}.py", *(SCRIPTS / name for name in SHARED)]
-    if contestant.environment:
-        code.append(environments / contestant.environment / "ready.json")
-    else:
-        code += [path for part in NETWORKS for path in sorted((ROOT / "temzoo").glob(part))]
-    return [path.read_text(encoding="utf-8") for path in code if path.is_file()]
-
-
-def _finished(folder: Path, mark: str) -> dict[str, Any] | None:
-    path = folder / "told.json"
-    same = (folder / "mark").is_file() and (folder / "mark").read_text("utf-8") == mark
-    return json.loads(path.read_text(encoding="utf-8")) if same and path.is_file() else None
-
-
-def _start(command: Sequence[Any], threads: int) -> dict[str, Any]:
-    """Runs a script with so many threads; ``left_out`` when it fails, with its last lines."""
-    began = time.perf_counter()
-    ran = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        env=environment_of(threads),
-        check=False,
-    )
-    if ran.returncode:
-        lines = (ran.stdout + ran.stderr).strip().splitlines()[-LAST_LINES:]
-        return {"left_out": f"it failed with status {ran.returncode}: " + "\n".join(lines)}
-    return {"process_s": time.perf_counter() - began}
-
-
-def environment_of(threads: int) -> dict[str, str]:
-    """The environment's variables for a script with so many threads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+def threads_of(count: int) -> dict[str, str]:
+    """Variables of the environment of a script with so many threads."""
+    names = ("OMP", "MKL", "OPENBLAS")
     return {
-        **os.environ,
-        **{name: str(threads) for name in (*names, "TF_NUM_INTRAOP_THREADS")},
+        **{f"{name}_NUM_THREADS": str(count) for name in names},
+        "TF_NUM_INTRAOP_THREADS": str(count),
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "MPLBACKEND": "Agg",
@@ -136,9 +76,6 @@ def predictions(folder: Path, examples: Sequence, class_names: Sequence[str]) ->
 
 
 def _prediction(path: Path, example, class_names: Sequence[str]):
-    import temzoo
-    from temzoo.core.types import Prediction
-
     instances = path.with_name(f"{path.name}-instances.npy")
     if instances.is_file():
         numbers = np.load(instances)
@@ -150,8 +87,9 @@ def _prediction(path: Path, example, class_names: Sequence[str]):
             name=example.name,
         )
     written = _Written(path.with_name(f"{path.name}-probabilities.npy"))
+    names = tuple(class_names)
     return temzoo.predict(
-        written, example.micrograph, probabilities=True, class_names=tuple(class_names)
+        written, example.micrograph, probabilities=True, class_names=names, **CONNECTED
     )
 
 
@@ -173,8 +111,6 @@ class _Written:
 
 def score(folder: Path, examples: Sequence, class_names: Sequence[str]):
     """``temzoo.evaluation`` on what a contestant wrote."""
-    from temzoo.evaluation.evaluate import score_predictions
-
     found = predictions(folder, examples, class_names)
     return score_predictions(examples, found, classes=class_names, ap=True)
 
@@ -192,58 +128,24 @@ def figures(evaluation) -> dict[str, Any]:
 
 def paired(ours, theirs) -> dict[str, Any]:
     """Differences of ours to theirs over the same images, and whether that is better."""
-    from benchmarks.suite.accuracy import verdict
-    from temzoo.evaluation.results import compare
-
-    told = {}
-    for metric in ("iou", "dice", "instance_f1"):
-        found = compare(ours, theirs, metric=metric)
-        told[metric] = {
-            **vars(found.difference),
-            "wins": found.wins,
-            "images": len(found.names),
-            "verdict": verdict(found.difference),
-        }
-    return told
+    return {m: difference(ours, theirs, m) for m in ("iou", "dice", "instance_f1")}
 
 
 def contest(
-    names: Sequence[str],
-    job: Path,
-    out: Path,
-    examples: Sequence,
-    *,
-    environments: Path = FOLDER,
-    options: Mapping[str, Any] | None = None,
+    names: Sequence[str], job: Path, out: Path, examples: Sequence, **place: Any
 ) -> dict[str, Any]:
-    """All of ``names`` on one job: what each told and scored, and ours beside each peer.
-
-    Those not named stand in the result too where an earlier run finished them for this very job.
-    """
+    """All of ``names`` on one job: what each told and scored, and ours beside each peer."""
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    place = {"environments": environments, "options": options}
-    kept = [n for n in ALL if n not in names and finished_before(n, job, out, **place)]
     evaluations, rows = {}, {}
-    for name in sorted([*names, *kept], key=list(ALL).index):
-        one = ALL[name]
-        row = run(name, one, job, out, **place)
+    for name in sorted(names, key=list(ALL).index):
+        row = run(ALL[name], job, out / name, **place)
         if "left_out" not in row:
             evaluations[name] = score(out / name, examples, told["class_names"])
             row |= figures(evaluations[name])
-        rows[name] = {"about": one.about, **row}
-        print(f"{name}: {_shown(rows[name])}", flush=True)
+        rows[name] = {"about": ALL[name].about, **row}
+        print(f"{name}: {row.get('left_out', 'done')}", flush=True)
     for name, row in rows.items():
         if name in evaluations and name not in OURS:
             ours = {n: e for n, e in evaluations.items() if n in OURS}
             row["beside"] = {n: paired(e, evaluations[name]) for n, e in ours.items()}
     return rows
-
-
-def _shown(row: Mapping[str, Any]) -> str:
-    if "left_out" in row:
-        return f"left out, {row['left_out']}"
-    iou = row["per_image"]["iou"]
-    return (
-        f"IoU {iou['value']:.3f} [{iou['low']:.3f}, {iou['high']:.3f}] after"
-        f" {row['learning']['steps']} steps, {row['learning']['cpu_s'] / 60:.1f} min of processor"
-    )

@@ -10,27 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.accuracy import PYRAMID
+from benchmarks.recipes import PYRAMID
 
 TORCH = "torch==2.13.0"
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes:
-        about: in words.
-        script: in ``scripts/``.
-        environment: whose packages it runs with; "" is temzoo's own.
-        options: for the script; a value that ``main`` knows under a name takes its place.
-        classes: the most that it tells apart, the background included; None: any number.
-    """
-
-    about: str
-    script: str
-    environment: str
+    about: str  # in words
+    script: str  # in ``scripts/``
+    environment: str  # whose packages it runs with; "" is temzoo's own
+    # for the script; a value that ``main`` knows under a name takes its place
     options: Mapping[str, Any] = field(default_factory=dict)
+    # the most that it tells apart, the background included; None: any number
     classes: int | None = None
 
 
@@ -58,27 +52,22 @@ OURS = {
         "the same network, all of it from random weights",
         "run_temzoo",
         "",
-        {
-            "model": "unet_mobilenet",
-            **PYRAMID,
-            "encoder_weights": None,
-            "encoder_trainable": True,
-        },
+        {"model": "unet_mobilenet", **PYRAMID, "encoder_weights": None, "encoder_trainable": True},
     ),
 }
 PEERS = {
     "pytorch-unet": Contestant(
-        "plain PyTorch U-Net, 16 filters, from scratch", "run_pytorch", "pytorch", UNET
+        "plain PyTorch U-Net, 16 filters, from scratch", "run_torch", "pytorch", UNET
     ),
     "smp-resnet18": Contestant(
         "segmentation_models.pytorch Unet, ResNet-18",
-        "run_smp",
+        "run_torch",
         "smp",
         {"encoder_name": "resnet18", "encoder_weights": None},
     ),
     "smp-mobilenet": Contestant(
         "segmentation_models.pytorch Unet, MobileNetV2",
-        "run_smp",
+        "run_torch",
         "smp",
         {"encoder_name": "mobilenet_v2", "encoder_weights": None},
     ),

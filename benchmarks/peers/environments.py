@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.peers.contestants import ENVIRONMENTS
 from benchmarks.records import write_json
+from benchmarks.timing import last_line
 
 FOLDER = Path(os.environ.get("TEMZOO_PEERS", Path(__file__).resolve().parents[2] / ".peers"))
 SCRIPTS = Path(__file__).parent / "scripts"
 NEED_TORCHVISION = ("smp", "atomai")
-LAST_LINES = 12  # of pip's words that are kept when it fails
+MODULES = {
+    "pytorch": "torch",
+    "smp": "segmentation_models_pytorch",
+    "atomai": "atomai",
+    "stardist": "stardist.models",
+    "sklearn": "sklearn.ensemble, skimage.feature",
+}
+LONGEST = 1000  # characters of what is said when something fails
 
 
 def python_of(name: str, folder: Path = FOLDER) -> Path:
@@ -65,40 +72,25 @@ def why_not(name: str, folder: Path = FOLDER) -> str | None:
 
 
 def _make(name: str, packages: Sequence[str], folder: Path) -> None:
-    home = folder / name
+    home, failed = folder / name, folder / f"{name}.failed.json"
     shutil.rmtree(home, ignore_errors=True)
-    (folder / f"{name}.failed.json").unlink(missing_ok=True)
+    failed.unlink(missing_ok=True)
     python = str(python_of(name, folder))
     # This pip serves all: an environment without one is made in a second.
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(SCRIPTS)}
-    for command in (
-        [sys.executable, "-m", "venv", "--without-pip", str(home)],
-        [*pip, "install", "--quiet", *packages],
+    try:
+        last_line([sys.executable, "-m", "venv", "--without-pip", home])
+        last_line([*pip, "install", "--quiet", *packages])
         # What pip installs may still not start.
-        [python, "-c", _imports(name)],
-    ):
-        run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        if run.returncode:
-            lines = (run.stdout + run.stderr).strip().splitlines()[-LAST_LINES:]
-            told = {"packages": list(packages), "command": command, "error": "\n".join(lines)}
-            write_json(folder / f"{name}.failed.json", told)
-            shutil.rmtree(home, ignore_errors=True)
-            return
-    freeze = subprocess.run([*pip, "freeze"], capture_output=True, text=True, check=True)
-    write_json(home / "ready.json", {"packages": freeze.stdout.split("\n")[:-1]})
+        last_line([python, "-c", _imports(name)], PYTHONPATH=str(SCRIPTS))
+    except RuntimeError as error:
+        write_json(failed, {"packages": list(packages), "error": str(error)[-LONGEST:]})
+        shutil.rmtree(home, ignore_errors=True)
+        return
+    write_json(home / "ready.json", {"packages": list(packages)})
 
 
 def _imports(name: str) -> str:
-    """What must be importable in an environment."""
-    modules = {
-        "pytorch": "torch",
-        "smp": "segmentation_models_pytorch",
-        "atomai": "atomai",
-        "stardist": "stardist.models",
-        "sklearn": "sklearn.ensemble, skimage.feature",
-    }
-    if name not in modules:
-        return "pass"
-    first = "import torchvision_operators as t; t.ensure(); " if name in NEED_TORCHVISION else ""
-    return f"{first}import {modules[name]}"
+    """What must run in an environment."""
+    first = "import torch_networks as t; t.ensure_torchvision(); " * (name in NEED_TORCHVISION)
+    return f"{first}import {MODULES[name]}" if name in MODULES else "pass"

@@ -10,7 +10,6 @@ augmentation.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +19,18 @@ import numpy as np
 
 from benchmarks.datasets import Dataset
 from benchmarks.records import write_json
+from temzoo.data.crop_plan import CropPlan
+from temzoo.data.dataset import crop_list
+from temzoo.data.examples import class_names
+from temzoo.data.preparation import crop, visit
+from temzoo.labels.shapes.raster import class_map, instance_map
+from temzoo.micrographs import as_channels
 
 CROPS = 40_000  # more than anybody learns from in an hour on two cores
 
 
 def crop_numbers(examples: Sequence, *, size: int, seed: int, count: int = CROPS) -> np.ndarray:
     """(count, 5) int32: where the first crops of temzoo's training stream lie, and their turns."""
-    from temzoo.data.crop_plan import CropPlan
-    from temzoo.data.dataset import crop_list
-    from temzoo.data.preparation import crop, visit
-
     plan = CropPlan(size, seed=seed)
     listed = crop_list(examples, plan)
     places = [_places(example.labels.height, example.labels.width) for example in examples]
@@ -75,8 +76,6 @@ def write_job(
     Returns:
         what ``job.json`` says.
     """
-    from temzoo.data.examples import class_names
-
     names = class_names([*dataset.train, *dataset.val])
     told = {
         "dataset": dataset.told(),
@@ -105,16 +104,7 @@ def write_job(
     return told
 
 
-def fingerprint(told: dict[str, Any], *more: Any) -> str:
-    """Of a job and what was asked of it: results of another one are not taken for its own."""
-    text = json.dumps([told, *more], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def _write_example(path: Path, example, names: Sequence[str], *, labels: bool) -> None:
-    from temzoo.labels.shapes.raster import class_map, instance_map
-    from temzoo.micrographs import as_channels
-
     kinds = {"pixels": as_channels(example.micrograph.pixels, 1)[..., 0]}
     if labels:
         kinds["classes"] = class_map(example.labels, names).astype(np.uint8)

@@ -7,6 +7,7 @@ already in memory, answers are probabilities as an array, so that all do the sam
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -14,25 +15,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
+import temzoo
 from benchmarks.datasets import generated
-from benchmarks.peers.contest import environment_of
+from benchmarks.peers.contest import threads_of
 from benchmarks.peers.environments import FOLDER, SCRIPTS, python_of, why_not
-from benchmarks.records import spread
-from benchmarks.suite.throughput import timing
+from benchmarks.throughput import timing
+from benchmarks.timing import ratio
 
 REFERENCE = "PyTorch eager"  # of ratios
 ORIGINAL = "temzoo TensorFlow"  # of differences
+ENVIRONMENT_OF = {"pytorch": "pytorch", "temzoo": ""}
 ENGINES = {
-    "engines_pytorch": (
+    "pytorch": (
         REFERENCE,
         "PyTorch channels_last",
         "PyTorch compiled",
         "PyTorch bfloat16",
         "PyTorch compiled bfloat16",
     ),
-    "engines_temzoo": (
+    "temzoo": (
         ORIGINAL,
         "temzoo TensorFlow bfloat16",
         "temzoo ONNX Runtime",
@@ -42,8 +46,7 @@ ENGINES = {
         "temzoo OpenVINO int8",
     ),
 }
-ENVIRONMENT_OF = {"engines_pytorch": "pytorch", "engines_temzoo": ""}
-REST_S = 0.1  # between turns: threads that spin a while after their work must not slow the next
+REST_S = 0.3  # threads that spin after their work must not slow the next
 
 
 def measure(
@@ -65,16 +68,17 @@ def measure(
         repetitions: after two calls to warm up.
         filters, depth: of the U-Net.
         side, batches: of the input.
-        engines: names by script.
+        engines: names by library.
+
+    Returns:
+        what a record says.
     """
     config = {"filters": filters, "depth": depth, "classes": 2, "channels": 1}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         parameters = write_network(folder, config, side, max(batches))
         inputs = generated("random normalised pixels", np.load(folder / "inputs.npy"), seed=1)
-        started = {
-            script: _Process(script, folder, threads, config, environments) for script in engines
-        }
+        started = {each: _Process(each, folder, threads, config, environments) for each in engines}
         try:
             cells = [
                 cell
@@ -84,15 +88,16 @@ def measure(
         finally:
             for process in started.values():
                 process.end()
+    versions = {name: process.versions for name, process in started.items()}
     return {
         "about": f"U-Net, {filters} filters, depth {depth}, {parameters:,} parameters, random"
         f" weights, {side} x {side} px",
+        "model": "unet",
         "config": config,
         "dataset": inputs,
-        "threads": threads,
+        "settings": {"threads": threads, "versions_of": versions},
         "repetitions": repetitions,
-        "versions_of": {script: process.versions for script, process in started.items()},
-        "cells": cells,
+        "figures": {"cells": cells},
     }
 
 
@@ -101,10 +106,6 @@ def write_network(folder: Path, config: Mapping[str, Any], side: int, batch: int
 
     Statistics of batch normalisation are drawn, so that one mistaken for another would show.
     """
-    import keras
-
-    import temzoo
-
     keras.utils.set_random_seed(0)
     model = temzoo.get_model("unet", compile=False, **config)
     draw = np.random.default_rng(0).uniform
@@ -122,24 +123,25 @@ def write_network(folder: Path, config: Mapping[str, Any], side: int, batch: int
 
 
 class _Process:
-    """An engine's script that waits for lines; see ``scripts/turns.py``."""
+    """A library's ``scripts/engines.py``, which waits for lines."""
 
-    def __init__(self, script: str, folder: Path, threads: int, config, environments: Path):
-        environment = ENVIRONMENT_OF[script]
+    def __init__(self, library: str, folder: Path, threads: int, config, environments: Path):
+        environment = ENVIRONMENT_OF[library]
         self.reason = why_not(environment, environments)
         self.versions: list[str] = []
-        self._log = (folder / f"{script}.log").open("w+")
+        self._log = (folder / f"{library}.log").open("w+")
         if self.reason is None:
             python = python_of(environment, environments)
             self.versions = _versions(python)
-            command = [python, SCRIPTS / f"{script}.py", folder, threads, json.dumps(config)]
+            words = (folder, threads, json.dumps(config), library)
+            command = [python, SCRIPTS / "engines.py", *words]
             self._run = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 text=True,
-                env=environment_of(threads),
+                env=os.environ | threads_of(threads),
             )
 
     def ask(self, **asked: Any) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def _in_turns(
 ) -> list[dict[str, Any]]:
     """A cell for each engine, at one batch."""
     cells = {name: {"engine": name, "batch": batch} for names in engines.values() for name in names}
-    of = {name: started[script] for script, names in engines.items() for name in names}
+    of = {name: started[library] for library, names in engines.items() for name in names}
     for name, cell in cells.items():
         cell |= of[name].ask(do="prepare", engine=name, batch=batch)
         if "left_out" not in cell:
@@ -201,8 +203,7 @@ def _in_turns(
         cells[name].pop("seconds", None)
         cells[name] |= timing(seconds[name], batch)
         if REFERENCE in seconds:
-            pairs = zip(seconds[REFERENCE], seconds[name], strict=True)
-            cells[name]["ratio"] = spread([theirs / own for theirs, own in pairs])
+            cells[name]["ratio"] = ratio(seconds[REFERENCE], seconds[name])
         if ORIGINAL in ready:
             outputs = [np.load(folder / f"{len(cells)}-{batch}-{n}.npy") for n in (ORIGINAL, name)]
             cells[name]["difference"] = float(np.abs(outputs[0] - outputs[1]).max())

@@ -28,8 +28,8 @@ def benchmark(
         list[str] | None,
         typer.Argument(
             metavar="COMMAND [OPTIONS]",
-            help="accuracy, throughput, precision, training, pipeline, labels, measure, startup,"
-            " peers, all, page.",
+            help="One of those that `python -m benchmarks --help` lists: accuracy, recipe, instances,"
+            " throughput, measure, all, page …",
         ),
     ] = None,
 ):

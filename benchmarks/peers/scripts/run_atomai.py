@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torchvision_operators
 from replay import arguments, learn, predict_all, stretched, tell
+from torch_networks import ensure_torchvision
 
-torchvision_operators.ensure()
+ensure_torchvision()
 import atomai  # noqa: E402  it imports torchvision
 
 

@@ -1,0 +1,119 @@
+"""``results/README.md`` and its plots, made anew from the records each time.
+
+    python -m benchmarks page
+
+``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
+``benchmarks.page.scores`` makes of the records of that kind, ``<!-- KIND PATH: COLUMN … -->`` for a
+table that ``benchmarks.page.generic`` makes of their figures. A section without records is left
+out; the quick runs stand in a part of their own, by the same template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.page import generic, scores
+from benchmarks.page.cells import Record, by
+from benchmarks.records import RESULTS, kept, write_lines
+
+TEMPLATE = Path(__file__).with_name("template.md")
+SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
+# Pictures by the kind that they stand under: who draws them, and who gives their points.
+PLOTS = {
+    "accuracy": {
+        "iou-speed": ("iou_and_speed", scores.speed_points),
+        "learning-curve": ("learning_curve", scores.curve_points),
+    },
+    "memory": {"memory": ("memory_and_size", scores.memory_points)},
+}
+QUICK = """# The quick run
+
+`python -m benchmarks all --quick`: drawn micrographs and small networks, minutes in all. It shows
+that everything runs, and how machines compare; its scores say little of real images.
+"""
+
+
+def write_page(folder: Path = RESULTS) -> Path:
+    """Writes page and plots from the records in ``folder``; gives the page's path."""
+    head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
+    full, quick = (_of_kind(kept(folder, quick=short)) for short in (False, True))
+    parts = [part for text in sections if (part := _filled(text, full, folder, ""))]
+    short = [part for text in sections if (part := _filled(text, quick, folder, "quick-"))]
+    text = "\n".join([head, _contents(parts), *parts, *([QUICK] if short else []), *short])
+    return write_lines(folder / "README.md", [text.rstrip()])
+
+
+def shown(record: Record) -> list[str]:
+    """What the page will say of one record."""
+    slots = [
+        slot for slot in SLOT.findall(TEMPLATE.read_text("utf-8")) if slot[0] == record["what"]
+    ]
+    tables = [_table(*slot, [record]) for slot in slots]
+    return [line for lines in tables if lines for line in (*lines, "")][:-1]
+
+
+def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
+    if not path:
+        return scores.TABLES[kind](found)
+    return generic.lines(found, path, columns.split())
+
+
+def _of_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
+    of: dict[str, list[Record]] = {}
+    for record in records:
+        of.setdefault(record["what"], []).append(record)
+    return of
+
+
+def _contents(sections: Iterable[str]) -> str:
+    titles = [text.splitlines()[0].removeprefix("## ") for text in sections]
+    anchors = ["".join(c for c in t.lower() if c.isalnum() or c in " -") for t in titles]
+    pairs = zip(titles, anchors, strict=True)
+    return "".join(f"- [{t}](#{a.replace(' ', '-')})\n" for t, a in pairs)
+
+
+def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix: str) -> str:
+    """A section with its tables, or "" where there are no records for any."""
+    kinds = [kind for kind, *_ in SLOT.findall(text)]
+    if not of.keys() & {*kinds}:
+        return ""
+    text = SLOT.sub(lambda m: "\n".join(_table(*m.groups(), of.get(m[1], ()))), text)
+    lines = [re.sub(r"\n{3,}", "\n\n", text).rstrip()]
+    for kind in dict.fromkeys(kinds):
+        found = of.get(kind, ())
+        commands = [r for r in found if f"`{r['command']}`" not in text]
+        lines += [*by(commands)] if commands else []
+        lines += ["", *_pictures(kind, of, folder, prefix)]
+    return "\n".join([*lines, measured([r for k in kinds for r in of.get(k, ())])]) + "\n"
+
+
+def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:
+    lines = []
+    for name, (drawn_by, points_of) in PLOTS.get(kind, {}).items():
+        points = points_of(of)
+        if points:
+            from benchmarks.page import plots  # takes matplotlib, which not every command needs
+
+            getattr(plots, drawn_by)(points, folder / f"{prefix}{name}.png")
+            lines += [f"![{name.replace('-', ' ')}]({prefix}{name}.png)", ""]
+    return lines
+
+
+def measured(records: Iterable[Record]) -> str:
+    """The machines, versions, commits and dates of some records, and how busy they were before."""
+    machines: dict[str, list[dict[str, Any]]] = {}
+    for r in records:
+        hardware, versions = r["hardware"], r["versions"]
+        libraries = [f"{n} {versions[n]}" for n in ("python", "tensorflow", "jax") if n in versions]
+        name = f"{hardware['processor']}, {hardware['cores']} cores, {', '.join(libraries)}"
+        machines.setdefault(f"{name}, {r['date']}", []).append(r)
+    told = []
+    for name, found in sorted(machines.items()):
+        commits = sorted({r["commit"] or "not noted" for r in found})
+        busy = [r["load_before"] for r in found if r["load_before"] is not None]
+        load = f", load before {min(busy):g} to {max(busy):g}" if busy else ""
+        told.append(f"{name}, commit {', '.join(commits)}{load}")
+    return f"Measured on: {'; '.join(told)}."

@@ -1,0 +1,148 @@
+"""The suite's plots: accuracy beside speed, memory beside size, accuracy beside labelled images.
+
+Colours are Okabe and Ito's, as in ``temzoo.report``; markers tell the series apart where colour
+does not. Error bars are what the records state: 95 % bootstrap intervals over images upwards, least
+and most of the repetitions sideways.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from benchmarks.page.cells import Point
+from temzoo.core.files import atomic_path
+
+DPI = 150
+PANEL, LEGEND = (5.2, 3.3), 2.4  # inches: a panel's width and least height; width of a legend
+LEGEND_ROW, WRAP = 0.19, 38  # inches of a row of the legend, and its most characters
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+)
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#000000")
+MARKERS = "osD^vPXh*<>"
+WHISKERS = {"lw": 1.4, "elinewidth": 1.0, "capsize": 2.5}
+
+
+def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
+    """IoU over images per second, a panel a dataset, a marker a model."""
+    figure, axes = _panels(points)
+    for axis, panel in axes.items():
+        best_first = sorted(panel, key=lambda point: -point.y[0])
+        for point, style in zip(best_first, _styles(), strict=False):
+            axis.errorbar(*_bars(point), label=point.series, linestyle="none", **style)
+        axis.set_xscale("log")
+        low, high = (choose(v for point in panel for v in point.x) for choose in (min, max))
+        steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
+        _ticks(axis, [s for s in steps if low / 2.6 <= s <= high * 2.6], "{:g}")
+        axis.set_xlim(low / 1.7, high * 1.7)
+        axis.set(xlabel="images per second, whole image to class map", ylim=(0, 1))
+        axis.set_ylabel("IoU, mean over images")
+    return _written(figure, path, axes)
+
+
+def memory_and_size(points: Sequence[Point], path: Path) -> Path:
+    """What prediction needs on top of libraries and image, over the side of the micrograph."""
+    labels = ("side of the micrograph, px", "GB on top of libraries and image")
+    return _curves(points, path, labels, base=2, ylim=(0, None))
+
+
+def learning_curve(points: Sequence[Point], path: Path) -> Path:
+    """IoU over labelled images, a panel a dataset, a line a model."""
+    labels = ("labelled images to train on", "IoU, mean over images")
+    return _curves(points, path, labels, base=10, ylim=(0, 1))
+
+
+def _curves(points: Sequence[Point], path: Path, labels, *, base: int, ylim) -> Path:
+    """A panel a plot, a line a series, over a logarithmic axis that names every place."""
+    figure, axes = _panels(points)
+    for axis, panel in axes.items():
+        for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
+            places, values = [p.x[0] for p in line], [p.y[0] for p in line]
+            bars = [[p.y[0] - p.y[1] for p in line], [p.y[2] - p.y[0] for p in line]]
+            axis.errorbar(places, values, yerr=bars, label=series, **style)
+        axis.set_xscale("log", base=base)
+        _ticks(axis, sorted({point.x[0] for point in panel}), "{:,.0f}")
+        axis.set(xlabel=labels[0], ylabel=labels[1], ylim=ylim)
+    return _written(figure, path, axes)
+
+
+def _panels(points: Sequence[Point]):
+    """A figure with a panel for each name, one below the other, and the points of each.
+
+    A panel is as high as its legend needs, which stands at its right.
+    """
+    of: dict[str, list[Point]] = {}
+    for point in points:
+        of.setdefault(point.panel, []).append(point)
+    rows = [sum(map(_lines_of_label, {point.series for point in each})) for each in of.values()]
+    heights = [max(PANEL[1], LEGEND_ROW * count + 0.6) for count in rows]
+    figure = Figure(figsize=(PANEL[0] + LEGEND, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(of), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, name in zip(axes, of, strict=True):
+        axis.set_title(name, fontsize=10, loc="left")
+        axis.grid(color="#e4e4e4", lw=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, dict(zip(axes, of.values(), strict=True))
+
+
+def _lines_of_label(series: str) -> int:
+    return _wrapped(series).count("\n") + 1
+
+
+def _wrapped(series: str) -> str:
+    return "\n".join(textwrap.wrap(series, WRAP)) or series
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    """Colour and marker of one series after the other, without end."""
+    for colour, marker in zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False):
+        yield {"color": colour, "marker": marker, "ms": 6, "mec": "white", "mew": 0.6} | WHISKERS
+
+
+def _bars(point: Point):
+    x, y = point.x, point.y
+    return ([x[0]], [y[0]], [[y[0] - y[1]], [y[2] - y[0]]], [[x[0] - x[1]], [x[2] - x[0]]])
+
+
+def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
+    """The points of each series from left to right; the series that ends highest first."""
+    lines: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda p: p.x[0]):
+        lines.setdefault(point.series, []).append(point)
+    return dict(sorted(lines.items(), key=lambda line: -line[1][-1].y[0]))
+
+
+def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
+    axis.xaxis.set_major_locator(FixedLocator(places))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        axis.legend(
+            handles,
+            map(_wrapped, labels),
+            fontsize=7.5,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.02),
+        )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+    return path

@@ -1,0 +1,127 @@
+"""Timings that can be compared: repetitions in turns, their spread, processes of their own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.records import ROOT
+
+LEAST, MOST = 3, 40  # repetitions
+WARM_S = 5.0  # a first call of so many seconds is warm-up enough; else there is a second
+
+
+def tell(doing: str) -> None:
+    """A line about what is being measured, for those who wait for it."""
+    print(f"   {doing} …", file=sys.stderr, flush=True)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most of some repetitions, and how many they were."""
+    return {
+        "median": statistics.median(values),
+        "least": min(values),
+        "most": max(values),
+        "repetitions": len(values),
+    }
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
+    """Spread of how many times as long the first took, turn by turn."""
+    return spread([s / f for s, f in zip(slow, fast, strict=False)])
+
+
+def rates(seconds: Sequence[float], images: int = 1) -> dict[str, float]:
+    """Spread of the images per second of calls that take so many."""
+    return {
+        "median": images / statistics.median(seconds),
+        "least": images / max(seconds),
+        "most": images / min(seconds),
+        "repetitions": len(seconds),
+    }
+
+
+def seconds_of(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """How long a call takes, by a clock."""
+    began = clock()
+    call()
+    return clock() - began
+
+
+def in_turns(
+    runs: Mapping[Any, Callable[[], Any]],
+    *,
+    budget: float = 0.0,
+    least: int = LEAST,
+    most: int = MOST,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Any, list[float]]:
+    """Seconds of each call; the runs take turns, so that other work slows them alike.
+
+    Args:
+        runs: what is called, by name. Each has a call or two to warm up.
+        budget: seconds, after which there are no more turns than ``least``.
+        least, most: turns.
+        clock: that is read.
+    """
+    for run in runs.values():
+        if seconds_of(run) < WARM_S:
+            run()
+    found: dict[Any, list[float]] = {name: [] for name in runs}
+    began = time.perf_counter()
+    for turn in range(most):
+        if turn >= least and time.perf_counter() - began > budget:
+            break
+        for name, run in runs.items():
+            found[name].append(seconds_of(run, clock))
+    return found
+
+
+def memory(what: str) -> int:
+    """Bytes of this process: "VmHWM", the most there ever was, or "VmRSS", now."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        (line,) = (line for line in file if line.startswith(f"{what}:"))
+    return int(line.split()[1]) * 1024
+
+
+def in_child(function: str, *arguments: Any) -> Any:
+    """What a function gives in a fresh process.
+
+    Args:
+        function: ``module:function``; its answer is what JSON can hold.
+        *arguments: what JSON can hold.
+    """
+    command = [sys.executable, "-m", "benchmarks.timing", function, json.dumps(arguments)]
+    return json.loads(last_line(command))
+
+
+def last_line(command: Sequence[Any], **environment: str) -> str:
+    """The last line that a process prints, run in the repository.
+
+    Raises:
+        RuntimeError: it did not run to its end.
+    """
+    words = [str(word) for word in command]
+    run = subprocess.run(
+        words, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment, check=False
+    )
+    if run.returncode:
+        said = (run.stdout + run.stderr)[-2000:]
+        raise RuntimeError(f"{' '.join(words)[:300]} must run to its end. Received:\n{said}")
+    return (run.stdout.splitlines() or [""])[-1]
+
+
+if __name__ == "__main__":
+    from benchmarks import own
+
+    own.load_inherited()
+    module, _, name = sys.argv[1].partition(":")
+    answer = getattr(importlib.import_module(module), name)(*json.loads(sys.argv[2]))
+    print(json.dumps(answer))

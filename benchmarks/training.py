@@ -1,0 +1,284 @@
+"""Seconds of a training step: in bfloat16, with a frozen encoder; and whether IoU stays the same.
+
+    python -m benchmarks training                  # steps, then IoU on drawn micrographs
+    python -m benchmarks training --data emps --only iou --epochs 8
+
+Steps: each variant of a network is built and compiled by ``temzoo.train``'s own code, and takes one
+real batch of its crops again and again, from memory; what waiting for data adds is measured by
+``python -m benchmarks pipeline``. The variants take turns, repetition by repetition, so that other
+work on the machine slows them alike, and ratios are taken turn by turn. Encoder share: seconds of
+the encoder's forward pass alone, on images of the sizes that the network shows it, over those of a
+step with it frozen. That is what a frozen encoder's features, kept, would save at most; they could
+be kept only where crops are not changed anew each time. Encoders have random weights and their
+batch norms in inference mode, as those that were loaded have.
+
+IoU: one network is trained by ``temzoo.train`` in either precision from the same weights on the
+same crops, and scored by ``temzoo.evaluate`` in float32 on the validation images. Beside the
+difference of the two stands that of two float32 trainings with different seeds: what chance does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import temzoo
+from benchmarks.accuracy import difference
+from benchmarks.datasets import Dataset, open_dataset, synthetic
+from benchmarks.recipes import PYRAMID, Recipe
+from benchmarks.records import result
+from benchmarks.timing import in_turns, rates, ratio, spread, tell
+from temzoo.core.settings import Settings
+from temzoo.deploy.engines.makers import has_bfloat16
+from temzoo.tasks.training_data import with_classes
+from temzoo.training.loop import Trainer
+from temzoo.zoo.built import task_of
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+ENCODER = "encoder"  # what is timed beside the steps, and the layer's name
+PARTS = ("steps", "iou")
+# So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
+LOADED = {"encoder_weights": "deferred"}
+TRAINABLE: dict[str, bool | str] = {"frozen": False, "deep blocks": "deep", "all of it": True}
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is timed together."""
+
+    about: str  # in words; the record's name
+    model: str  # a registered name
+    config: Mapping[str, Any]  # the model's keywords
+    crop: int  # side, px
+    batch: int
+    encoders: Mapping[str, bool | str] | None = None  # ``encoder_trainable`` by its name in tables
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """The config of each variant by its name, which is "" where there is but one."""
+        if not self.encoders:
+            return {"": dict(self.config)}
+        return {
+            name: {**self.config, **LOADED, "encoder_trainable": trainable}
+            for name, trainable in self.encoders.items()
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured."""
+
+    networks: Sequence[Network]  # whose steps are timed
+    seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
+    side: int  # of the drawn micrographs that crops are cut from, px
+    training: Recipe  # what is trained in either precision, on any data
+    chance: bool = True  # whether it is trained with another seed too, to show what that changes
+
+
+ABOUT_SMALL = "unet, filters 8, depth 3"
+SMALL = {"filters": 8, "depth": 3}
+SETTINGS = {"crop": 256, "augment": "light", "learning_rate": 3e-3}
+LONG = {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}
+SHORT = {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}
+FULL = Plan(
+    (
+        Network("unet", "unet", {}, 256, 8),
+        Network("unet, filters 16", "unet", {"filters": 16}, 256, 8),
+        Network(ABOUT_SMALL, "unet", SMALL, 256, 8),
+        Network("unet_mobilenet, pyramid 1 2 4", "unet_mobilenet", PYRAMID, 384, 4, TRAINABLE),
+    ),
+    seconds=20.0,
+    side=512,
+    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, LONG),
+)
+# Tracing is most of what it costs: one network with an encoder has all there is to show.
+TINY = {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)}
+ENDS = {"frozen": False, "all of it": True}
+QUICK = Plan(
+    (Network("unet_mobilenet, alpha 0.25", "unet_mobilenet", TINY, 128, 2, ENDS),),
+    seconds=0.0,
+    side=256,
+    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, SHORT),
+    chance=False,
+)
+
+
+def steps_of(network: Network, plan: Plan) -> dict[str, Any]:
+    """What the record of a network says: seconds of each variant's step, and their ratios."""
+    tell(f"{network.about}: steps")
+    keras.utils.set_random_seed(0)
+    drawn = synthetic(train=4, val=1, size=plan.side)
+    runs: dict[tuple[str, str], Callable] = {}
+    parameters = {}
+    for name, config in network.variants().items():
+        for precision in PRECISIONS:
+            twin, batch = trained_by_train(network, config, precision, drawn)
+            parameters[name] = sum(w.shape.num_elements() for w in twin.trainable_variables)
+            runs[name, precision] = lambda twin=twin, batch=batch: twin.train_on_batch(*batch)
+            if config.get("encoder_trainable") is False:
+                runs[ENCODER, precision] = encoder_alone(twin, config, network)
+    seconds = in_turns(runs, budget=plan.seconds)
+    told = {"bfloat16_in_hardware": has_bfloat16(), "trainable_parameters": parameters}
+    return {
+        "about": f"{network.about}; crops of {network.crop} px, batch {network.batch}",
+        "model": network.model,
+        "config": {**network.config, **(LOADED if network.encoders else {})},
+        "figures": step_figures(seconds, network.batch) | told,
+        "settings": {"crop": network.crop, "batch": network.batch},
+        "dataset": drawn.told("train"),
+    }
+
+
+def trained_by_train(
+    network: Network, config: Mapping[str, Any], precision: str, drawn: Dataset
+) -> tuple[Any, tuple]:
+    """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
+    model = temzoo.get_model(network.model, compile=False, **config)
+    kind = task_of(model).training_data()
+    asked = {"crop": network.crop, "batch": network.batch, "steps_per_epoch": 100}
+    settings = Settings(**asked, mixed_precision=precision != "float32")
+    settings = kind.complete(model, settings, drawn.train)
+    data = kind(model, settings, drawn.train, drawn.val)
+    trainer = Trainer(Path(), settings, data, drawn.val, False)  # of the folder nothing is used
+    twin = trainer._twin(model, {})
+    trainer._compile(twin, settings.learning_rate, settings.epochs * trainer.steps)
+    return twin, next(iter(data.training(0, []).take(1)))
+
+
+def encoder_alone(twin: Any, config: Mapping[str, Any], network: Network) -> Callable:
+    """The forward pass of a network's encoder, without its gradient, at each of its scales."""
+    encoder = twin.get_layer(ENCODER)
+    sides = [round(network.crop / reduction) for reduction in config.get("pyramid", (1,))]
+    channels, draw = twin.input_shape[-1], tf.random.Generator.from_seed(0).normal
+    images = [draw((network.batch, side, side, channels)) for side in sides]
+    forward = tf.function(lambda shown: [encoder(image, training=False) for image in shown])
+
+    def run() -> None:
+        for outputs in forward(images):
+            outputs[-1].numpy()  # waits for it
+
+    return run
+
+
+def step_figures(
+    seconds: Mapping[tuple[str, str], Sequence[float]], batch: int
+) -> dict[str, dict[str, Any]]:
+    """Rows and ratios of the seconds, turn by turn.
+
+    Args:
+        seconds: by variant (or ``ENCODER``) and precision, of each turn.
+        batch: crops in a step.
+    """
+    names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
+    figures: dict[str, Any] = {"steps": [_row(name, seconds, batch) for name in names]}
+    if (ENCODER, PRECISIONS[0]) in seconds:
+        of = {p: (seconds[ENCODER, p], seconds["frozen", p]) for p in PRECISIONS}
+        figures["encoder"] = {
+            "forward_s": {p: spread(alone) for p, (alone, _) in of.items()},
+            "share_of_step": {p: ratio(*each) for p, each in of.items()},
+        }
+        figures["freezing"] = {
+            name: {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
+            for name in names
+            if name != "frozen"
+        }
+    return figures
+
+
+def _row(name: str, seconds: Mapping[tuple[str, str], Sequence[float]], batch: int):
+    each = {precision: seconds[name, precision] for precision in PRECISIONS}
+    return {
+        "variant": name,
+        "step_s": {p: spread(found) for p, found in each.items()},
+        "images_per_s": {p: rates(found, batch) for p, found in each.items()},
+        "float32_over_bfloat16": ratio(*each.values()),
+    }
+
+
+def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    """What the record of one network says that is trained in either precision, and scored."""
+    chosen = plan.training
+    asked = {"float32": ("float32", 0), "mixed_bfloat16": ("mixed_bfloat16", 0)}
+    if plan.chance:
+        asked["float32, seed 1"] = ("float32", 1)
+    told, found = {}, {}
+    for name, (precision, seed) in asked.items():
+        tell(f"{chosen.about}: trains in {name}")
+        told[name], found[name] = fitted(chosen, dataset, precision, seed)
+    others = [*asked][1:]
+    changes = {name: difference(found[name], found["float32"], "iou") for name in others}
+    steps = chosen.settings["epochs"] * chosen.settings["steps_per_epoch"]
+    return {
+        "about": f"{chosen.about}, {steps} steps on {dataset.name}",
+        "model": chosen.model,
+        "config": dict(chosen.config),
+        "settings": dict(chosen.settings),
+        "dataset": dataset.told("val"),
+        "figures": {
+            "trainings": told,
+            "iou_change": changes,
+            "bfloat16_in_hardware": has_bfloat16(),
+        },
+    }
+
+
+def fitted(
+    chosen: Recipe, dataset: Dataset, precision: str, seed: int
+) -> tuple[dict[str, Any], Any]:
+    """Trains, and gives what a record says of it and its evaluation on the validation images."""
+    config = with_classes(chosen.model, chosen.config, dataset.part("all"))
+    keras.utils.set_random_seed(seed)
+    model = temzoo.get_model(chosen.model, **config)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {**chosen.settings, "mixed_precision": precision != "float32", "seed": seed}
+        run = temzoo.train(
+            model, dataset.train, dataset.val, out=Path(folder) / "run", progress=False, **settings
+        )
+    found = temzoo.evaluate(model, dataset.val, instances=None)
+    told = {
+        "precision": precision,
+        "seed": seed,
+        "iou": vars(found.iou),
+        "best_epoch": run.epoch,
+        "loss": [row["loss"] for row in run.history],
+        "minutes": run.history[-1]["minutes"],
+    }
+    return told, found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", default="synthetic", help="of the IoU: emps, super1, synthetic, or a folder"
+    )
+    parser.add_argument("--only", choices=PARTS, help="one of the two parts")
+    parser.add_argument("--epochs", type=int, help="of the trainings that IoU is compared of")
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """The quick or the full plan, with what the command line changes."""
+    plan = QUICK if arguments.quick else FULL
+    if arguments.epochs:
+        settings = {**plan.training.settings, "epochs": arguments.epochs}
+        plan = replace(plan, training=replace(plan.training, settings=settings))
+    return plan
+
+
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    plan, parts = plan_of(arguments), (arguments.only,) if arguments.only else PARTS
+    told = {"quick": arguments.quick, "seed": 0}
+    if "steps" in parts:
+        command = arguments.again(only="steps", data="synthetic", epochs=None)
+        for network in plan.networks:
+            of = steps_of(network, plan)
+            yield result("training", network.about, command=command, **told, **of)
+    if "iou" in parts:
+        where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
+        dataset = open_dataset(arguments.data, **where)
+        told["command"] = arguments.again(only="iou")
+        yield result("training", f"iou-{dataset.name}", **told, **iou_of(plan, dataset))

@@ -1,0 +1,248 @@
+"""Accuracy: known predictions, paired differences, a learning curve, restorers and VAEs."""
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import temzoo
+from benchmarks import accuracy, contestants, judges
+from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.page import shown
+from temzoo.labels.shapes.raster import class_map
+
+
+class Oracle:
+    """Knows the labels by the image's pixels, and grows every particle by some."""
+
+    def __init__(self, examples, grow=0, class_names=("particle",)):
+        self.grow, self.class_names = grow, class_names
+        self.truth = {
+            e.micrograph.pixels.tobytes(): class_map(e.labels, ("particle",)) for e in examples
+        }
+
+    def predict_probabilities(self, pixels):
+        from scipy.ndimage import binary_dilation
+
+        mask = (
+            self.truth[
+                np.ascontiguousarray(pixels[..., 0] if pixels.ndim == 3 else pixels).tobytes()
+            ]
+            > 0
+        )
+        if self.grow:
+            mask = binary_dilation(mask, iterations=self.grow)
+        return np.stack([1 - mask, mask], axis=-1).astype(np.float32)
+
+
+def test_the_truth_scores_one_and_no_error(drawn):
+    judged = accuracy.judge(Oracle(drawn.val), drawn.val, bootstrap=50)
+    means = judged.per_image
+    for metric in ("iou", "dice", "boundary_f1"):
+        assert means[metric].value == 1.0
+    assert accuracy.iou_of_classes(judged) == {"background": 1.0, "particle": 1.0}
+    assert means["ks_statistic"].low >= 0
+    assert set(accuracy.GAINS + accuracy.ERRORS) <= {*judged.table[0]}
+
+
+def test_grown_particles_are_larger_and_their_sizes_tell_it(drawn):
+    apart = [e for e in drawn.val if len(e.labels.shapes) > 1]
+    judged = accuracy.judge(Oracle(apart, grow=2), apart, bootstrap=50)
+    pooled = judged.pooled
+    assert pooled["d50_error"].value > 0.05
+    assert pooled["ks_statistic"].value > 0
+    row = judged.table[0]
+    count = row["instances_predicted"] / row["instances_true"] - 1
+    assert row["relative_count_error"] == pytest.approx(count)
+    assert row["absolute_d50_error"] == abs(row["d50_error"])
+
+
+def test_pooled_count_error_is_that_of_all_objects(drawn):
+    found = accuracy.judge(Oracle(drawn.val, grow=1), drawn.val, bootstrap=50)
+    true, predicted = (sum(r[f"instances_{k}"] for r in found.table) for k in ("true", "predicted"))
+    assert found.pooled["relative_count_error"].value == pytest.approx(predicted / true - 1)
+
+
+def test_instances_below_the_least_area_are_no_particles(drawn):
+    found = accuracy.judge(Oracle(drawn.val), drawn.val, min_area_px=10**6, bootstrap=20)
+    assert found.iou.value == 1.0
+    assert found.pooled["relative_count_error"].value == -1.0
+    assert found.per_image["ks_statistic"].value == 1.0
+
+
+def test_labels_of_other_names_count_as_the_one_class_of_a_model(drawn):
+    other = []
+    for e in drawn.val:
+        shapes = tuple(replace(shape, label="rod") for shape in e.labels.shapes)
+        other.append(replace(e, labels=replace(e.labels, shapes=shapes, classes=("rod",))))
+    judged = accuracy.judge(Oracle(drawn.val), other, bootstrap=20)
+    assert judged.iou.value == 1.0
+
+
+def test_a_detector_is_judged_by_its_objects(drawn, finder):
+    """Two discs of brightness 180 and 60: scores 0.9 and 0.3, the latter no object."""
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[8:24, 8:24], pixels[40:52, 40:52] = 180, 60
+    prediction = temzoo.predict(finder, pixels, min_score=0.05)
+    classes, areas = accuracy._counted(prediction)
+    assert len(prediction.detections) == 2
+    assert areas.tolist() == [256]
+    assert np.array_equal(classes > 0, pixels == 180)
+
+
+def test_better_is_said_only_where_the_interval_excludes_zero():
+    def of(low, high):
+        return SimpleNamespace(low=low, high=high)
+
+    assert accuracy.verdict(of(0.01, 0.2)) == "better"
+    assert accuracy.verdict(of(-0.2, -0.01)) == "worse"
+    assert accuracy.verdict(of(0.01, 0.2), smaller_is_better=True) == "worse"
+    assert accuracy.verdict(of(-0.2, -0.01), smaller_is_better=True) == "better"
+    for low, high in ((-0.1, 0.1), (0.0, 0.1), (math.nan, math.nan)):
+        assert accuracy.verdict(of(low, high)) == "not told apart"
+
+
+def test_paired_differences_are_means_over_the_images(drawn):
+    good, bad = (
+        accuracy.judge(Oracle(drawn.val, grow), drawn.val, bootstrap=50) for grow in (0, 2)
+    )
+    found = accuracy.comparison(good, bad)
+    mean = np.mean([1 - row["iou"] for row in bad.table])
+    assert found["iou"]["value"] == pytest.approx(mean)
+    assert found["iou"]["verdict"] == "better"
+    assert found["iou"]["images"] == 3
+    assert found["absolute_d50_error"]["value"] <= 0
+    assert accuracy.comparison(bad, good)["iou"]["verdict"] == "worse"
+    assert accuracy.comparison(good, good)["iou"]["verdict"] == "not told apart"
+
+
+def test_a_run_of_two_contestants_is_recorded_and_compared(monkeypatch, drawn, measured):
+    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
+    monkeypatch.setitem(contestants.CONTESTANTS, "oracle", lambda learn: Oracle(drawn.val))
+    words = ["--weights", "otsu", "--compare", "oracle", "--min-area-px", "5", "--quick"]
+    records = {record["model"]: record for record in measured("accuracy", *words)}
+    assert set(records) == {"otsu from 5 px", "oracle from 5 px", None}
+    second, paired = records["oracle from 5 px"], records[None]
+    (pair,) = paired["figures"]["pairs"]
+    assert [pair["model"], pair["beside"]] == ["oracle from 5 px", "otsu from 5 px"]
+    assert pair["metrics"]["iou"]["verdict"] == "better"
+    start = "python -m benchmarks accuracy --weights"
+    assert paired["command"] == f"{start} otsu --compare oracle --min-area-px 5 --quick"
+    assert second["command"] == f"{start} oracle --min-area-px 5 --quick"
+    assert second["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
+    assert second["figures"]["seconds_per_image"]["repetitions"] == 3
+
+
+def test_models_are_timed_in_turns_on_the_same_images(monkeypatch, drawn):
+    asked = []
+    monkeypatch.setattr(temzoo, "predict", lambda model, shown: asked.append((model, shown.name)))
+    monkeypatch.setattr(accuracy, "TIMED", 2)
+    records = [{"model": name, "figures": {}} for name in "ab"]
+    found = accuracy.with_seconds(records, {"a": 1, "b": 2}, drawn.val)
+    first, last = drawn.val[0].micrograph.name, drawn.val[-1].micrograph.name
+    turn = [1, 1, 2, 2, 1, 2]  # each is warmed up, then they alternate
+    assert asked == [*((m, first) for m in turn), *((m, last) for m in turn)]
+    assert [one["figures"]["seconds_per_image"]["repetitions"] for one in found] == [2, 2]
+
+
+def test_a_curve_trains_on_as_many_images_each_and_leaves_no_run(
+    tmp_path, monkeypatch, drawn, measured
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
+    monkeypatch.setattr(accuracy, "QUICK_CONFIG", {"filters": 4, "depth": 2})
+    settings = {"epochs": 1, "steps_per_epoch": 1, "batch": 1, "crop": 32, "seed": 0}
+    monkeypatch.setattr(accuracy, "QUICK_CURVE", settings)
+    (record,) = measured("accuracy", "--curve", "1", "--quick")
+    assert record["dataset"]["train_images"] == 1
+    assert record["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
+    assert record["dataset"]["train_fingerprint"] == drawn.drawn(1).told()["train_fingerprint"]
+    assert [record["seed"], record["settings"]["curve"]] == [0, "unet"]
+    assert record["training"]["minutes"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_restorers_are_scored_beside_the_noisy_image():
+    model = temzoo.get_model("autoencoder", filters=4, depth=2, compile=False)
+    assert judges.task_of(model) == "restoration"
+    assert judges.task_of(lambda batch: batch) is None
+    found = judges.restored(model, open_dataset("synthetic", quick=True).val[:2])
+    assert set(found) == {"low-dose", "medium-dose", "high-dose"}
+    noisy = [found[dose]["noisy_psnr_db"]["value"] for dose in found]
+    assert noisy == sorted(noisy)
+    one = found["low-dose"]
+    gain = one["psnr_db"]["value"] - one["noisy_psnr_db"]["value"]
+    assert one["gain_db"]["value"] == pytest.approx(gain)
+
+
+def test_a_vae_is_judged_by_what_its_latent_numbers_know():
+    model = temzoo.get_model("vae", latent_dim=3, image_size=16, filters=4, depth=1)
+    assert judges.task_of(model) == "generative"
+    figures = judges.known(model, count=80)
+    images, factors = judges.pictures(model, 80)
+    means = np.asarray(model.encode(images)[0])
+    again = np.asarray(model.decode(means))
+    error = figures["reconstruction_error"]
+    assert error["value"] == pytest.approx(np.mean((again - images) ** 2), rel=1e-4)
+    assert error["low"] < error["value"] < error["high"]
+    r = np.corrcoef(np.column_stack([means, factors["diameter_px"]]).T)[-1, :-1]
+    assert figures["r diameter_px"]["value"] == pytest.approx(np.abs(r).max(), rel=1e-4)
+    assert figures["latent_dim"] == 3
+
+
+def test_a_vae_of_colour_is_refused():
+    with pytest.raises(ValueError, match=r"drawn grey particles. Received: one of 3 channels"):
+        judges.pictures(SimpleNamespace(channels=3, image_size=16), 1)
+
+
+def test_models_of_every_task_are_judged_in_one_run(monkeypatch, drawn, measured):
+    restorer = temzoo.get_model("autoencoder", filters=4, depth=1, compile=False)
+    vae = temzoo.get_model("vae", latent_dim=2, image_size=16, filters=4, depth=1)
+    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
+    monkeypatch.setattr(judges, "QUICK_PICTURES", 40)
+    for name, model in (("restorer", restorer), ("vae", vae)):
+        monkeypatch.setitem(contestants.CONTESTANTS, name, lambda learn, model=model: model)
+    records = measured("accuracy", "--weights", "otsu", "--compare", "restorer", "vae", "--quick")
+    assert [r["what"] for r in records] == ["accuracy", "restoration", "vae"]
+    for record in records:
+        assert {"name", "split", "fingerprint"} <= {*record["dataset"]}
+        assert record["seed"] is not None
+        assert record["repetitions"] >= 1
+        assert shown(record)[-1].startswith("|")
+
+
+def test_what_is_judged_must_be_named(measured):
+    with pytest.raises(ValueError, match=r"Name what to judge by --weights, or --curve N"):
+        measured("accuracy")
+
+
+def test_a_word_that_names_no_weights_is_refused():
+    with pytest.raises(FileNotFoundError, match="Give a run folder"):
+        contestants.contestant_of("nothing-of-the-kind", [])
+
+
+def test_one_more_contestant_is_a_function(drawn):
+    @contestants.contestant("dark")
+    def dark(learn):
+        level = np.mean([e.micrograph.pixels.mean() for e in learn])
+
+        def network(batch):
+            lit = (batch < level).astype("float32")
+            return np.concatenate([1 - lit, lit], axis=-1)
+
+        return network
+
+    try:
+        model = contestants.contestant_of("dark", drawn.train)
+        assert 0 <= accuracy.judge(model, drawn.val, bootstrap=20).iou.value <= 1
+        assert accuracy.parameters(model) is None
+    finally:
+        del contestants.CONTESTANTS["dark"]
+
+
+def test_a_dataset_part_is_named_in_the_record(drawn):
+    told = Dataset("d", drawn.train, drawn.val, "by hand").told("all")
+    assert told["images"] == 5
+    assert told["part"] == "all"

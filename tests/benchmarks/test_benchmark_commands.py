@@ -1,0 +1,161 @@
+"""The command line: one program, steps that go on and are resumed, commands that repeat."""
+
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import __main__ as suite
+from benchmarks import own
+from temzoo.cli import benchmarking
+from temzoo.cli.common import app
+from temzoo.training import run_folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["startup", "--repetitions", "1", "--quick"],
+        ["accuracy", "--weights", "a b", "--compare", "c", "d", "--curve", "2", "8"],
+        ["measure", "labels", "--images", "2", "--with", "a b.py", "--with", "c.py"],
+        ["tuning", "grid"],
+        ["limits", "read-points", "read-boxes", "--data-folder", "/none"],
+    ],
+)
+def test_a_command_is_repeated_by_the_words_that_differ_from_the_usual(words):
+    command = suite.asked(words).again()
+    assert shlex.split(command)[:3] == ["python", "-m", "benchmarks"]
+    again = suite.asked(shlex.split(command)[3:])
+    first = vars(suite.asked(words))
+    assert {**vars(again), "again": None} == {**first, "again": None}
+    assert suite.asked([*words, "--out", "elsewhere"]).again() == command
+
+
+def test_some_words_of_a_repeated_command_may_change():
+    arguments = suite.asked(["accuracy", "--weights", "a", "--compare", "b", "--quick"])
+    command = arguments.again(weights="b", compare=[])
+    assert command == "python -m benchmarks accuracy --weights b --quick"
+
+
+def test_every_command_is_told_of(capsys):
+    with pytest.raises(SystemExit):
+        suite.main(["--help"])
+    told = capsys.readouterr().out
+    for name in (*suite.COMMANDS, "all", "page"):
+        assert f"    {name} " in told or f"    {name}\n" in told
+
+
+@pytest.mark.parametrize("name", [n for n in suite.COMMANDS if n not in suite.UNDER_JAX])
+def test_every_command_says_how_it_measures(name, capsys):
+    with pytest.raises(SystemExit):
+        suite.asked([name, "--help"])
+    assert suite._module(name).__doc__.splitlines()[0] in capsys.readouterr().out
+
+
+def test_the_suite_runs_its_steps_and_goes_on_after_one_that_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.startup.COMMANDS", {"bare Python": ["-c", "pass"]})
+    steps = (("accuracy", "--weights", "no-such"), ("startup", "--repetitions", "1"))
+    monkeypatch.setattr(suite, "QUICK", steps)
+    assert suite.main(["all", "--quick", "--out", str(tmp_path)]) == 1
+    assert "accuracy failed: FileNotFoundError: Give a run folder" in capsys.readouterr().err
+    page = (tmp_path / "README.md").read_text()
+    assert "# The quick run" in page
+    assert "| bare Python |" in page
+    assert "`python -m benchmarks startup --repetitions 1 --quick`" in page
+
+
+def test_the_value_that_a_command_returns_is_the_exit_status(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "benchmarks.peers.environments.set_up", lambda names, folder: {"sklearn": "no network"}
+    )
+    assert suite.main(["peers", "--setup", "sklearn", "--out", str(tmp_path)]) == 1
+    monkeypatch.setattr(
+        "benchmarks.peers.environments.set_up", lambda names, folder: {"sklearn": "ready"}
+    )
+    assert suite.main(["peers", "--setup", "sklearn", "--out", str(tmp_path)]) == 0
+
+
+def test_all_hands_on_files_of_one_s_own(tmp_path, monkeypatch):
+    mine = tmp_path / "mine.py"
+    mine.write_text("", encoding="utf-8")
+    monkeypatch.setenv(own.VARIABLE, "")  # is set, and with it what later tests would start
+    got = []
+    monkeypatch.setattr(suite, "QUICK", (("startup",), ("peers",)))
+    monkeypatch.setattr(suite, "_step", lambda words: got.append(list(words)) or 0)
+    assert suite.main(["all", "--quick", "--with", str(mine), "--out", str(tmp_path)]) == 0
+    assert [words[-2:] for words in got] == [["--with", str(mine)]] * 2
+
+
+@pytest.fixture
+def two_steps(monkeypatch):
+    """Two steps, of which the second fails until the fixture's answer says otherwise."""
+    ran, fails = [], {"measure"}
+    monkeypatch.setattr(suite, "QUICK", (("startup",), ("measure", "--x")))
+    monkeypatch.setattr(suite, "_step", lambda words: ran.append(words[0]) or words[0] in fails)
+    return ran, fails
+
+
+def test_all_resumes_with_what_was_not_done(tmp_path, two_steps, capsys):
+    ran, fails = two_steps
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    assert suite.main(words) == 1
+    assert ran == ["startup", "measure"]
+    fails.clear()
+    assert suite.main([*words, "--resume"]) == 0
+    assert ran == ["startup", "measure", "measure"]
+    assert "== startup: done before" in capsys.readouterr().out
+    # All is done, so that there is nothing to go on with.
+    assert suite.main([*words, "--resume"]) == 0
+    assert ran[3:] == ["startup", "measure"]
+
+
+def test_all_without_resume_begins_anew(tmp_path, two_steps):
+    ran, _ = two_steps
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    assert [suite.main(words), suite.main(words)] == [1, 1]
+    assert ran == 2 * ["startup", "measure"]
+
+
+def test_what_was_run_alone_is_not_run_again_by_resume(tmp_path, two_steps):
+    ran, fails = two_steps
+    fails.clear()
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    for more in (["--only", "measure"], ["--only", "measure"], ["--resume"]):
+        assert suite.main([*words, *more]) == 0
+    assert ran == ["measure", "measure", "startup"]
+
+
+def test_a_run_is_not_resumed_on_another_machine(tmp_path, two_steps, capsys, monkeypatch):
+    ran, _ = two_steps
+    words = ["all", "--quick", "--out", str(tmp_path)]
+    suite.main(words)
+    told = {**run_folder.hardware(), "processor": "another"}
+    monkeypatch.setattr("temzoo.training.run_folder.hardware", lambda: told)
+    suite.main([*words, "--resume"])
+    assert ran == 2 * ["startup", "measure"]
+    assert "Begun anew: the run that was stopped is of other hardware" in capsys.readouterr().out
+
+
+def test_all_judges_the_shipped_weights_on_their_own_data():
+    steps = {step[2]: step for step in suite.shipped() if step[0] == "accuracy"}
+    assert ("accuracy", "--weights", "vae/particles") in suite.shipped()
+    measured = ("precision", "--data", "emps", "--weights", "unet_mobilenet/emps-frozen")
+    assert measured in suite.shipped()
+    assert {"unet_mobilenet/emps-frozen", "autoencoder/emps-denoise"} <= {*steps["emps"]}
+    assert "autoencoder/emps-denoise" not in steps.get("super1", ())
+
+
+def test_the_steps_of_all_are_command_lines():
+    for words in (*suite.QUICK, *suite.FULL, *suite.shipped()):
+        assert suite.asked(words).command == words[0]
+
+
+def test_temzoo_benchmark_is_the_program(tmp_path):
+    outcome = CliRunner().invoke(app, ["benchmark", "page", "--out", str(tmp_path)])
+    assert outcome.exit_code == 0, outcome.output
+    assert (tmp_path / "README.md").read_text().startswith("# Benchmarks")
+
+
+def test_without_the_repository_it_says_where_the_benchmarks_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"in a checkout of the repository: .* Clone the"):
+        benchmarking.suite(tmp_path)

@@ -1,0 +1,98 @@
+"""Shipped weights: cards, what lower precisions cost, other seeds."""
+
+import json
+
+import pytest
+
+import temzoo
+from benchmarks import __main__ as suite
+from benchmarks import ship
+from benchmarks.records import keep, result
+from temzoo.zoo import pretrained
+
+ROWS = [
+    {"engine": "tensorflow", "precision": "float32", "iou_change": {"value": 0.0}},
+    {"engine": "openvino", "precision": "bfloat16", "iou_change": {"value": -0.000123}},
+]
+TINY = {"filters": 2, "depth": 1}
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A shipped set "unet/tiny", in a folder of its own."""
+    monkeypatch.setattr(ship, "WEIGHTS", tmp_path)
+    path = ship.path_of("unet/tiny")
+    pretrained.save(temzoo.get_model("unet", **TINY, compile=False), path)
+    pretrained.write_card(path, pretrained.WeightsCard("unet", TINY))
+    return path
+
+
+def recorded(folder, limit=None):
+    told = {"about": "", "command": "it", "model": "unet/tiny", "settings": {"limit": limit}}
+    return keep(result("precision", "tiny", figures={"rows": ROWS}, **told), folder)
+
+
+def test_a_card_says_what_lower_precisions_cost(weights):
+    recorded(weights.parent / "results")
+    path = ship.vouch("unet/tiny", weights.parent / "results")
+    assert pretrained.read_card(path).precisions == {"openvino bfloat16": -0.00012}
+    assert temzoo.get_model("unet", weights=path, compile=False).count_params()
+
+
+@pytest.mark.parametrize(("name", "limit"), [("unet/emps", None), ("unet/tiny", 5)])
+def test_precisions_of_other_weights_or_of_some_images_are_refused(weights, name, limit):
+    recorded(weights.parent / "results", limit)
+    with pytest.raises(ValueError, match=rf"has no record of {name} on all images. Received: --pr"):
+        ship.vouch(name, weights.parent / "results")
+
+
+@pytest.fixture
+def trained_here(monkeypatch, tmp_path):
+    """A set that trains in no time, and scores the seed that it was given."""
+
+    def train(folder, seed=0):
+        pretrained.save(temzoo.get_model("unet", **TINY, compile=False), folder / pretrained.BEST)
+        pretrained.write_card(folder / pretrained.BEST, pretrained.WeightsCard("unet", TINY))
+        trained.append(seed)
+
+    trained = []
+    how = ship.Set("it", lambda model, data: {"seed": trained[-1]}, ship.DRAWN, train=train)
+    monkeypatch.setitem(ship.SETS, "unet/tiny", how)
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(ship, "WEIGHTS", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def test_a_set_is_written_scored_and_listed(trained_here, measured):
+    (trained_here / "index.json").write_text('{"weights": ["vae/particles"]}')
+    assert measured("ship", "unet/tiny") == []
+    card = pretrained.read_card(ship.path_of("unet/tiny"))
+    assert (card.scores, card.command, card.licence) == (
+        {"seed": 0},
+        "python -m benchmarks it",
+        "MIT",
+    )
+    index = json.loads((trained_here / "index.json").read_text())
+    assert index == {"weights": ["unet/tiny", "vae/particles"]}
+
+
+def test_another_seed_is_trained_and_scored_and_nothing_is_shipped(trained_here, measured, capsys):
+    measured("ship", "unet/tiny", "--seed", "3")
+    assert "unet/tiny {'seed': 3}" in capsys.readouterr().out
+    assert list(trained_here.iterdir()) == []
+
+
+def test_a_seed_of_what_another_command_trains_is_refused(measured):
+    with pytest.raises(ValueError, match=r"--seed trains again what this command trains. Received"):
+        measured("ship", "unet/emps", "--seed", "3", "--run", "runs/emps-unet")
+    with pytest.raises(ValueError, match=r"--run names the finished run of a set that another com"):
+        measured("ship", "unet/emps")
+
+
+def test_every_set_is_trained_by_a_command_and_says_so_on_its_card():
+    paths = {name: ship.path_of(name) for name in ship.SETS}
+    assert {*paths.values()} == {*ship.WEIGHTS.glob("*.h5")}
+    for name, path in paths.items():
+        command = ship.SETS[name].command
+        assert pretrained.read_card(path).command == f"python -m benchmarks {command}"
+        assert "train" in command or suite.asked(command.split()).command
