@@ -28,8 +28,7 @@ def benchmark(
         list[str] | None,
         typer.Argument(
             metavar="COMMAND [OPTIONS]",
-            help="One of those that `python -m benchmarks --help` lists: accuracy, recipe, instances,"
-            " throughput, measure, all, page …",
+            help="As `python -m benchmarks --help` lists them: accuracy, recipe, all, …",
         ),
     ] = None,
 ):
