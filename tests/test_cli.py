@@ -423,7 +423,7 @@ def test_tune_prints_what_it_found(data, tmp_path):
         ),
         (["restore", "DENOISER", "IMAGES", "AGAIN"], "Results are named after the images"),
         (["tune", "vae", "--images", "PARTICLES", "--crop", "32"], "crop is not for a model"),
-        (["predict", "DENOISER", "IMAGES"], "autoencoder makes pictures"),
+        (["predict", "DENOISER", "IMAGES"], "which makes pictures. Use temzoo.restore"),
         (["latent", "DENOISER", "--images", "IMAGES"], "has no latent vector to look at"),
         (["particles", "--images", "IMAGES"], "neither of --labels and --weights"),
     ],

@@ -204,13 +204,13 @@ def test_threads_and_examples_are_checked(model):
 
 def test_a_vae_is_refused():
     vae = temzoo.get_model("vae", image_size=12, hidden=8, compile=False)
-    with pytest.raises(ValueError, match=r'accelerate takes models that label .* Received: "vae"'):
+    with pytest.raises(ValueError, match=r'that label or restore pixels.*name=vae.*"generative"'):
         temzoo.accelerate(vae)
 
 
 def test_models_that_label_and_restore_no_pixels_are_refused(monkeypatch):
     net = temzoo.get_model("unet", filters=2, depth=1, compile=False)
-    monkeypatch.setattr("temzoo.deploy.engines.network.normalized_alone", lambda model: None)
+    monkeypatch.setattr("temzoo.tasks.pixel_models.normalized_alone", lambda model: None)
     with pytest.raises(ValueError, match=r"takes normalised pixels alone. Received: unet, which"):
         temzoo.accelerate(net)
 
@@ -238,7 +238,7 @@ def test_calibration_crops_are_normalised_by_their_micrograph(model):
     network = Network(model, [pixels] * 40)
     assert len(network.crops) == 32
     assert {crop.shape for crop in network.crops} == {(1, 256, 256, 1)}
-    layer = pixel_models.normalizer(model)
+    layer = pixel_models.layer_named(model, "normalize")
     whole = layer.apply(pixels[..., None], *layer.statistics(pixels[..., None]))
     row, col = np.argwhere(np.isclose(whole[..., 0], network.crops[0][0, 0, 0, 0]))[0]
     expected = whole[row : row + 256, col : col + 256]

@@ -278,12 +278,12 @@ def test_a_model_of_one_size_is_drawn_on_micrographs(tmp_path):
 
 
 def test_restorers_do_not_segment(finished):
-    with pytest.raises(ValueError, match=r"autoencoder makes pictures. .* Use temzoo.restore"):
+    with pytest.raises(ValueError, match=r"name=autoencoder.* Use temzoo.restore"):
         temzoo.predict(finished[1], scene())
 
 
 def test_a_vae_does_not_segment():
-    with pytest.raises(ValueError, match=r"vae makes pictures"):
+    with pytest.raises(ValueError, match=r"name=vae.*which makes pictures"):
         temzoo.predict(temzoo.get_model("vae", image_size=16, latent_dim=2), scene())
 
 

@@ -34,7 +34,6 @@ from temzoo import cli
 from temzoo.deploy.serving import ServedDetector, connect, failures, line, over_grpc, over_http
 from temzoo.deploy.serving.address import parse
 from temzoo.tasks.endpoints import NORMALIZED
-from temzoo.tasks.pixel_models import normalizer
 from temzoo.zoo.built import task_of
 
 CLASSES = ("particle", "film")
@@ -311,7 +310,7 @@ def answering(endpoint):
 
 
 def card_of(model, **more):
-    settings = normalizer(model).get_config()
+    settings = task_of(model).normalizer(model).get_config()
     return {
         "model": model.name,
         "normalize": {key: settings[key] for key in ("low", "high", "limit", "grid")},

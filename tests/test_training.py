@@ -195,7 +195,7 @@ def test_the_average_of_weights_is_that_of_the_formula(tmp_path):
     trainer = SimpleNamespace(
         settings=settings, folder=tmp_path, done=SimpleNamespace(state="", best=0)
     )
-    average, model = fit._Average(trainer), _Weights(values)
+    average, model = loop._Average(trainer), _Weights(values)
     average.set_model(model)
     average.on_train_begin()
     expected = 0.0
@@ -631,7 +631,7 @@ def test_a_detector_trains_in_mixed_precision(tmp_path):
     [
         ({"crop": 64}, r"spots takes images of 48 px, so crop must be 48. Received: crop=64"),
         ({"finetune": {"image_size": 64}}, r"takes images of 64 px.*Received: crop=48"),
-        ({"loss": "dice"}, r"the model's own. Received: loss='dice'. Leave loss out"),
+        ({"loss": "dice"}, r"are its own. Received: loss='dice'. Leave loss out"),
         ({"class_weights": "balanced"}, r"no class weights. Received: class_weights='balanced'"),
         ({"class_weights": [1, 2]}, r"no class weights. Received: class_weights=\[1, 2\]"),
     ],

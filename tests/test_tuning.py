@@ -15,12 +15,15 @@ import pytest
 
 import temzoo
 from benchmarks.tuning import examples
-from temzoo.training import run_folder, train
-from temzoo.training.tuning import oracle, tune
+from temzoo.training import run_folder
+from temzoo.training.train import Run
+from temzoo.training.train import train as train_model
+from temzoo.training.tuning import oracle
 from temzoo.training.tuning.space import Dimension, fixed_parts, space_of
 from temzoo.zoo import building, cards
 
 SMALL = {"side": 64, "particles": 2}
+TRAIN_OF_TRIALS = "temzoo.training.tuning.trials.train_model"
 TRAIN, VAL = examples(3, **SMALL), examples(2, first=50, **SMALL)
 QUICK = {
     "epochs": 2,
@@ -62,7 +65,7 @@ def toy():
 def find(out, **options):
     search = {**RATE, "kernel": [1, 3], "loss": None, "rates": None}
     options = {"search": search, "trials": 3, **QUICK, **options}
-    return tune("dots", TRAIN, VAL, out=out, **{"progress": False, **options})
+    return temzoo.tune("dots", TRAIN, VAL, out=out, **{"progress": False, **options})
 
 
 def space(strategy="random", *, search=None, config=None, **settings):
@@ -142,13 +145,13 @@ def test_the_summary_says_what_was_gained(grid):
 
 def test_what_is_finished_is_not_repeated_and_a_best_is_retrained_once(grid, monkeypatch, tmp_path):
     calls = []
-    real = train.train
+    real = train_model
 
     def counted(*args, **options):
         calls.append((options["out"], options["resume"]))
         return real(*args, **options)
 
-    monkeypatch.setattr(train, "train", counted)
+    monkeypatch.setattr(TRAIN_OF_TRIALS, counted)
     search = {**RATE, "width": None, "loss": None, "rates": None, "kernel": [3, 2]}
     same = {"strategy": "grid", "search": search, "resume": True, "trials": 9}
     again = find(grid.folder, **same)
@@ -189,16 +192,16 @@ def test_a_folder_is_for_one_search(grid, tmp_path):
 KILLED = """
 import os, signal, sys
 import test_tuning
-from temzoo import training
+from temzoo.training import loop
 
-begin = training._EndOfEpoch.on_epoch_begin
+begin = loop._EndOfEpoch.on_epoch_begin
 
 def killed(self, epoch, logs=None):
     if self.trainer.folder.name == "001" and epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     begin(self, epoch, logs)
 
-training._EndOfEpoch.on_epoch_begin = killed
+loop._EndOfEpoch.on_epoch_begin = killed
 test_tuning.register()
 test_tuning.find(sys.argv[1], trials=2)
 """
@@ -214,13 +217,13 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_been(tmp_path, monkeypatch
         json.loads((tmp_path / "killed/trials/001/trial.json").read_text())["status"] == "started"
     )
     begun = []
-    real = train.train
+    real = train_model
 
     def noted(*args, **options):
         begun.append((options["out"].name, options["resume"]))
         return real(*args, **options)
 
-    monkeypatch.setattr(train, "train", noted)
+    monkeypatch.setattr(TRAIN_OF_TRIALS, noted)
     resumed = find(tmp_path / "killed", trials=2, resume=True)
     assert begun == [("001", True)]
     whole = find(tmp_path / "whole", trials=2)
@@ -237,14 +240,14 @@ def stub_of(monkeypatch, outcomes, minutes=1.0):
     clock = [0.0]
     left = iter(outcomes)
 
-    def train(model, learn, judge, *, out, resume, progress, **settings):
+    def train(model, learn, judge, *, out, resume, progress, on_finish, **settings):
         clock[0] += 60 * minutes
         outcome = next(left)
         if isinstance(outcome, BaseException):
             raise outcome
-        return train.Run(Path(out), outcome, 1, ())
+        return Run(Path(out), outcome, 1, ())
 
-    monkeypatch.setattr(train, "train", train)
+    monkeypatch.setattr(TRAIN_OF_TRIALS, train)
     monkeypatch.setattr("temzoo.training.tuning.trials.time.monotonic", lambda: clock[0])
 
 

@@ -176,7 +176,7 @@ class Task:
             ValueError: the task finds neither; an option that does not fit.
         """
         raise ValueError(
-            "predict finds classes and objects. Received: a model of the task"
+            f"predict finds classes and objects. Received: {model!r}, of the task"
             f' "{self.name}", which makes pictures. Use temzoo.restore, or its encode and decode.'
         )
 
@@ -191,7 +191,7 @@ class Task:
             ValueError: the task restores nothing.
         """
         raise ValueError(
-            "restore needs a model of the restoration task. Received: a model of the task"
+            f"restore needs a model of the restoration task. Received: {model!r}, of the task"
             f' "{self.name}". Use temzoo.predict for classes and objects.'
         )
 
@@ -202,7 +202,7 @@ class Task:
             ValueError: the task has nothing to be unsure of.
         """
         raise ValueError(
-            "label_next asks a model of classes or objects what it doubts. Received: a model of"
+            f"label_next asks a model of classes or objects what it doubts. Received: {model!r}, of"
             f' the task "{self.name}", which needs no labels. Use one that temzoo.predict takes.'
         )
 
@@ -231,8 +231,8 @@ class Task:
             ValueError: models of this task are no networks of pixels.
         """
         raise ValueError(
-            "accelerate takes models that label or restore pixels. Received: a model of the task"
-            f' "{self.name}". Predict with the model itself.'
+            f"accelerate takes models that label or restore pixels. Received: {model!r}, of the"
+            f' task "{self.name}". Predict with the model itself.'
         )
 
 

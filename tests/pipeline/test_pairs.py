@@ -198,7 +198,7 @@ def test_a_movie_that_is_something_else_than_its_name_says_is_refused(tmp_path):
 
 
 def test_frames_beyond_the_largest_image_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pairs, "MAX_PIXELS", 50)
+    monkeypatch.setattr("temzoo.data.pair_files.MAX_PIXELS", 50)
     np.save(tmp_path / "a.npy", np.zeros((2, 8, 8), np.uint8))
     with pytest.raises(MicrographError, match=r"at most 50 pixels. Received: shape=\(2, 8, 8\)"):
         load_frames(tmp_path / "a.npy")
