@@ -2,7 +2,7 @@
 
     python -m benchmarks pipeline
 
-Crops per second, augmented by the preset "em", through ``temzoo.pipeline.dataset``, as training
+Crops per second, augmented by the preset "em", through ``temzoo.data.dataset``, as training
 takes them, and by the same operations of imgaug, in its own classes, called crop by crop in a plain
 loop, on the same synthetic micrographs. And images per second of training from memory, where the
 pipeline costs nothing, and from the pipeline. Waiting: the share of a step's time until the next

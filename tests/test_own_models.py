@@ -202,6 +202,42 @@ def test_it_is_accelerated(trained):
     assert ours.class_names == ("particle",)
 
 
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("training_data", 0),
+        ("target", 1),
+        ("classes", 1),
+        ("judge", 3),
+        ("picture", 4),
+        ("endpoints", 1),
+    ],
+)
+def test_what_a_kind_does_not_say_is_named(method, given):
+    silent = type("Silent", (temzoo.Task,), {"name": "silent"})()
+    with pytest.raises(NotImplementedError, match=f'"silent" does not say what {method} is'):
+        getattr(silent, method)(*[None] * given)
+
+
+def test_a_function_with_layers_of_another_library_is_asked_as_any():
+    class Wrapped:
+        layers = (object(), "no name")
+
+        def __call__(self, batch):
+            return np.concatenate([1 - batch, batch], axis=-1)
+
+    found = temzoo.predict(Wrapped(), np.eye(16, dtype=np.uint8), min_area_px=0)
+    assert found.classes.sum() == 16
+
+
+def test_every_command_that_builds_models_takes_a_file_of_ones_own():
+    from test_cli_defaults import COMMANDS
+
+    builds = [n for n, c in COMMANDS.items() if {"weights", "model"} & {p.name for p in c.params}]
+    lacking = [n for n in builds if "with_" not in {p.name for p in COMMANDS[n].params}]
+    assert lacking == []
+
+
 def test_a_kind_without_an_answer_says_which_it_is(rims):
     class Silent(temzoo.Task):
         name = "silent"
@@ -218,9 +254,9 @@ def test_a_kind_without_an_answer_says_which_it_is(rims):
         silent.engine_network(model)
 
 
-@pytest.mark.parametrize("name", ["", "rims", "semantic"])
-def test_a_task_has_a_name_of_its_own(rims, name):
-    task.task_named("semantic")
+@pytest.mark.parametrize("name", ["", "rims", "semantic", "generative"])
+def test_a_task_has_a_name_of_its_own(rims, name, monkeypatch):
+    monkeypatch.setattr(task, "_TASKS", {k: v for k, v in task._TASKS.items() if k == "rims"})
     taken = type("Taken", (temzoo.Task,), {"name": name})()
     with pytest.raises(ValueError, match=f"A task has a name of its own. Received: name='{name}'"):
         temzoo.register_task(taken)
@@ -299,11 +335,14 @@ def test_installed_packages_offer_models_by_entry_points(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("offered", "offered_models", plugins.GROUP)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
-    plugins.load_installed.cache_clear()
+    monkeypatch.setattr(plugins, "_BEGUN", set())
     try:
         assert "mine_2" in temzoo.list_models()
         assert temzoo.model_card("mine_2").module == "offered_models"
+        broken = EntryPoint("broken", "no_such_module_here", plugins.GROUP)
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [broken])
+        with pytest.raises(RuntimeError, match=r"be imported\. Received: no_such_module_here"):
+            temzoo.list_models()
     finally:
-        plugins.load_installed.cache_clear()
         cards.BUILDERS.pop("mine_2", None)
         cards._CARDS.pop("mine_2", None)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, app, load_tensorflow, trained
+from temzoo.cli.common import Set, With, app, load_tensorflow, trained
 
 
 @app.command()
@@ -16,6 +16,7 @@ def label_next(
     weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
     images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
     set_: Set = None,
+    with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("label-next"),
     count: Annotated[int, typer.Option(help="How many to choose.")] = 10,
     diversity: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, app, load_tensorflow, trained
+from temzoo.cli.common import Set, With, app, load_tensorflow, trained
 
 Run = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
 # What `temzoo particles` measured and a latent space is coloured by.
@@ -19,6 +19,7 @@ def restore(
     weights: Run,
     images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
     set_: Set = None,
+    with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("restored"),
     tile: Annotated[int | None, typer.Option(help="Side of a tile, px.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
@@ -71,6 +72,7 @@ def particles(
     weights: Annotated[
         str | None, typer.Option(help="Without labels: the run or weights that find them.")
     ] = None,
+    with_: With = None,
     size: Annotated[int | None, typer.Option(help="Resize the windows to this side, px.")] = None,
     window_px: Annotated[float | None, typer.Option(help="Side of a window, px.")] = None,
     window_nm: Annotated[float | None, typer.Option(help="Side of a window, nm.")] = None,
@@ -129,6 +131,7 @@ def _predicted(weights: str, paths: list[Path], min_score: float | None):
 def latent(
     weights: Run,
     images: Annotated[Path, typer.Option(help="Folder of particles, as they were cut.")],
+    with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("latent"),
     limit: Annotated[int, typer.Option(help="Draw so many images at most.")] = 5000,
     seed: int = 0,
@@ -151,7 +154,8 @@ def latent(
     from temzoo.zoo.built import task_of
 
     model = trained(weights)
-    if task_of(model).latent_image_size(model) is None:
+    size = task_of(model).latent_image_size(model)
+    if size is None:
         raise ValueError(
             f"{weights} has no latent vector to look at. Train a vae, or an autoencoder with"
             " --set skips=False --set image_size=32 --set latent_dim=8."
@@ -159,7 +163,7 @@ def latent(
     known = (images / store.TABLE).is_file()
     examples, table = store.load(images) if known else (load_images(images), {})
     kept = np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit])
-    array = image_array([examples[i] for i in kept], model.image_size, model.input_shape[-1])
+    array = image_array([examples[i] for i in kept], size, model.input_shape[-1])
     values = {name: table[name][kept] for name in COLOURED if name in table}
     if "diameter_nm" in values:
         values.pop("diameter_px", None)

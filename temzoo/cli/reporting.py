@@ -12,6 +12,7 @@ from temzoo.cli.common import (
     NmPerPixel,
     OverrideCalibration,
     ScaleBar,
+    With,
     app,
     calibration,
     load_tensorflow,
@@ -32,6 +33,7 @@ def report(
     override_calibration: OverrideCalibration = False,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     limit: Annotated[int, typer.Option(help="Micrographs to picture; all are measured.")] = 50,
+    with_: With = None,
 ):
     """Write one HTML file of predictions, or of a training run, to send to a colleague.
 

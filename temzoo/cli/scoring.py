@@ -107,7 +107,8 @@ def evaluate(
         found.to_csv(out / "images.csv")
         found.to_json(out / "figures.json")
         sheet, task = out / "overlays.png", task_of(model)
-        task.picture(sheet, model, examples, found.classes, min_score=min_score)
+        shown = {"min_score": min_score, "min_area_px": min_area_px}
+        task.picture(sheet, model, examples, found.classes, **shown)
         print(
             f"table: {out / 'images.csv'}; figures: {out / 'figures.json'};"
             f" overlays: {out / 'overlays.png'}"
@@ -168,6 +169,7 @@ def tune_instances(
     weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
     images: Images,
     labels: Labels,
+    with_: With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
 ):
     """Find the watershed that tells touching particles apart best, on labelled micrographs.

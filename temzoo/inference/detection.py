@@ -36,6 +36,7 @@ import numpy as np
 
 from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
 from temzoo.inference.concurrent import in_order, progress_bar
+from temzoo.inference.decoding import decode
 from temzoo.inference.detection_stitching import View, stitched, view_of
 from temzoo.inference.objects import Window, flattened
 from temzoo.inference.pixels import channels_view, checked_pixels
@@ -235,10 +236,6 @@ def _tile(channels: np.ndarray, window: Window, size: int) -> np.ndarray:
 
 def _decoded(answer: Any, index: int, size: int) -> list[Detection]:
     """The detections of one tile, in its own pixels."""
-    from temzoo.inference.decoding import (
-        decode,  # its module imports Keras, which others do without
-    )
-
     rows = slice(0, int(answer.counts[index]))
     columns = (answer.boxes, answer.classes, answer.scores, answer.masks)
     return decode(*(column[index][rows] for column in columns), size, size)

@@ -23,7 +23,8 @@ _cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 def layer_named(model: Any, name: str) -> Any:
     """A layer of a Keras model by its name; None where it has none, or is no Keras model."""
-    return next((each for each in getattr(model, "layers", ()) if each.name == name), None)
+    layers = getattr(model, "layers", ())  # of another library's model too, without names
+    return next((each for each in layers if getattr(each, "name", None) == name), None)
 
 
 def core(model: Any) -> Any:

@@ -53,7 +53,7 @@ class TrainingData(Protocol):
         """Tells a new model what it must know of the examples before the first step."""
 
     def class_weights(self, asked: Any) -> list[float] | None:
-        """What ``compile_model`` takes for the setting ``class_weights``."""
+        """What ``Task.compile`` takes for the setting ``class_weights``."""
 
     def training(self, start: int, failures: list[Exception]) -> tf.data.Dataset:
         """Endless batches, after ``start`` crops that were seen before."""

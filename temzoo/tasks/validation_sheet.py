@@ -50,7 +50,10 @@ def validation_sheet(
     for example in examples[:limit]:
         micrograph = example.micrograph
         prediction = predict(
-            model, micrograph, min_score=min_score, **{"instances": None, **options}
+            model,
+            micrograph,
+            min_score=min_score,
+            **{"instances": None, "min_area_px": 0, **options},
         )
         panels.append(validation_panel(micrograph, prediction, example.labels, classes, least))
         legend = legend if prediction.detections is None else MARKS

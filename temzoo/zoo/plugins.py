@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
 GROUP = "temzoo.models"
+_BEGUN: set[str] = set()  # entry points whose import was begun
 
 
 def load_file(path: str | Path) -> None:
@@ -45,8 +45,20 @@ def load_file(path: str | Path) -> None:
         raise
 
 
-@cache
 def load_installed() -> None:
-    """Imports what installed packages offer, once in this process."""
+    """Imports what installed packages offer, once in this process.
+
+    Raises:
+        RuntimeError: one cannot be imported; it is named.
+    """
     for entry in entry_points(group=GROUP):
-        entry.load()
+        if entry.value in _BEGUN:
+            continue
+        _BEGUN.add(entry.value)  # before it, since a plug-in may list the models itself
+        try:
+            entry.load()
+        except Exception as error:
+            raise RuntimeError(
+                f"An installed package offers models to temzoo, and they cannot be imported."
+                f" Received: {entry.value}: {error}. Mend or uninstall the package."
+            ) from error

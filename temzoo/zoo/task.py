@@ -60,15 +60,15 @@ class Task:
 
     def training_data(self) -> type:
         """The class of ``tasks.training_data`` that makes examples into streams for ``fit``."""
-        raise NotImplementedError
+        raise self._lacks("training_data")
 
     def target(self, class_names: tuple[str, ...]) -> Any:
         """What is learnt of a labelled micrograph: a ``data.crop_plan.Target``."""
-        raise NotImplementedError
+        raise self._lacks("target")
 
     def classes(self, model: keras.Model) -> int:
         """Number of classes that a model tells apart, the background included."""
-        raise NotImplementedError
+        raise self._lacks("classes")
 
     def prepare(
         self, model: keras.Model, examples: Sequence[Example], magnification: tuple[float, float]
@@ -124,6 +124,12 @@ class Task:
             f" class_weights={received!r}. Leave class_weights (--balance) out."
         )
 
+    def _lacks(self, method: str) -> NotImplementedError:
+        return NotImplementedError(
+            f'The task "{self.name}" does not say what {method} is. Received: {type(self).__name__}'
+            f" without it. Override {method}, as temzoo.Task documents it."
+        )
+
     def bare(self, model: keras.Model) -> keras.Model:
         """The same layers and weights in a model that was never compiled."""
         import keras
@@ -136,7 +142,7 @@ class Task:
         self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
     ) -> dict[str, float]:
         """Logs of an epoch from whole validation micrographs; asked unless ``judged_by_fit``."""
-        raise NotImplementedError
+        raise self._lacks("judge")
 
     def picture(
         self,
@@ -154,7 +160,7 @@ class Task:
             path: of the picture.
             options: what else the picture of this task can show.
         """
-        raise NotImplementedError
+        raise self._lacks("picture")
 
     # What it answers.
 
@@ -218,7 +224,7 @@ class Task:
 
     def endpoints(self, model: keras.Model) -> Mapping[str, Any]:
         """What a served model is asked, by signature: ``tasks.endpoints.Endpoint``."""
-        raise NotImplementedError
+        raise self._lacks("endpoints")
 
     def served_facts(self, model: keras.Model) -> dict[str, Any]:
         """What a client must know of tiles: "step" px and "max_detections", or None for each."""
@@ -248,7 +254,8 @@ def register_task(task: Task) -> Task:
     Example:
         >>> temzoo.register_task(Heights())
     """
-    if not task.name or task.name in _TASKS:
+    of_temzoo = type(task).__module__ == f"temzoo.tasks.{task.name}"
+    if not task.name or task.name in _TASKS or (task.name in BUILT_IN and not of_temzoo):
         raise ValueError(
             f"A task has a name of its own. Received: name={task.name!r}; there are"
             f" {', '.join(sorted({*_TASKS, *BUILT_IN}))}."
