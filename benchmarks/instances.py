@@ -28,7 +28,7 @@ from benchmarks.recipes import RECIPES, Recipe, fitted, load
 from benchmarks.records import result
 from benchmarks.timing import in_turns, seconds_of, spread
 from temzoo.core.types import Example
-from temzoo.data.synthetic import synthesize
+from temzoo.data.synthetic import crowded
 from temzoo.evaluation import object_overlaps, objects
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.inference.objects import flattened
@@ -236,7 +236,7 @@ def dense(data: Path) -> dict[str, Any]:
 
     def example(seed: int, size: int, count: int) -> Example:
         name = f"crowded-{seed}.tif"
-        return in_memory(*synthesize.crowded(seed, size=size, n_particles=count, name=name))
+        return in_memory(*crowded(seed, size=size, n_particles=count, name=name))
 
     # From empty fields to somewhat denser ones than the field that is judged.
     rng = np.random.default_rng(0)

@@ -141,7 +141,7 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
         "seconds": spread(whole),
         "network_s": spread(spent),
         "overhead": spread([t / network - 1 for t, network in zip(whole, spent, strict=True)]),
-        "pixels_per_pixel": rows.computed * columns.computed,
+        "pixels_per_pixel": count * rows.size * columns.size / side**2,
     }
 
 

@@ -137,7 +137,9 @@ def test_a_run_of_two_contestants_is_recorded_and_compared(monkeypatch, drawn, m
 
 def test_models_are_timed_in_turns_on_the_same_images(monkeypatch, drawn):
     asked = []
-    monkeypatch.setattr(temzoo, "predict", lambda model, shown: asked.append((model, shown.name)))
+    monkeypatch.setattr(
+        temzoo, "predict", lambda model, shown, **_: asked.append((model, shown.name))
+    )
     monkeypatch.setattr(accuracy, "TIMED", 2)
     records = [{"model": name, "figures": {}} for name in "ab"]
     found = accuracy.with_seconds(records, {"a": 1, "b": 2}, drawn.val)

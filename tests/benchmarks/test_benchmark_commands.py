@@ -158,4 +158,4 @@ def test_temzoo_benchmark_is_the_program(tmp_path):
 
 def test_without_the_repository_it_says_where_the_benchmarks_are(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"in a checkout of the repository: .* Clone the"):
-        benchmarking.suite(tmp_path)
+        benchmarking.run_suite(tmp_path, ["page"])

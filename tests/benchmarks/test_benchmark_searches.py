@@ -66,9 +66,7 @@ def test_detectors_are_trained_and_their_objects_counted(tmp_path, monkeypatch, 
     monkeypatch.setattr(instances, "DENSE", Recipe("tiny", "dense", "mask_rcnn", config, settings))
     small = {"size": 128, "n_particles": 6}
     drawn = {seed: crowded(seed, name=f"{seed}.tif", **small) for seed in (100, 200, 300)}
-    monkeypatch.setattr(
-        instances.synthetic, "crowded", lambda seed, **_: drawn[100 * (seed // 100)]
-    )
+    monkeypatch.setattr(instances, "crowded", lambda seed, **_: drawn[100 * (seed // 100)])
     (record,) = measured("instances", "dense")
     figures = record["figures"]
     assert figures["images"][0]["instances_true"] == len(in_memory(*drawn[300]).labels.shapes)
