@@ -36,8 +36,8 @@ def true_objects(labels: LabelledImage, classes: Sequence[str]) -> tuple[Detecti
         classes: label names; the first is class 1. A leading "background" stands for class 0.
 
     Returns:
-        In the order of ``labels.raster.instances``, with score 1; objects without a pixel in the
-        image are left out.
+        In the order of ``labels.shapes.raster.instances``, with score 1; objects without a pixel in
+        the image are left out.
 
     Raises:
         ValueError: a label is not in ``classes``.

@@ -41,7 +41,7 @@ class ModelCard:
 
     Attributes:
         name: for ``get_model``.
-        task: "semantic", …: the module of ``temzoo.tasks`` that trains and judges it.
+        task: "semantic", …: the name of the ``Task`` that trains and judges it.
         summary: in a few words.
         paper: with DOI or arXiv id.
         input, output: shapes and ranges.
