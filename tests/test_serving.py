@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.deploy.serving import ServedDetector, connect, failures, line, over_grpc, over_http
+from temzoo.deploy.serving import ServedDetector, connect, failures, line, transports
 from temzoo.deploy.serving.address import parse
 from temzoo.tasks.endpoints import NORMALIZED
 from temzoo.zoo.built import task_of
@@ -795,7 +795,7 @@ def test_metadata_that_is_none_is_told_of(telling, told):
     ],
 )
 def test_a_rest_answer_that_holds_no_arrays_is_told_of(telling, told, text):
-    wire = over_http.OverHttp(parse(telling(told)), 5)
+    wire = transports.OverHttp(parse(telling(told)), 5)
     with pytest.raises(ValueError, match=f"must answer as its signatures promise.*{text}"):
         wire.predict("serving", {"images": np.zeros(1)}, ["a", "b"])
     wire.close()
@@ -820,7 +820,7 @@ def test_grpc_answers_that_hold_nothing_are_told_of():
     server.start()
     with pytest.raises(ValueError, match="whose metadata lacks or misstates 'signature_def'"):
         connect(url)
-    wire = over_grpc.OverGrpc(parse(url), 5)
+    wire = transports.OverGrpc(parse(url), 5)
     for names, text in ((["a"], "gave no array"), (["a", "b"], "gave no b")):
         with pytest.raises(ValueError, match=f"must answer as its signatures promise.*{text}"):
             wire.predict("serving", {"images": np.zeros(1)}, names)

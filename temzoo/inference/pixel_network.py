@@ -41,11 +41,13 @@ def on_tiles(
     """What lies behind a normalisation, as a function of raw tiles (B, h, w, C) of one micrograph.
 
     Args:
-        normalize: the layer; its statistics are those of the whole micrograph.
+        normalize: the layer; its statistics are those of the whole micrograph. None: there is none.
         channels: (H, W, C), the micrograph.
         answer: takes normalised tiles, float32, and the raw ones, of the micrograph's own type.
         restores: answers are pictures in normalised units, which go back to the raw range.
     """
+    if normalize is None:
+        return lambda batch: answer(batch.astype(np.float32), batch)
     shift, scale = normalize.statistics(channels)
 
     def network(batch: np.ndarray) -> np.ndarray:

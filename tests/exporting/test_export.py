@@ -142,7 +142,7 @@ def test_describe_gives_the_card_as_often_as_it_is_asked(served):
 
 
 def test_paths_in_a_config_do_not_leave_the_machine():
-    from temzoo.deploy.exporting.card import _public
+    from temzoo.deploy.exporting.assets import _public
 
     assert _public("/home/somebody/encoder.h5") == "encoder.h5"
     assert _public("imagenet") == "imagenet"
@@ -153,8 +153,8 @@ def test_paths_in_a_config_do_not_leave_the_machine():
     [("grids of May, doi:10.1021/acs", "grids of May, doi:10.1021/acs"), ("/home/me/may", "may")],
 )
 def test_the_card_tells_which_weights_these_are_until_they_are_trained(tmp_path, dataset, told):
-    from temzoo.deploy.exporting.card import _weights as card_of_weights
-    from temzoo.deploy.exporting.card import card
+    from temzoo.deploy.exporting.assets import _weights as card_of_weights
+    from temzoo.deploy.exporting.assets import card
     from temzoo.deploy.exporting.signatures import signatures
     from temzoo.zoo import pretrained
 

@@ -12,8 +12,14 @@ import pytest
 from exporting_models import build, configs
 
 import temzoo
-from temzoo.deploy.exporting import other_formats, saved_model, scenes, verify, warmup
-from temzoo.deploy.exporting.errors import ExportError
+from temzoo.deploy.exporting import (
+    ExportError,
+    assets,
+    other_formats,
+    saved_model,
+    scenes,
+    verify,
+)
 from temzoo.deploy.exporting.signatures import signatures
 from temzoo.tasks.endpoints import NORMALIZED, RAW
 from temzoo.zoo import pretrained
@@ -105,7 +111,7 @@ def test_the_card_tells_what_it_is_and_the_golden_files_are_those_it_names(expor
 
 
 def test_warm_up_requests_parse_and_reach_every_signature(exported):
-    requests = warmup.read(exported.folder)
+    requests = assets.warmup_requests(exported.folder / assets.FOLDER / assets.WARMUP)
     graph = saved_model.graph_of(exported.folder)
     assert {r.model_spec.signature_name for r in requests} == {
         name for name in graph.signature_def if not name.startswith("__")

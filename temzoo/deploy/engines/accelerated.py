@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from temzoo.core.hints import did_you_mean
 from temzoo.deploy.engines import choice
 from temzoo.deploy.engines.choice import AUTO, Row
-from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, Run, check_installed, cores
+from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, Answer, check_installed, cores
 from temzoo.deploy.engines.network import Network
 from temzoo.inference.pixel_network import on_tiles
 from temzoo.zoo.built import class_names_of, stands_for
@@ -61,20 +62,19 @@ def accelerate(
     """
     threads = cores() if threads is None else threads
     check(engine, precision, threads)
+    micrographs = examples if calibration is None else calibration
     if engine != AUTO:
         precision = precision or PRECISIONS[0]
         check_installed(engine, precision)
-        _check_calibration(engine, precision, examples if calibration is None else calibration)
-    network = Network(model, examples if calibration is None else calibration)
-    if engine != AUTO:
-        return AcceleratedModel(network, engine, precision, threads)
-    return choice.choose(
-        network,
-        precision,
-        threads,
-        examples,
-        lambda *key: AcceleratedModel(network, *key, threads),
-    )
+        if MAKERS[engine, precision].calibrates and micrographs is None:
+            raise ValueError(
+                f"{precision} is calibrated on micrographs. Received: none. Give some of those that"
+                " the model was trained on: examples=load_dataset(…), or calibration=[paths]."
+            )
+        return AcceleratedModel(Network(model, micrographs), engine, precision, threads)
+    network = Network(model, micrographs)
+    made = partial(AcceleratedModel, network, threads=threads)
+    return choice.choose(network, precision, threads, examples, made)
 
 
 def check(engine: str, precision: str | None, threads: int = 1) -> None:
@@ -93,14 +93,6 @@ def check(engine: str, precision: str | None, threads: int = 1) -> None:
         )
     if threads < 1:
         raise ValueError(f"threads must be at least 1. Received: threads={threads}.")
-
-
-def _check_calibration(engine: str, precision: str, micrographs: Sequence[Any] | None) -> None:
-    if MAKERS[engine, precision].calibrates and micrographs is None:
-        raise ValueError(
-            f"{precision} is calibrated on micrographs. Received: none. Give some of those that the"
-            " model was trained on: examples=load_dataset(…), or calibration=[paths]."
-        )
 
 
 class AcceleratedModel:
@@ -129,7 +121,7 @@ class AcceleratedModel:
         self.restores = network.restores
         self.found: tuple[Row, ...] = ()
         self._normalize = network.normalize
-        self._run: Run = MAKERS[engine, precision].make(network, threads)
+        self._run: Answer = MAKERS[engine, precision].make(network, threads)
         self._busy = Lock()
 
     def tile_network(self, channels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -137,13 +129,9 @@ class AcceleratedModel:
 
         Threads may share it.
         """
-        if self._normalize is None:
-            return lambda batch: self.answer(batch.astype(np.float32))
-
-        def answer(normalised: np.ndarray, _raw: np.ndarray) -> np.ndarray:
-            return self.answer(normalised)
-
-        return on_tiles(self._normalize, channels, answer, restores=self.restores)
+        return on_tiles(
+            self._normalize, channels, lambda tiles, raw: self.answer(tiles), restores=self.restores
+        )
 
     def answer(self, normalised: np.ndarray) -> np.ndarray:
         """What the engine makes of normalised pixels: (B, H, W, C) to (B, H, W, K) float32."""

@@ -13,6 +13,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.deploy.engines.makers import (
     MAKERS,
     PRECISIONS,
@@ -130,9 +131,9 @@ def vouched_for(network: Network) -> dict[Key, float]:
 
 
 def _with_loss(row: Row, vouched: Mapping[Key, float]) -> Row:
-    if row.failure or row.loss is not None or row.key not in vouched:
+    if row.failure or row.loss is not None:
         return row
-    return replace(row, loss=vouched[row.key])
+    return replace(row, loss=vouched.get(row.key))
 
 
 def candidates(network: Network, precision: str | None) -> list[Key]:
@@ -270,8 +271,5 @@ def recalled(path: Path) -> list[Row]:
 def remember(path: Path, rows: Sequence[Row]) -> None:
     """Writes the rows; where nothing can be written, they are measured again next time."""
     told = {"versions": _versions(), "rows": [asdict(row) for row in rows]}
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    except OSError:
-        return
+    with suppress(OSError):
+        write_json(path, told, indent=2)

@@ -1,11 +1,7 @@
 """Engine and precision → a network as a function from float32 pixels to float32 answers.
 
-One more is a function of a ``Network`` and a number of threads::
-
-    @maker("engine", "float32", extra="onnx")
-    def made(network, threads):
-        session = package.Session(network.onnx, threads)
-        return session.run  # (B, H, W, C) → (B, H, W, K), one call at a time
+``MAKERS`` lists them; one more is a function of a ``Network`` and a number of threads, whose result
+takes (B, H, W, C) to (B, H, W, K), one call at a time.
 
 OpenVINO and NNCF would report their use over the network; they are kept from it: models are read
 by OpenVINO's own reader, which does not, and NNCF is imported without its reporter.
@@ -33,7 +29,7 @@ from temzoo.deploy.engines.network import Network
 from temzoo.deploy.exporting.other_formats import check_installed as check_extra
 from temzoo.tasks.endpoints import IMAGES
 
-Run = Callable[[np.ndarray], np.ndarray]
+Answer = Callable[[np.ndarray], np.ndarray]  # (B, H, W, C) → (B, H, W, K), float32
 PRECISIONS = ("float32", "bfloat16", "int8")
 OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -48,22 +44,9 @@ class Maker:
         calibrates: whether it needs crops.
     """
 
-    make: Callable[[Network, int], Run]
+    make: Callable[[Network, int], Answer]
     extra: str = ""
     calibrates: bool = False
-
-
-MAKERS: dict[tuple[str, str], Maker] = {}
-
-
-def maker(engine: str, precision: str, *, extra: str = "", calibrates: bool = False) -> Callable:
-    """Registers a function as the maker of an engine and a precision."""
-
-    def keep(make: Callable[[Network, int], Run]) -> Callable[[Network, int], Run]:
-        MAKERS[engine, precision] = Maker(make, extra, calibrates)
-        return make
-
-    return keep
 
 
 def check_installed(engine: str, precision: str) -> None:
@@ -99,33 +82,19 @@ def has_bfloat16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(processor().split()))
 
 
-@maker("tensorflow", "float32")
-def tensorflow_float32(network: Network, threads: int) -> Run:
-    return _tensorflow(network.frozen())
-
-
-@maker("tensorflow", "bfloat16")
-def tensorflow_bfloat16(network: Network, threads: int) -> Run:
-    return _tensorflow(network.frozen("mixed_bfloat16"))
-
-
-def _tensorflow(graph: Any) -> Run:
+def _tensorflow(network: Network, policy: str) -> Answer:
     import tensorflow as tf
 
-    def run(pixels: np.ndarray) -> np.ndarray:
-        (answer,) = graph(tf.constant(pixels))
-        return tf.cast(answer, tf.float32).numpy()
+    graph = network.frozen(policy)
 
-    return run
+    def answer(pixels: np.ndarray) -> np.ndarray:
+        (found,) = graph(tf.constant(pixels))
+        return tf.cast(found, tf.float32).numpy()
 
-
-@maker("onnxruntime", "float32", extra="onnx")
-def onnxruntime_float32(network: Network, threads: int) -> Run:
-    return _session(network.onnx, threads)
+    return answer
 
 
-@maker("onnxruntime", "int8", extra="onnx", calibrates=True)
-def onnxruntime_int8(network: Network, threads: int) -> Run:
+def _onnxruntime_int8(network: Network, threads: int) -> Answer:
     """Weights by channel in signed, what lies between layers in unsigned whole numbers."""
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -161,7 +130,7 @@ def _reader(network: Network) -> Any:
     return Crops()
 
 
-def _session(file: bytes, threads: int) -> Run:
+def _session(file: bytes, threads: int) -> Answer:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -171,18 +140,7 @@ def _session(file: bytes, threads: int) -> Run:
     return lambda pixels: session.run(None, {IMAGES: pixels})[0]
 
 
-@maker("openvino", "float32", extra="openvino")
-def openvino_float32(network: Network, threads: int) -> Run:
-    return _compiled(_read(network), "float32", threads)
-
-
-@maker("openvino", "bfloat16", extra="openvino")
-def openvino_bfloat16(network: Network, threads: int) -> Run:
-    return _compiled(_read(network), "bfloat16", threads)
-
-
-@maker("openvino", "int8", extra="openvino", calibrates=True)
-def openvino_int8(network: Network, threads: int) -> Run:
+def _openvino_int8(network: Network, threads: int) -> Answer:
     """Whole numbers in the convolutions; what is left in bfloat16, where the processor has it."""
     nncf = _nncf()
     # Its progress bars are drawn on the standard output.
@@ -216,7 +174,7 @@ def _read(network: Network) -> Any:
     return openvino.Core().read_model(network.onnx)
 
 
-def _compiled(model: Any, precision: str, threads: int) -> Run:
+def _compiled(model: Any, precision: str, threads: int) -> Answer:
     import openvino
 
     compiled = openvino.Core().compile_model(model, "CPU", openvino_hints(precision, threads))
@@ -231,3 +189,18 @@ def openvino_hints(precision: str, threads: int) -> dict[str, Any]:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
     }
+
+
+MAKERS = {
+    ("tensorflow", "float32"): Maker(lambda network, _: _tensorflow(network, "float32")),
+    ("tensorflow", "bfloat16"): Maker(lambda network, _: _tensorflow(network, "mixed_bfloat16")),
+    ("onnxruntime", "float32"): Maker(lambda network, n: _session(network.onnx, n), "onnx"),
+    ("onnxruntime", "int8"): Maker(_onnxruntime_int8, "onnx", calibrates=True),
+    ("openvino", "float32"): Maker(
+        lambda network, n: _compiled(_read(network), "float32", n), "openvino"
+    ),
+    ("openvino", "bfloat16"): Maker(
+        lambda network, n: _compiled(_read(network), "bfloat16", n), "openvino"
+    ),
+    ("openvino", "int8"): Maker(_openvino_int8, "openvino", calibrates=True),
+}

@@ -56,18 +56,12 @@ class Network:
         """Of architecture and weights."""
         how = built(self.model)
         told = json.dumps([how.name, dict(how.config)], default=str, sort_keys=True)
-        found = hashlib.sha256(told.encode())
-        for array in self.model.get_weights():
-            found.update(np.ascontiguousarray(array))
-        return found.hexdigest()
+        return _sha256(self.model.get_weights(), told)
 
     @property
     def crops_sha256(self) -> str:
         """Of what is calibrated on."""
-        found = hashlib.sha256()
-        for crop in self.crops:
-            found.update(np.ascontiguousarray(crop))
-        return found.hexdigest()
+        return _sha256(self.crops)
 
     def frozen(self, policy: str = "float32"):
         """A TensorFlow graph of constants, which TensorFlow can fold and fuse.
@@ -120,28 +114,29 @@ class Network:
 
     def _crops(self, micrographs: Sequence[Any]) -> list[np.ndarray]:
         """A crop of each of some micrographs, spread over all, normalised by its micrograph."""
-        chosen = np.linspace(0, len(micrographs) - 1, min(CROPS, len(micrographs))).astype(int)
-        rng = np.random.default_rng(0)
-        found = [self._crop(micrographs[index], rng) for index in chosen]
-        if not found:
+        if not len(micrographs):
             raise ValueError(
                 "examples are what a network is calibrated on. Received: none. Give some training"
                 " micrographs."
             )
-        return found
+        chosen = np.linspace(0, len(micrographs) - 1, min(CROPS, len(micrographs))).astype(int)
+        rng = np.random.default_rng(0)
+        return [self._crop(micrographs[index], rng) for index in chosen]
 
     def _crop(self, given: Any, rng: np.random.Generator) -> np.ndarray:
         micrograph = given.micrograph if isinstance(given, Example) else as_micrograph(given)
         pixels = channels_view(checked_pixels(micrograph), self.model.input_shape[-1])
-        sides = [side or CROP for side in self.model.input_shape[1:3]]
-        rows, cols = (
-            slice(start, start + side)
-            for side, start in (
-                (side, rng.integers(0, max(length - side, 0) + 1))
-                for side, length in zip(sides, pixels.shape[:2], strict=True)
-            )
-        )
-        crop = pixels[rows, cols][None]
+        height, width = (side or CROP for side in self.model.input_shape[1:3])
+        top = rng.integers(0, max(pixels.shape[0] - height, 0) + 1)
+        left = rng.integers(0, max(pixels.shape[1] - width, 0) + 1)
+        crop = pixels[top : top + height, left : left + width][None]
         if self.normalize is None:
             return crop.astype(np.float32)
         return self.normalize.apply(crop, *self.normalize.statistics(pixels))
+
+
+def _sha256(arrays: Sequence[np.ndarray], told: str = "") -> str:
+    found = hashlib.sha256(told.encode())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array))
+    return found.hexdigest()

@@ -2,7 +2,7 @@
 
 signatures.py       what can be asked, as graphs with named inputs and outputs
 saved_model.py      the SavedModel
-card.py             the card and the golden picture in it; warmup.py: the warm-up requests
+assets.py           the card, the golden picture and the warm-up requests in it
 scenes.py           pictures to try an export with
 verify.py           asks it in a fresh process: loader.py, which knows no Keras
 other_formats.py    ONNX and OpenVINO
@@ -10,7 +10,7 @@ versions.py         whole or not at all
 deployment.py       the server's configuration, a guide, client.py as an example
 """
 
-from temzoo.deploy.exporting.errors import ExportError
 from temzoo.deploy.exporting.export import export
+from temzoo.deploy.exporting.saved_model import ExportError
 
 __all__ = ["ExportError", "export"]

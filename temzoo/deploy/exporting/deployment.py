@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from temzoo.core.files import atomic_path
-from temzoo.deploy.exporting import card, client, saved_model
+from temzoo.deploy.exporting import assets, client, saved_model
 from temzoo.deploy.exporting.versions import versions
 
 CONFIG, BATCHING, GUIDE = "models.config", "batching.config", "SERVING.md"
@@ -99,7 +99,7 @@ def served(directory: Path) -> dict[str, dict]:
     found = {}
     for home in sorted(path for path in directory.iterdir() if path.is_dir()):
         numbers = [n for n in versions(home) if (home / str(n) / saved_model.FILE).is_file()]
-        told = home / str(max(numbers, default=0)) / card.FOLDER / card.CARD
+        told = home / str(max(numbers, default=0)) / assets.FOLDER / assets.CARD
         if told.is_file():
             found[home.name] = json.loads(told.read_text(encoding="utf-8"))
     return found
@@ -133,11 +133,11 @@ def _config(path: Path, names: list[str]) -> str:
 
 def _guide(models: dict[str, dict]) -> str:
     """SERVING.md."""
+    folders = {name: f"{name}/{told['version']}/{assets.FOLDER}" for name, told in models.items()}
     checks = [
-        f"python temzoo_client.py grpc://localhost:8500/{name} {name}/{told['version']}/"
-        f"{card.FOLDER}/{card.PICTURE} --check {name}/{told['version']}/{card.FOLDER}/"
-        f"{card.ANSWERS}"
-        for name, told in models.items()
+        f"python temzoo_client.py grpc://localhost:8500/{name} {folder}/{assets.PICTURE}"
+        f" --check {folder}/{assets.ANSWERS}"
+        for name, folder in folders.items()
     ]
     about = "\n".join(_about(told) for told in models.values())
     return GUIDE_TEXT.format(checks="\n".join(checks), first=next(iter(models)), models=about)
@@ -149,24 +149,22 @@ def _about(told: dict) -> str:
         f"| `{name}` | {_listed(each['inputs'])} | {_listed(each['outputs'])} |"
         for name, each in told["signatures"].items()
     ]
-    return MODEL_TEXT.format(
-        **{key: told[key] for key in ("name", "version", "model", "task")},
-        summary=told["summary"][:1].upper() + told["summary"][1:],
-        size=f"Images of {size} x {size} px." if size else "Images of any size.",
-        classes=", ".join(told["class_names"]) or "not named",
-        signatures="\n".join(rows),
-    )
+    shown = {
+        "summary": told["summary"][:1].upper() + told["summary"][1:],
+        "size": f"Images of {size} x {size} px." if size else "Images of any size.",
+        "classes": ", ".join(told["class_names"]) or "not named",
+        "signatures": "\n".join(rows),
+    }
+    return MODEL_TEXT.format(**{**told, **shown})
 
 
 def _listed(specs: dict) -> str:
     """``images`` uint8 (B, H, W, 1), …"""
-    sizes = {1: "B", 2: "B, n", 3: "B, H, W", 4: "B, H, W, n"}
+    axes = {1: "B", 2: "Bn", 3: "BHW", 4: "BHWn"}
     found = []
     for name, spec in specs.items():
-        letters = sizes[len(spec["shape"])].split(", ") if len(spec["shape"]) in sizes else []
-        shape = [
-            str(length) if length is not None else (letters[axis] if letters else "n")
-            for axis, length in enumerate(spec["shape"])
-        ]
-        found.append(f"`{name}` {spec['dtype']} ({', '.join(shape)})")
+        shape = spec["shape"]
+        letters = axes.get(len(shape), "n" * len(shape))
+        known = [n if n is not None else letter for n, letter in zip(shape, letters, strict=True)]
+        found.append(f"`{name}` {spec['dtype']} ({', '.join(map(str, known))})")
     return ", ".join(found)

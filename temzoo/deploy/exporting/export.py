@@ -8,14 +8,13 @@ from pathlib import Path
 import keras
 
 from temzoo.deploy.exporting import (
-    card,
+    assets,
     deployment,
     other_formats,
     saved_model,
     scenes,
     verify,
     versions,
-    warmup,
 )
 from temzoo.deploy.exporting.signatures import DESCRIBE, Signature, describing, signatures
 from temzoo.tasks.endpoints import RAW
@@ -82,13 +81,11 @@ def _write(
     asked = signatures(model)
     if any(others):
         other_formats.check_convertible(asked[RAW])
-    told = card.card(model, asked, name, version)
+    told = assets.card(model, asked, name, version)
     asked[DESCRIBE] = describing(json.dumps(told, default=str, ensure_ascii=False))
-    golden = card.golden(asked)
+    golden = assets.golden(asked)
     saved_model.write(asked, folder)
-    card.write(folder, told, golden)
-    warmup.write(folder, name, golden)
-    warmup.check(folder, name, golden)
+    assets.write(folder, told, golden)
     questions = [*golden, *scenes.questions(asked)]
     verify.check_saved_model(folder, questions)
     if any(others):

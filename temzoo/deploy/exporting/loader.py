@@ -179,7 +179,6 @@ class Session:
 
 
 def onnx_runner(path: str) -> Run:
-    """What ONNX Runtime answers, on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -10,8 +10,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from temzoo.deploy.exporting.errors import ExportError
-from temzoo.deploy.exporting.saved_model import operations
+from temzoo.deploy.exporting.saved_model import ExportError, operations
 from temzoo.deploy.exporting.signatures import Signature
 
 OPSET = 18
@@ -34,11 +33,7 @@ def check_installed(extra: str) -> None:
 
 
 def check_convertible(signature: Signature) -> None:
-    """Raises ExportError for what ONNX and OpenVINO cannot say.
-
-    Raises:
-        ExportError: an operation has no faithful counterpart.
-    """
+    """Raises ExportError for an operation that ONNX and OpenVINO do otherwise."""
     used = operations(signature.function.graph.as_graph_def())
     for operation, reason in UNFAITHFUL.items():
         if operation in used:

@@ -15,6 +15,10 @@ FILE = "saved_model.pb"
 PYTHON = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
+class ExportError(RuntimeError):
+    """An export did not answer as its model does, or could not be written; nothing was left."""
+
+
 def write(signatures: Mapping[str, Signature], folder: Path) -> None:
     """Writes the SavedModel; it holds the variables that the signatures use, and no others."""
     module = tf.Module()

@@ -58,12 +58,15 @@ def questions(
             if batch > 1 and name in (*WHOLE, BYTES) and _pixels(signature, batch) > LARGEST_BATCH:
                 continue
             for dtype in ("uint8", "uint16") if name == BYTES else ("",):
-                sent = _inputs(signature, batch, height, width, dtype, number)
-                asked = _asked(signature, sent)
-                key = (id(signature.endpoint), dtype or _dtype(signature))
+                dtype = dtype or next(iter(signature.inputs.values())).dtype.name
+                sent = _inputs(signature.endpoint, batch, height, width, dtype, number)
+                key = (id(signature.endpoint), dtype)
                 if key not in known:
-                    known[key] = answers(signature.endpoint, asked)
-                found.append(Question(name, signature.endpoint, _as_sent(name, sent), known[key]))
+                    known[key] = answers(signature.endpoint, _asked(signature, sent))
+                if name == BYTES:
+                    files = [png(pixels) for pixels in sent[IMAGES]]
+                    sent = {IMAGE_BYTES: np.array(files, object)}
+                found.append(Question(name, signature.endpoint, sent, known[key]))
     return found
 
 
@@ -110,16 +113,10 @@ def _pixels(signature: Signature, batch: int) -> int:
     return batch * (height or 0) * (width or 0)
 
 
-def _dtype(signature: Signature) -> str:
-    return next(iter(signature.inputs.values())).dtype.name
-
-
-def _inputs(signature: Signature, batch, height, width, dtype: str, seed: int) -> dict:
+def _inputs(endpoint: Endpoint, batch, height, width, dtype: str, seed: int) -> dict:
     """What goes in, as arrays of numbers."""
-    endpoint = signature.endpoint
     if IMAGES in endpoint.inputs:
-        stored = dtype or _dtype(signature)
-        return {IMAGES: scenes(endpoint.inputs[IMAGES], batch, height, width, stored, seed)}
+        return {IMAGES: scenes(endpoint.inputs[IMAGES], batch, height, width, dtype, seed)}
     rng = np.random.default_rng(seed)
     return {
         name: rng.normal(size=(batch, *shape)).astype(np.float32)
@@ -136,10 +133,3 @@ def _asked(signature: Signature, sent: Mapping[str, np.ndarray]) -> dict[str, np
         else np.asarray(as_float(array, array.dtype.name, unit))
         for name, array in sent.items()
     }
-
-
-def _as_sent(name: str, sent: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays, or files of them."""
-    if name != BYTES:
-        return sent
-    return {IMAGE_BYTES: np.array([png(pixels) for pixels in sent[IMAGES]], object)}

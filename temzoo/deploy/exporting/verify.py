@@ -14,7 +14,7 @@ import numpy as np
 from tensorflow.core.framework import op_def_pb2
 
 from temzoo.deploy.exporting import loader, saved_model
-from temzoo.deploy.exporting.errors import ExportError
+from temzoo.deploy.exporting.saved_model import ExportError
 from temzoo.deploy.exporting.scenes import Question
 from temzoo.tasks.endpoints import Answers
 
@@ -23,12 +23,7 @@ SECONDS = 600  # a loader that hangs is a failure
 
 
 def check_saved_model(folder: Path, questions: Sequence[Question]) -> None:
-    """Raises ExportError unless a stock server's loader gives the expected answers.
-
-    Args:
-        folder: of the SavedModel.
-        questions: what is asked.
-    """
+    """Raises ExportError unless a stock server's loader gives the expected answers."""
     graph = saved_model.graph_of(folder)
     names = [saved_model.tensors(graph, question.signature) for question in questions]
     found, registered = ask(folder, questions, names)
@@ -38,9 +33,7 @@ def check_saved_model(folder: Path, questions: Sequence[Question]) -> None:
 
 def check_file(path: Path, kind: str, questions: Sequence[Question]) -> None:
     """Raises ExportError unless an ONNX or OpenVINO file gives the expected answers."""
-    names = [
-        ({name: name for name in q.inputs}, {name: name for name in q.expected}) for q in questions
-    ]
+    names = [({k: k for k in each.inputs}, {k: k for k in each.expected}) for each in questions]
     check_answers(kind, questions, ask(path, questions, names)[0])
 
 

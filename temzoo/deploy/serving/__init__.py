@@ -8,8 +8,8 @@ what comes out equals what the model itself would give.
     address.py     grpc://host:port/NAME and http://host:port/NAME, taken apart
     failures.py    what a server's errors mean: try again, send less, or tell the user
     line.py        how many requests at once, how often, and how large
-    over_grpc.py   the two questions, what do you serve and what do you say to these tiles, by gRPC
-    over_http.py   the same by REST
+    transports.py  the two questions, what do you serve and what do you say to these tiles, by gRPC
+                   and by REST
     model.py       ``connect`` and what it returns
 """
 

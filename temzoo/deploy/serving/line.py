@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from temzoo.deploy.serving.address import Address
 from temzoo.deploy.serving.failures import MALFORMED, Patience, TooLarge, failure
-from temzoo.deploy.serving.over_grpc import OverGrpc
-from temzoo.deploy.serving.over_http import OverHttp
+from temzoo.deploy.serving.transports import OverGrpc, OverHttp
 
 REQUEST_BYTES = 2**28  # of the images in one request; gRPC cannot carry 2 GiB
 
@@ -55,12 +54,16 @@ class Line:
         told = self._patiently(self.wire.metadata)
         try:
             version = int(told.get("model_spec", {}).get("version") or 0)
-            self.signatures = _signatures(told["metadata"]["signature_def"]["signature_def"])
+            listed = told["metadata"]["signature_def"]["signature_def"]
+            self.signatures = {
+                name: Signature(_shapes(each.get("inputs", {})), _shapes(each.get("outputs", {})))
+                for name, each in listed.items()
+            }
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             said = f"whose metadata lacks or misstates {error}"
             raise failure(self.address, MALFORMED, said) from error
         if version:
-            self.wire.pin(version)
+            self.wire.address = replace(self.address, version=version)
 
     def ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
@@ -121,14 +124,6 @@ def _check_batch(address: Address, answer: Mapping[str, np.ndarray], count: int)
         if array.shape[:1] != (count,):
             said = f'which gave "{name}" of shape {array.shape} for {count} images'
             raise failure(address, MALFORMED, said)
-
-
-def _signatures(listed: Mapping[str, Any]) -> dict[str, Signature]:
-    """name -> signature, as JSON has them."""
-    return {
-        name: Signature(_shapes(each.get("inputs", {})), _shapes(each.get("outputs", {})))
-        for name, each in listed.items()
-    }
 
 
 def _shapes(tensors: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -21,8 +21,7 @@ import numpy as np
 from temzoo.deploy.serving.address import Address, parse
 from temzoo.deploy.serving.failures import MALFORMED, Patience, failure
 from temzoo.deploy.serving.line import Line, Signature
-from temzoo.deploy.serving.over_grpc import OverGrpc
-from temzoo.deploy.serving.over_http import OverHttp
+from temzoo.deploy.serving.transports import OverGrpc, OverHttp
 from temzoo.inference.pixel_network import on_tiles
 from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
 
@@ -166,27 +165,19 @@ class ServedModel:
 
         Threads may share it.
         """
-        if self.normalize is None:
-            return lambda batch: self._answer(batch.astype(np.float32))
-
-        def answer(normalised: np.ndarray, _raw: np.ndarray) -> np.ndarray:
-            return self._answer(normalised)
-
-        return on_tiles(self.normalize, channels, answer, restores=self.restores)
+        return on_tiles(
+            self.normalize, channels, lambda tiles, raw: self._answer(tiles), restores=self.restores
+        )
 
     def _answer(self, batch: np.ndarray) -> np.ndarray:
         told = self.line.ask(self.signature, {IMAGES: batch}, [self.answers])
         answer = _numbers(self.address, told, self.answers, 4)
-        promised = self._promised()
+        named = len(self.class_names) + 1 if self.class_names and not self.restores else None
+        promised = self.output_shape[-1] or named
         if promised and answer.shape[-1] != promised:
             said = f"which gave {answer.shape[-1]} values a pixel and has promised {promised}"
             raise failure(self.address, MALFORMED, said)
         return answer
-
-    def _promised(self) -> int | None:
-        """Values a pixel, by the signature, or else by the names of the classes."""
-        named = len(self.class_names) + 1 if self.class_names and not self.restores else None
-        return self.output_shape[-1] or named
 
     def close(self) -> None:
         """Closes the connections; nothing can be asked afterwards."""
@@ -229,24 +220,27 @@ class ServedDetector(ServedModel):
         min_score: float = 0.0,
         max_detections: int | None = None,
     ) -> SimpleNamespace:
-        """Finds the objects of a batch of images.
+        """Finds the objects of a batch of images, as ``models.mask_rcnn.MaskRCNN.detect``.
 
         Args:
             pixels: (B, S, S, C) raw.
-            statistics: (shift, scale) of ``normalize.statistics`` of the micrograph that all the
-                images are tiles of; None: each image is normalised by itself.
+            statistics: (shift, scale) of ``normalize.statistics``; None: each by itself.
             min_score: least score. The server drops some by itself: below 0.05 in temzoo's own.
             max_detections: an image, at most; not more than the server finds.
 
         Returns:
-            ``boxes`` (B, D, 4), ``classes`` (B, D), ``scores`` (B, D) falling, ``masks``
-            (B, D, M, M) and ``counts`` (B,), as a detector's own.
+            the fields of ``Detections``.
 
         Raises:
             ValueError: more detections than the server finds, or an answer that is none; else as
                 ``connect``.
         """
-        self._check_max_detections(max_detections)
+        if max_detections and self.max_detections and max_detections > self.max_detections:
+            raise ValueError(
+                "A served detector finds at most as many objects in a tile as it was exported for."
+                f" Received: max_detections={max_detections}; {self.address} finds"
+                f" {self.max_detections}. Export it with a larger max_detections."
+            )
         images = {IMAGES: self._normalised(np.asarray(pixels), statistics)}
         told = self.line.ask(self.signature, images, list(DETECTED))
         found = {key: _numbers(self.address, told, key, axes) for key, axes in DETECTED.items()}
@@ -275,14 +269,6 @@ class ServedDetector(ServedModel):
         if statistics is None:  # as the layer does in the model's own graph
             return np.asarray(self.normalize(pixels.astype(np.float32)))
         return self.normalize.apply(pixels, *statistics)
-
-    def _check_max_detections(self, max_detections: int | None) -> None:
-        if max_detections and self.max_detections and max_detections > self.max_detections:
-            raise ValueError(
-                "A served detector finds at most as many objects in a tile as it was exported for."
-                f" Received: max_detections={max_detections}; {self.address} finds"
-                f" {self.max_detections}. Export it with a larger max_detections."
-            )
 
 
 KINDS = {"probabilities": ServedModel, "restored": ServedModel, "boxes": ServedDetector}

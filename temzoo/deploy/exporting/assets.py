@@ -2,7 +2,8 @@
 
 temzoo.json                   the card: what the model is, what it takes and gives
 golden.png, golden.npz        a picture and the model's answers, for a client to check itself by
-tf_serving_warmup_requests    sent by TensorFlow Serving to itself before it serves
+tf_serving_warmup_requests    sent by TensorFlow Serving to itself before it serves, since the first
+                              request to a graph takes many times as long as the next
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import temzoo
 from temzoo.deploy.exporting import scenes
+from temzoo.deploy.exporting.saved_model import ExportError
 from temzoo.deploy.exporting.scenes import Question
 from temzoo.deploy.exporting.signatures import BYTES, Signature
 from temzoo.tasks.endpoints import IMAGES, RAW
@@ -29,6 +32,7 @@ from temzoo.zoo.cards import model_card
 
 FOLDER = "assets.extra"
 CARD, PICTURE, ANSWERS = "temzoo.json", "golden.png", "golden.npz"
+WARMUP = "tf_serving_warmup_requests"
 WEIGHTS = ("sha256", "dataset", "licence", "scores", "date")  # of a weights card
 SETTINGS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
 
@@ -103,22 +107,25 @@ def golden(signatures: Mapping[str, Signature]) -> list[Question]:
 
 
 def write(folder: Path, told: Mapping[str, Any], golden: list[Question]) -> None:
-    """Writes the card and the golden picture with its answers.
+    """Writes the card, the golden picture with its answers, and the warm-up requests.
 
     Args:
         folder: of the SavedModel.
         told: the card.
         golden: of ``golden``.
+
+    Raises:
+        ExportError: the warm-up requests, parsed again, are not what was written.
     """
     folder = folder / FOLDER
     folder.mkdir(exist_ok=True)
     of = {question.signature: question for question in golden}
-    picture, answers = _picture(of), dict(of.get(BYTES, of[RAW]).expected)
-    (folder / PICTURE).write_bytes(picture)
-    np.savez_compressed(folder / ANSWERS, **answers)
+    (folder / PICTURE).write_bytes(_picture(of))
+    np.savez_compressed(folder / ANSWERS, **of.get(BYTES, of[RAW]).expected)
     hashes = {name: pretrained.sha256(folder / name) for name in (PICTURE, ANSWERS)}
     text = json.dumps({**told, "golden": hashes}, indent=2, default=str, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    _write_warmup(folder / WARMUP, told["name"], golden)
 
 
 def _picture(golden: Mapping[str, Question]) -> bytes:
@@ -127,3 +134,31 @@ def _picture(golden: Mapping[str, Question]) -> bytes:
         (file,) = next(iter(golden[BYTES].inputs.values()))
         return file
     return scenes.png(golden["serving_uint8"].inputs[IMAGES][0][..., :1])
+
+
+def _write_warmup(path: Path, name: str, questions: Iterable[Question]) -> None:
+    """Writes a record for each question to the model of this name, and reads them again."""
+    requests = [_request(name, question) for question in questions]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for request in requests:
+            log = prediction_log_pb2.PredictLog(request=request)
+            record = prediction_log_pb2.PredictionLog(predict_log=log)
+            writer.write(record.SerializeToString())
+    if warmup_requests(path) != requests:
+        raise ExportError(f"Warm-up records must parse to what was written. Received: {path}.")
+
+
+def _request(name: str, question: Question) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    request.model_spec.signature_name = question.signature
+    for key, array in question.inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+    return request
+
+
+def warmup_requests(path: Path) -> list[predict_pb2.PredictRequest]:
+    """The requests of a SavedModel's warm-up records."""
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    logs = map(prediction_log_pb2.PredictionLog.FromString, records)
+    return [log.predict_log.request for log in logs]
