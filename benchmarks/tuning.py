@@ -23,7 +23,7 @@ from benchmarks.timing import seconds_of
 from temzoo.core.types import Example
 from temzoo.data.synthetic.scene import Scene
 from temzoo.data.synthetic.synthesize import synthesize
-from temzoo.training.tuning import tune
+from temzoo.workflows.training import tune
 
 STRATEGIES = ("grid", "random", "bayesian")
 MODEL = "unet"

@@ -308,10 +308,10 @@ def test_a_failure_of_the_search_itself_is_not_taken_for_a_trial(tmp_path, monke
 
     real = trials.write_json
 
-    def full(path, content):
+    def full(path, content, **how):
         if path.parent.name == "001":
             raise OSError("No space left on device")
-        real(path, content)
+        real(path, content, **how)
 
     monkeypatch.setattr(trials, "write_json", full)
     with pytest.raises(OSError, match="No space left"):

@@ -262,11 +262,10 @@ def accelerated(
 
 def trained_and_told(weights: str, set_: list[str] | None):
     """Builds the model; where the user chose none, prints which it is and how well it scores."""
-    from temzoo.workflows.predict_folder import stored_weights
     from temzoo.zoo import pretrained
 
     if weights == pretrained.GENERAL:
-        scores = stored_weights(weights).card.scores
+        scores = pretrained.find_trained(weights).card.scores
         print(
             f"using {weights}, IoU {scores['iou']:.3f} [{scores['low']:.3f},"
             f" {scores['high']:.3f}] on {scores['images']} validation images"

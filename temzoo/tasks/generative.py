@@ -33,9 +33,7 @@ class Generative(Task):
     score_name = "ELBO"
 
     def training_data(self) -> type:
-        from temzoo.tasks.training_data import (
-            ImageData,  # brings TensorFlow, which predictions do without
-        )
+        from temzoo.tasks.training_data import ImageData  # brings TensorFlow
 
         return ImageData
 
@@ -56,10 +54,6 @@ class Generative(Task):
                 f" loss={loss!r}. Leave loss out; beta is a keyword of the model."
             )
         return super().loss_and_metrics(model, loss, class_weights)
-
-    def bare(self, model: keras.Model) -> keras.Model:
-        # A model that is more than a graph of layers says itself what it is without its optimizer.
-        return model.bare() if hasattr(model, "bare") else super().bare(model)
 
     def picture(
         self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more

@@ -56,9 +56,7 @@ class Instance(Task):
     instances = "objects"
 
     def training_data(self) -> type:
-        from temzoo.tasks.training_data import (
-            LabelledData,  # brings TensorFlow, which predictions do without
-        )
+        from temzoo.tasks.training_data import LabelledData  # brings TensorFlow
 
         return LabelledData
 
@@ -86,10 +84,6 @@ class Instance(Task):
             largest=model.image_size,
         )
         model.set_anchor_sizes(sizes)
-
-    def bare(self, model: keras.Model) -> keras.Model:
-        # A model that is more than a graph of layers says itself what it is without its optimizer.
-        return model.bare() if hasattr(model, "bare") else super().bare(model)
 
     def judge(
         self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
@@ -122,9 +116,6 @@ class Instance(Task):
 
     def recognises(self, model: Any) -> bool:
         return hasattr(model, DETECTS)
-
-    def class_names(self, model: Any) -> tuple[str, ...]:
-        return tuple(getattr(model, "class_names", ()))
 
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         _check_options(options)

@@ -6,6 +6,7 @@ is asked in tiles, with the statistics of the whole micrograph.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -15,6 +16,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from temzoo.inference.pixel_network import STEP, Network, PixelNetwork, on_tiles
+from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW, Endpoint
+from temzoo.zoo.task import Task
 
 NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
 RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
@@ -34,22 +37,18 @@ def core(model: Any) -> Any:
     back to their size. A restorer's answer is in normalised units.
     """
     if model not in _cores:
+        import keras  # a Keras model is here, so Keras is loaded; other models do without
+
         last = layer_named(model, RESTORED)
         answer = last.output if last else model.outputs[0]
-        found = _behind(layer_named(model, NORMALIZE), model, answer)
+        normalised, name = layer_named(model, NORMALIZE).output, f"{model.name}_core"
+        try:
+            found = keras.Model([normalised], answer, name=name)
+        except ValueError:
+            found = keras.Model([normalised, *model.inputs], answer, name=name)
         found.jit_compile = False  # XLA would compile anew for each image size
         _cores[model] = found
     return _cores[model]
-
-
-def _behind(layer: Any, model: Any, answer: Any) -> Any:
-    import keras  # a Keras model is here, so Keras is loaded; other models do without
-
-    name = f"{model.name}_core"
-    try:
-        return keras.Model([layer.output], answer, name=name)
-    except ValueError:
-        return keras.Model([layer.output, *model.inputs], answer, name=name)
 
 
 def normalized_alone(model: Any) -> Any:
@@ -144,3 +143,31 @@ def engine_network(model: Any) -> EngineNetwork:
         )
     restores = layer_named(model, RESTORED) is not None
     return EngineNetwork(found, normalize, restores, step_of(model))
+
+
+class PixelTask(Task):
+    """What the kinds of models that answer every pixel have in common."""
+
+    def normalizer(self, model: Any) -> Any:
+        return layer_named(model, NORMALIZE)
+
+    def served_facts(self, model: Any) -> dict[str, Any]:
+        return {"step": step_of(model), "max_detections": None}
+
+    def pixel_endpoints(self, model: Any, answer: Callable, **how: Any) -> dict[str, Endpoint]:
+        """Endpoints of raw and, where that is all the network needs, of normalised pixels.
+
+        Args:
+            answer: takes a Keras model and a tensor of pixels.
+            how: keywords of ``Endpoint``.
+        """
+        networks = {RAW: model, NORMALIZED: normalized_alone(model)}
+        inputs = {IMAGES: model.input_shape[1:]}
+        return {
+            signature: Endpoint(partial(answer, network), inputs, **how)
+            for signature, network in networks.items()
+            if network is not None
+        }
+
+    def engine_network(self, model: Any) -> EngineNetwork:
+        return engine_network(model)

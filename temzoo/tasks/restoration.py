@@ -6,7 +6,6 @@ Truth and prediction are (B, H, W, C), C 1 (grey) or 3 (colour), in the image's 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +13,8 @@ from temzoo.core.types import Micrograph
 from temzoo.inference.options import TileOptions
 from temzoo.inference.restore import restore_pixels
 from temzoo.tasks import endpoints
-from temzoo.tasks.pixel_models import (
-    NORMALIZE,
-    RESTORED,
-    EngineNetwork,
-    engine_network,
-    layer_named,
-    normalized_alone,
-    pixel_network,
-    step_of,
-)
-from temzoo.zoo.task import Task, register_task
+from temzoo.tasks.pixel_models import RESTORED, PixelTask, layer_named, pixel_network
+from temzoo.zoo.task import register_task
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +22,7 @@ if TYPE_CHECKING:
 LOSSES = ("mse", "mae", "charbonnier", "psnr")
 
 
-class Restoration(Task):
+class Restoration(PixelTask):
     """Models that give back pixels in the range of their input.
 
     A restorer's layer on the raw pixels is named "normalize", and its last layer before it goes
@@ -46,9 +36,7 @@ class Restoration(Task):
     losses = LOSSES
 
     def training_data(self) -> type:
-        from temzoo.tasks.training_data import (
-            PairData,  # brings TensorFlow, which predictions do without
-        )
+        from temzoo.tasks.training_data import PairData  # brings TensorFlow
 
         return PairData
 
@@ -87,9 +75,6 @@ class Restoration(Task):
     def latent_image_size(self, model: Any) -> int | None:
         return getattr(model, "image_size", None)
 
-    def normalizer(self, model: Any) -> Any:
-        return layer_named(model, NORMALIZE)
-
     def endpoints(self, model: keras.Model) -> Mapping[str, endpoints.Endpoint]:
         """Restored pixels, in the range of the input.
 
@@ -97,27 +82,15 @@ class Restoration(Task):
         """
         from temzoo.tasks.restoration_graph import restored_pixels
 
-        networks = {endpoints.RAW: model, endpoints.NORMALIZED: normalized_alone(model)}
-        inputs = {endpoints.IMAGES: model.input_shape[1:]}
-        found = {
-            signature: endpoints.Endpoint(partial(restored_pixels, network), inputs)
-            for signature, network in networks.items()
-            if network is not None
-        }
+        found = self.pixel_endpoints(model, restored_pixels)
         if getattr(model, "latent_dim", None):
             found["encode"] = endpoints.Endpoint(
-                lambda images: {"z": model.encode(images)[0]}, inputs
+                lambda images: {"z": model.encode(images)[0]}, found[endpoints.RAW].inputs
             )
             found["decode"] = endpoints.Endpoint(
                 lambda z: {"reconstruction": model.decode(z)}, {"z": (model.latent_dim,)}
             )
         return found
-
-    def served_facts(self, model: keras.Model) -> dict[str, Any]:
-        return {"step": step_of(model), "max_detections": None}
-
-    def engine_network(self, model: keras.Model) -> EngineNetwork:
-        return engine_network(model)
 
 
 register_task(Restoration())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,17 +19,9 @@ from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import segment
 from temzoo.labels.shapes.raster import class_map
 from temzoo.tasks import endpoints
-from temzoo.tasks.pixel_models import (
-    NORMALIZE,
-    EngineNetwork,
-    engine_network,
-    layer_named,
-    normalized_alone,
-    pixel_network,
-    step_of,
-)
+from temzoo.tasks.pixel_models import PixelTask, pixel_network
 from temzoo.zoo.built import class_names_of
-from temzoo.zoo.task import Task, register_task
+from temzoo.zoo.task import register_task
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +29,7 @@ if TYPE_CHECKING:
 LOSSES = ("dice_ce", "ce", "dice", "focal", "tversky")
 
 
-class Semantic(Task):
+class Semantic(PixelTask):
     """Models that give a probability for each class of each pixel.
 
     The task also takes any function of raw pixels (B, H, W, C) to (B, H, W, classes), and objects
@@ -52,9 +43,7 @@ class Semantic(Task):
     instances = "regions"
 
     def training_data(self) -> type:
-        from temzoo.tasks.training_data import (
-            LabelledData,  # brings TensorFlow, which predictions do without
-        )
+        from temzoo.tasks.training_data import LabelledData  # brings TensorFlow
 
         return LabelledData
 
@@ -92,9 +81,6 @@ class Semantic(Task):
     def recognises(self, model: Any) -> bool:
         return True
 
-    def class_names(self, model: Any) -> tuple[str, ...]:
-        return tuple(getattr(model, "class_names", ()))
-
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         if options.min_score is not None:
             raise ValueError(
@@ -111,28 +97,11 @@ class Semantic(Task):
     def doubts(self, model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
         return doubts_of_pixels(pixel_network(model), pixels, mirrors)
 
-    def normalizer(self, model: Any) -> Any:
-        return layer_named(model, NORMALIZE)
-
     def endpoints(self, model: keras.Model) -> Mapping[str, endpoints.Endpoint]:
         """The class map and the probabilities."""
         from temzoo.tasks.semantic_graph import class_map_and_probabilities
 
-        networks = {endpoints.RAW: model, endpoints.NORMALIZED: normalized_alone(model)}
-        inputs = {endpoints.IMAGES: model.input_shape[1:]}
-        return {
-            signature: endpoints.Endpoint(
-                partial(class_map_and_probabilities, network), inputs, compare=deviations
-            )
-            for signature, network in networks.items()
-            if network is not None
-        }
-
-    def served_facts(self, model: keras.Model) -> dict[str, Any]:
-        return {"step": step_of(model), "max_detections": None}
-
-    def engine_network(self, model: keras.Model) -> EngineNetwork:
-        return engine_network(model)
+        return self.pixel_endpoints(model, class_map_and_probabilities, compare=deviations)
 
 
 @dataclass(frozen=True)

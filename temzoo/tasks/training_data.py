@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -32,7 +32,7 @@ LIKENESS = "likeness.npz"
 LEAST_ALIKE, MOST_ALIKE = 8, 100
 
 
-class TrainingData(Protocol):
+class TrainingData:
     """The data of one run.
 
     Attributes:
@@ -41,8 +41,8 @@ class TrainingData(Protocol):
         crops: that show the training micrographs once.
     """
 
-    OWN: tuple[str, ...]
-    names: tuple[str, ...]
+    OWN: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     crops: int
 
     @staticmethod
@@ -54,6 +54,7 @@ class TrainingData(Protocol):
 
     def class_weights(self, asked: Any) -> list[float] | None:
         """What ``Task.compile`` takes for the setting ``class_weights``."""
+        return None
 
     def training(self, start: int, failures: list[Exception]) -> tf.data.Dataset:
         """Endless batches, after ``start`` crops that were seen before."""
@@ -68,7 +69,7 @@ class TrainingData(Protocol):
         """Draws what the model makes of the validation examples."""
 
 
-class LabelledData:
+class LabelledData(TrainingData):
     """Micrographs with labelled shapes: crops to learn from, whole micrographs to judge by."""
 
     OWN = ("crop", "magnification", "augment", "class_weights")
@@ -105,9 +106,6 @@ class LabelledData:
     def validation(self, failures):
         return validation_set(self.val, side=self.side, **self._options(failures))
 
-    def finish(self, model, folder):
-        pass
-
     def picture(self, model, path, title):
         return self.task.picture(path, model, self.val, self.names, title=title)
 
@@ -118,22 +116,7 @@ class LabelledData:
         return {"target": self._target(), "channels": self.channels, "failures": failures}
 
 
-class _Unlabelled:
-    """What feeds have in common whose examples are without classes."""
-
-    names = ()
-
-    def prepare(self, model):
-        pass
-
-    def class_weights(self, asked):
-        return None
-
-    def finish(self, model, folder):
-        pass
-
-
-class PairData(_Unlabelled):
+class PairData(TrainingData):
     """Micrographs and the pictures they should become; or micrographs from which pairs are made."""
 
     OWN = ("crop", "pairs")
@@ -170,19 +153,16 @@ class PairData(_Unlabelled):
 
     def finish(self, model, folder):
         """What the training images look like to the model, so that unlike ones are noticed."""
-        every = math.ceil(len(self.train) / MOST_ALIKE)
-        shown = self.train[::every]
-        if len({example.group or example.name for example in shown}) < LEAST_ALIKE:
+        shown = self.train[:: math.ceil(len(self.train) / MOST_ALIKE)]
+        groups = [example.group or example.name for example in shown]
+        if len(set(groups)) < LEAST_ALIKE:
             return
         poor = (pairs.pair_of(e, self.plan, **self.channels)[0] for e in shown)
-        groups = [example.group or example.name for example in shown]
         Likeness.fit(model, poor, groups=groups).save(folder / LIKENESS)
 
 
-class ImageData(_Unlabelled):
+class ImageData(TrainingData):
     """Single images of the model's size, such as cut particles; all in memory."""
-
-    OWN = ()
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
         self.settings = settings
@@ -286,8 +266,3 @@ def _class_names(
         if label not in names:
             task.target(names).draw(example.labels)  # raises, naming image and label
     return names
-
-
-def steps_of(data: TrainingData, batch: int) -> int:
-    """Steps that show the training micrographs once."""
-    return math.ceil(data.crops / batch)

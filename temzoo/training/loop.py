@@ -17,7 +17,6 @@ import numpy as np
 
 from temzoo.core.files import atomic_path
 from temzoo.models.layers import dtype_policy
-from temzoo.tasks.training_data import steps_of
 from temzoo.training.run_folder import write_history
 from temzoo.zoo import building, pretrained
 from temzoo.zoo.built import built, task_of
@@ -62,7 +61,7 @@ class Trainer:
     def __init__(self, folder, settings, data, val, progress):
         self.folder, self.settings, self.data = folder, settings, data
         self.val, self.progress = val, progress
-        self.steps = settings.steps_per_epoch or steps_of(data, settings.batch)
+        self.steps = settings.steps_per_epoch or math.ceil(data.crops / settings.batch)
         self.done = _Progress()
         self.failures: list[Exception] = []
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import hashlib
-import json
 import os
 import platform
 import shlex
@@ -13,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
+from temzoo.core.writers import write_csv
 from temzoo.zoo import built
+from temzoo.zoo.pretrained import as_json
 
 PACKAGES = (
     "temzoo",
@@ -38,12 +39,9 @@ PACKAGES = (
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        # Epochs without validation lack its columns.
-        columns = dict.fromkeys(name for row in history for name in row)
-        writer = csv.DictWriter(file, list(columns), restval="")
-        writer.writeheader()
-        writer.writerows(history)
+    columns = dict.fromkeys(name for row in history for name in row)
+    # Epochs without validation lack its columns.
+    write_csv(path, columns, ([row.get(name) for name in columns] for row in history))
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
@@ -74,17 +72,9 @@ def hardware() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        with_missing = _version(package)
-        if with_missing:
-            found[package] = with_missing
+        with suppress(ImportError):
+            found[package] = version(package)
     return found
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except ImportError:
-        return None
 
 
 def commit() -> str | None:
@@ -95,6 +85,17 @@ def commit() -> str | None:
     command = ["git", "-C", str(where), "describe", "--always", "--dirty", "--exclude=*"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip() or None
+
+
+def session() -> dict[str, Any]:
+    """What was typed, when, with which versions, on which machine."""
+    return {
+        "command": shlex.join(sys.argv),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": versions(),
+        "commit": commit(),
+        "hardware": hardware(),
+    }
 
 
 def write_run(folder: Path, model, settings: Settings, names, train, val) -> None:
@@ -115,11 +116,6 @@ def write_run(folder: Path, model, settings: Settings, names, train, val) -> Non
         "settings": asdict(settings),
         "data": data,
         "seed": settings.seed,
-        "command": shlex.join(sys.argv),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": versions(),
-        "commit": commit(),
-        "hardware": hardware(),
+        **session(),
     }
-    with atomic_path(folder / "run.json") as temporary:
-        temporary.write_text(json.dumps(run, indent=2, default=str) + "\n", encoding="utf-8")
+    write_json(folder / "run.json", as_json(run), indent=2)

@@ -25,7 +25,8 @@ from temzoo.training.loop import PROGRESS, Trainer
 from temzoo.training.run_folder import fingerprint, write_run
 from temzoo.zoo import building, cards, pretrained
 from temzoo.zoo.built import Built, built, name_classes, task_of
-from temzoo.zoo.task import Task
+
+SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ def train(
             epoch was judged.
     """
     folder, task = Path(out), task_of(model)
-    chosen = _resumed_settings(folder, model, train, val) if resume else _settings(settings, task)
+    if resume:
+        chosen = _resumed_settings(folder, model, train, val)
+    else:
+        chosen = checked_settings(settings, "train")
+        check_own(task, settings)
     check_examples(train, val)
     kind = task.training_data()
     chosen = kind.complete(model, chosen, train)
@@ -91,13 +96,16 @@ def train(
     return run
 
 
-def _settings(given: Mapping[str, Any], task: Task) -> Settings:
-    known = [f.name for f in dataclasses.fields(Settings)]
+def checked_settings(
+    given: Mapping[str, Any], where: str, known: Sequence[str] = SETTINGS
+) -> Settings:
+    """Raises ValueError, with close matches, for a setting that is not known, or is impossible."""
     for name in given:
         if name not in known:
-            hint = hints.did_you_mean(name, known)
-            raise ValueError(f'train has no setting "{name}".{hint} Settings: {", ".join(known)}.')
-    check_own(task, given)
+            hint = hints.did_you_mean(name, list(known))
+            raise ValueError(
+                f'{where} has no setting "{name}".{hint} Settings: {", ".join(known)}.'
+            )
     return Settings(**given)
 
 
@@ -121,7 +129,7 @@ def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
 
 def _check_same_model(path: Path, run: Mapping[str, Any], how: Built) -> None:
     free = cards.model_card(how.name).free
-    now = json.loads(json.dumps({"name": how.name, **how.config}, default=str))
+    now = pretrained.as_json({"name": how.name, **how.config})
     before = {"name": run["model"], **run["config"]}
     for keyword, value in now.items():
         if keyword not in free and before.get(keyword) != value:

@@ -50,7 +50,7 @@ class LazyModel:
         Raises:
             FileNotFoundError: it is none of these.
         """
-        card = stored_weights(weights).card
+        card = pretrained.find_trained(weights).card
         origin = Origin(
             model=card.model,
             weights=str(weights),
@@ -193,21 +193,6 @@ def predict_folder(
         for kind in (formats if done else ())  # else what is there stays
     }
     return FolderPredictions(out, tuple(rows), tuple(others.values()), out / TABLE, labels)
-
-
-def stored_weights(weights: str | Path) -> pretrained.Weights:
-    """The weights' file and card.
-
-    Args:
-        weights: a run folder, a weights file, or MODEL/NAME of a shipped set.
-
-    Raises:
-        FileNotFoundError: it is none of these.
-    """
-    model, slash, name = str(weights).partition("/")
-    if slash and name in pretrained.available(model):
-        return pretrained.find(model, name)
-    return pretrained.find("", weights)
 
 
 def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:

@@ -12,11 +12,13 @@ from temzoo.core.types import Example
 from temzoo.pictures.plots import plot_history
 from temzoo.tasks.training_data import TrainingData
 from temzoo.training import train as runs
-from temzoo.training.train import Run
+from temzoo.training.train import Run, checked_settings
 from temzoo.training.tuning import search as searches
 from temzoo.training.tuning.search import Search
-from temzoo.training.tuning.trials import Searcher
+from temzoo.training.tuning.space import SETTINGS, fixed_parts, space_of
+from temzoo.training.tuning.trials import Searcher, budget_of
 from temzoo.workflows.search_plot import plot_search
+from temzoo.zoo.cards import model_card
 
 HISTORY, VALIDATION, SEARCH = "history.png", "validation.png", "search.png"
 
@@ -127,27 +129,12 @@ def tune(
         >>> print(found.summary())
         >>> model = temzoo.get_model("unet", weights=found.run.folder)
     """
-    return searches.tune(
-        model_name,
-        train,
-        val,
-        out=out,
-        strategy=strategy,
-        trials=trials,
-        minutes=minutes,
-        search=search,
-        config=config,
-        seed=seed,
-        resume=resume,
-        retrain=retrain,
-        final=final,
-        progress=progress,
-        on_run=draw,
-        on_search=draw_search,
-        **settings,
-    )
-
-
-def draw_search(searcher: Searcher) -> None:
-    """Draws the scores of a search."""
-    plot_search(searcher, searcher.folder / SEARCH)
+    card, budget = model_card(model_name), budget_of(trials, minutes)
+    fixed = fixed_parts(card, config or {}, settings, [*train, *val])
+    checked_settings(final or {}, "final", SETTINGS)
+    space = space_of(card, search or {}, fixed, strategy)
+    searcher = Searcher(Path(out), card, fixed, space, seed, train, val, budget, progress, draw)
+    interrupted = searches.search(searcher, strategy, resume=resume)
+    if searcher.best is not None:
+        plot_search(searcher, searcher.folder / SEARCH)
+    return searches.result(searcher, interrupted, retrain, final)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from temzoo.zoo import pretrained
 from temzoo.zoo.built import Built, note
 from temzoo.zoo.cards import BUILDERS, ModelCard, check_keywords, model_card
+from temzoo.zoo.pretrained import as_json
 from temzoo.zoo.task import task_named
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def get_model(
         full = _reconcile(card, stored, config)
     how = Built(name, card.task, MappingProxyType(full))
     if stored is not None:
-        how = replace(how, class_names=stored.class_names, weights=stored.card)
+        how = replace(how, class_names=tuple(stored.card.class_names), weights=stored.card)
     model = _build(card, how, deferred=stored is not None and not stored.card.partial)
     if stored is not None:
         stored.load_into(model)
@@ -70,43 +70,24 @@ def trained_model(weights: str | Path, **config: Any) -> keras.Model:
     Raises:
         FileNotFoundError: it is none of these.
     """
-    name, slash, shipped = str(weights).partition("/")
-    if slash and shipped in pretrained.available(name):
-        return get_model(name, weights=shipped, compile=False, **config)
-    path = Path(weights)
-    path = path / pretrained.BEST if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`."
-            f" Received: {weights}, and {path} is not there."
-        )
-    return get_model(pretrained.read_card(path).model, weights=path, compile=False, **config)
+    found = pretrained.find_trained(weights)
+    return get_model(found.card.model, weights=found.path, compile=False, **config)
 
 
 def _reconcile(card: ModelCard, stored: pretrained.Weights, config: Mapping[str, Any]) -> dict:
     """The config of stored weights, after checking that what was asked for agrees with it."""
-    if stored.model != card.name:
+    if stored.card.model != card.name:
         raise ValueError(
-            f'The weights {stored.path} are of "{stored.model}". Received: name="{card.name}".'
+            f'The weights {stored.path} are of "{stored.card.model}". Received: name="{card.name}".'
         )
-    trained = {**card.config, **stored.config}
+    trained = {**card.config, **stored.card.config}
     for keyword, value in config.items():
-        if keyword not in card.free and _plain(trained[keyword]) != _plain(value):
+        if keyword not in card.free and as_json(trained[keyword]) != as_json(value):
             raise ValueError(
                 f"The weights {stored.path} were trained with {keyword}={trained[keyword]!r}."
                 f" Received: {keyword}={value!r}. Leave {keyword} out, or choose other weights."
             )
     return {**trained, **config}
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
-
-
-def _builder(card: ModelCard) -> Callable[..., keras.Model]:
-    if card.name not in BUILDERS:
-        importlib.import_module(card.module)
-    return BUILDERS[card.name]
 
 
 def rebuild(how: Built, **changes: Any) -> keras.Model:
@@ -122,8 +103,10 @@ def rebuild(how: Built, **changes: Any) -> keras.Model:
 
 
 def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:
+    if card.name not in BUILDERS:
+        importlib.import_module(card.module)
     later = card.deferred if deferred else {}
     config = {k: later[k] if k in later and v else v for k, v in how.config.items()}
-    model = _builder(card)(**config)
+    model = BUILDERS[card.name](**config)
     note(model, how)
     return model

@@ -37,11 +37,6 @@ _BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
 _STAND_INS: WeakKeyDictionary[Any, tuple[Task, tuple[str, ...]]] = WeakKeyDictionary()
 
 
-def note(model: keras.Model, how: Built) -> None:
-    """Notes how a model was built."""
-    _BUILT[model] = how
-
-
 def built(model: keras.Model) -> Built:
     """How ``get_model`` built this model.
 
@@ -55,6 +50,11 @@ def built(model: keras.Model) -> Built:
             f" {model!r}. Register its builder with @temzoo.register."
         )
     return how
+
+
+def note(model: keras.Model, how: Built) -> None:
+    """Notes how a model was built."""
+    _BUILT[model] = how
 
 
 def built_or_none(model: Any) -> Built | None:
@@ -76,7 +76,7 @@ def _noted(notes: WeakKeyDictionary, model: Any) -> Any:
 
 def name_classes(model: keras.Model, names: tuple[str, ...]) -> None:
     """Notes the names of a model's classes 1, 2, …, once it was trained on them."""
-    note(model, replace(built(model), class_names=tuple(names), weights=None))
+    _BUILT[model] = replace(built(model), class_names=tuple(names), weights=None)
 
 
 def task_of(model: Any) -> Task:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -186,13 +186,8 @@ def model_card(name: str) -> ModelCard:
             f'No model is called "{name}".{did_you_mean(name, names)} Models: {", ".join(names)}.'
             " One of your own is known once its file was run: import it, or add --with FILE.py."
         )
-    return _with_weights(card)
-
-
-def _with_weights(card: ModelCard) -> ModelCard:
-    fields = {**card.__dict__, "weights": MappingProxyType(pretrained.available(card.name))}
-    fields["config"] = MappingProxyType(dict(card.config))
-    return ModelCard(**fields)
+    weights = MappingProxyType(pretrained.available(card.name))
+    return replace(card, weights=weights, config=MappingProxyType(dict(card.config)))
 
 
 def score_texts(scores: Mapping[str, Any]) -> list[str]:

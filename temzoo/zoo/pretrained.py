@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.zoo.built import task_of
 
 if TYPE_CHECKING:
@@ -67,18 +68,6 @@ class Weights:
     path: Path
     card: WeightsCard
 
-    @property
-    def model(self) -> str:
-        return self.card.model
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self.card.config
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(self.card.class_names)
-
     def load_into(self, model: keras.Model) -> None:
         """Loads the file into a model of the same config.
 
@@ -91,10 +80,8 @@ class Weights:
                 f"{self.path} is damaged or not the file of its card: its sha256 must be"
                 f" {self.card.sha256}. Received: {found}. Copy or download it again."
             )
-        if self.card.partial or _is_by_name(self.path):
-            load_trained(model, self.path)
-        else:
-            load(model, self.path)
+        load_any = load_trained if self.card.partial or _is_by_name(self.path) else load
+        load_any(model, self.path)
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -202,14 +189,34 @@ def find(model: str, weights: str | Path) -> Weights:
     if str(weights) in shipped:
         path = _shipped_path(folder(), model, str(weights))
         return Weights(path, shipped[str(weights)])
+    names = ", ".join(shipped) or "none"
+    return _in_file(
+        weights,
+        f'weights must be the name of a shipped set (for "{model}": {names}), a {SUFFIX} file or a'
+        " run folder.",
+    )
+
+
+def find_trained(weights: str | Path) -> Weights:
+    """A run folder, a weights file, or MODEL/NAME of a shipped set.
+
+    Raises:
+        FileNotFoundError: it is none of these.
+        ValueError: the file's card is missing or unreadable.
+    """
+    model, slash, name = str(weights).partition("/")
+    if slash and name in available(model):
+        return find(model, name)
+    return _in_file(
+        weights, f"Give a run folder, a {SUFFIX} file, or MODEL/NAME of `temzoo models`."
+    )
+
+
+def _in_file(weights: str | Path, rule: str) -> Weights:
     path = Path(weights)
     path = path / BEST if path.is_dir() else path
     if not path.is_file():
-        names = ", ".join(shipped) or "none"
-        raise FileNotFoundError(
-            f'weights must be the name of a shipped set (for "{model}": {names}), a {SUFFIX} file'
-            f" or a run folder. Received: {weights}, and {path} is not there."
-        )
+        raise FileNotFoundError(f"{rule} Received: {weights}, and {path} is not there.")
     return Weights(path, read_card(path))
 
 
@@ -244,6 +251,9 @@ def read_card(path: Path) -> WeightsCard:
 
 def write_card(path: Path, card: WeightsCard) -> None:
     """Writes the card of a weights file beside it, with the file's sha256."""
-    fields = {**asdict(card), "sha256": sha256(path)}
-    with atomic_path(card_path(path)) as temporary:
-        temporary.write_text(json.dumps(fields, indent=2, default=str) + "\n", encoding="utf-8")
+    write_json(card_path(path), as_json({**asdict(card), "sha256": sha256(path)}), indent=2)
+
+
+def as_json(value: Any) -> Any:
+    """A value as it is after a way through a JSON file; what JSON cannot hold as its text."""
+    return json.loads(json.dumps(value, default=str))

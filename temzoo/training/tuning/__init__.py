@@ -8,7 +8,3 @@ The folder also holds ``search.json`` (strategy, ranges, seed, data, versions, c
 ``trials.csv``, ``search.png``, ``best/`` (an ordinary run) and ``keras_tuner/``, KerasTuner's own
 notes.
 """
-
-from temzoo.training.tuning.search import Search, tune
-
-__all__ = ["Search", "tune"]

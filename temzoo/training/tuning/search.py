@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from temzoo.core.types import Example
 from temzoo.training.train import Run
 from temzoo.training.tuning.oracle import quiet, tuner_of
-from temzoo.training.tuning.space import check_settings, fixed_parts, plain, shown, space_of
+from temzoo.training.tuning.space import shown
 from temzoo.training.tuning.trials import (
     FAILED,
     BudgetSpentError,
     Searcher,
     Trial,
     begun,
-    budget_of,
     progress_of,
 )
-from temzoo.zoo import cards
+from temzoo.zoo.pretrained import as_json
 
 
 @dataclass(frozen=True)
@@ -65,47 +63,9 @@ class Search:
         )
 
 
-def tune(
-    model_name: str,
-    train: Sequence[Example],
-    val: Sequence[Example],
-    *,
-    out: str | Path,
-    strategy: str = "random",
-    trials: int | None = None,
-    minutes: float | None = None,
-    search: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    resume: bool = False,
-    retrain: bool = True,
-    final: Mapping[str, Any] | None = None,
-    progress: bool = True,
-    on_run: Callable[..., None] | None = None,
-    on_search: Callable[[Searcher], None] | None = None,
-    **settings: Any,
-) -> Search:
-    """Searches as ``temzoo.tune`` tells, and draws nothing.
-
-    Args:
-        on_run: called at the end of each trial, as ``training.train.train`` calls ``on_finish``.
-        on_search: called with the search once a trial was finished.
-    """
-    card = cards.model_card(model_name)
-    budget = budget_of(trials, minutes)
-    fixed = fixed_parts(card, config or {}, settings, [*train, *val])
-    check_settings(final or {}, "final")
-    space = space_of(card, search or {}, fixed, strategy)
-    searcher = Searcher(Path(out), card, fixed, space, seed, train, val, budget, progress, on_run)
-    searcher.open(strategy, resume)
-    interrupted = _search(searcher, strategy)
-    if searcher.best is not None and on_search is not None:
-        on_search(searcher)
-    return _result(searcher, interrupted, retrain, final)
-
-
-def _search(searcher: Searcher, strategy: str) -> bool:
+def search(searcher: Searcher, strategy: str, *, resume: bool) -> bool:
     """Tries the default, then what KerasTuner proposes; True when Ctrl-C ended it."""
+    searcher.open(strategy, resume)
     try:
         with quiet():
             searcher.attempt(searcher.space.defaults())
@@ -122,12 +82,16 @@ def _search(searcher: Searcher, strategy: str) -> bool:
     return False
 
 
-def _result(
+def result(
     searcher: Searcher, interrupted: bool, retrain: bool, final: Mapping[str, Any] | None
 ) -> Search:
+    """What was found, with the best as a run in ``best/``; the arguments are ``temzoo.tune``'s.
+
+    Raises:
+        RuntimeError: no trial could be trained.
+    """
     default = searcher.trials[0].score if searcher.trials else None
-    best, run = searcher.best, None
-    told = None
+    best, run, told = searcher.best, None, None
     if best is not None:
         config, settings = searcher.arguments(best.values)
         settings["seed"] = searcher.seed
@@ -190,9 +154,5 @@ def _copy_folder(source: Path, target: Path) -> None:
 def _is_of(folder: Path, config: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Whether a run was started with these."""
     told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    wanted = {"config": config, "settings": settings}
-    return all(
-        told[part][name] == plain(value)
-        for part, values in wanted.items()
-        for name, value in values.items()
-    )
+    wanted = as_json({"config": config, "settings": settings})
+    return all({**told[part], **values} == told[part] for part, values in wanted.items())

@@ -13,9 +13,12 @@ import numpy as np
 from temzoo.core import hints
 from temzoo.core.settings import Settings
 from temzoo.tasks.training_data import check_own, with_classes
+from temzoo.training.train import checked_settings
 from temzoo.zoo import cards
+from temzoo.zoo.pretrained import as_json
 from temzoo.zoo.task import task_named
 
+SETTINGS = [field.name for field in dataclasses.fields(Settings) if field.name != "seed"]
 STRATEGIES = ("random", "grid", "bayesian")
 # Of training, beside the task's losses. A grid varies the last fastest: the rate matters most.
 BATCHES = (4, 8, 16)
@@ -35,24 +38,9 @@ class Fixed:
 
 def fixed_parts(card, config: Mapping[str, Any], settings: Mapping[str, Any], examples) -> Fixed:
     cards.check_keywords(card, config)
-    check_settings(settings, "tune")
+    checked_settings(settings, "tune", SETTINGS)
     check_own(task_named(card.task), settings)
     return Fixed(with_classes(card.name, config, examples), dict(settings))
-
-
-def check_settings(settings: Mapping[str, Any], where: str) -> None:
-    known = _setting_names()
-    for name in settings:
-        if name not in known:
-            hint = hints.did_you_mean(name, known)
-            raise ValueError(
-                f'{where} has no setting "{name}".{hint} Settings: {", ".join(known)}.'
-            )
-    Settings(**settings)  # raises for impossible values
-
-
-def _setting_names() -> list[str]:
-    return [f.name for f in dataclasses.fields(Settings) if f.name != "seed"]
 
 
 @dataclass(frozen=True)
@@ -182,13 +170,13 @@ def _training_ranges(card) -> dict[str, Any]:
 
 
 def _check_search(card, search: Mapping[str, Any], fixed: Fixed) -> None:
-    known = [*card.config, *_setting_names()]
+    known = [*card.config, *SETTINGS]
     for name, given in search.items():
         if name not in known:
             raise ValueError(
                 f'search has no hyper-parameter "{name}".{hints.did_you_mean(name, known)}'
                 f' Keywords of "{card.name}": {", ".join(card.config)}; of training:'
-                f" {', '.join(_setting_names())}."
+                f" {', '.join(SETTINGS)}."
             )
         if given is not None and _is_fixed(card, name, fixed):
             raise ValueError(
@@ -229,13 +217,8 @@ def _dimension(name: str, given: Any, default: Any) -> Dimension:
     return Dimension(name, default, None, *numbers, log)
 
 
-def plain(value: Any) -> Any:
-    """As it is after a way through a JSON file."""
-    return json.loads(json.dumps(value, default=str))
-
-
 def _equal(one: Any, other: Any) -> bool:
-    return isinstance(one, bool) == isinstance(other, bool) and plain(one) == plain(other)
+    return isinstance(one, bool) == isinstance(other, bool) and as_json(one) == as_json(other)
 
 
 def key_of(values: Mapping[str, Any]) -> str:

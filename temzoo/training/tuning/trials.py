@@ -8,31 +8,28 @@ state of a Bayesian search were.
 
 from __future__ import annotations
 
-import csv
-import datetime
 import gc
 import json
 import math
-import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from temzoo.core.files import atomic_path
+from temzoo.core.json_file import write_json
 from temzoo.core.types import Example
+from temzoo.core.writers import write_csv
 from temzoo.training import run_folder as about_run
 from temzoo.training.loop import PROGRESS
 from temzoo.training.train import Run
 from temzoo.training.train import train as train_model
-from temzoo.training.tuning.space import Fixed, Space, key_of, plain
+from temzoo.training.tuning.space import Fixed, Space, key_of
 from temzoo.zoo import building, cards
+from temzoo.zoo.pretrained import as_json
 from temzoo.zoo.task import task_named
 
 TRIALS = 10
@@ -138,7 +135,9 @@ class Searcher:
             sessions = before["sessions"]
             _check_same(path, before, told)
             self._read_trials()
-        write_json(path, {**told, "sessions": [*sessions, self._session()]})
+        limits = {k: None if math.isinf(v) else v for k, v in asdict(self.budget).items()}
+        sessions = [*sessions, {**about_run.session(), **limits}]
+        write_json(path, {**told, "sessions": sessions}, indent=1)
 
     def _told(self, strategy: str) -> dict[str, Any]:
         data = {
@@ -147,20 +146,7 @@ class Searcher:
         }
         ranges = {name: one.described() for name, one in self.space.dimensions.items()}
         told = {"model": self.card.name, "strategy": strategy, "seed": self.seed, "ranges": ranges}
-        return plain({**told, **asdict(self.fixed), "data": data})
-
-    def _session(self) -> dict[str, Any]:
-        versions = about_run.versions()
-        versions["keras-tuner"] = version("keras-tuner")
-        limits = {k: None if math.isinf(v) else v for k, v in asdict(self.budget).items()}
-        return {
-            "command": shlex.join(sys.argv),
-            "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            **limits,
-            "versions": versions,
-            "commit": about_run.commit(),
-            "hardware": about_run.hardware(),
-        }
+        return as_json({**told, **asdict(self.fixed), "data": data})
 
     def _read_trials(self) -> None:
         for path in self.folder.glob("trials/*/trial.json"):
@@ -267,18 +253,15 @@ class Searcher:
         return self.folder / "trials" / f"{trial.trial:03d}"
 
     def _save(self, trial: Trial) -> None:
-        write_json(self.run_folder(trial) / "trial.json", asdict(trial))
+        write_json(self.run_folder(trial) / "trial.json", as_json(asdict(trial)), indent=1)
 
     def table(self) -> list[dict[str, Any]]:
         return [trial.row() for trial in self.trials]
 
     def write_table(self) -> None:
         columns = [*Trial.COLUMNS, *self.space.dimensions, "message"]
-        path = self.folder / "trials.csv"
-        with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.table())
+        rows = ([row[name] for name in columns] for row in self.table())
+        write_csv(self.folder / "trials.csv", columns, rows)
 
     def _tell(self, trial: Trial) -> None:
         if not self.progress:
@@ -319,9 +302,3 @@ def begun(folder: Path) -> bool:
 
 def progress_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        text = json.dumps(content, indent=1, default=str, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
