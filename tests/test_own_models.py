@@ -12,7 +12,7 @@ import temzoo
 from temzoo.cli import app
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.data.synthetic.writing import write_dataset
-from temzoo.inference.class_map import collect
+from temzoo.inference.predict import collect
 from temzoo.inference.regions import label_instances
 from temzoo.inference.tiles import answer_blocks
 from temzoo.tasks import endpoints, pixel_models

@@ -17,9 +17,9 @@ from skimage.measure import label
 import temzoo
 from temzoo.core.file_names import file_stem
 from temzoo.core.types import Micrograph
-from temzoo.inference import class_map, regions
+from temzoo.inference import regions
 from temzoo.inference import tiles as tiling
-from temzoo.inference.predict import predict
+from temzoo.inference.predict import likeliest, predict
 from temzoo.inference.regions import (
     Watershed,
     connected_components,
@@ -175,7 +175,7 @@ def test_the_likeliest_class_is_the_first_of_the_greatest(count):
     rng = np.random.default_rng(count)
     probabilities = rng.integers(0, 3, (70, 9, count)).astype(np.float32)
     found = np.full((70, 9), 5, np.uint8 if count <= 256 else np.int32)
-    class_map.likeliest(probabilities, out=found)
+    likeliest(probabilities, out=found)
     np.testing.assert_array_equal(found, probabilities.argmax(axis=-1))
 
 

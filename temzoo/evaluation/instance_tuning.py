@@ -17,8 +17,7 @@ import numpy as np
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.instance_matching import match_instances
-from temzoo.inference.class_map import sure_classes
-from temzoo.inference.predict import predict
+from temzoo.inference.predict import predict, sure_classes
 from temzoo.inference.regions import Watershed, label_instances
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
 from temzoo.zoo.built import class_names_of, task_of

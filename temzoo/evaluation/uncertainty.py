@@ -12,9 +12,8 @@ from temzoo.core.types import MIN_SCORE, Detection, Prediction
 from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.inference.options import TileOptions
-from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import BLOCK_ROWS
-from temzoo.inference.tiles import answer_blocks
+from temzoo.inference.tiles import PixelNetwork, answer_blocks
 
 MIRRORS = ((), (0,), (1,), (0, 1))  # axes to flip; the first is the micrograph as it is
 # Specks and haze on an empty micrograph would otherwise make it the most doubtful of all: so much

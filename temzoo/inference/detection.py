@@ -36,9 +36,8 @@ import numpy as np
 
 from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
 from temzoo.inference.concurrent import in_order, progress_bar
-from temzoo.inference.decoding import decode
 from temzoo.inference.detection_stitching import View, stitched, view_of
-from temzoo.inference.objects import Window, flattened
+from temzoo.inference.objects import Window, decode, flattened, tight
 from temzoo.inference.pixels import channels_view, checked_pixels
 
 INSIDE = 1 / 3  # least part of a detection's height and width inside the image, not its mirror
@@ -109,15 +108,20 @@ def find_objects(
     Example:
         >>> find_objects(detector_of(model), micrograph).scores[:3]
     """
-    _check_options(detector, overlap, min_score, max_detections, batch_size)
-    channels = channels_view(checked_pixels(micrograph), detector.channels)
     size = detector.image_size
     overlap = size // 4 if overlap is None else overlap
+    _check_options(size, overlap, min_score, max_detections, batch_size)
+    channels = channels_view(checked_pixels(micrograph), detector.channels)
     windows = tile_windows(*channels.shape[:2], size, overlap)
     options = {"min_score": min_score, "max_detections": max_detections}
     views = list(_views(detector, channels, windows, overlap, batch_size, progress, options))
     found = [d for d in stitched(views, windows) if np.count_nonzero(d.mask) >= min_area_px]
-    _check_class_names(class_names, found)
+    highest = max((detection.class_id for detection in found), default=0)
+    if class_names and highest > len(class_names):
+        raise ValueError(
+            "class_names must name each class but the background. Received: class_names="
+            f"{tuple(class_names)} for a detection of class {highest}. Name the model's classes."
+        )
     return replace(
         flattened(found, channels.shape[:2]),
         class_names=tuple(class_names),
@@ -127,14 +131,9 @@ def find_objects(
 
 
 def _check_options(
-    detector: Detector,
-    overlap: int | None,
-    min_score: float,
-    max_detections: int | None,
-    batch_size: int,
+    size: int, overlap: int, min_score: float, max_detections: int | None, batch_size: int
 ) -> None:
-    size = detector.image_size
-    if overlap is not None and not 0 <= overlap < size:
+    if not 0 <= overlap < size:
         raise ValueError(
             "overlap must be at least 0 and less than the model's image size. Received: "
             f"overlap={overlap} with tiles of {size}. Use {size // 4}."
@@ -146,15 +145,6 @@ def _check_options(
     for name, value in (("max_detections", max_detections), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1. Received: {name}={value}.")
-
-
-def _check_class_names(class_names: Sequence[str], found: Sequence[Detection]) -> None:
-    highest = max((detection.class_id for detection in found), default=0)
-    if class_names and highest > len(class_names):
-        raise ValueError(
-            "class_names must name each class but the background. Received: class_names="
-            f"{tuple(class_names)} for a detection of class {highest}. Name the model's classes."
-        )
 
 
 def tile_windows(height: int, width: int, size: int, overlap: int) -> list[Window]:
@@ -192,21 +182,18 @@ def _views(
     shape, size = channels.shape[:2], detector.image_size
     normalize = detector.normalize
     statistics = None if normalize is None else normalize.statistics(channels)
+    detect = partial(detector.detect, statistics=statistics, **options)
+    numbered = list(enumerate(windows))
+    batches = [numbered[first : first + batch_size] for first in range(0, len(windows), batch_size)]
+    tiles = (np.stack([_tile(channels, window, size) for _, window in each]) for each in batches)
     with progress_bar(len(windows), progress) as advance:
-        firsts = range(0, len(windows), batch_size)
-        batches = [windows[first : first + batch_size] for first in firsts]
-        answers = in_order(
-            partial(detector.detect, statistics=statistics, **options),
-            (np.stack([_tile(channels, window, size) for window in batch]) for batch in batches),
-            in_flight=detector.in_flight,
-        )
-        for first, batch, answer in zip(firsts, batches, answers, strict=True):
+        answers = in_order(detect, tiles, in_flight=detector.in_flight)
+        for batch, answer in zip(batches, answers, strict=True):
             _warn_if_full(answer, options["max_detections"] or detector.max_detections)
-            for index, window in enumerate(batch):
-                for found in _inside(_decoded(answer, index, size), window):
-                    view = view_of(found, first + index, window, shape, overlap)
-                    if view is not None:
-                        yield view
+            for index, (number, window) in enumerate(batch):
+                seen = _inside(_decoded(answer, index, size), window)
+                views = (view_of(found, number, window, shape, overlap) for found in seen)
+                yield from (view for view in views if view is not None)
             advance(len(batch))
 
 
@@ -253,18 +240,7 @@ def _inside(found: Sequence[Detection], window: Window) -> Iterator[Detection]:
         full = one.mask.shape
         if height < INSIDE * full[0] or width < INSIDE * full[1]:
             continue
-        moved = replace(one, top=one.top + top, left=one.left + left)
-        yield from (
-            [moved] if height >= full[0] and width >= full[1] else _cropped(moved, height, width)
-        )
-
-
-def _cropped(found: Detection, height: int, width: int) -> Iterator[Detection]:
-    """The detection's first rows and columns, cut to its pixels; nothing where none is left."""
-    mask = found.mask[:height, :width]
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows):
-        mask = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        yield replace(
-            found, top=found.top + int(rows[0]), left=found.left + int(columns[0]), mask=mask.copy()
-        )
+        if height >= full[0] and width >= full[1]:
+            yield replace(one, top=one.top + top, left=one.left + left)
+        elif kept := tight(one.top + top, one.left + left, one.mask[:height, :width]):
+            yield Detection(*kept, one.class_id, one.score)

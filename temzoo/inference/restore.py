@@ -17,9 +17,8 @@ import numpy as np
 
 from temzoo.core.types import Micrograph
 from temzoo.inference.options import TileOptions
-from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import as_micrograph, checked_pixels
-from temzoo.inference.tiles import answer_blocks
+from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.zoo.built import task_of
 
 

@@ -16,20 +16,66 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from temzoo.inference.concurrent import in_order, progress_bar
-from temzoo.inference.pixel_network import Network, PixelNetwork
 from temzoo.inference.pixels import channels_view
 
 TILE = 1408  # pixels; the longest edge of a tile where an image is too large to be taken whole
 WHOLE = TILE**2  # pixels; up to this area an image is one tile, unless a tile size is given
 REACH = 12  # an overlap is so many times the model's coarsest step, unless it is given
 MOST_OVERLAP = 512  # pixels; of an overlap that is not given
+STEP = 32  # pixels; the coarsest step taken for a model that does not state its own
 RAMP = 32  # pixels over which a tile fades into the next
+Network = Callable[[np.ndarray], np.ndarray]  # raw (B, h, w, C) → (B, h, w, K) float32
+
+
+@dataclass(frozen=True)
+class PixelNetwork:
+    """A model that answers every pixel of an image.
+
+    Attributes:
+        on: of a micrograph (H, W, C), the function of its raw tiles, (B, h, w, C) to (B, h, w, K)
+            float32.
+        channels: that it takes; None: any.
+        step: px; tiles are cut at multiples of it.
+        in_flight: tiles that are taken up at once; 1 for a function that is called from its own
+            thread alone.
+        whole: takes a whole image, (H, W) or (H, W, C) to (H, W, K), in place of tiles.
+        name: of the model, in messages.
+    """
+
+    on: Callable[[np.ndarray], Network]
+    channels: int | None = None
+    step: int = STEP
+    in_flight: int = 1
+    whole: Callable[[np.ndarray], np.ndarray] | None = None
+    name: str = ""
+
+
+def on_tiles(
+    normalize: Any, channels: np.ndarray, answer: Callable[..., np.ndarray], *, restores: bool
+) -> Network:
+    """What lies behind a normalisation, as a function of raw tiles (B, h, w, C) of one micrograph.
+
+    Args:
+        normalize: the layer; its statistics are those of the whole micrograph. None: there is none.
+        channels: (H, W, C), the micrograph.
+        answer: takes normalised tiles, float32, and the raw ones, of the micrograph's own type.
+        restores: answers are pictures in normalised units, which go back to the raw range.
+    """
+    if normalize is None:
+        return lambda batch: answer(batch.astype(np.float32), batch)
+    shift, scale = normalize.statistics(channels)
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        found = answer(normalize.apply(batch, shift, scale), batch)
+        return normalize.invert(found, shift, scale) if restores else found
+
+    return network
 
 
 def answer_blocks(
@@ -56,10 +102,16 @@ def answer_blocks(
     ask = network.on(channels)
     if options.flips:
         ask = _mirrored(ask)
-    several = len(rows.starts) * len(columns.starts) > options.batch_size
-    in_flight = network.in_flight if several else 1
-    answers = partial(in_order, _checked(ask, network.name), in_flight=in_flight)
-    yield from _stitch(answers, channels, rows, columns, options.batch_size, options.progress)
+
+    def checked(batch: np.ndarray) -> np.ndarray:
+        return _checked_answer(ask(batch), batch.shape, network.name)
+
+    count = len(rows.starts) * len(columns.starts)
+    batches = _batches(channels, rows, columns, options.batch_size)
+    in_flight = network.in_flight if count > options.batch_size else 1
+    with progress_bar(count, options.progress) as advance:
+        answers = in_order(checked, batches, in_flight=in_flight)
+        yield from _stitched(_tiles(answers, advance), rows, columns)
 
 
 def tile_layout(
@@ -185,39 +237,27 @@ def _blend_weights(starts: Sequence[int], size: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
-Answers = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]  # batches → theirs, in order
-
-
-def _checked(network: Network, name: str) -> Network:
-    return lambda batch: _checked_answer(network(batch), batch.shape, name)
-
-
-def _stitch(
-    answers: Answers,
-    channels: np.ndarray,
-    rows: Tiles,
-    columns: Tiles,
-    batch_size: int,
-    progress: bool,
+def _stitched(
+    tiles: Iterator[np.ndarray], rows: Tiles, columns: Tiles
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Blends row after row of tiles and yields each pixel row once no later tile adds to it."""
     tops = [top + part.start for top, part in zip(rows.starts, rows.counted, strict=True)]
     inside = slice(columns.before, columns.before + columns.length)
     left_over = None
-    with progress_bar(len(rows.starts) * len(columns.starts), progress) as advance:
-        tiles = _tiles(answers(_batches(channels, rows, columns, batch_size)), advance)
-        for top, end, part, weights in zip(
-            tops, (*tops[1:], rows.end), rows.counted, rows.weights, strict=True
-        ):
-            strip = _blended(itertools.islice(tiles, len(columns.starts)), columns, part)
-            _fade(strip, weights[part])
-            if left_over is not None:
-                strip[: len(left_over)] += left_over
-            first = max(rows.before - top, 0)
-            last = min(end, rows.before + rows.length) - top
-            if last > first:
-                yield top + first - rows.before, strip[first:last, inside]
-            left_over = strip[end - top :].copy()
+    for top, end, part, weights in zip(
+        tops, (*tops[1:], rows.end), rows.counted, rows.weights, strict=True
+    ):
+        strip = _blended(itertools.islice(tiles, len(columns.starts)), columns, part)
+        weights = weights[part]
+        fading = weights != 1  # most rows have weight 1
+        strip[fading] *= weights[fading, None, None]
+        if left_over is not None:
+            strip[: len(left_over)] += left_over
+        first = max(rows.before - top, 0)
+        last = min(end, rows.before + rows.length) - top
+        if last > first:
+            yield top + first - rows.before, strip[first:last, inside]
+        left_over = strip[end - top :].copy()
 
 
 def _batches(
@@ -267,12 +307,6 @@ def _blended(tiles: Iterator[np.ndarray], columns: Tiles, lines: slice) -> np.nd
         np.multiply(shown[:, both:], weights[both:], out=strip[:, first + both : last])
         covered = last
     return strip.reshape(len(strip), columns.end, -1)
-
-
-def _fade(strip: np.ndarray, weights: np.ndarray) -> None:
-    """Multiplies rows by their weights in place; most have weight 1."""
-    fading = weights != 1
-    strip[fading] *= weights[fading, None, None]
 
 
 def _checked_answer(answer: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from temzoo.inference.pixel_network import STEP, Network, PixelNetwork, on_tiles
+from temzoo.inference.tiles import STEP, Network, PixelNetwork, on_tiles
 from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW, Endpoint
 from temzoo.zoo.task import Task
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from temzoo.inference import decoding
+from temzoo.inference import objects as decoding
 from temzoo.models import roi
 from temzoo.tasks import instance_targets
 

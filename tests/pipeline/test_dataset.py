@@ -11,7 +11,7 @@ from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
 from temzoo.data import preparation
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
-from temzoo.inference import decoding
+from temzoo.inference import objects as decoding
 from temzoo.labels.shapes.raster import class_map
 from temzoo.labels.shapes.windows import shape_mask
 from temzoo.zoo.task import task_named

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from temzoo.core.types import Example, LabelledImage, Shape
-from temzoo.inference import decoding
+from temzoo.inference import objects as decoding
 from temzoo.labels.shapes import raster, windows
 from temzoo.tasks import anchors, instance_targets
 from temzoo.zoo.task import task_named

@@ -15,7 +15,7 @@ from temzoo.deploy.engines import choice
 from temzoo.deploy.engines.choice import AUTO, Row
 from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, Answer, check_installed, cores
 from temzoo.deploy.engines.network import Network
-from temzoo.inference.pixel_network import on_tiles
+from temzoo.inference.tiles import on_tiles
 from temzoo.zoo.built import class_names_of, stands_for
 
 

@@ -22,7 +22,7 @@ from temzoo.deploy.serving.address import Address, parse
 from temzoo.deploy.serving.failures import MALFORMED, Patience, failure
 from temzoo.deploy.serving.line import Line, Signature
 from temzoo.deploy.serving.transports import OverGrpc, OverHttp
-from temzoo.inference.pixel_network import on_tiles
+from temzoo.inference.tiles import on_tiles
 from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
 
 DESCRIBE = "describe"
