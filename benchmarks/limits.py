@@ -182,7 +182,7 @@ def child_predicts_with(model: str, config: Mapping[str, Any], side: int) -> dic
 
 
 def _predicts(limit: Limit, side: int) -> dict[str, Any]:
-    from temzoo.store import pictures
+    from temzoo.store import with_pictures as pictures
 
     model = identity(limit.classes) if limit.model == "identity" else _network(limit)
     baseline = memory("VmRSS")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from temzoo.pages.figures import counted, figure, metric_name, nice_step, round_width
 from temzoo.pages.html import text
+from temzoo.pages.numbers import counted, figure, metric_name, nice_step, round_width
 
 WIDE, NARROW = 760, 340  # px
 FEWEST_BINS, MOST_BINS = 5, 120

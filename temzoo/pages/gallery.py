@@ -13,9 +13,18 @@ from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.table import measure
-from temzoo.pages.figures import counted, figure, percent
-from temzoo.pages.outlines import TOLERANCE, Outlined, objects_of, outlined, regions_of
-from temzoo.pages.plates import SIDE, Plate, jpeg, plate_html
+from temzoo.pages.numbers import counted, figure, percent
+from temzoo.pages.plates import (
+    SIDE,
+    TOLERANCE,
+    Outlined,
+    Plate,
+    jpeg,
+    objects_of,
+    outlined,
+    plate_html,
+    regions_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from temzoo.pages.figures import slug
 from temzoo.pages.html import data_uri, text
+from temzoo.pages.numbers import slug
 
 HERE = Path(__file__).parent
 

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.inference.concurrent import progress_bar
-from temzoo.pages.cards import config_text, find_card, model_facts
-from temzoo.pages.figures import counted
 from temzoo.pages.gallery import Gallery
+from temzoo.pages.html import folder_name, last_part, without_folders
+from temzoo.pages.numbers import counted
 from temzoo.pages.page import Section
-from temzoo.pages.paths import folder_name, last_part, without_folders
-from temzoo.pages.tables import fact_list, joined
+from temzoo.pages.tables import config_text, fact_list, find_card, joined, model_facts
 from temzoo.store import sidecar, sources
-from temzoo.store.paths import SUFFIX
 from temzoo.store.predictions import list_predictions, load_prediction
+from temzoo.store.sidecar import SUFFIX
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,12 @@ from temzoo.core.files import atomic_path
 from temzoo.core.types import Example
 from temzoo.measurement.by_hand import ByHand
 from temzoo.micrographs import checked_scale
-from temzoo.pages import predictions, runs
-from temzoo.pages.figures import counted, figure
+from temzoo.pages import predictions
+from temzoo.pages import training_run as runs
 from temzoo.pages.gallery import Gallery
+from temzoo.pages.html import command_text
+from temzoo.pages.numbers import counted, figure
 from temzoo.pages.page import Section, page
-from temzoo.pages.paths import command_text
 from temzoo.pages.sizes import key_figures, measured, size_sections
 from temzoo.pages.tables import MOST_ROWS, particle_block
 from temzoo.pages.viewer import viewer_html

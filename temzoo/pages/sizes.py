@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from temzoo.measurement.summary import sized, summarize, table_unit
 from temzoo.pages.charts import Sizes, size_chart
-from temzoo.pages.figures import column, counted, figure, interval
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import text
+from temzoo.pages.numbers import column, counted, figure, interval
 from temzoo.pages.page import KeyFigure, Section
 from temzoo.pages.tables import figure_table, name_cell
 

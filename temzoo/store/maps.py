@@ -13,8 +13,7 @@ from temzoo.core.types import Detection
 from temzoo.labels.formats.coco import decompress
 from temzoo.labels.shapes.runs import check_runs
 from temzoo.micrographs import image_size, load_micrograph
-from temzoo.store.json_values import is_count, is_finite_number, is_text
-from temzoo.store.paths import beside
+from temzoo.store.sidecar import beside, is_count, is_finite_number, is_text
 
 # What the masks of detections may take together: this many images, or that many pixels.
 MOST_MASKS, MOST_MASK_PX = 16, 2**28

@@ -28,8 +28,17 @@ from temzoo.store.maps import (
     read_instances,
     read_probabilities,
 )
-from temzoo.store.paths import SUFFIX, beside, sidecar_path
-from temzoo.store.sidecar import Origin, about, file_hash, made, stamp, stated
+from temzoo.store.sidecar import (
+    SUFFIX,
+    Origin,
+    about,
+    beside,
+    file_hash,
+    made,
+    sidecar_path,
+    stamp,
+    stated,
+)
 
 
 def save(

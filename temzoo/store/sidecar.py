@@ -1,4 +1,4 @@
-"""The sidecar of a prediction: what it states, and the checks before it is believed."""
+"""The sidecar of a prediction: its name, what it states, and the checks before it is believed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ from temzoo.core.json_file import read_json
 from temzoo.core.types import Detection, Prediction
 from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import safe_name
-from temzoo.store.json_values import (
-    is_count,
-    is_finite_number,
-    is_list_of,
-    is_scale,
-    is_text,
-    or_null,
-)
-from temzoo.store.paths import SUFFIX
 from temzoo.zoo.pretrained import sha256
 
 FORMAT, VERSION = "temzoo prediction", 1
+SUFFIX = ".prediction.json"
+MAPS = {
+    "classes": "_classes.png",
+    "instances": "_instances.tif",
+    "probabilities": "_probabilities.tif",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,22 @@ class Origin:
     def is_served(self) -> bool:
         """Whether the weights are a server's."""
         return "://" in self.weights
+
+
+def sidecar_path(folder: str | Path, name: str) -> Path:
+    """Where the sidecar of a micrograph of this name lies, or would lie."""
+    return Path(folder) / f"{file_stem(name)}{SUFFIX}"
+
+
+def beside(sidecar: Path, what: str) -> Path:
+    """The file of a prediction that holds a map, or shows a picture."""
+    stem = sidecar.name.removesuffix(SUFFIX)
+    return sidecar.with_name(stem + MAPS.get(what, f"_{what}.png"))
+
+
+def last_part(path: str) -> str:
+    """The last part of a path of any system."""
+    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
 def about(path: str | Path) -> dict[str, Any]:
@@ -134,7 +147,7 @@ def _written_name(name: str) -> str:
             safe_name(name)
         return name
     except ValueError:
-        last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        last = last_part(name)
         return last if last == file_stem(last) + Path(last).suffix else file_stem(last)
 
 
@@ -206,6 +219,39 @@ def _check(told: Any) -> None:
     require_size(told["width"], told["height"])
     for name in filter(None, (told["name"], told["image"])):
         safe_name(name)
+
+
+# Of what kind a value that was read from JSON is.
+
+
+def is_finite_number(value: Any) -> bool:
+    # Whole numbers of JSON have any length.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < 1e300
+
+
+def is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_list_of(holds: Any) -> Any:
+    return lambda value: isinstance(value, list) and all(holds(item) for item in value)
+
+
+def is_scale(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(is_finite_number(v) and v > 0 for v in value)
+    )
+
+
+def or_null(holds: Any) -> Any:
+    return lambda value: value is None or holds(value)
 
 
 _RULES = {

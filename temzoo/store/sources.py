@@ -10,6 +10,7 @@ from temzoo.core.file_names import file_stem
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import list_images, load_micrograph
 from temzoo.store.predictions import same_source
+from temzoo.store.sidecar import last_part
 
 
 def sources_in(folder: str | Path) -> dict[str, list[Path]]:
@@ -42,7 +43,7 @@ def source_of(
         ValueError: several files of that name, and no hash to tell which it is.
     """
     images = images or {}
-    names = [_last_name(told[key]) for key in ("source", "name") if told[key]]
+    names = [last_part(told[key]) for key in ("source", "name") if told[key]]
     found = _of_name(told, images, names, lambda path: path.name)
     source = Path(told["source"] or "")
     if found is None and told["source_sha256"] and source.is_file() and same_source(told, source):
@@ -77,11 +78,6 @@ def load_source(
             f" {told['width']} × {told['height']}: another micrograph than was predicted."
         )
     return micrograph, ""
-
-
-def _last_name(path: str) -> str:
-    """The last part of a path of any system."""
-    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
 def _of_name(

@@ -28,7 +28,7 @@ from temzoo.inference.predict import predict
 from temzoo.labels.shapes.raster import class_map
 from temzoo.models.mobilenet import imagenet_file
 from temzoo.pictures import plots
-from temzoo.store import pictures
+from temzoo.store import with_pictures as pictures
 from temzoo.tasks import validation_sheet
 from temzoo.training import run_folder
 from temzoo.workflows.demo_data import (

@@ -13,8 +13,8 @@ from temzoo.measurement import load_instance_map, measure
 from temzoo.measurement.by_hand import ByHand
 from temzoo.micrographs import Scale
 from temzoo.store import sidecar, sources
-from temzoo.store.paths import SUFFIX
 from temzoo.store.predictions import list_predictions, load_prediction
+from temzoo.store.sidecar import SUFFIX
 
 MAP_ENDING = "_instances.tif"
 

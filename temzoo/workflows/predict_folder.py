@@ -16,8 +16,7 @@ from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
-from temzoo.store.paths import sidecar_path
-from temzoo.store.sidecar import Origin
+from temzoo.store.sidecar import Origin, sidecar_path
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model

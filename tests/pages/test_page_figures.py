@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from temzoo.pages.figures import (
+from temzoo.pages.numbers import (
     column,
     counted,
     figure,

@@ -7,7 +7,7 @@ from pages_of_tests import disks
 from skimage.draw import polygon2mask
 
 from temzoo.core.types import Detection, Prediction
-from temzoo.pages.outlines import objects_of, outlined, regions_of
+from temzoo.pages.plates import objects_of, outlined, regions_of
 
 
 def rings(path: str) -> list[np.ndarray]:

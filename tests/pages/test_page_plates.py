@@ -5,8 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from temzoo.pages.outlines import Outlined
-from temzoo.pages.plates import Plate, jpeg, length_text, plate_html
+from temzoo.pages.plates import Outlined, Plate, jpeg, length_text, plate_html
 
 
 def decoded(data: bytes) -> np.ndarray:

@@ -15,7 +15,7 @@ from temzoo.core.types import Detection
 from temzoo.measurement.summary import summarize
 from temzoo.measurement.table import measure
 from temzoo.pages import write_report
-from temzoo.pages.figures import figure, interval
+from temzoo.pages.numbers import figure, interval
 from temzoo.store import predictions, sidecar
 from temzoo.zoo import pretrained
 from temzoo.zoo.cards import score_texts

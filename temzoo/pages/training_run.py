@@ -19,15 +19,21 @@ from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.concurrent import progress_bar
 from temzoo.inference.predict import predict
-from temzoo.pages.cards import config_text, model_facts
 from temzoo.pages.charts import history_chart, whisker
-from temzoo.pages.figures import counted, figure, interval, metric_name
 from temzoo.pages.gallery import Gallery
-from temzoo.pages.html import data_uri, text
+from temzoo.pages.html import data_uri, recorded_command, text, without_folders
+from temzoo.pages.numbers import counted, figure, interval, metric_name
 from temzoo.pages.page import KeyFigure, Section
-from temzoo.pages.paths import recorded_command, without_folders
 from temzoo.pages.plates import jpeg
-from temzoo.pages.tables import Html, fact_list, figure_table, joined, name_cell
+from temzoo.pages.tables import (
+    Html,
+    config_text,
+    fact_list,
+    figure_table,
+    joined,
+    model_facts,
+    name_cell,
+)
 from temzoo.zoo import building, pretrained
 
 RUN, HISTORY, FIGURES, PICTURE = "run.json", "history.csv", "figures.json", "validation.png"
