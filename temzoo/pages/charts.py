@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from temzoo.core.round_numbers import round_down, round_up
 from temzoo.pages.html import text
-from temzoo.pages.numbers import counted, figure, metric_name, nice_step, round_width
+from temzoo.pages.numbers import counted, figure, metric_name
 
 WIDE, NARROW = 760, 340  # px
 FEWEST_BINS, MOST_BINS = 5, 120
@@ -128,7 +129,8 @@ def bins_of(values: np.ndarray) -> np.ndarray:
     quarter, rest = np.percentile(values, [25, 75])
     width = 2 * float(rest - quarter) / len(values) ** (1 / 3)
     span = max(high - low, abs(high) * 1e-2)
-    width = round_width(min(max(width, span / MOST_BINS * 2.5), span / FEWEST_BINS))
+    width = min(max(width, span / MOST_BINS * 2.5), span / FEWEST_BINS)
+    width = round_down(width, (1, 2, 2.5, 5))
     first = math.floor(low / width)
     count = max(math.ceil(high / width - 1e-9) - first, 1)
     return width * np.arange(first, first + count + 1)
@@ -268,8 +270,7 @@ def _line(frame: Frame, points: Sequence[tuple[float, float]], kind: str) -> str
 
 
 def _ticks(low: float, high: float, count: int, *, whole: bool = False) -> list[float]:
-    step = nice_step(high - low, count)
-    step = max(step, 1.0) if whole else step
+    step = max(round_up((high - low) / count), 1.0 if whole else 0.0)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(k * step, 12) for k in range(first, last + 1)]

@@ -39,6 +39,11 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
+def image_element(uri: str, width: int, height: int) -> str:
+    """A picture of an SVG, stretched to a size."""
+    return f'<image href="{uri}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
+
+
 def json_block(name: str, content: Any) -> str:
     """A block of data that a page's script reads by its id; no text in it can end the block.
 

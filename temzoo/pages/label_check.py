@@ -18,9 +18,10 @@ from temzoo.labels.check_text import in_figures
 from temzoo.labels.findings import Finding, Report
 from temzoo.labels.image_folder import ImageFolder
 from temzoo.labels.shapes.runs import decode_runs
-from temzoo.pages.html import data_uri
+from temzoo.pages.html import data_uri, image_element
 from temzoo.pages.html import text as safe
 from temzoo.pages.page import Section, page, plain_table
+from temzoo.pages.plates import jpeg
 
 # Vermilion, orange and sky blue of Okabe and Ito's palette, told apart by colour-blind readers;
 # the dashes tell them apart in grey print.
@@ -29,7 +30,7 @@ STROKES = {
     "warning": ("#e69f00", "7 3"),
     "info": ("#56b4e9", "2 3"),
 }
-LONGEST_SIDE_PX = 900
+LONGEST_SIDE_PX, MOST_BYTES = 900, 300_000
 MOST_PICTURES = 60
 
 
@@ -69,20 +70,18 @@ def to_html(
     key = f"<p>Outlines: {' '.join(_key(level) for level in STROKES)}</p>"
     sections = [Section("Classes", _class_table(report))]
     sections += [Section("The whole set", of_the_set)] if of_the_set else []
-    note = _left_out(len(flagged) - len(drawn))
+    left = len(flagged) - len(drawn)
+    note = (
+        f"The first {MOST_PICTURES} images with flagged shapes are drawn. {left} more are listed"
+        " below them without a picture."
+    )
     body = f'<div class="checked">{key}{"".join(parts)}</div>'
-    sections += [Section("Images", body, note=note)] if parts else []
+    sections += [Section("Images", body, note=note if left else "")] if parts else []
+    shown = page(
+        "Label check", kind="Labels", lede=_lede(report), sections=sections, runs_script=False
+    )
     with atomic_path(path) as temporary:
-        temporary.write_text(
-            page(
-                "Label check",
-                kind="Labels",
-                lede=_lede(report),
-                sections=sections,
-                runs_script=False,
-            ),
-            encoding="utf-8",
-        )
+        temporary.write_text(shown, encoding="utf-8")
 
 
 def _lede(report: Report) -> str:
@@ -91,15 +90,6 @@ def _lede(report: Report) -> str:
     return (
         f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs."
         f" Findings: {found}."
-    )
-
-
-def _left_out(images: int) -> str:
-    if not images:
-        return ""
-    return (
-        f"The first {MOST_PICTURES} images with flagged shapes are drawn. "
-        f"{images} more are listed below them without a picture."
     )
 
 
@@ -140,23 +130,17 @@ def _drawable(image: LabelledImage | None, findings: Sequence[Finding]) -> bool:
 def _picture(image: LabelledImage, findings: Sequence[Finding], folder: ImageFolder | None) -> str:
     width, height = image.width, image.height
     pixels = None if folder is None else _embedded(folder, image.name)
-    background = (
-        ""
-        if pixels is None
-        else f'<image href="{pixels}" width="{width}" height="{height}" '
-        'preserveAspectRatio="none"/>'
-    )
+    background = "" if pixels is None else image_element(pixels, width, height)
     marks = [_mark(image, number, finding) for number, finding in enumerate(findings, start=1)]
     # Small images are not blown up to the page's width beyond four times.
-    style = f"max-width:{4 * width}px"
     return (
-        f'<svg viewBox="0 0 {width} {height}" style="{style}" role="img" '
+        f'<svg viewBox="0 0 {width} {height}" style="max-width:{4 * width}px" role="img" '
         f'aria-label="flagged shapes">{background}{"".join(marks)}</svg>'
     )
 
 
 def _embedded(folder: ImageFolder, name: str) -> str | None:
-    """An image scaled down as a data URI; None when it cannot be read."""
+    """An image, scaled down and stretched, as a data URI; None when it cannot be read."""
     try:
         paths = folder.find(name)
         data = np.frombuffer(paths[0].read_bytes() if len(paths) == 1 else b"", dtype=np.uint8)
@@ -165,20 +149,8 @@ def _embedded(folder: ImageFolder, name: str) -> str | None:
     pixels = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR) if data.size else None
     if pixels is None:
         return None
-    scale = min(1.0, LONGEST_SIDE_PX / max(pixels.shape[:2]))
-    size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
-    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", _eight_bit(pixels), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return data_uri(jpeg.tobytes(), "image/jpeg")
-
-
-def _eight_bit(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    finite = np.nan_to_num(pixels.astype(np.float64))
-    # A few hot pixels must not turn the rest black.
-    low, high = np.percentile(finite, [0.5, 99.5])
-    return (255 * np.clip((finite - low) / max(high - low, 1e-12), 0, 1)).astype(np.uint8)
+    shown = jpeg(np.nan_to_num(pixels[..., ::-1]), most_bytes=MOST_BYTES, side=LONGEST_SIDE_PX)
+    return data_uri(shown, "image/jpeg")
 
 
 def _mark(image: LabelledImage, number: int, finding: Finding) -> str:
@@ -189,22 +161,18 @@ def _mark(image: LabelledImage, number: int, finding: Finding) -> str:
     colour, dashes = STROKES[finding.level]
     if not (len(shape.points) and np.isfinite(shape.points).all()):
         return ""
-    outlines = [_outline(shape)]
+    outline = _outline(shape)
     # At an ellipse's centre; else at the topmost point, which lies on the outline.
     row, col = shape.points[0 if shape.kind == "ellipse" else shape.points[:, 0].argmin()]
     size = max(image.width, image.height) / 50
     if finding.place is not None:
         row, col = finding.place
-        outlines = [f'<circle cx="{col:.2f}" cy="{row:.2f}" r="{size:.2f}"']
+        outline = f'<circle cx="{col:.2f}" cy="{row:.2f}" r="{size:.2f}"'
     row = min(max(row, size), image.height)
     col = min(max(col, 0), image.width - 2 * size)
-    drawn = "".join(
-        f'{outline} class="halo"/>{outline} class="line" stroke="{colour}" '
-        f'stroke-dasharray="{dashes}"/>'
-        for outline in outlines
-    )
     return (
-        f'<g>{drawn}<text x="{col:.2f}" y="{row:.2f}" font-size="{size:.2f}" '
+        f'<g>{outline} class="halo"/>{outline} class="line" stroke="{colour}" '
+        f'stroke-dasharray="{dashes}"/><text x="{col:.2f}" y="{row:.2f}" font-size="{size:.2f}" '
         f'stroke-width="{size / 6:.2f}" fill="{colour}">{number}</text></g>'
     )
 
@@ -226,11 +194,10 @@ def _outline(shape: Shape) -> str:
             f'height="{bottom - top:.2f}" transform="rotate({shape.rotation:.3f} '
             f'{col:.2f} {row:.2f})"'
         )
-    closed = "Z" if shape.kind == "polygon" else ""
+    end = "Z" if shape.kind in ("polygon", "mask") else ""
     contours = _mask_contours(shape) if shape.kind == "mask" else [shape.points]
-    lines = ["M" + "L".join(f"{c:.2f} {r:.2f}" for r, c in points) for points in contours]
-    ends = closed or ("Z" if shape.kind == "mask" else "")
-    return f'<path d="{" ".join(line + ends for line in lines)}"'
+    lines = ["L".join(f"{c:.2f} {r:.2f}" for r, c in points) for points in contours]
+    return f'<path d="{" ".join(f"M{line}{end}" for line in lines)}"'
 
 
 def _mask_contours(shape: Shape) -> list[np.ndarray]:

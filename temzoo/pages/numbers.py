@@ -6,8 +6,6 @@ import math
 import re
 from dataclasses import dataclass
 
-from temzoo.core.round_numbers import round_down, round_up
-
 DASH = "–"
 # The measures that are shown, in this order, where the table has them; all are in the CSV.
 SHOWN = (
@@ -131,26 +129,6 @@ def metric_name(key: str) -> str:
     known = {"iou": "IoU", "f1": "F1", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "psnr": "PSNR"}
     words = " ".join(known.get(word, word) for word in words.split(" "))
     return words[:1].upper() + words[1:]
-
-
-def nice_step(span: float, steps: int) -> float:
-    """1, 2 or 5 times a power of ten that parts a span into about so many steps.
-
-    Example:
-        >>> nice_step(93, 5)
-        20.0
-    """
-    return round_up(span / steps)
-
-
-def round_width(width: float) -> float:
-    """The greatest 1, 2, 2.5 or 5 times a power of ten that is not above ``width``.
-
-    Example:
-        >>> round_width(2.3), round_width(0.49)
-        (2.0, 0.25)
-    """
-    return round_down(width, (1, 2, 2.5, 5))
 
 
 def slug(words: str) -> str:

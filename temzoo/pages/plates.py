@@ -12,7 +12,7 @@ from skimage.measure import find_contours
 from temzoo.core.round_numbers import round_down
 from temzoo.core.types import Detection, Prediction
 from temzoo.evaluation.object_overlaps import map_objects
-from temzoo.pages.html import data_uri, text
+from temzoo.pages.html import data_uri, image_element, text
 from temzoo.pictures.overlays import outlines
 
 SIDE = 1600  # px; the longest side of a picture
@@ -116,10 +116,8 @@ def plate_html(plate: Plate) -> str:
 def _svg(plate: Plate, height: float) -> str:
     background = ""
     if plate.picture is not None:
-        background = (
-            f'<image href="{data_uri(plate.picture, "image/jpeg")}" width="{plate.width}"'
-            f' height="{plate.height}" preserveAspectRatio="none"/>'
-        )
+        uri = data_uri(plate.picture, "image/jpeg")
+        background = image_element(uri, plate.width, plate.height)
     scaled = "" if plate.tall == 1 else f' transform="scale(1 {plate.tall:.6g})"'
     name = f"objects-{plate.number}"
     label = f"{plate.name}: {len(plate.found)} outlined"
@@ -211,18 +209,12 @@ def outlined(
         >>> outlined(objects_of(prediction))[0].path
         'M3.5 2l4 0.5 …z'
     """
-    return [_outlined(number, one, tolerance) for number, one in objects]
-
-
-def _outlined(number: int, one: Detection, tolerance: float) -> Outlined:
-    rows, cols = np.nonzero(one.mask)
-    return Outlined(
-        number=number,
-        class_id=one.class_id,
-        row=one.top + float(rows.mean()) + 0.5,
-        col=one.left + float(cols.mean()) + 0.5,
-        path=_path(one, tolerance),
-    )
+    found = []
+    for number, one in objects:
+        row, col = np.mean(np.nonzero(one.mask), axis=1).tolist()
+        at = one.top + row + 0.5, one.left + col + 0.5
+        found.append(Outlined(number, one.class_id, *at, _path(one, tolerance)))
+    return found
 
 
 def _path(one: Detection, tolerance: float) -> str:
@@ -230,27 +222,19 @@ def _path(one: Detection, tolerance: float) -> str:
     rings = find_contours(np.pad(one.mask, 1).astype(np.float32), 0.5)
     offset = np.array([one.top, one.left]) - 0.5  # one padded pixel before, half a pixel after
     rings.sort(key=len, reverse=True)
-    lines = [_simplified(ring[:-1], tolerance) for ring in rings]  # the last is the first again
+    # Closed lines of fewer points, of 1 or 2 where they are smaller than the tolerance; the last
+    # point is the first again.
+    open_rings = (ring[:-1].astype(np.float32)[:, None] for ring in rings)
+    lines = [cv2.approxPolyDP(ring, tolerance, True)[:, 0] for ring in open_rings]
     # A speck that the tolerance swallows is left out, unless it is all there is.
     drawn = [line for line in lines if len(line) > 2] or [rings[0][:-1]]
     return "".join(_subpath(line + offset) for line in drawn)
-
-
-def _simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
-    """A closed line (N, 2) of fewer points; of 1 or 2 where it is smaller than the tolerance."""
-    return cv2.approxPolyDP(ring.astype(np.float32)[:, None], tolerance, True)[:, 0]
 
 
 def _subpath(line: np.ndarray) -> str:
     """A closed line (N, 2) as relative moves in tenths of a pixel, x before y."""
     tenths = np.rint(line[:, ::-1] * 10).astype(int)
     moves = np.diff(tenths, axis=0)
-    start = " ".join(_tenth(v) for v in tenths[0].tolist())
-    steps = "".join(f"l{_tenth(x)} {_tenth(y)}" for x, y in moves.tolist())
+    start = " ".join(f"{v / 10:g}" for v in tenths[0].tolist())
+    steps = "".join(f"l{x / 10:g} {y / 10:g}" for x, y in moves.tolist())
     return f"M{start}{steps}z"
-
-
-def _tenth(value: int) -> str:
-    whole, part = divmod(abs(value), 10)
-    sign = "-" if value < 0 else ""
-    return f"{sign}{whole}.{part}" if part else f"{sign}{whole}"

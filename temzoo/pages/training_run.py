@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from temzoo.pages.tables import (
     model_facts,
     name_cell,
 )
+from temzoo.pictures.plots import read_history
 from temzoo.zoo import building, pretrained
 
 RUN, HISTORY, FIGURES, PICTURE = "run.json", "history.csv", "figures.json", "validation.png"
@@ -73,8 +73,8 @@ class RunFolder:
 
     @property
     def minutes(self) -> float | None:
-        column = self.history.get("minutes")
-        return column[-1] if column else None
+        column = self.history.get("minutes", ())
+        return float(column[-1]) if len(column) else None
 
 
 def is_run(path: Path) -> bool:
@@ -100,26 +100,10 @@ def read_run(folder: Path) -> RunFolder:
     return RunFolder(
         folder=folder,
         run=run,
-        history=read_history(folder / HISTORY),
+        history=read_history(folder / HISTORY) if (folder / HISTORY).is_file() else {},
         card=pretrained.read_card(best) if best.is_file() else None,
         figures=next((told for told in reversed(figures) if told), None),
     )
-
-
-def read_history(path: Path) -> dict[str, list[float]]:
-    """The columns of a training history; empty where there is none."""
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else {})}
-
-
-def _number(cell: str | None) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):  # not measured in that epoch
-        return math.nan
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -223,7 +207,7 @@ def score_sections(run: RunFolder, plates: Mapping[str, int]) -> list[Section]:
     sections = [
         _scores_section(run.figures) if run.figures else None,
         _images_section(run.figures, plates) if run.figures else None,
-        _history_section(run) if run.history.get("epoch") else None,
+        _history_section(run) if "epoch" in run.history else None,
         _sheet_section(run.folder / PICTURE),
     ]
     return [section for section in sections if section is not None]
@@ -275,25 +259,16 @@ def _images_section(figures: Mapping[str, Any], plates: Mapping[str, int]) -> Se
     keys = [k for k in ("iou", "dice", "precision", "recall", "instance_f1") if k in table[0]]
     counts = [k for k in ("instances_true", "instances_predicted") if k in table[0]]
     names = {"instances_true": "Labelled", "instances_predicted": "Found"}
+    known = [{k: math.nan if v is None else v for k, v in row.items()} for row in table]
+    # Scores that are not defined come last.
+    known.sort(key=lambda row: (math.isnan(row["iou"]), row["iou"]))
     rows = [
-        (
-            name_cell(row["name"], plates),
-            *((figure(row[k]), _sortable(row[k])) for k in (*keys, *counts)),
-        )
-        for row in sorted(table, key=lambda row: _rank(row["iou"]))
+        (name_cell(row["name"], plates), *((figure(row[k]), row[k]) for k in (*keys, *counts)))
+        for row in known
     ]
     head = ("Micrograph", *(metric_name(k) for k in keys), *(names[k] for k in counts))
     body = figure_table(head, rows, caption="Scores of each validation micrograph")
     return Section("Each micrograph", body, note="The lowest IoU first: where the model errs most.")
-
-
-def _rank(value: float | None) -> float:
-    """A sort key that puts scores that are not defined last."""
-    return math.inf if value is None or math.isnan(value) else value
-
-
-def _sortable(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _history_section(run: RunFolder) -> Section:

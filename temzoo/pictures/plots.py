@@ -26,7 +26,12 @@ def plot_history(history: str | Path, path: str | Path) -> Path:
     Raises:
         ValueError: the file has no rows.
     """
-    columns = _read_columns(Path(history))
+    columns = read_history(history)
+    if not columns:
+        raise ValueError(
+            f"a history needs at least one epoch. Received: {history} without rows. "
+            "Train for an epoch first."
+        )
     plotted = [name for name in columns if name not in ("epoch", "minutes")]
     names = [name for name in plotted if np.isfinite(columns[name]).any()]
     metrics = list(dict.fromkeys(name.removeprefix("val_") for name in names))
@@ -76,15 +81,12 @@ def plot_iou(
     return write_figure(figure, path)
 
 
-def _read_columns(path: Path) -> dict[str, np.ndarray]:
-    with path.open(newline="") as file:
+def read_history(path: str | Path) -> dict[str, np.ndarray]:
+    """The columns of a training history, NaN where nothing was measured; empty without rows."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(
-            f"a history needs at least one epoch. Received: {path} without rows. "
-            "Train for an epoch first."
-        )
-    return {name: np.array([_number(row[name]) for row in rows]) for name in rows[0] if name}
+    names = [name for name in rows[0] if name] if rows else []
+    return {name: np.array([_number(row[name]) for row in rows]) for name in names}
 
 
 def _number(text: str | None) -> float:

@@ -2,15 +2,14 @@ import math
 
 import pytest
 
+from temzoo.core.round_numbers import round_down, round_up
 from temzoo.pages.numbers import (
     column,
     counted,
     figure,
     interval,
     metric_name,
-    nice_step,
     percent,
-    round_width,
     shown_columns,
     slug,
 )
@@ -56,9 +55,10 @@ def test_the_shown_columns_come_in_the_page_s_order_and_only_where_they_are():
 
 
 def test_round_numbers():
-    assert nice_step(93, 5) == 20
-    assert nice_step(1.0, 5) == pytest.approx(0.2)
-    assert [round_width(v) for v in (2.3, 0.49, 1.0, 26)] == [2, pytest.approx(0.25), 1, 25]
+    assert round_up(93 / 5) == 20
+    assert round_up(1.0 / 5) == pytest.approx(0.2)
+    widths = [round_down(v, (1, 2, 2.5, 5)) for v in (2.3, 0.49, 1.0, 26)]
+    assert widths == [2, pytest.approx(0.25), 1, 25]
 
 
 def test_words():
