@@ -9,14 +9,13 @@ import typer
 
 from temzoo import __version__
 from temzoo.cli import (  # noqa: F401 - they add their commands to the app
-    benchmarking,
+    demonstrating,
     exporting,
     labelling,
     learning,
     measuring,
-    pictures,
+    particles,
     predicting,
-    reporting,
     scoring,
     zoo,
 )

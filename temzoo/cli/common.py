@@ -18,6 +18,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+Weights = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
+Micrographs = Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")]
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
 Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
 LabelsIfAny = Annotated[
@@ -56,6 +58,7 @@ OverrideCalibration = Annotated[
         "--override-calibration", help="Take that in place of what images state themselves, too."
     ),
 ]
+Flips = Annotated[bool, typer.Option(help="Average over mirror images: 4 times slower.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Keyword of the model; repeatable."),

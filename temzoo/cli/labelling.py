@@ -1,4 +1,4 @@
-"""``temzoo label-next``: what to label so that a model learns most from it."""
+"""``temzoo labels``, ``augment`` and ``label-next``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,81 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, With, app, load_tensorflow, trained
+from temzoo.cli.common import Micrographs, Set, Weights, With, app, load_tensorflow, trained
+
+labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
+app.add_typer(labels_app, name="labels")
+LabelFile = Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")]
+
+
+@labels_app.command("check")
+def labels_check(
+    labels: LabelFile,
+    images: Annotated[Path | None, typer.Option(help="Folder of micrographs.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Draw the flagged shapes on a page.")] = None,
+):
+    """Say what is wrong with a label set; exit status 1 when there are errors.
+
+    Example: temzoo labels check annotations.xml --images micrographs --html check.html
+    """
+    from temzoo import labels as formats
+    from temzoo.labels.check import check
+    from temzoo.labels.check_text import to_text
+
+    entries = formats.read(labels, images=images)
+    report = check(entries, image_folder=images)
+    print(to_text(report))
+    if html:
+        from temzoo.pages.label_check import to_html
+
+        to_html(report, entries, html, image_folder=images)
+        print(f"drawn: {html}")
+    raise typer.Exit(report.exit_status)
+
+
+@labels_app.command("convert")
+def labels_convert(
+    source: LabelFile,
+    target: Annotated[Path, typer.Argument(help="File or folder to write.")],
+    to: Annotated[str, typer.Option(help="cvat, coco, yolo or masks.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
+):
+    """Convert labels between formats.
+
+    Example: temzoo labels convert annotations.xml coco.json --to coco
+    """
+    from temzoo import labels as formats
+
+    print(formats.convert(source, target, to=to, images=images))
+
+
+@app.command()
+def augment(
+    image: Annotated[Path, typer.Argument(help="A micrograph.")],
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("augmentations.png"),
+    seed: int = 0,
+):
+    """Draw what each operation of the augmentation does to a micrograph.
+
+    Example: temzoo augment micrographs/a.tif --out augmentations.png
+    """
+    import temzoo
+    from temzoo.data.augment import sheet as changed
+    from temzoo.pictures.overlays import stretched
+    from temzoo.pictures.sheets import Panel, sheet
+
+    pixels = temzoo.load_micrograph(image).pixels
+    panels = [
+        Panel(stretched(picture), f"{title}: {parameters['range']}" if parameters else title)
+        for title, picture, parameters in changed(pixels, seed=seed)
+    ]
+    print(sheet(out, panels, title=image.name))
 
 
 @app.command()
 def label_next(
-    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
-    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    weights: Weights,
+    images: Micrographs,
     set_: Set = None,
     with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("label-next"),

@@ -115,6 +115,7 @@ def train(
     A detector takes crops of its image_size: temzoo train mask_rcnn --set image_size=384 --batch 4
     --validate-every 5 --images …
     """
+    given = dict(locals())
     load_tensorflow()
     import keras
 
@@ -132,34 +133,9 @@ def train(
         config = with_classes(model, config, [*learn, *judge])
     keras.utils.set_random_seed(seed)
     network = temzoo.get_model(model, weights=weights, **config)
-    run = temzoo.train(
-        network,
-        learn,
-        judge,
-        out=out,
-        resume=resume,
-        **chosen(
-            epochs=epochs,
-            batch=batch,
-            crop=crop,
-            magnification=magnification,
-            augment=augment,
-            pairs=pairs,
-            learning_rate=learning_rate,
-            warmup=warmup,
-            loss=loss,
-            class_weights="balanced" if balance else None,
-            mixed_precision=mixed_precision,
-            average=average,
-            patience=patience,
-            validate_every=validate_every,
-            steps_per_epoch=steps,
-            finetune=keywords(finetune) or None,
-            finetune_epochs=finetune_epochs,
-            finetune_rate=finetune_rate,
-            seed=seed,
-        ),
-    )
+    given |= {"class_weights": "balanced" if balance else None, "steps_per_epoch": steps}
+    given |= {"finetune": keywords(finetune) or None}
+    run = temzoo.train(network, learn, judge, out=out, resume=resume, **chosen(given))
     if not run.epoch:
         kept = "its weights are the last ones" if run.history else "no weights yet"
         what = "was validated" if run.history else "ended"
@@ -171,9 +147,10 @@ def train(
     )
 
 
-def chosen(**settings) -> dict:
+def chosen(given: dict) -> dict:
     """The settings that differ from ``train``'s own, since each kind of data takes but its own."""
-    return {name: value for name, value in settings.items() if value != getattr(USUAL, name)}
+    known = vars(USUAL)
+    return {name: given[name] for name in known if name in given and given[name] != known[name]}
 
 
 def check_pairs(truth: Path | None, pairs: str | None) -> None:
@@ -298,6 +275,7 @@ def tune(
     check_pairs(truth, pairs)
     examples = load_examples(model, images, labels, groups, truth)
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
+    settings = {"epochs": epochs, "crop": crop, "steps_per_epoch": steps, "pairs": pairs}
     found = temzoo.tune(
         model,
         learn,
@@ -311,6 +289,6 @@ def tune(
         seed=seed,
         resume=resume,
         final={"epochs": final_epochs} if final_epochs else None,
-        **chosen(epochs=epochs, crop=crop, steps_per_epoch=steps, pairs=pairs),
+        **chosen(settings),
     )
     print(f"{found.summary()}\ntable, plot, best run: {out}")

@@ -1,4 +1,4 @@
-"""``temzoo measure``: predictions to tables, a summary and a plot, in nanometres."""
+"""``temzoo measure`` and ``report``: predictions to tables and plots, in nanometres, and a page."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from temzoo.cli.common import NmPerPixel, OverrideCalibration, ScaleBar, app, calibration
+from temzoo.cli.common import (
+    LabelsIfAny,
+    NmPerPixel,
+    OverrideCalibration,
+    ScaleBar,
+    With,
+    app,
+    calibration,
+    load_tensorflow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT = (
-    "particles.csv",
-    "particles.parquet",
-    "summary.csv",
-    "sizes.png",
-)
+FILES = ("particles.csv", "particles.parquet", "summary.csv", "sizes.png")
 MOST_LINES = 30  # of images in the table on the screen
 
 
@@ -75,24 +79,19 @@ def measure(
     written = write(table, summary, out, border, seed)
     print(shown(summary))
     print("".join(f"{path}\n" for path in written), end="")
-    by_hand_notice = by_hand.notice(measured.own_scales)
-    for line in [*intensity_notices(measured.without_micrograph), by_hand_notice]:
-        if line:
-            typer.echo(f"temzoo: {line}", err=True)
+    notices = intensity_notices(measured.without_micrograph)
+    notices.append(by_hand.notice(measured.own_scales))
     if "area_px2" in table:
-        typer.echo(
-            "temzoo: sizes are in pixels, for the images carry no calibration. Give"
-            " --nm-per-pixel 0.5, or --scale-bar ROW,COL,ROW,COL=LENGTH_NM.",
-            err=True,
+        notices.append(
+            "sizes are in pixels, for the images carry no calibration. Give --nm-per-pixel 0.5, or"
+            " --scale-bar ROW,COL,ROW,COL=LENGTH_NM."
         )
+    for line in filter(None, notices):
+        typer.echo(f"temzoo: {line}", err=True)
 
 
 def intensity_notices(without: Mapping[str, str]) -> list[str]:
-    """Lines on micrographs that gave no intensities.
-
-    Args:
-        without: why, by the image's name.
-    """
+    """Lines on micrographs that gave no intensities: why, by the image's name."""
     if not without:
         return []
     lines = [f"{name}: {why}" for name, why in without.items()]
@@ -123,7 +122,7 @@ def write(
     from temzoo.core.files import atomic_path
     from temzoo.core.writers import write_csv
 
-    paths = [out / name for name in (TABLE_CSV, TABLE_PARQUET, SUMMARY, PLOT)]
+    paths = [out / name for name in FILES]
     paths[-1].unlink(missing_ok=True)  # there may be none this time
     for path, frame in ((paths[0], table), (paths[2], summary)):
         write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
@@ -176,3 +175,49 @@ def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:
 def figure(value: float) -> str:
     """Three or four digits; nothing for what is undefined."""
     return "" if math.isnan(value) else f"{value:.4g}"
+
+
+@app.command()
+def report(
+    source: Annotated[Path, typer.Argument(help="A folder of predictions, or a run folder.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; report.html in it.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Where the micrographs lie now; of a run, the validation ones."),
+    ] = None,
+    labels: LabelsIfAny = None,
+    nm_per_pixel: NmPerPixel = None,
+    scale_bar: ScaleBar = None,
+    override_calibration: OverrideCalibration = False,
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    limit: Annotated[int, typer.Option(help="Micrographs to picture; all are measured.")] = 50,
+    with_: With = None,
+):
+    """Write one HTML file of predictions, or of a training run, to send to a colleague.
+
+    It holds the micrographs with outlines to toggle and zoom, the sizes and their distribution, the
+    table of particles to sort and download, scores, model, and how all was made. It works offline.
+
+    A run's validation micrographs are predicted, scored and shown when --images and --labels are
+    given; without them the report holds its history, and the scores of `temzoo evaluate RUN --out
+    RUN/scores`.
+
+    Example: temzoo report predictions --nm-per-pixel 0.42 --title "Batch 7"
+    """
+    by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
+    if labels is not None:
+        load_tensorflow()
+    from temzoo.pages import write_report
+
+    written = write_report(
+        source,
+        out=out,
+        images=images,
+        labels=labels,
+        nm_per_pixel=by_hand.scale,
+        override_calibration=by_hand.override,
+        title=title,
+        limit=limit,
+        progress=True,
+    )
+    print(f"report: {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -1,4 +1,4 @@
-"""``temzoo predict``: which weights, which micrographs, and what is said of them."""
+"""``temzoo predict`` and ``restore``: which weights, which micrographs, what is said of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from temzoo.cli.common import Set, With, app, keywords, load_tensorflow, trained
+from temzoo.cli.common import (
+    Flips,
+    Micrographs,
+    Set,
+    Weights,
+    With,
+    app,
+    keywords,
+    load_tensorflow,
+    trained,
+)
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
@@ -18,6 +28,8 @@ if TYPE_CHECKING:
     from temzoo.workflows.prediction_job import Row
 
 FORMATS = ("maps", "cvat", "coco")
+Tile = Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")]
+Overlap = Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")]
 PLAIN = ("tensorflow", "float32")  # engine and precision of the model as it is
 
 
@@ -47,11 +59,9 @@ def predict(
     polygon_error: Annotated[
         float, typer.Option(help="cvat, coco: px that a polygon may leave the outline.")
     ] = 1.0,
-    tile: Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
-    flips: Annotated[
-        bool, typer.Option(help="Average over mirror images: 4 times slower.")
-    ] = False,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    flips: Flips = False,
     probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
     instances: Annotated[
         str,
@@ -131,7 +141,8 @@ def predict(
             f" {server}. Leave one out."
         )
     model = chosen_model(weights, server, set_)
-    model = accelerated(model, engine, precision, calibration) if accelerate else model
+    if accelerate:
+        model = accelerated(model, engine, precision, calibration)
     done = predict_folder(
         model,
         places,
@@ -205,20 +216,20 @@ def is_weights(word: str) -> bool:
     from temzoo.zoo import pretrained
 
     path = Path(word)
-    if path.is_dir():
-        if (path / "run.json").is_file() and not (path / pretrained.BEST).is_file():
-            raise FileNotFoundError(
-                f"a run has weights from its first validation on. Received: {word}, without"
-                f" {pretrained.BEST}. Go on with `temzoo train … --resume`."
-            )
-        return (path / pretrained.BEST).is_file()
-    model, slash, name = word.partition("/")
-    shipped = bool(slash) and name in pretrained.available(model)
-    return shipped or (word.endswith(pretrained.SUFFIX) and path.is_file())
+    if (path / "run.json").is_file() and not (path / pretrained.BEST).is_file():
+        raise FileNotFoundError(
+            f"a run has weights from its first validation on. Received: {word}, without"
+            f" {pretrained.BEST}. Go on with `temzoo train … --resume`."
+        )
+    if path.is_dir() or path.name.endswith(pretrained.SUFFIX):
+        return path.is_file() or (path / pretrained.BEST).is_file()
+    model, _, name = word.partition("/")
+    return name in pretrained.available(model)
 
 
 def chosen_model(weights: str | None, server: str | None, set_: list[str] | None) -> LazyModel:
     """The model of some weights or of a server; it is built only where it is needed."""
+    import temzoo
     from temzoo.workflows.predict_folder import LazyModel
 
     if server is None:
@@ -229,7 +240,7 @@ def chosen_model(weights: str | None, server: str | None, set_: list[str] | None
             "--set changes weights that are here, not a server's. Received: --set and "
             f"--server {server}. Leave one out."
         )
-    return LazyModel.of_server(served(server))
+    return LazyModel.of_server(temzoo.connect(server))
 
 
 def accelerated(
@@ -274,12 +285,6 @@ def trained_and_told(weights: str, set_: list[str] | None):
     return trained(weights, set_)
 
 
-def served(url: str):
-    import temzoo
-
-    return temzoo.connect(url)
-
-
 def report_failures(rows: Sequence[Row]) -> None:
     """Lists on the error stream what could not be predicted, and ends with status 1 if any was."""
     failures = [row for row in rows if row.status == "failed"]
@@ -293,3 +298,49 @@ def report_failures(rows: Sequence[Row]) -> None:
     for row in failures:
         typer.echo(f"  {row.image:<{width}}  {row.message}", err=True)
     raise typer.Exit(1)
+
+
+@app.command()
+def restore(
+    weights: Weights,
+    images: Micrographs,
+    set_: Set = None,
+    with_: With = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("restored"),
+    tile: Tile = None,
+    overlap: Overlap = None,
+    flips: Flips = False,
+    keep_float: Annotated[
+        bool, typer.Option("--float", help="32-bit TIFF, nothing rounded or clipped.")
+    ] = False,
+):
+    """Denoise or colour micrographs of any size: a calibrated TIFF of each, and a picture of both.
+
+    Says when an image looks unlike those the model was trained on. Colours of a grey electron
+    micrograph are an aid to the eye, not data.
+
+    Example: temzoo restore runs/denoiser micrographs --out restored
+    """
+    load_tensorflow()
+    from temzoo.evaluation.unlike_images import Likeness
+    from temzoo.tasks.training_data import LIKENESS
+    from temzoo.workflows.restore_folder import restore_folder
+
+    where = Path(weights)
+    known = (where if where.is_dir() else where.parent) / LIKENESS
+    done = restore_folder(
+        trained(weights, set_),
+        images,
+        out,
+        likeness=Likeness.load(known) if known.is_file() else None,
+        tile=tile,
+        overlap=overlap,
+        flips=flips,
+        keep_float=keep_float,
+    )
+    for one in done:
+        if one.frames > 1:
+            typer.echo(f"temzoo: {one.name}: the first of {one.frames} frames alone", err=True)
+        print(f"{one.name}: {one.files['restored']}, {one.files['comparison']}")
+        if one.warning:
+            typer.echo(f"temzoo: {one.warning}", err=True)

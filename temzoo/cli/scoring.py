@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from temzoo.cli.common import (
+    Flips,
     Groups,
     Images,
     Labels,
     Set,
+    Weights,
     With,
     app,
     drawn,
@@ -60,9 +62,7 @@ def evaluate(
         float | None,
         typer.Option(help="Detectors: objects count from this score on, save for AP; 0.5."),
     ] = None,
-    flips: Annotated[
-        bool, typer.Option(help="Average over mirror images: 4 times slower.")
-    ] = False,
+    flips: Flips = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table, figures and overlays.")
     ] = None,
@@ -104,15 +104,14 @@ def evaluate(
     )
     print(found.summary())
     if out:
-        found.to_csv(out / "images.csv")
-        found.to_json(out / "figures.json")
-        sheet, task = out / "overlays.png", task_of(model)
-        shown = {"min_score": min_score, "min_area_px": min_area_px}
-        task.picture(sheet, model, examples, found.classes, **shown)
-        print(
-            f"table: {out / 'images.csv'}; figures: {out / 'figures.json'};"
-            f" overlays: {out / 'overlays.png'}"
+        table, figures, sheet = (
+            out / name for name in ("images.csv", "figures.json", "overlays.png")
         )
+        found.to_csv(table)
+        found.to_json(figures)
+        shown = {"min_score": min_score, "min_area_px": min_area_px}
+        task_of(model).picture(sheet, model, examples, found.classes, **shown)
+        print(f"table: {table}; figures: {figures}; overlays: {sheet}")
 
 
 def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
@@ -137,17 +136,14 @@ def _to_score(weights: str, examples, names: Path | None):
     """The named images; else those that the run validated on; else all."""
     from temzoo.data.splits import pick, read_names
 
-    run = (
-        Path(weights) / "run.json" if Path(weights).is_dir() else Path(weights).parent / "run.json"
-    )
+    where = Path(weights)
+    run = (where if where.is_dir() else where.parent) / "run.json"
     data = json.loads(run.read_text(encoding="utf-8"))["data"] if run.is_file() else {}
-    learnt = set(data["train"]["names"]) if data else set()
+    learnt, judged = (set(data[part]["names"]) if data else set() for part in ("train", "val"))
     if names is not None:
         chosen = pick(examples, read_names(names))
     else:
-        chosen = [
-            e for e in examples if not data or e.name in set(data["val"]["names"])
-        ] or examples
+        chosen = [example for example in examples if example.name in judged] or examples
         if len(chosen) < len(examples):
             print(f"scoring the {len(chosen)} validation images of the run; --names chooses others")
     seen = sum(example.name in learnt for example in chosen)
@@ -166,7 +162,7 @@ def _classical(name: str, examples, classes, seed: int):
 
 @app.command()
 def tune_instances(
-    weights: Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")],
+    weights: Weights,
     images: Images,
     labels: Labels,
     with_: With = None,

@@ -1,17 +1,14 @@
-"""``temzoo models``, ``labels``, ``augment`` and ``demo``."""
+"""``temzoo models``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import With, app, load_tensorflow
+from temzoo.cli.common import With, app
 from temzoo.zoo.cards import list_models, model_card, score_texts
 
-labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
-app.add_typer(labels_app, name="labels")
 COLUMNS = ["model", "task", "what", "parameters", "weights", "paper"]
 WIDE = 100  # columns of a terminal from which scores stay in one line
 LEAST_WIDTH = 16  # of what a model is
@@ -96,83 +93,3 @@ def _card_table(name: str):
         about = f"{scores}\n{shipped.dataset} ({shipped.licence})\n{shipped.command}"
         table.add_row(f"weights {weights}", Text(about))
     return table
-
-
-@labels_app.command("check")
-def labels_check(
-    labels: Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of micrographs.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Draw the flagged shapes on a page.")] = None,
-):
-    """Say what is wrong with a label set; exit status 1 when there are errors.
-
-    Example: temzoo labels check annotations.xml --images micrographs --html check.html
-    """
-    from temzoo import labels as formats
-    from temzoo.labels.check import check
-    from temzoo.labels.check_text import to_text
-
-    entries = formats.read(labels, images=images)
-    report = check(entries, image_folder=images)
-    print(to_text(report))
-    if html:
-        from temzoo.pages.label_check import to_html
-
-        to_html(report, entries, html, image_folder=images)
-        print(f"drawn: {html}")
-    raise typer.Exit(report.exit_status)
-
-
-@labels_app.command("convert")
-def labels_convert(
-    source: Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")],
-    target: Annotated[Path, typer.Argument(help="File or folder to write.")],
-    to: Annotated[str, typer.Option(help="cvat, coco, yolo or masks.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
-):
-    """Convert labels between formats.
-
-    Example: temzoo labels convert annotations.xml coco.json --to coco
-    """
-    from temzoo import labels as formats
-
-    print(formats.convert(source, target, to=to, images=images))
-
-
-@app.command()
-def augment(
-    image: Annotated[Path, typer.Argument(help="A micrograph.")],
-    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("augmentations.png"),
-    seed: int = 0,
-):
-    """Draw what each operation of the augmentation does to a micrograph.
-
-    Example: temzoo augment micrographs/a.tif --out augmentations.png
-    """
-    import temzoo
-    from temzoo.data.augment import sheet as changed
-    from temzoo.pictures.overlays import stretched
-    from temzoo.pictures.sheets import Panel, sheet
-
-    pixels = temzoo.load_micrograph(image).pixels
-    panels = [
-        Panel(stretched(picture), f"{title}: {parameters['range']}" if parameters else title)
-        for title, picture, parameters in changed(pixels, seed=seed)
-    ]
-    print(sheet(out, panels, title=image.name))
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
-    images: Annotated[Path | None, typer.Option(help="Your micrographs; else synthetic.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
-    n: Annotated[int, typer.Option(help="Synthetic micrographs to make.")] = 24,
-    epochs: Annotated[int, typer.Option(help="Of each network.")] = 8,
-    seed: int = 0,
-):
-    """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
-    load_tensorflow()
-    from temzoo.workflows.demo import demo as run
-
-    run(out, images=images, labels=labels, n=n, epochs=epochs, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,8 @@ def predict(
         >>> prediction = predict(get_model("unet", weights="run/"), "particles.tif")
         >>> prediction.classes.shape, prediction.instances.max()
     """
-    options = PredictOptions(
-        tile=tile,
-        overlap=overlap,
-        flips=flips,
-        probabilities=probabilities,
-        instances=instances,
-        min_area_px=min_area_px,
-        min_score=min_score,
-        batch_size=batch_size,
-        progress=progress,
-        class_names=class_names,
-    )
+    given = dict(locals())
+    options = PredictOptions(**{one.name: given[one.name] for one in fields(PredictOptions)})
     return task_of(model).answer(model, as_micrograph(micrograph), options)
 
 

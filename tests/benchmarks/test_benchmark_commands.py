@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from benchmarks import __main__ as suite
 from benchmarks import own
-from temzoo.cli import benchmarking
+from temzoo.cli import demonstrating
 from temzoo.cli.common import app
 from temzoo.training import run_folder
 
@@ -158,4 +158,4 @@ def test_temzoo_benchmark_is_the_program(tmp_path):
 
 def test_without_the_repository_it_says_where_the_benchmarks_are(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"in a checkout of the repository: .* Clone the"):
-        benchmarking.run_suite(tmp_path, ["page"])
+        demonstrating.run_suite(tmp_path, ["page"])

@@ -4,7 +4,7 @@ import pytest
 from pages_of_tests import Reader, save_disks
 from typer.testing import CliRunner
 
-from temzoo.cli import reporting
+from temzoo.cli import measuring
 from temzoo.cli.common import app
 
 RUNNER = CliRunner()
@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 
 def test_the_command_is_there():
-    assert reporting.report in [command.callback for command in app.registered_commands]
+    assert measuring.report in [command.callback for command in app.registered_commands]
 
 
 def test_report_writes_the_page_and_says_where(folder):

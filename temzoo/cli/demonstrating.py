@@ -1,4 +1,4 @@
-"""``temzoo benchmark``: the suite of the repository, which is not part of what pip installs."""
+"""``temzoo demo``, ``lecture`` and ``benchmark``, whose suite pip does not install."""
 
 from __future__ import annotations
 
@@ -10,9 +10,45 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import app
+from temzoo.cli.common import app, load_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
+    images: Annotated[Path | None, typer.Option(help="Your micrographs; else synthetic.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
+    n: Annotated[int, typer.Option(help="Synthetic micrographs to make.")] = 24,
+    epochs: Annotated[int, typer.Option(help="Of each network.")] = 8,
+    seed: int = 0,
+):
+    """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
+    load_tensorflow()
+    from temzoo.workflows.demo import demo as run
+
+    run(out, images=images, labels=labels, n=n, epochs=epochs, seed=seed)
+
+
+@app.command()
+def lecture(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("lecture"),
+    epochs: Annotated[int, typer.Option(help="Of each of the two models.")] = 100,
+    seed: int = 0,
+):
+    """An autoencoder and a VAE on handwritten digits, side by side, for the lecture hall.
+
+    In about two minutes, without a download: the latent plane of both decoded, the digits in it,
+    digit 7 reconstructed and turned into another, random samples, and the figures. Writes
+    lecture.html, a page that holds and explains all of it, and the pictures as PNG.
+
+    Example: temzoo lecture --out lecture
+    """
+    load_tensorflow()
+    from temzoo.workflows.lecture import lecture as run
+
+    run(out, epochs=epochs, seed=seed)
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""``temzoo restore``, ``particles`` and ``latent``: models whose answer is a picture."""
+"""``temzoo particles`` and ``latent``: single particles, and models of them."""
 
 from __future__ import annotations
 
@@ -7,59 +7,10 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Set, With, app, load_tensorflow, trained
+from temzoo.cli.common import Weights, With, app, load_tensorflow, trained
 
-Run = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
 # What `temzoo particles` measured and a latent space is coloured by.
 COLOURED = ("class", "diameter_px", "diameter_nm", "aspect_ratio", "angle_deg")
-
-
-@app.command()
-def restore(
-    weights: Run,
-    images: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
-    set_: Set = None,
-    with_: With = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("restored"),
-    tile: Annotated[int | None, typer.Option(help="Side of a tile, px.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")] = None,
-    flips: Annotated[
-        bool, typer.Option(help="Average over mirror images: 4 times slower.")
-    ] = False,
-    keep_float: Annotated[
-        bool, typer.Option("--float", help="32-bit TIFF, nothing rounded or clipped.")
-    ] = False,
-):
-    """Denoise or colour micrographs of any size: a calibrated TIFF of each, and a picture of both.
-
-    Says when an image looks unlike those the model was trained on. Colours of a grey electron
-    micrograph are an aid to the eye, not data.
-
-    Example: temzoo restore runs/denoiser micrographs --out restored
-    """
-    load_tensorflow()
-    from temzoo.evaluation.unlike_images import Likeness
-    from temzoo.tasks.training_data import LIKENESS
-    from temzoo.workflows.restore_folder import restore_folder
-
-    where = Path(weights)
-    known = (where if where.is_dir() else where.parent) / LIKENESS
-    done = restore_folder(
-        trained(weights, set_),
-        images,
-        out,
-        likeness=Likeness.load(known) if known.is_file() else None,
-        tile=tile,
-        overlap=overlap,
-        flips=flips,
-        keep_float=keep_float,
-    )
-    for one in done:
-        if one.frames > 1:
-            typer.echo(f"temzoo: {one.name}: the first of {one.frames} frames alone", err=True)
-        print(f"{one.name}: {one.files['restored']}, {one.files['comparison']}")
-        if one.warning:
-            typer.echo(f"temzoo: {one.warning}", err=True)
 
 
 @app.command()
@@ -129,7 +80,7 @@ def _predicted(weights: str, paths: list[Path], min_score: float | None):
 
 @app.command()
 def latent(
-    weights: Run,
+    weights: Weights,
     images: Annotated[Path, typer.Option(help="Folder of particles, as they were cut.")],
     with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("latent"),
@@ -172,23 +123,3 @@ def latent(
         model, array, out, values=values, names=names, title=f"Latent space of {weights}"
     )
     print("".join(f"{what}: {path}\n" for what, path in written.items()), end="")
-
-
-@app.command()
-def lecture(
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("lecture"),
-    epochs: Annotated[int, typer.Option(help="Of each of the two models.")] = 100,
-    seed: int = 0,
-):
-    """An autoencoder and a VAE on handwritten digits, side by side, for the lecture hall.
-
-    In about two minutes, without a download: the latent plane of both decoded, the digits in it,
-    digit 7 reconstructed and turned into another, random samples, and the figures. Writes
-    lecture.html, a page that holds and explains all of it, and the pictures as PNG.
-
-    Example: temzoo lecture --out lecture
-    """
-    load_tensorflow()
-    from temzoo.workflows.lecture import lecture as run
-
-    run(out, epochs=epochs, seed=seed)
