@@ -21,6 +21,7 @@ from __future__ import annotations
 import keras
 
 from temzoo.models import layers
+from temzoo.models.layers import conv_relu
 from temzoo.zoo.cards import register
 
 OUTPUTS = {"denoise": 1, "colorize": 3}  # channels that come out
@@ -81,10 +82,8 @@ class Autoencoder(keras.Model):
         self._check_has_vector("decode")
         latent = keras.ops.convert_to_tensor(latent, "float32")
         padded = self.get_layer("decoder")(latent)
-        size = self.image_size
-        return (
-            self.get_layer("restored")([padded, keras.ops.zeros((1, size, size, 1))]) + 1.0
-        ) / 2.0
+        original = keras.ops.zeros((1, self.image_size, self.image_size, 1))
+        return (self.get_layer("restored")([padded, original]) + 1.0) / 2.0
 
     def _check_has_vector(self, verb: str) -> None:
         if self.image_size is None:
@@ -178,24 +177,12 @@ def _check(outputs: str, image_size: int | None, skips: bool, residual: bool) ->
         )
 
 
-def _conv(x, filters, name, size=3, strides=1):
-    return keras.layers.Conv2D(
-        filters,
-        size,
-        strides=strides,
-        padding="same",
-        activation="relu",
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-
-
 def _encode(x, filters, depth):
     """Features of levels 0 to ``depth``: (H / 2^level, W / 2^level, filters * 2^level)."""
-    features = [_conv(x, filters, "down0")]
+    features = [conv_relu(x, filters, "down0")]
     for level in range(1, depth + 1):
-        x = _conv(features[-1], filters * 2**level, f"down{level}_halve", size=2, strides=2)
-        features.append(_conv(x, filters * 2**level, f"down{level}"))
+        x = conv_relu(features[-1], filters * 2**level, f"down{level}_halve", size=2, strides=2)
+        features.append(conv_relu(x, filters * 2**level, f"down{level}"))
     return features
 
 
@@ -205,9 +192,9 @@ def _decode(x, skips, channels, filters, depth, upsampling, start):
         x = layers.upsample(x, filters * 2**level, upsampling, f"up{level}")
         if skips:
             x = keras.layers.Add(name=f"join{level}")([skips[level], x])
-        x = _conv(x, filters * 2**level, f"up{level}a")
+        x = conv_relu(x, filters * 2**level, f"up{level}a")
         if level:  # at full resolution the convolution to the output is the second one
-            x = _conv(x, filters * 2**level, f"up{level}b")
+            x = conv_relu(x, filters * 2**level, f"up{level}b")
     return keras.layers.Conv2D(
         channels, 3, padding="same", kernel_initializer=start, dtype="float32", name="output"
     )(x)
@@ -217,10 +204,10 @@ def _network(x, channels, skips, latent_dim, filters, depth, upsampling, residua
     """Encoder and decoder around a latent map (H / 2^depth, W / 2^depth, latent_dim)."""
     features = _encode(x, filters, depth)
     if skips:
-        x = _conv(features[-1], latent_dim, "latent")
+        x = conv_relu(features[-1], latent_dim, "latent")
     else:  # its numbers may have either sign
         x = keras.layers.Conv2D(latent_dim, 1, name="latent")(features[-1])
-        x = _conv(x, filters * 2**depth, "unfold")
+        x = conv_relu(x, filters * 2**depth, "unfold")
     start = "zeros" if residual else "glorot_uniform"
     return _decode(x, features if skips else None, channels, filters, depth, upsampling, start)
 
@@ -235,12 +222,8 @@ def _through_a_vector(x, channels, latent_dim, filters, depth, upsampling):
 
     latent = keras.Input((latent_dim,), name="z")
     shape = coarse.shape[1:]
-    y = keras.layers.Dense(
-        shape[0] * shape[1] * shape[2],
-        activation="relu",
-        kernel_initializer="he_normal",
-        name="unfold",
-    )(latent)
+    unfold = {"activation": "relu", "kernel_initializer": "he_normal", "name": "unfold"}
+    y = keras.layers.Dense(shape[0] * shape[1] * shape[2], **unfold)(latent)
     y = keras.layers.Reshape(shape, name="fold")(y)
     y = _decode(y, None, channels, filters, depth, upsampling, "glorot_uniform")
     decoder = keras.Model(latent, y, name="decoder")

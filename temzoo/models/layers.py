@@ -266,6 +266,20 @@ def upsample(x, filters: int, kind: str, name: str):
     return BilinearUpsample(name=f"{name}_up")(x)
 
 
+def conv_relu(x, filters: int, name: str, *, size: int = 3, strides: int = 1):
+    """Convolution (same padding), ReLU: (H, W, C) to (H / strides, W / strides, filters)."""
+    convolution = keras.layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=name,
+    )
+    return convolution(x)
+
+
 def conv_norm_relu(x, filters: int, norm: str | None, name: str):
     """3 x 3 convolution (same padding), normalisation, ReLU: (H, W, C) to (H, W, filters)."""
     x = keras.layers.Conv2D(

@@ -400,8 +400,8 @@ class MaskRCNN(keras.Model):
                 f"pixels must be (images, {', '.join(map(str, expected))}). Received: shape"
                 f" {pixels.shape}. Tile a larger image, or build the model with another image_size."
             )
-        if not np.isfinite(pixels).all():
-            bad = int(np.size(pixels) - np.isfinite(pixels).sum())
+        bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
+        if bad:
             raise ValueError(
                 f"pixels must be finite. Received: {bad} NaN or infinite values. Replace them, by"
                 " numpy.nan_to_num for instance."
@@ -541,9 +541,12 @@ def _check(classes, image_size, backbone, features) -> None:
 
 
 def _check_counts(train_proposals, regions, proposals, max_detections) -> None:
-    counts = {"regions": regions, "proposals": proposals, "max_detections": max_detections}
-    for keyword, value in counts.items():
-        least = REGION_SHARE if keyword == "regions" else 1
+    counts = (
+        ("regions", regions, REGION_SHARE),
+        ("proposals", proposals, 1),
+        ("max_detections", max_detections, 1),
+    )
+    for keyword, value, least in counts:
         if not isinstance(value, int) or value < least:
             raise ValueError(
                 f"{keyword} must be a whole number from {least} on. Received: {keyword}={value!r}."

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from temzoo.models import mobilenet
+from temzoo.models.layers import conv_relu
 
 STRIDES = (4, 8, 16, 32)  # of P2..P5
 RATIOS = (0.5, 1.0, 2.0)  # width / height of an anchor
@@ -116,14 +117,7 @@ def build_mask_head(width: int, classes: int) -> keras.Model:
     regions = keras.Input((MASK_BINS, MASK_BINS, width), name="regions", dtype="float32")
     x = regions
     for number in (1, 2, 3, 4):
-        x = keras.layers.Conv2D(
-            width,
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            name=f"mask_conv{number}",
-        )(x)
+        x = conv_relu(x, width, f"mask_conv{number}")
     x = keras.layers.Conv2DTranspose(
         width, 2, strides=2, activation="relu", kernel_initializer="he_normal", name="mask_up"
     )(x)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from temzoo.models.layers import conv_relu
+
 LIKELIHOODS = ("bernoulli", "gaussian")
 ARCHITECTURES = ("conv", "dense")
 LEAST_SIZE = 8
@@ -21,16 +23,7 @@ def build_encoder(config: dict, outputs: int) -> keras.Model:
     x = pixels
     if config["architecture"] == "conv":
         for level in range(config["depth"]):  # (S / 2^(level + 1), same, filters * 2^level)
-            convolution = keras.layers.Conv2D(
-                filters * 2**level,
-                3,
-                strides=2,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
-                name=f"down{level}",
-            )
-            x = convolution(x)
+            x = conv_relu(x, filters * 2**level, f"down{level}", strides=2)
         x = keras.layers.Flatten(name="flat")(x)
         x = _dense(hidden, "hidden")(x)
     else:
@@ -59,16 +52,8 @@ def build_decoder(config: dict) -> keras.Model:
     for level in reversed(range(depth)):  # doubled, (…, …, filters * 2^(level - 1))
         width = config["filters"] * 2 ** max(level - 1, 0)
         # Four is a multiple of the stride, which leaves no checkerboard.
-        up = keras.layers.Conv2DTranspose(
-            width,
-            4,
-            strides=2,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            name=f"up{level}",
-        )
-        x = up(x)
+        how = {"activation": "relu", "kernel_initializer": "he_normal", "name": f"up{level}"}
+        x = keras.layers.Conv2DTranspose(width, 4, strides=2, padding="same", **how)(x)
     x = keras.layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(x)
     surplus = least * 2**depth - size
     if surplus:

@@ -8,6 +8,7 @@ serve: it is judged as it is shipped, and trained further.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,6 @@ import keras
 import numpy as np
 
 from temzoo.core.json_file import write_json
-from temzoo.core.types import Example
 from temzoo.evaluation.baselines import MOST_CLASSES, Otsu, PixelForest
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.evaluation.pixels import confusion, scores
@@ -35,6 +35,7 @@ from temzoo.workflows.demo_data import (
     Files,
     Parts,
     own_micrographs,
+    print_files,
     synthetic_micrographs,
     timed,
 )
@@ -119,7 +120,10 @@ def demo(
     parts = (
         own_micrographs(images, labels, seed) if images else synthetic_micrographs(files, n, seed)
     )
-    _print_parts(parts)
+    print(
+        f"\n{len(parts.train)} images train, {len(parts.choose)} choose the best epoch,"
+        f" {len(parts.held_out)} are held out. Classes: {', '.join(parts.classes)}."
+    )
     methods, notes = _methods(parts, files, epochs, seed)
     evaluations, speeds = _judge(methods, parts)
     print("\n" + table(evaluations, speeds))
@@ -128,7 +132,8 @@ def demo(
     minutes = (time.monotonic() - began) / 60
     summary = Summary(files.folder, evaluations, speeds, files.named, minutes)
     _write_results(summary, parts, files)
-    _print_files(summary)
+    print(f"\nWritten in {summary.minutes:.1f} minutes:")
+    print_files(summary.files)
     return summary
 
 
@@ -169,22 +174,12 @@ def _check_arguments(images: str | Path | None, labels: str | Path | None, n: in
 
 def _fresh_folder(out: Path) -> Path:
     """``out`` where it is new or empty, else the first free ``out/run-2``, ``out/run-3`` …"""
-    if not out.exists() or not any(out.iterdir()):
-        out.mkdir(parents=True, exist_ok=True)
-        return out
-    number = 2
-    while (out / f"run-{number}").exists():
-        number += 1
-    folder = out / f"run-{number}"
-    folder.mkdir()
+    folder = out
+    if out.exists() and any(out.iterdir()):
+        numbered = (out / f"run-{number}" for number in itertools.count(2))
+        folder = next(path for path in numbered if not path.exists())
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _print_parts(parts: Parts) -> None:
-    print(
-        f"\n{len(parts.train)} images train, {len(parts.choose)} choose the best epoch,"
-        f" {len(parts.held_out)} are held out. Classes: {', '.join(parts.classes)}."
-    )
 
 
 def _methods(
@@ -202,10 +197,16 @@ def _methods(
         if name == SHIPPED.partition("/")[0] and _serves(parts.classes):
             methods |= _trained_further(name, parts, files, epochs, seed)
         elif _needs_encoder(name) and encoder_file() is None:
-            notes.append(_how_to_get_the_encoder())
+            notes.append(
+                f"{name} is left out: {ENCODER} is not in $KERAS_HOME/models or ~/.keras/models;"
+                f" get it by: python -c \"import temzoo; temzoo.get_model('{name}', alpha=0.25)\""
+            )
         else:
             with timed(name):
-                methods[name] = _new(name, seed, len(parts.classes))
+                keras.utils.set_random_seed(seed)
+                file = {"encoder_weights": str(encoder_file())} if _needs_encoder(name) else {}
+                classes = len(parts.classes) + 1
+                methods[name] = get_model(name, classes=classes, **NETWORKS[name], **file)
                 _train(methods[name], name, parts, files, epochs, seed)
     return methods, notes
 
@@ -227,14 +228,6 @@ def _trained_further(
         model = trained_model(SHIPPED, **FURTHER_CONFIG)
         _train(model, name, parts, files, epochs, seed, **FURTHER)
     return {f"{SHIPPED}, as shipped": shipped, further: model}
-
-
-def _new(name: str, seed: int, classes: int) -> Any:
-    config = dict(NETWORKS[name])
-    if _needs_encoder(name):
-        config["encoder_weights"] = str(encoder_file())
-    keras.utils.set_random_seed(seed)
-    return get_model(name, classes=classes + 1, **config)
 
 
 def _train(
@@ -262,13 +255,6 @@ def _needs_encoder(name: str) -> bool:
     return "encoder_weights" in model_card(name).config
 
 
-def _how_to_get_the_encoder() -> str:
-    return (
-        f"unet_mobilenet is left out: {ENCODER} is not in $KERAS_HOME/models or ~/.keras/models;"
-        " get it by: python -c \"import temzoo; temzoo.get_model('unet_mobilenet', alpha=0.25)\""
-    )
-
-
 def _judge(
     methods: Mapping[str, Any], parts: Parts
 ) -> tuple[dict[str, Evaluation], dict[str, float]]:
@@ -276,17 +262,13 @@ def _judge(
     with timed("evaluation on the held-out images"):
         for name, method in methods.items():
             evaluations[name] = evaluate(method, parts.held_out, classes=parts.classes)
-            speeds[name] = _images_per_second(method, parts.held_out[:3])
+            # Of prediction alone: the images are decoded and the networks warm.
+            micrographs = [example.micrograph for example in parts.held_out[:3]]
+            began = time.perf_counter()
+            for micrograph in micrographs:
+                predict(method, micrograph, instances=None)
+            speeds[name] = len(micrographs) / (time.perf_counter() - began)
     return evaluations, speeds
-
-
-def _images_per_second(method: Any, examples: Sequence[Example]) -> float:
-    """Of prediction alone: the images are decoded and the networks warm."""
-    micrographs = [example.micrograph for example in examples]
-    began = time.perf_counter()
-    for micrograph in micrographs:
-        predict(method, micrograph, instances=None)
-    return len(micrographs) / (time.perf_counter() - began)
 
 
 def _draw(
@@ -344,10 +326,3 @@ def _write_results(summary: Summary, parts: Parts, files: Files) -> None:
         "hardware": run_folder.hardware(),
     }
     write_json(path, results, indent=2)
-
-
-def _print_files(summary: Summary) -> None:
-    print(f"\nWritten in {summary.minutes:.1f} minutes:")
-    width = max(len(str(path)) for path in summary.files)
-    for path, meaning in summary.files.items():
-        print(f"  {path!s:<{width}}  {meaning}")

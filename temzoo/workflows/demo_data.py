@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -85,6 +85,13 @@ def _checked(images: str | Path, labels: str | Path) -> list[Example]:
     if found.exit_status:
         print("The demo goes on; mend the errors before you trust its figures.")
     return load_dataset(images, labels)
+
+
+def print_files(files: Mapping[Path, str]) -> None:
+    """Prints each path with what it is."""
+    width = max(len(str(path)) for path in files)
+    for path, meaning in files.items():
+        print(f"  {path!s:<{width}}  {meaning}")
 
 
 @contextmanager

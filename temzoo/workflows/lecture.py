@@ -28,6 +28,7 @@ from temzoo.latent.comparison import in_figures
 from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures import latent_mosaics, latent_scatter
 from temzoo.training import run_folder
+from temzoo.workflows.demo_data import print_files
 from temzoo.zoo.building import get_model
 
 SIZE = 16
@@ -177,7 +178,7 @@ def lecture(out: str | Path = "lecture", *, epochs: int = EPOCHS, seed: int = 0)
     print("\n" + latent.comparison_table(rows) + "\n")
     pictures = _draw(models, encoded, data, out, seed)
     files = {**_write(out, rows, pictures, epochs, seed), **pictures}
-    _print_files(files)
+    print_files(files)
     return Lecture(models, rows, files)
 
 
@@ -372,9 +373,3 @@ def _page(rows: Sequence[Mapping[str, Any]], pictures: Mapping[Path, str]) -> st
         sections=sections,
         runs_script=False,
     )
-
-
-def _print_files(files: Mapping[Path, str]) -> None:
-    width = max(len(str(path)) for path in files)
-    for path, meaning in files.items():
-        print(f"  {path!s:<{width}}  {meaning}")

@@ -158,8 +158,9 @@ def predict_folder(
         []
     """
     _check(formats, shapes, error_px)
-    out, say = Path(out), print if progress else _silent
-    found = named_images(_places(images), frame, say)
+    out, say = Path(out), print if progress else lambda line: None
+    places = [images] if isinstance(images, str | Path) else images
+    found = named_images([Path(place) for place in places], frame, say)
     options = {
         "tile": tile,
         "overlap": overlap,
@@ -206,15 +207,6 @@ def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:
         raise ValueError(f"shapes must be {' or '.join(SHAPES)}. Received: {shapes!r}.")
     if not 0 <= error_px < float("inf"):
         raise ValueError(f"the polygons' error must be 0 px or more. Received: {error_px}. Use 1.")
-
-
-def _silent(line: str) -> None:
-    """Prints nothing."""
-
-
-def _places(images: str | Path | Sequence[str | Path]) -> list[Path]:
-    several = [images] if isinstance(images, str | Path) else images
-    return [Path(place) for place in several]
 
 
 def _as_lazy(model: Any) -> LazyModel:

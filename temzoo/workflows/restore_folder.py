@@ -20,7 +20,6 @@ class Restored:
     """What became of one micrograph.
 
     Attributes:
-        name: of its file.
         files: that were written, by what they hold: "restored" and "comparison".
         frames: that its file has; the first alone was restored.
         warning: that it looks unlike what the model was trained on; "" where it does not.

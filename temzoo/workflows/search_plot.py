@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from temzoo.pictures.colours import BLACK, BLUE, ORANGE, VERMILION
+from temzoo.pictures.colours import BLACK, BLUE, ORANGE, VERMILION, rgb
 from temzoo.pictures.sheets import write_figure
 from temzoo.training.tuning.space import Dimension, shown
 from temzoo.training.tuning.trials import FAILED, FINISHED, Searcher, Trial
@@ -35,29 +34,18 @@ def plot_search(searcher: Searcher, path: str | Path) -> Path:
     return write_figure(figure, path)
 
 
-def _colour(rgb: tuple[int, int, int]) -> tuple[float, ...]:
-    return tuple(part / 255 for part in rgb)
-
-
 def _plot_trials(axis: Axes, searcher: Searcher) -> None:
     done = [trial for trial in searcher.trials if trial.status == FINISHED]
     numbers, scores = [t.trial for t in done], [t.score for t in done]
     running = list(itertools.accumulate(scores, max))
-    axis.step(
-        numbers, running, where="post", color=_colour(BLACK), lw=1, label="best so far", zorder=1
-    )
-    axis.plot(numbers, scores, "o", color=_colour(BLUE), ms=5, label="trial")
+    axis.step(numbers, running, where="post", color=rgb(BLACK), lw=1, label="best so far", zorder=1)
+    axis.plot(numbers, scores, "o", color=rgb(BLUE), ms=5, label="trial")
     _mark(axis, searcher, lambda trial: trial.trial)
     failed = [trial.trial for trial in searcher.trials if trial.status == FAILED]
     if failed:
-        axis.plot(
-            failed,
-            [0.04] * len(failed),
-            "x",
-            color=_colour(VERMILION),
-            transform=axis.get_xaxis_transform(),
-            label="failed",
-        )
+        style = {"color": rgb(VERMILION), "label": "failed"}
+        at_foot = axis.get_xaxis_transform()
+        axis.plot(failed, [0.04] * len(failed), "x", transform=at_foot, **style)
     axis.set(xlabel="trial", ylabel=searcher.score_name)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
@@ -66,29 +54,30 @@ def _plot_trials(axis: Axes, searcher: Searcher) -> None:
 def _mark(axis: Axes, searcher: Searcher, x) -> None:
     """Marks the default configuration and the best."""
     default, best = searcher.trials[0], searcher.best
-    style = {"ms": 11, "mfc": "none", "mew": 1.6, "linestyle": "none"}
+    style = {"ms": 11, "mfc": "none", "mew": 1.6}
     if default.score is not None:
-        axis.plot(
-            x(default), default.score, marker="s", color=_colour(ORANGE), label="default", **style
-        )
-    axis.plot(x(best), best.score, marker="o", color=_colour(VERMILION), label="best", **style)
+        axis.plot(x(default), default.score, "s", color=rgb(ORANGE), label="default", **style)
+    axis.plot(x(best), best.score, "o", color=rgb(VERMILION), label="best", **style)
 
 
 def _plot_dimension(axis: Axes, searcher: Searcher, dimension: Dimension) -> None:
     """Value against score; choices stand side by side, the default last where it is none."""
     done = [trial for trial in searcher.trials if trial.status == FINISHED]
-    places = _places(dimension, done)
+    places = None
+    if dimension.choices is not None:
+        values = [*dimension.choices, *(trial.values[dimension.name] for trial in done)]
+        texts = list(dict.fromkeys(map(shown, values)))
+        places = {text: place for place, text in enumerate(texts)}
 
     def x(trial: Trial):
         value = trial.values[dimension.name]
         return value if places is None else places[shown(value)]
 
-    axis.plot([x(t) for t in done], [t.score for t in done], "o", color=_colour(BLUE), ms=4)
+    axis.plot([x(t) for t in done], [t.score for t in done], "o", color=rgb(BLUE), ms=4)
     _mark(axis, searcher, x)
     for line in axis.lines:
         line.set_label("_")  # the first panel has the legend
     if places is not None:
-        texts = list(places)
         slanted = {"rotation": 25, "ha": "right"} if sum(map(len, texts)) > 18 else {}
         axis.set_xticks(range(len(texts)), texts, fontsize=8, **slanted)
         axis.set_xlim(-0.5, len(texts) - 0.5)
@@ -97,11 +86,3 @@ def _plot_dimension(axis: Axes, searcher: Searcher, dimension: Dimension) -> Non
     axis.margins(0.1)  # room for the marks
     axis.set_xlabel(dimension.name)
     axis.grid(alpha=0.3)
-
-
-def _places(dimension: Dimension, done: Sequence[Trial]) -> dict[str, int] | None:
-    """Positions of choices on an axis, by their text; None for numbers of a range."""
-    if dimension.choices is None:
-        return None
-    values = [*dimension.choices, *(trial.values[dimension.name] for trial in done)]
-    return {text: place for place, text in enumerate(dict.fromkeys(map(shown, values)))}
