@@ -75,7 +75,8 @@ def decode(
     """What a model says of one image, as objects with masks at its full resolution.
 
     A pixel belongs to an object when its centre lies in the box and the mask's probability there,
-    interpolated between the centres of the mask's cells, reaches the threshold.
+    interpolated between the centres of the mask's cells, reaches the threshold. Objects without a
+    pixel in the image are left out.
 
     Args:
         boxes: (D, 4) y1, x1, y2, x2 px; they may reach beyond the image.
@@ -84,15 +85,6 @@ def decode(
         masks: (D, M, M) probabilities inside the boxes; M is 28 for Mask R-CNN.
         height, width: of the image, px.
         threshold: of the probability.
-
-    Returns:
-        in the order given; objects without a pixel in the image are left out.
-
-    Example:
-        >>> found = model.detect(pixels)
-        >>> n = found.counts[0]
-        >>> decode(found.boxes[0, :n], found.classes[0, :n], found.scores[0, :n],
-        ...        found.masks[0, :n], 512, 512)
     """
     found = []
     for box, kind, score, mask in zip(boxes, classes, scores, masks, strict=True):

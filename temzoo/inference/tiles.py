@@ -119,9 +119,6 @@ def tile_layout(
 ) -> tuple[Tiles, Tiles]:
     """The tiles that ``predict`` would cover an image (H, W) with: down it, and across it.
 
-    Args:
-        step: of the network, px.
-
     Example:
         >>> rows, columns = tile_layout(32, (4096, 4096))
         >>> len(rows.starts) * len(columns.starts), rows.size * columns.size

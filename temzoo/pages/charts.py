@@ -88,8 +88,6 @@ def history_chart(
     """A metric over the epochs, in training and in validation.
 
     Args:
-        name: of the metric.
-        epochs: (N,) numbers.
         train, val: (N,) NaN where it was not measured; or empty.
         best: the epoch that was kept; 0: none.
     """

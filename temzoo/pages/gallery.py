@@ -46,10 +46,8 @@ class Gallery:
         calibrated: False: all sizes are in pixels, since some micrographs have no pixel size.
         by_hand: the calibration that was given, for micrographs without one or for all.
         plates: HTML of each.
-        names: of all micrographs.
-        own: their calibrations, as they state them.
-        frames: their (height, width) in the unit of the sizes.
-        tables: of their particles.
+        names, own, frames, tables: of all micrographs: their names, the calibrations that they
+            state, their (height, width) in the unit of the sizes, and their particles.
     """
 
     pictured: int
@@ -75,10 +73,8 @@ class Gallery:
         """Measures a prediction, and draws it while there is room.
 
         Args:
-            prediction: of the next micrograph.
-            micrograph: None where it is not at hand.
+            micrograph: None where it is not at hand; ``missing`` says why.
             true: labelled objects, where there are labels.
-            missing: why there is no micrograph.
         """
         prediction = replace(prediction, name=printable(prediction.name))
         prediction, micrograph = self._calibrated(prediction, micrograph)
@@ -166,8 +162,7 @@ def printable(name: str) -> str:
 def matched_iou(true: Sequence[Detection], found: Sequence[Detection]) -> np.ndarray:
     """(N,) IoU of each found object with the label it is matched to, one to one; 0: with none.
 
-    Args:
-        true, found: objects of one micrograph; within a class, at an IoU of 0.5 and more.
+    Objects match within a class, at an IoU of 0.5 and more.
     """
     pairs = overlaps(true, found)
     good = pairs.mask_iou >= MATCH_IOU

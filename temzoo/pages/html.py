@@ -30,12 +30,7 @@ def text(plain: Any) -> str:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Bytes as an address that holds them.
-
-    Args:
-        data: of the file.
-        kind: its media type, such as "image/png".
-    """
+    """Bytes as an address that holds them; ``kind`` is their media type, such as "image/png"."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
@@ -45,12 +40,7 @@ def image_element(uri: str, width: int, height: int) -> str:
 
 
 def json_block(name: str, content: Any) -> str:
-    """A block of data that a page's script reads by its id; no text in it can end the block.
-
-    Args:
-        name: the id.
-        content: what JSON can hold, without NaN.
-    """
+    """A block of data that a page's script reads by its id; no text in it can end the block."""
     # ASCII alone: a lone surrogate of a file's name stays an escape and the page valid UTF-8.
     data = json.dumps(content, allow_nan=False, separators=(",", ":"))
     for sign in "<>&":
@@ -59,12 +49,7 @@ def json_block(name: str, content: Any) -> str:
 
 
 def last_part(path: str) -> str:
-    """The last part of a path of any system; the address of a server stays as it is.
-
-    Example:
-        >>> last_part("/home/anna/runs/first"), last_part("grpc://gpu:8500/unet")
-        ('first', 'grpc://gpu:8500/unet')
-    """
+    """The last part of a path of any system; the address of a server stays as it is."""
     return path if "://" in path else sidecar.last_part(path)
 
 

@@ -36,13 +36,7 @@ UNITS = {"_nm2": "nm²", "_px2": "px²", "_um2": "µm²", "_nm": "nm", "_px": "p
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name in words, and its unit.
-
-    Attributes:
-        key: as in the table.
-        stem: the key without its unit.
-        unit: "nm", "px²" …; empty where there is none.
-    """
+    """A column's key in the table, the same without its unit, and its unit ("nm", "px²", "")."""
 
     key: str
     stem: str
@@ -55,12 +49,7 @@ class Column:
 
 
 def column(key: str) -> Column:
-    """What a key of a table says of itself.
-
-    Example:
-        >>> column("feret_max_nm").name, column("feret_max_nm").unit
-        ('Feret max', 'nm')
-    """
+    """What a key of a table says of itself: "feret_max_nm" is "Feret max" in "nm"."""
     for suffix, unit in UNITS.items():
         if key.endswith(suffix):
             return Column(key, key.removesuffix(suffix), unit)
@@ -99,32 +88,17 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def counted(number: int, one: str, several: str = "") -> str:
-    """A count with its noun.
-
-    Example:
-        >>> counted(1, "particle"), counted(2, "micrograph")
-        ('1 particle', '2 micrographs')
-    """
+    """A count with its noun: "1 particle", "2 micrographs"."""
     return f"{figure(int(number))} {one if number == 1 else several or one + 's'}"
 
 
 def percent(share: float) -> str:
-    """A share of one in percent.
-
-    Example:
-        >>> percent(0.1234)
-        '12.3 %'
-    """
+    """A share of one in percent: "12.3 %"."""
     return f"{figure(100 * share)} %"
 
 
 def metric_name(key: str) -> str:
-    """A metric's key in words.
-
-    Example:
-        >>> metric_name("val_iou"), metric_name("instance_f1")
-        ('IoU', 'Instance F1')
-    """
+    """A metric's key in words: "val_iou" is "IoU", "instance_f1" is "Instance F1"."""
     words = key.removeprefix("val_").replace("_", " ")
     known = {"iou": "IoU", "f1": "F1", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "psnr": "PSNR"}
     words = " ".join(known.get(word, word) for word in words.split(" "))

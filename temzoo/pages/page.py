@@ -16,13 +16,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One of the figures below the title.
-
-    Attributes:
-        name: what it is.
-        value: as text; unit: set smaller behind it.
-        aside: a line below: its interval, or how it was counted.
-    """
+    """One of the figures below the title; ``aside`` is a line below, such as its interval."""
 
     name: str
     value: str
@@ -110,10 +104,7 @@ def page(
 
 
 def policy(script: str) -> str:
-    """A content security policy under which this script alone runs and nothing is fetched.
-
-    Without a script, which is the empty text, none runs.
-    """
+    """A content security policy: this script alone, or none, runs, and nothing is fetched."""
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     allowed = f"script-src 'sha256-{digest}'; " if script else ""
     return (
@@ -132,12 +123,7 @@ def png_figure(path: Path, caption: str) -> str:
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column names its rows.
-
-    Args:
-        head: the columns' names; none: a table without a head.
-        rows: of as many cells, plain text.
-    """
+    """A table of plain text whose first column names its rows; ``head`` may be empty."""
     top = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
     lines = "".join(
         f'<tr><th scope="row">{text(name)}</th>'

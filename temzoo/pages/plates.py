@@ -47,14 +47,12 @@ class Plate:
     """What is drawn of one micrograph.
 
     Attributes:
-        number: from 1, in the page's order; name: of the micrograph.
+        number: from 1, in the page's order.
         height, width: px of the micrograph.
-        found: the particles.
-        true: labelled ones, where there are labels.
-        picture: JPEG; None where the micrograph is not at hand.
+        found: the particles; true: labelled ones, where there are labels.
+        picture: JPEG; None where the micrograph is not at hand, and ``missing`` says why.
         nm_per_pixel: (row, col); None when uncalibrated.
         facts: short texts below the name.
-        missing: why there is no picture.
     """
 
     number: int
@@ -168,12 +166,7 @@ def _scale_bar(plate: Plate) -> str:
 
 
 def length_text(nanometres: float) -> str:
-    """A length with the unit that suits it.
-
-    Example:
-        >>> length_text(200), length_text(5000)
-        ('200 nm', '5 µm')
-    """
+    """A length with the unit that suits it: "200 nm", "5 µm"."""
     if nanometres >= 1e6:
         return f"{nanometres / 1e6:.3g} mm"
     if nanometres >= 1000:
@@ -199,16 +192,7 @@ def regions_of(prediction: Prediction) -> list[tuple[int, Detection]]:
 def outlined(
     objects: Sequence[tuple[int, Detection]], *, tolerance: float = TOLERANCE
 ) -> list[Outlined]:
-    """Objects as they are drawn.
-
-    Args:
-        objects: with their numbers.
-        tolerance: px by which a line may leave the outline.
-
-    Example:
-        >>> outlined(objects_of(prediction))[0].path
-        'M3.5 2l4 0.5 …z'
-    """
+    """Numbered objects as they are drawn; a line leaves the outline by ``tolerance`` px at most."""
     found = []
     for number, one in objects:
         row, col = np.mean(np.nonzero(one.mask), axis=1).tolist()

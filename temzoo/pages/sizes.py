@@ -78,12 +78,7 @@ def key_figures(found: Measured) -> list[KeyFigure]:
 
 
 def size_sections(found: Measured, plates: Mapping[str, int]) -> list[Section]:
-    """The distribution of sizes, and the figures of each micrograph.
-
-    Args:
-        found: the particles.
-        plates: the number of each pictured micrograph by its name.
-    """
+    """The distribution of sizes, and the figures of each micrograph."""
     parts = [_distribution(found)] if len(found.table) else []
     return [*parts, _each(found, plates)]
 

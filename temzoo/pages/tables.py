@@ -52,7 +52,7 @@ def figure_table(
     """A table that can be sorted by each of its columns; the first names its rows.
 
     Args:
-        head: names of the columns; ``Html`` is taken as it is; an empty one is not sorted by.
+        head: names of the columns; one that is empty is not sorted by.
         rows: of cells: plain text, ``Html``, or (text, value to sort by).
         caption: for those who do not see it.
         words: the columns that hold words, which stand at the left.
@@ -103,10 +103,9 @@ def name_cell(name: str, plates: Mapping[str, int]) -> Any:
 
 
 def particle_block(table: pd.DataFrame, plates: Mapping[str, int], *, file: str) -> str:
-    """The table of particles as a block of data that the page's script shows.
+    """The table of particles, as ``temzoo.measure`` gives it, as data for the page's script.
 
     Args:
-        table: as ``temzoo.measure`` gives it.
         plates: the number of each pictured micrograph by its name.
         file: name of the CSV that the page offers.
     """
@@ -154,7 +153,6 @@ def find_card(model: str, weights: str, sha256: str) -> WeightsCard | None:
     """The card of the weights that a prediction was made with: shipped ones, or a file's.
 
     Args:
-        model: its registered name.
         weights: a name, a file or a run folder; it may be gone.
         sha256: of the weights file; a card of another hash is not taken.
     """
@@ -175,10 +173,9 @@ def model_facts(
     weights: str = "",
     sha256: str = "",
 ) -> str:
-    """The model card as HTML.
+    """The model card as HTML; a model that is not registered here is named alone.
 
     Args:
-        model: the registered name; one that is not registered here is named alone.
         card: of the weights, where it is known.
         weights: as they were asked for; sha256: of their file.
     """

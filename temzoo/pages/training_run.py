@@ -198,12 +198,7 @@ def run_figures(run: RunFolder) -> list[KeyFigure]:
 
 
 def score_sections(run: RunFolder, plates: Mapping[str, int]) -> list[Section]:
-    """Scores, history and the sheet of validation images, as far as they are there.
-
-    Args:
-        run: the run.
-        plates: the number of each pictured micrograph by its name.
-    """
+    """Scores, history and the sheet of validation images, as far as they are there."""
     sections = [
         _scores_section(run.figures) if run.figures else None,
         _images_section(run.figures, plates) if run.figures else None,

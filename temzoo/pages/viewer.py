@@ -28,10 +28,8 @@ def viewer_html(
 
     Args:
         plates: HTML of each, from ``plate_html``.
-        names: of the micrographs.
         class_names: of the classes 1, 2, …, for the key.
-        truth: whether labels are drawn too.
-        table: whether there are particles to list.
+        truth: whether labels are drawn too; table: whether there are particles to list.
         pictured: micrographs that the table has rows of; None: those that are shown.
     """
     layers = (*LAYERS, TRUTH) if truth else LAYERS

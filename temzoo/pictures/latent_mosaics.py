@@ -63,10 +63,6 @@ def manifold(
             ``encoded`` is given, else 0 and 1. A single dimension gives one row.
         centre: (D,) code of the other dimensions; None: 0, or a plain autoencoder's mean code.
         encoded: data, which tells the active dimensions and an autoencoder's scale.
-        title: above all.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: ``plane`` names no two dimensions of the model, or ``centre`` has not D numbers.
@@ -112,7 +108,6 @@ def traversals(
 
     Args:
         model: with ``decode`` and ``latent_dim``; with ``encode`` where ``around`` is given.
-        path: of the picture.
         steps: pictures in a row.
         span: standard deviations from the middle to either end; of the prior, or of the codes of a
             plain autoencoder.
@@ -120,10 +115,6 @@ def traversals(
             it, rows are in the dimensions' order. At most 32 rows are drawn.
         around: (S, S) or (S, S, C) image whose code the others are held at; the step nearest to
             its own is framed. None: 0, or a plain autoencoder's mean code.
-        title: above all.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: the image is not of the model's size.
@@ -169,13 +160,8 @@ def reconstructions(
     Args:
         model: what ``reconstruct`` takes.
         images: (N, S, S) or (N, S, S, C).
-        path: of the picture.
         count: how many are shown, at even steps of the error's rank.
         encoded: of these images, where it is there already.
-        title: above all.
-
-    Returns:
-        The path.
 
     Example:
         >>> reconstructions(model, digits, "reconstructions.png")
@@ -206,11 +192,6 @@ def strips(rows: Sequence[tuple[str, np.ndarray]], path: str | Path, *, title: s
 
     Args:
         rows: name, and (N, S, S, C) pictures in [0, 1], as many in each row.
-        path: of the picture.
-        title: above all.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: there are no rows, or they differ in shape.

@@ -50,16 +50,11 @@ def scatter(
         codes: (N, D). Of more than two dimensions the two most active ones are drawn, or the plane
             of the first two principal components; the axes say which. One dimension is drawn over
             the images' order.
-        path: of the picture.
         values: (N,) class or number of each; None: all in one colour.
         name: of the values, a unit at its end: "diameter_nm".
         period: of numbers that go round: 180 for the angle in degrees of what looks the same
             turned by half.
         projection: "active" or "pca".
-        title: above all.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: lengths differ, or the projection is unknown.

@@ -21,7 +21,6 @@ def plot_history(history: str | Path, path: str | Path) -> Path:
 
     Args:
         history: CSV with a column "epoch" and one per metric; "val_" marks validation.
-        path: of the picture.
 
     Raises:
         ValueError: the file has no rows.
@@ -50,7 +49,6 @@ def plot_iou(
 
     Args:
         evaluations: by the method's name, all of the same images.
-        path: of the picture.
         metric: a column of the table.
 
     Raises:

@@ -29,11 +29,8 @@ def restoration_sheet(
     """Draws what a restorer makes of examples: before, after, and the truth or what was removed.
 
     Args:
-        path: of the picture.
-        model: a restorer.
         examples: the first ``limit`` of them are shown.
         source: where the poor picture comes from, as in ``PairPlan``.
-        title: above all.
     """
     panels: list[Panel] = []
     for example in examples[:limit]:

@@ -42,10 +42,6 @@ def sheet(
         panels: what to show, in reading order.
         columns: pictures per row.
         legend: names to colours, or to how outlines are drawn.
-        title: above all.
-
-    Returns:
-        The path.
 
     Raises:
         ValueError: there is nothing to show.

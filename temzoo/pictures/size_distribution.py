@@ -42,9 +42,6 @@ def plot_sizes(
         title: above; "" for none.
         seed: of the bootstrap behind the median's interval.
 
-    Returns:
-        The path.
-
     Raises:
         ValueError: no particle counts, or as ``summarize`` does.
 

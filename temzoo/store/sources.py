@@ -55,13 +55,9 @@ def source_of(
 def load_source(
     told: Mapping[str, Any], images: Mapping[str, Sequence[Path]] | None = None
 ) -> tuple[Micrograph | None, str]:
-    """The micrograph that was predicted, or why there is none, in a sentence.
+    """The micrograph that was predicted (of a stack its "frame"), or why there is none.
 
-    Args:
-        told, images: see ``source_of``; of a stack "frame" says which image.
-
-    Raises:
-        ValueError: see ``source_of``.
+    The arguments, and what raises, are those of ``source_of``.
     """
     path = source_of(told, images)
     if path is None:

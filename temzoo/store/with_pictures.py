@@ -60,7 +60,6 @@ def save_restored(
 
     Args:
         restored: what ``restore`` returned.
-        folder: made when absent; files are named after the micrograph.
         before: what it was made from; its dtype is that of the TIFF.
         keep_float: a 32-bit TIFF instead, with nothing rounded or clipped (grey alone).
 

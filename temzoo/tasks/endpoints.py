@@ -21,11 +21,9 @@ Answers = Mapping[str, np.ndarray]
 
 
 def deviation(expected: np.ndarray, found: np.ndarray) -> float:
-    """How far an answer is from what was expected.
+    """The largest difference of an answer, in units of the expected range where that exceeds 1.
 
-    Returns:
-        the largest difference, in units of the expected range where that is more than 1; infinite
-        for another shape or dtype, for values that are not finite, and for other whole numbers.
+    Infinite for another shape or dtype, values that are not finite, and other whole numbers.
     """
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return float("inf")

@@ -36,13 +36,10 @@ def validation_sheet(
     what labels pixels is drawn as error overlay with its IoU.
 
     Args:
-        path: of the picture.
         model: whatever ``predict`` takes.
         examples: the first ``limit`` of them are shown.
         classes: names of the classes 1, 2, …
-        limit: how many to show.
         min_score: of a detector alone: objects that score less are not shown; None: 0.5.
-        title: above all.
         **options: for ``predict``.
     """
     panels, legend = [], error_legend(several_classes=len(classes) > 1)

@@ -138,11 +138,7 @@ def demo(
 
 
 def table(evaluations: Mapping[str, Evaluation], speeds: Mapping[str, float]) -> str:
-    """The methods side by side: IoU, F1 of instances, images per second.
-
-    Args:
-        evaluations, speeds: by method.
-    """
+    """The methods side by side: IoU, F1 of instances, images per second."""
     width = max(map(len, ["held-out images", *evaluations])) + 3
     lines = [f"{'held-out images':<{width}}{'IoU':<24}{'instance F1':<24}images/s"]
     for name, evaluation in evaluations.items():

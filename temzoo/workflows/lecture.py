@@ -136,12 +136,7 @@ class Lecture:
 
 
 def digits() -> Digits:
-    """The digits at 16 px, a quarter held out, always the same and as many of each digit.
-
-    Example:
-        >>> digits().train.shape
-        (1347, 16, 16, 1)
-    """
+    """The digits at 16 px, a quarter held out, always the same and as many of each digit."""
     bundle = load_digits()
     larger = np.kron(bundle.images / 16, np.ones((1, 2, 2))).astype(np.float32)[..., None]
     parts = train_test_split(
@@ -225,12 +220,7 @@ def _figures(
 
 
 def from_nearest(pictures: np.ndarray, known: np.ndarray) -> float:
-    """How far pictures are from the known one that is most like each: mean square per pixel.
-
-    Args:
-        pictures: (N, S, S, C).
-        known: (M, S, S, C).
-    """
+    """How far pictures (N, S, S, C) are from the known one most like each: mean square a pixel."""
     pictures, known = (p.reshape(len(p), -1).astype(np.float64) for p in (pictures, known))
     distances, _ = cKDTree(known).query(pictures)
     return float((distances**2).mean() / pictures.shape[1])
@@ -302,15 +292,9 @@ def _distances(pictures: np.ndarray, one: np.ndarray) -> np.ndarray:
 
 
 def between_images(model: Any, start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
-    """What a model decodes on the straight line from the code of one image to another's.
+    """What a model decodes between the codes of two images (S, S, C): (steps, S, S, C) float32.
 
-    Args:
-        model: with ``encode`` and ``decode``.
-        start, end: (S, S, C).
-        steps: pictures, those of the two codes among them.
-
-    Returns:
-        (steps, S, S, C) float32.
+    The codes lie at even steps of the straight line; those of the two images are among them.
     """
     first, last = latent.encode_images(model, np.stack([start, end])).means
     shares = np.linspace(0, 1, steps)[:, None]

@@ -68,12 +68,10 @@ class Job:
     """What is done to each micrograph.
 
     Attributes:
-        out: the folder.
         origin: how predictions are made; its source is filled in for each.
         options: of ``temzoo.predict``.
         alone: there is one image: what is wrong with it is an error, not a row that says so.
         say: is told about each image that is finished.
-        progress: show a progress bar.
     """
 
     out: Path
@@ -98,7 +96,6 @@ def named_images(
     """The micrographs, named as in the folder that was given: what CVAT calls them too.
 
     Args:
-        places: files and folders.
         frame: of stacks, the image that is taken; None: all.
         say: is told which files are passed over, and which are stacks.
 
@@ -131,10 +128,7 @@ def _frames_of(path: Path, frame: int | None, say: Callable[[str], None]) -> dic
 
 
 def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
-    """Predicts and writes each image.
-
-    Returns:
-        A row an image, in the order in which they were finished.
+    """Predicts and writes each image: a row each, in the order in which they were finished.
 
     Raises:
         ConnectionError, TimeoutError, RuntimeError: see ``_attempt``.
@@ -201,10 +195,7 @@ def _attempt(
 ) -> Row | tuple[Micrograph, Prediction, float]:
     """A prediction with its seconds; or, where that fails, the row that says why.
 
-    Args:
-        model, image, job: what predicts what, and how.
-        reading: gives the micrograph.
-        failures: of the server, in a row until now; kept here.
+    ``failures`` keeps those of a server in a row until now.
 
     Raises:
         ConnectionError, TimeoutError: a server is gone or hangs, and would for the other images.
@@ -248,9 +239,7 @@ def _written_or_failed(
 ) -> Row:
     """The row of what was written, or the one that says why it was not.
 
-    Raises:
-        OSError: the disk is full or gone, for the other images too.
-        Exception: what is wrong with the only image.
+    A disk that is full or gone is an error for the other images too.
     """
     try:
         row = _written(image, job, micrograph, found, seconds)

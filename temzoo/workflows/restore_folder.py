@@ -46,13 +46,10 @@ def restore_folder(
     """Restores micrographs; each is written before the next is read.
 
     Args:
-        model: a restorer.
+        model, tile, overlap, flips: as for ``temzoo.restore``.
         images: files, and folders to look through.
-        out: the folder that is written to.
         likeness: of the images that the model was trained on; None: not known.
-        tile, overlap, flips: as for ``temzoo.restore``.
         keep_float: write 32-bit TIFF, with nothing rounded or clipped.
-        progress: show a bar for each image.
 
     Raises:
         FileNotFoundError: there are no images.

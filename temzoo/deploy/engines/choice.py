@@ -77,17 +77,13 @@ def choose(
     examples: Sequence[Any] | None,
     made: Callable[[str, str], Any],
 ) -> Any:
-    """The fastest engine that holds.
+    """The fastest engine that holds, with all rows as its ``found``.
 
     Args:
-        network: what is run.
         precision: the only one that is tried; None: all.
         threads: of each engine, for the memory.
         examples: labelled micrographs to judge by; None: there are none.
         made: gives the model of an engine and a precision.
-
-    Returns:
-        What ``made`` gave, with all rows as its ``found``.
     """
     judged = examples is not None and not network.restores
     path = memory(network, threads)
@@ -225,8 +221,7 @@ def _iou(model: Any, examples: Sequence[Any]) -> float:
 def fastest(rows: Sequence[Row], *, any_precision: bool = False) -> Key:
     """The fastest of those that hold; TensorFlow in float32 where none does.
 
-    Args:
-        any_precision: one in a lower precision holds though nobody judged it, since it was named.
+    With ``any_precision`` a lower one holds though nobody judged it, since it was named.
     """
 
     def holds(row: Row) -> bool:

@@ -67,10 +67,7 @@ class Network:
         """A TensorFlow graph of constants, which TensorFlow can fold and fuse.
 
         Batch normalisation goes into the convolutions, casts of weights are done once: a fifth
-        faster than a graph with variables.
-
-        Args:
-            policy: Keras' dtype policy that the layers compute under.
+        faster than a graph with variables. The layers compute under Keras' dtype policy ``policy``.
         """
         from tensorflow.python.framework.convert_to_constants import (
             convert_variables_to_constants_v2,

@@ -44,11 +44,7 @@ def check_convertible(signature: Signature) -> None:
 
 
 def write_onnx(signature: Signature, path: Path) -> None:
-    """Writes a signature as an ONNX file.
-
-    Raises:
-        ExportError: an operation has no counterpart.
-    """
+    """Writes a signature as an ONNX file; raises ExportError for what ONNX has no operation for."""
     import tensorflow as tf
     import tf2onnx
 

@@ -31,8 +31,6 @@ class Question:
     """What is sent to a signature, and what must come back.
 
     Attributes:
-        signature: its name.
-        endpoint: of the model.
         inputs: name -> array; files are an object array of bytes.
         expected: what the Keras model answers.
     """

@@ -34,13 +34,7 @@ LARGEST = {"uint8": 255.0, "uint16": 65535.0}
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature of an export.
-
-    Attributes:
-        endpoint: what it asks the model.
-        inputs: name -> what is sent.
-        function: the graph.
-    """
+    """One signature of an export: what it asks the model, what is sent by name, and the graph."""
 
     endpoint: Endpoint
     inputs: Mapping[str, tf.TensorSpec]
@@ -56,11 +50,7 @@ class Signature:
 
 
 def signatures(model: keras.Model) -> dict[str, Signature]:
-    """The signatures of a model, by name.
-
-    Raises:
-        ValueError: the model is not from ``get_model``.
-    """
+    """The signatures of a model from ``get_model``, by name."""
     found = {}
     for name, endpoint in task_of(model).endpoints(model).items():
         found[name] = _plain(endpoint)

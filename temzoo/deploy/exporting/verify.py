@@ -40,7 +40,7 @@ def check_file(path: Path, kind: str, questions: Sequence[Question]) -> None:
 def ask(
     model: Path, questions: Sequence[Question], names: Sequence[tuple[Mapping, Mapping]]
 ) -> tuple[list[Answers], set[str]]:
-    """Asks an exported file in a new process without Keras, and returns its answers.
+    """Asks an exported file in a new process without Keras.
 
     Args:
         model: a SavedModel's folder, or an ``.onnx`` or ``.xml`` file.

@@ -36,12 +36,7 @@ class TryLater(Exception):  # noqa: N818 - not an error of the user: the request
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a request is repeated, and how long after.
-
-    Attributes:
-        retries: at most, after the first try.
-        timeout_s: of one try, for the message alone.
-    """
+    """How often a request is repeated after the first try, and the timeout of one try, seconds."""
 
     retries: int
     timeout_s: float
@@ -96,10 +91,8 @@ def failure(address: Address, code: str, said: str, wait_s: float = 0.0) -> Exce
     """The exception for an error of a server.
 
     Args:
-        address: of the model.
         code: gRPC's name of it; HTTP's numbers are translated by who asks.
         said: the server's own words.
-        wait_s: see ``TryLater``.
     """
     said = " ".join(said.split())[:500] or "nothing"
     if code == "RESOURCE_EXHAUSTED" and any(words in said for words in NEVER_FITS):

@@ -71,9 +71,7 @@ class Line:
         """The named outputs of a signature for a batch, in as few requests as the server takes.
 
         Args:
-            signature: its name.
             inputs: one array by its name, the first axis is the batch.
-            outputs: names.
 
         Raises:
             ValueError: a single image is too large, or not each gets an answer; else as ``learn``.
