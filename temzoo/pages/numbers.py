@@ -87,9 +87,9 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     return f"[{figure(low, digits)},\u00a0{figure(high, digits)}]"
 
 
-def counted(number: int, one: str, several: str = "") -> str:
+def counted(number: int, one: str) -> str:
     """A count with its noun: "1 particle", "2 micrographs"."""
-    return f"{figure(int(number))} {one if number == 1 else several or one + 's'}"
+    return f"{figure(int(number))} {one if number == 1 else one + 's'}"
 
 
 def percent(share: float) -> str:

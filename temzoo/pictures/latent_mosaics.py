@@ -44,8 +44,6 @@ def manifold(
     path: str | Path,
     *,
     steps: int = 20,
-    plane: tuple[int, int] | None = None,
-    centre: np.ndarray | None = None,
     encoded: Encoded | None = None,
     title: str = "",
 ) -> Path:
@@ -59,24 +57,18 @@ def manifold(
         model: with ``decode`` and ``latent_dim``.
         path: of the picture (PNG, PDF …).
         steps: pictures along each side.
-        plane: the dimensions to the right and upwards; None: the two most active ones where
-            ``encoded`` is given, else 0 and 1. A single dimension gives one row.
-        centre: (D,) code of the other dimensions; None: 0, or a plain autoencoder's mean code.
-        encoded: data, which tells the active dimensions and an autoencoder's scale.
-
-    Raises:
-        ValueError: ``plane`` names no two dimensions of the model, or ``centre`` has not D numbers.
+        encoded: data: the two most active dimensions in it are drawn, else 0 and 1 (of a single
+            one a row); an autoencoder's scale and middle are those of its codes.
 
     Example:
         >>> manifold(model, "manifold.png", encoded=encode_images(model, digits))
     """
-    right, up = _checked_plane(plane, model.latent_dim, encoded)
+    right, up = _plane(model.latent_dim, encoded)
     middle, scale = _scale(model.latent_dim, encoded)
-    base = middle if centre is None else _checked_centre(centre, model.latent_dim)
     quantiles = norm.ppf((np.arange(steps) + 0.5) / steps)
     columns = middle[right] + scale[right] * quantiles
     rows = np.zeros(1) if up is None else (middle[up] + scale[up] * quantiles)[::-1]
-    codes = np.tile(base, (len(rows), steps, 1))
+    codes = np.tile(middle, (len(rows), steps, 1))
     codes[..., right] = columns
     if up is not None:
         codes[..., up] = rows[:, None]
@@ -90,7 +82,7 @@ def manifold(
     axis.set_xlabel(f"z{right}")
     axis.set_yticks(*(_ticks(rows, side) if up is not None else ([], [])))
     axis.set_ylabel("" if up is None else f"z{up}")
-    axis.set_title(title or _manifold_title(model.latent_dim, centre, encoded), fontsize=10)
+    axis.set_title(title or _manifold_title(model.latent_dim, encoded), fontsize=10)
     return write_figure(figure, path)
 
 
@@ -102,7 +94,6 @@ def traversals(
     span: float = 3.0,
     encoded: Encoded | None = None,
     around: np.ndarray | None = None,
-    title: str = "",
 ) -> Path:
     """Draws what each latent dimension does: one row each, all others held.
 
@@ -139,10 +130,11 @@ def traversals(
     step = _show(axis, _mosaic(pictures)) / steps
     if around is not None:
         _frame(axis, np.abs((held - middle) / scale - offsets[:, None]).argmin(0)[order], step)
-    axis.set_xticks(step * (np.arange(steps) + 0.5), _signed(offsets), fontsize=8)
+    texts = [f"{x:+.2g}".replace("-", "−") if round(x, 9) else "0" for x in offsets]
+    axis.set_xticks(step * (np.arange(steps) + 0.5), texts, fontsize=8)
     axis.set_xlabel(f"standard deviations of {_spread_name(encoded)}")
     _name_rows(axis, order, step, encoded)
-    axis.set_title(title or _traversal_title(count, len(order), around, encoded), fontsize=10)
+    axis.set_title(_traversal_title(count, len(order), around, encoded), fontsize=10)
     return write_figure(figure, path)
 
 
@@ -169,10 +161,13 @@ def reconstructions(
     images = checked_images(model, images)
     again = reconstruct(model, images, encoded=encoded)
     errors = squared_error(images, again).per_image
-    shown = np.argsort(errors, kind="stable")[_even_ranks(len(images), count)]
+    ranks = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
+    shown = np.argsort(errors, kind="stable")[np.unique(ranks)]
     columns = min(6, len(shown))
     bands = np.array_split(shown, -(-len(shown) // columns))
-    low, high = _display_range(images)
+    # Black and white are 0 and 1, or the images' least and greatest beyond those.
+    low, high = float(images.min()), float(images.max())
+    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     figure = Figure(figsize=(1.1 * columns + 0.9, 2.55 * len(bands) + 0.6), layout="constrained")
     for axis, band in zip(figure.subplots(len(bands), 1, squeeze=False)[:, 0], bands, strict=True):
         pair = (np.stack([images[band], again[band]]) - low) / (high - low)
@@ -218,32 +213,13 @@ def strips(rows: Sequence[tuple[str, np.ndarray]], path: str | Path, *, title: s
     return write_figure(figure, path)
 
 
-def _checked_plane(
-    plane: tuple[int, int] | None, count: int, encoded: Encoded | None
-) -> tuple[int, int | None]:
-    if count == 1 and plane is None:
+def _plane(count: int, encoded: Encoded | None) -> tuple[int, int | None]:
+    """The dimensions drawn to the right and upwards."""
+    if count == 1:
         return 0, None
-    if plane is None:
-        # Of two both are drawn, laid out as in ``scatter``.
-        first, second = (0, 1) if count == 2 or encoded is None else encoded.order[:2].tolist()
-        return first, second
-    right, up = plane
-    if right == up or not {right, up} <= set(range(count)):
-        raise ValueError(
-            f"plane must name two dimensions of 0 to {count - 1}. Received: plane={plane}. "
-            "Leave it out for the two most active."
-        )
-    return right, up
-
-
-def _checked_centre(centre: np.ndarray, count: int) -> np.ndarray:
-    centre = np.asarray(centre, np.float64)
-    if centre.shape != (count,):
-        raise ValueError(
-            f"centre must hold one number per dimension, ({count},). Received: {centre.shape}. "
-            "Pass a row of the means of encode_images."
-        )
-    return centre
+    # Of two both are drawn, laid out as in ``scatter``.
+    first, second = (0, 1) if count == 2 or encoded is None else encoded.order[:2].tolist()
+    return first, second
 
 
 def _scale(count: int, encoded: Encoded | None) -> tuple[np.ndarray, np.ndarray]:
@@ -259,14 +235,13 @@ def _spread_name(encoded: Encoded | None) -> str:
     return "the codes" if plain else "the prior"
 
 
-def _manifold_title(count: int, centre: np.ndarray | None, encoded: Encoded | None) -> str:
+def _manifold_title(count: int, encoded: Encoded | None) -> str:
     if count <= 2:
         plain = _spread_name(encoded) == "the codes"
         over = "over the spread of its codes" if plain else "at even shares of the prior"
         return f"The whole latent space, decoded {over}"
-    place = "their middle" if centre is None else "the given code"
     others = "1 dimension" if count == 3 else f"{count - 2} dimensions"
-    return f"A plane of the latent space, decoded; the other {others} at {place}"
+    return f"A plane of the latent space, decoded; the other {others} at their middle"
 
 
 def _traversal_title(
@@ -283,10 +258,6 @@ def _ticks(values: np.ndarray, side: float) -> tuple[np.ndarray, list[str]]:
     count = TICKS + len(values) % 2  # the middle has a tick where it has a cell
     chosen = np.unique(np.linspace(0, len(values) - 1, count).round().astype(int))
     return (chosen + 0.5) * side, [f"{values[k]:.2f}".replace("-", "−") for k in chosen]
-
-
-def _signed(values: np.ndarray) -> list[str]:
-    return [f"{x:+.2g}".replace("-", "−") if round(x, 9) else "0" for x in values]
 
 
 def _mosaic(pictures: np.ndarray, *, fill: float = 1.0, columns: int | None = None) -> np.ndarray:
@@ -333,13 +304,3 @@ def _name_rows(axis: Axes, order: np.ndarray, step: float, encoded: Encoded | No
     axis.set_yticks(step * (np.arange(len(order)) + 0.5), names, fontsize=8)
     for text, on in zip(axis.get_yticklabels(), active, strict=True):
         text.set(color="black" if on else "#767676", style="normal" if on else "italic")
-
-
-def _even_ranks(images: int, count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, images - 1, min(count, images)).round().astype(int))
-
-
-def _display_range(images: np.ndarray) -> tuple[float, float]:
-    """What is drawn black and white: 0 and 1, or the images' least and greatest beyond those."""
-    low, high = float(images.min()), float(images.max())
-    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)

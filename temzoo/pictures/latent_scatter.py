@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,9 @@ from temzoo.pictures.latent_mosaics import POINT_COLOURS, UNKNOWN_COLOUR
 from temzoo.pictures.sheets import write_figure
 
 MARKERS = "osD^vPX*<>h"
-PROJECTIONS = ("active", "pca")
 UNITS = {"nm": "nm", "nm2": "nm²", "px": "px", "px2": "px²", "deg": "°", "rad": "rad"}
 MOST_KINDS = 20  # categories with a colour of their own; the rarest others are grey
 CLOSE = 0.06  # of the picture, at which the names of two kinds would cover each other
-
-
-@dataclass(frozen=True, eq=False)
-class _Projection:
-    """Codes laid into a plane: (N, 2) points and the two axes' names."""
-
-    points: np.ndarray
-    axes: tuple[str, str]
 
 
 def scatter(
@@ -38,7 +28,6 @@ def scatter(
     name: str = "",
     *,
     period: float | None = None,
-    projection: str = "active",
     title: str = "",
 ) -> Path:
     """Draws encoded data, coloured by a class or a measured number.
@@ -47,36 +36,35 @@ def scatter(
     middle of them, numbers a colour bar, angles one that closes. What is not known is grey.
 
     Args:
-        codes: (N, D). Of more than two dimensions the two most active ones are drawn, or the plane
-            of the first two principal components; the axes say which. One dimension is drawn over
-            the images' order.
+        codes: (N, D). Of more than two dimensions the two most active ones are drawn; the axes say
+            which. One dimension is drawn over the images' order.
         values: (N,) class or number of each; None: all in one colour.
         name: of the values, a unit at its end: "diameter_nm".
         period: of numbers that go round: 180 for the angle in degrees of what looks the same
             turned by half.
-        projection: "active" or "pca".
 
     Raises:
-        ValueError: lengths differ, or the projection is unknown.
+        ValueError: lengths differ.
 
     Example:
         >>> scatter(encoded.means, "diameter.png", diameters, "diameter_nm")
     """
-    plane = _projected(checked_codes(codes), projection)
+    points, names = _plane(checked_codes(codes))
     figure = Figure(figsize=(6.8, 5.4), layout="constrained")
     axis = figure.subplots()
     # Grey, since both ends of a light and dark colour map must be seen on it.
     axis.set_facecolor("#ededed")
     if values is None:
-        axis.scatter(*plane.points.T, **_point_style(len(codes)), color=POINT_COLOURS[0])
+        axis.scatter(*points.T, **_point_style(len(codes)), color=POINT_COLOURS[0])
     else:
         column = checked_factors({name: values}, len(codes))[name]
         if period is None and is_category(column):
-            _draw_kinds(axis, plane.points, column, name)
+            _draw_kinds(axis, points, column, name)
         else:
-            _draw_measured(axis, plane.points, column, name, period)
-    axis.set(xlabel=plane.axes[0], ylabel=plane.axes[1])
-    axis.set_title(title or _scatter_title(len(codes), name), fontsize=10)
+            _draw_measured(axis, points, column, name, period)
+    axis.set(xlabel=names[0], ylabel=names[1])
+    by = f" by {named(name)}" if name else ""
+    axis.set_title(title or f"{len(codes):,} encoded images{by}", fontsize=10)
     return write_figure(figure, path)
 
 
@@ -93,38 +81,16 @@ def named(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _scatter_title(count: int, name: str) -> str:
-    return f"{count:,} encoded images" + (f" by {named(name)}" if name else "")
-
-
-def _projected(codes: np.ndarray, projection: str) -> _Projection:
-    if projection not in PROJECTIONS:
-        raise ValueError(
-            f"projection must be one of {list(PROJECTIONS)}. Received: projection={projection!r}."
-        )
+def _plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """Codes laid into a plane: (N, 2) points and the two axes' names."""
     count = codes.shape[1]
     if count == 1:
-        return _Projection(np.column_stack([codes[:, 0], np.arange(len(codes))]), ("z0", "image"))
-    if projection == "pca":
-        return _principal(codes)
+        return np.column_stack([codes[:, 0], np.arange(len(codes))]), ("z0", "image")
     if count == 2:
-        return _Projection(codes, ("z0", "z1"))
-    spread = codes.var(axis=0)
-    first, second = np.argsort(-spread, kind="stable")[:2]
+        return codes, ("z0", "z1")
+    first, second = np.argsort(-codes.var(axis=0), kind="stable")[:2]
     names = (f"z{first} (most active)", f"z{second} (second most active of {count})")
-    return _Projection(codes[:, [first, second]], names)
-
-
-def _principal(codes: np.ndarray) -> _Projection:
-    centred = codes - codes.mean(axis=0)
-    _, values, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = np.vstack([axes, np.zeros((2, codes.shape[1]))])[:2]
-    shares = np.append(values**2, [0.0, 0.0])[:2] / max(float((values**2).sum()), 1e-30)
-    names = [
-        f"principal component {k + 1} of {codes.shape[1]} dimensions ({share:.0%} of the variance)"
-        for k, share in enumerate(shares)
-    ]
-    return _Projection(centred @ axes.T, (names[0], names[1]))
+    return codes[:, [first, second]], names
 
 
 def _point_style(count: int) -> dict[str, Any]:
