@@ -7,19 +7,8 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import (
-    Groups,
-    Images,
-    LabelsIfAny,
-    Pairs,
-    Set,
-    Truth,
-    With,
-    app,
-    drawn,
-    keywords,
-    load_tensorflow,
-)
+from temzoo.cli import common
+from temzoo.cli.common import app, drawn, keywords, load_tensorflow
 from temzoo.core.settings import Settings
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
@@ -33,14 +22,14 @@ Val = Annotated[float, typer.Option(help="Share to validate on, without --val-na
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help="One of `temzoo models`.")],
-    images: Images,
+    images: common.Images,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
-    labels: LabelsIfAny = None,
-    truth: Truth = None,
-    pairs: Pairs = None,
-    set_: Set = None,
-    with_: With = None,
-    groups: Groups = None,
+    labels: common.LabelsIfAny = None,
+    truth: common.Truth = None,
+    pairs: common.Pairs = None,
+    set_: common.Set = None,
+    with_: common.With = None,
+    groups: common.Groups = None,
     train_names: TrainNames = None,
     val_names: ValNames = None,
     val: Val = 0.2,
@@ -229,17 +218,17 @@ def two_parts(examples, train_names, val_names, val: float, seed: int):
 @app.command()
 def tune(
     model: Annotated[str, typer.Argument(help="One of `temzoo models`.")],
-    images: Images,
+    images: common.Images,
     out: Annotated[Path, typer.Option(help="Folder of the search to write.")],
-    labels: LabelsIfAny = None,
-    truth: Truth = None,
-    pairs: Pairs = None,
-    set_: Set = None,
-    groups: Groups = None,
+    labels: common.LabelsIfAny = None,
+    truth: common.Truth = None,
+    pairs: common.Pairs = None,
+    set_: common.Set = None,
+    groups: common.Groups = None,
     train_names: TrainNames = None,
     val_names: ValNames = None,
     val: Val = 0.2,
-    with_: With = None,
+    with_: common.With = None,
     strategy: Annotated[str, typer.Option(help="random, grid or bayesian.")] = "random",
     trials: Annotated[int | None, typer.Option(help="Trials in all; 10.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Begin no trial that ends later.")] = None,

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from temzoo.cli.common import (
-    LabelsIfAny,
-    NmPerPixel,
-    OverrideCalibration,
-    ScaleBar,
-    With,
-    app,
-    calibration,
-    load_tensorflow,
-)
+from temzoo.cli import common
+from temzoo.cli.common import app, calibration, load_tensorflow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +26,9 @@ def measure(
         typer.Argument(help="Folders of `temzoo predict`, or label images (STEM_instances.tif …)."),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("measured"),
-    nm_per_pixel: NmPerPixel = None,
-    scale_bar: ScaleBar = None,
-    override_calibration: OverrideCalibration = False,
+    nm_per_pixel: common.NmPerPixel = None,
+    scale_bar: common.ScaleBar = None,
+    override_calibration: common.OverrideCalibration = False,
     images: Annotated[
         Path | None,
         typer.Option(help="Folder of the micrographs, for intensities, if they were moved."),
@@ -185,13 +177,13 @@ def report(
         Path | None,
         typer.Option(help="Where the micrographs lie now; of a run, the validation ones."),
     ] = None,
-    labels: LabelsIfAny = None,
-    nm_per_pixel: NmPerPixel = None,
-    scale_bar: ScaleBar = None,
-    override_calibration: OverrideCalibration = False,
+    labels: common.LabelsIfAny = None,
+    nm_per_pixel: common.NmPerPixel = None,
+    scale_bar: common.ScaleBar = None,
+    override_calibration: common.OverrideCalibration = False,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     limit: Annotated[int, typer.Option(help="Micrographs to picture; all are measured.")] = 50,
-    with_: With = None,
+    with_: common.With = None,
 ):
     """Write one HTML file of predictions, or of a training run, to send to a colleague.
 

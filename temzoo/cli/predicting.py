@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from temzoo.cli.common import (
-    Flips,
-    Micrographs,
-    Set,
-    Weights,
-    With,
-    app,
-    keywords,
-    load_tensorflow,
-    trained,
-)
+from temzoo.cli import common
+from temzoo.cli.common import app, keywords, load_tensorflow, trained
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
@@ -44,8 +35,8 @@ def predict(
             show_default=False,
         ),
     ],
-    set_: Set = None,
-    with_: With = None,
+    set_: common.Set = None,
+    with_: common.With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
     format_: Annotated[
         list[str] | None,
@@ -61,7 +52,7 @@ def predict(
     ] = 1.0,
     tile: Tile = None,
     overlap: Overlap = None,
-    flips: Flips = False,
+    flips: common.Flips = False,
     probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
     instances: Annotated[
         str,
@@ -302,14 +293,14 @@ def report_failures(rows: Sequence[Row]) -> None:
 
 @app.command()
 def restore(
-    weights: Weights,
-    images: Micrographs,
-    set_: Set = None,
-    with_: With = None,
+    weights: common.Weights,
+    images: common.Micrographs,
+    set_: common.Set = None,
+    with_: common.With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("restored"),
     tile: Tile = None,
     overlap: Overlap = None,
-    flips: Flips = False,
+    flips: common.Flips = False,
     keep_float: Annotated[
         bool, typer.Option("--float", help="32-bit TIFF, nothing rounded or clipped.")
     ] = False,

@@ -8,19 +8,8 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import (
-    Flips,
-    Groups,
-    Images,
-    Labels,
-    Set,
-    Weights,
-    With,
-    app,
-    drawn,
-    load_tensorflow,
-    trained,
-)
+from temzoo.cli import common
+from temzoo.cli.common import app, drawn, load_tensorflow, trained
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
 CLASSICAL = ("otsu", "forest")
@@ -38,11 +27,11 @@ def evaluate(
     weights: Annotated[
         str, typer.Argument(help="A run folder or weights file; or otsu, forest (see --fit-names).")
     ],
-    images: Images,
-    labels: Labels,
-    groups: Groups = None,
-    set_: Set = None,
-    with_: With = None,
+    images: common.Images,
+    labels: common.Labels,
+    groups: common.Groups = None,
+    set_: common.Set = None,
+    with_: common.With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to score.")] = None,
     fit_names: Annotated[
         Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
@@ -62,7 +51,7 @@ def evaluate(
         float | None,
         typer.Option(help="Detectors: objects count from this score on, save for AP; 0.5."),
     ] = None,
-    flips: Flips = False,
+    flips: common.Flips = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table, figures and overlays.")
     ] = None,
@@ -162,10 +151,10 @@ def _classical(name: str, examples, classes, seed: int):
 
 @app.command()
 def tune_instances(
-    weights: Weights,
-    images: Images,
-    labels: Labels,
-    with_: With = None,
+    weights: common.Weights,
+    images: common.Images,
+    labels: common.Labels,
+    with_: common.With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
 ):
     """Find the watershed that tells touching particles apart best, on labelled micrographs.

@@ -26,25 +26,14 @@ import numpy as np
 import tensorflow as tf
 
 from temzoo.models import boxes, layers, mobilenet, roi
-from temzoo.models.mask_rcnn_networks import (
-    BACKBONES,
-    BOX_BINS,
-    MASK_BINS,
-    MASK_SIZE,
-    SHAPES,
-    STRIDES,
-    Anchors,
-    build_box_head,
-    build_mask_head,
-    build_network,
-)
+from temzoo.models import mask_rcnn_networks as networks
 from temzoo.zoo.cards import register
 
 ANCHOR_SIZES = (12.0, 24.0, 48.0, 96.0)
 GRID = 32  # image_size is a multiple of P5's stride
 PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
 LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
-# Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
+# networks.Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
 # Half, not more: sizes that double leave every third particle without an anchor of 0.6.
 ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.5, 0.3, 512
 ANCHORS_POSITIVE = 256
@@ -141,7 +130,7 @@ def mask_rcnn(
     _check(classes, image_size, backbone, features)
     _check_counts(train_proposals, regions, proposals, max_detections)
     _check_backbone(backbone, channels, alpha, backbone_weights, backbone_trainable)
-    network = build_network(
+    network = networks.build_network(
         (image_size, image_size, channels),
         features,
         backbone,
@@ -152,9 +141,9 @@ def mask_rcnn(
     parts = {
         "normalize": normalize,
         "network": network,
-        "anchors": Anchors(image_size, name="anchors"),
-        "box_head": build_box_head(features, classes),
-        "mask_head": build_mask_head(features, classes),
+        "anchors": networks.Anchors(image_size, name="anchors"),
+        "box_head": networks.build_box_head(features, classes),
+        "mask_head": networks.build_mask_head(features, classes),
     }
     model = MaskRCNN(parts, config)
     model.set_anchor_sizes(anchor_sizes or ANCHOR_SIZES)
@@ -200,7 +189,7 @@ class MaskRCNN(keras.Model):
 
     @property
     def grid(self) -> boxes.Grid:
-        return boxes.Grid(self.image_size, STRIDES, SHAPES)
+        return boxes.Grid(self.image_size, networks.STRIDES, networks.SHAPES)
 
     @property
     def anchor_sizes(self) -> np.ndarray:
@@ -214,10 +203,10 @@ class MaskRCNN(keras.Model):
             ValueError: not four rising positive numbers.
         """
         sizes = np.asarray(sizes, "float32")
-        if sizes.shape != (len(STRIDES),) or not (np.diff(sizes, prepend=0) > 0).all():
+        if sizes.shape != (len(networks.STRIDES),) or not (np.diff(sizes, prepend=0) > 0).all():
             raise ValueError(
-                f"anchor_sizes gives one size in pixels for each of the {len(STRIDES)} levels,"
-                f" rising. Received: anchor_sizes={sizes.tolist()}."
+                "anchor_sizes gives one size in pixels for each of the"
+                f" {len(networks.STRIDES)} levels, rising. Received: anchor_sizes={sizes.tolist()}."
             )
         self.anchors.sizes.assign(sizes)
 
@@ -285,7 +274,9 @@ class MaskRCNN(keras.Model):
         classes = tf.gather(tf.cast(truth["classes"], tf.int32), which, batch_dims=1)
         classes = tf.where(drawn.positive, classes, 0)
         rows = tf.where(tf.ones_like(drawn.positive))
-        answers = self.box_head(self._align(outputs, regions, rows, BOX_BINS), training=training)
+        answers = self.box_head(
+            self._align(outputs, regions, rows, networks.BOX_BINS), training=training
+        )
         shape = tf.shape(classes)
         logits = tf.reshape(answers["classes"], (*tf.unstack(shape), self.classes))
         deltas = tf.reshape(answers["deltas"], (*tf.unstack(shape), 4))
@@ -303,7 +294,7 @@ class MaskRCNN(keras.Model):
             _of_objects(truth["masks"], which, rows),
             _of_objects(tf.cast(truth["boxes"], tf.float32), which, rows),
             tf.gather_nd(regions, rows),
-            size=MASK_SIZE,
+            size=networks.MASK_SIZE,
         )
         seen = self._masks(outputs, regions, classes, rows, training=training)
         loss = tf.nn.sigmoid_cross_entropy_with_logits(targets, seen)
@@ -342,14 +333,18 @@ class MaskRCNN(keras.Model):
         """Features of the regions (B, R, 4) at rows (V, 2): (V, bins, bins, width)."""
         images = tf.cast(rows[:, 0], tf.int32)
         return roi.align(
-            outputs["features"], tf.gather_nd(regions, rows), images, bins=bins, strides=STRIDES
+            outputs["features"],
+            tf.gather_nd(regions, rows),
+            images,
+            bins=bins,
+            strides=networks.STRIDES,
         )
 
     def _masks(self, outputs, regions, classes, rows, *, training: bool):
         """Logits of the masks of those classes, of the regions at rows: (V, 28, 28)."""
         # One row more, dropped again: oneDNN's 1 x 1 convolution fails on a batch of none.
         padded = tf.pad(rows, [[0, 1], [0, 0]])
-        seen = self._align(outputs, regions, padded, MASK_BINS)
+        seen = self._align(outputs, regions, padded, networks.MASK_BINS)
         logits = self.mask_head(seen, training=training)[:-1]
         chosen = tf.gather_nd(classes, rows) - 1
         return tf.gather(tf.transpose(logits, (0, 3, 1, 2)), chosen, batch_dims=1)
@@ -421,14 +416,16 @@ class MaskRCNN(keras.Model):
         kept = self._suppress(refined, scores, min_score, max_detections)
         rows = tf.where(kept["classes"] > 0)  # (V, 2), so that padding costs nothing
         logits = self._masks(outputs, kept["boxes"], kept["classes"], rows, training=False)
-        shape = (*tf.unstack(tf.shape(kept["classes"])), MASK_SIZE, MASK_SIZE)
+        shape = (*tf.unstack(tf.shape(kept["classes"])), networks.MASK_SIZE, networks.MASK_SIZE)
         masks = tf.scatter_nd(rows, tf.sigmoid(logits), tf.cast(tf.stack(shape), tf.int64))
         return {**kept, "masks": masks}
 
     def _refine(self, outputs, regions):
         """Boxes and scores by class of proposals: (B, P, 4), (B, P, classes - 1)."""
         rows = tf.where(boxes.area(regions) > 0)
-        answers = self.box_head(self._align(outputs, regions, rows, BOX_BINS), training=False)
+        answers = self.box_head(
+            self._align(outputs, regions, rows, networks.BOX_BINS), training=False
+        )
         refined = boxes.decode(answers["deltas"], tf.gather_nd(regions, rows))
         scores = tf.nn.softmax(answers["classes"])[:, 1:]
         shape = tf.shape(regions, tf.int64)
@@ -525,8 +522,8 @@ def _of_objects(values, which, rows):
 
 def _check(classes, image_size, backbone, features) -> None:
     layers.check_choices(classes=classes)
-    if backbone not in BACKBONES:
-        offered = ", ".join(repr(name) for name in BACKBONES)
+    if backbone not in networks.BACKBONES:
+        offered = ", ".join(repr(name) for name in networks.BACKBONES)
         raise ValueError(f"backbone must be one of {offered}. Received: backbone={backbone!r}.")
     if not isinstance(image_size, int) or image_size % GRID or image_size < 2 * GRID:
         raise ValueError(

@@ -9,15 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from temzoo.models import vae_networks as networks
 from temzoo.models.vae_model import VAE, Terms
-from temzoo.models.vae_networks import (
-    build_encoder,
-    build_spatial_decoder,
-    gaussian_kl,
-    pixel_positions,
-    turned_copies,
-    turned_pixels,
-)
 
 # Pixels of each copy that a step draws: enough in training, all of 32 x 32 px in validation.
 TRAINING_PIXELS, VALIDATION_PIXELS = 128, 1024
@@ -55,8 +48,8 @@ class RotationInvariantVAE(VAE):
         outputs = 2 * (self.latent_dim + POSE) + 1
         return {
             **super()._parts(),
-            "encoder": build_encoder(config, outputs),
-            "decoder": build_spatial_decoder(config),
+            "encoder": networks.build_encoder(config, outputs),
+            "decoder": networks.build_spatial_decoder(config),
         }
 
     @property
@@ -82,7 +75,7 @@ class RotationInvariantVAE(VAE):
         logits = self._drawn_at(
             ops.reshape(drawn[..., : self.latent_dim], (-1, self.latent_dim)),
             ops.reshape(self._poses(drawn[..., self.latent_dim :]), (-1, POSE)),
-            ops.take(pixel_positions(self.image_size), chosen, axis=0),
+            ops.take(networks.pixel_positions(self.image_size), chosen, axis=0),
         )
         count = chosen.shape[0]
         wanted = ops.reshape(pixels, (-1, 1, self.image_size**2, self.channels))
@@ -94,7 +87,7 @@ class RotationInvariantVAE(VAE):
     def _expected(self, inferred: Inferred, nats) -> Terms:
         """The terms of copies, (B, K), in the mean of q(copy | x)."""
         share = ops.exp(inferred.log_share)
-        kl = gaussian_kl(inferred.mean, inferred.log_variance)
+        kl = networks.gaussian_kl(inferred.mean, inferred.log_variance)
         of_z = ops.sum(kl[..., : self.latent_dim], axis=-1)
         of_pose = ops.sum(kl[..., self.latent_dim :], axis=-1)
         of_copy = inferred.log_share + math.log(self.copies)
@@ -108,7 +101,7 @@ class RotationInvariantVAE(VAE):
         return ops.argsort(keras.random.uniform((self.image_size**2,), seed=seed))[:count]
 
     def _infer(self, pixels) -> Inferred:
-        turned = turned_copies(pixels, self._angles)  # (B, K, S, S, C)
+        turned = networks.turned_copies(pixels, self._angles)  # (B, K, S, S, C)
         answers = self.encoder(ops.reshape(turned, (-1, *self.input_shape[1:])))
         width = self.latent_dim + POSE
         answers = ops.reshape(answers, (-1, self.copies, 2 * width + 1))
@@ -119,14 +112,14 @@ class RotationInvariantVAE(VAE):
         """Angle, row and column shift of the picture from what is left in copies: (B, K, 3)."""
         rest = rest * self._pose_units
         angles = ops.convert_to_tensor(self._angles.astype("float32"))
-        rows, cols = turned_pixels(rest[..., 1], rest[..., 2], angles)
+        rows, cols = networks.turned_pixels(rest[..., 1], rest[..., 2], angles)
         return ops.stack([rest[..., 0] + angles, rows, cols], axis=-1)
 
     def _drawn_at(self, z, pose, positions):
         """Logits (N, P, channels) of N things at the positions (P, 2), px from the centre."""
         rows = positions[None, :, 0] - pose[:, None, 1]
         cols = positions[None, :, 1] - pose[:, None, 2]
-        points = ops.stack(turned_pixels(rows, cols, -pose[:, None, 0]), axis=-1)
+        points = ops.stack(networks.turned_pixels(rows, cols, -pose[:, None, 0]), axis=-1)
         return self.decoder([points * (2 / self.image_size), z])
 
     def encoded(self, pixels) -> tuple:
@@ -149,7 +142,7 @@ class RotationInvariantVAE(VAE):
     def decoded(self, z, pose=None):
         if pose is None:
             pose = ops.zeros((ops.shape(z)[0], POSE))
-        logits = self._drawn_at(z, pose, pixel_positions(self.image_size))
+        logits = self._drawn_at(z, pose, networks.pixel_positions(self.image_size))
         return ops.reshape(ops.sigmoid(logits), (-1, *self.input_shape[1:]))
 
     def _check_latent(self, z, pose) -> None:

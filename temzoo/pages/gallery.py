@@ -13,18 +13,8 @@ from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.table import measure
+from temzoo.pages import plates
 from temzoo.pages.numbers import counted, figure, percent
-from temzoo.pages.plates import (
-    SIDE,
-    TOLERANCE,
-    Outlined,
-    Plate,
-    jpeg,
-    objects_of,
-    outlined,
-    plate_html,
-    regions_of,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +69,7 @@ class Gallery:
         prediction = replace(prediction, name=printable(prediction.name))
         prediction, micrograph = self._calibrated(prediction, micrograph)
         table = measure(prediction, micrograph)
-        objects = objects_of(prediction)
+        objects = plates.objects_of(prediction)
         if true is not None:
             table["iou_of_label"] = matched_iou(true, [one for _, one in objects])
             self.truth = True
@@ -114,28 +104,28 @@ class Gallery:
         shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
         return replace(prediction, nm_per_pixel=scale), shown
 
-    def _within_bytes(self, objects, tolerance: float) -> list[Outlined]:
+    def _within_bytes(self, objects, tolerance: float) -> list[plates.Outlined]:
         """Outlines, the coarser the more they would take of the page."""
         kinds = 2 if self.truth else 1
         most = OUTLINE_BYTES // (kinds * max(self.pictured, 1))
         coarsest = COARSEST * tolerance
-        drawn = outlined(objects, tolerance=tolerance)
+        drawn = plates.outlined(objects, tolerance=tolerance)
         while _path_bytes(drawn) > most and tolerance < coarsest:
             tolerance *= 2
-            drawn = outlined(objects, tolerance=tolerance)
+            drawn = plates.outlined(objects, tolerance=tolerance)
         return drawn
 
     def _plate(self, prediction, micrograph, objects, true, missing) -> str:
         height, width = prediction.classes.shape
-        tolerance = TOLERANCE * max(1.0, max(height, width) / SIDE)
+        tolerance = plates.TOLERANCE * max(1.0, max(height, width) / plates.SIDE)
         room = self.outlines + len(objects) <= MOST_OUTLINES
-        drawn = (objects or regions_of(prediction)) if room else []
+        drawn = (objects or plates.regions_of(prediction)) if room else []
         self.outlines += len(drawn)
         picture = None
         if micrograph is not None:
             most = min(MOST_PICTURE_BYTES, PICTURE_BYTES // max(self.pictured, 1))
-            picture = jpeg(micrograph.pixels, most_bytes=most)
-        plate = Plate(
+            picture = plates.jpeg(micrograph.pixels, most_bytes=most)
+        plate = plates.Plate(
             number=len(self.plates) + 1,
             name=prediction.name,
             height=height,
@@ -147,10 +137,10 @@ class Gallery:
             facts=_facts(prediction, len(objects), None if not true else len(true)),
             missing=missing if room else "Too many particles in this report to outline these.",
         )
-        return plate_html(plate)
+        return plates.plate_html(plate)
 
 
-def _path_bytes(drawn: Sequence[Outlined]) -> int:
+def _path_bytes(drawn: Sequence[plates.Outlined]) -> int:
     return sum(len(one.path) for one in drawn)
 
 

@@ -13,27 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from temzoo import latent
 from temzoo.core.file_names import file_stem
 from temzoo.core.files import atomic_path
 from temzoo.core.json_file import write_json
 from temzoo.core.writers import write_csv
-from temzoo.latent.codes import (
-    Encoded,
-    active_units,
-    checked_images,
-    encode_images,
-    kl_per_dimension,
-    reconstruction_error,
-)
+from temzoo.latent.codes import Encoded, checked_images
 from temzoo.latent.comparison import in_figures
-from temzoo.latent.information import (
-    checked_factors,
-    correlations,
-    is_category,
-    known,
-    mutual_information_gap,
-    nearest_neighbour_accuracy,
-)
+from temzoo.latent.information import checked_factors, is_category, known
 from temzoo.pages.html import text as safe
 from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures.latent_mosaics import manifold, reconstructions, traversals
@@ -85,7 +72,7 @@ def latent_report(
     names = _checked_names(names, len(images))
     columns = checked_factors(values, len(images)) if values else {}
     varying = {name: c for name, c in columns.items() if len(np.unique(c[known(c)])) > 1}
-    encoded = encode_images(model, images)
+    encoded = latent.encode_images(model, images)
 
     paths = {"codes": out / "codes.csv", "figures": out / "figures.json"}
     figures = _figures(model, images, encoded, varying, periods, seed)
@@ -118,9 +105,9 @@ def _figures(
     seed: int,
 ) -> dict[str, Any]:
     """Everything that ``figures.json`` holds."""
-    errors = reconstruction_error(model, images, encoded=encoded).per_image
-    logs = encoded.log_variances
-    kl = None if logs is None else kl_per_dimension(encoded.means, logs)
+    errors = latent.reconstruction_error(model, images, encoded=encoded).per_image
+    active, logs = latent.active_units(encoded.means), encoded.log_variances
+    kl = None if logs is None else latent.kl_per_dimension(encoded.means, logs)
     measured = {name: c for name, c in factors.items() if not is_category(c)}
     return {
         "images": len(images),
@@ -131,7 +118,7 @@ def _figures(
             "worst": float(errors.max()),
         },
         "kl": None if kl is None else float(kl.sum()),
-        "active_units": int(active_units(encoded.means).sum()),
+        "active_units": int(active.sum()),
         "mutual_information_gap": _gap_figures(encoded.means, factors, periods, seed),
         "nearest_neighbour_accuracy": {
             name: accuracy
@@ -141,10 +128,10 @@ def _figures(
         },
         "dimensions": {
             "variance": encoded.activity.tolist(),
-            "active": active_units(encoded.means).tolist(),
+            "active": active.tolist(),
             "kl": None if kl is None else kl.tolist(),
             "correlation": _listed(
-                correlations(encoded.means, measured, periods=periods) if measured else {}
+                latent.correlations(encoded.means, measured, periods=periods) if measured else {}
             ),
         },
     }
@@ -159,7 +146,7 @@ def _gap_figures(
     if not factors:
         return None
     round_ones = {name: periods[name] for name in factors if name in periods}
-    gap = mutual_information_gap(codes, factors, periods=round_ones, seed=seed)
+    gap = latent.mutual_information_gap(codes, factors, periods=round_ones, seed=seed)
     return {
         "score": gap.score,
         "shuffled": gap.baseline,
@@ -174,7 +161,9 @@ def _half_by_half(codes: np.ndarray, labels: np.ndarray, seed: int) -> float | N
     if len(there) < LEAST_NEIGHBOURS:
         return None
     first, second = np.array_split(there, 2)
-    return nearest_neighbour_accuracy(codes[first], labels[first], codes[second], labels[second])
+    return latent.nearest_neighbour_accuracy(
+        codes[first], labels[first], codes[second], labels[second]
+    )
 
 
 def _listed(table: Mapping[str, np.ndarray]) -> dict[str, list[float]]:

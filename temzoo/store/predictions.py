@@ -21,13 +21,7 @@ import numpy as np
 from temzoo.core.json_file import write_json
 from temzoo.core.types import Prediction
 from temzoo.core.writers import write_png, write_tiff
-from temzoo.store.maps import (
-    compact,
-    read_classes,
-    read_detections,
-    read_instances,
-    read_probabilities,
-)
+from temzoo.store import maps
 from temzoo.store.sidecar import (
     SUFFIX,
     Origin,
@@ -81,11 +75,11 @@ def save(
         )
     sidecar = sidecar_path(folder, prediction.name)
     sidecar.unlink(missing_ok=True)
-    maps = ("classes", "instances", "probabilities") if probabilities else ("classes", "instances")
-    paths = {what: beside(sidecar, what) for what in maps}
+    kinds = ("classes", "instances", "probabilities") if probabilities else ("classes", "instances")
+    paths = {what: beside(sidecar, what) for what in kinds}
     write_png(paths["classes"], prediction.classes)
     scale = prediction.nm_per_pixel
-    write_tiff(paths["instances"], compact(prediction.instances), scale, compressed=True)
+    write_tiff(paths["instances"], maps.compact(prediction.instances), scale, compressed=True)
     if probabilities and prediction.probabilities is not None:
         pages = np.moveaxis(prediction.probabilities, -1, 0)
         write_tiff(paths["probabilities"], pages, scale, compressed=True)
@@ -137,14 +131,14 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
     path = Path(path)
     told = about(path)
     shape, names, scores = (told["height"], told["width"]), told["class_names"], told["scores"]
-    classes = read_classes(path, shape, names)
-    instances = read_instances(path, shape, scores)
+    classes = maps.read_classes(path, shape, names)
+    instances = maps.read_instances(path, shape, scores)
     return Prediction(
         classes=classes,
         instances=instances,
-        probabilities=read_probabilities(path, told, shape) if probabilities else None,
+        probabilities=maps.read_probabilities(path, told, shape) if probabilities else None,
         scores=None if scores is None else _as_scores(scores),
-        detections=read_detections(path, told, shape),
+        detections=maps.read_detections(path, told, shape),
         class_names=tuple(names),
         nm_per_pixel=None if told["nm_per_pixel"] is None else tuple(told["nm_per_pixel"]),
         name=told["name"],
