@@ -88,10 +88,7 @@ def unet_mobilenet(
     """
     layers.check_choices(classes=classes, norm=norm, upsampling=upsampling)
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
-    _check_widths(decoder_filters)
-    _check_pyramid(pyramid)
-    if not isinstance(negatives, bool):
-        raise ValueError(f"negatives must be True or False. Received: negatives={negatives!r}.")
+    _check(decoder_filters, pyramid, negatives)
     stride = int(STRIDE * max(pyramid))
     pixels = keras.Input((None, None, channels), name="pixels")
     normalized = layers.Normalize(name="normalize")(pixels)
@@ -145,17 +142,16 @@ def _strides_below(stride: int) -> list[int]:
     return [2**power for power in reversed(range(stride.bit_length() - 1))]
 
 
-def _check_pyramid(pyramid) -> None:
-    if not pyramid or len(set(pyramid)) < len(pyramid) or not set(pyramid) <= set(REDUCTIONS):
-        raise ValueError(
-            f"pyramid is one or several of {REDUCTIONS}, each once. Received: pyramid={pyramid}."
-            " Use (1,), (1, 2, 4) for objects of hundreds of px too, or (0.5, 1) for small ones."
-        )
-
-
-def _check_widths(decoder_filters) -> None:
+def _check(decoder_filters, pyramid, negatives) -> None:
     if len(decoder_filters) != len(mobilenet.SKIP_LAYERS) + 1:
         raise ValueError(
             "decoder_filters gives one width per resolution, from 1/16 to full, five in all."
             f" Received: {decoder_filters}."
         )
+    if not pyramid or len(set(pyramid)) < len(pyramid) or not set(pyramid) <= set(REDUCTIONS):
+        raise ValueError(
+            f"pyramid is one or several of {REDUCTIONS}, each once. Received: pyramid={pyramid}."
+            " Use (1,), (1, 2, 4) for objects of hundreds of px too, or (0.5, 1) for small ones."
+        )
+    if not isinstance(negatives, bool):
+        raise ValueError(f"negatives must be True or False. Received: negatives={negatives!r}.")

@@ -111,18 +111,13 @@ def _check(config: dict) -> None:
             )
     if not config["beta"] >= 0:
         raise ValueError(f"beta must be 0 or more. Received: beta={config['beta']!r}.")
-    _check_sigma(config["sigma"], config["likelihood"])
-    if not isinstance(config["copies"], int) or config["copies"] < 4 or config["copies"] % 4:
-        raise ValueError(f"copies must be a multiple of 4. Received: copies={config['copies']!r}.")
-
-
-def _check_sigma(sigma, likelihood: str) -> None:
-    if sigma is None:
-        return
-    if likelihood != "gaussian":
+    sigma, likelihood = config["sigma"], config["likelihood"]
+    if sigma is not None and likelihood != "gaussian":
         raise ValueError(
             f'sigma is that of likelihood="gaussian". Received: sigma={sigma!r} with'
             f" likelihood={likelihood!r}. Leave it out."
         )
-    if not sigma > 0:
+    if sigma is not None and not sigma > 0:
         raise ValueError(f"sigma must be greater than 0. Received: sigma={sigma!r}.")
+    if not isinstance(config["copies"], int) or config["copies"] < 4 or config["copies"] % 4:
+        raise ValueError(f"copies must be a multiple of 4. Received: copies={config['copies']!r}.")

@@ -120,22 +120,14 @@ class VAE(keras.Model):
         return mean + ops.exp(0.5 * log_variance) * noise
 
     def fit(self, x=None, *args, **kwargs):
-        """As ``keras.Model.fit``; arrays are checked first.
-
-        Raises:
-            ValueError: pictures of another size, or values outside [0, 1].
-        """
+        """As ``keras.Model.fit``; arrays are checked first, by ``check_pixels``."""
         self._check_given(x)
         held_out = kwargs.get("validation_data")
         self._check_given(held_out[0] if isinstance(held_out, tuple | list) else held_out)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
-        """As ``keras.Model.evaluate``; arrays are checked first.
-
-        Raises:
-            ValueError: pictures of another size, or values outside [0, 1].
-        """
+        """As ``keras.Model.evaluate``; arrays are checked first, by ``check_pixels``."""
         self._check_given(x)
         return super().evaluate(x, *args, **kwargs)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 from temzoo.core.files import atomic_path
+from temzoo.core.json_file import read_json, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.training.run_folder import write_history
 from temzoo.zoo import building, pretrained
@@ -65,19 +65,16 @@ class Trainer:
         self.done = _Progress()
         self.failures: list[Exception] = []
 
-    def phases(self) -> list[_Phase]:
+    def run(self, model: keras.Model, resume: bool) -> bool:
+        """Trains through the phases; True when Ctrl-C ended it."""
+        if resume:
+            self.done = _Progress(**read_json(self.folder / PROGRESS))
         chosen = self.settings
         phases = [_Phase(chosen.epochs, chosen.learning_rate, {})]
         if chosen.finetune:
             phases.append(_Phase(chosen.finetune_epochs, chosen.finetune_rate, chosen.finetune))
-        return phases
-
-    def run(self, model: keras.Model, resume: bool) -> bool:
-        """Trains through the phases; True when Ctrl-C ended it."""
-        if resume:
-            self.done = _Progress(**json.loads((self.folder / PROGRESS).read_text("utf-8")))
         try:
-            for phase in self.phases()[self.done.phase :]:
+            for phase in phases[self.done.phase :]:
                 self._phase(model, phase)
                 self.done.phase += 1
                 self.done.phase_start = self.done.epoch
@@ -94,8 +91,7 @@ class Trainer:
     def save_progress(self, state: str) -> None:
         """Names the file that holds the state first, so that a kill leaves one that is whole."""
         before, self.done.state = self.done.state, state
-        with atomic_path(self.folder / PROGRESS) as temporary:
-            temporary.write_text(json.dumps(asdict(self.done)), encoding="utf-8")
+        write_json(self.folder / PROGRESS, asdict(self.done))
         if before and before != state:
             for old in (before, f"{before}{AVERAGE}"):
                 (self.folder / "state" / old).unlink(missing_ok=True)
@@ -283,7 +279,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         path = self.trainer.folder / name
         pretrained.save(self.model, path)
         how = built(self.model)
-        run = json.loads((self.trainer.folder / "run.json").read_text(encoding="utf-8"))
+        run = read_json(self.trainer.folder / "run.json")
         card = pretrained.WeightsCard(
             model=how.name,
             config=dict(how.config),
@@ -319,12 +315,10 @@ class _Bar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.remove_task(self.task)
-        learnt = self._figures("", logs)
-        judged = self._figures("val_", logs)
-        judged = f"  validation:{judged}" if judged else ""
-        self.bar.console.print(
-            f"epoch {epoch + 1:3d}/{self.epochs}{learnt}{judged}", highlight=False
-        )
+        learnt, judged = self._figures("", logs), self._figures("val_", logs)
+        line = f"epoch {epoch + 1:3d}/{self.epochs}{learnt}"
+        line += f"  validation:{judged}" if judged else ""
+        self.bar.console.print(line, highlight=False)
 
     def _figures(self, prefix: str, logs: Mapping[str, float]) -> str:
         found = [(name, logs[prefix + name]) for name in self.shown if prefix + name in logs]

@@ -9,7 +9,6 @@ from which a stopped run goes on.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import keras
 
 from temzoo.core import hints
+from temzoo.core.json_file import read_json
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
@@ -115,7 +115,7 @@ def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
         raise FileNotFoundError(
             f"There is no run to resume in {folder}: no epoch of it was finished. Start it anew."
         )
-    run = json.loads(path.read_text(encoding="utf-8"))
+    run = read_json(path)
     _check_same_model(path, run, built(model))
     for part, examples in (("train", train), ("val", val)):
         before, now = run["data"][part]["fingerprint"], fingerprint(examples)

@@ -50,12 +50,8 @@ class LazyModel:
             FileNotFoundError: it is none of these.
         """
         card = pretrained.find_trained(weights).card
-        origin = Origin(
-            model=card.model,
-            weights=str(weights),
-            weights_sha256=card.sha256,
-            options={"set": config},
-        )
+        options = {"set": config}
+        origin = Origin(None, card.model, str(weights), card.sha256, options)
         return cls(origin, lambda: trained_model(weights, **config))
 
     @classmethod
@@ -65,13 +61,9 @@ class LazyModel:
         What is finished depends on what the server serves now.
         """
         weights = model.card.get("weights")
-        sha256 = weights.get("sha256") if isinstance(weights, dict) else ""
-        origin = Origin(
-            model=str(model.card.get("model") or ""),
-            weights=str(model.address),
-            weights_sha256=str(sha256 or ""),
-            options={"set": {}},
-        )
+        sha256 = str((weights.get("sha256") if isinstance(weights, dict) else "") or "")
+        name = str(model.card.get("model") or "")
+        origin = Origin(None, name, str(model.address), sha256, {"set": {}})
         return cls(origin, lambda: model)
 
 

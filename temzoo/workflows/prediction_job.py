@@ -275,16 +275,10 @@ def _shown(images: Sequence[Image], job: Job) -> Iterator[Callable[[], None]]:
     if job.alone or not job.progress:
         yield lambda: None
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
 
-    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as drawn:
+    columns = (progress.TextColumn("images"), progress.BarColumn(), progress.MofNCompleteColumn())
+    times = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
+    with progress.Progress(*columns, *times) as drawn:
         task = drawn.add_task("images", total=len(images))
         yield lambda: drawn.advance(task)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import write_json
+from temzoo.core.json_file import read_json, write_json
 from temzoo.deploy.engines.makers import (
     MAKERS,
     PRECISIONS,
@@ -258,7 +258,7 @@ def _versions() -> dict[str, str]:
 def recalled(path: Path) -> list[Row]:
     """The rows of a file; none of one that is missing or not to be read."""
     try:
-        return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"]]
+        return [Row(**row) for row in read_json(path)["rows"]]
     except (OSError, ValueError, TypeError, KeyError):
         return []
 

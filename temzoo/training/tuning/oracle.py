@@ -81,15 +81,12 @@ def oracle_of(space: Space, strategy: str, seed: int):
     """KerasTuner's oracle, which begins with the default and proposes nothing twice."""
     import keras_tuner
 
-    kinds = {
-        "random": (keras_tuner.oracles.RandomSearchOracle, {}),
-        "grid": (keras_tuner.oracles.GridSearchOracle, {}),
-        "bayesian": (
-            keras_tuner.oracles.BayesianOptimizationOracle,
-            {"num_initial_points": INITIAL_POINTS},
-        ),
-    }
-    base, options = kinds[strategy]
+    base = {
+        "random": keras_tuner.oracles.RandomSearchOracle,
+        "grid": keras_tuner.oracles.GridSearchOracle,
+        "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+    }[strategy]
+    options = {"num_initial_points": INITIAL_POINTS} if strategy == "bayesian" else {}
 
     class Oracle(base):
         def populate_space(self, trial_id):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from temzoo.core.json_file import read_json
 from temzoo.training.train import Run
 from temzoo.training.tuning.oracle import quiet, tuner_of
 from temzoo.training.tuning.space import shown
@@ -153,6 +153,6 @@ def _copy_folder(source: Path, target: Path) -> None:
 
 def _is_of(folder: Path, config: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Whether a run was started with these."""
-    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    told = read_json(folder / "run.json")
     wanted = as_json({"config": config, "settings": settings})
     return all({**told[part], **values} == told[part] for part, values in wanted.items())

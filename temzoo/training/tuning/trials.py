@@ -9,7 +9,6 @@ state of a Bayesian search were.
 from __future__ import annotations
 
 import gc
-import json
 import math
 import statistics
 import time
@@ -20,7 +19,7 @@ from typing import Any
 
 import keras
 
-from temzoo.core.json_file import write_json
+from temzoo.core.json_file import read_json, write_json
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.training import run_folder as about_run
@@ -131,7 +130,7 @@ class Searcher:
             )
         sessions = []
         if resume:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = read_json(path)
             sessions = before["sessions"]
             _check_same(path, before, told)
             self._read_trials()
@@ -150,7 +149,7 @@ class Searcher:
 
     def _read_trials(self) -> None:
         for path in self.folder.glob("trials/*/trial.json"):
-            trial = Trial(**json.loads(path.read_text(encoding="utf-8")))
+            trial = Trial(**read_json(path))
             trial.values = self.space.canonical(trial.values)
             self.trials.append(trial)
         self.trials.sort(key=lambda trial: trial.trial)
@@ -211,8 +210,7 @@ class Searcher:
         except Exception as error:  # out of memory, or a combination that the model refuses
             trial.status, trial.message = FAILED, f"{type(error).__name__}: {error}"
         else:
-            trial.score, trial.epoch = run.score, run.epoch
-            trial.status = FINISHED
+            trial.status, trial.score, trial.epoch = FINISHED, run.score, run.epoch
             if not run.epoch or not math.isfinite(run.score):
                 trial.status, trial.score = FAILED, None
                 trial.message = "no epoch had a finite score"
@@ -301,4 +299,4 @@ def begun(folder: Path) -> bool:
 
 
 def progress_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    return read_json(folder / PROGRESS)
