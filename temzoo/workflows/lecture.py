@@ -8,10 +8,9 @@ what is shown and scored of real digits is theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -36,15 +35,10 @@ HELD_OUT = 0.25
 EPOCHS = 100
 AUTOENCODER, VAE = "autoencoder", "VAE"
 # Widths at which both have about a hundred thousand weights.
-MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
-    {
-        AUTOENCODER: (
-            "autoencoder",
-            {"skips": False, "image_size": SIZE, "latent_dim": 2, "filters": 8},
-        ),
-        VAE: ("vae", {"image_size": SIZE, "latent_dim": 2}),
-    }
-)
+MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    AUTOENCODER: ("autoencoder", {"skips": False, "latent_dim": 2, "filters": 8}),
+    VAE: ("vae", {"latent_dim": 2}),
+}
 SHOWN, OTHER = 7, 1  # the digit that is looked at, and the one it is turned into
 COUNT = 12  # pictures in a row
 SAMPLE_ROWS = 3
@@ -55,54 +49,36 @@ must draw the digit from a random point of it; it pays, in its KL divergence, fo
 small or far from the middle. No model is ever told which digit it sees. What is encoded and scored
 below was held out from the training."""
 # A section each, in the order of the pictures; the table is last.
-TEXTS = (
-    (
-        "The whole latent space",
-        """Each small picture is what the decoder draws at one point of the plane. Find the digits 0
-to 9 in the VAE's, and see how each turns into its neighbours. Since a digit had to come out
-anywhere in its cloud, near points draw alike, and since the clouds are held together, they leave
-little empty ground between them. The VAE's plane is laid out by its prior, the normal distribution
-that the codes are held to: each picture stands for the same share of it. The autoencoder has none,
-so its plane is stretched over its codes. Look there for pictures that are no digit: nobody taught
-the decoder what to draw where no code lies.""",
-    ),
-    (
-        "Where the digits lie",
-        """Each mark is an encoded digit, coloured by which it is. Look at the axes: the VAE's codes
-lie around 0, about 1 wide, as the prior asks; place, width and shape of the autoencoder's are
-chance, and another seed gives others. Digits that share strokes lie side by side or on top of each
-other, because two numbers are few: eight tell the digits apart far better.""",
-    ),
-    (
-        "Digit 7, copied",
-        """Two numbers keep what makes a digit a 7, and little of the hand that wrote it: what comes
-back is a usual 7, and softer than the original. A bar through the stem, or an unusual slant, is
-lost first.""",
-    ),
-    (
-        "From one 7 to another, and to a 1",
-        """The codes of two digits, joined by a straight line, decoded at even steps. Between two
-sevens there should be sevens. On the way from a 7 to a 1 the line crosses the ground of what lies
-between them in the picture above. Where that is another digit, the digit changes; where it is empty
-ground, what is drawn is no digit, or two at once.""",
-    ),
-    (
-        "Random codes",
-        """This is what makes a model generative: draw two numbers from the normal distribution, and
-decode. The VAE's codes were held to that distribution, so most of what comes is a digit. The same
-numbers mean nothing to the autoencoder, which draws whatever it has there. As wide as its codes, it
-does better; but between the codes there is ground where no digit was.""",
-    ),
-    (
-        "Figures",
-        """Reconstruction error: mean squared difference per pixel. KL: what the code tells of a
-digit, nats; only a VAE has it. Active units: numbers of the code that vary from digit to digit.
-1-NN accuracy: how often the nearest code of a training digit is of the same digit. From a digit:
-mean squared difference per pixel from the training digit that is most like it, of copies, of what
-is decoded in between the codes of two digits, and of what random codes give; the less it grows from
-copies to random, the more of the latent space is made of digits.""",
-    ),
-)
+TEXTS = {
+    "The whole latent space": """Each small picture is what the decoder draws at one point of the
+plane. Find the digits 0 to 9 in the VAE's, and see how each turns into its neighbours. Since a
+digit had to come out anywhere in its cloud, near points draw alike, and since the clouds are held
+together, they leave little empty ground between them. The VAE's plane is laid out by its prior, the
+normal distribution that the codes are held to: each picture stands for the same share of it. The
+autoencoder has none, so its plane is stretched over its codes. Look there for pictures that are no
+digit: nobody taught the decoder what to draw where no code lies.""",
+    "Where the digits lie": """Each mark is an encoded digit, coloured by which it is. Look at the
+axes: the VAE's codes lie around 0, about 1 wide, as the prior asks; place, width and shape of the
+autoencoder's are chance, and another seed gives others. Digits that share strokes lie side by side
+or on top of each other, because two numbers are few: eight tell the digits apart far better.""",
+    "Digit 7, copied": """Two numbers keep what makes a digit a 7, and little of the hand that wrote
+it: what comes back is a usual 7, and softer than the original. A bar through the stem, or an
+unusual slant, is lost first.""",
+    "From one 7 to another, and to a 1": """The codes of two digits, joined by a straight line,
+decoded at even steps. Between two sevens there should be sevens. On the way from a 7 to a 1 the
+line crosses the ground of what lies between them in the picture above. Where that is another digit,
+the digit changes; where it is empty ground, what is drawn is no digit, or two at once.""",
+    "Random codes": """This is what makes a model generative: draw two numbers from the normal
+distribution, and decode. The VAE's codes were held to that distribution, so most of what comes is a
+digit. The same numbers mean nothing to the autoencoder, which draws whatever it has there. As wide
+as its codes, it does better; but between the codes there is ground where no digit was.""",
+    "Figures": """Reconstruction error: mean squared difference per pixel. KL: what the code tells
+of a digit, nats; only a VAE has it. Active units: numbers of the code that vary from digit to
+digit. 1-NN accuracy: how often the nearest code of a training digit is of the same digit. From a
+digit: mean squared difference per pixel from the training digit that is most like it, of copies, of
+what is decoded in between the codes of two digits, and of what random codes give; the less it grows
+from copies to random, the more of the latent space is made of digits.""",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +157,7 @@ def _trained(name: str, pictures: np.ndarray, epochs: int, seed: int) -> Any:
     """A model that learnt to give the pictures back; one line tells how far it is."""
     registered, config = MODELS[name]
     keras.utils.set_random_seed(seed)
-    model = get_model(registered, **config)
+    model = get_model(registered, image_size=SIZE, **config)
     columns = Progress.get_default_columns()[:3]
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as bar:
         task = bar.add_task(name, total=epochs)
@@ -247,9 +223,12 @@ def _draw(
             encoded[name].means, path, data.held_out_digits, "digit", title=title
         )
         found[path] = f"where the {name} puts the held-out digits"
-    for file, draw in _STRIPS.items():
-        path = out / file
-        found[path] = draw(models, data, path, seed)
+    for file, draw in (
+        ("sevens.png", _draw_sevens),
+        ("paths.png", _draw_paths),
+        ("samples.png", _draw_samples),
+    ):
+        found[out / file] = draw(models, data, out / file, seed)
     return found
 
 
@@ -318,12 +297,6 @@ def _draw_samples(models: Mapping[str, Any], data: Digits, path: Path, seed: int
     return "what both decode from random codes"
 
 
-# File to what draws it and says what it is.
-_STRIPS: Mapping[str, Callable[..., str]] = MappingProxyType(
-    {"sevens.png": _draw_sevens, "paths.png": _draw_paths, "samples.png": _draw_samples}
-)
-
-
 def _write(
     out: Path,
     rows: Sequence[Mapping[str, Any]],
@@ -348,7 +321,7 @@ def _page(rows: Sequence[Mapping[str, Any]], pictures: Mapping[Path, str]) -> st
     bodies = [*pairs, *shown[4:], plain_table(list(rows[0]), cells)]
     sections = [
         Section(heading, body, note=text)
-        for (heading, text), body in zip(TEXTS, bodies, strict=True)
+        for (heading, text), body in zip(TEXTS.items(), bodies, strict=True)
     ]
     return page(
         "Two numbers for a digit: an autoencoder and a VAE",
