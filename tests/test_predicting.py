@@ -347,7 +347,7 @@ SERVER = ("--server", "grpc://here:8500/unet")
 )
 def test_a_server_that_is_gone_or_hangs_ends_the_job(images, tmp_path, monkeypatch, error):
     server = Failing(*5 * [error])
-    monkeypatch.setattr(predicting, "served", lambda url: server)
+    monkeypatch.setattr(temzoo, "connect", lambda url: server)
     assert refusal("predict", images, *SERVER, "--out", tmp_path) == str(error)
     assert server.asked == 1
 
@@ -355,10 +355,10 @@ def test_a_server_that_is_gone_or_hangs_ends_the_job(images, tmp_path, monkeypat
 def test_three_failures_of_a_server_in_a_row_end_the_job(images, tmp_path, monkeypatch):
     error = RuntimeError("The server failed.")
     server = Failing(error, error, None, error, error)
-    monkeypatch.setattr(predicting, "served", lambda url: server)
+    monkeypatch.setattr(temzoo, "connect", lambda url: server)
     assert "4 of 5 images failed" in call("predict", images, *SERVER, "--out", tmp_path, status=1)
     server = Failing(None, *4 * [error])
-    monkeypatch.setattr(predicting, "served", lambda url: server)
+    monkeypatch.setattr(temzoo, "connect", lambda url: server)
     assert refusal("predict", images, *SERVER, "--again", "--out", tmp_path) == "The server failed."
     assert server.asked == 4
 
@@ -379,7 +379,7 @@ def test_a_file_that_a_network_drive_does_not_give_does_not_end_the_job(
 
 def test_a_server_takes_images_alone(images, tmp_path, monkeypatch):
     urls = []
-    monkeypatch.setattr(predicting, "served", lambda url: urls.append(url) or Bright())
+    monkeypatch.setattr(temzoo, "connect", lambda url: urls.append(url) or Bright())
     call("predict", images, *SERVER, "--out", tmp_path)
     assert urls == ["grpc://here:8500/unet"]
     told = about(list_predictions(tmp_path)[0])
@@ -390,7 +390,7 @@ def test_a_server_takes_images_alone(images, tmp_path, monkeypatch):
 def test_what_a_server_predicted_is_finished_until_its_model_changes(images, tmp_path, monkeypatch):
     def said(address, sha):
         card = {"model": "unet_mobilenet", "weights": {"sha256": sha} if sha else None}
-        monkeypatch.setattr(predicting, "served", lambda url: Bright(address, card))
+        monkeypatch.setattr(temzoo, "connect", lambda url: Bright(address, card))
         return call("predict", images, *SERVER, "--out", tmp_path)
 
     first, second = "grpc://here:8500/unet/1", "grpc://here:8500/unet/2"
