@@ -75,9 +75,13 @@ def evaluate(
     separation = separation_of(instances, neck, threshold)
     everything = temzoo.load_dataset(images=images, labels=labels, groups=groups)
     if weights in CLASSICAL:
+        from temzoo.evaluation.baselines import Otsu, PixelForest
+
         learn, examples = _fit_and_score(everything, fit_names, names)
         learn = drawn(learn, limit, seed) if limit else learn
-        model = _classical(weights, learn, class_names(everything), seed)
+        classes = class_names(everything)
+        fitted = Otsu(classes) if weights == "otsu" else PixelForest(classes, seed=seed, jobs=-1)
+        model = fitted.fit(learn)
     else:
         model = trained(weights, set_)
         examples = _to_score(weights, everything, names)
@@ -139,14 +143,6 @@ def _to_score(weights: str, examples, names: Path | None):
     if seen:
         typer.echo(f"temzoo: the model was trained on {seen} of these images", err=True)
     return chosen
-
-
-def _classical(name: str, examples, classes, seed: int):
-    from temzoo.evaluation.baselines import Otsu, PixelForest
-
-    if name == "otsu":
-        return Otsu(classes).fit(examples)
-    return PixelForest(classes, seed=seed, jobs=-1).fit(examples)
 
 
 @app.command()

@@ -110,7 +110,7 @@ class Gallery:
         most = OUTLINE_BYTES // (kinds * max(self.pictured, 1))
         coarsest = COARSEST * tolerance
         drawn = plates.outlined(objects, tolerance=tolerance)
-        while _path_bytes(drawn) > most and tolerance < coarsest:
+        while sum(len(one.path) for one in drawn) > most and tolerance < coarsest:
             tolerance *= 2
             drawn = plates.outlined(objects, tolerance=tolerance)
         return drawn
@@ -138,10 +138,6 @@ class Gallery:
             missing=missing if room else "Too many particles in this report to outline these.",
         )
         return plates.plate_html(plate)
-
-
-def _path_bytes(drawn: Sequence[plates.Outlined]) -> int:
-    return sum(len(one.path) for one in drawn)
 
 
 def printable(name: str) -> str:

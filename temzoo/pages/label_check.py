@@ -68,7 +68,12 @@ def to_html(
         picture = _picture(by_name[name], findings, folder) if name in drawn else ""
         parts.append(f"<section><h3>{safe(name)}</h3>{picture}{_list(findings)}</section>")
     key = f"<p>Outlines: {' '.join(_key(level) for level in STROKES)}</p>"
-    sections = [Section("Classes", _class_table(report))]
+    head = ["class", "objects", "images", "area px: min, median, max", "equivalent diameter px"]
+    rows = [
+        (one.label, one.objects, one.images, in_figures(one.area_px), in_figures(one.diameter_px))
+        for one in report.classes
+    ]
+    sections = [Section("Classes", plain_table(head, rows))]
     sections += [Section("The whole set", of_the_set)] if of_the_set else []
     left = len(flagged) - len(drawn)
     note = (
@@ -100,15 +105,6 @@ def _key(level: str) -> str:
         f'<path class="line" d="M2 6H42" stroke="{colour}" stroke-dasharray="{dashes}"/>'
         f"</svg> {level}"
     )
-
-
-def _class_table(report: Report) -> str:
-    head = ["class", "objects", "images", "area px: min, median, max", "equivalent diameter px"]
-    rows = [
-        (one.label, one.objects, one.images, in_figures(one.area_px), in_figures(one.diameter_px))
-        for one in report.classes
-    ]
-    return plain_table(head, rows)
 
 
 def _list(findings: Sequence[Finding]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from temzoo import __version__
 from temzoo.core.files import atomic_path
-from temzoo.core.types import Example
 from temzoo.measurement.by_hand import ByHand
 from temzoo.micrographs import checked_scale
 from temzoo.pages import predictions
@@ -143,7 +142,8 @@ def _run_content(source: Path, *, images, labels, limit, progress, by_hand) -> d
     gallery = Gallery(0)
     if images is not None:
         examples = runs.validated(run, images, labels)
-        calibrated = by_hand.scale is not None or _all_calibrated(examples)
+        stated = (example.micrograph.nm_per_pixel is not None for example in examples)
+        calibrated = by_hand.scale is not None or all(stated)
         gallery = Gallery(min(limit, len(examples)), calibrated=calibrated, by_hand=by_hand)
         found = runs.evaluated(run, examples, gallery, progress=progress)
         run = runs.with_figures(run, found)
@@ -170,10 +170,6 @@ def _classes(names: Sequence[str] | None) -> str:
     if not names:
         return ""
     return f" {'Class' if len(names) == 1 else 'Classes'}: {', '.join(map(str, names))}."
-
-
-def _all_calibrated(examples: Sequence[Example]) -> bool:
-    return all(example.micrograph.nm_per_pixel is not None for example in examples)
 
 
 def _viewer_section(gallery: Gallery) -> Section:

@@ -82,15 +82,12 @@ def _row(cells: Sequence[Any], words: Sequence[int], kind: str = "") -> str:
     parts = []
     for k, cell in enumerate(cells):
         shown, value = cell if isinstance(cell, tuple) else (cell, None)
-        sort = "" if value is None else f' data-v="{text(_sort_value(value))}"'
+        value = "" if isinstance(value, float) and not math.isfinite(value) else value
+        sort = "" if value is None else f' data-v="{text(value)}"'
         place = ' class="words"' if k in words else ""
         tag = 'th scope="row"' if k == 0 else "td"
         parts.append(f"<{tag}{place}{sort}>{html_of(shown)}</{tag.split()[0]}>")
     return f"<tr{f' class={kind!r}' if kind else ''}>{''.join(parts)}</tr>"
-
-
-def _sort_value(value: Any) -> Any:
-    return "" if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def name_cell(name: str, plates: Mapping[str, int]) -> Any:

@@ -63,13 +63,9 @@ def sheet(
     if title:
         figure.suptitle(title, fontsize=11)
     if legend:
-        _draw_legend(figure, legend)
+        keys = [_key(name, value) for name, value in legend.items()]
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
     return write_figure(figure, path)
-
-
-def _draw_legend(figure: Figure, legend: Mapping[str, tuple[int, int, int] | Mark]) -> None:
-    keys = [_key(name, value) for name, value in legend.items()]
-    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
 
 
 def _key(name: str, value: tuple[int, int, int] | Mark) -> Artist:

@@ -60,8 +60,9 @@ def plot_sizes(
     unit = table_unit(table)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", facecolor="white")
     axis = figure.subplots()
-    step = _draw_bars(axis, sizes, weights)
-    _draw_fit(axis, row, weights.sum() * step)
+    edges = bin_edges(sizes)
+    axis.hist(sizes, edges.tolist(), weights=weights, color=BARS, edgecolor="white", linewidth=0.8)
+    _draw_fit(axis, row, unit, weights.sum() * float(edges[1] - edges[0]))
     _draw_median(axis, row, of, unit)
     _finish(axis, row, of, unit, border, title)
     return write_figure(figure, path, dpi=DPI)
@@ -77,27 +78,16 @@ def bin_edges(sizes: np.ndarray) -> np.ndarray:
     return step * np.arange(math.floor(low / step), math.floor(high / step) + 2)
 
 
-def _draw_bars(axis: Axes, sizes: np.ndarray, weights: np.ndarray) -> float:
-    """Draws the histogram; returns the width of a bar."""
-    edges = bin_edges(sizes)
-    axis.hist(sizes, edges.tolist(), weights=weights, color=BARS, edgecolor="white", linewidth=0.8)
-    return float(edges[1] - edges[0])
-
-
-def _draw_fit(axis: Axes, row: pd.Series, scale: float) -> None:
+def _draw_fit(axis: Axes, row: pd.Series, unit: str, scale: float) -> None:
     mu, sigma = row["lognormal_mu"], row["lognormal_sigma"]
     if not sigma > 0:
         return
     low, high = axis.get_xlim()
     x = np.linspace(max(low, high / 1e4), high, 400)
     density = np.exp(-(((np.log(x) - mu) / sigma) ** 2) / 2) / (x * sigma * math.sqrt(2 * math.pi))
-    axis.plot(x, scale * density, color=FIT, lw=2, label=_fit_text(row))
-
-
-def _fit_text(row: pd.Series) -> str:
-    name = next(key for key in row.index if key.startswith("geometric_mean_") and "low" not in key)
-    unit = name.rsplit("_", 1)[1]
-    return f"log-normal: {row[name]:.3g} {unit} ×/÷ {row['geometric_sd']:.3g}"
+    mean, spread = row[f"geometric_mean_{unit}"], row["geometric_sd"]
+    text = f"log-normal: {mean:.3g} {unit} ×/÷ {spread:.3g}"
+    axis.plot(x, scale * density, color=FIT, lw=2, label=text)
 
 
 def _draw_median(axis: Axes, row: pd.Series, of: str, unit: str) -> None:

@@ -137,7 +137,9 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
         classes=classes,
         instances=instances,
         probabilities=maps.read_probabilities(path, told, shape) if probabilities else None,
-        scores=None if scores is None else _as_scores(scores),
+        scores=None
+        if scores is None
+        else np.array([np.nan if s is None else s for s in scores], np.float32),
         detections=maps.read_detections(path, told, shape),
         class_names=tuple(names),
         nm_per_pixel=None if told["nm_per_pixel"] is None else tuple(told["nm_per_pixel"]),
@@ -194,7 +196,3 @@ def same_source(told: Mapping[str, Any], source: Path | None) -> bool:
         return same_time or file_hash(source, *stamp(status)) == told["source_sha256"]
     except OSError:
         return False
-
-
-def _as_scores(scores: list[float | None]) -> np.ndarray:
-    return np.array([np.nan if score is None else score for score in scores], np.float32)

@@ -80,7 +80,11 @@ def train(
     _check_finetune(model, chosen)
     trainer = Trainer(folder, chosen, data, val, progress)
     if not resume:
-        _new_folder(folder)
+        if (folder / PROGRESS).exists():
+            raise FileExistsError(
+                f"{folder} holds a run already. Resume it (resume=True, --resume), or choose"
+                " another out."
+            )
         write_run(folder, model, chosen, data.names, train, val)
         data.prepare(model)
     interrupted = trainer.run(model, resume)
@@ -151,12 +155,3 @@ def _check_finetune(model: keras.Model, settings: Settings) -> None:
     if settings.finetune:  # both phases have crops of one size
         later = building.rebuild(built(model), **settings.finetune)
         crop_side(later, settings.crop, 0)
-
-
-def _new_folder(folder: Path) -> None:
-    if (folder / PROGRESS).exists():
-        raise FileExistsError(
-            f"{folder} holds a run already. Resume it (resume=True, --resume), or choose another"
-            " out."
-        )
-    folder.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,13 @@ def measure_folder(
         tables.append(measure(prediction, micrograph, min_area_px=min_area_px, classes=classes))
         frames[name] = _frame(prediction)
         without |= {name: why} if why else {}
-        _require_one_unit(prediction, path, calibrated="area_nm2" in tables[0])
+        if (prediction.nm_per_pixel is not None) != ("area_nm2" in tables[0]):
+            raise ValueError(
+                f"images are measured in nm or in px, all of them. Received: {path},"
+                f" {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before it."
+                " Give --nm-per-pixel, which is taken for those without a calibration, or measure"
+                " them apart."
+            )
     return Measured(pd.concat(tables, ignore_index=True), frames, own, without)
 
 
@@ -123,13 +129,3 @@ def _frame(prediction: Prediction) -> tuple[float, float]:
     height, width = prediction.instances.shape
     down, along = prediction.nm_per_pixel or (1.0, 1.0)
     return height * down, width * along
-
-
-def _require_one_unit(prediction: Prediction, path: Path, *, calibrated: bool) -> None:
-    if (prediction.nm_per_pixel is not None) != calibrated:
-        raise ValueError(
-            "images are measured in nm or in px, all of them. Received: "
-            f"{path}, {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before"
-            " it. Give --nm-per-pixel, which is taken for those without a calibration, or measure"
-            " them apart."
-        )

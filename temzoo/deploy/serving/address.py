@@ -56,7 +56,11 @@ def parse(url: str, name: str | None = None) -> Address:
         port = -1
     names = [unquote(part) for part in parts.path.split("/") if part]
     if parts.scheme not in PORTS or not parts.hostname or port == -1 or _has_more(parts, names):
-        raise _not_understood(url)
+        raise ValueError(
+            "A served model's address is grpc://HOST:PORT/NAME or http://HOST:PORT/NAME, a /VERSION"
+            f" may follow. Received: {url!r}. TensorFlow Serving's ports are {PORTS['grpc']} for"
+            f" grpc:// and {PORTS['http']} for http://."
+        )
     stated, *versions = names or [None]
     if (stated is None) == (name is None):
         raise ValueError(
@@ -74,11 +78,3 @@ def _has_more(parts: SplitResult, names: list[str]) -> bool:
     known = len(names) < 2 or (len(names) == 2 and names[1].isdecimal())
     method = any(":" in name for name in names)
     return not known or method or bool(parts.query or parts.fragment or "@" in parts.netloc)
-
-
-def _not_understood(url: str) -> ValueError:
-    return ValueError(
-        "A served model's address is grpc://HOST:PORT/NAME or http://HOST:PORT/NAME, a /VERSION"
-        f" may follow. Received: {url!r}. TensorFlow Serving's ports are {PORTS['grpc']} for"
-        f" grpc:// and {PORTS['http']} for http://."
-    )

@@ -64,7 +64,11 @@ def connect(
         >>> with temzoo.connect("grpc://localhost:8500/unet") as model:
         ...     prediction = temzoo.predict(model, "particles.tif")
     """
-    _check_options(timeout_s, retries, in_flight)
+    if timeout_s <= 0 or retries < 0 or in_flight < 1:
+        raise ValueError(
+            "timeout_s must be positive, retries at least 0 and in_flight at least 1. Received:"
+            f" timeout_s={timeout_s}, retries={retries}, in_flight={in_flight}."
+        )
     address = parse(url, name)
     wire = (OverGrpc if address.scheme == "grpc" else OverHttp)(address, timeout_s)
     line = Line(wire, Patience(retries, timeout_s), in_flight)
@@ -74,14 +78,6 @@ def connect(
     except BaseException:
         line.close()
         raise
-
-
-def _check_options(timeout_s: float, retries: int, in_flight: int) -> None:
-    if timeout_s <= 0 or retries < 0 or in_flight < 1:
-        raise ValueError(
-            "timeout_s must be positive, retries at least 0 and in_flight at least 1. Received:"
-            f" timeout_s={timeout_s}, retries={retries}, in_flight={in_flight}."
-        )
 
 
 def _understood(line: Line) -> ServedModel:
