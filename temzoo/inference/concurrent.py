@@ -21,10 +21,6 @@ def in_order(
         ask: answers one; with ``in_flight`` above 1 it is called from threads.
         questions: the next is taken when there is room for it.
         in_flight: questions that are taken and not yet given back with their answer, at most.
-
-    Example:
-        >>> list(in_order(len, ["a", "bc"], in_flight=2))
-        [1, 2]
     """
     if in_flight == 1:
         yield from map(ask, questions)

@@ -104,9 +104,6 @@ def find_objects(
 
     Raises:
         ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
-
-    Example:
-        >>> find_objects(detector_of(model), micrograph).scores[:3]
     """
     size = detector.image_size
     overlap = size // 4 if overlap is None else overlap
@@ -148,12 +145,7 @@ def _check_options(
 
 
 def tile_windows(height: int, width: int, size: int, overlap: int) -> list[Window]:
-    """The tiles over an image, row by row, clipped to it.
-
-    Example:
-        >>> tile_windows(100, 250, 128, 32)
-        [(0, 0, 100, 128), (0, 61, 100, 189), (0, 122, 100, 250)]
-    """
+    """The tiles over an image, row by row, clipped to it."""
     return [
         (top, left, min(top + size, height), min(left + size, width))
         for top in _starts(height, size, overlap)

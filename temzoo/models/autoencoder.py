@@ -56,10 +56,6 @@ class Autoencoder(keras.Model):
 
         Raises:
             ValueError: the model has no latent vector.
-
-        Example:
-            >>> model = temzoo.get_model("autoencoder", skips=False, latent_dim=2, image_size=16)
-            >>> (z,) = model.encode(images)
         """
         self._check_has_vector("encode")
         pixels = keras.ops.convert_to_tensor(pixels, "float32")

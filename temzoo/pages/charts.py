@@ -118,10 +118,6 @@ def bins_of(values: np.ndarray) -> np.ndarray:
 
     Args:
         values: (N,) positive.
-
-    Example:
-        >>> bins_of(np.arange(1.0, 101.0))
-        array([  0.,  20.,  40.,  60.,  80., 100.])
     """
     low, high = float(values.min()), float(values.max())
     quarter, rest = np.percentile(values, [25, 75])

@@ -19,12 +19,7 @@ WORDS = ("--title",)  # options whose value is no path
 
 
 def text(plain: Any) -> str:
-    """Plain text for an HTML page, between tags or inside a quoted attribute.
-
-    Example:
-        >>> text('<b> & "c"')
-        '&lt;b&gt; &amp; &quot;c&quot;'
-    """
+    """Plain text for an HTML page, between tags or inside a quoted attribute."""
     # Surrogates, which file names may carry, are no valid UTF-8; NUL is no valid HTML.
     return escape(str(plain).replace("\0", "�").encode("utf-8", "replace").decode("utf-8"))
 
@@ -60,12 +55,7 @@ def folder_name(path: str) -> str:
 
 
 def command_text(arguments: Sequence[str]) -> str:
-    """A command line as it would be typed, with the names of its files alone.
-
-    Example:
-        >>> command_text(["/usr/bin/temzoo", "report", "/home/anna/day 1", "--out=/tmp/a.html"])
-        "temzoo report 'day 1' --out=a.html"
-    """
+    """A command line as it would be typed, with the names of its files alone."""
     shown, before = [], ""
     for argument in arguments:
         option, equals, value = argument.partition("=")

@@ -51,9 +51,6 @@ def to_html(
         path: of the HTML file, written whole or not at all.
         image_folder: where the images lie; without it, or where one cannot be read, the outlines
             lie on grey.
-
-    Example:
-        >>> to_html(check(images), images, "labels.html", image_folder="images")
     """
     folder = None if image_folder is None else ImageFolder(image_folder)
     by_name = {image.name: image for image in reversed(list(images))}

@@ -63,12 +63,7 @@ def shown_columns(keys: list[str]) -> list[str]:
 
 
 def figure(value: float | int | None, digits: int = 3) -> str:
-    """A number with so many digits that count, thousands parted by thin spaces.
-
-    Example:
-        >>> figure(0.01234), figure(34.56), figure(12345.6), figure(None)
-        ('0.0123', '34.6', '12 346', '–')
-    """
+    """A number with so many digits that count, thousands parted by thin spaces."""
     if value is None or not math.isfinite(value):
         return DASH
     if value == 0:

@@ -59,9 +59,6 @@ def manifold(
         steps: pictures along each side.
         encoded: data: the two most active dimensions in it are drawn, else 0 and 1 (of a single
             one a row); an autoencoder's scale and middle are those of its codes.
-
-    Example:
-        >>> manifold(model, "manifold.png", encoded=encode_images(model, digits))
     """
     right, up = _plane(model.latent_dim, encoded)
     middle, scale = _scale(model.latent_dim, encoded)
@@ -109,9 +106,6 @@ def traversals(
 
     Raises:
         ValueError: the image is not of the model's size.
-
-    Example:
-        >>> traversals(model, "axes.png", encoded=encoded, around=digits[0])
     """
     count = model.latent_dim
     order = (np.arange(count) if encoded is None else encoded.order)[:MOST_AXES]
@@ -154,9 +148,6 @@ def reconstructions(
         images: (N, S, S) or (N, S, S, C).
         count: how many are shown, at even steps of the error's rank.
         encoded: of these images, where it is there already.
-
-    Example:
-        >>> reconstructions(model, digits, "reconstructions.png")
     """
     images = checked_images(model, images)
     again = reconstruct(model, images, encoded=encoded)
@@ -190,9 +181,6 @@ def strips(rows: Sequence[tuple[str, np.ndarray]], path: str | Path, *, title: s
 
     Raises:
         ValueError: there are no rows, or they differ in shape.
-
-    Example:
-        >>> strips([("original", digits), ("decoded", reconstruct(model, digits))], "rows.png")
     """
     shapes = [pictures.shape for _, pictures in rows]
     if len(set(shapes)) != 1:

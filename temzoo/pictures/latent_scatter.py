@@ -45,9 +45,6 @@ def scatter(
 
     Raises:
         ValueError: lengths differ.
-
-    Example:
-        >>> scatter(encoded.means, "diameter.png", diameters, "diameter_nm")
     """
     points, names = _plane(checked_codes(codes))
     figure = Figure(figsize=(6.8, 5.4), layout="constrained")
@@ -69,12 +66,7 @@ def scatter(
 
 
 def named(name: str) -> str:
-    """A value's name as people write it, its unit in brackets.
-
-    Example:
-        >>> named("diameter_nm")
-        'diameter (nm)'
-    """
+    """A value's name as people write it, its unit in brackets."""
     start, _, unit = name.rpartition("_")
     if start and unit in UNITS:
         return f"{start.replace('_', ' ')} ({UNITS[unit]})"

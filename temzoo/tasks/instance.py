@@ -163,10 +163,6 @@ def predict_detections(
             ``detect`` as it has them.
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
         **options: of ``inference.detection.find_objects``.
-
-    Example:
-        >>> found = predict_detections(get_model("mask_rcnn", weights="run/"), "particles.tif")
-        >>> len(found.detections), found.scores[:3]
     """
     names = tuple(options.pop("class_names", ())) or class_names_of(model)
     detector = detector_of(model)

@@ -34,10 +34,6 @@ def layers(labels: LabelledImage, class_names: Sequence[str]) -> np.ndarray:
 
     Raises:
         ValueError: a label is not among the classes, or there are more than 255 of them.
-
-    Example:
-        >>> layers(example.labels, ("particle",)).shape
-        (512, 680, 2)
     """
     names = raster.foreground_classes(class_names)
     if len(names) >= BASE:
@@ -100,9 +96,6 @@ def encode(
         ``"boxes"``: (G, 4) float32 y1, x1, y2, x2 px, tight: y2 is the last row + 1.
         ``"classes"``: (G,) int32, 1 and up.
         ``"masks"``: (G, 56, 56) uint8, 0 or 1, inside the box.
-
-    Example:
-        >>> objects = encode(layers(example.labels, ("particle",))[:256, :256])
     """
     whole = measure(drawn) if whole is None else whole
     least_px = np.maximum(visible * whole[:, 0] * magnification**2, LEAST_PX)

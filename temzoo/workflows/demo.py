@@ -108,10 +108,6 @@ def demo(
 
     Raises:
         ValueError: only one of images and labels; too few images for three parts; no area labelled.
-
-    Example:
-        >>> summary = demo("demo", images="micrographs", labels="annotations.xml")
-        >>> print(summary.evaluations["unet"].iou)
     """
     began = time.monotonic()
     _check_arguments(images, labels, n)

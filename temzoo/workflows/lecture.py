@@ -134,10 +134,6 @@ def lecture(out: str | Path = "lecture", *, epochs: int = EPOCHS, seed: int = 0)
 
     Raises:
         ValueError: fewer than one epoch.
-
-    Example:
-        >>> lecture("lecture").rows[1]["1-NN accuracy"]
-        0.88
     """
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1. Received: epochs={epochs}. Use {EPOCHS}.")

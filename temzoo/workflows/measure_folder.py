@@ -55,9 +55,6 @@ def measure_folder(
     Raises:
         FileNotFoundError: there are no predictions.
         ValueError: two are of images of one name; some images are calibrated and some are not.
-
-    Example:
-        >>> measure_folder([Path("predictions")]).table["diameter_nm"].median()
     """
     by_hand = by_hand or ByHand()
     tables, frames, own, without = [], {}, {}, {}

@@ -21,10 +21,6 @@ def load_file(path: str | Path) -> None:
     Raises:
         FileNotFoundError: there is no such file.
         Exception: whatever the file raises.
-
-    Example:
-        >>> load_file("mine.py")
-        >>> temzoo.get_model("mine")
     """
     path = Path(path).resolve()
     if not path.is_file():

@@ -44,10 +44,6 @@ def parse(url: str, name: str | None = None) -> Address:
 
     Raises:
         ValueError: another scheme, no host, no name or two, or more than a name and a version.
-
-    Example:
-        >>> parse("grpc://localhost:8500/unet").port
-        8500
     """
     parts = urlsplit(url)
     try:
