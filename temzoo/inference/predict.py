@@ -118,7 +118,9 @@ def collect(
     class_names: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """From finished blocks of rows: class map, the same where it is sure, kept probabilities."""
-    classes = sure = kept = None
+    classes: Any = None
+    sure: Any = None
+    kept: Any = None
     for top, block in blocks:
         if classes is None:
             count = block.shape[-1]
