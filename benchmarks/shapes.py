@@ -35,7 +35,7 @@ from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import training_stream
 from temzoo.evaluation import object_overlaps, objects
 from temzoo.labels.shapes import raster
-from temzoo.tasks import anchors
+from temzoo.tasks import instance_targets as anchors
 from temzoo.zoo.built import task_of
 from temzoo.zoo.task import task_named
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import temzoo
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
-from temzoo.tasks import anchors, training_data
+from temzoo.tasks import instance_targets, training_data
 from temzoo.training import loop
 from temzoo.zoo import cards, pretrained
 from temzoo.zoo.task import task_named
@@ -579,7 +579,7 @@ def test_the_run_of_a_detector_is_as_any(found):
 
 def test_anchors_are_chosen_from_the_training_objects_and_kept(found):
     run, model = found
-    chosen = anchors.anchor_sizes(TRAIN, largest=48)
+    chosen = instance_targets.anchor_sizes(TRAIN, largest=48)
     assert model.anchor_sizes.tolist() == pytest.approx(chosen) != [10, 20, 40, 80]
     trained = temzoo.get_model("spots", weights=run.folder)
     given = detector(anchor_sizes=(5, 6, 7, 8))
@@ -590,7 +590,7 @@ def test_anchors_are_chosen_from_the_training_objects_and_kept(found):
     assert trained.anchor_sizes.tolist() == pytest.approx(chosen)
     fresh = detector()
     task_named("instance").prepare(fresh, TRAIN, (0.5, 0.5))
-    small = anchors.anchor_sizes(TRAIN, magnification=(0.5, 0.5))
+    small = instance_targets.anchor_sizes(TRAIN, magnification=(0.5, 0.5))
     assert fresh.anchor_sizes.tolist() == pytest.approx(small) != chosen
 
 
@@ -609,7 +609,7 @@ def test_a_detector_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
         assert same == {k: v for k, v in b.items() if k != "minutes"}
     for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
-    chosen = anchors.anchor_sizes(TRAIN, largest=48)
+    chosen = instance_targets.anchor_sizes(TRAIN, largest=48)
     assert resumed_model.anchor_sizes.tolist() == pytest.approx(chosen)
 
 

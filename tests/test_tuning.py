@@ -18,7 +18,7 @@ from benchmarks.tuning import examples
 from temzoo.training import run_folder
 from temzoo.training.train import Run
 from temzoo.training.train import train as train_model
-from temzoo.training.tuning import oracle
+from temzoo.training.tuning.search import oracle_of, quiet
 from temzoo.training.tuning.space import Dimension, fixed_parts, space_of
 from temzoo.zoo import building, cards
 
@@ -322,8 +322,8 @@ def proposals(folder, strategy, count, *, seed=0, **options):
     """What an oracle proposes, when a rate of 5e-3 and dilated convolutions score best."""
     searched = space(strategy, **options)
     found = []
-    with oracle.quiet():
-        asked = oracle.oracle_of(searched, strategy, seed)
+    with quiet():
+        asked = oracle_of(searched, strategy, seed)
         asked._set_project_dir(folder, f"{strategy}-{seed}-{len(list(folder.iterdir()))}")
         for _ in range(count):
             trial = asked.create_trial("tuner")

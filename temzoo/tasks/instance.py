@@ -31,8 +31,7 @@ from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import as_micrograph
 from temzoo.inference.regions import no_instances
 from temzoo.tasks import endpoints
-from temzoo.tasks.anchors import anchor_sizes
-from temzoo.tasks.instance_targets import encode, layers, measure
+from temzoo.tasks.instance_targets import anchor_sizes, encode, layers, measure
 from temzoo.zoo.built import built, class_names_of
 from temzoo.zoo.task import Task, register_task
 

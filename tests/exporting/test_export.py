@@ -23,7 +23,7 @@ from PIL import Image
 import temzoo
 from temzoo.cli.exporting import app
 from temzoo.deploy.exporting import ExportError, loader, other_formats, versions
-from temzoo.deploy.exporting.signatures import pixels_of
+from temzoo.deploy.exporting.saved_model import pixels_of
 from temzoo.zoo import building, built, cards
 
 CONFIG = {"filters": 2, "depth": 1}
@@ -155,7 +155,7 @@ def test_paths_in_a_config_do_not_leave_the_machine():
 def test_the_card_tells_which_weights_these_are_until_they_are_trained(tmp_path, dataset, told):
     from temzoo.deploy.exporting.assets import _weights as card_of_weights
     from temzoo.deploy.exporting.assets import card
-    from temzoo.deploy.exporting.signatures import signatures
+    from temzoo.deploy.exporting.saved_model import signatures
     from temzoo.zoo import pretrained
 
     assert card_of_weights(temzoo.get_model("unet", **CONFIG)) is None

@@ -20,7 +20,7 @@ from temzoo.deploy.exporting import (
     scenes,
     verify,
 )
-from temzoo.deploy.exporting.signatures import signatures
+from temzoo.deploy.exporting.saved_model import signatures
 from temzoo.tasks.endpoints import NORMALIZED, RAW
 from temzoo.zoo import pretrained
 from temzoo.zoo.built import task_of

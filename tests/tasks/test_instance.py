@@ -10,7 +10,7 @@ import pytest
 from temzoo.core.types import Example, LabelledImage, Shape
 from temzoo.inference import objects as decoding
 from temzoo.labels.shapes import raster, windows
-from temzoo.tasks import anchors, instance_targets
+from temzoo.tasks import instance_targets
 from temzoo.zoo.task import task_named
 
 INSTANCE = task_named("instance")
@@ -316,40 +316,40 @@ def examples_of(*sizes):
 
 
 def test_small_objects_leave_the_anchors_natural():
-    assert anchors.anchor_sizes(examples_of(*[16.0] * 50)) == [12, 24, 48, 96]
+    assert instance_targets.anchor_sizes(examples_of(*[16.0] * 50)) == [12, 24, 48, 96]
 
 
 def test_large_objects_move_the_anchors_up_to_the_largest():
-    sizes = anchors.anchor_sizes(examples_of(*np.geomspace(100, 200, 101)))
+    sizes = instance_targets.anchor_sizes(examples_of(*np.geomspace(100, 200, 101)))
     assert sizes[-1] * math.sqrt(2) == pytest.approx(200, rel=0.04)
     assert np.diff(np.log2(sizes)) == pytest.approx(1)
 
 
 def test_tiny_objects_move_the_anchors_down():
-    assert anchors.anchor_sizes(examples_of(*[6.0] * 9)) == [6, 12, 24, 48]
-    assert anchors.anchor_sizes(examples_of(*[12.0] * 9), magnification=(0.5, 0.5))[0] == 6
+    assert instance_targets.anchor_sizes(examples_of(*[6.0] * 9)) == [6, 12, 24, 48]
+    assert instance_targets.anchor_sizes(examples_of(*[12.0] * 9), magnification=(0.5, 0.5))[0] == 6
 
 
 def test_a_wide_range_widens_the_steps():
     spread = np.geomspace(5, 500, 201)
-    sizes = anchors.anchor_sizes(examples_of(*spread))
+    sizes = instance_targets.anchor_sizes(examples_of(*spread))
     low, high = np.quantile(spread, (0.05, 0.95))
     assert sizes[0] == pytest.approx(low)
     assert sizes[-1] * math.sqrt(2) == pytest.approx(high)
     assert np.diff(np.log(sizes)) == pytest.approx(np.log(sizes[1] / sizes[0]))
-    clipped = anchors.anchor_sizes(examples_of(*spread), largest=128)
+    clipped = instance_targets.anchor_sizes(examples_of(*spread), largest=128)
     assert clipped[-1] * math.sqrt(2) <= 129
 
 
 def test_anchors_need_objects_to_be_chosen_from():
     with pytest.raises(ValueError, match=r"chosen from the training objects. Received: labels wit"):
-        anchors.anchor_sizes([Example(labelled(), lambda: None)])
+        instance_targets.anchor_sizes([Example(labelled(), lambda: None)])
 
 
 def test_half_of_a_group_counts_once():
     labels = labelled(disc(20, 20, 10, group_id=3), disc(20, 60, 10, group_id=3))
-    sizes = anchors.anchor_sizes([Example(labels, lambda: None)])
-    assert anchors._sizes_px(labels) == [pytest.approx(math.sqrt(20 * 60))]
+    sizes = instance_targets.anchor_sizes([Example(labels, lambda: None)])
+    assert instance_targets._sizes_px(labels) == [pytest.approx(math.sqrt(20 * 60))]
     assert len(sizes) == 4
 
 

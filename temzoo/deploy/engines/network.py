@@ -79,7 +79,7 @@ class Network:
     def onnx(self) -> bytes:
         """An ONNX file: input ``images``, one output."""
         from temzoo.deploy.exporting.other_formats import check_convertible, write_onnx
-        from temzoo.deploy.exporting.signatures import Signature
+        from temzoo.deploy.exporting.saved_model import Signature
 
         signature = Signature(None, {IMAGES: self._spec}, self._traced(self.core))
         check_convertible(signature)

@@ -1,7 +1,6 @@
 """A model as others can use it: a SavedModel for TensorFlow Serving, ONNX, OpenVINO.
 
-signatures.py       what can be asked, as graphs with named inputs and outputs
-saved_model.py      the SavedModel
+saved_model.py      what can be asked, as graphs with named inputs and outputs, and the SavedModel
 assets.py           the card, the golden picture and the warm-up requests in it
 scenes.py           pictures to try an export with
 verify.py           asks it in a fresh process: loader.py, which knows no Keras

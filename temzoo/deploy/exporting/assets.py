@@ -22,9 +22,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import temzoo
 from temzoo.deploy.exporting import scenes
-from temzoo.deploy.exporting.saved_model import ExportError
+from temzoo.deploy.exporting.saved_model import BYTES, ExportError, Signature
 from temzoo.deploy.exporting.scenes import Question
-from temzoo.deploy.exporting.signatures import BYTES, Signature
 from temzoo.tasks.endpoints import IMAGES, RAW
 from temzoo.zoo import pretrained
 from temzoo.zoo.built import built, task_of

@@ -16,7 +16,7 @@ from temzoo.deploy.exporting import (
     verify,
     versions,
 )
-from temzoo.deploy.exporting.signatures import DESCRIBE, Signature, describing, signatures
+from temzoo.deploy.exporting.saved_model import DESCRIBE, Signature, describing, signatures
 from temzoo.tasks.endpoints import RAW
 from temzoo.zoo.built import built
 

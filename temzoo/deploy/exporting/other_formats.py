@@ -10,8 +10,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from temzoo.deploy.exporting.saved_model import ExportError, operations
-from temzoo.deploy.exporting.signatures import Signature
+from temzoo.deploy.exporting.saved_model import ExportError, Signature, operations
 
 OPSET = 18
 ONNX, OPENVINO = "onnx/model.onnx", "openvino/model.xml"

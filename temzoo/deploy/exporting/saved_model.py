@@ -1,22 +1,186 @@
-"""A SavedModel of signatures: each variable once, and nothing that a stock server lacks."""
+"""A SavedModel: a model's endpoints as graphs with named inputs and outputs, for all clients.
+
+It has each variable once, and nothing that a stock server lacks.
+
+A TensorFlow signature takes one dtype. JSON has no uint16 and every uint8 and uint16 is exact in
+float32, so ``serving_default`` takes float32; ``serving_uint8`` and ``serving_uint16`` take the
+stored numbers, in a quarter or half of the bytes; ``serving_bytes`` takes PNG, JPEG, BMP or GIF
+files, and keeps the 16 bits of a PNG that has them. All have the same answers.
+
+Pixels that are not finite are refused: a network would find something in them. ``describe`` tells a
+client what no shape tells: the classes' names, how pixels are normalised, at which multiples tiles
+are cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from temzoo.deploy.exporting.signatures import Signature
+from temzoo.micrographs.channels import BT601
+from temzoo.tasks.endpoints import IMAGES, RAW, Endpoint
+from temzoo.zoo.built import task_of
 
 FILE = "saved_model.pb"
 # Registered in the library, but they call back into the Python process that wrote them.
 PYTHON = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+WHOLE = {"serving_uint8": "uint8", "serving_uint16": "uint16"}
+BYTES = "serving_bytes"
+IMAGE_BYTES = "image_bytes"
+DESCRIBE = "describe"
+PNG = b"\x89PNG\r\n\x1a\n"
+BIT_DEPTH = 24  # byte of a PNG's header that holds it
+LARGEST = {"uint8": 255.0, "uint16": 65535.0}
 
 
 class ExportError(RuntimeError):
     """An export did not answer as its model does, or could not be written; nothing was left."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature of an export: what it asks the model, what is sent by name, and the graph."""
+
+    endpoint: Endpoint
+    inputs: Mapping[str, tf.TensorSpec]
+    function: Any
+
+    @property
+    def outputs(self) -> Mapping[str, tf.TensorSpec]:
+        """Name -> what comes back."""
+        return {
+            name: tf.TensorSpec(tensor.shape, tensor.dtype)
+            for name, tensor in sorted(self.function.structured_outputs.items())
+        }
+
+
+def signatures(model: keras.Model) -> dict[str, Signature]:
+    """The signatures of a model from ``get_model``, by name."""
+    found = {}
+    for name, endpoint in task_of(model).endpoints(model).items():
+        found[name] = _plain(endpoint)
+        if name == RAW:
+            found.update(_of_other_types(endpoint, found[name].function))
+    return found
+
+
+def describing(card: str) -> Signature:
+    """A signature that gives a text as often as its input ``unused`` (B,) is long."""
+
+    def answer(unused):
+        return {"card": tf.fill(tf.shape(unused)[:1], card)}
+
+    endpoint = Endpoint(answer, {"unused": ()})
+    return _traced(endpoint, answer, {"unused": ((), "float32")})
+
+
+def _plain(endpoint: Endpoint) -> Signature:
+    """The signature that takes what the endpoint takes."""
+
+    def answer(**given):
+        for name, tensor in given.items():
+            tf.debugging.assert_all_finite(tensor, f"{name} must be finite")
+        return endpoint.answer(*(given[name] for name in endpoint.inputs))
+
+    specs = {name: (shape, "float32") for name, shape in endpoint.inputs.items()}
+    return _traced(endpoint, answer, specs)
+
+
+def _of_other_types(endpoint: Endpoint, ask: Callable) -> dict[str, Signature]:
+    """Signatures for whole numbers and encoded files, which ask the one of float32."""
+    shape = endpoint.inputs[IMAGES]
+    found = {}
+    for name, dtype in WHOLE.items():
+
+        def answer(images, dtype=dtype):
+            return ask(images=as_float(images, dtype, endpoint.unit))
+
+        found[name] = _traced(endpoint, answer, {IMAGES: (shape, dtype)})
+    if shape[-1] in (1, 3):  # the channels that files have
+
+        def answer_files(image_bytes):
+            return ask(images=pixels_of(image_bytes, shape, unit=endpoint.unit))
+
+        found[BYTES] = _traced(endpoint, answer_files, {IMAGE_BYTES: ((), "string")})
+    return found
+
+
+def _traced(endpoint: Endpoint, answer: Callable, inputs: Mapping[str, tuple]) -> Signature:
+    specs = {
+        name: tf.TensorSpec((None, *shape), dtype, name=name)
+        for name, (shape, dtype) in inputs.items()
+    }
+    return Signature(endpoint, specs, tf.function(answer).get_concrete_function(**specs))
+
+
+def pixels_of(image_bytes, shape: tuple[int | None, ...], *, unit: bool = False):
+    """Decodes image files of one size.
+
+    Args:
+        image_bytes: (B,) string.
+        shape: (H, W, C) that the model takes, None for any; C is 1 or 3. Colour becomes luma for
+            a grey model, as ``load_micrograph`` has it; grey is repeated; alpha is dropped.
+        unit: divide by the largest number of the stored type.
+
+    Returns:
+        (B, H, W, C) float32.
+    """
+
+    def decoded(file):
+        return _with_channels(_decoded(file, unit), shape[-1], unit)
+
+    spec = tf.TensorSpec((None, None, shape[-1]), tf.float32)
+    images = tf.map_fn(decoded, image_bytes, fn_output_signature=spec)
+    if shape[0] is None:
+        return images
+    size = tf.shape(images)
+    fits = tf.logical_and(size[1] == shape[0], size[2] == shape[1])
+    message = f"this model takes images of {shape[0]} x {shape[1]} pixels"
+    with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
+        images = tf.identity(images)
+    images.set_shape((None, *shape))  # ensure_shape would speak first, and of tensors
+    return images
+
+
+def as_float(numbers, dtype: str, unit: bool):
+    """Stored whole numbers, a tensor or an array, as what a model takes."""
+    pixels = keras.ops.cast(numbers, "float32")
+    return pixels / LARGEST[dtype] if unit else pixels
+
+
+def _decoded(file, unit: bool):
+    """(H, W, 1 to 4) float32 of one file; a PNG of 16 bits keeps them."""
+    head = tf.strings.substr(file, 0, BIT_DEPTH + 1)
+    depth = tf.strings.substr(head + bytes(BIT_DEPTH + 1), BIT_DEPTH, 1)
+    deep = tf.logical_and(tf.strings.substr(file, 0, len(PNG)) == PNG, depth == b"\x10")
+    return tf.cond(
+        deep,
+        lambda: as_float(tf.io.decode_png(file, dtype=tf.uint16), "uint16", unit),
+        lambda: as_float(tf.io.decode_image(file, expand_animations=False), "uint8", unit),
+    )
+
+
+def _with_channels(pixels, channels: int, unit: bool):
+    """(H, W, 1 to 4) to (H, W, channels)."""
+    stored = tf.shape(pixels)[-1]
+    pixels = pixels[..., : stored - tf.cast(stored % 2 == 0, tf.int32)]  # without alpha
+    if channels == 3:
+        return tf.broadcast_to(pixels, tf.concat([tf.shape(pixels)[:2], [3]], axis=0))
+    coloured = tf.shape(pixels)[-1] == 3
+    return tf.cond(coloured, lambda: _luma(pixels, unit), lambda: pixels)
+
+
+def _luma(pixels, unit: bool):
+    """(H, W, 3) to (H, W, 1), rounded to whole numbers where the pixels are such."""
+    red, green, blue = tf.unstack(tf.cast(pixels, tf.float64), 3, axis=-1)
+    luma = BT601[0] * red + BT601[1] * green + BT601[2] * blue
+    return tf.cast(luma if unit else tf.round(luma), tf.float32)[..., None]
 
 
 def write(signatures: Mapping[str, Signature], folder: Path) -> None:

@@ -9,7 +9,7 @@ import cv2
 import keras
 import numpy as np
 
-from temzoo.deploy.exporting.signatures import (
+from temzoo.deploy.exporting.saved_model import (
     BYTES,
     IMAGE_BYTES,
     LARGEST,
