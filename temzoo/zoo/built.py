@@ -86,17 +86,18 @@ def task_of(model: Any) -> Task:
         model: from ``get_model``; or an object that stands for one, such as an accelerated or
             served model, or any callable on pixels, whose task is told by what it can do.
     """
-    how = built_or_none(model)
-    if how is not None:
-        return task_named(how.task)
-    noted = _noted(_STAND_INS, model)
-    return noted[0] if noted else task_recognising(model)
+    known = _known(model)
+    return known[0] if known else task_recognising(model)
 
 
 def class_names_of(model: Any) -> tuple[str, ...]:
     """Names of the classes 1, 2, … that a model's weights were trained on; () when unknown."""
+    known = _known(model)
+    return known[1] if known else task_recognising(model).class_names(model)
+
+
+def _known(model: Any) -> tuple[Task, tuple[str, ...]] | None:
     how = built_or_none(model)
     if how is not None:
-        return tuple(how.class_names)
-    noted = _noted(_STAND_INS, model)
-    return noted[1] if noted else task_of(model).class_names(model)
+        return task_named(how.task), tuple(how.class_names)
+    return _noted(_STAND_INS, model)
