@@ -111,10 +111,8 @@ def train(
     import temzoo
     from temzoo.tasks.training_data import with_classes
 
-    check_pairs(truth, pairs)
-    learn, judge = two_parts(
-        load_examples(model, images, labels, groups, truth), train_names, val_names, val, seed
-    )
+    examples = load_examples(model, images, labels, groups, truth, pairs)
+    learn, judge = two_parts(examples, train_names, val_names, val, seed)
     if limit:
         learn = drawn(learn, limit, seed)
     config = keywords(set_)
@@ -142,21 +140,17 @@ def chosen(given: dict) -> dict:
     return {name: given[name] for name in known if name in given and given[name] != known[name]}
 
 
-def check_pairs(truth: Path | None, pairs: str | None) -> None:
-    """Raises ValueError where both say what the images should become."""
-    if truth is not None and pairs not in (None, "given"):
-        raise ValueError(
-            f"--truth is what the images should become, and --pairs {pairs} makes it of them."
-            f" Received both: --truth {truth}. Leave one out."
-        )
-
-
-def load_examples(model: str, images: Path, labels=None, groups=None, truth=None):
+def load_examples(model: str, images: Path, labels=None, groups=None, truth=None, pairs=None):
     """Examples of the kind that the model's task learns from."""
     import temzoo
     from temzoo.data.pair_files import load_frames, load_images, load_pairs
     from temzoo.particles import store
 
+    if truth is not None and pairs not in (None, "given"):
+        raise ValueError(
+            f"--truth is what the images should become, and --pairs {pairs} makes it of them."
+            f" Received both: --truth {truth}. Leave one out."
+        )
     kind = task_named(model_card(model).task).examples
     if (labels is not None) != (kind == "labels"):
         said = f"--labels {labels}" if labels else "none"
@@ -261,8 +255,7 @@ def tune(
     load_tensorflow()
     import temzoo
 
-    check_pairs(truth, pairs)
-    examples = load_examples(model, images, labels, groups, truth)
+    examples = load_examples(model, images, labels, groups, truth, pairs)
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
     settings = {"epochs": epochs, "crop": crop, "steps_per_epoch": steps, "pairs": pairs}
     found = temzoo.tune(

@@ -119,7 +119,6 @@ def _size_figure(name: str, part: pd.DataFrame, row: Row) -> str:
         quantiles={f"D{q}": row[f"diameter_d{q}_{unit}"] for q in (10, 50, 90)},
         d50=_bounds(row, f"diameter_d50_{unit}"),
         fit=(mu, sigma) if math.isfinite(mu) and math.isfinite(sigma) else None,
-        name="equivalent circular diameter",
     )
     caption = (
         f"{counted(len(values), 'whole particle')}, log-normal fit as a line, {INTERVAL} of D50"

@@ -162,24 +162,17 @@ def predict_detections(
             ``detect`` as it has them.
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
         **options: of ``inference.detection.find_objects``.
-    """
-    names = tuple(options.pop("class_names", ())) or class_names_of(model)
-    detector = detector_of(model)
-    return find_objects(detector, as_micrograph(micrograph), class_names=names, **options)
-
-
-def detector_of(model: Any) -> Detector:
-    """A model as tiled detection asks it.
 
     Raises:
-        ValueError: the model has no ``detect``.
+        ValueError: the model has no ``detect``; else as ``find_objects``.
     """
     if not hasattr(model, DETECTS):
         raise ValueError(
             "predict_detections needs a model that has detect. Received: "
             f"{type(model).__name__}. Use temzoo.predict, which takes every model."
         )
-    return Detector(
+    names = tuple(options.pop("class_names", ())) or class_names_of(model)
+    detector = Detector(
         detect=model.detect,
         image_size=model.image_size,
         channels=model.input_shape[-1],
@@ -187,6 +180,7 @@ def detector_of(model: Any) -> Detector:
         in_flight=getattr(model, "in_flight", 1),
         max_detections=getattr(model, "max_detections", None),
     )
+    return find_objects(detector, as_micrograph(micrograph), class_names=names, **options)
 
 
 def _check_options(options: PredictOptions) -> None:
