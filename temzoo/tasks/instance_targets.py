@@ -82,29 +82,26 @@ def encode(
     *,
     whole: np.ndarray | None = None,
     magnification: float = 1.0,
-    visible: float = VISIBLE,
 ) -> dict[str, np.ndarray]:
     """The objects of a crop, after it was cut, resized and augmented.
 
     A reflecting border shows an object twice, and a crop's edge may cut a bent one in two: each
-    connected part (corners count) that is large enough is an object of its own, and what is too
-    small becomes background. An object that had several parts in the micrograph, or whose parts
-    are large enough only together, stays one.
+    connected part (corners count) that is large enough, at least ``VISIBLE`` of the object's area
+    and ``LEAST_PX`` pixels, is an object of its own, and what is too small becomes background. An
+    object that had several parts in the micrograph, or whose parts are large enough only together,
+    stays one.
 
     Args:
         drawn: (S, S, L) int32 layers of the crop.
         whole: ``measure`` of the micrograph's layers; None: the crop is all of it.
         magnification: of the crop, against the micrograph.
-        visible: part of an object's area in the micrograph, so magnified, that must be left; at
-            least ``LEAST_PX`` pixels in any case.
-
     Returns:
         ``"boxes"``: (G, 4) float32 y1, x1, y2, x2 px, tight: y2 is the last row + 1.
         ``"classes"``: (G,) int32, 1 and up.
         ``"masks"``: (G, 56, 56) uint8, 0 or 1, inside the box.
     """
     whole = measure(drawn) if whole is None else whole
-    least_px = np.maximum(visible * whole[:, 0] * magnification**2, LEAST_PX)
+    least_px = np.maximum(VISIBLE * whole[:, 0] * magnification**2, LEAST_PX)
     boxes, classes, masks = [], [], []
     for layer in np.moveaxis(drawn, -1, 0):
         parts, values, areas = _parts(layer)

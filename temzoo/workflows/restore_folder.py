@@ -41,7 +41,6 @@ def restore_folder(
     overlap: int | None = None,
     flips: bool = False,
     keep_float: bool = False,
-    progress: bool = True,
 ) -> Iterator[Restored]:
     """Restores micrographs; each is written before the next is read.
 
@@ -58,7 +57,7 @@ def restore_folder(
     for path in image_paths(images):
         micrograph = load_micrograph(path)
         restored = restore(
-            model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=progress
+            model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=True
         )
         files = save_restored(restored, out, before=micrograph, keep_float=keep_float)
         what = "colours" if restored.channels == 3 else "details"
