@@ -35,6 +35,7 @@ from scipy.stats import rankdata
 
 from temzoo.annotation.ranking import Candidate, Failure, Ranking
 from temzoo.core.types import Micrograph
+from temzoo.evaluation.evaluate import tracked
 from temzoo.evaluation.uncertainty import MIRRORS
 from temzoo.evaluation.unlike_images import Image, features
 from temzoo.inference.pixels import as_micrograph, checked_pixels
@@ -84,11 +85,15 @@ def label_next(
     task = task_of(model)
     candidates, points = [], []
     failed: list[Failure] = []
-    for name, image, micrograph in _read(_tracked(images, progress), failed):
+    for name, image, micrograph in _read(tracked(images, progress, "images"), failed):
         found = task.doubts(model, micrograph.pixels, MIRRORS if flips else MIRRORS[:1])
         candidates.append(Candidate(image, name, *found))
         points.append(appearance(micrograph))
-    _check_any(candidates, failed)
+    if not candidates:
+        raise ValueError(
+            "label_next needs at least one image that can be read. Received: "
+            f"{len(failed)}, of which none can. The first: {failed[0].reason}"
+        )
     known = [appearance(micrograph) for _, _, micrograph in _read(labelled, failed)]
     order, novelties = chosen_in_turn(
         [one.uncertainty for one in candidates],
@@ -123,14 +128,6 @@ def _read(
             yield name, image, micrograph
 
 
-def _check_any(candidates: Sequence[Candidate], failed: Sequence[Failure]) -> None:
-    if not candidates:
-        raise ValueError(
-            "label_next needs at least one image that can be read. Received: "
-            f"{len(failed)}, of which none can. The first: {failed[0].reason}"
-        )
-
-
 def _check(images: Sequence[Image], count: int, diversity: float) -> None:
     if not images:
         raise ValueError("label_next needs at least one unlabelled image. Received: none.")
@@ -143,21 +140,11 @@ def _check(images: Sequence[Image], count: int, diversity: float) -> None:
         )
 
 
-def _tracked(images: Sequence[Image], shown: bool) -> Iterator[Image]:
-    if not shown:
-        yield from images
-        return
-    from rich.progress import track  # not paid for by those who want no bar
-
-    yield from track(images, description="images")
-
-
 def appearance(image: Image) -> np.ndarray:
-    """Grey values and texture of a micrograph, of any model and calibration.
+    """Grey values and texture of a micrograph, of any model and calibration, (F,) float64.
 
-    Returns:
-        (F,) float64, the mean of ``unlike_images.features`` over windows; gain and offset of the
-        camera do not change it.
+    The mean of ``unlike_images.features`` over windows; gain and offset of the camera do not
+    change it.
     """
     from temzoo.models.layers import Normalize  # imports Keras, which other models do without
 
@@ -186,16 +173,12 @@ def chosen_in_turn(
         seed: what decides between equals.
 
     Returns:
-        order: indices of the chosen.
-        novelty: of each, its distance from the nearest that was there, by the largest such
-            distance then; NaN where nothing was there.
-
-    Example:
-        >>> chosen_in_turn([0.9, 0.8, 0.1], np.array([[0.0], [0.1], [5.0]]), 2, diversity=0.6)[0]
-        [0, 2]
+        the indices of the chosen; and of each its novelty: its distance from the nearest that was
+        there, by the largest such distance then; NaN where nothing was there.
     """
     points, known = _standardised(points, known)
-    ranks = _ranks(np.asarray(uncertainty, np.float64))
+    # From 0 (least) to 1 (greatest); equal values share the mean of their ranks.
+    ranks = (rankdata(uncertainty) - 1) / max(len(uncertainty) - 1, 1)
     shuffled = np.random.default_rng(seed).permutation(len(ranks))
     nearest = cdist(points, known).min(axis=1, initial=np.inf)
     free = np.ones(len(ranks), bool)
@@ -218,11 +201,6 @@ def _standardised(points: np.ndarray, known: np.ndarray | None) -> tuple[np.ndar
     spread = np.concatenate([points, known]).std(axis=0)
     spread[spread == 0] = 1
     return points / spread, known / spread
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """From 0 (least) to 1 (greatest); equal values share the mean of their ranks."""
-    return (rankdata(values) - 1) / max(len(values) - 1, 1)
 
 
 def _novelty(nearest: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from temzoo.core.files import atomic_path, spreadsheet_text
+from temzoo.core.files import atomic_path
+from temzoo.core.writers import write_csv
 from temzoo.evaluation.unlike_images import Image
 from temzoo.inference.pixels import as_micrograph
 from temzoo.pictures.overlays import stretched
@@ -61,12 +61,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Failure:
-    """A micrograph that could not be read.
-
-    Attributes:
-        name: its path or name.
-        reason: in the words of the reader.
-    """
+    """A micrograph that could not be read: its path or name, and the reader's reason."""
 
     name: str
     reason: str
@@ -96,24 +91,16 @@ class Ranking:
             The paths by what they hold: "table" and "sheet".
         """
         paths = {"table": Path(folder) / TABLE, "sheet": Path(folder) / SHEET}
-        with atomic_path(paths["table"]) as table, atomic_path(paths["sheet"]) as picture:
-            _write_table(table, (*self.chosen, *self.others), self.failed)
+        numbers = COLUMNS[2:]
+        rows = [
+            [one.rank or "", one.name, *(getattr(one, name) for name in numbers)]
+            for one in (*self.chosen, *self.others)
+        ]
+        rows += [["", one.name, *[""] * len(numbers)] for one in self.failed]
+        with atomic_path(paths["sheet"]) as picture:
             _draw(picture, self.chosen)
+            write_csv(paths["table"], COLUMNS, rows, digits=6)
         return paths
-
-
-def _write_table(
-    path: Path, candidates: Sequence[Candidate], failed: Sequence[Failure] = ()
-) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(COLUMNS)
-        for one in candidates:
-            numbers = (getattr(one, name) for name in COLUMNS[2:])
-            cells = ("" if np.isnan(number) else f"{number:.6g}" for number in numbers)
-            rows.writerow([one.rank or "", spreadsheet_text(one.name), *cells])
-        for one in failed:
-            rows.writerow(["", spreadsheet_text(one.name), *[""] * len(COLUMNS[2:])])
 
 
 def _draw(path: Path, chosen: Sequence[Candidate]) -> None:

@@ -39,13 +39,9 @@ def resamples(units: int, bootstrap: int, seed: int) -> np.ndarray:
 def resamples_in_pieces(
     units: int, bootstrap: int, rng: np.random.Generator, *, width: int
 ) -> Iterator[np.ndarray]:
-    """(b, units) pieces of ``bootstrap`` rows in all: how often each is drawn.
+    """(b, units) pieces of ``bootstrap`` rows in all: how often each unit is drawn.
 
-    Args:
-        units: that are drawn.
-        bootstrap: rows in all.
-        rng: draws them.
-        width: values in a row of what is made of them, so that a piece stays small.
+    ``width`` is the number of values in a row of what is made of them, so that a piece stays small.
     """
     step = max(CHUNK // max(units, width, 1), 1)
     for begin in range(0, bootstrap, step):

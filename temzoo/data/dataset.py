@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from temzoo.core.types import Example
-from temzoo.data.crop_plan import CropPlan, Target
-from temzoo.data.crops import windows
+from temzoo.data.crop_plan import CropPlan, Target, windows
 from temzoo.data.preparation import THREADS, Decoded, Encoding, Grid, Preparation, filled, or_new
 
 WHOLE_SIDE = 1024

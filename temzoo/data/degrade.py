@@ -39,6 +39,8 @@ Levels = tuple[float, float]
 LEVEL_PERCENTILES = (0.1, 99.9)
 BACKGROUND_WAVES = 3  # half-waves per side of the background, at most
 SHARES = ("background", "salt_pepper", "streaks")
+# Of the neighbours at -1, 0, 1, 2 the weights for a place p of the way from 0 to 1: p³, p², p, 1.
+KEYS = np.array([[-1, 2, -1, 0], [3, -5, 0, 2], [-3, 4, 1, 0], [1, -1, 0, 0]], np.float32) / 2
 
 
 def _ends(value: Range) -> tuple[float, float]:
@@ -119,15 +121,7 @@ NAMED: Mapping[str, Degradation] = MappingProxyType(
 
 
 def degradation(how: str | Degradation) -> Degradation:
-    """A degradation by its name; one that is given comes back as it is.
-
-    Raises:
-        ValueError: no degradation is called so; close matches are named.
-
-    Example:
-        >>> degradation("low-dose").dose_e_per_px
-        4.0
-    """
+    """A degradation by its name; one that is given comes back as it is."""
     if isinstance(how, Degradation):
         return how
     if how not in NAMED:
@@ -210,10 +204,6 @@ def count_electrons(signal: np.ndarray, dose: float, rng: np.random.Generator) -
     """Counts electrons: 1 receives ``dose`` a pixel, so the variance is signal / dose.
 
     What lies below 0 gives no counts and stays, so that the mean is kept there as well.
-
-    Args:
-        signal: float32 of any shape.
-        dose: electrons per pixel at signal 1.
     """
     lit = np.maximum(signal, 0)
     counts = rng.poisson(lit * dose).astype(np.float32)
@@ -233,24 +223,14 @@ def shift_rows(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """
     width = pixels.shape[1]
     start = np.floor(-shifts).astype(np.int64)
-    part = (-shifts - start).astype(np.float32)[:, None, None]
+    powers = (-shifts - start).astype(np.float32)[:, None] ** np.array([3, 2, 1, 0])
     shifted = np.zeros_like(pixels)
-    for tap, weight in zip((-1, 0, 1, 2), _keys_weights(part), strict=True):
+    for tap, weights in zip((-1, 0, 1, 2), KEYS, strict=True):
         at = (np.arange(width)[None, :] + start[:, None] + tap) % (2 * width)
         at = np.where(at < width, at, 2 * width - 1 - at)
-        shifted += weight * np.take_along_axis(pixels, at[:, :, None], axis=1)
+        neighbours = np.take_along_axis(pixels, at[:, :, None], axis=1)
+        shifted += (powers @ weights).astype(np.float32)[:, None, None] * neighbours
     return shifted
-
-
-def _keys_weights(part: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Weights of the neighbours at -1, 0, 1, 2 for a place ``part`` of the way from 0 to 1."""
-    p, p2, p3 = part, part**2, part**3
-    return (
-        (-p3 + 2 * p2 - p) / 2,
-        (3 * p3 - 5 * p2 + 2) / 2,
-        (-3 * p3 + 4 * p2 + p) / 2,
-        (p3 - p2) / 2,
-    )
 
 
 def _draw(name: str, value: Range, rng: np.random.Generator) -> float:
@@ -291,9 +271,7 @@ def _scan(signal, how, rng):
 
 
 def _dose(signal, how, rng):
-    if how.dose_e_per_px is None:
-        return signal
-    return count_electrons(signal, how.dose_e_per_px, rng)
+    return count_electrons(signal, how.dose_e_per_px, rng) if how.dose_e_per_px else signal
 
 
 def _readout(signal, how, rng):

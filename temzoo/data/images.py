@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from temzoo.core.hints import located
 from temzoo.core.types import Example
 from temzoo.micrographs import as_channels
 
@@ -55,11 +56,15 @@ def image_array(
     array = np.empty((len(examples), size, size, channels), np.float32)
     for place, example in zip(array, examples, strict=True):
         pixels = as_channels(example.micrograph.pixels, channels)
-        _require_square(pixels, example.name)
-        try:
-            place[...] = unit_range(_resized(pixels, size), scale=scale, dtype=pixels.dtype)
-        except ValueError as error:
-            raise ValueError(f"{example.name}: {error}") from error
+        with located(example.name):
+            height, width = pixels.shape[:2]
+            if abs(height - width) > 1:
+                raise ValueError(
+                    f"an image must be square. Received: {height} x {width} px (height x width). "
+                    "Cut square images of single particles with `temzoo particles`."
+                )
+            values = resized(pixels.astype(np.float32), size)
+            place[...] = unit_range(values, scale=scale, dtype=pixels.dtype)
     return array
 
 
@@ -113,12 +118,19 @@ def image_stream(
         ValueError: the array has no images, or is not of square ones.
     """
     _check_array(array, batch)
-    order = _orders(len(array), seed)
+
+    @lru_cache(maxsize=4)  # one takes long to draw
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(len(array))
 
     def element(k: int) -> np.ndarray:
         epoch, position = divmod(k, len(array))
         image = array[order(epoch)[position]]
-        return _turned(image, np.random.default_rng([seed, 1, k])) if augment else image
+        if not augment:
+            return image
+        rng = np.random.default_rng([seed, 1, k])
+        image = np.rot90(image, rng.integers(4))
+        return image[:, ::-1] if rng.integers(2) else image
 
     def pick(first: int) -> np.ndarray:
         return np.stack([element(k) for k in range(first, first + batch)])
@@ -130,11 +142,8 @@ def image_stream(
 def image_validation(array: np.ndarray, batch: int) -> tf.data.Dataset:
     """All images once, in order: batches of (up to ``batch``, S, S, C) float32."""
     _check_array(array, batch)
-
-    def pick(first: int) -> np.ndarray:
-        return array[first : first + batch]
-
-    return _batches(pick, range(0, len(array), batch), array.shape[1:], rows=None)
+    firsts = range(0, len(array), batch)
+    return _batches(lambda k: array[k : k + batch], firsts, array.shape[1:], rows=None)
 
 
 def _check_request(examples: Sequence[Example], size: int, channels: int, scale: str) -> None:
@@ -157,24 +166,18 @@ def _check_request(examples: Sequence[Example], size: int, channels: int, scale:
         )
 
 
-def _require_square(pixels: np.ndarray, name: str) -> None:
-    height, width = pixels.shape[:2]
-    if abs(height - width) > 1:
-        raise ValueError(
-            f"{name}: an image must be square. Received: {height} x {width} px (height x width). "
-            "Cut square images of single particles with `temzoo particles`."
-        )
+def resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """A square image in another size, (size, size, C): uint8 and uint16 stay, all else is float32.
 
-
-def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, C) float32."""
-    height, width, channels = pixels.shape
-    if (height, width) == (size, size):
-        return pixels.astype(np.float32)
-    # Averaging is what a lower magnification does; linear keeps a higher one smooth.
-    how = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
-    resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=how)
-    return resized.reshape(size, size, channels)  # OpenCV drops a last axis of 1
+    Averaging is what a lower magnification does; linear interpolation keeps a higher one smooth.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = pixels.astype(np.float32)
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    how = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
+    # OpenCV drops a last axis of 1.
+    return cv2.resize(pixels, (size, size), interpolation=how).reshape(size, size, -1)
 
 
 def _limits(values: np.ndarray, scale: str, dtype: np.dtype) -> tuple[float, float]:
@@ -200,22 +203,6 @@ def _check_array(array: np.ndarray, batch: int) -> None:
         )
     if batch < 1:
         raise ValueError(f"batch must be at least 1. Received: batch={batch}. Use 32.")
-
-
-def _orders(count: int, seed: int) -> Callable[[int], np.ndarray]:
-    """The order of the images in an epoch; the last few are kept, since one takes long to draw."""
-
-    @lru_cache(maxsize=4)
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(count)
-
-    return order
-
-
-def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One of the eight positions of a square."""
-    turned = np.rot90(image, rng.integers(4))
-    return turned[:, ::-1] if rng.integers(2) else turned
 
 
 def _batches(

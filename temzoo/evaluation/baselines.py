@@ -162,11 +162,11 @@ class PixelForest:
         generator = np.random.default_rng(self.seed)
         features, classes = [], []
         for example in examples:
-            image = pixel_features(example.micrograph.pixels)
             truth = class_map(example.labels, self.class_names).ravel()
             drawn = generator.choice(
                 truth.size, min(self.samples_per_image, truth.size), replace=False
             )
+            image = pixel_features(example.micrograph.pixels)
             features.append(image.reshape(truth.size, -1)[drawn])
             classes.append(truth[drawn])
         if not features:
@@ -202,14 +202,7 @@ class PixelForest:
 
 
 def pixel_features(pixels: np.ndarray) -> np.ndarray:
-    """The filters of ``PixelForest`` at each pixel.
-
-    Args:
-        pixels: (H, W) or (H, W, C), raw.
-
-    Returns:
-        (H, W, 20) float32.
-    """
+    """The filters of ``PixelForest``, (H, W, 20) float32, of raw (H, W) or (H, W, C) pixels."""
     return _features(_stretched(pixels))
 
 

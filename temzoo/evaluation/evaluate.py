@@ -29,13 +29,14 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.hints import located
 from temzoo.core.settings import SEPARATION
 from temzoo.core.types import MIN_SCORE, Example, Prediction
 from temzoo.data.examples import class_names
-from temzoo.evaluation import object_overlaps, objects
+from temzoo.evaluation import objects
 from temzoo.evaluation.average_precision import ImageMatches
 from temzoo.evaluation.bootstrap import Interval, interval, nanmean, ratio, resamples, weighted_mean
-from temzoo.evaluation.instance_matching import match_instances
+from temzoo.evaluation.object_overlaps import map_objects, match_instances, true_objects
 from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
@@ -103,7 +104,7 @@ def evaluate(
         options["min_score"] = min_score  # predict refuses it
     elif ap:
         options = {**task.scored(0.0), **options}  # without scores nothing can be ranked
-    shown = _with_progress(examples, progress)
+    shown = tracked(examples, progress, "evaluating")
     return score_predictions(
         examples,
         (predict(model, one.micrograph, instances=instances, **options) for one in shown),
@@ -136,13 +137,8 @@ def score_predictions(
         predictions: one per example, in their order; taken one at a time.
         with_instances: False leaves the instance metrics out.
 
-    The other arguments are those of ``evaluate``.
-
-    Raises:
-        ValueError: as ``evaluate`` does, and when there are fewer or more predictions.
-
-    Example:
-        >>> score_predictions(validation, [predict(model, e.micrograph) for e in validation])
+    The other arguments and the errors are those of ``evaluate``; there must not be fewer or more
+    predictions than examples.
     """
     examples = list(examples)
     _check_examples(examples, bootstrap)
@@ -153,7 +149,8 @@ def score_predictions(
         each.append(matrix)
         if with_instances:
             ranked = prediction.detections is not None if ap is None else ap
-            found = _match_objects(example, prediction, names, min_score, ranked, area_ranges)
+            how = {"min_score": min_score, "ap": ranked, "area_ranges": area_ranges}
+            found = _match_objects(example, prediction, names, **how)
             row |= _score_instances(example, prediction, names, found)
             matches.append(found)
         rows.append(row)
@@ -190,12 +187,13 @@ def _paired(
         yield example, prediction
 
 
-def _with_progress(examples: Sequence[Example], shown: bool) -> Any:
+def tracked(items: Sequence[Any], shown: bool, description: str) -> Iterable[Any]:
+    """The items, with a progress bar where one is wanted."""
     if not shown:
-        return examples
+        return items
     from rich.progress import track  # not paid for by those who want no bar
 
-    return track(examples, description="evaluating")
+    return track(items, description=description)
 
 
 def _class_map(prediction: Prediction, min_score: float) -> np.ndarray:
@@ -211,40 +209,21 @@ def _score_pixels(
     example: Example, classes: np.ndarray, names: tuple[str, ...]
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The confusion matrix of one image and its row of the table."""
-    truth = class_map(example.labels, names)
-    try:
-        matrix = confusion(truth, classes, len(names) + 1)
-    except ValueError as error:
-        raise ValueError(f"{example.name}: {error}") from error
+    with located(example.name):
+        matrix = confusion(class_map(example.labels, names), classes, len(names) + 1)
     return matrix, {"name": example.name, **_named(scores(matrix), names)}
 
 
 def _match_objects(
-    example: Example,
-    prediction: Prediction,
-    names: tuple[str, ...],
-    min_score: float,
-    ap: bool,
-    area_ranges: Mapping[str, tuple[float, float]],
+    example: Example, prediction: Prediction, names: tuple[str, ...], **how: Any
 ) -> ImageMatches:
     found = prediction.detections
     if found is None:
-        min_score = 0.0  # each of its instances is one that the model stands by
-        found = object_overlaps.map_objects(
-            prediction.instances, prediction.classes, prediction.scores
-        )
-    true = object_overlaps.true_objects(example.labels, names)
-    try:
-        return objects.match(
-            true,
-            found,
-            classes=len(names),
-            min_score=min_score,
-            ap=ap,
-            area_ranges=area_ranges,
-        )
-    except ValueError as error:
-        raise ValueError(f"{example.name}: {error}") from error
+        how["min_score"] = 0.0  # each of its instances is one that the model stands by
+        found = map_objects(prediction.instances, prediction.classes, prediction.scores)
+    true = true_objects(example.labels, names)
+    with located(example.name):
+        return objects.match(true, found, classes=len(names), **how)
 
 
 def _score_instances(

@@ -45,9 +45,6 @@ def scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         "iou", "dice", "precision" and "recall": (..., K) per class, background first;
         "pixel_accuracy": (...). NaN where undefined.
-
-    Example:
-        >>> scores(confusion(truth, predicted, 2))["iou"][1]
     """
     matrix = np.asarray(matrix, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import write_json
+from temzoo.core.files import write_json
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
 
@@ -135,13 +135,9 @@ def compare(
     return Comparison(metric, kept, a, b, interval(differences))
 
 
-def _undefined(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
 def _without_nan(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, list):
         return [_without_nan(value) for value in content]
-    return None if _undefined(content) else content
+    return None if isinstance(content, float) and math.isnan(content) else content

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from temzoo.core.types import MIN_SCORE, Detection, Prediction
-from temzoo.evaluation.object_overlaps import one_to_one, overlaps
-from temzoo.evaluation.objects import MATCH_IOU
+from temzoo.evaluation.object_overlaps import MATCH_IOU, overlaps
 from temzoo.inference.options import TileOptions
 from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import BLOCK_ROWS
@@ -92,12 +91,7 @@ def _answer(network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat)
 
 
 def entropy_bits(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy along the last axis, in bits; 0 to log2(classes).
-
-    Example:
-        >>> float(entropy_bits(np.array([0.5, 0.5])))
-        1.0
-    """
+    """Entropy along the last axis, in bits; 0 to log2(classes)."""
     p = np.clip(probabilities, 1e-12, 1)
     return -(p * np.log2(p)).sum(axis=-1)
 
@@ -122,7 +116,13 @@ def doubts_of_objects(
         mirrors: of ``MIRRORS``: mirror images whose answers are compared.
     """
     shape = pixels.shape[:2]
-    answers = [_objects(find, pixels, axes) for axes in mirrors]
+    answers = [
+        [
+            _mirrored(one, shape, axes)  # back again
+            for one in find(np.flip(pixels, axes), min_score=LEAST_SCORE).detections
+        ]
+        for axes in mirrors
+    ]
     doubts, entropies, heat = [], [0.0], _Heat(*shape)
     drawn = np.zeros(shape, np.float32)
     for objects in answers:
@@ -143,12 +143,6 @@ def doubts_of_objects(
     return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(1)
 
 
-def _objects(find: Callable, pixels: np.ndarray, axes: tuple) -> list[Detection]:
-    """What a detector finds in a mirror image, mirrored back."""
-    found = find(np.flip(pixels, axes), min_score=LEAST_SCORE).detections
-    return [_mirrored(one, pixels.shape[:2], axes) for one in found]
-
-
 def _mirrored(one: Detection, shape: tuple[int, int], axes: tuple) -> Detection:
     height, width = one.mask.shape
     top = shape[0] - one.top - height if 0 in axes else one.top
@@ -159,6 +153,5 @@ def _mirrored(one: Detection, shape: tuple[int, int], axes: tuple) -> Detection:
 def _quality(one: Sequence[Detection], other: Sequence[Detection]) -> float:
     """Panoptic quality of objects against others, all classes together."""
     pairs = overlaps(one, other)
-    good = pairs.mask_iou >= MATCH_IOU
-    _, iou = one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
+    _, iou = pairs.one_to_one(pairs.mask_iou >= MATCH_IOU)
     return (iou.sum() + FLOOR_OBJECTS) / ((len(one) + len(other)) / 2 + FLOOR_OBJECTS)

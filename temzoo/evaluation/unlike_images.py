@@ -176,9 +176,7 @@ class Likeness:
         except (ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise _unreadable(path, str(error)) from error
         _check_arrays(path, arrays)
-        return cls(
-            **{name: arrays[name] if axes else float(arrays[name]) for name, axes in ARRAYS.items()}
-        )
+        return cls(**{k: arrays[k] if axes else float(arrays[k]) for k, axes in ARRAYS.items()})
 
 
 def features(normalize: Any, image: Image, channels: int | None = None) -> np.ndarray:
@@ -200,7 +198,12 @@ def features(normalize: Any, image: Image, channels: int | None = None) -> np.nd
         normalize.apply(pixels[top : top + WINDOW, left : left + WINDOW], shift, scale).mean(axis=2)
         for top, left in _corners(*pixels.shape[:2])
     )
-    return np.stack([_texture(_mirrored(window.astype(np.float64))) for window in windows])
+    # What is missing at the ends of a window is its mirror image.
+    whole = (
+        np.pad(window, [(0, WINDOW - size) for size in window.shape], mode="symmetric")
+        for window in windows
+    )
+    return np.stack([_texture(window.astype(np.float64)) for window in whole])
 
 
 def _seen_by(model: Any, image: Image) -> np.ndarray:
@@ -220,11 +223,6 @@ def _corners(height: int, width: int) -> list[tuple[int, int]]:
     count = int(np.clip(height * width // WINDOW**2, 1, WINDOWS))
     free = [max(size - WINDOW, 0) + 1 for size in (height, width)]
     return [(int(top), int(left)) for top, left in rng.integers(0, free, size=(count, 2))]
-
-
-def _mirrored(window: np.ndarray) -> np.ndarray:
-    """The window, of full size: what is missing at its ends is its mirror image."""
-    return np.pad(window, [(0, WINDOW - size) for size in window.shape], mode="symmetric")
 
 
 def _texture(window: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ training and validation.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -115,10 +116,7 @@ def get_unet_mask(
         >>> get_unet_mask(annos).shape
         (512, 680, 2)
     """
-    names = _classes(annos, classes)
-    if isinstance(annos, LabelledImage):
-        return encode.one_hot(annos, names, line_width=line_width)
-    return [encode.one_hot(image, names, line_width=line_width) for image in annos]
+    return _encoded(encode.one_hot, annos, classes, line_width)
 
 
 def get_maskrcnn_mask(
@@ -130,9 +128,7 @@ def get_maskrcnn_mask(
     """Boxes, labels and masks of the objects, as a Mask R-CNN is trained on.
 
     Args:
-        annos: labels of one image, or a list of them.
-        classes: names of the K classes; see the module for the default.
-        line_width: as in ``get_unet_mask``.
+        annos, classes, line_width: as in ``get_unet_mask``.
 
     Returns:
         for N objects ``{"boxes": (N, 4) float32 [x1 y1 x2 y2] in pixels, "labels": (N,) int32
@@ -146,10 +142,7 @@ def get_maskrcnn_mask(
         >>> {key: value.shape for key, value in get_maskrcnn_mask(annos).items()}
         {'boxes': (24, 4), 'labels': (24,), 'masks': (24, 512, 680)}
     """
-    names = _classes(annos, classes)
-    if isinstance(annos, LabelledImage):
-        return encode.boxes_labels_masks(annos, names, line_width=line_width)
-    return [encode.boxes_labels_masks(image, names, line_width=line_width) for image in annos]
+    return _encoded(encode.boxes_labels_masks, annos, classes, line_width)
 
 
 def get_maskrcnn_dataset(
@@ -238,14 +231,19 @@ def _no_image(path: Path, name: str, images: Sequence[LabelledImage]) -> str:
     )
 
 
-def _classes(
-    annos: LabelledImage | Sequence[LabelledImage], classes: Sequence[str] | None
-) -> list[str]:
-    if classes is not None:
-        return list(classes)
+def _encoded(
+    encoding: Callable[..., Any],
+    annos: LabelledImage | Sequence[LabelledImage],
+    classes: Sequence[str] | None,
+    line_width: float | None,
+) -> Any:
+    """One image's encoding, or a list's, by the module's default classes."""
     images = [annos] if isinstance(annos, LabelledImage) else list(annos)
-    declared = list(dict.fromkeys(name for image in images for name in image.classes))
-    return declared or sorted({shape.label for image in images for shape in image.shapes})
+    if classes is None:
+        declared = dict.fromkeys(name for image in images for name in image.classes)
+        classes = list(declared) or sorted({s.label for image in images for s in image.shapes})
+    encoded = [encoding(image, list(classes), line_width=line_width) for image in images]
+    return encoded[0] if isinstance(annos, LabelledImage) else encoded
 
 
 def _require_target(number: int, image: np.ndarray, target: Target) -> None:

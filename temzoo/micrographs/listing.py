@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from temzoo.core.file_names import file_stem
-from temzoo.micrographs.formats import MICROSCOPE_SUFFIXES
-from temzoo.micrographs.loading import count_frames, list_images
+from temzoo.core.files import file_stem
+from temzoo.micrographs.loading import MICROSCOPE_SUFFIXES, count_frames, list_images
 
 MOST_LINES = 10  # of files that are passed over
 

@@ -44,8 +44,15 @@ def _background_at(
     found = micrograph.pixels[frame[0] : frame[2], frame[1] : frame[3]][free]
     places = np.argwhere(hidden) + np.array(inside[:2])
     values = np.random.default_rng(len(places)).choice(found, len(places))
-    shifts = _shifts(hidden.shape)
-    usable = _usable(hidden, free, (inside[0] - frame[0], inside[1] - frame[1]), shifts)
+    # By up to the size of the window each way, in quarters of it, the shortest first.
+    quarters = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    order = np.argsort((quarters**2).sum(axis=1), kind="stable")[1:]
+    shifts = np.rint(quarters[order] * np.array(hidden.shape) / 4).astype(int)
+    # Which shift brings which hidden pixel to a free one, (shifts, M); none is beyond the frame.
+    height, width = hidden.shape
+    around = np.pad(free, [(height, height), (width, width)])
+    starts = shifts + np.array(inside[:2]) - np.array(frame[:2]) + np.array(hidden.shape)
+    usable = np.stack([around[r : r + height, c : c + width][hidden] for r, c in starts])
     for _ in shifts:
         best = int(usable.sum(axis=1).argmax())
         brought = usable[best].copy()
@@ -55,29 +62,6 @@ def _background_at(
         values[brought] = micrograph.pixels[rows, cols]
         usable[:, brought] = False
     return values
-
-
-def _usable(
-    hidden: np.ndarray, free: np.ndarray, corner: tuple[int, int], shifts: np.ndarray
-) -> np.ndarray:
-    """(K, M) bool: which shift brings which hidden pixel to a free one.
-
-    Args:
-        hidden: (h, w), M of them set.
-        free: of a frame in which ``hidden`` begins at ``corner``; nothing is free beyond it.
-        shifts: (K, 2), each by up to (h, w).
-    """
-    height, width = hidden.shape
-    around = np.pad(free, [(height, height), (width, width)])
-    starts = shifts + np.array(corner) + np.array([height, width])
-    return np.stack([around[r : r + height, c : c + width][hidden] for r, c in starts])
-
-
-def _shifts(shape: tuple[int, int]) -> np.ndarray:
-    """(K, 2) by up to the size of a window each way, in quarters of it, the shortest first."""
-    quarters = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), -1).reshape(-1, 2)
-    order = np.argsort((quarters**2).sum(axis=1), kind="stable")[1:]
-    return np.rint(quarters[order] * np.array(shape) / 4).astype(int)
 
 
 def _free_around(source: Field, inside: Frame) -> tuple[Frame, np.ndarray]:

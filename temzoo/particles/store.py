@@ -24,18 +24,12 @@ SHEET_TILE, SHEET_GAP = 96, 4  # pixels
 
 
 def save(particles: ParticleSet, folder: str | Path) -> Path:
-    """Writes particles, their table and a sheet of up to 100 of them.
+    """Writes particles, their table and a sheet of up to 100 of them; returns the table's path.
 
     Each particle becomes a TIFF that ImageJ opens with its calibration, in the stored dtype where
     that is uint8, uint16 or float32, else in float32; colour of other dtypes than uint8 becomes
-    grey. ``particles.csv`` is written last: a folder without it is unfinished.
-
-    Args:
-        particles: at least one.
-        folder: made when absent. Other files in it stay.
-
-    Returns:
-        The path of the table.
+    grey. ``particles.csv`` is written last: a folder without it is unfinished. Other files in the
+    folder stay.
 
     Raises:
         ValueError: there are no particles.
@@ -50,8 +44,12 @@ def save(particles: ParticleSet, folder: str | Path) -> Path:
     path = folder / TABLE
     path.unlink(missing_ok=True)  # it would list files that are being replaced
     for particle in particles:
-        image = particle.image
-        write_tiff(folder / image.name, _storable(image.pixels), image.nm_per_pixel)
+        image, pixels = particle.image, particle.image.pixels
+        if pixels.ndim == 3 and pixels.dtype != np.uint8:
+            pixels = to_grey(pixels)
+        if pixels.dtype not in (np.uint8, np.uint16):
+            pixels = pixels.astype(np.float32)
+        write_tiff(folder / image.name, pixels, image.nm_per_pixel)
     _write_sheet(folder / SHEET, [particle.image.pixels for particle in particles])
     table = particles.table
     write_csv(path, table, zip(*table.values(), strict=True), digits=9)
@@ -90,13 +88,6 @@ def load(folder: str | Path) -> tuple[list[Example], dict[str, np.ndarray]]:
         )
     ]
     return examples, {name: _column(path, name, values) for name, values in cells.items()}
-
-
-def _storable(pixels: np.ndarray) -> np.ndarray:
-    """The pixels in a form that ImageJ's TIFF knows."""
-    if pixels.ndim == 3 and pixels.dtype != np.uint8:
-        pixels = to_grey(pixels)
-    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
 
 
 def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:

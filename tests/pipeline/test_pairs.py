@@ -12,11 +12,11 @@ import tifffile
 
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.data import pair_files, pairs
-from temzoo.data.blind_spots import blind_spots
 from temzoo.data.degrade import Degradation, degrade
 from temzoo.data.pair_files import load_frames, load_images, load_pairs
 from temzoo.data.pairs import (
     PairPlan,
+    blind_spots,
     crops_per_epoch,
     default_source,
     degraded,

@@ -9,43 +9,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import read_json, write_json
+from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.formats.limits import require_finite, require_size
 from temzoo.labels.names import class_names
 from temzoo.labels.shapes import windows
-from temzoo.labels.shapes.contours import area, outline
-from temzoo.labels.shapes.runs import decode_runs, mask_geometry
+from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
+from temzoo.labels.shapes.windows import area, outline
 
 CONTOUR_KINDS = frozenset({"polygon", "box", "ellipse"})
 
 
 def read(path: str | Path) -> list[LabelledImage]:
-    """All images of a COCO instances file.
+    """All images of a COCO instances file, in file order; the classes in the order of their ids.
 
     An annotation of several polygons becomes shapes that share a ``group_id``; run lengths become
     masks; one without a segmentation becomes its ``bbox``. ``iscrowd`` is kept as the attribute
     ``{"iscrowd": "1"}``. Annotations may stand in any order.
 
-    Args:
-        path: of the JSON file.
-
-    Returns:
-        one per image, in file order; the classes are the categories in the order of their ids.
-
     Raises:
         ValueError: when it is no COCO file or an entry is malformed; the message names the file
             and the image or annotation.
-
-    Example:
-        >>> images = read("coco.json")
-        >>> images[0].classes
-        ('hcloop',)
     """
     return parse(read_json(path), Path(path))
 
@@ -76,7 +66,8 @@ def parse(document: Any, path: Path) -> list[LabelledImage]:
         parts = _shapes(entry, label, images[number])
         if len(parts) > 1:
             groups[number] += 1
-        shapes[number] += [_grouped(part, groups[number]) for part in parts] if parts[1:] else parts
+            parts = [replace(part, group_id=groups[number]) for part in parts]
+        shapes[number] += parts
 
     _by_id(document["annotations"], path, "annotation", place)
     classes = tuple(names[number] for number in sorted(names))
@@ -96,8 +87,6 @@ def write(
     annotations stand in the order of drawing, the topmost last.
 
     Args:
-        path: of the JSON file to write.
-        images: the labels.
         classes: label names for the categories 1, 2, …; None: those declared, then those used.
 
     Returns:
@@ -106,44 +95,31 @@ def write(
 
     Raises:
         ValueError: when a label is not among the classes.
-
-    Example:
-        >>> left_out = write("coco.json", read("other.json"))
     """
     images = list(images)
     names = class_names(images) if classes is None else list(classes)
     left_out: Counter[str] = Counter()
     entries, annotations = [], []
     for number, image in enumerate(images, start=1):
-        entries.append(
-            {"id": number, "width": image.width, "height": image.height, "file_name": image.name}
-        )
+        size = {"width": image.width, "height": image.height}
+        entries.append({"id": number, **size, "file_name": image.name})
         for parts in _objects(image, left_out):
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": number}
-                | {"category_id": _category_id(parts[0].label, names, image)}
-                | _annotation(parts, image)
-            )
+            ids = {"id": len(annotations) + 1, "image_id": number}
+            ids["category_id"] = _category_id(parts[0].label, names, image)
+            annotations.append(ids | _annotation(parts, image))
     categories = [
         {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(names, 1)
     ]
-    document = {"images": entries, "annotations": annotations, "categories": categories}
-    write_json(path, document)
+    write_json(path, {"images": entries, "annotations": annotations, "categories": categories})
     return dict(left_out)
 
 
 def decompress(text: str) -> np.ndarray:
-    """Run lengths of COCO's compressed string.
+    """Run lengths, (R,) int64, down the columns, zeros first, of COCO's compressed string.
 
     Each number is written in groups of five bits, the lowest first, as the characters from "0"
     on; bit 5 says that more follow, bit 4 of the last is the sign. From the fourth number on, the
     difference to the one before the last is written.
-
-    Args:
-        text: ``counts`` of a compressed segmentation.
-
-    Returns:
-        (R,) int64, down the columns, zeros first.
 
     Raises:
         ValueError: when the string ends within a number or has other characters.
@@ -158,25 +134,20 @@ def decompress(text: str) -> np.ndarray:
     for letter in text:
         group = ord(letter) - 48
         if not 0 <= group < 64 or shift > 60:
-            raise ValueError(_bad_counts(text))
+            shift = 1  # not a string of this kind
+            break
         value |= (group & 31) << shift
         shift += 5
         if not group & 32:
             value -= (1 << shift) if group & 16 else 0
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
-    if shift:
-        raise ValueError(_bad_counts(text))
-    if any(abs(run) >= 2**40 for run in runs):
-        raise ValueError(_bad_counts(text))
+    if shift or any(abs(run) >= 2**40 for run in runs):
+        raise ValueError(
+            "counts must be a compressed run-length string. "
+            f"Received: counts={text[:60]!r} ({len(text)} characters). Export it again."
+        )
     return np.array(runs, dtype=np.int64)
-
-
-def _bad_counts(text: str) -> str:
-    return (
-        "counts must be a compressed run-length string. "
-        f"Received: counts={text[:60]!r} ({len(text)} characters). Export it again."
-    )
 
 
 def _by_id(entries: list, path: Path, what: str, convert: Any) -> dict[int, Any]:
@@ -252,10 +223,6 @@ def _shapes(entry: Mapping[str, Any], label: str, image: Mapping[str, Any]) -> l
         return [Shape("polygon", points=points, **tags) for points in _polygons(segmentation)]
     left, top, width, height = _numbers(entry.get("bbox"), "bbox", 4).tolist()
     return [Shape("box", points=np.array([[top, left], [top + height, left + width]]), **tags)]
-
-
-def _grouped(shape: Shape, group_id: int) -> Shape:
-    return Shape(**{**vars(shape), "group_id": group_id})
 
 
 def _numbers(values: Any, key: str, count: int | None = None) -> np.ndarray:
@@ -343,11 +310,11 @@ def _annotation(parts: list[Shape], image: LabelledImage) -> dict[str, Any]:
 
 
 def _contour_geometry(contours: list[np.ndarray]) -> dict[str, Any]:
-    top, left = np.min([points.min(axis=0) for points in contours], axis=0)
-    bottom, right = np.max([points.max(axis=0) for points in contours], axis=0)
+    points = np.concatenate(contours)
+    (top, left), (bottom, right) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return {
         "segmentation": [points[:, ::-1].ravel().tolist() for points in contours],
-        "bbox": [float(side) for side in (left, top, right - left, bottom - top)],
+        "bbox": [left, top, right - left, bottom - top],
         "area": sum(area(points) for points in contours),
     }
 

@@ -22,19 +22,14 @@ from defusedxml.ElementTree import DefusedXMLParser
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.formats.cvat_shapes import Attributes, flag, geometry, text_of, vertices, whole
 from temzoo.labels.formats.cvat_video import Task, Track, frames, task_of, track_of
-from temzoo.labels.formats.limits import require_mask_size, require_size
+from temzoo.labels.formats.limits import require_mask_fits, require_size
 from temzoo.labels.formats.tracks import Keyframe
-from temzoo.labels.shapes.runs import check_runs
 
 CHUNK_BYTES = 1 << 16
 
 
 def read(path: str | Path) -> list[LabelledImage]:
-    """All images of a CVAT 1.1 file.
-
-    Args:
-        path: ``annotations.xml`` of an export "CVAT for images 1.1" or "CVAT for video 1.1", of a
-            task, a job or a project.
+    """All images of a CVAT 1.1 file, "for images" or "for video", of a task, a job or a project.
 
     Returns:
         one per image, in file order, those without shapes too; of a video one per frame that has
@@ -44,10 +39,6 @@ def read(path: str | Path) -> list[LabelledImage]:
     Raises:
         ValueError: when the file is no complete CVAT XML, has a DTD, or an image or shape in it
             is malformed; the message names the file, the line, the image and the shape.
-
-    Example:
-        >>> for image in read("annotations.xml"):
-        ...     print(image.name, len(image.shapes))
     """
     return list(iterate(path))
 
@@ -167,20 +158,14 @@ class _Document:
             return
         self._shape_count += 1
         self._kind = intern(tag)
-        self._shape = {"attributes": NO_ATTRIBUTES, **geometry(tag, attributes)}
+        self._shape = {"attributes": NO_ATTRIBUTES, "runs": None, **geometry(tag, attributes)}
         if self._image is not None:
-            self._require_mask_fits()
+            require_mask_fits(self._shape, self._image["width"], self._image["height"])
             self._shape.update(_image_tags(tag, attributes))
         else:
             self._shape.update(self._track.tags, z_order=whole(attributes, "z_order", 0))
             self._shape["occluded"] = flag(attributes, "occluded")
             self._at = (whole(attributes, "frame"), flag(attributes, "outside"))
-
-    def _require_mask_fits(self) -> None:
-        if self._shape["kind"] == "mask":
-            height, width = (int(side) for side in np.diff(self._shape["points"], axis=0)[0])
-            require_mask_size(width, height, self._image["width"], self._image["height"])
-            check_runs(self._shape["runs"], height, width)
 
     def _start_grandchild(self, tag: str, attributes: Attributes) -> None:
         if tag == "attribute":

@@ -88,7 +88,10 @@ def geometry(kind: str, attributes: Attributes) -> dict[str, Any]:
         fields["points"] = (_box if kind == "box" else _ellipse)(attributes)
         fields["rotation"] = _rotation(attributes)
     elif kind == "mask":
-        fields["points"] = _mask_box(attributes)
+        left, top, width, height = (
+            whole(attributes, name) for name in ("left", "top", "width", "height")
+        )
+        fields["points"] = np.array([[top, left], [top + height, left + width]], dtype=np.float64)
         fields["runs"] = _runs(text_of(attributes, "rle"))
     elif kind == "cuboid":
         fields["points"] = np.array(_numbers(attributes, *CUBOID)).reshape(-1, 2)[:, ::-1].copy()
@@ -124,13 +127,6 @@ def _rotation(attributes: Attributes) -> float:
     (rotation,) = _numbers(attributes, "rotation")
     require_finite(np.array([rotation]))
     return rotation
-
-
-def _mask_box(attributes: Attributes) -> np.ndarray:
-    left, top, width, height = (
-        whole(attributes, name) for name in ("left", "top", "width", "height")
-    )
-    return np.array([[top, left], [top + height, left + width]], dtype=np.float64)
 
 
 def _runs(text: str) -> np.ndarray:

@@ -22,13 +22,11 @@ ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 def write(
     path: str | Path, images: Iterable[LabelledImage], *, classes: Sequence[str] | None = None
 ) -> dict[str, int]:
-    """Writes a CVAT 1.1 file "for images", which CVAT can import.
+    """Writes a CVAT 1.1 file "for images", which CVAT can import; frames of a video as images.
 
-    Coordinates keep their full precision. Reading the file again gives equal shapes.
+    Coordinates keep their full precision: reading the file again gives equal shapes.
 
     Args:
-        path: of the XML file to write.
-        images: the labels; frames of a video are written as images.
         classes: label names to declare; None: those the images declare, then those of the shapes.
 
     Returns:
@@ -36,10 +34,6 @@ def write(
 
     Raises:
         ValueError: when a name or text has characters that XML cannot hold.
-
-    Example:
-        >>> write("annotations.xml", [LabelledImage("a.png", 640, 480)])
-        {}
     """
     images = list(images)
     names = class_names(images) if classes is None else list(classes)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+
+from temzoo.labels.shapes.run_lengths import check_runs
 
 # 46341 x 46341 pixels: beyond it, pixel numbers leave int32.
 MAX_PIXELS = 2**31
@@ -21,8 +26,16 @@ def require_size(width: int, height: int) -> None:
         )
 
 
-def require_mask_size(width: int, height: int, image_width: int, image_height: int) -> None:
-    """Raises ValueError for a mask's box of no pixels, or far larger than its image."""
+def require_mask_fits(shape: Mapping[str, Any], image_width: int, image_height: int) -> None:
+    """Raises ValueError for a mask of no pixels, one far larger than its image, or bad runs.
+
+    Args:
+        shape: ``kind``, ``points`` and ``runs``; other kinds than a mask always fit.
+        image_width, image_height: pixels.
+    """
+    if shape["kind"] != "mask":
+        return
+    height, width = np.diff(shape["points"], axis=0)[0].astype(int).tolist()
     if width < 1 or height < 1:
         raise ValueError(
             "a mask must be at least 1 pixel wide and high. "
@@ -34,6 +47,7 @@ def require_mask_size(width: int, height: int, image_width: int, image_height: i
             f"{width} x {height}, image {image_width} x {image_height} (width x height). "
             "Label the object again, or correct the image's size."
         )
+    check_runs(shape["runs"], height, width)
 
 
 def require_finite(points: np.ndarray) -> None:

@@ -14,11 +14,12 @@ from scipy import ndimage
 from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.core.writers import write_png
+from temzoo.labels import not_areas
 from temzoo.labels.formats.limits import MAX_PIXELS, require_size
-from temzoo.labels.names import class_names, label_paths
+from temzoo.labels.names import class_names, label_paths, with_area
 from temzoo.labels.shapes import raster
-from temzoo.labels.shapes.runs import mask_geometry
-from temzoo.micrographs import image_size
+from temzoo.labels.shapes.run_lengths import mask_geometry
+from temzoo.micrographs import image_size, list_images
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 SUFFIXES = TIFF_SUFFIXES | {".png"}
@@ -57,9 +58,6 @@ def read(
         FileNotFoundError: when the folder has no label images.
         ValueError: when a file is no single-channel image of whole numbers, or the names do not
             fit the numbers; the message names the file.
-
-    Example:
-        >>> images = read("masks/", values="instances", classes=["particle"])
     """
     folder = Path(folder)
     if values not in VALUES:
@@ -84,8 +82,6 @@ def write(
     Numbers of objects do not tell classes apart: the names are written for one class only.
 
     Args:
-        folder: where to write; it is made when absent.
-        images: the labels.
         kind: "classes": the class's number from 1 on; "instances": the object's number. 8 bits
             for classes (16 beyond 255), 16 bits for instances.
         classes: label names for the classes 1, 2, …; None: those declared, then those used.
@@ -96,14 +92,11 @@ def write(
     Raises:
         ValueError: when an image's name leads out of the folder, two images get one file, or there
             are more than 65535 numbers.
-
-    Example:
-        >>> left_out = write("masks/", images, kind="instances")
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {list(KINDS)}. Received: kind={kind!r}.")
     images = list(images)
-    names = class_names(_with_area(images)) if classes is None else list(classes)
+    names = class_names(map(with_area, images)) if classes is None else list(classes)
     paths = label_paths(folder, (image.name for image in images), ".png")
     for image, path in zip(images, paths, strict=True):
         drawn = raster.class_map(image, names) if kind == "classes" else raster.instance_map(image)
@@ -111,10 +104,7 @@ def write(
     if kind == "classes" or len(names) == 1:
         with atomic_path(Path(folder) / CLASS_FILE) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    left_out: dict[str, int] = {}
-    for shape in (shape for image in images for shape in image.shapes if not shape.has_area):
-        left_out[shape.kind] = left_out.get(shape.kind, 0) + 1
-    return left_out
+    return not_areas(images)
 
 
 def _label_images(folder: Path) -> list[Path]:
@@ -122,11 +112,7 @@ def _label_images(folder: Path) -> list[Path]:
         raise FileNotFoundError(
             f"there must be a folder of label images. Received: {folder}. Correct the path."
         )
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    paths = list_images(folder, suffixes=SUFFIXES)
     if not paths:
         raise FileNotFoundError(
             f"{folder} must hold label images ({', '.join(sorted(SUFFIXES))}). Received: none. "
@@ -179,11 +165,9 @@ def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
         pixels = _load(path)
         bits = max(bits, pixels.dtype.itemsize * 8)
         found.update(np.unique(pixels).tolist())
-    if values == "classes":
-        return "classes", sorted(found - {0})
-    if found <= {0, 1} or found <= {0, 255}:
+    if values == "auto" and (found <= {0, 1} or found <= {0, 255}):
         return "binary", [1]
-    many = bits >= 16 or len(found) > MOST_CLASSES
+    many = values == "auto" and (bits >= 16 or len(found) > MOST_CLASSES)
     return ("instances" if many else "classes"), sorted(found - {0})
 
 
@@ -191,8 +175,7 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
     """The class's name by its number."""
     names_file = folder / CLASS_FILE
     if classes is None and names_file.is_file():
-        lines = names_file.read_text(encoding="utf-8").splitlines()
-        classes = lines or None
+        classes = names_file.read_text(encoding="utf-8").splitlines() or None
     if classes is None:
         return {number: str(number) for number in numbers}
     if isinstance(classes, str):
@@ -249,12 +232,6 @@ def _labelled(
         shapes.append(Shape("mask", names[number], points, runs=runs, source="file"))
     name = path.relative_to(folder).as_posix()
     return LabelledImage(name, pixels.shape[1], pixels.shape[0], tuple(shapes), classes)
-
-
-def _with_area(images: Iterable[LabelledImage]) -> Iterator[LabelledImage]:
-    for image in images:
-        shapes = tuple(shape for shape in image.shapes if shape.has_area)
-        yield LabelledImage(image.name, image.width, image.height, shapes, image.classes)
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:

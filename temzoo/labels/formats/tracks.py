@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from temzoo.core.types import Shape
+from temzoo.labels.shapes.windows import signed_area
 
 # Samples along a contour when the best shift is looked for: a thousandth of its length.
 CONTOUR_SAMPLES = 1024
@@ -24,10 +25,7 @@ CONTOUR_SAMPLES = 1024
 class Keyframe:
     """A shape of a track as the file states it.
 
-    Attributes:
-        frame: number of the frame.
-        shape: the shape there.
-        outside: the object is not there, from this frame until the next keyframe.
+    ``outside``: the object is not there, from this frame until the next keyframe.
     """
 
     frame: int
@@ -36,20 +34,11 @@ class Keyframe:
 
 
 def interpolate(keyframes: Sequence[Keyframe], frames: range) -> Iterator[tuple[int, Shape]]:
-    """The shapes of a track, frame by frame.
+    """Yields frame number and shape, for the frames of a track where the object is there.
 
     Args:
         keyframes: in any order; of two at one frame, the later counts.
         frames: the frames of the video, in steps of at least 1. The track runs on to its end.
-
-    Yields:
-        frame number and shape, for the frames where the object is there.
-
-    Example:
-        >>> box = Shape("box", "particle", np.array([[0.0, 0.0], [2.0, 2.0]]))
-        >>> moved = dataclasses.replace(box, points=box.points + 4)
-        >>> dict(interpolate([Keyframe(0, box), Keyframe(2, moved)], range(3)))[1].points.tolist()
-        [[2.0, 2.0], [4.0, 4.0]]
     """
     knots = sorted({key.frame: key for key in keyframes}.values(), key=lambda key: key.frame)
     for here, there in zip(knots, [*knots[1:], None], strict=False):
@@ -102,22 +91,13 @@ def _matched(here: Shape, there: Shape) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def match_contours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of two closed contours that belong together.
+    """Points of two closed contours that belong together, (K, 2) each, from the same start.
 
-    Args:
-        a: (N, 2) vertices, N >= 3; closed implicitly.
-        b: (M, 2) vertices, M >= 3; it is turned round where it runs the other way.
-
-    Returns:
-        (K, 2) each: ``a`` and ``b`` with the same number of points, from the same start. K is N
-        for equally many vertices, at most N + M otherwise; neither contour changes its course.
-
-    Example:
-        >>> square = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0]])
-        >>> match_contours(square, np.roll(square, 1, axis=0))[1].tolist() == square.tolist()
-        True
+    Both have three vertices or more and are closed implicitly; ``b`` is turned round where it runs
+    the other way. K is that of equally many vertices, at most the sum of both otherwise; neither
+    contour changes its course.
     """
-    if _signed_area(a) * _signed_area(b) < 0:
+    if signed_area(a) * signed_area(b) < 0:
         b = b[::-1]
     if len(a) == len(b):
         return a, np.roll(b, -_best_shift(a, b), axis=0)
@@ -160,8 +140,3 @@ def _positions(points: np.ndarray, *, closed: bool) -> np.ndarray:
 def _sample(points: np.ndarray, along: np.ndarray, where: np.ndarray) -> np.ndarray:
     course = np.vstack([points, points[:1]]) if len(along) > len(points) else points
     return np.stack([np.interp(where, along, course[:, axis]) for axis in (0, 1)], axis=1)
-
-
-def _signed_area(points: np.ndarray) -> float:
-    row, col = (points - points[0]).T  # so that the edge that closes it adds nothing
-    return float(np.dot(col[:-1], row[1:]) - np.dot(row[:-1], col[1:])) / 2

@@ -17,8 +17,7 @@ from scipy.spatial.distance import cdist
 from skimage.measure import approximate_polygon, find_contours
 
 from temzoo.core.types import Shape
-from temzoo.labels.shapes.contours import area
-from temzoo.labels.shapes.windows import shape_window
+from temzoo.labels.shapes.windows import area, shape_window
 
 TOLERANCE_PX = 1.0  # how far a simplified outline may leave the pixels' own
 LEAST_IOU = 0.95
@@ -29,10 +28,9 @@ NEIGHBOURS = np.ones((3, 3), bool)  # pixels that touch at a corner are one part
 def polygons(
     mask: np.ndarray, *, tolerance_px: float = TOLERANCE_PX, least_iou: float = LEAST_IOU
 ) -> list[np.ndarray]:
-    """Polygons that enclose a mask's pixels, one for each connected part.
+    """Polygons that enclose the pixels of a mask, (H, W) bool, one for each connected part.
 
     Args:
-        mask: (H, W) bool.
         tolerance_px: how far a polygon may leave the outline. Where the pixels it encloses would
             then agree less than ``least_iou`` with the part's, as with small ones, it is halved, at
             last 0.
@@ -44,10 +42,6 @@ def polygons(
 
     Raises:
         ValueError: a tolerance below 0.
-
-    Example:
-        >>> polygons(np.ones((10, 20), bool))[0].shape
-        (4, 2)
     """
     if not tolerance_px >= 0:
         raise ValueError(
@@ -86,8 +80,7 @@ def _simplified(
     outer: np.ndarray, holes: Sequence[np.ndarray], tolerance_px: float
 ) -> np.ndarray | None:
     """One open polygon of all rings; None where the outer one would have no area."""
-    rings = [approximate_polygon(ring, tolerance_px)[:-1] for ring in (outer, *holes)]
-    points, *inner = rings
+    points, *inner = (approximate_polygon(ring, tolerance_px)[:-1] for ring in (outer, *holes))
     if len(points) < 3:
         return None
     for hole in inner:

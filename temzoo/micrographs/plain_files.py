@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP. None of them holds a calibration: their dots per inch are a print size."""
+"""PNG, JPEG, BMP and .npy: no calibration, for their dots per inch are a print size."""
 
 from __future__ import annotations
 
@@ -11,41 +11,50 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temzoo.micrographs.orientation import ORIENTATION, turned_size
-
 if TYPE_CHECKING:
     # At work it is imported inside the reader: whoever only lists files does not need it.
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
 
-@contextmanager
-def open_png(path: Path) -> Iterator[PillowImage]:
-    """The image of an open PNG."""
-    with _opened(path, "Png") as image:
-        yield PngImage(image, path)
+# How an image is to be turned when it is shown: a tag of Exif and of TIFF (TIFF 6.0, section 8).
+# Annotation tools show the turned image, so labels are drawn on it.
+ORIENTATION = 274
+ROWS_BECOME_COLUMNS = (5, 6, 7, 8)
+FLIPPED_ROWS, FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 @contextmanager
-def open_jpeg(path: Path) -> Iterator[PillowImage]:
-    """The image of an open JPEG."""
-    with _opened(path, "Jpeg") as image:
-        yield PillowImage(image)
-
-
-@contextmanager
-def open_bmp(path: Path) -> Iterator[PillowImage]:
-    """The image of an open BMP."""
-    with _opened(path, "Bmp") as image:
-        yield PillowImage(image)
-
-
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[ImageFile]:
+def open_with_pillow(path: Path, plugin: str) -> Iterator[PillowImage]:
+    """The image of an open PNG, JPEG or BMP; ``plugin`` is "Png", "Jpeg" or "Bmp"."""
     # By class: PIL.Image.open would refuse 16,384 x 16,384 by a limit of its own.
-    plugin = importlib.import_module(f"PIL.{name}ImagePlugin")
+    module = importlib.import_module(f"PIL.{plugin}ImagePlugin")
     with path.open("rb") as file:
-        yield getattr(plugin, f"{name}ImageFile")(file)
+        image = getattr(module, f"{plugin}ImageFile")(file)
+        yield PngImage(image, path) if plugin == "Png" else PillowImage(image)
+
+
+@contextmanager
+def open_npy(path: Path) -> Iterator[NumpyImage]:
+    """The image of an array file."""
+    # Mapped, so that a header which promises more than the file holds costs no memory.
+    yield NumpyImage(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+@dataclass(frozen=True)
+class NumpyImage:
+    """One array, still on disk."""
+
+    mapped: np.ndarray
+
+    def count(self) -> int:
+        return 1
+
+    def size(self, frame: int) -> tuple[int, ...]:
+        return self.mapped.shape[:2]
+
+    def read(self, frame: int) -> tuple[np.ndarray, None]:
+        return np.array(self.mapped), None
 
 
 @dataclass(frozen=True)
@@ -112,3 +121,17 @@ def _deep(path: Path, colour: int) -> np.ndarray:
     if pixels is None:
         raise ValueError("no 16-bit image inside")
     return pixels[..., 0] if colour == 4 else pixels[..., 2::-1]
+
+
+def turned_size(size: tuple[int, int], turn: object) -> tuple[int, int]:
+    """(height, width) of the image as shown."""
+    return size[::-1] if turn in ROWS_BECOME_COLUMNS else size
+
+
+def upright(pixels: np.ndarray, turn: object) -> np.ndarray:
+    """The image as shown; a view of what is stored."""
+    if turn in ROWS_BECOME_COLUMNS:
+        pixels = pixels.swapaxes(0, 1)
+    if turn in FLIPPED_ROWS:
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if turn in FLIPPED_COLUMNS else pixels
