@@ -91,30 +91,18 @@ class Shape:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Shape):
             return NotImplemented
-        if self.runs is None or other.runs is None:
-            same_runs = self.runs is other.runs
-        else:
-            same_runs = np.array_equal(self.runs, other.runs)
+        apart = {"points": None, "runs": None, "rotation": 0.0}
+        mine, others = (
+            {**vars(each), **apart, "attributes": dict(each.attributes)} for each in (self, other)
+        )
         return (
-            same_runs
+            mine == others
             and np.array_equal(self.points, other.points)
+            and np.array_equal(self.runs, other.runs)
             and math.isclose(self.rotation, other.rotation)
-            and self._tags() == other._tags()
         )
 
     __hash__ = None  # type: ignore[assignment]  # how Python says: not hashable
-
-    def _tags(self) -> tuple:
-        return (
-            self.kind,
-            self.label,
-            self.z_order,
-            self.occluded,
-            self.group_id,
-            dict(self.attributes),
-            self.source,
-            self.track_id,
-        )
 
 
 @dataclass(frozen=True)

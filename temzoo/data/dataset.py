@@ -48,8 +48,6 @@ def training_stream(
     """An endless stream of batches of crops.
 
     Args:
-        examples: what to learn from.
-        plan: size, magnification, changes and seed of the crops.
         target: what is learnt of them: ``learnable(class_names)`` of the task.
         channels: of the pixels: 1 or 3.
         batch: crops in a batch.

@@ -154,9 +154,6 @@ def degrade(
 
     Raises:
         ValueError: unknown name, or pixels that are no image.
-
-    Example:
-        >>> noisy = degrade(micrograph.pixels, "low-dose", seed=0)
     """
     if pixels.ndim not in (2, 3) or not pixels.size or pixels.dtype.kind not in "uif":
         raise ValueError(
@@ -176,10 +173,9 @@ def degrade(
 def black_and_white(pixels: np.ndarray) -> Levels:
     """The levels of an image that count as black and white.
 
-    Returns:
-        (0, 255) for uint8, since image programs have stretched it; else the 0.1 and 99.9
-        percentiles, because uint16 and float images fill any part of their range, and hot pixels
-        must not set the scale. A flat image has a range of 1.
+    (0, 255) for uint8, since image programs have stretched it; else the 0.1 and 99.9 percentiles,
+    because uint16 and float images fill any part of their range, and hot pixels must not set the
+    scale. A flat image has a range of 1.
     """
     if pixels.dtype == np.uint8:
         return 0.0, 255.0
@@ -211,15 +207,10 @@ def count_electrons(signal: np.ndarray, dose: float, rng: np.random.Generator) -
 
 
 def shift_rows(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Each row moved right by its own part of pixels, by cubic interpolation.
+    """Each row of (H, W, C) float32 moved right by its own part of pixels, (H,).
 
-    Args:
-        pixels: (H, W, C) float32; rows go on as their mirror image.
-        shifts: (H,) px.
-
-    Returns:
-        (H, W, C) float32. Interpolation is Keys' (IEEE Trans. ASSP 29 (1981) 1153, a = -1/2),
-        which keeps parabolas; a linear one would blur rows by their shift.
+    Rows go on as their mirror image. Interpolation is Keys' (IEEE Trans. ASSP 29 (1981) 1153,
+    a = -1/2), which keeps parabolas; a linear one would blur rows by their shift.
     """
     width = pixels.shape[1]
     start = np.floor(-shifts).astype(np.int64)

@@ -29,7 +29,7 @@ SCALES = ("image", "dtype")
 def image_array(
     examples: Sequence[Example], size: int, channels: int = 1, *, scale: str = "image"
 ) -> np.ndarray:
-    """All images of a set, of one size, in [0, 1].
+    """All images of a set, of one size, in [0, 1]: (N, size, size, channels) float32.
 
     Each is loaded once, made grey (or colour), resized by averaging or linear interpolation, and
     scaled by ``unit_range``.
@@ -40,17 +40,9 @@ def image_array(
         channels: 1 or 3.
         scale: as in ``unit_range``.
 
-    Returns:
-        (N, size, size, channels) float32, each value from 0 to 1.
-
     Raises:
         ValueError: there are no images, one is not square within a pixel or not finite, the array
             would need more than 2 GiB, or an option is unknown.
-
-    Example:
-        >>> examples, table = temzoo.particles.store.load("particles")
-        >>> image_array(examples, 64).shape
-        (512, 64, 64, 1)
     """
     _check_request(examples, size, channels, scale)
     array = np.empty((len(examples), size, size, channels), np.float32)
@@ -71,17 +63,13 @@ def image_array(
 def unit_range(
     pixels: np.ndarray, *, scale: str = "image", dtype: np.dtype | None = None
 ) -> np.ndarray:
-    """An image in [0, 1].
+    """An image, of any shape and real dtype, in [0, 1], as float32.
 
     Args:
-        pixels: of any shape and real dtype.
         scale: "image": the image's own 0.5th percentile becomes 0, its 99.5th 1, what lies beyond
             is clipped; a constant image becomes 0.5. "dtype": the whole range of the dtype, so
             that brightness compares between images; floats must lie in [0, 1] already.
         dtype: that the range belongs to; None: of ``pixels``.
-
-    Returns:
-        float32 of the same shape.
 
     Raises:
         ValueError: values are not finite, or floats leave [0, 1] with ``scale="dtype"``.
@@ -101,7 +89,7 @@ def unit_range(
 def image_stream(
     array: np.ndarray, *, batch: int, seed: int, start: int = 0, augment: bool = False
 ) -> tf.data.Dataset:
-    """Endless batches of images, shuffled anew in each epoch.
+    """Endless batches of images, (batch, S, S, C) float32, shuffled anew in each epoch.
 
     Args:
         array: (N, S, S, C) float32, as ``image_array`` gives it; not copied.
@@ -110,9 +98,6 @@ def image_stream(
         start: images that an earlier part of the run has used already.
         augment: turn each by quarters and mirror it, at random: for particles, which lie in any
             position, not for digits.
-
-    Returns:
-        Batches of (batch, S, S, C) float32.
 
     Raises:
         ValueError: the array has no images, or is not of square ones.

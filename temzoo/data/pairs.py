@@ -145,12 +145,8 @@ def pair_stream(
     """An endless stream of batches of crops, each with what should be made of it.
 
     Args:
-        examples: what to learn from.
-        plan: size, source and seed of the crops.
         channels, out_channels: of the poor picture and of the better one: 1 or 3.
-        batch: crops in a batch.
-        start: crops that an earlier part of the run has used already.
-        failures: takes what loading an example raised, which TensorFlow wraps beyond recognition.
+        batch, start, failures: as for ``dataset.training_stream``.
 
     Returns:
         Batches of (x, y), (B, S, S, channels) and (B, S, S, out_channels) float32 in the stored
@@ -212,12 +208,9 @@ def pair_of(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """A whole image and what should be made of it, as validation makes them.
 
-    Returns:
-        (H, W, channels) and (H, W, out_channels) float32 in the stored range; the second is None
-        of a "blind_spot", which leaves the image as it is and knows no better one.
-
-    Raises:
-        ValueError: the example does not suit the plan's source.
+    (H, W, channels) and (H, W, out_channels) float32 in the stored range; the second is None of a
+    "blind_spot", which leaves the image as it is and knows no better one. Errors are those of
+    ``pair_stream``.
     """
     poor, better, levels = _Decoded([example], plan, channels, out_channels)[0]
     if plan.source == "blind_spot":
@@ -326,11 +319,7 @@ def _made(
 
 
 def blind_spots(pixels: np.ndarray, seed: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Replaces one pixel of each 8 x 8 by one of its neighbours.
-
-    Args:
-        pixels: (H, W, C).
-        seed: whole numbers from 0 on.
+    """Replaces one pixel of each 8 x 8 of (H, W, C) pixels by one of its neighbours.
 
     Returns:
         (H, W, C) pixels, in which each such pixel has the value of another one of the 5 x 5 about

@@ -152,8 +152,7 @@ class Preparation:
         (index, *centre), rng = visit(self.crops, self.plan.seed, int(k))
         whole, size = self.decoded[index], self.plan.size
         (pixels, drawn), side = crop(whole[:2], centre, self.plan, rng)
-        if side != size:
-            pixels, drawn = resized(pixels, size), _resized_labels(drawn, size)
+        pixels, drawn = _resize(pixels, drawn, size)
         pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, int(rng.integers(2**63)))
         encoded = self.decoded.target.encode(drawn, whole.measured, size / side)
         return pixels.astype(np.float32), encoded
@@ -174,12 +173,10 @@ def visit(
 def crop(
     arrays: Sequence[np.ndarray], centre: Sequence[int], plan: Grid, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], int]:
-    """One square of several arrays of a size, and its side, px.
+    """One square of several arrays (H, W, …) of a size, and its side, px.
 
-    Args:
-        arrays: (H, W, …) each; mirrored where they are smaller than the square.
-        centre: (row, col), moved by up to half the side.
-        plan: its size and magnification give the side.
+    They are mirrored where they are smaller. The centre, (row, col), is moved by up to half the
+    side, which the plan's size and magnification give.
     """
     magnification = np.exp(rng.uniform(*np.log(plan.magnification)))
     side = max(1, round(plan.size / magnification))
@@ -200,12 +197,12 @@ def filled(array: np.ndarray, side: int) -> np.ndarray:
     return np.pad(array, widths + [(0, 0)] * (array.ndim - 2), mode="symmetric")
 
 
-def _resized_labels(drawn: np.ndarray, size: int) -> np.ndarray:
+def _resize(pixels: np.ndarray, drawn: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    if drawn.shape[0] == size:
+        return pixels, drawn
     # Plain INTER_NEAREST takes a cell's corner, and would move the labels by half a crop pixel.
-    if drawn.shape[:2] == (size, size):
-        return drawn
     nearest = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-    return nearest.reshape(size, size, *drawn.shape[2:])
+    return resized(pixels, size), nearest.reshape(size, size, *drawn.shape[2:])
 
 
 def or_new(failures: list[Exception] | None) -> list[Exception]:

@@ -72,12 +72,9 @@ def true_objects(labels: LabelledImage, classes: Sequence[str]) -> tuple[Detecti
 def map_objects(
     instances: np.ndarray, classes: np.ndarray, scores: np.ndarray | None = None
 ) -> tuple[Detection, ...]:
-    """The objects of an instance map, so that it is judged as a detector is.
+    """The objects of an instance map (H, W), so that it is judged as a detector is.
 
-    Args:
-        instances: (H, W) integers; 0 is background, k an instance.
-        classes: (H, W) class map; an instance has one class.
-        scores: instance k has scores[k - 1]; None: all have 1.
+    Instance k, all of one class in the class map, has scores[k - 1]; 1 without scores.
     """
     found = []
     for number, box in enumerate(ndimage.find_objects(instances), start=1):

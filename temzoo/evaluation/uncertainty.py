@@ -56,11 +56,7 @@ class _Answer:
 
 
 def doubts_of_pixels(network: PixelNetwork, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
-    """How unsure a network is of the classes of an image's pixels.
-
-    Args:
-        mirrors: of ``MIRRORS``: mirror images whose answers are compared.
-    """
+    """How unsure a network is of the classes of an image, by its answers to mirror images."""
     heat = _Heat(*pixels.shape[:2])
     answers = [_answer(network, pixels, axes, heat) for axes in mirrors]
     pairs = itertools.combinations([answer.classes for answer in answers], 2)
@@ -109,11 +105,9 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
 def doubts_of_objects(
     find: Callable[..., Prediction], pixels: np.ndarray, mirrors: Sequence[tuple]
 ) -> Doubts:
-    """How unsure a detector is of the objects of an image.
+    """How unsure a detector is of the objects of an image, by its answers to mirror images.
 
-    Args:
-        find: takes an image and ``min_score``, gives detections.
-        mirrors: of ``MIRRORS``: mirror images whose answers are compared.
+    ``find`` takes an image and ``min_score``, and gives a prediction with detections.
     """
     shape = pixels.shape[:2]
     answers = [

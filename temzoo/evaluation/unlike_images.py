@@ -180,7 +180,7 @@ class Likeness:
 
 
 def features(normalize: Any, image: Image, channels: int | None = None) -> np.ndarray:
-    """``FEATURES`` of an image, in each of up to ``WINDOWS`` windows drawn with a fixed seed.
+    """``FEATURES`` of an image, (windows, F) float64, in up to ``WINDOWS`` windows of a fixed seed.
 
     As many windows as fit beside each other, at most; an image smaller than one is mirrored.
 
@@ -188,9 +188,6 @@ def features(normalize: Any, image: Image, channels: int | None = None) -> np.nd
         normalize: the layer by which grey values are compared.
         image: any micrograph.
         channels: that it is taken with; None: its own.
-
-    Returns:
-        (windows, F) float64.
     """
     pixels = channels_view(checked_pixels(as_micrograph(image)), channels)
     shift, scale = normalize.statistics(pixels)

@@ -140,8 +140,9 @@ class ImageFolder:
         self.files = list_images(folder)
         names = [path.relative_to(self.folder).as_posix() for path in self.files]
         # A microscope's file often lies beside its export, which is the one to use.
-        raw = [name for name in names if name.lower().endswith(MICROSCOPE_SUFFIXES)]
-        self._indices = NameIndex(set(names) - set(raw)), NameIndex(raw)
+        raw = {name for name in names if name.lower().endswith(MICROSCOPE_SUFFIXES)}
+        exports = [name for name in names if name not in raw]
+        self._indices = NameIndex(exports), NameIndex(sorted(raw))
 
     def find(self, name: str) -> list[Path]:
         """The files that a name in the labels may mean: one, none or several.

@@ -101,9 +101,7 @@ def runs_of_map(instances: np.ndarray) -> Runs:
 def runs_of_detections(detections: Sequence[Detection], shape: tuple[int, int]) -> Runs:
     """Each detection's own mask, so that overlaps survive; detection k - 1 has the number k.
 
-    Args:
-        detections: with a top, a left and a mask each; other objects that have them do as well.
-        shape: (H, W) of the micrograph.
+    Other objects with a top, a left and a mask do as well. ``shape`` is the micrograph's.
     """
     parts = [np.zeros((4, 0), np.int64)]
     for number, one in enumerate(detections, start=1):

@@ -38,11 +38,7 @@ def image_paths(
 
 
 def require_own_names(named: Iterable[tuple[str, Path]]) -> None:
-    """Raises ValueError where the results of two images would be written under one name.
-
-    Args:
-        named: the name of each image, and the file that it is of.
-    """
+    """Raises ValueError where the results of two (name, file) would be written under one name."""
     first: dict[str, tuple[str, Path]] = {}
     for name, path in named:
         other = first.setdefault(file_stem(name).casefold(), (name, path))

@@ -75,28 +75,23 @@ def open_emd(path: Path) -> Iterator[RosettaImages]:
     read = _reader(path, "EMD")
     # Given the path, it would keep the file open beyond our use of it, for the sake of lazy=True.
     with path.open("rb") as file:
-        with quietly("rsciio"), _refusals_of_emd(path):
-            stacks = _stacks(_signals(read, file, **_images_alone(file)), path)
+        try:
+            with quietly("rsciio"):
+                stacks = _stacks(_signals(read, file, **_images_alone(file)), path)
+        except OSError as error:
+            if "not a supported EMD file" not in str(error):
+                raise
+            raise MicrographError(
+                f"{path}: HDF5 must be laid out as EMD, by Velox or as Berkeley defined it. "
+                "Received: another layout. Export the image as TIFF."
+            ) from error
+        except ModuleNotFoundError as error:
+            raise MissingReaderError(
+                f"{path}: RosettaSciIO reads an EMD file with a spectrum image only where the "
+                "package sparse is installed, also for its images. Run `pip install sparse`, or "
+                "export the image as TIFF."
+            ) from error
         yield RosettaImages(stacks)
-
-
-@contextmanager
-def _refusals_of_emd(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if "not a supported EMD file" not in str(error):
-            raise
-        raise MicrographError(
-            f"{path}: HDF5 must be laid out as EMD, by Velox or as Berkeley defined it. Received: "
-            "another layout. Export the image as TIFF."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise MissingReaderError(
-            f"{path}: RosettaSciIO reads an EMD file with a spectrum image only where the package "
-            "sparse is installed, also for its images. Run `pip install sparse`, or export the "
-            "image as TIFF."
-        ) from error
 
 
 def _images_alone(file: BinaryIO) -> dict[str, str]:
@@ -122,12 +117,7 @@ def open_ser(path: Path) -> Iterator[SerImages]:
 
 @dataclass(frozen=True)
 class Stack:
-    """Images of one size and calibration.
-
-    Attributes:
-        data: (H, W) or (frames, H, W), in memory or left on disk (a dask array).
-        scale: (row, col) in nm.
-    """
+    """Images of one size and calibration: (H, W) or (frames, H, W), perhaps left on disk."""
 
     data: Any
     scale: Scale | None

@@ -42,11 +42,7 @@ class Images(Protocol):
 
 @contextmanager
 def quietly(logger: str) -> Iterator[None]:
-    """Holds back what a library says about a file: it is read, or refused by an error of ours.
-
-    Args:
-        logger: name of the library's logger.
-    """
+    """Holds back what a library says about a file: it is read, or refused by an error of ours."""
     log = logging.getLogger(logger)
     # Filters and levels belong to the process: two threads at once would restore each other's.
     with _ONE_THREAD, warnings.catch_warnings():

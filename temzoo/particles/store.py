@@ -69,10 +69,6 @@ def load(folder: str | Path) -> tuple[list[Example], dict[str, np.ndarray]]:
         FileNotFoundError: there is no table, or a file that it names is missing.
         ValueError: the table is empty, lacks a column, or has a cell that is no number where one
             should be, with file, row and column.
-
-    Example:
-        >>> examples, table = load("particles")
-        >>> table["diameter_nm"].mean()
     """
     path = Path(folder) / TABLE
     if not path.is_file():
@@ -98,18 +94,14 @@ def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
     columns = min(count, SHEET_COLUMNS)
     canvas = np.full((lines * step + SHEET_GAP, columns * step + SHEET_GAP, 3), 255, np.uint8)
     for place, index in enumerate(chosen):
-        line, column = divmod(place, columns)
-        row, col = line * step + SHEET_GAP, column * step + SHEET_GAP
-        canvas[row : row + SHEET_TILE, col : col + SHEET_TILE] = _tile(images[index])
+        row, col = (at * step + SHEET_GAP for at in divmod(place, columns))
+        shades = np.rint(255 * unit_range(images[index])).astype(np.uint8)
+        # A small image keeps its pixels to be seen.
+        how = cv2.INTER_AREA if len(shades) > SHEET_TILE else cv2.INTER_NEAREST_EXACT
+        tile = cv2.resize(shades, (SHEET_TILE, SHEET_TILE), interpolation=how)
+        tile = tile.reshape(SHEET_TILE, SHEET_TILE, -1)  # one grey channel, or three
+        canvas[row : row + SHEET_TILE, col : col + SHEET_TILE] = tile
     write_png(path, canvas)
-
-
-def _tile(pixels: np.ndarray) -> np.ndarray:
-    """(SHEET_TILE, SHEET_TILE, 3) uint8; a small image keeps its pixels to be seen."""
-    shades = np.rint(255 * unit_range(pixels)).astype(np.uint8)
-    how = cv2.INTER_AREA if len(pixels) > SHEET_TILE else cv2.INTER_NEAREST_EXACT
-    tile = cv2.resize(shades, (SHEET_TILE, SHEET_TILE), interpolation=how)
-    return tile if tile.ndim == 3 else np.repeat(tile[..., None], 3, axis=2)
 
 
 def _read_cells(path: Path) -> dict[str, list[str]]:

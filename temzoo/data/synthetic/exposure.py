@@ -7,9 +7,9 @@ import math
 import numpy as np
 import scipy.ndimage
 
+from temzoo.core.round_numbers import round_down
 from temzoo.data.synthetic.scene import Body, Scene, draw
 
-SCALE_BAR_LENGTHS_NM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # CODATA 2018, in the units used here: nm, V.
 PLANCK_EV_NM = 1239.841984  # h c
 REST_ENERGY_EV = 510998.95
@@ -170,8 +170,7 @@ def drawn_scale_bar(shape: tuple[int, int], nm_per_pixel: float) -> np.ndarray:
     """(H, W) uint8, 255 on the bar and its length in words; about a fifth of the width."""
     import cv2
 
-    fitting = [nm for nm in SCALE_BAR_LENGTHS_NM if nm <= 0.25 * shape[1] * nm_per_pixel]
-    length_nm = fitting[-1] if fitting else SCALE_BAR_LENGTHS_NM[0]
+    length_nm = int(np.clip(round_down(0.25 * shape[1] * nm_per_pixel), 1, 10_000))
     length, scale = round(length_nm / nm_per_pixel), max(0.35, shape[1] / 900)
     stroke = max(1, round(2 * scale))
     text = f"{length_nm} nm" if length_nm < 1000 else f"{length_nm // 1000} um"

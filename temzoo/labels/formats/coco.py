@@ -17,7 +17,7 @@ import numpy as np
 
 from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
-from temzoo.labels.formats.limits import require_finite, require_size
+from temzoo.labels.formats.limits import of_kind, require_finite, require_size
 from temzoo.labels.names import class_names
 from temzoo.labels.shapes import windows
 from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
@@ -155,22 +155,14 @@ def _by_id(entries: list, path: Path, what: str, convert: Any) -> dict[int, Any]
     done: dict[int, Any] = {}
     for place, entry in enumerate(entries):
         number = entry.get("id") if isinstance(entry, dict) else None
-        name = f"{what} {number}" if number is not None else f"{what} at position {place}"
         try:
-            number = _whole(entry, "id")
-            if number in done:
+            if of_kind(number, "id", int) in done:
                 raise ValueError(f"ids must be unique. Received: id={number} twice. Renumber it.")
             done[number] = convert(entry)
         except ValueError as error:
-            raise ValueError(f"{path}, {name}: {error}") from error
+            name = f"at position {place}" if number is None else number
+            raise ValueError(f"{path}, {what} {name}: {error}") from error
     return done
-
-
-def _whole(entry: Any, key: str) -> int:
-    value = entry.get(key) if isinstance(entry, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{key} must be a whole number. Received: {key}={value!r}. Correct it.")
-    return value
 
 
 def _categories(document: Mapping[str, Any], path: Path) -> dict[int, str]:
@@ -180,24 +172,18 @@ def _categories(document: Mapping[str, Any], path: Path) -> dict[int, str]:
             f"{path}: 'categories' must be a list. Received: {type(entries).__name__}. "
             "Export the instances as COCO 1.0."
         )
-    return _by_id(entries, path, "category", lambda entry: _string(entry, "name"))
-
-
-def _string(entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str):
-        raise ValueError(f"{key} must be a text. Received: {key}={value!r}. Correct it.")
-    return value
+    return _by_id(entries, path, "category", lambda entry: of_kind(entry.get("name"), "name", str))
 
 
 def _image_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    width, height = _whole(entry, "width"), _whole(entry, "height")
+    width, height = (of_kind(entry.get(side), side, int) for side in ("width", "height"))
     require_size(width, height)
-    return {"name": _string(entry, "file_name"), "width": width, "height": height}
+    name = of_kind(entry.get("file_name"), "file_name", str)
+    return {"name": name, "width": width, "height": height}
 
 
 def _known(entry: Mapping[str, Any], key: str, known: Mapping[int, Any]) -> int:
-    number = _whole(entry, key)
+    number = of_kind(entry.get(key), key, int)
     if number not in known:
         raise ValueError(
             f"{key} must be an id that the file lists. Received: {key}={number}, "

@@ -10,6 +10,7 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -48,11 +49,10 @@ def iterate(path: str | Path) -> Iterator[LabelledImage]:
     document = _Document(Path(path))
     parser = DefusedXMLParser(target=document, forbid_dtd=True)
     with document.path.open("rb") as file:
-        for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
+        for chunk in chain(iter(lambda: file.read(CHUNK_BYTES), b""), [None]):
             _parse(document, parser, chunk)
-            yield from document.take()
-    _parse(document, parser, None)
-    yield from document.take()
+            yield from document.images
+            document.images.clear()
     yield from frames(document.path, tuple(document.classes), document.tasks, document.tracks)
 
 
@@ -68,7 +68,7 @@ class _Document:
         self.classes: list[str] = []
         self.tasks: list[Task] = []
         self.tracks: list[Track] = []
-        self._images: list[LabelledImage] = []
+        self.images: list[LabelledImage] = []
         self._stack: list[str] = []
         self._text: list[str] = []
         self._meta: dict[str, str] = {}
@@ -81,11 +81,6 @@ class _Document:
         self._kind = ""
         self._at: tuple[int, bool] = (0, False)
         self._attribute = ""
-
-    def take(self) -> list[LabelledImage]:
-        """The images complete since the last call."""
-        done, self._images = self._images, []
-        return done
 
     def where(self) -> str:
         """The image or track and the shape that is being read, in words."""
@@ -107,8 +102,13 @@ class _Document:
             self._start_part(tag, attributes)
         elif depth == 2 and (self._image is not None or self._track is not None):
             self._start_child(tag, attributes)
-        elif depth == 3 and self._shape is not None:
-            self._start_grandchild(tag, attributes)
+        elif depth == 3 and self._shape is not None and tag == "attribute":
+            self._attribute = text_of(attributes, "name")
+        elif (depth, tag, self._kind) == (3, "points", "skeleton") and not flag(
+            attributes, "outside"
+        ):
+            joint = vertices(text_of(attributes, "points"))
+            self._shape["points"] = np.vstack([self._shape["points"], joint])
         self._stack.append(tag)
         self._text.clear()
 
@@ -117,12 +117,14 @@ class _Document:
 
     def end(self, tag: str) -> None:
         self._stack.pop()
-        depth = len(self._stack)
+        depth, text = len(self._stack), "".join(self._text)
         if depth >= 2 and self._stack[1] == "meta":
-            self._end_meta(tag, "".join(self._text))
-        elif tag == "attribute":
-            self._end_attribute(depth)
-        elif depth == 2 and self._shape is not None:
+            self._end_meta(tag, text)
+        elif tag == "attribute" and depth == 3 and self._shape is not None:
+            self._shape["attributes"] = {**self._shape["attributes"], self._attribute: text}
+        elif tag == "attribute" and depth == 2 and self._track is not None:
+            self._track.attributes[self._attribute] = text
+        elif depth == 2 and self._shape is not None and tag != "attribute":
             self._end_shape()
         elif depth == 1:
             self._end_part(tag)
@@ -145,7 +147,7 @@ class _Document:
             done = LabelledImage(
                 **self._image, shapes=tuple(self._shapes), classes=tuple(self.classes)
             )
-            self._images.append(done)
+            self.images.append(done)
             self._image, self._shapes = None, []
         elif tag == "track" and self._track is not None:
             self.tracks.append(self._track)
@@ -166,20 +168,6 @@ class _Document:
             self._shape.update(self._track.tags, z_order=whole(attributes, "z_order", 0))
             self._shape["occluded"] = flag(attributes, "occluded")
             self._at = (whole(attributes, "frame"), flag(attributes, "outside"))
-
-    def _start_grandchild(self, tag: str, attributes: Attributes) -> None:
-        if tag == "attribute":
-            self._attribute = text_of(attributes, "name")
-        elif tag == "points" and self._kind == "skeleton" and not flag(attributes, "outside"):
-            joint = vertices(text_of(attributes, "points"))
-            self._shape["points"] = np.vstack([self._shape["points"], joint])
-
-    def _end_attribute(self, depth: int) -> None:
-        value = "".join(self._text)
-        if depth == 3 and self._shape is not None:
-            self._shape["attributes"] = {**self._shape["attributes"], self._attribute: value}
-        elif depth == 2 and self._track is not None:
-            self._track.attributes[self._attribute] = value
 
     def _end_shape(self) -> None:
         if self._image is not None:

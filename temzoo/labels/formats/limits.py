@@ -15,6 +15,7 @@ MAX_PIXELS = 2**31
 MAX_COORDINATE = 1e12
 # How often a mask's box may exceed its image, along each axis.
 MAX_OVERHANG = 4
+KINDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def require_size(width: int, height: int) -> None:
@@ -48,6 +49,18 @@ def require_mask_fits(shape: Mapping[str, Any], image_width: int, image_height: 
             "Label the object again, or correct the image's size."
         )
     check_runs(shape["runs"], height, width)
+
+
+def of_kind(value: Any, key: str, kind: type) -> Any:
+    """The value that a JSON file states under a key, where it is of a kind; an int is a float.
+
+    Raises:
+        ValueError: it is of another kind, or None.
+    """
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or isinstance(value, bool):
+        raise ValueError(f"{key} must be {KINDS[kind]}. Received: {key}={value!r}. Correct it.")
+    return value
 
 
 def require_finite(points: np.ndarray) -> None:

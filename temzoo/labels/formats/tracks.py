@@ -58,15 +58,11 @@ def _frames_between(frames: range, first: int, stop: int) -> range:
     return range(start, min(stop, frames.stop), frames.step)
 
 
-def _hold(shape: Shape) -> Callable[[float], Shape]:
-    return lambda weight: shape
-
-
 def _between(here: Shape, there: Shape) -> Callable[[float], Shape]:
     """The shape at a weight in [0, 1), from one keyframe to the next."""
     pair = _matched(here, there)
     if pair is None:
-        return _hold(here)
+        return lambda weight: here
     start, end = pair
     turn = (there.rotation - here.rotation + 180) % 360 - 180
 
@@ -121,10 +117,8 @@ def _matched_lines(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _best_shift(a: np.ndarray, b: np.ndarray) -> int:
     """The shift s for which the squared distances of a[i] and b[i + s] sum to the least."""
     # Only the product a[i] b[i + s] depends on s, and its centroids' part does not.
-    spectrum = np.conj(np.fft.fft(a - a.mean(axis=0), axis=0)) * np.fft.fft(
-        b - b.mean(axis=0), axis=0
-    )
-    likeness = np.fft.ifft(spectrum, axis=0).real.sum(axis=1)
+    one, other = (np.fft.fft(points - points.mean(axis=0), axis=0) for points in (a, b))
+    likeness = np.fft.ifft(np.conj(one) * other, axis=0).real.sum(axis=1)
     # Rounding parts equal shifts (a square's); the smallest is the labeller's own start.
     return int(np.flatnonzero(likeness >= likeness.max() - 1e-9 * np.abs(likeness).max())[0])
 

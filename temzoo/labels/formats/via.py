@@ -20,7 +20,7 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.core.hints import located
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
-from temzoo.labels.formats.limits import require_finite, require_size
+from temzoo.labels.formats.limits import of_kind, require_finite, require_size
 from temzoo.labels.names import safe_path
 from temzoo.labels.shapes.windows import outline
 from temzoo.micrographs import image_size
@@ -198,10 +198,7 @@ def _value(value: Any) -> str:
 
 
 def _number(stated: Attributes, key: str, default: float | None = None) -> float:
-    value = stated.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{key} must be a number. Received: {key}={value!r}. Correct the region.")
-    return float(value)
+    return float(of_kind(stated.get(key, default), key, float))
 
 
 def _course(stated: Attributes) -> tuple[np.ndarray]:
