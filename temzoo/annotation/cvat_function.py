@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.hints import require_choice
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction, Shape
 from temzoo.inference.predict import predict
@@ -81,8 +82,7 @@ def create(
         ['particle']
     """
     _sdk()
-    if shapes not in SHAPES:
-        raise ValueError(f"shapes must be one of {list(SHAPES)}. Received: shapes={shapes!r}.")
+    require_choice("shapes", shapes, SHAPES)
     model = trained_model(weights, **config)
     names = tuple(name.strip() for name in labels.split(",") if name.strip())
     names = names or class_names_of(model)

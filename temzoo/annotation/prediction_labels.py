@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from temzoo.core.hints import require_choice
 from temzoo.core.types import NO_ATTRIBUTES, Detection, LabelledImage, Prediction, Shape
 from temzoo.evaluation.object_overlaps import map_objects
 from temzoo.labels.shapes.run_lengths import mask_geometry
@@ -47,8 +48,7 @@ def labels_of(
     Example:
         >>> temzoo.labels.write("prelabels.xml", [labels_of(predict(model, "a.png"))], to="cvat")
     """
-    if shapes not in SHAPES:
-        raise ValueError(f"shapes must be one of {list(SHAPES)}. Received: shapes={shapes!r}.")
+    require_choice("shapes", shapes, SHAPES)
     if not 0 <= error_px < np.inf:
         raise ValueError(
             f"error_px must be 0 or more pixels. Received: error_px={error_px}. Use "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from temzoo.core.hints import located
+from temzoo.core.hints import located, require_choice
 from temzoo.core.types import Example
 from temzoo.micrographs import as_channels
 
@@ -139,8 +139,7 @@ def _check_request(examples: Sequence[Example], size: int, channels: int, scale:
         )
     if size < 1:
         raise ValueError(f"size must be at least 1 px. Received: size={size}. Use 64.")
-    if scale not in SCALES:
-        raise ValueError(f'scale must be "image" or "dtype". Received: scale={scale!r}.')
+    require_choice("scale", scale, SCALES)
     each = size * size * channels * 4
     if len(examples) * each > LARGEST_ARRAY:
         raise ValueError(

@@ -38,10 +38,12 @@ def load_images(
     """
     paths = _named_files(folder)
     group_of = groups_of(list(paths), groups)
-    return [
-        Example(_unlabelled(name, path), partial(load_micrograph, path), group)
-        for (name, path), group in zip(paths.items(), group_of, strict=True)
-    ]
+    examples = []
+    for (name, path), group in zip(paths.items(), group_of, strict=True):
+        height, width = image_size(path)
+        labels = LabelledImage(name, width, height)
+        examples.append(Example(labels, partial(load_micrograph, path), group))
+    return examples
 
 
 def load_pairs(
@@ -100,7 +102,12 @@ def load_frames(movies: str | Path | Sequence[str | Path]) -> list[Example]:
     Example:
         >>> examples = load_frames("movies/")
     """
-    found = [example for path in _movie_files(movies) for example in _frame_pairs(path)]
+    if isinstance(movies, str | Path):
+        folder = Path(movies).is_dir()
+        paths = list_images(movies, suffixes=MOVIE_SUFFIXES) if folder else [Path(movies)]
+    else:
+        paths = [Path(movie) for movie in movies]
+    found = [example for path in paths for example in _frame_pairs(path)]
     if not found:
         raise FileNotFoundError(
             f"movies must name at least one file. Received: movies={movies!r}, without any of "
@@ -167,11 +174,6 @@ def _named_files(folder: str | Path) -> dict[str, Path]:
     return paths
 
 
-def _unlabelled(name: str, path: Path) -> LabelledImage:
-    height, width = image_size(path)
-    return LabelledImage(name, width, height)
-
-
 def _partners(
     names: list[str], others: list[str], images: str | Path, truths: str | Path
 ) -> dict[str, str]:
@@ -220,14 +222,6 @@ def _written(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _movie_files(movies: str | Path | Sequence[str | Path]) -> list[Path]:
-    if not isinstance(movies, str | Path):
-        return [Path(movie) for movie in movies]
-    if Path(movies).is_dir():
-        return list_images(movies, suffixes=MOVIE_SUFFIXES)
-    return [Path(movies)]
-
-
 def _frame_pairs(path: Path) -> Iterator[Example]:
     frames, (height, width) = _movie_size(path)
     if frames < 2:
@@ -235,15 +229,15 @@ def _frame_pairs(path: Path) -> Iterator[Example]:
             f"{path}: a movie must have two frames at least. Received: {frames}. Train on single "
             'images by load_images and source="blind_spot".'
         )
-    load: Callable = NpyFrameLoader if path.suffix.lower() == ".npy" else _tiff_frame
+    whole = path.suffix.lower() == ".npy"
+    loaders: list[Callable[[], Micrograph]] = [
+        NpyFrameLoader(path, k) if whole else partial(load_micrograph, path, frame=k)
+        for k in range(frames)
+    ]
     for early in range(frames - 1):
         for one, other in ((early, early + 1), (early + 1, early)):
             labels = LabelledImage(f"{path.name}[{one}>{other}]", width, height, frame=one)
-            yield Example(labels, load(path, one), str(path), load(path, other))
-
-
-def _tiff_frame(path: Path, frame: int) -> Callable[[], Micrograph]:
-    return partial(load_micrograph, path, frame=frame)
+            yield Example(labels, loaders[one], str(path), loaders[other])
 
 
 def _movie_size(path: Path) -> tuple[int, tuple[int, int]]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +28,7 @@ from temzoo.core.hints import did_you_mean
 from temzoo.core.types import Example, Micrograph
 from temzoo.data.dataset import crop_list, validation_areas
 from temzoo.data.degrade import NAMED, Degradation, black_and_white, degradation, degrade
-from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, visit
+from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, tensors, visit
 from temzoo.micrographs import as_channels
 
 SOURCES = ("given", "grey", "same", "blind_spot")
@@ -168,8 +168,8 @@ def pair_stream(
         return _made(plan, whole.levels, poor, better, int(rng.integers(2**63)))
 
     stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-    tensors = decoded.tensors(prepare, (plan.size, plan.size))
-    stream = stream.map(tensors, num_parallel_calls=THREADS, deterministic=True)
+    load = decoded.tensors(prepare, (plan.size, plan.size))
+    stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
     return stream.batch(batch, drop_remainder=True).prefetch(2)
 
 
@@ -288,18 +288,11 @@ class _Decoded(Cached):
         better = poor if same else as_channels(truth, self.out_channels)
         return _Whole(poor, better, black_and_white(poor) if self.plan.degrades else None)
 
-    def tensors(
-        self, prepare: Callable[[Any], list[np.ndarray]], size: tuple[int | None, int | None]
-    ) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-        """``prepare`` in TensorFlow's terms."""
+    def tensors(self, prepare: Callable, size: tuple[int | None, int | None]) -> Callable:
+        """``prepare`` in TensorFlow's terms, for images of a size."""
         shapes = [(*size, self.channels), (*size, self.out_channels)]
         shapes += [size] * (self.plan.source == "blind_spot")
-
-        def load(key):
-            parts = tf.numpy_function(prepare, [key], [tf.float32] * len(shapes))
-            return tuple(map(tf.ensure_shape, parts, shapes))
-
-        return load
+        return lambda key: tuple(tensors(prepare, key, shapes, [np.float32] * len(shapes)))
 
 
 def _made(

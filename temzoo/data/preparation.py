@@ -119,11 +119,10 @@ class Encoding:
             return [pixels, *tf.nest.flatten(encoded)]
 
         likes = tf.nest.flatten(self.structure)
-        pixels, *parts = tf.numpy_function(flat, [key], [tf.float32, *(a.dtype for a in likes)])
         varying = self.size if self.padding is None else (None,)
-        shapes = [(*varying, *like.shape[len(varying) :]) for like in likes]
-        parts = list(map(tf.ensure_shape, parts, shapes))
-        pixels = tf.ensure_shape(pixels, (*self.size, channels))
+        shapes = [(*self.size, channels)]
+        shapes += [(*varying, *like.shape[len(varying) :]) for like in likes]
+        pixels, *parts = tensors(flat, key, shapes, [np.float32, *(like.dtype for like in likes)])
         return pixels, tf.nest.pack_sequence_as(self.structure, parts)
 
     def batches(self, stream: tf.data.Dataset, batch: int, **options) -> tf.data.Dataset:
@@ -203,6 +202,12 @@ def _resize(pixels: np.ndarray, drawn: np.ndarray, size: int) -> tuple[np.ndarra
     # Plain INTER_NEAREST takes a cell's corner, and would move the labels by half a crop pixel.
     nearest = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
     return resized(pixels, size), nearest.reshape(size, size, *drawn.shape[2:])
+
+
+def tensors(prepare, key: tf.Tensor, shapes: Sequence[tuple], dtypes: Sequence) -> list[tf.Tensor]:
+    """The arrays that ``prepare(key)`` gives, in TensorFlow's terms."""
+    parts = tf.numpy_function(prepare, [key], [tf.as_dtype(dtype) for dtype in dtypes])
+    return [tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def or_new(failures: list[Exception] | None) -> list[Exception]:

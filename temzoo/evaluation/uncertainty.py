@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,27 +47,21 @@ class _Heat:
         return (self.sums / (pixels * mirrors)).astype(np.float16)
 
 
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """A model's answer to one mirror image: class of each pixel, mirrored back, and its doubt."""
-
-    classes: np.ndarray
-    doubt: float
-
-
 def doubts_of_pixels(network: PixelNetwork, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
     """How unsure a network is of the classes of an image, by its answers to mirror images."""
     heat = _Heat(*pixels.shape[:2])
-    answers = [_answer(network, pixels, axes, heat) for axes in mirrors]
-    pairs = itertools.combinations([answer.classes for answer in answers], 2)
+    answers, doubts = zip(*(_answer(network, pixels, axes, heat) for axes in mirrors), strict=True)
+    pairs = itertools.combinations(answers, 2)
     agreement = [_agreement(*pair) for pair in pairs]
     disagreement = 1 - float(np.mean(agreement)) if agreement else float("nan")
     entropy = heat.sums.sum() / (pixels.shape[0] * pixels.shape[1] * len(mirrors))
-    doubt = float(np.mean([answer.doubt for answer in answers]))
-    return doubt, disagreement, float(entropy), heat.mean(len(mirrors))
+    return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(len(mirrors))
 
 
-def _answer(network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat) -> _Answer:
+def _answer(
+    network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat
+) -> tuple[np.ndarray, float]:
+    """The class of each pixel in a mirror image, mirrored back, and the doubt of them."""
     height, width = pixels.shape[:2]
     classes, errors, union = None, 0.0, FLOOR_DOUBT * height * width
     blocks = answer_blocks(network, np.flip(pixels, axes), TileOptions())
@@ -83,7 +77,7 @@ def _answer(network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat)
         errors += float((1 - block.max(axis=-1)).sum(dtype=np.float64))
         missed = np.where(classes[rows] > 0, 1, 1 - block[..., 0])
         union += float(missed.sum(dtype=np.float64))
-    return _Answer(classes, errors / union)
+    return classes, errors / union
 
 
 def entropy_bits(probabilities: np.ndarray) -> np.ndarray:

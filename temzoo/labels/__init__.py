@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.core.files import read_json
+from temzoo.core.hints import require_choice
 from temzoo.core.types import LabelledImage
 
 FORMATS = ("cvat", "coco", "yolo", "masks")
@@ -153,8 +154,7 @@ def _unsupported(path: Path, received: str) -> ValueError:
 
 
 def _writer(to: str) -> Callable[..., dict[str, int]]:
-    if to not in FORMATS:
-        raise ValueError(f"to must be one of {list(FORMATS)}. Received: to={to!r}.")
+    require_choice("to", to, FORMATS)
     return _format(WRITERS.get(to, to)).write
 
 

@@ -13,7 +13,6 @@ training and validation.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -22,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from temzoo.core.hints import did_you_mean
 from temzoo.core.types import LabelledImage
 from temzoo.labels import encode
 from temzoo.labels.formats import cvat
@@ -88,7 +88,19 @@ def parse_anno_file(xml: str | Path, train_img_filename: str | Path) -> Labelled
     found = [image for image in images if image.name in names]
     if len(found) == 1:
         return found[0]
-    raise ValueError(_several_images(path, name, found) if found else _no_image(path, name, images))
+    if found:
+        raise ValueError(
+            f"train_img_filename must name one image of {path}. Received: "
+            f"train_img_filename={name!r}, which may be any of "
+            f"{', '.join(repr(image.name) for image in found[:5])}. Give the whole name; where "
+            "names repeat, export the tasks one by one."
+        )
+    bases = {repr(PurePosixPath(image.name.replace("\\", "/")).name) for image in images}
+    hint = did_you_mean(repr(PurePosixPath(name).name), sorted(bases))
+    raise ValueError(
+        f"train_img_filename must be one of the {len(images)} images of {path}. Received: "
+        f"train_img_filename={name!r}.{hint} Names are compared letter by letter."
+    )
 
 
 def get_unet_mask(
@@ -209,26 +221,6 @@ def _read_image(path: Path) -> np.ndarray:
 def _read_labels(path: Path, modified_ns: int, size: int) -> tuple[LabelledImage, ...]:
     # The time and size are in the key so that a changed file is read again.
     return tuple(cvat.read(path))
-
-
-def _several_images(path: Path, name: str, found: Sequence[LabelledImage]) -> str:
-    return (
-        f"train_img_filename must name one image of {path}. Received: "
-        f"train_img_filename={name!r}, which may be any of "
-        f"{', '.join(repr(image.name) for image in found[:5])}. Give the whole name; where names "
-        "repeat, export the tasks one by one."
-    )
-
-
-def _no_image(path: Path, name: str, images: Sequence[LabelledImage]) -> str:
-    base = PurePosixPath(name).name
-    by_base = {PurePosixPath(image.name.replace("\\", "/")).name: image.name for image in images}
-    close = [by_base[key] for key in difflib.get_close_matches(base, list(by_base), cutoff=0.5)]
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return (
-        f"train_img_filename must be one of the {len(images)} images of {path}. Received: "
-        f"train_img_filename={name!r}.{hint} Names are compared letter by letter."
-    )
 
 
 def _encoded(

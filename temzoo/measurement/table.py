@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import KDTree
 
+from temzoo.core.hints import require_classes
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.measurement.pixel_runs import Runs, runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
@@ -141,20 +141,8 @@ def _is_wanted(
     """(N,) bool: which particles are of one of the classes."""
     if classes is None:
         return np.ones(len(ids), bool)
-    if isinstance(classes, str):
-        raise ValueError(
-            "classes must be a sequence of names. Received: classes="
-            f"{classes!r}. Use [{classes!r}]."
-        )
     own = [_class_name(prediction, one) for one in ids.tolist()]
-    known = sorted({*prediction.class_names, *own})
-    unknown = next((name for name in classes if known and name not in known), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, known) or known
-        raise ValueError(
-            f"classes must be among those of the prediction. Received: {unknown!r}. Use "
-            f"{', '.join(map(repr, near))}."
-        )
+    require_classes(classes, {*prediction.class_names, *own} or None, "prediction")
     return np.array([name in classes for name in own], bool)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from temzoo.micrographs.source import Images
+
 if TYPE_CHECKING:
     # At work it is imported inside the reader: whoever only lists files does not need it.
     from PIL.Image import Image
@@ -42,13 +44,10 @@ def open_npy(path: Path) -> Iterator[NumpyImage]:
 
 
 @dataclass(frozen=True)
-class NumpyImage:
+class NumpyImage(Images):
     """One array, still on disk."""
 
     mapped: np.ndarray
-
-    def count(self) -> int:
-        return 1
 
     def size(self, frame: int) -> tuple[int, ...]:
         return self.mapped.shape[:2]
@@ -58,13 +57,10 @@ class NumpyImage:
 
 
 @dataclass(frozen=True)
-class PillowImage:
+class PillowImage(Images):
     """One image whose header is read."""
 
     image: ImageFile
-
-    def count(self) -> int:
-        return 1
 
     def size(self, frame: int) -> tuple[int, int]:
         return turned_size((self.image.height, self.image.width), self._turn())

@@ -15,7 +15,6 @@ matters where they are not square.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.files import file_stem
+from temzoo.core.hints import require_classes
 from temzoo.core.types import Example, Micrograph, Prediction
 from temzoo.measurement.pixel_runs import Runs, runs_of_detections
 from temzoo.measurement.shapes import ellipses, ferets, hulls
-from temzoo.particles.background import without_neighbours
 from temzoo.particles.fields import (
     Field,
     Object,
@@ -37,7 +36,7 @@ from temzoo.particles.fields import (
     predicted_field,
 )
 from temzoo.particles.plan import SMALLEST_WINDOW, CutPlan, Frame, Pair, Particle, ParticleSet
-from temzoo.particles.resampling import resample
+from temzoo.particles.window_pixels import resample, without_neighbours
 
 WINDOW_PER_FERET = 1.5
 WINDOW_PERCENTILE = 95
@@ -256,7 +255,7 @@ def _cut_fields(fields: Iterable[Field], plan: CutPlan) -> ParticleSet:
     for source in fields:
         cutting.add(source)
         known |= {*source.known, *(one.label for one in source.objects)}
-    _require_known(plan.classes or (), known)
+    require_classes(plan.classes or (), known, "particles")
     left_out = {"n_at_border": cutting.n_at_border, "n_larger": cutting.n_larger}
     return ParticleSet(tuple(cutting.particles), *window, **left_out)
 
@@ -276,16 +275,6 @@ def _usual_window(fields: Sequence[Field], plan: CutPlan) -> tuple[float, str]:
     ]
     side = WINDOW_PER_FERET * float(np.percentile(np.concatenate(diameters), WINDOW_PERCENTILE))
     return (side if plan.size else float(2 * math.ceil(side / 2))), unit
-
-
-def _require_known(classes: Sequence[str], known: set[str]) -> None:
-    unknown = next((name for name in classes if name not in known), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, known) or sorted(known)
-        raise ValueError(
-            f"classes must be among those of the particles. Received: {unknown!r}. "
-            f"Use {', '.join(map(repr, near)) or 'None: there are no particles'}."
-        )
 
 
 def _plain(micrograph: Micrograph) -> Micrograph:

@@ -167,7 +167,10 @@ def _place(
     if bar is not None:  # it would hide what lies there
         rows, cols = np.nonzero(bar)
         closed[rows.min() :, cols.min() :] = True
-    typical_nm = _typical_nm(rng, scene)
+    low, high = np.log(scene.diameter_nm)
+    # Away from the ends, so that the spread of the sizes is rarely cut by them.
+    trim = min(0.3, 0.25 * (high - low))
+    typical_nm = math.exp(rng.uniform(low + trim, high - trim))
     wanted = round(draw(rng, scene.n_particles))
     bodies: list[Body] = []
     room = np.zeros(wanted)  # pixels of each object that others may still hide
@@ -190,13 +193,6 @@ def _place(
             f"{len(bodies)} fit. Take fewer or smaller ones, a larger size, or max_overlap=0.3."
         )
     return bodies
-
-
-def _typical_nm(rng: np.random.Generator, scene: Scene) -> float:
-    low, high = np.log(scene.diameter_nm)
-    # Away from the ends, so that the spread of the sizes is rarely cut by them.
-    trim = min(0.3, 0.25 * (high - low))
-    return math.exp(rng.uniform(low + trim, high - trim))
 
 
 def _hidden_px(

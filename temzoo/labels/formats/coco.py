@@ -104,8 +104,14 @@ def write(
         size = {"width": image.width, "height": image.height}
         entries.append({"id": number, **size, "file_name": image.name})
         for parts in _objects(image, left_out):
+            label = parts[0].label
+            if label not in names:
+                raise ValueError(
+                    f"every label must be one of the classes. Received: label={label!r} in image "
+                    f"{image.name!r}, classes={names}. Add it to the classes."
+                )
             ids = {"id": len(annotations) + 1, "image_id": number}
-            ids["category_id"] = _category_id(parts[0].label, names, image)
+            ids["category_id"] = names.index(label) + 1
             annotations.append(ids | _annotation(parts, image))
     categories = [
         {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(names, 1)
@@ -206,7 +212,12 @@ def _shapes(entry: Mapping[str, Any], label: str, image: Mapping[str, Any]) -> l
         points, runs = _mask(segmentation, image)
         return [Shape("mask", points=points, runs=runs, **tags)]
     if segmentation:
-        return [Shape("polygon", points=points, **tags) for points in _polygons(segmentation)]
+        if not isinstance(segmentation, list):
+            raise ValueError(
+                "segmentation must be a list of polygons or run lengths. "
+                f"Received: {type(segmentation).__name__}. Correct or remove the annotation."
+            )
+        return [Shape("polygon", points=_polygon(values), **tags) for values in segmentation]
     left, top, width, height = _numbers(entry.get("bbox"), "bbox", 4).tolist()
     return [Shape("box", points=np.array([[top, left], [top + height, left + width]]), **tags)]
 
@@ -223,15 +234,6 @@ def _numbers(values: Any, key: str, count: int | None = None) -> np.ndarray:
         )
     require_finite(numbers)
     return numbers
-
-
-def _polygons(segmentation: Any) -> list[np.ndarray]:
-    if not isinstance(segmentation, list):
-        raise ValueError(
-            "segmentation must be a list of polygons or run lengths. "
-            f"Received: {type(segmentation).__name__}. Correct or remove the annotation."
-        )
-    return [_polygon(values) for values in segmentation]
 
 
 def _polygon(values: Any) -> np.ndarray:
@@ -273,15 +275,6 @@ def _objects(image: LabelledImage, left_out: Counter[str]) -> list[list[Shape]]:
         key = (shape.group_id, shape.label) if shape.group_id else place
         objects.setdefault(key, []).append(shape)
     return sorted(objects.values(), key=lambda parts: max(part.z_order for part in parts))
-
-
-def _category_id(label: str, names: Sequence[str], image: LabelledImage) -> int:
-    if label not in names:
-        raise ValueError(
-            f"every label must be one of the classes. Received: label={label!r} in image "
-            f"{image.name!r}, classes={list(names)}. Add it to the classes."
-        )
-    return names.index(label) + 1
 
 
 def _annotation(parts: list[Shape], image: LabelledImage) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from temzoo.core.files import atomic_path
+from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.core.writers import write_png
 from temzoo.labels import not_areas
@@ -60,8 +61,7 @@ def read(
             fit the numbers; the message names the file.
     """
     folder = Path(folder)
-    if values not in VALUES:
-        raise ValueError(f"values must be one of {list(VALUES)}. Received: values={values!r}.")
+    require_choice("values", values, VALUES)
     paths = _label_images(folder)
     meaning, numbers = _survey(paths, values)
     names = _names(folder, numbers if meaning == "classes" else [1], classes)
@@ -93,8 +93,7 @@ def write(
         ValueError: when an image's name leads out of the folder, two images get one file, or there
             are more than 65535 numbers.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)}. Received: kind={kind!r}.")
+    require_choice("kind", kind, KINDS)
     images = list(images)
     names = class_names(map(with_area, images)) if classes is None else list(classes)
     paths = label_paths(folder, (image.name for image in images), ".png")
@@ -178,11 +177,7 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
         classes = names_file.read_text(encoding="utf-8").splitlines() or None
     if classes is None:
         return {number: str(number) for number in numbers}
-    if isinstance(classes, str):
-        raise ValueError(
-            f"classes must be a sequence of names. Received: classes={classes!r}. "
-            f"Pass [{classes!r}]."
-        )
+    require_classes(classes)
     if not numbers or (min(numbers) >= 1 and max(numbers) <= len(classes)):
         return dict(enumerate(classes, start=1))
     if len(numbers) == len(classes):

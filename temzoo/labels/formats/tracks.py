@@ -44,18 +44,15 @@ def interpolate(keyframes: Sequence[Keyframe], frames: range) -> Iterator[tuple[
     for here, there in zip(knots, [*knots[1:], None], strict=False):
         if here.outside:
             continue
-        span = _frames_between(frames, here.frame, frames.stop if there is None else there.frame)
+        late = max(0, -((frames.start - here.frame) // frames.step))  # steps until it is there
+        stop = frames.stop if there is None else min(there.frame, frames.stop)
+        span = range(frames.start + late * frames.step, stop, frames.step)
         between = None  # matching costs more than all else, and exports may state every frame
         for frame in span:
             weight = 0.0 if there is None else (frame - here.frame) / (there.frame - here.frame)
             if weight and between is None:
                 between = _between(here.shape, there.shape)
             yield frame, between(weight) if weight else here.shape
-
-
-def _frames_between(frames: range, first: int, stop: int) -> range:
-    start = frames.start + max(0, -((frames.start - first) // frames.step)) * frames.step
-    return range(start, min(stop, frames.stop), frames.step)
 
 
 def _between(here: Shape, there: Shape) -> Callable[[float], Shape]:
@@ -83,7 +80,11 @@ def _matched(here: Shape, there: Shape) -> tuple[np.ndarray, np.ndarray] | None:
         return match_contours(a, b)
     if len(a) == len(b):
         return a, b
-    return _matched_lines(a, b) if here.kind == "polyline" and min(len(a), len(b)) >= 2 else None
+    if here.kind != "polyline" or min(len(a), len(b)) < 2:
+        return None
+    along_a, along_b = _positions(a, closed=False), _positions(b, closed=False)
+    cuts = np.unique(np.concatenate([along_a, along_b]))
+    return _sample(a, along_a, cuts), _sample(b, along_b, cuts)
 
 
 def match_contours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,21 +98,11 @@ def match_contours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray
         b = b[::-1]
     if len(a) == len(b):
         return a, np.roll(b, -_best_shift(a, b), axis=0)
-    return _matched_by_length(a, b)
-
-
-def _matched_by_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along_a, along_b = _positions(a, closed=True), _positions(b, closed=True)
     even = np.arange(CONTOUR_SAMPLES) / CONTOUR_SAMPLES
     shift = _best_shift(_sample(a, along_a, even), _sample(b, along_b, even)) / CONTOUR_SAMPLES
     cuts = np.unique(np.concatenate([along_a[:-1], (along_b[:-1] - shift) % 1.0]))
     return _sample(a, along_a, cuts), _sample(b, along_b, (cuts + shift) % 1.0)
-
-
-def _matched_lines(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    along_a, along_b = _positions(a, closed=False), _positions(b, closed=False)
-    cuts = np.unique(np.concatenate([along_a, along_b]))
-    return _sample(a, along_a, cuts), _sample(b, along_b, cuts)
 
 
 def _best_shift(a: np.ndarray, b: np.ndarray) -> int:

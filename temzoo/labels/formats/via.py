@@ -86,7 +86,10 @@ def parse(
         )
     entries = list(document.get("_via_img_metadata", document).values())
     names = _attribute_names(entries, path)
-    label_attribute = _label_attribute(names) if label_attribute is None else label_attribute
+    if label_attribute is None:
+        by_lower = {name.lower(): name for name in names}
+        known = [by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower]
+        label_attribute = next(iter(names if len(names) == 1 else known), None)
     labelled = [_image(entry, path, images, label_attribute) for entry in entries]
     classes = tuple(dict.fromkeys(shape.label for image in labelled for shape in image.shapes))
     return [replace(image, classes=classes) for image in labelled]
@@ -139,13 +142,6 @@ def _attribute_names(entries: list[Attributes], path: Path) -> list[str]:
             for region in _entries_of(entry["regions"]):
                 names.update(dict.fromkeys(_part(region, "region_attributes")))
     return list(names)
-
-
-def _label_attribute(names: list[str]) -> str | None:
-    if len(names) == 1:
-        return names[0]
-    by_lower = {name.lower(): name for name in names}
-    return next((by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower), None)
 
 
 def _image(

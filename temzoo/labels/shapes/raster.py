@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.hints import did_you_mean
+from temzoo.core.hints import did_you_mean, require_classes
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.shapes.windows import Window, drawn_pixels, is_drawn, shape_window, view
 
@@ -187,11 +187,7 @@ def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: when a name stands there twice, or ``classes`` is one string.
     """
-    if isinstance(classes, str):
-        raise ValueError(
-            f"classes must be a sequence of names. Received: classes={classes!r}. "
-            f"Use [{classes!r}]."
-        )
+    require_classes(classes)
     names = tuple(classes)
     names = names[1:] if names[:1] == (BACKGROUND,) else names
     twice = sorted({name for name in names if names.count(name) > 1})
