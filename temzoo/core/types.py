@@ -98,7 +98,8 @@ class Shape:
         return (
             mine == others
             and np.array_equal(self.points, other.points)
-            and np.array_equal(self.runs, other.runs)
+            and (self.runs is None) == (other.runs is None)
+            and (self.runs is None or np.array_equal(self.runs, other.runs))
             and math.isclose(self.rotation, other.rotation)
         )
 

@@ -89,13 +89,13 @@ def coco_precision(matches: Sequence[ImageMatches], kind: str) -> np.ndarray:
 
 def _resampled(matches: Sequence[ImageMatches], kind: str, resamples: np.ndarray) -> np.ndarray:
     """(B, thresholds, areas) AP of each resample, mean over classes."""
+    classes, areas = len(matches[0].true), len(matches[0].areas)
     values = [
-        [
-            _weighted_ap([one.ranked[kind][number][area] for one in matches], resamples)
-            for area in range(len(matches[0].areas))
-        ]
-        for number in range(len(matches[0].true))
+        _weighted_ap([one.ranked[kind][number][area] for one in matches], resamples)
+        for number in range(classes)
+        for area in range(areas)
     ]
+    values = np.reshape(values, (classes, areas, len(resamples), len(THRESHOLDS)))
     return nanmean(np.moveaxis(values, (0, 1), (3, 2)))
 
 

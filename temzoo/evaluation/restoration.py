@@ -104,7 +104,7 @@ def compared_with(better, stored: np.ndarray, *pictures) -> list[tuple[float, fl
     reach, channels = data_range(stored), better.shape[-1]
     if stored.dtype.kind in "ui":
         limits = np.iinfo(stored.dtype)
-        pictures = [np.clip(one, limits.min, limits.max) for one in pictures]
+        pictures = tuple(np.clip(one, limits.min, limits.max) for one in pictures)
     return [compared(as_channels(one, channels), better, reach) for one in pictures]
 
 
