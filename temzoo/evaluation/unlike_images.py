@@ -289,11 +289,9 @@ def _check_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     for name, axes in ARRAYS.items():
         wanted, array = tuple(sizes[axis] for axis in axes), arrays[name]
         if array.shape != wanted or array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise _unreadable(
-                path, f"{name} is {array.dtype} {array.shape}, not finite floats {wanted}"
-            )
-    for name in ("spread", "limits"):
-        if not (arrays[name] > 0).all():
+            what = f"{name} is {array.dtype} {array.shape}, not finite floats {wanted}"
+            raise _unreadable(path, what)
+        if name in ("spread", "limits") and not (array > 0).all():
             raise _unreadable(path, f"{name} is not above 0 throughout")
 
 

@@ -18,7 +18,6 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
 import numpy as np
 
 from temzoo.core.hints import did_you_mean
@@ -26,6 +25,7 @@ from temzoo.core.types import LabelledImage
 from temzoo.labels import encode
 from temzoo.labels.formats import cvat
 from temzoo.labels.names import NameIndex
+from temzoo.micrographs import MicrographError, load_micrograph
 
 Target = dict[str, np.ndarray]
 
@@ -198,23 +198,20 @@ def _read_image(path: Path) -> np.ndarray:
             f"train_img_names must be paths of image files. Received: {str(path)!r}, which is not "
             f"there. Give the path from the current folder, {Path.cwd()}, or a whole one."
         )
-    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    # imread takes no path beyond ASCII on Windows; imdecode has none to take. These flags turn
-    # the image as its Exif says, which is how CVAT showed it; IMREAD_UNCHANGED does not.
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    pixels = cv2.imdecode(data, flags) if data.size else None
-    if pixels is None:
+    try:
+        pixels = load_micrograph(path).pixels
+    except MicrographError as error:
         raise ValueError(
             f"train_img_names must be PNG, JPEG, BMP or TIFF images. Received: {str(path)!r}, "
             "which cannot be read as one. Read a microscope's own format with "
             "temzoo.load_micrograph."
-        )
+        ) from error
     if pixels.dtype != np.uint8:
         raise ValueError(
             f"get_imgs reads images of 8 bits. Received: {str(path)!r} of {pixels.dtype}. "
             "Read it with temzoo.load_micrograph, which keeps the stored range."
         )
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])
+    return pixels
 
 
 @lru_cache(maxsize=2)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from scipy import ndimage
+from skimage.measure import regionprops
+from skimage.segmentation import clear_border
 
 from temzoo.labels.shapes.windows import Window, area
 
@@ -88,20 +90,16 @@ def enclosed_holes(numbers: np.ndarray) -> list[Hole]:
     Args:
         numbers: (H, W) integers, 0 background, 1..N objects, as ``raster.instance_map`` gives.
     """
-    patches, _ = ndimage.label(numbers == 0)
-    outer = np.concatenate([patches[0], patches[-1], patches[:, 0], patches[:, -1]])
-    outside = set(np.unique(outer).tolist())
     holes = []
-    for patch, (rows, cols) in enumerate(ndimage.find_objects(patches), start=1):
-        if patch in outside:
-            continue
+    patches, _ = ndimage.label(numbers == 0)
+    for patch in regionprops(clear_border(patches)):
+        top, left, bottom, right = patch.bbox
         # The patch does not reach the border, so one pixel more on each side is in the image.
-        around = slice(rows.start - 1, rows.stop + 1), slice(cols.start - 1, cols.stop + 1)
-        inside = patches[around] == patch
+        around = numbers[top - 1 : bottom + 1, left - 1 : right + 1]
+        inside = np.pad(patch.image, 1)
         ring = ndimage.binary_dilation(inside) & ~inside
-        row, col = np.argwhere(inside)[0] + (rows.start - 1, cols.start - 1)
-        objects = tuple(np.unique(numbers[around][ring]).tolist())
-        holes.append(Hole(int(row), int(col), int(inside.sum()), objects))
+        row, col = patch.coords[0].tolist()
+        holes.append(Hole(row, col, int(patch.area), tuple(np.unique(around[ring]).tolist())))
     return holes
 
 

@@ -9,12 +9,12 @@ stays a hole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.distance import cdist
-from skimage.measure import approximate_polygon, find_contours
+from skimage.measure import approximate_polygon, find_contours, regionprops
 
 from temzoo.core.types import Shape
 from temzoo.labels.shapes.windows import area, shape_window
@@ -48,14 +48,11 @@ def polygons(
             "tolerance_px must be 0 or more. Received: "
             f"tolerance_px={tolerance_px}. Use {TOLERANCE_PX:g}, or 0 for every corner."
         )
-    return [_fitting(part, tolerance_px, least_iou) + place for place, part in _parts(mask)]
-
-
-def _parts(mask: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(row, col) of the first pixel of each connected part's window, and its pixels there."""
     numbered, _ = ndimage.label(mask, structure=NEIGHBOURS)
-    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
-        yield np.array([box[0].start, box[1].start]), numbered[box] == number
+    return [
+        _fitting(part.image, tolerance_px, least_iou) + np.array(part.bbox[:2])
+        for part in regionprops(numbered)
+    ]
 
 
 def _fitting(part: np.ndarray, tolerance_px: float, least_iou: float) -> np.ndarray:
@@ -70,7 +67,7 @@ def _fitting(part: np.ndarray, tolerance_px: float, least_iou: float) -> np.ndar
 
 def _rings(part: np.ndarray) -> list[np.ndarray]:
     """The outline of one connected part, then those of its holes: closed rings (N, 2)."""
-    # Diagonal neighbours are joined, as they are in _parts.
+    # Diagonal neighbours are joined, as they are in a part.
     found = find_contours(np.pad(part, 1).astype(np.float64), 0.5, fully_connected="high")
     # A padded pixel (1, 1) is the part's (0, 0), whose centre lies at 0.5.
     return sorted((ring - 0.5 for ring in found), key=area, reverse=True)
