@@ -5,11 +5,12 @@ The rule by which ``values="auto"`` tells them apart stands with ``read``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+from skimage.measure import label, regionprops
 
 from temzoo.core.files import atomic_path
 from temzoo.core.hints import require_choice, require_classes
@@ -29,8 +30,6 @@ KINDS = ("classes", "instances")
 CLASS_FILE = "classes.txt"
 # More values than this in 8 bits are numbers of objects, or grey levels.
 MOST_CLASSES = 32
-# Pixels that touch at a corner belong together.
-NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 def read(
@@ -65,9 +64,7 @@ def read(
     paths = _label_images(folder)
     meaning, numbers = _survey(paths, values)
     names = _names(folder, numbers if meaning == "classes" else [1], classes)
-    split = {"classes": _by_class, "instances": _by_number, "binary": _by_part}[meaning]
-    declared = tuple(names.values())
-    return [_labelled(path, folder, split, names, declared) for path in paths]
+    return [_labelled(path, folder, meaning, names) for path in paths]
 
 
 def write(
@@ -188,45 +185,25 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
     )
 
 
-Part = tuple[int, np.ndarray, int, int]
-
-
-def _by_class(pixels: np.ndarray) -> Iterator[Part]:
-    for number in np.unique(pixels[pixels != 0]).tolist():
-        yield from ((number, *part[1:]) for part in _by_part(pixels == number))
-
-
-def _by_part(pixels: np.ndarray) -> Iterator[Part]:
-    yield from _windows(ndimage.label(pixels != 0, structure=NEIGHBOURS)[0])
-
-
-def _by_number(pixels: np.ndarray) -> Iterator[Part]:
-    # Renumbered, since find_objects makes a list as long as the largest number.
-    numbers, order = np.unique(pixels, return_inverse=True)
-    order = order.reshape(pixels.shape)
-    yield from _windows(order if numbers[0] == 0 else order + 1)
-
-
-def _windows(numbered: np.ndarray) -> Iterator[Part]:
-    """Class 1, mask, row and col of each number from 1 on."""
-    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
-        yield 1, numbered[window] == number, window[0].start, window[1].start
-
-
-def _labelled(
-    path: Path,
-    folder: Path,
-    split: Callable[[np.ndarray], Iterator[Part]],
-    names: dict[int, str],
-    classes: tuple[str, ...],
-) -> LabelledImage:
+def _labelled(path: Path, folder: Path, meaning: str, names: dict[int, str]) -> LabelledImage:
     pixels = _load(path)
     shapes = []
-    for number, mask, row, col in split(pixels):
-        points, runs = mask_geometry(mask, row, col)
-        shapes.append(Shape("mask", names[number], points, runs=runs, source="file"))
-    name = path.relative_to(folder).as_posix()
-    return LabelledImage(name, pixels.shape[1], pixels.shape[0], tuple(shapes), classes)
+    for region in regionprops(_numbered(pixels, meaning)):
+        number = int(pixels[region.slice][region.image][0]) if meaning == "classes" else 1
+        points, runs = mask_geometry(region.image, *region.bbox[:2])
+        shapes.append((number, Shape("mask", names[number], points, runs=runs, source="file")))
+    ordered = tuple(shape for _, shape in sorted(shapes, key=itemgetter(0)))
+    name, (height, width) = path.relative_to(folder).as_posix(), pixels.shape
+    return LabelledImage(name, width, height, ordered, tuple(names.values()))
+
+
+def _numbered(pixels: np.ndarray, meaning: str) -> np.ndarray:
+    """The pixels of each shape with a number of their own, from 1 on."""
+    if meaning == "instances":  # renumbered, for the largest number costs memory
+        numbers, order = np.unique(pixels, return_inverse=True)
+        return order.reshape(pixels.shape) + int(numbers[0] != 0)
+    # Pixels that touch at a corner belong together.
+    return label(pixels if meaning == "classes" else pixels != 0, connectivity=2)
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:
