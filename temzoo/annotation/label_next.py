@@ -81,7 +81,15 @@ def label_next(
         >>> [candidate.name for candidate in ranking.chosen]
     """
     images = list(images)
-    _check(images, count, diversity)
+    if not images:
+        raise ValueError("label_next needs at least one unlabelled image. Received: none.")
+    if count < 1:
+        raise ValueError(f"count must be at least 1. Received: count={count}.")
+    if not 0 <= diversity <= 1:
+        raise ValueError(
+            "diversity must be from 0 to 1. Received: "
+            f"diversity={diversity}. Use {DIVERSITY}, or 0 for the most uncertain ones."
+        )
     task = task_of(model)
     candidates, points = [], []
     failed: list[Failure] = []
@@ -128,18 +136,6 @@ def _read(
             yield name, image, micrograph
 
 
-def _check(images: Sequence[Image], count: int, diversity: float) -> None:
-    if not images:
-        raise ValueError("label_next needs at least one unlabelled image. Received: none.")
-    if count < 1:
-        raise ValueError(f"count must be at least 1. Received: count={count}.")
-    if not 0 <= diversity <= 1:
-        raise ValueError(
-            "diversity must be from 0 to 1. Received: "
-            f"diversity={diversity}. Use {DIVERSITY}, or 0 for the most uncertain ones."
-        )
-
-
 def appearance(image: Image) -> np.ndarray:
     """Grey values and texture of a micrograph, of any model and calibration, (F,) float64.
 
@@ -176,7 +172,10 @@ def chosen_in_turn(
         the indices of the chosen; and of each its novelty: its distance from the nearest that was
         there, by the largest such distance then; NaN where nothing was there.
     """
-    points, known = _standardised(points, known)
+    known = points[:0] if known is None else known
+    spread = np.concatenate([points, known]).std(axis=0)
+    spread[spread == 0] = 1
+    points, known = points / spread, known / spread
     # From 0 (least) to 1 (greatest); equal values share the mean of their ranks.
     ranks = (rankdata(uncertainty) - 1) / max(len(uncertainty) - 1, 1)
     shuffled = np.random.default_rng(seed).permutation(len(ranks))
@@ -193,14 +192,6 @@ def chosen_in_turn(
         free[best] = False
         nearest = np.minimum(nearest, cdist(points, points[[best]])[:, 0])
     return order, novelties
-
-
-def _standardised(points: np.ndarray, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    if known is None or not len(known):
-        known = np.zeros((0, points.shape[1]))
-    spread = np.concatenate([points, known]).std(axis=0)
-    spread[spread == 0] = 1
-    return points / spread, known / spread
 
 
 def _novelty(nearest: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -55,9 +54,14 @@ def labels_of(
             f"{TOLERANCE_PX:g}."
         )
     drawn: list[Shape] = []
-    groups = 0
+    groups, names = 0, prediction.class_names
     for one in _objects(prediction):
-        tags = _tags(prediction.class_names, one)
+        known = 1 <= one.class_id <= len(names)
+        tags = {
+            "label": names[one.class_id - 1] if known else str(one.class_id),
+            "source": "auto",
+            "attributes": NO_ATTRIBUTES if np.isnan(one.score) else {"score": f"{one.score:.3f}"},
+        }
         parts = _outlines(one, error_px) if shapes == "polygons" else []
         groups += len(parts) > 1
         group_id = groups if len(parts) > 1 else 0
@@ -85,12 +89,6 @@ def _objects(prediction: Prediction) -> Sequence[Detection]:
             'with instances="components".'
         )
     return found
-
-
-def _tags(names: tuple[str, ...], one: Detection) -> dict[str, Any]:
-    label = names[one.class_id - 1] if 1 <= one.class_id <= len(names) else str(one.class_id)
-    attributes = NO_ATTRIBUTES if np.isnan(one.score) else {"score": f"{one.score:.3f}"}
-    return {"label": label, "source": "auto", "attributes": attributes}
 
 
 def _outlines(one: Detection, error_px: float) -> list[np.ndarray]:

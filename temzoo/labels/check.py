@@ -186,17 +186,13 @@ def _fault(shape: Shape) -> str | None:
             return f"the {shape.kind} is of zero size."
         if shape.kind == "polyline" and extent[:2] == extent[2:]:
             return "a polyline of zero length."
-        if shape.kind == "mask" and _mask_is_empty(shape):
-            return "a mask without pixels."
+        if shape.kind == "mask":
+            check_runs(shape.runs, *np.diff(shape.points, axis=0)[0].astype(int).tolist())
+            if not shape.runs[1::2].any():
+                return "a mask without pixels."
     except ValueError as error:
         return str(error)
     return None
-
-
-def _mask_is_empty(shape: Shape) -> bool:
-    height, width = np.diff(shape.points, axis=0)[0].astype(int).tolist()
-    check_runs(shape.runs, height, width)
-    return not shape.runs[1::2].any()
 
 
 def _off_image(

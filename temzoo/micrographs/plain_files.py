@@ -83,7 +83,10 @@ class PngImage(PillowImage):
 
     def read(self, frame: int) -> tuple[np.ndarray, None]:
         self.image.load()
-        depth, colour = _header(self.path)
+        # Bits per channel, and colour type: 0 grey, 2 RGB, 3 palette, 4 grey + alpha, 6 RGBA.
+        # After signature 8, length and name of IHDR 8, width and height 8 (PNG 3rd ed., 11.2.1).
+        with self.path.open("rb") as file:
+            depth, colour = file.read(26)[24:]
         if depth == 16 and colour != 0:
             return _deep(self.path, colour), None
         return super().read(frame)
@@ -99,14 +102,6 @@ def without_alpha(image: Image) -> np.ndarray:
     if mode not in ("L", "I", "I;16", "I;16B", "F"):
         mode = "RGB"
     return np.array(image if image.mode == mode else image.convert(mode))
-
-
-def _header(path: Path) -> tuple[int, int]:
-    """Bits per channel, and colour type: 0 grey, 2 RGB, 3 palette, 4 grey + alpha, 6 RGBA."""
-    # After signature 8, length and name of IHDR 8, width and height 8 (PNG 3rd ed., 11.2.1).
-    with path.open("rb") as file:
-        depth, colour = file.read(26)[24:]
-    return depth, colour
 
 
 def _deep(path: Path, colour: int) -> np.ndarray:

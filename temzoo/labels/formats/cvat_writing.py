@@ -15,6 +15,24 @@ from temzoo.labels.names import class_names
 BOX = ("xtl", "ytl", "xbr", "ybr")
 CUBOID = tuple(f"{axis}{corner}{face}" for face in "12" for corner in ("tl", "bl", "tr", "br")
                for axis in "xy")  # fmt: skip
+HEAD = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <task>
+      <size>{size}</size>
+      <mode>annotation</mode>
+      <labels>
+{labels}      </labels>
+    </task>
+  </meta>
+"""
+LABEL = """        <label>
+          <name>{name}</name>
+          <type>any</type>
+          <attributes></attributes>
+        </label>
+"""
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
@@ -36,28 +54,17 @@ def write(
         ValueError: when a name or text has characters that XML cannot hold.
     """
     images = list(images)
-    names = class_names(images) if classes is None else list(classes)
+    names = class_names(images) if classes is None else classes
+    labels = "".join(LABEL.format(name=_content(name)) for name in names)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as out,
     ):
-        out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
-        out.write("  <version>1.1</version>\n")
-        _write_meta(out, names, len(images))
+        out.write(HEAD.format(size=len(images), labels=labels))
         for number, image in enumerate(images):
             _write_image(out, number, image)
         out.write("</annotations>\n")
     return {}
-
-
-def _write_meta(out: TextIO, classes: Sequence[str], size: int) -> None:
-    out.write(f"  <meta>\n    <task>\n      <size>{size}</size>\n")
-    out.write("      <mode>annotation</mode>\n      <labels>\n")
-    for name in classes:
-        out.write("        <label>\n")
-        out.write(f"          <name>{_content(name)}</name>\n          <type>any</type>\n")
-        out.write("          <attributes></attributes>\n        </label>\n")
-    out.write("      </labels>\n    </task>\n  </meta>\n")
 
 
 def _write_image(out: TextIO, number: int, image: LabelledImage) -> None:

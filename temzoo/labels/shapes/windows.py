@@ -92,7 +92,12 @@ def shape_extent(
     if len(shape.points) == 0:
         return None
     if shape.kind == "ellipse":
-        half = _ellipse_half_extent(shape)
+        row_axis, col_axis = np.abs(shape.points[1])
+        cos, sin = _cos_sin(shape.rotation)
+        half = [
+            math.hypot(row_axis * cos, col_axis * sin),
+            math.hypot(col_axis * cos, row_axis * sin),
+        ]
         low, high = shape.points[0] - half, shape.points[0] + half
     else:
         corners = _box_corners(shape) if shape.kind == "box" else shape.points
@@ -209,14 +214,6 @@ def _cos_sin(degrees: float) -> tuple[float, float]:
     if rest == 0:
         return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(quarters) % 4]
     return math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-
-
-def _ellipse_half_extent(shape: Shape) -> np.ndarray:
-    row_axis, col_axis = np.abs(shape.points[1])
-    cos, sin = _cos_sin(shape.rotation)
-    return np.array(
-        [math.hypot(row_axis * cos, col_axis * sin), math.hypot(col_axis * cos, row_axis * sin)]
-    )
 
 
 def _ellipse_pixels(shape: Shape, frame: Frame) -> np.ndarray:
