@@ -20,7 +20,6 @@ from skimage.feature import multiscale_basic_features
 from skimage.filters import threshold_multiotsu
 from sklearn.ensemble import RandomForestClassifier
 
-from temzoo.core.hints import require_choice
 from temzoo.core.types import Example
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.labels.shapes.raster import class_map, foreground_classes
@@ -57,7 +56,11 @@ class Otsu:
         polarity: str = "auto",
         sigma: float = 1.0,
     ):
-        require_choice("polarity", polarity, POLARITIES)
+        if polarity not in POLARITIES:
+            raise ValueError(
+                f"polarity must be one of {', '.join(POLARITIES)}. "
+                f"Received: polarity={polarity!r}. Use one of them."
+            )
         self.class_names = foreground_classes(classes)
         self.sigma = sigma
         count = len(self.class_names) + 1
