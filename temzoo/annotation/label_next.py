@@ -63,14 +63,12 @@ def label_next(
     Args:
         model: whatever ``temzoo.predict`` takes: it labels pixels or detects objects.
         images: unlabelled micrographs: paths, arrays or Micrographs.
-        count: how many to choose.
         diversity: 0: the most uncertain ones, however alike; 1: those that differ most from each
             other, whatever the model says of them.
         labelled: micrographs that have labels already; the chosen ones shall differ from them too.
         flips: measure the disagreement of mirror images. Without it four times faster, by the
             doubt alone.
         seed: what decides between equals.
-        progress: show a progress bar.
 
     Raises:
         ValueError: there are no images, or none can be read; an option out of range; a model that

@@ -107,14 +107,12 @@ def _draw(path: Path, chosen: Sequence[Candidate]) -> None:
     """The chosen micrographs in order, where the model is unsure of them in glowing colours."""
     most = max(float(np.quantile(one.heat, 0.999)) for one in chosen) or 1.0
     grey = np.full(3, 128, np.float32)
+    lit = {f"{step * most:.2g} bit": _lit(grey, np.array(step)).tolist() for step in HEAT_STEPS}
     sheet(
         path,
         [Panel(_glowing(one, most), _title(one)) for one in chosen],
         columns=5 if len(chosen) > 8 else 4,
-        legend={
-            f"{step * most:.2g} bit": tuple(_lit(grey, np.array(step)).tolist())
-            for step in HEAT_STEPS
-        },
+        legend={name: tuple(colour) for name, colour in lit.items()},
         title="Label next: where the model is unsure (entropy of a pixel)",
     )
 

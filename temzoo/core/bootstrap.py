@@ -70,10 +70,8 @@ def corrected_interval(
     2015).
 
     Args:
-        figure: of the sample itself.
         replicates: (B,) of its resamples; NaN where a resample has none.
         units: how many independent things were drawn.
-        level: such as 0.95.
     """
     from scipy.special import ndtr, ndtri, stdtrit
 

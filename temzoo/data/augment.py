@@ -112,8 +112,7 @@ def apply_one(
         image, class_map, seed: as for ``Augmenter``, with its errors.
     """
     op = _named(op) if isinstance(op, str) else op
-    _named(op.name)
-    return Augmenter((replace(op, probability=1.0),))(image, class_map, seed)
+    return augmenter([replace(op, probability=1.0)])(image, class_map, seed)
 
 
 def sheet(image: np.ndarray, *, seed: int = 0) -> list[tuple[str, np.ndarray, dict[str, str]]]:

@@ -23,7 +23,6 @@ def load_images(
     """The images of a folder and its subfolders, without labels.
 
     Args:
-        folder: of images.
         groups: as for ``load_dataset``.
 
     Returns:

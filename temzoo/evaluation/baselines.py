@@ -129,7 +129,6 @@ class PixelForest:
 
     Args:
         classes: names of the classes 1, 2, …
-        trees: of the forest.
         samples_per_image: training pixels drawn at random from each image.
         seed: of the drawing and of the forest.
         jobs: processor cores to use; -1 for all.

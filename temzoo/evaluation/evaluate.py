@@ -68,7 +68,6 @@ def evaluate(
 
     Args:
         model: whatever ``predict`` takes: a network, Otsu, a random forest.
-        examples: micrographs with their labels.
         classes: names of the classes 1, 2, …; None: those that the model was trained on, else
             those that have an area in the labels.
         instances: how predicted instances are told apart, as in ``predict``; None leaves the
@@ -81,8 +80,6 @@ def evaluate(
         area_ranges: (low, high) in px by name, for AP by size; by default COCO's, 32 and 96 px
             squared, of the micrograph as it is.
         bootstrap: resamples for the intervals; AP uses the first 200 of them.
-        seed: of the resampling.
-        progress: show a progress bar.
         **options: for ``predict`` (tile, overlap, flips, min_area_px …).
 
     Raises:

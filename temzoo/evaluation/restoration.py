@@ -54,7 +54,6 @@ def evaluate_restoration(
         examples: with a truth for "given", else those that poor pictures are made of.
         pairs: where a poor picture comes from, as in ``data.pairs.PairPlan``; a "blind_spot"
             has no truth to compare with.
-        flips: average over mirror images.
         bootstrap, seed: resamples of the intervals, and what draws them.
 
     Raises:

@@ -186,7 +186,6 @@ def features(normalize: Any, image: Image, channels: int | None = None) -> np.nd
 
     Args:
         normalize: the layer by which grey values are compared.
-        image: any micrograph.
         channels: that it is taken with; None: its own.
     """
     pixels = channels_view(checked_pixels(as_micrograph(image)), channels)

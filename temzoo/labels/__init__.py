@@ -63,7 +63,6 @@ def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict
 
     Args:
         path: a file for "cvat" and "coco", a folder for "yolo" and "masks".
-        images: the labels.
         to: "cvat", "coco", "yolo" or "masks" (class numbers).
 
     Returns:

@@ -33,7 +33,6 @@ def one_hot(
 
     Args:
         classes, drawing: as in ``raster.class_map``.
-        dtype: of the result.
 
     Returns:
         (H, W, 1 + K), 0 or 1; channel 0 is background, channel k is ``classes[k - 1]``. Exactly

@@ -43,7 +43,6 @@ def encode_images(model: Any, images: np.ndarray, *, batch: int = 256) -> Encode
     Args:
         model: with ``encode`` and ``image_size`` S.
         images: (N, S, S) or (N, S, S, C) in the range that the model takes.
-        batch: images at a time.
 
     Raises:
         ValueError: the images are not of the model's size, or not finite, or the model takes any
@@ -83,7 +82,6 @@ def reconstruct(
         model: with ``encode``, ``decode``, ``image_size``.
         images: what ``encode_images`` takes.
         encoded: of these images, where it is there already.
-        batch: images at a time.
 
     Raises:
         ValueError: what comes back has not the images' shape.

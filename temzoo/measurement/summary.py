@@ -74,8 +74,6 @@ def summarize(
         frames: (height, width) of each image in the table's unit, by its name. Without it, images
             in which nothing was found are unknown, and their area missing from the pooled density.
         bootstrap: resamples; 0: no intervals.
-        level: of the intervals.
-        seed: of the resampling.
 
     Returns:
         One row a group, in the order of the images (of ``frames``, where given); by image and

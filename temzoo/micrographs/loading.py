@@ -77,7 +77,6 @@ def load_micrograph(
     than 1,000 nm per pixel. Reciprocal axes, those of diffraction patterns, are none.
 
     Args:
-        path: the file.
         nm_per_pixel: overrides the file's calibration: one number, or (row, col).
         frame: page of a TIFF, section of an MRC file, image of a stack, from 0. Where a
             microscope's file holds several images or stacks, they are counted one after the other

@@ -63,12 +63,13 @@ class Field:
 def numbered_objects(
     instances: np.ndarray, label_of: Callable[[Detection], str], scores: Sequence[float] | None
 ) -> list[Object]:
-    objects = []
     # The number stands for the class of what is found: numbers may have gaps.
-    for one in map_objects(instances, instances):
-        score = None if scores is None else float(scores[one.class_id - 1])
-        objects.append(Object(one.class_id, label_of(one), score, one.top, one.left, one.mask))
-    return objects
+    found = map_objects(instances, instances)
+    known = [None if scores is None else float(scores[one.class_id - 1]) for one in found]
+    return [
+        Object(one.class_id, label_of(one), score, one.top, one.left, one.mask)
+        for one, score in zip(found, known, strict=True)
+    ]
 
 
 def labelled_field(example: Example) -> Field:

@@ -98,7 +98,6 @@ def resample(pixels: np.ndarray, starts: Pair, sides: Pair, size: int) -> np.nda
             least where it is enlarged.
         starts: (row, col) of its corner, in continuous coordinates.
         sides: rows and columns that it spans.
-        size: of the result.
 
     Returns:
         (size, size) or (size, size, C) in the dtype of ``pixels``: along each axis the mean over

@@ -56,7 +56,6 @@ def numbered_shapes(
     out, polylines too unless a line width is given.
 
     Args:
-        image: the labels.
         classes: the label names that are known; any other is an error. None: all are.
         ignore: labels to leave out.
         line_width: as in ``shape_mask``.
@@ -159,7 +158,6 @@ def class_map(
     """The class of each pixel, shapes drawn in the order of ``instance_map``.
 
     Args:
-        image: the labels.
         classes: label names; the first is class 1. A leading "background" is accepted and
             stands for class 0.
         ignore: labels to leave out.
