@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -57,7 +58,7 @@ def labels_of(
     groups, names = 0, prediction.class_names
     for one in _objects(prediction):
         known = 1 <= one.class_id <= len(names)
-        tags = {
+        tags: dict[str, Any] = {
             "label": names[one.class_id - 1] if known else str(one.class_id),
             "source": "auto",
             "attributes": NO_ATTRIBUTES if np.isnan(one.score) else {"score": f"{one.score:.3f}"},

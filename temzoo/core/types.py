@@ -95,11 +95,12 @@ class Shape:
         mine, others = (
             {**vars(each), **apart, "attributes": dict(each.attributes)} for each in (self, other)
         )
+        one, two = self.runs, other.runs
+        same_runs = one is two if one is None or two is None else np.array_equal(one, two)
         return (
             mine == others
             and np.array_equal(self.points, other.points)
-            and (self.runs is None) == (other.runs is None)
-            and (self.runs is None or np.array_equal(self.runs, other.runs))
+            and same_runs
             and math.isclose(self.rotation, other.rotation)
         )
 
