@@ -15,6 +15,7 @@ import numpy as np
 
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import LINE_KINDS, LabelledImage, Shape
+from temzoo.labels import not_areas
 from temzoo.labels.check_folder import compared_with_files
 from temzoo.labels.check_report import LEVELS, ClassSummary, Finding, Report
 from temzoo.labels.shapes import raster, soundness
@@ -86,44 +87,31 @@ def _set_findings(
     images: list[LabelledImage], sizes: Mapping[str, tuple[int, int]]
 ) -> list[Finding]:
     """What concerns the label set as a whole."""
-    findings = []
+    found = []  # level, code, name of an image, text
     if not images:
         text = "there is no image in the labels. Export the task again."
-        findings.append(Finding("error", "no-images", "", None, text))
+        found.append(("error", "no-images", "", text))
     counts = _size_counts(images, sizes)
     if len(counts) > 1:
         text = (
             f"{len(counts)} sizes among {len(images)} images. Train on crops of one size; "
             "scale no image without its calibration."
         )
-        findings.append(Finding("warning", "sizes-differ", "", None, text))
-    findings += [
-        Finding("warning", "repeated-name", name, None, f"{n} images of the labels have this name.")
+        found.append(("warning", "sizes-differ", "", text))
+    found += [
+        ("warning", "repeated-name", name, f"{n} images of the labels have this name.")
         for name, n in Counter(image.name for image in images).items()
         if n > 1
     ]
-    return findings + _no_area_findings(images) + _unused_class_findings(images)
-
-
-def _no_area_findings(images: list[LabelledImage]) -> list[Finding]:
-    kinds = Counter(s.kind for image in images for s in image.shapes if not s.has_area)
-    remedy = dict.fromkeys(LINE_KINDS, "it takes a line width")
-    texts = [
-        f"{n} of kind {kind}, which has no area: {remedy.get(kind, 'it makes no mask')}."
-        for kind, n in kinds.items()
-    ]
-    return [Finding("info", "no-area", "", None, text) for text in texts]
-
-
-def _unused_class_findings(images: list[LabelledImage]) -> list[Finding]:
+    for kind, n in not_areas(images).items():
+        remedy = "it takes a line width" if kind in LINE_KINDS else "it makes no mask"
+        text = f"{n} of kind {kind}, which has no area: {remedy}."
+        found.append(("info", "no-area", "", text))
     used = {shape.label for image in images for shape in image.shapes}
-    declared = dict.fromkeys(name for image in images for name in image.classes)
+    unused = dict.fromkeys(name for image in images for name in image.classes if name not in used)
     text = "class {!r} is declared, but nothing is labelled with it."
-    return [
-        Finding("info", "unused-class", "", None, text.format(name))
-        for name in declared
-        if name not in used
-    ]
+    found += [("info", "unused-class", "", text.format(name)) for name in unused]
+    return [Finding(level, code, name, None, text) for level, code, name, text in found]
 
 
 def _image_findings(image: LabelledImage) -> tuple[list[Finding], list[Object], int]:
