@@ -74,13 +74,23 @@ def unit_range(
     Raises:
         ValueError: values are not finite, or floats leave [0, 1] with ``scale="dtype"``.
     """
-    values = np.asarray(pixels, np.float32)
+    values, dtype = np.asarray(pixels, np.float32), np.dtype(dtype or pixels.dtype)
     if not np.isfinite(values).all():
         raise ValueError(
             "pixels must be finite. Received: NaN or infinite values. "
             "Replace them, for example by np.nan_to_num."
         )
-    low, high = _limits(values, scale, np.dtype(dtype or pixels.dtype))
+    if scale == "image":
+        low, high = np.percentile(values, PERCENTILES)
+    elif dtype.kind in "iu":
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    elif values.min() < 0 or values.max() > 1:
+        raise ValueError(
+            'floats must lie in [0, 1] with scale="dtype", for they have no range of their own. '
+            f"Received: {values.min():g} to {values.max():g}. Use scale='image'."
+        )
+    else:
+        low, high = 0.0, 1.0
     if high <= low:
         return np.full(values.shape, 0.5, np.float32)
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
@@ -162,21 +172,6 @@ def resized(pixels: np.ndarray, size: int) -> np.ndarray:
     how = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
     # OpenCV drops a last axis of 1.
     return cv2.resize(pixels, (size, size), interpolation=how).reshape(size, size, -1)
-
-
-def _limits(values: np.ndarray, scale: str, dtype: np.dtype) -> tuple[float, float]:
-    """The values that become 0 and 1."""
-    if scale == "image":
-        low, high = np.percentile(values, PERCENTILES)
-        return float(low), float(high)
-    if dtype.kind in "iu":
-        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    if values.min() < 0 or values.max() > 1:
-        raise ValueError(
-            'floats must lie in [0, 1] with scale="dtype", for they have no range of their own. '
-            f"Received: {values.min():g} to {values.max():g}. Use scale='image'."
-        )
-    return 0.0, 1.0
 
 
 def _check_array(array: np.ndarray, batch: int) -> None:

@@ -129,10 +129,9 @@ def compare(
             f"compare needs an image where both have the metric. Received: metric={metric!r}, "
             "undefined everywhere for one of them. Compare another metric."
         )
-    a, b = a[both], b[both]
-    differences = weighted_mean(a - b, resamples(len(a), bootstrap, seed))
+    differences = weighted_mean((a - b)[both], resamples(int(both.sum()), bootstrap, seed))
     kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
-    return Comparison(metric, kept, a, b, interval(differences))
+    return Comparison(metric, kept, a[both], b[both], interval(differences))
 
 
 def _without_nan(content: Any) -> Any:

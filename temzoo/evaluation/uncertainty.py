@@ -52,8 +52,8 @@ def doubts_of_pixels(network: PixelNetwork, pixels: np.ndarray, mirrors: Sequenc
     heat = _Heat(*pixels.shape[:2])
     answers, doubts = zip(*(_answer(network, pixels, axes, heat) for axes in mirrors), strict=True)
     pairs = itertools.combinations(answers, 2)
-    agreement = [_agreement(*pair) for pair in pairs]
-    disagreement = 1 - float(np.mean(agreement)) if agreement else float("nan")
+    agreement = [_agreement(*pair) for pair in pairs] or [np.nan]
+    disagreement = 1 - float(np.mean(agreement))
     entropy = heat.sums.sum() / (pixels.shape[0] * pixels.shape[1] * len(mirrors))
     return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(len(mirrors))
 
@@ -125,8 +125,8 @@ def doubts_of_objects(
             place[one.mask] = np.maximum(place[one.mask], value)
     heat.add(np.arange(shape[0]), drawn)
     certain = [[one for one in objects if one.score >= MIN_SCORE] for objects in answers]
-    agreement = [_quality(*pair) for pair in itertools.combinations(certain, 2)]
-    disagreement = 1 - float(np.mean(agreement)) if agreement else float("nan")
+    agreement = [_quality(*pair) for pair in itertools.combinations(certain, 2)] or [np.nan]
+    disagreement = 1 - float(np.mean(agreement))
     entropy = np.mean(entropies[1:] or entropies)
     return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(1)
 

@@ -98,7 +98,10 @@ def to_text(report: Report) -> str:
         groups.setdefault((finding.level, finding.code), []).append(finding)
     for (level, code), group in groups.items():
         lines += ["", f"{level}: {code} ({len(group)})"]
-        lines += [f"  {_where(finding)}{finding.text}" for finding in group[:LINES_EACH]]
+        for finding in group[:LINES_EACH]:
+            shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
+            place = f"{finding.image}{shape}: " if finding.image else ""
+            lines.append(f"  {place}{finding.text}")
         if len(group) > LINES_EACH:
             lines.append(f"  … and {len(group) - LINES_EACH} more")
     counts = Counter(finding.level for finding in report.findings)
@@ -126,11 +129,6 @@ def _class_lines(classes: Sequence[ClassSummary]) -> list[str]:
     ]
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
     return ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
-
-
-def _where(finding: Finding) -> str:
-    shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
-    return f"{finding.image}{shape}: " if finding.image else ""
 
 
 def _printable(line: str) -> str:

@@ -193,10 +193,11 @@ def checked_images(model: Any, images: np.ndarray) -> np.ndarray:
 def checked_codes(codes: np.ndarray) -> np.ndarray:
     """(N, D) float64."""
     codes = np.asarray(codes, np.float64)
-    if codes.ndim != 2 or not codes.size or not np.isfinite(codes).all():
+    finite = np.isfinite(codes).all()
+    if codes.ndim != 2 or not codes.size or not finite:
         raise ValueError(
             "codes must be (N, D) finite numbers. Received: "
-            f"{codes.shape}{'' if np.isfinite(codes).all() else ' with NaN or infinity'}. "
+            f"{codes.shape}{'' if finite else ' with NaN or infinity'}. "
             "Pass the means of encode_images."
         )
     return codes

@@ -78,12 +78,18 @@ def _signals(read: Reader, file: str | BinaryIO, **options: str) -> list[dict[st
 @contextmanager
 def open_emd(path: Path) -> Iterator[Stacks]:
     """The images of an EMD file, of Velox or as Berkeley defined it, on disk until read."""
+    import h5py
+
     read = _reader(path, "EMD")
     # Given the path, it would keep the file open beyond our use of it, for the sake of lazy=True.
     with path.open("rb") as file:
+        with h5py.File(file) as opened:
+            velox = "Version" in opened and "Image" in opened.get("Data", ())
+        # Spectra stay unread by an option that only Velox's layout has.
+        options = {"select_type": "images"} if velox else {}
         try:
             with quietly("rsciio"):
-                stacks = _stacks(_signals(read, file, **_images_alone(file)), path)
+                stacks = _stacks(_signals(read, file, **options), path)
         except OSError as error:
             if "not a supported EMD file" not in str(error):
                 raise
@@ -98,15 +104,6 @@ def open_emd(path: Path) -> Iterator[Stacks]:
                 "export the image as TIFF."
             ) from error
         yield Stacks(stacks)
-
-
-def _images_alone(file: BinaryIO) -> dict[str, str]:
-    """The option that leaves spectra unread, which only Velox's layout has."""
-    import h5py
-
-    with h5py.File(file) as opened:
-        velox = "Version" in opened and "Image" in opened.get("Data", ())
-    return {"select_type": "images"} if velox else {}
 
 
 @contextmanager

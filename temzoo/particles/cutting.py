@@ -155,7 +155,9 @@ class _Cutting:
         measured = _measured(wanted, runs, micrograph.nm_per_pixel)
         rows = zip(wanted, measured, diameters, runs.touches_border, strict=True)
         for one, facts, feret, cut_off in rows:
-            starts = self._starts((facts["row"], facts["col"]), sides)
+            starts = facts["row"] - sides[0] / 2, facts["col"] - sides[1] / 2
+            if self.plan.size is None:  # windows start at whole pixels
+                starts = math.floor(starts[0] + 0.5), math.floor(starts[1] + 0.5)
             last = np.add(starts, sides) - source.shape
             beyond = min(starts) < -1e-6 or max(last) > 1e-6  # by more than rounding
             if cut_off or (beyond and self.plan.border == "skip"):
@@ -187,11 +189,6 @@ class _Cutting:
             )
         [self.whole_px] = whole
         return float(self.whole_px), float(self.whole_px)
-
-    def _starts(self, centre: Pair, sides: Pair) -> Pair:
-        """The window's first row and column, in continuous coordinates."""
-        row, col = (middle - side / 2 for middle, side in zip(centre, sides, strict=True))
-        return (row, col) if self.plan.size else (math.floor(row + 0.5), math.floor(col + 0.5))
 
     def _image(
         self, micrograph: Micrograph, source: Field, one: Object, starts: Pair, sides: Pair

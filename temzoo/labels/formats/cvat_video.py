@@ -60,10 +60,9 @@ def track_of(attributes: Attributes) -> Track:
 
 
 def task_of(meta: Mapping[str, str]) -> Task:
-    task = Task(meta.get("id", ""), meta.get("subset", ""))
-    for name in ("start_frame", "stop_frame", "width", "height"):
-        if meta.get(name):
-            setattr(task, name, whole(meta, name))
+    numbers = ("start_frame", "stop_frame", "width", "height")
+    stated = {name: whole(meta, name) for name in numbers if meta.get(name)}
+    task = Task(meta.get("id", ""), meta.get("subset", ""), **stated)
     step = re.search(r"step\s*=\s*(\S+)", meta.get("frame_filter", ""))
     if step:
         task.step = whole({"frame_filter step": step[1]}, "frame_filter step")
