@@ -17,11 +17,12 @@ from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.core.writers import write_png
 from temzoo.labels import not_areas
-from temzoo.labels.formats.limits import MAX_PIXELS, require_size
+from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import class_names, label_paths, with_area
 from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.run_lengths import mask_geometry
 from temzoo.micrographs import image_size, list_images
+from temzoo.micrographs.plain_files import open_with_pillow
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 SUFFIXES = TIFF_SUFFIXES | {".png"}
@@ -119,12 +120,15 @@ def _label_images(folder: Path) -> list[Path]:
 
 def _load(path: Path) -> np.ndarray:
     """(H, W) whole numbers or bool; the palette's indices for a PNG with colours."""
-    # Imported here, as in _decode: the other formats need neither.
-    import tifffile
+    import tifffile  # not paid for by the other formats
 
     try:
         require_size(*image_size(path))
-        pixels = tifffile.imread(path) if path.suffix.lower() in TIFF_SUFFIXES else _decode(path)
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            pixels = tifffile.imread(path)
+        else:
+            with open_with_pillow(path, "Png") as opened:
+                pixels = np.asarray(opened.image)
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(
             f"{path}: a label image must be a complete PNG or TIFF. Received: {error}. "
@@ -136,19 +140,6 @@ def _load(path: Path) -> np.ndarray:
             f"{pixels.shape}, {pixels.dtype}. Save the class or object numbers, not their colours."
         )
     return pixels
-
-
-def _decode(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    limit = Image.MAX_IMAGE_PIXELS
-    # Pillow's own limit is below the size of a large micrograph; require_size sets ours.
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
