@@ -69,8 +69,7 @@ def write(
 
 def _write_image(out: TextIO, number: int, image: LabelledImage) -> None:
     tags = {"id": number, "name": image.name, "width": image.width, "height": image.height}
-    optional = {"subset": image.subset, "task_id": image.task_id, "frame": image.frame}
-    tags |= {name: value for name, value in optional.items() if value not in ("", None)}
+    tags |= {"subset": image.subset or None, "task_id": image.task_id or None, "frame": image.frame}
     out.write(f"  <image{_quoted(tags)}>\n")
     for shape in image.shapes:
         _write_shape(out, shape)
@@ -84,12 +83,8 @@ def _write_shape(out: TextIO, shape: Shape) -> None:
         )
     tags: dict[str, Any] = {"label": shape.label, "source": shape.source}
     tags |= {"occluded": int(shape.occluded), "z_order": shape.z_order}
-    if shape.group_id:
-        tags["group_id"] = shape.group_id
-    if shape.track_id is not None:
-        tags["track_id"] = shape.track_id
-    tags |= _written_geometry(shape)
-    out.write(f"    <{shape.kind}{_quoted(tags)}>\n")
+    tags |= {"group_id": shape.group_id or None, "track_id": shape.track_id}
+    out.write(f"    <{shape.kind}{_quoted(tags | _written_geometry(shape))}>\n")
     for name, value in shape.attributes.items():
         name, value = _quoted({"name": name}), _content(value)
         out.write(f"      <attribute{name}>{value}</attribute>\n")
@@ -98,7 +93,7 @@ def _write_shape(out: TextIO, shape: Shape) -> None:
 
 def _written_geometry(shape: Shape) -> dict[str, Any]:
     points = shape.points.tolist()
-    rotation = {"rotation": float(shape.rotation)} if shape.rotation else {}
+    rotation = {"rotation": float(shape.rotation) or None}
     if shape.kind == "box":
         (top, left), (bottom, right) = points
         return dict(zip(BOX, (left, top, right, bottom), strict=True)) | rotation
@@ -110,14 +105,14 @@ def _written_geometry(shape: Shape) -> dict[str, Any]:
         rle = ", ".join(map(str, shape.runs.tolist()))
         return {"rle": rle, "left": left, "top": top, "width": right - left, "height": bottom - top}
     if shape.kind == "cuboid" and len(points) * 2 == len(CUBOID):
-        return dict(
-            zip(CUBOID, (value for row, col in points for value in (col, row)), strict=True)
-        )
-    return {"points": ";".join(f"{col!r},{row!r}" for row, col in points)} if points else {}
+        return dict(zip(CUBOID, shape.points[:, ::-1].ravel().tolist(), strict=True))
+    return {"points": ";".join(f"{col!r},{row!r}" for row, col in points) or None}
 
 
 def _quoted(tags: Mapping[str, Any]) -> str:
-    return "".join(f" {name}={quoteattr(_legal(str(value)))}" for name, value in tags.items())
+    """XML attributes; those that are None are left out."""
+    stated = {name: str(value) for name, value in tags.items() if value is not None}
+    return "".join(f" {name}={quoteattr(_legal(value))}" for name, value in stated.items())
 
 
 def _content(text: str) -> str:

@@ -198,18 +198,17 @@ def _number(stated: Attributes, key: str, default: float | None = None) -> float
 
 
 def _course(stated: Attributes) -> tuple[np.ndarray]:
+    cols, rows = stated.get("all_points_x"), stated.get("all_points_y")
     try:
-        cols = np.array(stated.get("all_points_x"), dtype=np.float64)
-        rows = np.array(stated.get("all_points_y"), dtype=np.float64)
+        course = np.array([rows, cols], dtype=np.float64)
     except (TypeError, ValueError):
-        cols = rows = np.zeros(0)
-    if rows.ndim != 1 or rows.shape != cols.shape or not rows.size:
+        course = np.zeros(0)
+    if course.ndim != 2 or not course.size:
         raise ValueError(
             "all_points_x and all_points_y must be equally long lists of numbers. Received: "
-            f"{str(stated.get('all_points_x'))[:40]} and {str(stated.get('all_points_y'))[:40]}. "
-            "Draw the region again."
+            f"{str(cols)[:40]} and {str(rows)[:40]}. Draw the region again."
         )
-    return (np.stack([rows, cols], axis=1),)
+    return (np.ascontiguousarray(course.T),)
 
 
 def _ellipse(stated: Attributes) -> tuple[np.ndarray, float]:

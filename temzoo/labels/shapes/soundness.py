@@ -117,17 +117,9 @@ def shared_pixels(one: Window, other: Window) -> tuple[int, bool]:
     top, left = max(one[0], other[0]) - 1, max(one[1], other[1]) - 1
     bottom = min(one[0] + one[2].shape[0], other[0] + other[2].shape[0]) + 1
     right = min(one[1] + one[2].shape[1], other[1] + other[2].shape[1]) + 1
-    frame = (top, left, bottom, right)
-    a, b = _cut(one, frame), _cut(other, frame)
+    a, b = (_cut(window, (top, left, bottom, right)) for window in (one, other))
     shared = int((a & b).sum())
-    touching = (
-        shared > 0
-        or (a[1:] & b[:-1]).any()
-        or (a[:-1] & b[1:]).any()
-        or (a[:, 1:] & b[:, :-1]).any()
-        or (a[:, :-1] & b[:, 1:]).any()
-    )
-    return shared, bool(touching)
+    return shared, shared > 0 or bool((ndimage.binary_dilation(a) & b).any())
 
 
 def _cut(window: Window, frame: tuple[int, int, int, int]) -> np.ndarray:
