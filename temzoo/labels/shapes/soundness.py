@@ -119,7 +119,14 @@ def shared_pixels(one: Window, other: Window) -> tuple[int, bool]:
     right = min(one[1] + one[2].shape[1], other[1] + other[2].shape[1]) + 1
     a, b = (_cut(window, (top, left, bottom, right)) for window in (one, other))
     shared = int((a & b).sum())
-    return shared, shared > 0 or bool((ndimage.binary_dilation(a) & b).any())
+    touching = (
+        shared > 0
+        or (a[1:] & b[:-1]).any()
+        or (a[:-1] & b[1:]).any()
+        or (a[:, 1:] & b[:, :-1]).any()
+        or (a[:, :-1] & b[:, 1:]).any()
+    )
+    return shared, bool(touching)
 
 
 def _cut(window: Window, frame: tuple[int, int, int, int]) -> np.ndarray:
