@@ -27,7 +27,7 @@ def labels_check(
     """
     from temzoo import labels as formats
     from temzoo.labels.check import check
-    from temzoo.labels.check_text import to_text
+    from temzoo.labels.check_report import to_text
 
     entries = formats.read(labels, images=images)
     report = check(entries, image_folder=images)
@@ -145,7 +145,7 @@ def _parted(paths: list[Path], labels: Path | None) -> tuple[list[Path], list[Pa
     """
     if labels is None:
         return paths, []
-    from temzoo.core.file_names import file_stem
+    from temzoo.core.files import file_stem
     from temzoo.labels import read
 
     folders = {path.parent for path in paths}

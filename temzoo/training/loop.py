@@ -14,8 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.files import atomic_path
-from temzoo.core.json_file import read_json, write_json
+from temzoo.core.files import atomic_path, read_json, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.training.run_folder import write_history
 from temzoo.zoo import building, pretrained

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import write_json
+from temzoo.core.files import write_json
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from temzoo.core import hints
-from temzoo.core.json_file import read_json
+from temzoo.core.files import read_json
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side

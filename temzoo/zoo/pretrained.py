@@ -14,8 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temzoo.core.files import atomic_path
-from temzoo.core.json_file import write_json
+from temzoo.core.files import atomic_path, write_json
 from temzoo.zoo.built import task_of
 
 if TYPE_CHECKING:

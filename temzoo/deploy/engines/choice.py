@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import read_json, write_json
+from temzoo.core.files import read_json, write_json
 from temzoo.deploy.engines.makers import (
     MAKERS,
     PRECISIONS,

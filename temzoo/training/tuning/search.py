@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import read_json
+from temzoo.core.files import read_json
 from temzoo.training.train import Run
 from temzoo.training.tuning.space import Space, key_of, shown
 from temzoo.training.tuning.trials import (

@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 
-from temzoo.core.json_file import read_json, write_json
+from temzoo.core.files import read_json, write_json
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.training import run_folder as about_run
