@@ -12,8 +12,6 @@ The errors, over all images judged: RMSE of R, G and B (0 to 255) and CIEDE2000 
 difference is about 1), of the model and of three that do not look: each image's own true mean
 colour everywhere; the grey value plus the image's own true mean chroma (mean of colour - grey); the
 grey image as it is. ``phases`` also tells how often the check of likeness fires.
-
-A picture of each training goes to ``results/colour_NAME.png``.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +33,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import temzoo
 from benchmarks.datasets import Dataset
-from benchmarks.records import result
 from benchmarks.timing import seconds_of
-from temzoo.core.files import atomic_path
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.micrographs import list_images, load_micrograph, to_grey
@@ -49,23 +45,13 @@ STRENGTH = 55.0  # largest change of a channel by the colour
 SIDE = 256
 CONFIG = {"outputs": "colorize", "filters": 16, "depth": 3}
 SETTINGS = {
-    "batch": 8,
-    "crop": 128,
-    "pairs": "grey",
-    "learning_rate": 2e-3,
-    "epochs": 25,
-    "seed": 0,
+    **{"batch": 8, "crop": 128, "pairs": "grey"},
+    **{"learning_rate": 2e-3, "epochs": 25, "seed": 0},
 }
 # Of scikit-image's data: photographs (and photographs through lenses) that need no download.
 PHOTOGRAPHS = (
-    "astronaut",
-    "chelsea",
-    "coffee",
-    "rocket",
-    "retina",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "stereo_motorcycle",
+    *("astronaut", "chelsea", "coffee", "rocket", "retina"),
+    *("hubble_deep_field", "immunohistochemistry", "stereo_motorcycle"),
 )
 CHOOSE_BY = ("rocket",)
 HELD_OUT = ("chelsea", "coffee", "stereo_motorcycle")
@@ -83,7 +69,7 @@ def phases(seed: int, *, side: int = SIDE) -> np.ndarray:
     fields = [gaussian_filter(rng.normal(size=(side, side)), 22) for _ in HUES]
     phase = np.argmax(fields, axis=0)
     levels = rng.uniform(95, 160, len(HUES))
-    textures = np.stack([draw(side, rng) for draw in (_smooth, _grainy, _lamellar, _pitted)])
+    textures = np.stack([np.zeros_like(phase), *(draw(side, rng) for draw in TEXTURES)])
     grey = levels[phase] + np.take_along_axis(textures, phase[None], axis=0)[0]
     grey = np.clip(grey + rng.normal(0, 2, grey.shape), STRENGTH + 1, 254 - STRENGTH)
     return np.rint(grey[..., None] + chroma()[phase]).astype(np.uint8)
@@ -93,10 +79,6 @@ def chroma() -> np.ndarray:
     """(phases, 3) what a phase's colour adds to grey: without luma, at most ``STRENGTH``."""
     free = HUES - (HUES @ BT601)[:, None]
     return STRENGTH * free / np.abs(free).max(axis=1, keepdims=True)
-
-
-def _smooth(side: int, rng: np.random.Generator) -> np.ndarray:
-    return np.zeros((side, side))
 
 
 def _grainy(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -113,6 +95,9 @@ def _lamellar(side: int, rng: np.random.Generator) -> np.ndarray:
 def _pitted(side: int, rng: np.random.Generator) -> np.ndarray:
     spots = gaussian_filter((rng.random((side, side)) < 0.008).astype(float), 2.0)
     return -32 * np.clip(spots / 0.04, 0, 1)
+
+
+TEXTURES = (_grainy, _lamellar, _pitted)
 
 
 def photograph(name: str) -> np.ndarray:
@@ -195,19 +180,14 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
         name: {who: errors(truth, found) for who, found in guesses(truth, model).items()}
         for name, truth in truths.items()
     }
-    who = next(iter(of_images.values()))
     overall = {
         name: {
             "rmse": statistics.fmean(image[name]["mse"] for image in of_images.values()) ** 0.5,
             "ciede2000": statistics.fmean(i[name]["ciede2000"] for i in of_images.values()),
         }
-        for name in who
+        for name in next(iter(of_images.values()))
     }
-    below = [
-        all(image["model"]["mse"] < image[name]["mse"] for name in image if name != "model")
-        for image in of_images.values()
-    ]
-    return {"overall": overall, "of_images": of_images, "images_below_all": sum(below)}
+    return {"overall": overall, "of_images": of_images}
 
 
 def noise(seed: int) -> np.ndarray:
@@ -244,50 +224,21 @@ def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
     return {"margin": likeness.margin, "kinds": found}
 
 
-def draw(path: Path, model, examples: Sequence[Example]) -> None:
-    """Rows of grey, truth and the model's colours."""
-    rows = []
-    for each in examples:
-        truth = each.micrograph.pixels
-        grey = to_grey(truth)
-        parts = [np.repeat(grey[..., None], 3, axis=2), truth, np.rint(coloured(model, grey))]
-        height, width = 200, round(200 * truth.shape[1] / truth.shape[0])
-        small = [cv2.resize(np.uint8(part), (width, height)) for part in parts]
-        rows.append(np.hstack(small))
-    widest = max(row.shape[1] for row in rows)
-    rows = [np.pad(r, [(0, 6), (0, widest - r.shape[1]), (0, 0)]) for r in rows]
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), np.vstack(rows)[..., ::-1])
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains and judges; ``TRAININGS`` says what."""
+    figures: dict[str, Any] = {"trainings": {}}
+    for training in TRAININGS[name]:
+        learn, choose, judge = sets(training)
+        model, minutes = trained(learn, choose)
+        images = {"learn": len(learn), "judge": len(judge)}
+        told = {"minutes": minutes, "images": images, **judged(model, judge)}
+        figures["trainings"][training] = told
+        if training == "phases":
+            figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
+    how = {"model": "autoencoder", "config": CONFIG, "settings": SETTINGS, "seed": 0}
+    dataset = Dataset(name, learn, judge, "benchmarks.colour.sets").told()
+    return {"about": f"colouring of {name}", "dataset": dataset, "figures": figures, **how}
 
 
 TRAININGS = {"phases": ("phases",), "photographs": ("halves", "others")}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=TRAININGS)
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        figures: dict[str, Any] = {"trainings": {}}
-        for training in TRAININGS[name]:
-            learn, choose, judge = sets(training)
-            model, minutes = trained(learn, choose)
-            draw(arguments.out / f"colour_{training}.png", model, judge[:4])
-            images = {"learn": len(learn), "judge": len(judge)}
-            figures["trainings"][training] = {"minutes": minutes, "images": images}
-            figures["trainings"][training] |= judged(model, judge)
-            if training == "phases":
-                figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
-        yield result(
-            "colour",
-            name,
-            about=f"colouring of {name}",
-            command=arguments.again(names=[name]),
-            model="autoencoder",
-            config=CONFIG,
-            settings=SETTINGS,
-            dataset=Dataset(name, learn, judge, "benchmarks.colour.sets").told(),
-            seed=0,
-            figures=figures,
-        )
+MEASUREMENTS = {name: partial(measure, name) for name in TRAININGS}

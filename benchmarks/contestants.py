@@ -1,15 +1,8 @@
 """What can be judged, by a word: shipped weights, a run, a file, a baseline, or one's own.
 
 ``--weights`` takes MODEL/NAME of `temzoo models`, a run folder, a weights file, or a name from
-here. One more is a function that gives what ``temzoo.predict`` takes; ``learn`` are the training
-images; it stands here, or in a file of your own that ``--with`` names (``benchmarks.own``)::
-
-    @contestant("bright")
-    def bright(learn):
-        def network(batch):  # (B, H, W, 1) raw → (B, H, W, 2) probabilities
-            lit = (batch > batch.mean()).astype("float32")
-            return np.concatenate([1 - lit, lit], axis=-1)
-        return network
+here. One more is a function that gives what ``temzoo.predict`` takes, of the training images; it
+stands here, or in a file of your own, as ``benchmarks.own`` shows.
 """
 
 from __future__ import annotations
@@ -17,23 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks.own import registering
 from temzoo.cli.common import trained
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation import baselines
 
-Maker = Callable[[Sequence[Example]], Any]
-CONTESTANTS: dict[str, Maker] = {}
-
-
-def contestant(name: str) -> Callable[[Maker], Maker]:
-    """Registers a maker of something to judge."""
-
-    def keep(maker: Maker) -> Maker:
-        CONTESTANTS[name] = maker
-        return maker
-
-    return keep
+CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {}
+contestant = registering(CONTESTANTS)
 
 
 def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
@@ -42,9 +26,7 @@ def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
     Raises:
         FileNotFoundError: it names none of those that this module's head lists.
     """
-    if weights in CONTESTANTS:
-        return CONTESTANTS[weights](learn)
-    return trained(weights)
+    return CONTESTANTS[weights](learn) if weights in CONTESTANTS else trained(weights)
 
 
 @contestant("otsu")

@@ -23,6 +23,7 @@ One more named dataset is a function, here or in a file of your own that ``--wit
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from typing import Any
 import numpy as np
 
 import temzoo
+from benchmarks.own import registering
 from benchmarks.records import DATA
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.data.splits import pick, read_names
@@ -90,16 +92,13 @@ class Dataset:
 
 Opener = Callable[[Path], Dataset]
 DATASETS: dict[str, Opener] = {}
+dataset = registering(DATASETS)  # what opens a named dataset, given the folder that holds the data
 
 
-def dataset(name: str) -> Callable[[Opener], Opener]:
-    """Registers what opens a named dataset, given the folder that holds the data."""
-
-    def keep(opener: Opener) -> Opener:
-        DATASETS[name] = opener
-        return opener
-
-    return keep
+def dataset_of(arguments: argparse.Namespace) -> Dataset:
+    """The dataset that a command line names by ``--data``."""
+    where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
+    return open_dataset(arguments.data, **where)
 
 
 def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) -> Dataset:
@@ -219,10 +218,7 @@ def _emps(folder: Path) -> Dataset | None:
 def _parts(folder: Path) -> Dataset | None:
     for images, labels in LABEL_FOLDERS:
         pairs = [
-            (
-                folder / part / images,
-                folder / part / labels if images else folder / f"{part}{labels}",
-            )
+            (folder / part / images, folder / part / labels if images else folder / (part + labels))
             for part in ("train", "val")
         ]
         if all(each.is_dir() for pair in pairs for each in pair):

@@ -26,37 +26,25 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.own import registering
 from temzoo.deploy.engines import AcceleratedModel
-from temzoo.deploy.engines.makers import check_installed, cores
+from temzoo.deploy.engines.makers import MAKERS, check_installed, cores
 from temzoo.deploy.engines.network import Network
 
+Shape = tuple[int, int, int, int]
 Run = Callable[[np.ndarray], np.ndarray]
-Maker = Callable[[Any, tuple[int, int, int, int]], Run]
-ENGINES: dict[tuple[str, str], Maker] = {}
+ENGINES: dict[tuple[str, str], Callable[[Any, Shape], Run]] = {}
 REFERENCE = ("tensorflow", "float32")  # what the others' speed and output are compared with
-ACCELERATED = (
-    ("tensorflow", "bfloat16"),
-    ("onnxruntime", "float32"),
-    ("onnxruntime", "int8"),
-    ("openvino", "float32"),
-    ("openvino", "bfloat16"),
-    ("openvino", "int8"),
-)
 CROPS, CROP = 8, 256  # of random pixels for int8, and their side
 
 
-def engine(name: str, precision: str = "float32") -> Callable[[Maker], Maker]:
+def engine(name: str, precision: str = "float32") -> Callable:
     """Registers a maker under a name and a precision."""
-
-    def keep(maker: Maker) -> Maker:
-        ENGINES[name, precision] = maker
-        return maker
-
-    return keep
+    return registering(ENGINES)((name, precision))
 
 
 @engine("tensorflow")
-def tensorflow(model: Any, shape: tuple[int, int, int, int]) -> Run:
+def tensorflow(model: Any, shape: Shape) -> Run:
     """A traced graph of one size, as a SavedModel's signature is."""
     call = tf.function(
         lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
@@ -65,30 +53,30 @@ def tensorflow(model: Any, shape: tuple[int, int, int, int]) -> Run:
 
 
 @engine("keras predict")
-def keras_predict(model: Any, shape: tuple[int, int, int, int]) -> Run:
+def keras_predict(model: Any, shape: Shape) -> Run:
     """``model.predict``, with what it does about a call."""
     return lambda pixels: model.predict(pixels, batch_size=shape[0], verbose=0)
 
 
-def accelerated(name: str, precision: str, model: Any, shape: tuple[int, int, int, int]) -> Run:
+def accelerated(name: str, precision: str, model: Any, shape: Shape) -> Run:
     """An engine of ``temzoo.accelerate``, which takes every shape."""
     check_installed(name, precision)
-    if (model, name, precision) not in _MADE:
-        _MADE[model, name, precision] = AcceleratedModel(network(model), name, precision, cores())
-    return _MADE[model, name, precision]
-
-
-_MADE: dict[tuple[Any, str, str], Any] = {}
+    return made(model, name, precision)
 
 
 @cache
-def network(model: Any) -> Any:
+def made(model: Any, name: str, precision: str) -> AcceleratedModel:
+    return AcceleratedModel(network(model), name, precision, cores())
+
+
+@cache
+def network(model: Any) -> Network:
     """What the engines run: converted and calibrated once, for all of them and all shapes."""
     _, height, width, channels = model.input_shape
     shape = (CROPS, height or CROP, width or CROP, channels)
     return Network(model, list(np.random.default_rng(1).integers(0, 256, shape, np.uint8)))
 
 
-engine("accelerated tensorflow")(partial(accelerated, "tensorflow", "float32"))
-for _name, _precision in ACCELERATED:
-    engine(_name, _precision)(partial(accelerated, _name, _precision))
+engine("accelerated tensorflow")(partial(accelerated, *REFERENCE))
+for _key in [key for key in MAKERS if key != REFERENCE]:
+    engine(*_key)(partial(accelerated, *_key))

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks.records import result
 from benchmarks.timing import seconds_of
 from temzoo.deploy.exporting import ExportError, verify
 
@@ -56,14 +55,7 @@ def _bytes(folder: Path) -> int:
     return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="registered names; all")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in arguments.models or temzoo.list_models():
-        command = arguments.again(models=[name])
-        about = f"export of {name}, its default config"
-        yield result(
-            "export", name, about=about, command=command, model=name, figures=measured(name)
-        )
+        told = {"name": name, "command": arguments.again(models=[name]), "model": name}
+        yield told | {"about": f"export of {name}, its default config", "figures": measured(name)}

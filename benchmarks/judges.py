@@ -13,8 +13,10 @@ bootstrap intervals over pictures.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,14 +25,13 @@ from benchmarks import denoise
 from benchmarks.datasets import Dataset, generated
 from benchmarks.denoise_baselines import DOSES, score
 from benchmarks.latent import HELD_OUT, HELD_OUT_SEED, PERIODS
-from benchmarks.records import result
-from benchmarks.timing import spread
 from temzoo import latent
+from temzoo.core.bootstrap import percentile_interval
 from temzoo.data.synthetic.particle_images import particle_images
 from temzoo.evaluation.bootstrap import mean_interval
 from temzoo.latent.codes import encode_images, kl_per_dimension, reconstruction_error
 from temzoo.latent.information import strongest
-from temzoo.zoo import built
+from temzoo.zoo.built import built_or_none
 
 QUICK_PICTURES = 300
 BOOTSTRAP = 200
@@ -38,51 +39,47 @@ BOOTSTRAP = 200
 
 def task_of(model: Any) -> str | None:
     """Of a model of the zoo; None of whatever else predict takes."""
-    try:
-        return built.built(model).task
-    except ValueError:
-        return None
+    how = built_or_none(model)
+    return how and how.task
 
 
-def record_of(name: str, model: Any, dataset: Dataset, part: str, **told: Any) -> dict[str, Any]:
-    """The record of a restorer or a VAE."""
-    told["settings"]["parameters"] = model.count_params()
-    return JUDGES[task_of(model)](name, model, dataset, part, **told)
+def told_of(name: str, model: Any, dataset: Dataset, arguments: argparse.Namespace):
+    """What a record says of a restorer or a VAE."""
+    return {"model": name, **JUDGES[task_of(model)](name, model, dataset, arguments)}
 
 
-def _restorer_record(name: str, model: Any, dataset: Dataset, part: str, **told: Any):
-    figures = {"doses": restored(model, dataset.part(part))}
-    where = {"model": name, "dataset": dataset.told(part)}
-    return result("restoration", f"{dataset.name}-{name}", figures=figures, **where, **told)
+def _restorer(name: str, model: Any, dataset: Dataset, arguments) -> dict[str, Any]:
+    figures = {"doses": restored(model, dataset.part(arguments.part))}
+    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "figures": figures}
+    return told | {"dataset": dataset.told(arguments.part)}
 
 
-def _generative_record(name: str, model: Any, dataset: Dataset, part: str, **told: Any):
-    count = QUICK_PICTURES if told["quick"] else HELD_OUT
+def _generative(name: str, model: Any, dataset: Dataset, arguments) -> dict[str, Any]:
+    count = QUICK_PICTURES if arguments.quick else HELD_OUT
     images, _ = pictures(model, count)
     about = f"drawn particles, {count} of {model.image_size} px"
-    told["dataset"] = generated(about, images, seed=HELD_OUT_SEED)
-    return result("vae", name, model=name, figures=known(model, count), **told)
+    drawn = generated(about, images, seed=HELD_OUT_SEED)
+    return {"what": "vae", "name": name, "figures": known(model, count), "dataset": drawn}
 
 
-JUDGES = {"restoration": _restorer_record, "generative": _generative_record}
+JUDGES = {"restoration": _restorer, "generative": _generative}
 
 
 def restored(model: Any, examples) -> dict[str, Any]:
     """By dose: PSNR (dB) and SSIM with intervals over images, and the gain over the noisy image."""
-    grey = [replace(example, load=denoise.GreyLoader(example)) for example in examples]
+    grey = [replace(example, load=partial(denoise.grey, example)) for example in examples]
     found = {}
     for dose in DOSES:
-        scores, seconds = denoise.restored_scores(model, grey, dose)
+        scores, _ = denoise.restored_scores(model, grey, dose)
         noisy = [score(true.pixels, poor.pixels) for true, poor in denoise.scored(grey, dose)]
-        gain = np.subtract([one.psnr for one in scores], [one.psnr for one in noisy])
-        found[dose] = {
-            "psnr_db": vars(mean_interval([one.psnr for one in scores])),
-            "ssim": vars(mean_interval([one.ssim for one in scores])),
-            "noisy_psnr_db": vars(mean_interval([one.psnr for one in noisy])),
-            "gain_db": vars(mean_interval(gain)),
-            "seconds_per_image": spread(seconds),
-            "images": [tuple(one) for one in scores],
+        figures = {
+            "psnr_db": [one.psnr for one in scores],
+            "ssim": [one.ssim for one in scores],
+            "noisy_psnr_db": [one.psnr for one in noisy],
+            "gain_db": [one.psnr - poor.psnr for one, poor in zip(scores, noisy, strict=True)],
         }
+        found[dose] = {name: vars(mean_interval(values)) for name, values in figures.items()}
+        found[dose]["images"] = [tuple(one) for one in scores]
     return found
 
 
@@ -113,13 +110,10 @@ def known(model: Any, count: int = HELD_OUT) -> dict[str, Any]:
     encoded = encode_images(model, images)
     errors = reconstruction_error(model, images, encoded=encoded).per_image
 
-    def correlation(name: str) -> Callable[[np.ndarray], float]:
-        def of(chosen: np.ndarray) -> float:
-            true = {name: factors[name][chosen]}
-            table = latent.correlations(encoded.means[chosen], true, periods=PERIODS)
-            return strongest(table, name, PERIODS)
-
-        return of
+    def correlation(chosen: np.ndarray, name: str) -> float:
+        true = {name: factors[name][chosen]}
+        table = latent.correlations(encoded.means[chosen], true, periods=PERIODS)
+        return strongest(table, name, PERIODS)
 
     def kl(chosen: np.ndarray) -> float:
         means, logs = encoded.means[chosen], encoded.log_variances[chosen]
@@ -129,7 +123,8 @@ def known(model: Any, count: int = HELD_OUT) -> dict[str, Any]:
         "reconstruction_error": interval(lambda chosen: errors[chosen].mean(), count),
         "kl": interval(kl, count),
     }
-    found |= {f"r {name}": interval(correlation(name), count) for name in factors}
+    for name in factors:
+        found[f"r {name}"] = interval(lambda chosen, name=name: correlation(chosen, name), count)
     plain = ("active_units", "mig", "mig_shuffled", "latent_dim")
     return found | {key: figures[key] for key in plain} | {"pictures": count}
 
@@ -141,5 +136,4 @@ def interval(figure: Callable[[np.ndarray], float], count: int) -> dict[str, flo
     """
     rng = np.random.default_rng(0)
     again = [figure(rng.integers(0, count, count)) for _ in range(BOOTSTRAP)]
-    low, high = np.percentile(again, [2.5, 97.5])
-    return {"value": float(figure(np.arange(count))), "low": float(low), "high": float(high)}
+    return vars(percentile_interval(np.array([figure(np.arange(count)), *again])))

@@ -22,8 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import temzoo
-from benchmarks.datasets import open_dataset
-from benchmarks.records import result
+from benchmarks.datasets import dataset_of
 from temzoo.cli.common import trained
 
 MEASURES = ("uncertainty", "doubt", "disagreement", "entropy")
@@ -53,21 +52,12 @@ def _followed(found: Mapping[str, Any], error: Mapping[str, float], name: str) -
     }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", default="unet_mobilenet/emps-frozen", help="MODEL/NAME")
-    parser.add_argument("--data", default="emps", help="emps (default), synthetic, or a folder")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    where = {"data": arguments.data_folder, "quick": arguments.quick}
-    dataset = open_dataset(arguments.data, **where)
-    yield result(
-        "label-next",
-        f"{dataset.name}-{arguments.weights}",
-        about=f"{arguments.weights} on {len(dataset.val)} images of {dataset.name}",
-        command=arguments.again(),
-        model=arguments.weights,
-        dataset=dataset.told(),
-        quick=arguments.quick,
-        figures=true_errors(trained(arguments.weights), dataset.val),
-    )
+    dataset = dataset_of(arguments)
+    yield {
+        "name": f"{dataset.name}-{arguments.weights}",
+        "about": f"{arguments.weights} on {len(dataset.val)} images of {dataset.name}",
+        "model": arguments.weights,
+        "dataset": dataset.told(),
+        "figures": true_errors(trained(arguments.weights), dataset.val),
+    }

@@ -32,14 +32,15 @@ from typing import Any
 import numpy as np
 
 import temzoo
+from benchmarks import cvat_exports
+from benchmarks.cvat_exports import LABEL, outline, polygon
 from benchmarks.metrics import CONNECTED
-from benchmarks.records import result
 from benchmarks.timing import in_child, memory
 
 GB = 10**9
 MEGABYTES = 200
 SIDE = 16384
-WIDTH, HEIGHT = 4096, 4096  # of the images that the generated labels speak of
+LABELLED = 4096  # side of the images that the generated labels speak of
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Limit:
     about: str  # what is done, in words
     bound: int  # bytes that ``used`` must not exceed
     labels: str = ""  # the layout of the label file to read, a name of ``LAYOUTS``
-    model: str = ""  # a registered name, or "identity" (see ``identity``)
+    model: str = "identity"  # a registered name, or that (see ``identity``)
     config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
     classes: int = 2  # of the identity model
     # predict white noise, with as many instances as an image can have, not blobs
@@ -57,49 +58,31 @@ class Limit:
     save: bool = False  # also write the maps and the overlay
 
 
+MOBILENET = {"alpha": 0.25, "encoder_weights": None}
 LIMITS = {
     "read-points": Limit("polygons of 700 points", GB, "points"),
     "read-shapes": Limit("polygons of 5 points with 8 attributes each", GB, "shapes"),
     "read-boxes": Limit("boxes and nothing else", GB, "boxes"),
     "read-video": Limit("tracks of polygons of 70 points, a keyframe a frame", GB, "video"),
-    "predict-identity": Limit("the identity model", 2 * GB, model="identity"),
-    "predict-noise": Limit("the identity model on white noise", 2 * GB, "", "identity", noise=True),
-    "predict-classes8": Limit("the identity model, 8 classes", 2 * GB, "", "identity", classes=8),
-    "predict-save": Limit(
-        "the identity model, maps and overlay written", 2 * GB, "", "identity", save=True
-    ),
+    "predict-identity": Limit("the identity model", 2 * GB),
+    "predict-noise": Limit("the identity model on white noise", 2 * GB, noise=True),
+    "predict-classes8": Limit("the identity model, 8 classes", 2 * GB, classes=8),
+    "predict-save": Limit("the identity model, maps and overlay written", 2 * GB, save=True),
     "predict-unet8": Limit("`unet`, 8 filters", 2 * GB, "", "unet", {"filters": 8}),
     "predict-mobilenet": Limit(
-        "`unet_mobilenet`, alpha 0.25",
-        2 * GB,
-        "",
-        "unet_mobilenet",
-        {"alpha": 0.25, "encoder_weights": None},
+        "`unet_mobilenet`, alpha 0.25", 2 * GB, "", "unet_mobilenet", MOBILENET
     ),
     "predict-unet": Limit("`unet`, its default of 32 filters", 2 * GB, "", "unet"),
 }
 
 
-def polygon(points: int, number: int, tags: str = "", inside: str = "") -> str:
-    """A polygon as CVAT writes it, with coordinates that differ by number."""
-    corners = ";".join(
-        f"{(7 * k + number) % WIDTH + 0.25:.2f},{(3 * k + number) % HEIGHT + 0.75:.2f}"
-        for k in range(points)
-    )
-    return f'    <polygon{tags} occluded="0" points="{corners}" z_order="0">\n{inside}</polygon>\n'
-
-
-def _images(shapes: list[str]) -> Iterator[str]:
-    """Image after image of 200 shapes each, without end."""
-    body = itertools.cycle(shapes)
-    for number in itertools.count():
-        yield f'  <image id="{number}" name="{number}.tif" width="{WIDTH}" height="{HEIGHT}">\n'
-        yield from itertools.islice(body, 200)
-        yield "  </image>\n"
+def _images(shapes: Iterator[str]) -> Iterator[str]:
+    return cvat_exports.images(shapes, 200, LABELLED)
 
 
 def many_points() -> Iterator[str]:
-    return _images([polygon(700, number, ' label="particle"') for number in range(50)])
+    tags = f'label="{LABEL}" occluded="0"'
+    return _images(itertools.cycle([polygon(each, tags) for each in _fifty(700, LABELLED)]))
 
 
 def many_shapes() -> Iterator[str]:
@@ -107,30 +90,31 @@ def many_shapes() -> Iterator[str]:
         f'      <attribute name="property {k}">judged by the second of two readers</attribute>\n'
         for k in range(8)
     )
-    shapes = [polygon(5, number, ' label="particle"', attributes) for number in range(50)]
-    return _images(shapes)
+    tags = f'label="{LABEL}" occluded="0"'
+    shapes = [polygon(each, tags, attributes) for each in _fifty(5, LABELLED)]
+    return _images(itertools.cycle(shapes))
 
 
 def many_boxes() -> Iterator[str]:
-    return _images(
-        [
-            f'    <box label="particle" source="manual" occluded="0" xtl="{number}.25"'
-            f' ytl="{number}.5" xbr="{number + 30}.75" ybr="{number + 20}.0" z_order="0">\n'
-            "    </box>\n"
-            for number in range(50)
-        ]
-    )
+    shapes = [
+        f'    <box label="{LABEL}" source="manual" occluded="0" xtl="{number}.25"'
+        f' ytl="{number}.5" xbr="{number + 30}.75" ybr="{number + 20}.0" z_order="0">\n'
+        "    </box>\n"
+        for number in range(50)
+    ]
+    return _images(itertools.cycle(shapes))
 
 
 def video() -> Iterator[str]:
     """Tracks with a keyframe on each of 1,000 frames, without end."""
-    yield f"  <meta><task><original_size><width>{WIDTH}</width><height>{HEIGHT}</height>"
-    yield "</original_size></task></meta>\n"
-    for number in itertools.count():
-        yield f'  <track id="{number}" label="particle">\n'
-        for frame in range(1000):
-            yield polygon(70, number + frame, f' frame="{frame}" outside="0" keyframe="1"')
-        yield "  </track>\n"
+    # So far from the border that none drifts out of the frames.
+    tracks = itertools.cycle([(0, each) for each in _fifty(70, LABELLED // 2)])
+    return cvat_exports.video(tracks, life=1000, every=1, side=LABELLED, frames=1000)
+
+
+def _fifty(points: int, side: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [outline(rng, side, points) for _ in range(50)]
 
 
 LAYOUTS: dict[str, Callable[[], Iterator[str]]] = {
@@ -143,13 +127,7 @@ LAYOUTS: dict[str, Callable[[], Iterator[str]]] = {
 
 def write_labels(path: Path, layout: str, size: int) -> None:
     """Writes a CVAT XML of at least ``size`` bytes, ending with a whole image or track."""
-    with path.open("w", encoding="utf-8") as out:
-        written = out.write("<annotations>\n  <version>1.1</version>\n")
-        for part in LAYOUTS[layout]():
-            written += out.write(part)
-            if written >= size and part.startswith(("  </image", "  </track")):
-                break
-        out.write("</annotations>\n")
+    cvat_exports.write(path, LAYOUTS[layout](), size)
 
 
 def child_reads(path: str) -> dict[str, Any]:
@@ -184,7 +162,10 @@ def child_predicts_with(model: str, config: Mapping[str, Any], side: int) -> dic
 def _predicts(limit: Limit, side: int) -> dict[str, Any]:
     from temzoo.store import pictures
 
-    model = identity(limit.classes) if limit.model == "identity" else _network(limit)
+    if limit.model == "identity":
+        model = identity(limit.classes)
+    else:
+        model = temzoo.get_model(limit.model, compile=False, **limit.config)
     baseline = memory("VmRSS")
     pixels = micrograph(side, noise=limit.noise)
     start = time.monotonic()
@@ -192,21 +173,14 @@ def _predicts(limit: Limit, side: int) -> dict[str, Any]:
     if limit.save:
         with tempfile.TemporaryDirectory() as folder:
             pictures.save_prediction(found, folder, micrograph=temzoo.Micrograph(pixels))
+    peak, given = memory("VmHWM"), pixels.nbytes
     return {
-        "baseline": baseline,
-        "peak": memory("VmHWM"),
-        "input": pixels.nbytes,
+        **{"baseline": baseline, "peak": peak, "input": given, "used": peak - baseline - given},
         "seconds": time.monotonic() - start,
         "side": side,
         "instances": int(found.instances.max()),
         "foreground": round(float(np.mean(found.classes[::16, ::16] > 0)), 4),
     }
-
-
-def _network(limit: Limit):
-    import temzoo
-
-    return temzoo.get_model(limit.model, compile=False, **limit.config)
 
 
 def identity(classes: int) -> Callable:
@@ -251,8 +225,7 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
     limit = LIMITS[name]
     if not limit.labels:
         found = in_child("benchmarks.limits:child_predicts", name, side)
-        used = found["peak"] - found["baseline"] - found["input"]
-        return {**found, "used": used, "bound": limit.bound}
+        return {**found, "bound": limit.bound}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "annotations.xml"
         write_labels(data, limit.labels, round(megabytes * 1e6))
@@ -261,30 +234,25 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
         return {**found, **told}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=[*LIMITS, "all"], metavar="NAME")
-    parser.epilog = "\n".join(["names:", *(f"  {n:18} {one.about}" for n, one in LIMITS.items())])
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.datasets import generated  # its imports would count in a child's memory
 
-    broken = False
+    broken = []
     for name in LIMITS if "all" in arguments.names else arguments.names:
         limit, figures = LIMITS[name], measure(name)
-        broken |= figures["used"] > figures["bound"]
-        content = micrograph(512, noise=limit.noise)
+        broken += [name] * (figures["used"] > figures["bound"])
+        content = limit.labels.encode() if limit.labels else micrograph(512, noise=limit.noise)
         data = f"generated labels, {limit.labels}" if limit.labels else "drawn micrograph"
-        yield result(
-            "limits",
-            name,
-            about=limit.about,
-            command=arguments.again(names=[name]),
-            model=limit.model or None,
-            config=dict(limit.config),
-            settings={"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
-            dataset=generated(data, limit.labels.encode() if limit.labels else content),
-            seed=0,
-            figures=figures,
-        )
-    return broken
+        yield {
+            "name": name,
+            "about": limit.about,
+            "command": arguments.again(names=name),
+            "model": None if limit.labels else limit.model,
+            "config": dict(limit.config),
+            "settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
+            "dataset": generated(data, content),
+            "seed": 0,
+            "figures": figures,
+        }
+    if broken:
+        raise SystemExit(f"Memory stays within its bound. Received: {', '.join(broken)} beyond it.")

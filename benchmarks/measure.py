@@ -13,7 +13,7 @@ micrographs, of seeds that no network saw:
   images together, beside those of the labels.
 - ``spheres``: one log-normal population an image, whose median is known exactly: the size that the
   generator draws first. How many of the images' 95 % intervals of D50 hold it, with the correction
-  for the border; and how many hold the median of the labels.
+  for the border.
 
 ``labels`` shows what pixels and the border cost, the others what a network adds.
 """
@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,22 +34,16 @@ import temzoo
 from benchmarks.datasets import generated, in_memory
 from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import Recipe, fitted
-from benchmarks.records import result
-from benchmarks.timing import in_turns, spread
+from benchmarks.timing import repeated
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.zoo.built import task_of
 
+SPHERES = {"diameter_nm": (8.0, 20.0), "shares": (1.0, 0.0, 0.0), "clustering": 0.0}
 SETS: dict[str, dict[str, Any]] = {
     "mixed": {"size": 512, "n_particles": (20, 40)},
-    "spheres": {
-        "size": 640,
-        "n_particles": 45,
-        "diameter_nm": (8.0, 20.0),
-        "shares": (1.0, 0.0, 0.0),
-        "clustering": 0.0,
-    },
+    "spheres": {"size": 640, "n_particles": 45, **SPHERES},
 }
 TUNED_ON = 12  # micrographs of each set, of those that the network learnt from
 IMAGES = {"mixed": 30, "spheres": 60}
@@ -60,27 +55,18 @@ SHAPES = (
 SLOW_SHAPES = ("feret_diameter_max", "solidity")
 SETTINGS = {"magnification": (0.9, 1.1), "augment": "light", "average": 0.998, "seed": 0}
 
-
 NETWORKS = {
     "synthetic": Recipe(
         "a U-Net, watershed",
-        "drawn",
-        "unet",
-        {"filters": 12},
+        *("drawn", "unet", {"filters": 12}),
         {
-            **SETTINGS,
-            "batch": 8,
-            "crop": 256,
-            "epochs": 30,
-            "steps_per_epoch": 50,
-            "validate_every": 8,
+            **{**SETTINGS, "batch": 8, "crop": 256},
+            **{"epochs": 30, "steps_per_epoch": 50, "validate_every": 8},
         },
     ),
     "objects": Recipe(
         "Mask R-CNN",
-        "drawn",
-        "mask_rcnn",
-        {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256},
+        *("drawn", "mask_rcnn", {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256}),
         {**SETTINGS, "batch": 4, "epochs": 14, "steps_per_epoch": 60, "validate_every": 7},
     ),
 }
@@ -102,15 +88,16 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         ),
         SLOW: lambda: regionprops_table(instances, pixels, properties=both),
     }
-    seconds = {}
-    for name, run in runs.items():
-        times = 1 if name == SLOW else repeats
-        turns = in_turns({name: run}, least=times, most=times, clock=time.process_time)
-        seconds[name] = spread(turns[name])
+    seconds = {
+        name: repeated(run, 1 if name == SLOW else repeats, clock=time.process_time)
+        for name, run in runs.items()
+    }
     ratios = {f"{n} / {OURS}": ratio(s, seconds[OURS]) for n, s in seconds.items() if n != OURS}
     return {
+        "name": "particles",
         "about": f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns",
         "dataset": generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4)),
+        "seed": 0,
         "figures": seconds | ratios,
     }
 
@@ -149,15 +136,14 @@ def labels(arguments: argparse.Namespace) -> dict[str, Any]:
         instances = instance_map(labelled)
         return predicted_as((instances > 0).astype(np.uint8), instances, micrograph)
 
-    return {"about": "the labels", "figures": of_sets(found, arguments.images)}
+    return {"about": "the labels", **of_sets(found, arguments.images)}
 
 
-def network(arguments: argparse.Namespace) -> dict[str, Any]:
+def network(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """A network, trained on synthetic micrographs of other seeds; a U-Net's watershed is tuned."""
-    recipe = NETWORKS[arguments.part]
+    recipe = NETWORKS[name]
     learn = training_micrographs(arguments.training)[len(SETS) :]
-    run = f"measure-{recipe.model}"
-    model, training = fitted(run, recipe, learn, training_micrographs(1))
+    model, training = fitted(f"measure-{recipe.model}", recipe, learn, training_micrographs(1))
     options: dict[str, Any] = dict(CONNECTED)
     if task_of(model).instances == "regions":
         tuned = temzoo.tune_instances(model, training_micrographs(TUNED_ON))
@@ -166,14 +152,7 @@ def network(arguments: argparse.Namespace) -> dict[str, Any]:
     def found(micrograph: Micrograph, _: LabelledImage) -> Prediction:
         return temzoo.predict(model, micrograph, **options)
 
-    return {
-        "about": recipe.about,
-        "model": recipe.model,
-        "config": dict(recipe.config),
-        "settings": dict(recipe.settings),
-        "training": training,
-        "figures": of_sets(found, arguments.images),
-    }
+    return recipe.told() | {"training": training, **of_sets(found, arguments.images)}
 
 
 def training_micrographs(of_each: int) -> list[Example]:
@@ -195,7 +174,11 @@ def predicted_as(classes: np.ndarray, instances: np.ndarray, micrograph: Microgr
 
 
 def of_sets(found: Callable, images: int | None) -> dict[str, Any]:
-    return {name: judged(name, found, images) for name in SETS}
+    """Figures of both sets, and what they are of."""
+    drawn = synthesize(FIRST_SEED["mixed"], **SETS["mixed"])[0].pixels
+    dataset = generated("synthetic micrographs, mixed and spheres", drawn)
+    figures = {name: judged(name, found, images) for name in SETS}
+    return {"seed": 0, "dataset": dataset, "figures": figures}
 
 
 def judged(
@@ -213,10 +196,8 @@ def judged(
         if name == "spheres":
             typical[micrograph.name] = median_of_population(seed)
     table, truth = (pd.concat(part, ignore_index=True) for part in (tables, true_tables))
-    record = compared(table, truth, np.array(truths))
-    if typical:
-        record["intervals"] = held(table, truth, typical)
-    return record
+    figures = compared(table, truth, np.array(truths))
+    return figures | ({"intervals": held(table, typical)} if typical else {})
 
 
 def median_of_population(seed: int) -> float:
@@ -228,58 +209,32 @@ def median_of_population(seed: int) -> float:
 
 def compared(table: pd.DataFrame, truth: pd.DataFrame, diameters: np.ndarray) -> dict[str, Any]:
     """Count and sizes beside the truth, all images together."""
-    ours, theirs = (temzoo.summarize(t, by=None, border="correct").iloc[0] for t in (table, truth))
-    free, free_true = (temzoo.summarize(t, by=None).iloc[0] for t in (table, truth))
-    d50, bounds = "diameter_d50_nm", ("low", "high")
+    ours = temzoo.summarize(table, by=None, border="correct").iloc[0]
+    d50 = "d50_nm of all, border corrected"
     pairs = {
         "particles": (len(table), len(truth)),
-        "d50_nm of all, border corrected": (ours[d50], float(np.median(diameters))),
-        "d50_nm of those free of the border": (free[d50], free_true[d50]),
-        "density_per_um2": (ours["density_per_um2"], theirs["density_per_um2"]),
-        "coverage": (ours["coverage"], theirs["coverage"]),
+        d50: (ours["diameter_d50_nm"], float(np.median(diameters))),
     }
     found = {
         name: {"measured": a, "true": b, "error_percent": 100 * (a / b - 1)}
         for name, (a, b) in pairs.items()
     }
-    interval = {side: ours[f"diameter_d50_{side}_nm"] for side in bounds}
-    found["d50_nm of all, border corrected"] |= interval
+    found[d50] |= {side: ours[f"diameter_d50_{side}_nm"] for side in ("low", "high")}
     return found
 
 
-def held(table: pd.DataFrame, truth: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:
-    """How many images' intervals of D50 hold the population's median, and how far off they are."""
-    ours, theirs = (temzoo.summarize(t, border="correct") for t in (table, truth))
-    ours = ours.merge(theirs, on="image", suffixes=("", "_label"))
+def held(table: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:
+    """How many images' intervals of D50 hold the population's median."""
+    ours = temzoo.summarize(table, border="correct")
     medians = ours["image"].map(typical).to_numpy(float)
     low, high = (ours[f"diameter_d50_{side}_nm"] for side in ("low", "high"))
-    error = ours["diameter_d50_nm"] / medians - 1
-    return {
-        "images": len(ours),
-        "level": 0.95,
-        "hold the median of the population": int(((low <= medians) & (medians <= high)).sum()),
-        "mean error of D50, percent": 100 * float(error.mean()),
-        "its scatter, percent": 100 * float(error.std()),
-        "mean half width of the interval, percent": 100
-        * float(((high - low) / 2 / medians).mean()),
-        "error against the labels' D50, percent": 100
-        * float((ours["diameter_d50_nm"] / ours["diameter_d50_nm_label"] - 1).mean()),
-    }
+    inside = int(((low <= medians) & (medians <= high)).sum())
+    return {"images": len(ours), "level": 0.95, "hold the median of the population": inside}
 
 
-PARTS = {"speed": speed, "labels": labels, "synthetic": network, "objects": network}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("part", nargs="?", default="speed", choices=[*PARTS])
-    parser.add_argument("--repetitions", type=int, help="of speed, but for the slowest")
-    parser.add_argument("--training", type=int, default=40, help="micrographs of each set")
-    parser.add_argument("--images", type=int, help="judge on fewer images of each set")
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    drawn = synthesize(FIRST_SEED["mixed"], **SETS["mixed"])[0].pixels
-    told = {"dataset": generated("synthetic micrographs, mixed and spheres", drawn), "seed": 0}
-    told |= PARTS[arguments.part](arguments)
-    name = "particles" if arguments.part == "speed" else arguments.part
-    yield result("measure", name, command=arguments.again(), quick=arguments.quick, **told)
+MEASUREMENTS = {
+    "speed": speed,
+    "labels": labels,
+    "synthetic": partial(network, "synthetic"),
+    "objects": partial(network, "objects"),
+}

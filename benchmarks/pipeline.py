@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,7 +24,6 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.datasets import generated, in_memory
-from benchmarks.records import result
 from benchmarks.timing import rates, seconds_of
 from temzoo.core.types import Example
 from temzoo.data.augment import SegmentationMapsOnImage, iaa
@@ -112,44 +110,41 @@ class Particles(semantic.ClassMaps):
         return np.eye(2, dtype=np.uint8)[drawn]
 
 
+def classes_in(examples: Sequence[Example]) -> tuple[str, ...]:
+    return tuple(sorted({s.label for e in examples for s in e.labels.shapes})) or CLASSES
+
+
 def stream(examples: list[Example], plan: Plan) -> tf.data.Dataset:
-    names = tuple(sorted({s.label for e in examples for s in e.labels.shapes})) or CLASSES
     crops = CropPlan(size=plan.size, augment="em", seed=0)
-    return training_stream(examples, crops, target=Particles(names), batch=plan.batch)
+    target = Particles(classes_in(examples))
+    return training_stream(examples, crops, target=target, batch=plan.batch)
 
 
-def per_second(work: Callable[[int], None], images: int, repetitions: int) -> dict[str, float]:
-    """Images per second of ``work(images)``."""
-    work(max(1, images // 4))  # caches fill, graphs are traced
-    return rates([seconds_of(lambda: work(images)) for _ in range(repetitions)], images)
+def per_second(work: Callable[[], Any], times: int, images: int, plan: Plan) -> dict[str, float]:
+    """Images per second of calls, so many times in a repetition, each of so many images."""
+
+    def several(count: int) -> None:
+        for _ in range(count):
+            work()
+
+    several(max(1, times // 4))  # caches fill, graphs are traced
+    turns = [seconds_of(lambda: several(times)) for _ in range(plan.repetitions)]
+    return rates(turns, times * images)
 
 
-def pipeline_rate(examples: list[Example], plan: Plan) -> dict[str, float]:
-    batches = iter(stream(examples, plan))
+def plain_loop(examples: list[Example], plan: Plan) -> Callable[[], Any]:
+    """The next crop of a plain loop."""
+    change, names = plain_imgaug(plan.size), classes_in(examples)
+    pairs = itertools.cycle(
+        [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
+    )
 
-    def take(images: int) -> None:
-        for _ in range(-(-images // plan.batch)):
-            next(batches)
+    def crop() -> None:
+        pixels, target = next(pairs)
+        maps = SegmentationMapsOnImage(target, pixels.shape)
+        change(image=pixels, segmentation_maps=maps)
 
-    return per_second(take, plan.crops, plan.repetitions)
-
-
-def plain_loop_rate(examples: list[Example], plan: Plan) -> dict[str, float]:
-    change = plain_imgaug(plan.size)
-    pairs = [
-        (
-            e.micrograph.pixels[..., None],
-            class_map(e.labels, tuple({s.label for s in e.labels.shapes})),
-        )
-        for e in examples
-    ]
-
-    def loop(images: int) -> None:
-        for pixels, target in itertools.islice(itertools.cycle(pairs), images):
-            maps = SegmentationMapsOnImage(target, pixels.shape)
-            change(image=pixels, segmentation_maps=maps)
-
-    return per_second(loop, plan.crops, plan.repetitions)
+    return crop
 
 
 def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict, float]:
@@ -157,34 +152,30 @@ def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict
     model = get_model(name, classes=2, **MODELS[name])
     batches = iter(stream(examples, plan))
     first = next(batches)
+    taken = []
 
-    def from_memory(images: int) -> None:
-        for _ in range(-(-images // plan.batch)):
-            model.train_on_batch(*first)
+    def fed_step() -> None:
+        began = time.perf_counter()
+        batch = next(batches)
+        there = time.perf_counter()
+        model.train_on_batch(*batch)
+        taken.append((there - began, time.perf_counter() - began))
 
-    waited = []
-
-    def from_pipeline(images: int) -> None:
-        began, blocked = time.perf_counter(), 0.0
-        for _ in range(-(-images // plan.batch)):
-            asked = time.perf_counter()
-            batch = next(batches)
-            blocked += time.perf_counter() - asked
-            model.train_on_batch(*batch)
-        waited.append(blocked / (time.perf_counter() - began))
-
-    images = plan.steps * plan.batch
-    free = per_second(from_memory, images, plan.repetitions)
-    fed = per_second(from_pipeline, images, plan.repetitions)
-    return free, fed, statistics.median(waited[1:])  # the first warms up
+    free = per_second(lambda: model.train_on_batch(*first), plan.steps, plan.batch, plan)
+    fed = per_second(fed_step, plan.steps, plan.batch, plan)
+    steps = np.array(taken[-plan.repetitions * plan.steps :])  # those before warm up
+    waited, whole = steps.reshape(plan.repetitions, -1, 2).sum(axis=1).T
+    return free, fed, float(np.median(waited / whole))
 
 
 def measure(plan: Plan) -> dict[str, Any]:
     """Images per second by what takes them; of a step what is waited, and what it is longer."""
     examples = micrographs(plan.micrographs, plan.side)
+    batches, loop = iter(stream(examples, plan)), plain_loop(examples, plan)
+    times = -(-plan.crops // plan.batch)
     found = {
-        "pipeline": pipeline_rate(examples, plan),
-        "plain imgaug loop": plain_loop_rate(examples, plan),
+        "pipeline": per_second(lambda: next(batches), times, plan.batch, plan),
+        "plain imgaug loop": per_second(loop, plan.crops, 1, plan),
     }
     waiting, longer = {}, {}
     for name in plan.models:
@@ -195,21 +186,14 @@ def measure(plan: Plan) -> dict[str, Any]:
     return {"images_per_s": found, "waiting": waiting, "longer": longer}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It has none of its own."""
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else Plan()
     drawn = micrographs(1, plan.side)[0].micrograph.pixels
-    yield result(
-        "pipeline",
-        "pipeline",
-        about=f"crops of {plan.size} px, preset em",
-        command=arguments.again(),
-        settings=asdict(plan),
-        figures=measure(plan),
-        quick=arguments.quick,
-        dataset=generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn),
-        seed=0,
-    )
+    yield {
+        "name": "pipeline",
+        "about": f"crops of {plan.size} px, preset em",
+        "settings": asdict(plan),
+        "figures": measure(plan),
+        "dataset": generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn),
+        "seed": 0,
+    }

@@ -18,7 +18,6 @@ computed twice. Batches: seconds of a tile alone, and of one of eight.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,9 +27,9 @@ from rich.progress import track
 
 import temzoo
 from benchmarks import accuracy
-from benchmarks.datasets import Dataset, open_dataset
-from benchmarks.records import result
-from benchmarks.timing import in_turns, ratio, seconds_of, spread
+from benchmarks.datasets import Dataset, dataset_of
+from benchmarks.recipes import fitted
+from benchmarks.timing import in_turns, ratio, seconds_of, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.deploy.engines import AcceleratedModel
@@ -53,12 +52,8 @@ def network_of(weights: str | None, dataset: Dataset, quick: bool) -> Any:
     """The model that is measured: of weights, or a small one that is trained here."""
     if weights is not None:
         return trained(weights)
-    recipe = accuracy.curve_recipe("unet", quick)
-    model = temzoo.get_model(recipe.model, **recipe.config)
     with accuracy.throwaway_folder():
-        settings = {**recipe.settings, "progress": False}
-        temzoo.train(model, dataset.train, dataset.val, out="run", **settings)
-    return model
+        return fitted("run", accuracy.curve_recipe("unet", quick), dataset.train, dataset.val)[0]
 
 
 def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
@@ -79,15 +74,15 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
     prepared = set()
-    for example in track(examples, "judging"):
-        micrograph = example.micrograph
+    for micrograph in track([example.micrograph for example in examples], "judging"):
         for key, model in models.items():
+            ask = partial(temzoo.predict, model, micrograph, instances=None)
             if (key, micrograph.pixels.shape) not in prepared:
-                temzoo.predict(model, micrograph, instances=None)
+                ask()
                 prepared.add((key, micrograph.pixels.shape))
-            began = time.perf_counter()
-            found[key].append(temzoo.predict(model, micrograph, instances=None))
-            seconds[key].append(time.perf_counter() - began)
+            prediction, took = timed(ask)
+            found[key].append(prediction)
+            seconds[key].append(took)
     names = class_names_of(models[KERAS]) or None
     judged = {
         key: score_predictions(examples, each, classes=names, with_instances=False)
@@ -167,31 +162,21 @@ def batches(model: Any) -> dict[str, Any]:
     return {"batch_1_s": alone, "batch_8_s": together, "batch_1_over_8": alone / together - 1}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", help="MODEL/NAME, a run folder or a weights file")
-    parser.add_argument("--data", default="synthetic", help="emps, super1, synthetic, or a folder")
-    parser.add_argument("--limit", type=int, help="so many images at most")
-    parser.add_argument("--threads", type=int, help="of OpenVINO and ONNX Runtime; all cores")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     weights, limit, quick = arguments.weights, arguments.limit, arguments.quick
-    dataset = open_dataset(arguments.data, data=arguments.data_folder.resolve(), quick=quick)
+    dataset = dataset_of(arguments)
     model, examples = network_of(weights, dataset, quick), dataset.val[:limit]
     models, left_out = made(Network(model, dataset.train), arguments.threads)
     side, tile = (QUICK_SIDE, QUICK_TILE) if quick else (TILED_SIDE, None)
     rows = scored(models, examples)
     for key, row in rows.items():
         row |= {"tiling": tiling(models[key], side, tile), **batches(models[key])}
-    yield result(
-        "precision",
-        f"{dataset.name}-{weights or 'small'}" + (f"-{limit}-images" if limit else ""),
-        about=f"{weights or 'a small U-Net'} on {len(examples)} images of {dataset.name}",
-        command=arguments.again(),
-        model=weights or "unet",
-        dataset=dataset.told("val"),
-        seed=0,
-        figures={"rows": list(rows.values()), "left_out": left_out},
-        quick=quick,
-        settings={"threads": arguments.threads, "limit": limit, "tile": tile, "side": side},
-    )
+    yield {
+        "name": f"{dataset.name}-{weights or 'small'}" + (f"-{limit}-images" if limit else ""),
+        "about": f"{weights or 'a small U-Net'} on {len(examples)} images of {dataset.name}",
+        "model": weights or "unet",
+        "dataset": dataset.told("val"),
+        "seed": 0,
+        "figures": {"rows": list(rows.values()), "left_out": left_out},
+        "settings": {"threads": arguments.threads, "limit": limit, "tile": tile, "side": side},
+    }

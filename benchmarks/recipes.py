@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ import temzoo
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.datasets import Dataset, open_dataset
 from benchmarks.metrics import CONNECTED
-from benchmarks.records import result
-from benchmarks.timing import in_turns, spread
-from temzoo.evaluation.pixels import scores
+from benchmarks.records import scores
+from benchmarks.timing import repeated, timed
+from temzoo.evaluation import pixels
 from temzoo.training.run_folder import fingerprint
 
 BASELINES = ("otsu", "forest")  # of ``benchmarks.contestants``: fitted, not trained
@@ -38,24 +38,20 @@ EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
 # Crops show most of a micrograph, since the objects of many fill a third of it; particles are dark
 # in some micrographs and bright in others, and from 4 px to 500 px large.
 WIDE = {
-    "batch": 4,
-    "crop": 384,
-    "magnification": (0.45, 1.4),
-    "augment": "em_invert",
-    "steps_per_epoch": 150,
-    "validate_every": 2,
-    "average": 0.998,
-    "seed": 0,
+    **{"batch": 4, "crop": 384, "magnification": (0.45, 1.4), "augment": "em_invert"},
+    **{"steps_per_epoch": 150, "validate_every": 2, "average": 0.998, "seed": 0},
 }
 SMALL = {
-    **EMPS,
-    "augment": "em_invert",
-    "average": 0.998,
-    "validate_every": 4,
-    "mixed_precision": True,
+    **{**EMPS, "augment": "em_invert", "average": 0.998},
+    **{"validate_every": 4, "mixed_precision": True},
 }
 PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
+FINE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
 FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
+SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
+FOREST, OTSU = ("random forest on pixels", "emps", "forest"), ("Otsu's threshold", "emps", "otsu")
+MOBILENET = ("U-Net on MobileNet 0.75, ImageNet, frozen", "emps", "unet_mobilenet", {"alpha": 0.75})
+UNET = ("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16})
 
 
 @dataclass(frozen=True)
@@ -69,95 +65,56 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of ``temzoo.train``
     images: int | None = None  # train on so many images, drawn with the seed; None: all
 
+    def told(self) -> dict[str, Any]:
+        """What a record says of it."""
+        how = {"config": dict(self.config), "settings": dict(self.settings)}
+        return {"about": self.about, "model": self.model, "seed": self.settings.get("seed"), **how}
 
-SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
+
+def finetuned(epochs: int, rate: float) -> dict[str, Any]:
+    """Settings of a second phase, in which the deep blocks of the encoder learn."""
+    return {
+        "finetune": {"encoder_trainable": "deep"},
+        "finetune_epochs": epochs,
+        "finetune_rate": rate,
+    }
+
+
 RECIPES: dict[str, Recipe] = {
-    "emps-frozen": Recipe(
-        "U-Net on MobileNet 0.75, ImageNet, frozen",
-        "emps",
-        "unet_mobilenet",
-        {"alpha": 0.75},
-        {**EMPS, "epochs": 18},
-    ),
+    "emps-frozen": Recipe(*MOBILENET, {**EMPS, "epochs": 18}),
     "emps-pyramid": Recipe(
         "U-Net on MobileNet 0.75 at three scales, ImageNet, frozen (fine-tuning it lowers this)",
-        "emps",
-        "unet_mobilenet",
-        PYRAMID,
-        {
-            **WIDE,
-            "epochs": 24,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 6,
-            "finetune_rate": 1e-4,
-        },
+        *("emps", "unet_mobilenet", PYRAMID),
+        {**WIDE, "epochs": 24, **finetuned(6, 1e-4)},
     ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",
-        "emps",
-        "unet_mobilenet",
-        SCRATCH,
-        {**EMPS, "epochs": 4},
+        *("emps", "unet_mobilenet", SCRATCH, {**EMPS, "epochs": 4}),
     ),
-    "emps-unet": Recipe(
-        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, {**EMPS, "epochs": 5}
-    ),
+    "emps-unet": Recipe(*UNET, {**EMPS, "epochs": 5}),
     "emps-unet-fast": Recipe(
         "U-Net, 8 filters, three levels, from scratch",
-        "emps",
-        "unet",
-        {"filters": 8, "depth": 3},
+        *("emps", "unet", {"filters": 8, "depth": 3}),
         {**SMALL, "epochs": 12, "steps_per_epoch": 150},
     ),
-    "emps-forest": Recipe("random forest on pixels", "emps", "forest"),
-    "emps-otsu": Recipe("Otsu's threshold", "emps", "otsu"),
-    "emps10-frozen": Recipe(
-        "U-Net on MobileNet 0.75, ImageNet, frozen",
-        "emps",
-        "unet_mobilenet",
-        {"alpha": 0.75},
-        FEW,
-        images=10,
-    ),
-    "emps10-unet": Recipe(
-        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, FEW, images=10
-    ),
-    "emps10-forest": Recipe("random forest on pixels", "emps", "forest", images=10),
-    "emps10-otsu": Recipe("Otsu's threshold", "emps", "otsu", images=10),
+    "emps-forest": Recipe(*FOREST),
+    "emps-otsu": Recipe(*OTSU),
+    "emps10-frozen": Recipe(*MOBILENET, FEW, images=10),
+    "emps10-unet": Recipe(*UNET, FEW, images=10),
+    "emps10-forest": Recipe(*FOREST, images=10),
+    "emps10-otsu": Recipe(*OTSU, images=10),
     "super1-frozen": Recipe(
         "U-Net on MobileNet 0.75, frozen, then its deep blocks fine-tuned",
-        "super1",
-        "unet_mobilenet",
-        {"alpha": 0.75, "classes": 3},
-        {
-            "epochs": 5,
-            "steps_per_epoch": 30,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 2,
-            "finetune_rate": 2e-4,
-        },
+        *("super1", "unet_mobilenet", {"alpha": 0.75, "classes": 3}),
+        {"epochs": 5, "steps_per_epoch": 30, **finetuned(2, 2e-4)},
     ),
     "super1": Recipe(
         "U-Net on MobileNet 0.75 at two scales, ImageNet, frozen (fine-tuning it lowers this)",
-        "super1",
-        "unet_mobilenet",
+        *("super1", "unet_mobilenet", {**FINE, "classes": 3}),
         {
-            "alpha": 0.75,
-            "classes": 3,
-            "pyramid": (0.5, 1),
-            "decoder_filters": (128, 96, 64, 32, 24),
-        },
-        {
-            "epochs": 16,
-            "steps_per_epoch": 40,
-            "batch": 4,
-            "crop": 256,
-            "magnification": (0.9, 1.1),
-            "average": 0.995,
-            "validate_every": 4,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 8,
-            "finetune_rate": 3e-5,
+            **{"epochs": 16, "steps_per_epoch": 40, "batch": 4, "crop": 256},
+            **{"magnification": (0.9, 1.1), "average": 0.995, "validate_every": 4},
+            **finetuned(8, 3e-5),
         },
     ),
 }
@@ -184,10 +141,9 @@ def fitted(
         ValueError: the folder holds a run of something else, or ``run`` is not finished.
         SystemExit: the training was stopped.
     """
-    start = time.monotonic()
     if recipe.model in BASELINES:
-        model = CONTESTANTS[recipe.model](learn)
-        return model, {"minutes": (time.monotonic() - start) / 60}
+        model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
+        return model, {"minutes": seconds / 60}
     folder = run or Path("runs") / name
     if not _finished(name, recipe, folder, learn):
         if run is not None:
@@ -203,6 +159,7 @@ def fitted(
     told, progress = _read(folder / "run.json"), _read(folder / "state" / "progress.json")
     training = {key: told[key] for key in ("command", "date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
+    training["loss"] = [row["loss"] for row in progress["history"]]
     return temzoo.get_model(recipe.model, weights=folder, compile=False), training
 
 
@@ -233,37 +190,25 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def measure(name: str, recipe: Recipe, data: Path, run: Path | None, **told: Any) -> dict[str, Any]:
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains a recipe and gives the record of its scores."""
-    dataset = load(recipe, data)
-    model, training = fitted(name, recipe, dataset.train, dataset.val, run)
+    recipe = RECIPES[name]
+    if arguments.seed is not None:
+        name, recipe = f"{name}-seed{arguments.seed}", seeded(name, arguments.seed)
+    dataset = load(recipe, arguments.data_folder)
+    model, training = fitted(name, recipe, dataset.train, dataset.val, arguments.run)
     found = temzoo.evaluate(model, dataset.val, progress=True, **CONNECTED)
-    confusion = found.confusions.sum(axis=0)
-    each = map(float, scores(confusion)["iou"])
-    micrograph = dataset.val[0].micrograph
-    seconds = in_turns(
-        {name: lambda: temzoo.predict(model, micrograph, instances=None)}, least=5, most=5
-    )
-    return result(
-        "recipe",
-        name,
-        about=recipe.about,
-        model=recipe.model,
-        config=dict(recipe.config),
-        settings=dict(recipe.settings),
-        training=training,
-        dataset=dataset.told(),
-        seed=recipe.settings.get("seed"),
-        figures={
-            "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
-            "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
-            "pooled_iou_of_classes": dict(zip(("background", *found.classes), each, strict=True)),
-            "joint_iou": joint_iou(confusion),
-            "iou_of_images": {row["name"]: row["iou"] for row in found.table},
-            "seconds_per_image": spread(seconds[name]),
-        },
-        **told,
-    )
+    confusion, micrograph = found.confusions.sum(axis=0), dataset.val[0].micrograph
+    each = map(float, pixels.scores(confusion)["iou"])
+    ask = partial(temzoo.predict, model, micrograph, instances=None)
+    figures = {
+        **scores(found),
+        "pooled_iou_of_classes": dict(zip(("background", *found.classes), each, strict=True)),
+        "joint_iou": joint_iou(confusion),
+        "seconds_per_image": repeated(ask, 5),
+    }
+    told = {"name": name, "training": training, "dataset": dataset.told(), "figures": figures}
+    return recipe.told() | told
 
 
 def joint_iou(confusion: np.ndarray) -> float:
@@ -285,17 +230,4 @@ def seeded(name: str, seed: int) -> Recipe:
     return replace(recipe, settings={**recipe.settings, "seed": seed})
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", choices=[*RECIPES, []], metavar="NAME", help="--list")
-    parser.add_argument("--list", action="store_true", help="list the recipes")
-    parser.add_argument("--run", type=Path, help="score this finished run instead of training")
-    parser.add_argument("--seed", type=int, help="another seed, recorded beside the first")
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        run, recipe = name, RECIPES[name]
-        if arguments.seed is not None:
-            run, recipe = f"{name}-seed{arguments.seed}", seeded(name, arguments.seed)
-        command = arguments.again(names=[name])
-        yield measure(run, recipe, arguments.data_folder, arguments.run, command=command)
+MEASUREMENTS: dict[str, Callable] = {name: partial(measure, name) for name in RECIPES}

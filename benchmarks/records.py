@@ -91,8 +91,13 @@ def versions() -> dict[str, str]:
     """Of Python, of what temzoo trains with, and of the engines that are installed."""
     from temzoo.training import run_folder
 
-    found = run_folder.versions()
-    for package in ENGINES:
+    return run_folder.versions() | installed(ENGINES)
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those that are."""
+    found = {}
+    for package in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
@@ -116,20 +121,18 @@ def result(
     Raises:
         ValueError: a field is unknown or has a value of another type.
     """
-    record = {
-        **dict.fromkeys(FIELDS),
-        "what": what,
-        "name": name,
-        "about": about,
-        "command": command,
-        "quick": False,
-        "repetitions": max(_repetitions(figures), default=1),
-        "figures": dict(figures),
-        "date": datetime.date.today().isoformat(),
-        **({} if "hardware" in told else _here()),
-        **told,
-    }
-    return checked(record)
+    fields = {"what": what, "name": name, "about": about, "command": command, "quick": False}
+    return checked(
+        {
+            **dict.fromkeys(FIELDS),
+            **fields,
+            "repetitions": max(_repetitions(figures), default=1),
+            "figures": dict(figures),
+            "date": datetime.date.today().isoformat(),
+            **_here(),
+            **told,
+        }
+    )
 
 
 def checked(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +150,15 @@ def checked(record: Mapping[str, Any]) -> dict[str, Any]:
                 f" Received: {record[field]!r} in {record['name']}."
             )
     return dict(record)
+
+
+def scores(found: Any) -> dict[str, Any]:
+    """What a record keeps of an evaluation: means over images, pooled figures, every image's."""
+    return {
+        "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
+        "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
+        "images": [dict(row) for row in found.table],
+    }
 
 
 def _repetitions(figures: Any) -> Iterator[int]:
@@ -197,12 +209,13 @@ def _text(value: Any, indent: int = 0) -> str:
     line = json.dumps(value)
     if not isinstance(value, dict | list) or len(line) + indent <= WIDTH:
         return line
-    inner = "\n" + " " * (indent + 1)
     if isinstance(value, dict):
         parts = [f"{json.dumps(key)}: {_text(each, indent + 1)}" for key, each in value.items()]
-        return "{" + ",".join(inner + part for part in parts) + "\n" + " " * indent + "}"
-    parts = [_text(each, indent + 1) for each in value]
-    return "[" + ",".join(inner + part for part in parts) + "\n" + " " * indent + "]"
+    else:
+        parts = [_text(each, indent + 1) for each in value]
+    first, *_, last = line
+    inner = ",".join("\n" + " " * (indent + 1) + part for part in parts)
+    return f"{first}{inner}\n{' ' * indent}{last}"
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ import tensorflow as tf
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.metrics import CONNECTED
-from benchmarks.records import result
 from benchmarks.timing import seconds_of
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Shape
 from temzoo.data.crop_plan import CropPlan
@@ -75,27 +74,23 @@ def scene(
 def outline(kind: str, radius: float, rng: np.random.Generator) -> np.ndarray:
     """(N, 2) vertices of a shape about the origin, turned at random, inside the radius."""
     turn = rng.uniform(0, 2 * np.pi)
-    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     if kind == "rod":
-        length, width = radius * 0.95, radius * 0.3
-        points = np.array([[-length, -width], [length, -width], [length, width], [-length, width]])
+        points = np.array([[-0.95, -0.3], [0.95, -0.3], [0.95, 0.3], [-0.95, 0.3]])
     elif kind == "triangle":
-        corners = np.array([0, 2, 4]) * np.pi / 3
-        points = radius * np.stack([np.cos(corners), np.sin(corners)], axis=1)
+        points = _arc(np.array([0, 2, 4]) * np.pi / 3)
     elif kind == "ellipse":
-        points = radius * np.stack([np.cos(angles), 0.65 * np.sin(angles)], axis=1)
+        points = _arc(np.linspace(0, 2 * np.pi, 48, endpoint=False)) * (1, 0.65)
     else:  # a crescent: an outer arc, and back along an inner one
         outer = np.linspace(-0.75 * np.pi, 0.75 * np.pi, 40)
-        inner = outer[::-1]
-        points = np.concatenate(
-            [
-                np.stack([np.cos(outer), np.sin(outer)], axis=1),
-                np.stack([0.62 * np.cos(inner) - 0.12, 0.72 * np.sin(inner)], axis=1),
-            ]
-        )
-        points = radius * points
+        points = np.concatenate([_arc(outer), _arc(outer[::-1]) * (0.62, 0.72) - (0.12, 0)])
+    points = radius * points
     cos, sin = np.cos(turn), np.sin(turn)
     return points @ np.array([[cos, -sin], [sin, cos]])
+
+
+def _arc(angles: np.ndarray) -> np.ndarray:
+    """(N, 2) points of the unit circle."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _drawn(labels: LabelledImage, seed: int) -> Micrograph:
@@ -226,21 +221,12 @@ def false_alarms(model) -> dict[str, float]:
 TRAININGS = {"overfit": overfit, "held-out": held_out}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=TRAININGS)
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    figures = TRAININGS[name]()
+    drawn = generated("drawn shapes", scene(0, side=128, objects=7).micrograph.pixels)
+    about = f"Mask R-CNN on drawn shapes, {figures['steps']} steps"
+    told = {"about": about, "model": "mask_rcnn", "config": SMALL, "seed": 0}
+    return told | {"dataset": drawn, "figures": figures}
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        figures = TRAININGS[name]()
-        yield result(
-            "shapes",
-            name,
-            about=f"Mask R-CNN on drawn shapes, {figures['steps']} steps",
-            command=arguments.again(names=[name]),
-            model="mask_rcnn",
-            config=SMALL,
-            dataset=generated("drawn shapes", scene(0, side=128, objects=7).micrograph.pixels),
-            seed=0,
-            figures=figures,
-        )
+MEASUREMENTS = {name: partial(measure, name) for name in TRAININGS}

@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from benchmarks.datasets import generated
-from benchmarks.records import result
 from benchmarks.timing import in_turns, last_line, spread
 
 FIRST = """
@@ -41,19 +40,12 @@ def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str
     return {n: spread(s) for n, s in in_turns(runs, least=repetitions, most=repetitions).items()}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repetitions", type=int, help="fresh processes of each")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     usual = QUICK_REPETITIONS if arguments.quick else REPETITIONS
-    yield result(
-        "startup",
-        "startup",
-        about="fresh processes, wall time",
-        command=arguments.again(),
-        figures=measure(COMMANDS, arguments.repetitions or usual),
-        quick=arguments.quick,
-        dataset=generated("random pixels, 512 px", FIRST.encode()),
-        seed=0,
-    )
+    yield {
+        "name": "startup",
+        "about": "fresh processes, wall time",
+        "figures": measure(COMMANDS, arguments.repetitions or usual),
+        "dataset": generated("random pixels, 512 px", FIRST.encode()),
+        "seed": 0,
+    }

@@ -6,18 +6,17 @@
 One batch of random uint8 pixels, already in memory, is predicted again and again; the engines take
 turns in one process, repetition by repetition, so that other work on the machine slows them alike.
 Latency: seconds of one call, its median (p50) and 95th percentile (p95, no more than the longest
-where there are few repetitions). Speed: images of a batch over the median. ``peak share``: the
-network's operations (``benchmarks.operations``) over the median, as a share of what a large
-float32 matrix product reached in the same minutes. Peak memory (``VmHWM``) is that of a process of
-its own for each engine, reset after it was made, while it predicts once; beside it stands what
-``temzoo.predict`` needs for one large micrograph. Networks have random weights, which cost no time
-by their values.
+where there are few repetitions). Speed: images of a batch over the median. Peak memory (``VmHWM``)
+is that of a process of its own for each engine, reset after it was made, while it predicts once;
+beside it stands what ``temzoo.predict`` needs for one large micrograph. Networks have random
+weights, which cost no time by their values.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -31,8 +30,6 @@ import temzoo
 from benchmarks.datasets import generated
 from benchmarks.engines import ENGINES, REFERENCE
 from benchmarks.limits import micrograph
-from benchmarks.operations import gflop, matrix_peak, share_of_peak
-from benchmarks.records import result
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -60,7 +57,6 @@ class Plan:
     seconds: float = 30.0  # of repetitions, for each input; 3 are always made, more than 40 never
     # of the micrographs that ``temzoo.predict`` takes
     memory_sides: Sequence[int] = (512, 1024, 2048, 4096, 8192, 16384)
-    peak_side: int = 2048  # of the matrix product that shows the peak; 2048 is past every cache
 
 
 # Memory of one model: what grows with the image is the same, and 16,384 px take minutes.
@@ -79,65 +75,48 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]
     """Speed of a model in every engine, at every side and batch: what a record says."""
     model = temzoo.get_model(name, compile=False, **config)
     channels = model.input_shape[-1]
-    cells, left_out = [], []
-    for side in plan.sides:
-        for batch in plan.batches:
-            if batch > 1 and batch * side**2 > MOST_PIXELS:
-                left_out.append(f"{batch} of {side} px")
-                continue
-            tell(f"{name}, {batch} of {side} px: speed")
-            # Nine engines hold as much memory as their inputs asked for: a process for each size.
-            asked = (name, dict(config), (batch, side, side, channels))
-            how = (plan.engines, plan.seconds, plan.peak_side)
-            measured = in_child("benchmarks.throughput:child_cells", *asked, *how)
-            tell(f"{name}, {batch} of {side} px: memory")
-            _add_peaks(name, config, measured)
-            cells += measured
-    figures = {
-        "parameters": model.count_params(),
-        "gflop_per_256px": _gflop(model, (1, 256, 256, channels)),
-        "cells": cells,
-        "too_large": left_out,
-    }
+    cells: list[dict[str, Any]] = []
+    for side, batch in itertools.product(plan.sides, plan.batches):
+        if batch > 1 and batch * side**2 > MOST_PIXELS:
+            continue
+        tell(f"{name}, {batch} of {side} px: speed")
+        # Nine engines hold as much memory as their inputs asked for: a process for each size.
+        asked = (name, dict(config), (batch, side, side, channels), plan.engines, plan.seconds)
+        measured = in_child("benchmarks.throughput:child_cells", *asked)
+        tell(f"{name}, {batch} of {side} px: memory")
+        _add_peaks(name, config, measured)
+        cells += measured
+    figures = {"parameters": model.count_params(), "cells": cells}
     dataset = generated("random pixels", _pixels((1, 256, 256, channels)))
     return {"about": f"{name}, {_said(config)}", "figures": figures, "dataset": dataset}
 
 
-def child_cells(name: str, config: Mapping[str, Any], shape: Sequence[int], *how: Any):
-    """In the child: ``cells_of``, with the engines as lists."""
-    engines, seconds, peak_side = how
-    keys = None if engines is None else [tuple(key) for key in engines]
-    plan = Plan({}, {}, engines=keys, seconds=seconds, peak_side=peak_side)
-    return cells_of(temzoo.get_model(name, compile=False, **config), tuple(shape), plan)
-
-
-def cells_of(model: Any, shape: tuple[int, int, int, int], plan: Plan) -> list[dict[str, Any]]:
-    """One row of the table for each engine, at one shape of the input."""
-    pixels = _pixels(shape)
-    runs, cells = {}, []
-    for key in plan.engines or list(ENGINES):
+def child_cells(
+    name: str,
+    config: Mapping[str, Any],
+    shape: Sequence[int],
+    engines: Sequence | None,
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """In the child: one row of the table for each engine, at one shape of the input."""
+    model = temzoo.get_model(name, compile=False, **config)
+    pixels, runs, cells = _pixels(shape), {}, []
+    for key in map(tuple, engines or ENGINES):
         told = {"engine": key[0], "precision": key[1], "batch": shape[0], "side": shape[1]}
         try:
-            runs[key] = partial(ENGINES[key](model, shape), pixels)
+            runs[key] = partial(ENGINES[key](model, tuple(shape)), pixels)
         except ImportError as error:
-            cells.append({**told, "left_out": str(error), "peak_bytes": None})
-            continue
+            told |= {"left_out": str(error), "peak_bytes": None}
         cells.append(told)
-    peaks = matrix_peak(side=plan.peak_side)
-    seconds = in_turns(runs, budget=plan.seconds)
-    peaks += matrix_peak(side=plan.peak_side)
+    seconds_of = in_turns(runs, budget=seconds)
     reference = runs[REFERENCE]() if REFERENCE in runs else None
-    operations = _gflop(model, shape)
     for cell in cells:
         key = (cell["engine"], cell["precision"])
         if key not in runs:
             continue
-        cell |= timing(seconds[key], shape[0]) | {"matrix_peak_gflop_per_s": spread(peaks)}
-        if operations is not None:
-            rate = operations / cell["latency_s"]["median"]
-            cell |= {"gflop": operations, "peak_share": share_of_peak(rate, peaks)}
+        cell |= timing(seconds_of[key], shape[0])
         if reference is not None:
-            cell["ratio_to_reference"] = ratio(seconds[REFERENCE], seconds[key])
+            cell["ratio_to_reference"] = ratio(seconds_of[REFERENCE], seconds_of[key])
             cell["difference_to_reference"] = float(np.abs(runs[key]() - reference).max())
     return cells
 
@@ -150,13 +129,6 @@ def timing(seconds: Sequence[float], batch: int) -> dict[str, Any]:
     """Latency and speed of some repetitions."""
     latency = spread(seconds) | {"p95": float(np.percentile(seconds, 95))}
     return {"latency_s": latency, "images_per_s": rates(seconds, batch)}
-
-
-def _gflop(model: Any, shape: tuple[int, int, int, int]) -> float | None:
-    try:
-        return gflop(model, shape)
-    except ValueError:
-        return None
 
 
 def _add_peaks(name: str, config: Mapping[str, Any], cells: Sequence[dict[str, Any]]) -> None:
@@ -189,9 +161,8 @@ def memory_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any
     rows = []
     for side in plan.memory_sides:
         tell(f"{name}, a micrograph of {side} px: memory")
-        told = in_child("benchmarks.limits:child_predicts_with", name, dict(config), side)
-        used = told["peak"] - told["baseline"] - told["input"]
-        rows.append({**told, "side": side, "used": used})
+        asked = ("benchmarks.limits:child_predicts_with", name, dict(config), side)
+        rows.append(in_child(*asked))
     dataset = generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512))
     about = f"temzoo.predict with {name}, {_said(config)}"
     return {"about": about, "figures": {"sides": rows, "repetitions": 1}, "dataset": dataset}
@@ -201,10 +172,6 @@ def _said(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in config.items() if value is not None) or (
         "its defaults"
     )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", nargs="+", metavar="MODEL", help="registered names")
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -222,6 +189,6 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     tasks = [("throughput", speed_of, plan.models), ("memory", memory_of, plan.memory_models)]
     for what, measure, models in tasks:
         for name, config in models.items():
-            told = {"command": arguments.again(models=[name]), "quick": arguments.quick}
-            told |= {"model": name, "config": dict(config), **measure(name, config, plan)}
-            yield result(what, name, seed=0, **told)
+            told = {"what": what, "name": name, "command": arguments.again(models=[name])}
+            told |= {"model": name, "config": dict(config), "seed": 0}
+            yield told | measure(name, config, plan)

@@ -16,6 +16,7 @@ from benchmarks.records import ROOT
 
 LEAST, MOST = 3, 40  # repetitions
 WARM_S = 5.0  # a first call of so many seconds is warm-up enough; else there is a second
+Clock = Callable[[], float]
 
 
 def tell(doing: str) -> None:
@@ -25,12 +26,8 @@ def tell(doing: str) -> None:
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, least and most of some repetitions, and how many they were."""
-    return {
-        "median": statistics.median(values),
-        "least": min(values),
-        "most": max(values),
-        "repetitions": len(values),
-    }
+    median, least, most = statistics.median(values), min(values), max(values)
+    return {"median": median, "least": least, "most": most, "repetitions": len(values)}
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
@@ -39,20 +36,20 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 
 
 def rates(seconds: Sequence[float], images: int = 1) -> dict[str, float]:
-    """Spread of the images per second of calls that take so many."""
-    return {
-        "median": images / statistics.median(seconds),
-        "least": images / max(seconds),
-        "most": images / min(seconds),
-        "repetitions": len(seconds),
-    }
+    """Spread of the images per second of calls that take so many; of the median call its own."""
+    return spread([images / s for s in seconds]) | {"median": images / statistics.median(seconds)}
 
 
-def seconds_of(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+def seconds_of(call: Callable[[], Any], clock: Clock = time.perf_counter) -> float:
     """How long a call takes, by a clock."""
+    return timed(call, clock)[1]
+
+
+def timed(call: Callable[[], Any], clock: Clock = time.perf_counter) -> tuple[Any, float]:
+    """What a call gives, and how long it takes."""
     began = clock()
-    call()
-    return clock() - began
+    found = call()
+    return found, clock() - began
 
 
 def in_turns(
@@ -61,7 +58,8 @@ def in_turns(
     budget: float = 0.0,
     least: int = LEAST,
     most: int = MOST,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
+    rest_s: float = 0.0,
 ) -> dict[Any, list[float]]:
     """Seconds of each call; the runs take turns, so that other work slows them alike.
 
@@ -70,18 +68,25 @@ def in_turns(
         budget: seconds, after which there are no more turns than ``least``.
         least, most: turns.
         clock: that is read.
+        rest_s: seconds before each call, where threads that spin after one would slow the next.
     """
     for run in runs.values():
         if seconds_of(run) < WARM_S:
             run()
     found: dict[Any, list[float]] = {name: [] for name in runs}
     began = time.perf_counter()
-    for turn in range(most):
+    for turn in range(max(least, most)):
         if turn >= least and time.perf_counter() - began > budget:
             break
         for name, run in runs.items():
+            time.sleep(rest_s)
             found[name].append(seconds_of(run, clock))
     return found
+
+
+def repeated(run: Callable[[], Any], times: int, **how: Any) -> dict[str, float]:
+    """Spread of the seconds of one call, so many times, after a call or two to warm up."""
+    return spread(in_turns({"": run}, least=times, most=times, **how)[""])
 
 
 def memory(what: str) -> int:
@@ -91,15 +96,16 @@ def memory(what: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def in_child(function: str, *arguments: Any) -> Any:
+def in_child(function: str, *arguments: Any, **environment: str) -> Any:
     """What a function gives in a fresh process.
 
     Args:
         function: ``module:function``; its answer is what JSON can hold.
         *arguments: what JSON can hold.
+        **environment: variables of the process, beside those of this one.
     """
     command = [sys.executable, "-m", "benchmarks.timing", function, json.dumps(arguments)]
-    return json.loads(last_line(command))
+    return json.loads(last_line(command, **environment))
 
 
 def last_line(command: Sequence[Any], **environment: str) -> str:
@@ -123,5 +129,4 @@ if __name__ == "__main__":
 
     own.load_inherited()
     module, _, name = sys.argv[1].partition(":")
-    answer = getattr(importlib.import_module(module), name)(*json.loads(sys.argv[2]))
-    print(json.dumps(answer))
+    print(json.dumps(getattr(importlib.import_module(module), name)(*json.loads(sys.argv[2]))))

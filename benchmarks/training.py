@@ -20,7 +20,6 @@ difference of the two stands that of two float32 trainings with different seeds:
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,20 +29,17 @@ import keras
 import tensorflow as tf
 
 import temzoo
-from benchmarks.accuracy import difference
-from benchmarks.datasets import Dataset, open_dataset, synthetic
-from benchmarks.recipes import PYRAMID, Recipe
-from benchmarks.records import result
-from benchmarks.timing import in_turns, rates, ratio, spread, tell
+from benchmarks.accuracy import difference, throwaway_folder
+from benchmarks.datasets import Dataset, dataset_of, synthetic
+from benchmarks.recipes import PYRAMID, Recipe, fitted
+from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
-from temzoo.deploy.engines.makers import has_bfloat16
 from temzoo.tasks.training_data import with_classes
 from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 ENCODER = "encoder"  # what is timed beside the steps, and the layer's name
-PARTS = ("steps", "iou")
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
 LOADED = {"encoder_weights": "deferred"}
 TRAINABLE: dict[str, bool | str] = {"frozen": False, "deep blocks": "deep", "all of it": True}
@@ -115,23 +111,21 @@ def steps_of(network: Network, plan: Plan) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
     drawn = synthetic(train=4, val=1, size=plan.side)
     runs: dict[tuple[str, str], Callable] = {}
-    parameters = {}
     for name, config in network.variants().items():
         for precision in PRECISIONS:
             twin, batch = trained_by_train(network, config, precision, drawn)
-            parameters[name] = sum(w.shape.num_elements() for w in twin.trainable_variables)
             runs[name, precision] = lambda twin=twin, batch=batch: twin.train_on_batch(*batch)
             if config.get("encoder_trainable") is False:
                 runs[ENCODER, precision] = encoder_alone(twin, config, network)
-    seconds = in_turns(runs, budget=plan.seconds)
-    told = {"bfloat16_in_hardware": has_bfloat16(), "trainable_parameters": parameters}
     return {
+        "name": network.about,
         "about": f"{network.about}; crops of {network.crop} px, batch {network.batch}",
         "model": network.model,
         "config": {**network.config, **(LOADED if network.encoders else {})},
-        "figures": step_figures(seconds, network.batch) | told,
+        "figures": step_figures(in_turns(runs, budget=plan.seconds)),
         "settings": {"crop": network.crop, "batch": network.batch},
         "dataset": drawn.told("train"),
+        "seed": 0,
     }
 
 
@@ -166,39 +160,24 @@ def encoder_alone(twin: Any, config: Mapping[str, Any], network: Network) -> Cal
     return run
 
 
-def step_figures(
-    seconds: Mapping[tuple[str, str], Sequence[float]], batch: int
-) -> dict[str, dict[str, Any]]:
-    """Rows and ratios of the seconds, turn by turn.
-
-    Args:
-        seconds: by variant (or ``ENCODER``) and precision, of each turn.
-        batch: crops in a step.
-    """
+def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
+    """Rows and ratios of the seconds, turn by turn, by variant (or ``ENCODER``) and precision."""
     names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
-    figures: dict[str, Any] = {"steps": [_row(name, seconds, batch) for name in names]}
+    figures: dict[str, Any] = {"steps": [_row(name, seconds) for name in names]}
     if (ENCODER, PRECISIONS[0]) in seconds:
-        of = {p: (seconds[ENCODER, p], seconds["frozen", p]) for p in PRECISIONS}
-        figures["encoder"] = {
-            "forward_s": {p: spread(alone) for p, (alone, _) in of.items()},
-            "share_of_step": {p: ratio(*each) for p, each in of.items()},
-        }
-        figures["freezing"] = {
-            name: {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
-            for name in names
-            if name != "frozen"
-        }
+
+        def beside_frozen(name: str) -> dict[str, Any]:
+            return {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
+
+        figures["encoder"] = {"share_of_step": beside_frozen(ENCODER)}
+        figures["freezing"] = {name: beside_frozen(name) for name in names if name != "frozen"}
     return figures
 
 
-def _row(name: str, seconds: Mapping[tuple[str, str], Sequence[float]], batch: int):
+def _row(name: str, seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
     each = {precision: seconds[name, precision] for precision in PRECISIONS}
-    return {
-        "variant": name,
-        "step_s": {p: spread(found) for p, found in each.items()},
-        "images_per_s": {p: rates(found, batch) for p, found in each.items()},
-        "float32_over_bfloat16": ratio(*each.values()),
-    }
+    steps = {precision: spread(found) for precision, found in each.items()}
+    return {"variant": name, "step_s": steps, "float32_over_bfloat16": ratio(*each.values())}
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
@@ -210,54 +189,31 @@ def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     told, found = {}, {}
     for name, (precision, seed) in asked.items():
         tell(f"{chosen.about}: trains in {name}")
-        told[name], found[name] = fitted(chosen, dataset, precision, seed)
-    others = [*asked][1:]
-    changes = {name: difference(found[name], found["float32"], "iou") for name in others}
+        told[name], found[name] = scored(chosen, dataset, precision, seed)
+    changes = {n: difference(e, found["float32"], "iou") for n, e in found.items()}
+    del changes["float32"]
     steps = chosen.settings["epochs"] * chosen.settings["steps_per_epoch"]
-    return {
+    return chosen.told() | {
+        "name": f"iou-{dataset.name}",
         "about": f"{chosen.about}, {steps} steps on {dataset.name}",
-        "model": chosen.model,
-        "config": dict(chosen.config),
-        "settings": dict(chosen.settings),
         "dataset": dataset.told("val"),
-        "figures": {
-            "trainings": told,
-            "iou_change": changes,
-            "bfloat16_in_hardware": has_bfloat16(),
-        },
+        "figures": {"trainings": told, "iou_change": changes},
+        "seed": 0,
     }
 
 
-def fitted(
+def scored(
     chosen: Recipe, dataset: Dataset, precision: str, seed: int
 ) -> tuple[dict[str, Any], Any]:
     """Trains, and gives what a record says of it and its evaluation on the validation images."""
+    how = {"mixed_precision": precision != "float32", "seed": seed}
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
-    keras.utils.set_random_seed(seed)
-    model = temzoo.get_model(chosen.model, **config)
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {**chosen.settings, "mixed_precision": precision != "float32", "seed": seed}
-        run = temzoo.train(
-            model, dataset.train, dataset.val, out=Path(folder) / "run", progress=False, **settings
-        )
+    recipe = replace(chosen, config=config, settings={**chosen.settings, **how})
+    with throwaway_folder():
+        model, training = fitted("run", recipe, dataset.train, dataset.val)
     found = temzoo.evaluate(model, dataset.val, instances=None)
-    told = {
-        "precision": precision,
-        "seed": seed,
-        "iou": vars(found.iou),
-        "best_epoch": run.epoch,
-        "loss": [row["loss"] for row in run.history],
-        "minutes": run.history[-1]["minutes"],
-    }
-    return told, found
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", default="synthetic", help="of the IoU: emps, super1, synthetic, or a folder"
-    )
-    parser.add_argument("--only", choices=PARTS, help="one of the two parts")
-    parser.add_argument("--epochs", type=int, help="of the trainings that IoU is compared of")
+    told = {key: training[key] for key in ("best_epoch", "loss", "minutes")}
+    return {"precision": precision, "seed": seed, "iou": vars(found.iou), **told}, found
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
@@ -270,15 +226,10 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    plan, parts = plan_of(arguments), (arguments.only,) if arguments.only else PARTS
-    told = {"quick": arguments.quick, "seed": 0}
-    if "steps" in parts:
+    plan = plan_of(arguments)
+    if arguments.only != "iou":
         command = arguments.again(only="steps", data="synthetic", epochs=None)
         for network in plan.networks:
-            of = steps_of(network, plan)
-            yield result("training", network.about, command=command, **told, **of)
-    if "iou" in parts:
-        where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
-        dataset = open_dataset(arguments.data, **where)
-        told["command"] = arguments.again(only="iou")
-        yield result("training", f"iou-{dataset.name}", **told, **iou_of(plan, dataset))
+            yield {"command": command, **steps_of(network, plan)}
+    if arguments.only != "steps":
+        yield {"command": arguments.again(only="iou"), **iou_of(plan, dataset_of(arguments))}

@@ -21,9 +21,9 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks.datasets import open_dataset
-from benchmarks.records import result
-from temzoo.cli.common import trained
+from benchmarks.datasets import dataset_of
+from temzoo.cli.common import keywords, trained
+from temzoo.evaluation.pixels import confusion, scores
 from temzoo.labels.shapes.raster import class_map
 
 SCALES = (0.5, 0.7, 1.4)
@@ -77,8 +77,7 @@ def figures(found: Sequence[Mapping[str, np.ndarray]], truth: Sequence[np.ndarra
 
 
 def _iou(found: np.ndarray, truth: np.ndarray) -> float:
-    union = (found | truth).sum()
-    return float((found & truth).sum() / union) if union else float("nan")
+    return float(scores(confusion(truth, found, 2))["iou"][1])
 
 
 def measure(model: Any, examples: Sequence) -> dict[str, float]:
@@ -99,23 +98,13 @@ def measure(model: Any, examples: Sequence) -> dict[str, float]:
     return figures(found, truth)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", help="as temzoo predict takes them: MODEL/NAME or a run folder")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--data", default="emps", help="emps (default), synthetic, or a folder")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    where = {"data": arguments.data_folder, "quick": arguments.quick}
-    dataset = open_dataset(arguments.data, **where)
-    yield result(
-        "variants",
-        "-".join([arguments.weights, *arguments.set]),
-        about=" ".join([arguments.weights, *arguments.set]),
-        command=arguments.again(),
-        model=arguments.weights,
-        config=dict(pair.split("=", 1) for pair in arguments.set),
-        dataset=dataset.told(),
-        quick=arguments.quick,
-        figures=measure(trained(arguments.weights, arguments.set), dataset.val),
-    )
+    dataset, words = dataset_of(arguments), [arguments.weights, *arguments.set]
+    yield {
+        "name": "-".join(words),
+        "about": " ".join(words),
+        "model": arguments.weights,
+        "config": keywords(arguments.set),
+        "dataset": dataset.told(),
+        "figures": measure(trained(arguments.weights, arguments.set), dataset.val),
+    }

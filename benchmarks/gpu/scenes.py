@@ -10,13 +10,31 @@ brightness and contrast need no change of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.gpu.recipes import Changes
+Images = Sequence[tuple[np.ndarray, np.ndarray]]  # (pixels, class map), (H, W) uint8 each
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How crops differ from what was recorded."""
+
+    # least and most, drawn evenly on a logarithmic scale
+    magnification: tuple[float, float] = (0.45, 1.4)
+    stretch: float = 0.08  # standard deviation of the logarithm of height over width, halved
+    # share of crops whose geometry is as recorded, but for quarter turns and mirrors
+    recorded: float = 0.2
+    negative: float = 0.5  # share whose dark and bright are exchanged
+    gamma: float = 0.3  # standard deviation of log gamma
+    # Of half of the crops, the others have none:
+    shading: float = 0.1  # standard deviation of slow changes of brightness, of the grey range
+    blur: float = 1.0  # greatest standard deviation, px
+    noise: float = 0.06  # greatest standard deviation, of the grey range
 
 
 class Store(NamedTuple):
@@ -29,8 +47,8 @@ class Store(NamedTuple):
     widths: jax.Array
 
 
-def store(images: Sequence[tuple[np.ndarray, np.ndarray]]) -> Store:
-    """Puts (pixels, class map) pairs onto the device."""
+def store(images: Images) -> Store:
+    """Puts micrographs onto the device."""
     pixels, classes = zip(*images, strict=True)
     shapes = np.array([image.shape for image in pixels], np.int32)
     first = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]]).astype(np.int32)

@@ -44,11 +44,8 @@ def crop_numbers(examples: Sequence, *, size: int, seed: int, count: int = CROPS
 
 def _places(height: int, width: int) -> list[np.ndarray]:
     """The row and the column of each pixel; they take no memory."""
-    shape = (height, width)
-    return [
-        np.broadcast_to(np.arange(height, dtype=np.int32)[:, None], shape),
-        np.broadcast_to(np.arange(width, dtype=np.int32), shape),
-    ]
+    rows, columns = (np.arange(n, dtype=np.int32) for n in (height, width))
+    return list(np.broadcast_arrays(rows[:, None], columns[None]))
 
 
 def write_job(
@@ -79,28 +76,22 @@ def write_job(
     names = class_names([*dataset.train, *dataset.val])
     told = {
         "dataset": dataset.told(),
-        "class_names": list(names),
-        "classes": len(names) + 1,
-        "train": len(dataset.train),
-        "val": len(dataset.val),
-        "crop": crop,
-        "batch": batch,
-        "threads": threads,
-        "seed": seed,
-        "minutes": minutes,
-        "budget_s": 60 * minutes * threads,
+        **{"class_names": list(names), "classes": len(names) + 1},
+        **{"train": len(dataset.train), "val": len(dataset.val)},
+        **{"crop": crop, "batch": batch, "threads": threads, "seed": seed},
+        **{"minutes": minutes, "budget_s": 60 * minutes * threads},
     }
-    told = json.loads(json.dumps(told))
-    if _read(folder / "job.json") == told:
+    told, there = json.loads(json.dumps(told)), folder / "job.json"
+    if there.is_file() and json.loads(there.read_text(encoding="utf-8")) == told:
         return told
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.npy"), folder / "job.json"):
+    for old in (*folder.glob("*.npy"), there):
         old.unlink(missing_ok=True)
-    for part, examples in (("train", dataset.train), ("val", dataset.val)):
-        for number, example in enumerate(examples):
+    for part in ("train", "val"):
+        for number, example in enumerate(dataset.part(part)):
             _write_example(folder / f"{part}-{number:04d}", example, names, labels=part == "train")
     np.save(folder / "crops.npy", crop_numbers(dataset.train, size=crop, seed=seed, count=count))
-    write_json(folder / "job.json", told)
+    write_json(there, told)
     return told
 
 
@@ -111,7 +102,3 @@ def _write_example(path: Path, example, names: Sequence[str], *, labels: bool) -
         kinds["instances"] = instance_map(example.labels).astype(np.int32)
     for kind, array in kinds.items():
         np.save(path.with_name(f"{path.name}-{kind}.npy"), array)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

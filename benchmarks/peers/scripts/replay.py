@@ -1,8 +1,7 @@
 """A job as a peer's script sees it: micrographs, the crops to learn from, the time there is.
 
-Every contestant, temzoo too, runs as ``python run_NAME.py JOB OUT OPTIONS`` in an environment of
-its own and reads a job through this module, which needs NumPy alone. What lies in a job's folder
-is said in ``benchmarks.peers.jobs``, which writes it.
+Every contestant, temzoo too, reads a job through this module, which needs NumPy alone. What lies in
+a job's folder is said in ``benchmarks.peers.jobs``, which writes it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,45 +140,15 @@ def padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(pixels, widths, mode="symmetric")
 
 
-def tell(
-    out: Path,
-    packages: Sequence[str],
-    *,
-    uninstalled: Mapping[str, Mapping[str, str]] | None = None,
-    **told: Any,
-) -> None:
+def tell(out: Path, packages: Sequence[str], **told: Any) -> None:
     """Writes ``told.json``, last of all: its presence means that the rest is whole.
 
     Args:
-        packages: whose versions and licences are told.
-        uninstalled: the same, of what runs from its source.
+        packages: whose versions are told.
         **told: what else is known.
     """
-    about = {
-        name: {"version": importlib.metadata.version(name), "licence": licence(name)}
-        for name in packages
-    }
-    about = {**(uninstalled or {}), **about}
-    told = {"packages": about, "python": sys.version.split()[0], **told}
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    told = {"packages": versions, "python": sys.version.split()[0], **told}
     temporary = out / ".told.json"
     temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
     os.replace(temporary, out / "told.json")
-
-
-def licence(package: str) -> str:
-    """As the package states it."""
-    found = importlib.metadata.metadata(package)
-    stated = found.get("License-Expression") or (found.get("License") or "").strip()
-    if stated and "\n" not in stated and len(stated) < 150:
-        return stated
-    kinds = [c for c in found.get_all("Classifier") or () if c.startswith("License ::")]
-    return kinds[-1].rsplit(":: ", 1)[-1] if kinds else "not stated"
-
-
-def arguments() -> Iterator[Any]:
-    """JOB, OUT and OPTIONS of the command line: a job, a folder, a dict."""
-    yield Job(sys.argv[1])
-    out = Path(sys.argv[2])
-    out.mkdir(parents=True, exist_ok=True)
-    yield out
-    yield json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}

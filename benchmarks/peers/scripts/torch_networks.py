@@ -1,23 +1,19 @@
-"""Networks in PyTorch, and how they learn and predict here.
+"""temzoo's U-Net in PyTorch, and the loss that networks learn by.
 
-``UNet`` is temzoo's U-Net: the same layers, widths and order, so that weights carry over. (B, 1, H,
-W) normalised pixels to (B, classes, H, W) logits; H and W are multiples of 2^depth. All learn by
-Dice and cross-entropy with AdamW, and predict whole images.
+The same layers, widths and order, so that weights carry over. (B, 1, H, W) normalised pixels to (B,
+classes, H, W) logits; H and W are multiples of 2^depth.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import torch
-from replay import PEAK_RATE, WEIGHT_DECAY, learn, padded, predict_all, stretched, tell
 from torch import nn
 from torch.nn import functional
 
 EPSILON = 1e-3  # of Keras' batch normalisation
 MOMENTUM = 0.1  # the new share; 0.9 of the old one, as in temzoo
-STRIDE = 32  # micrographs are mirrored up to multiples of it
 PARTS = {
     "weight": "gamma",
     "bias": "beta",
@@ -104,38 +100,6 @@ def loss_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     hit, total = (truth * found).sum(over), truth.sum(over) + found.sum(over)
     dice = ((hit + 1) / (0.5 * total + 1)).mean()
     return functional.cross_entropy(logits, classes) + 1 - dice
-
-
-def contest(job, out, make, packages, **told) -> None:
-    """Trains what ``make()`` gives on the job, predicts and tells."""
-    torch.set_num_threads(job.threads)
-    torch.manual_seed(job.seed)
-    job.prepare("train", stretched)
-    network = make()
-    optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    network.train()
-
-    def step(batch, rate):
-        pixels, classes = (torch.from_numpy(array) for array in batch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        loss_of(network(pixels[:, None]), classes.long()).backward()
-        optimizer.step()
-
-    learning = learn(job, step, "pixels", "classes")
-    network.eval()
-    prediction = predict_all(job, out, lambda number, raw: {"probabilities": probe(network, raw)})
-    count = sum(p.numel() for p in network.parameters())
-    tell(out, packages, learning=learning, prediction=prediction, parameters=count, **told)
-
-
-def probe(network: torch.nn.Module, raw: np.ndarray) -> np.ndarray:
-    """(H, W) raw pixels to (H, W, classes) probabilities, the whole image at once."""
-    pixels = torch.from_numpy(padded(stretched(raw), STRIDE))[None, None]
-    with torch.inference_mode():
-        found = network(pixels).softmax(dim=1)[0]
-    return found.permute(1, 2, 0)[: raw.shape[0], : raw.shape[1]].numpy()
 
 
 def ensure_torchvision() -> None:
