@@ -4,7 +4,7 @@
 
 ``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
 ``benchmarks.page.scores`` makes of the records of that kind, ``<!-- KIND PATH: COLUMN … -->`` for a
-table that ``benchmarks.page.generic`` makes of their figures. A section without records is left
+table that ``benchmarks.page.tables`` makes of their figures. A section without records is left
 out; the quick runs stand in a part of their own, by the same template.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import generic, scores
-from benchmarks.page.cells import Record, by
+from benchmarks.page import plots, scores, tables
+from benchmarks.page.tables import Record, by
 from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
@@ -24,10 +24,10 @@ SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
 # Pictures by the kind that they stand under: who draws them, and who gives their points.
 PLOTS = {
     "accuracy": {
-        "iou-speed": ("iou_and_speed", scores.speed_points),
-        "learning-curve": ("learning_curve", scores.curve_points),
+        "iou-speed": (plots.iou_and_speed, scores.speed_points),
+        "learning-curve": (plots.learning_curve, scores.curve_points),
     },
-    "memory": {"memory": ("memory_and_size", scores.memory_points)},
+    "memory": {"memory": (plots.memory_and_size, scores.memory_points)},
 }
 QUICK = """# The quick run
 
@@ -58,7 +58,7 @@ def shown(record: Record) -> list[str]:
 def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
     if not path:
         return scores.TABLES[kind](found)
-    return generic.lines(found, path, columns.split())
+    return tables.lines(found, path, columns)
 
 
 def _of_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -95,9 +95,7 @@ def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:
     for name, (drawn_by, points_of) in PLOTS.get(kind, {}).items():
         points = points_of(of)
         if points:
-            from benchmarks.page import plots  # takes matplotlib, which not every command needs
-
-            getattr(plots, drawn_by)(points, folder / f"{prefix}{name}.png")
+            drawn_by(points, folder / f"{prefix}{name}.png")
             lines += [f"![{name.replace('-', ' ')}]({prefix}{name}.png)", ""]
     return lines
 

@@ -11,29 +11,30 @@ import itertools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-from benchmarks.page.cells import Point
 from temzoo.core.files import atomic_path
+
+if TYPE_CHECKING:  # not every command needs matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DPI = 150
 PANEL, LEGEND = (5.2, 3.3), 2.4  # inches: a panel's width and least height; width of a legend
 LEGEND_ROW, WRAP = 0.19, 38  # inches of a row of the legend, and its most characters
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#000000")
+# Blue, vermilion, green, purple, orange, sky blue, black.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = "osD^vPXh*<>"
 WHISKERS = {"lw": 1.4, "elinewidth": 1.0, "capsize": 2.5}
+
+
+class Point(NamedTuple):
+    """A figure of a plot with its interval, and what it stands over."""
+
+    panel: str  # the plot that it belongs to
+    series: str  # the line, or marker
+    x: tuple[float, float, float]  # x, y: (value, low, high)
+    y: tuple[float, float, float]
 
 
 def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
@@ -84,10 +85,15 @@ def _panels(points: Sequence[Point]):
 
     A panel is as high as its legend needs, which stands at its right.
     """
+    from matplotlib.figure import Figure
+
     of: dict[str, list[Point]] = {}
     for point in points:
         of.setdefault(point.panel, []).append(point)
-    rows = [sum(map(_lines_of_label, {point.series for point in each})) for each in of.values()]
+    rows = [
+        sum(_wrapped(series).count("\n") + 1 for series in {point.series for point in each})
+        for each in of.values()
+    ]
     heights = [max(PANEL[1], LEGEND_ROW * count + 0.6) for count in rows]
     figure = Figure(figsize=(PANEL[0] + LEGEND, sum(heights)), layout="constrained")
     axes = figure.subplots(len(of), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -97,10 +103,6 @@ def _panels(points: Sequence[Point]):
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, dict(zip(axes, of.values(), strict=True))
-
-
-def _lines_of_label(series: str) -> int:
-    return _wrapped(series).count("\n") + 1
 
 
 def _wrapped(series: str) -> str:
@@ -127,6 +129,8 @@ def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
 
 
 def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     axis.xaxis.set_major_locator(FixedLocator(places))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
     axis.xaxis.set_minor_locator(NullLocator())

@@ -1,6 +1,6 @@
-"""Tables that need more than the names of figures, and the points of the plots.
+"""What needs more than the names of figures, and the points of the plots.
 
-Each function takes the records of a kind and gives lines.
+Each function of ``TABLES`` takes the records of a kind and gives lines.
 """
 
 from __future__ import annotations
@@ -8,26 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.page.cells import (
-    GB,
-    Point,
-    Record,
-    by,
-    command,
-    images_of,
-    number,
-    score,
-    table,
-    timed,
-)
+from benchmarks.page.plots import Point
+from benchmarks.page.tables import Record, by, command, lines, number, rate, score, table
 
 Records = Sequence[Record]
 Figures = Mapping[str, Any]
-PIXELS = ("per_image iou", "pooled iou", "per_image dice", "per_image boundary_f1")
-OBJECTS = (
-    *("pooled mask_ap", "pooled mask_ap50", "pooled panoptic_quality"),
-    *("pooled relative_count_error", "pooled d50_error", "pooled ks_statistic"),
-)
+GB = 1e9
 MAPS = 5  # bytes a pixel of what predict returns: classes in one, instances in four
 METHODS = {
     "noisy": "nothing",
@@ -48,23 +34,16 @@ GAINS = (
 
 
 def accuracy(found: Records) -> list[str]:
+    """Under the tables: classes, what the cards say, learning curves."""
     judged = [r for r in found if "curve" not in r["settings"]]
-    lines = [
-        *table(
-            "data, images | model | IoU | pooled IoU | Dice | boundary F1 | images/s | command",
-            [[*_scores(r, PIXELS), timed(_rate(r)), command(r)] for r in judged],
-        ),
-        "",
-        *table(
-            "data, images | model | AP | AP50 | PQ | count error | D50 error | KS",
-            [_scores(r, OBJECTS) for r in judged],
-        ),
+    told = [
+        f"`{r['model']}` on {r['dataset']['name']}: {_classes(each)}."
+        for r in judged
+        if len(each := r["figures"]["pooled_iou_of_classes"]) > 2
     ]
-    for r in judged:
-        each = r["figures"]["pooled_iou_of_classes"]
-        if len(each) > 2:
-            lines += ["", f"`{r['model']}` on {r['dataset']['name']}: {_classes(each)}."]
-    return lines + _cards(judged) + _curves([r for r in found if "curve" in r["settings"]])
+    parts = [[line] for line in (*told, *_cards(judged))]
+    curves = _curves([r for r in found if "curve" in r["settings"]])
+    return [line for part in (*parts, curves) for line in (*part, "")]
 
 
 def _curves(found: Records) -> list[str]:
@@ -78,15 +57,7 @@ def _curves(found: Records) -> list[str]:
         row[r["dataset"]["train_images"]] = score(r["figures"]["per_image"]["iou"])
     cells = [[*key, *(row.get(count, "–") for count in counts)] for key, row in rows.items()]
     head = " | ".join(["data", "IoU of, trained on", *(f"{count} images" for count in counts)])
-    return ["", *table(head, cells), *by(found[:1])]
-
-
-def _scores(r: Record, metrics: Sequence[str]) -> list[str]:
-    cells = []
-    for part, metric in (each.split() for each in metrics):
-        form = ("{:+.1%}" if metric.endswith("_error") else "{:.3f}").format
-        cells.append(score(r["figures"][part].get(metric), form))
-    return [images_of(r), r["about"], *cells]
+    return [*table(head, cells), *by(found[:1])]
 
 
 def _classes(each: Mapping[str, float]) -> str:
@@ -103,38 +74,33 @@ def _cards(found: Records) -> list[str]:
         if "iou" in said and said.get("images") == r["dataset"]["images"]:
             value = r["figures"]["per_image"]["iou"]["value"]
             told.append(f"`{r['model']}` {said['iou']:.4f}, here {value:.4f}")
-    return ["", f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
-
-
-def _rate(r: Record) -> dict[str, float] | None:
-    seconds = r["figures"].get("seconds_per_image")
-    if seconds is None:
-        return None
-    pairs = {"median": "median", "least": "most", "most": "least"}
-    return {key: 1 / seconds[other] for key, other in pairs.items()}
+    return [f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
 
 
 def speed_points(of: Mapping[str, Records]) -> list[Point]:
     """One of each model, of a learning curve the end; recipes where nothing else is judged."""
     last: dict[tuple[str, str], Record] = {}
-    judged = [r for r in of.get("accuracy", ()) if _rate(r)]
+    judged = [r for r in of.get("accuracy", ()) if "seconds_per_image" in r["figures"]]
     for r in sorted(judged, key=lambda r: r["dataset"]["train_images"]):
         last[r["dataset"]["name"], r["settings"].get("curve") or r["model"]] = r
     known = {r["dataset"]["name"] for r in judged if "curve" not in r["settings"]}
     others = [r for r in of.get("recipe", ()) if r["dataset"]["name"] not in known]
     rows = [*((r["about"], r) for r in last.values()), *((r["name"], r) for r in others)]
-    return [_point(r, series, tuple(_rate(r).values())) for series, r in rows]
+    return [
+        _point(r, series, tuple(rate(r["figures"]["seconds_per_image"]).values()))
+        for series, r in rows
+    ]
 
 
 def curve_points(of: Mapping[str, Records]) -> list[Point]:
     """IoU over training images, of series that have more than one number of them."""
-    lines: dict[tuple[str, str], list[Point]] = {}
+    series: dict[tuple[str, str], list[Point]] = {}
     for r in (*of.get("accuracy", ()), *of.get("recipe", ())):
-        series = r["about"] if r["what"] == "recipe" else r["settings"].get("curve")
-        if series and "-seed" not in r["name"]:
-            point = _point(r, series, (r["dataset"]["train_images"],) * 3)
-            lines.setdefault((point.panel, series), []).append(point)
-    return [p for line in lines.values() if len({p.x for p in line}) > 1 for p in line]
+        name = r["about"] if r["what"] == "recipe" else r["settings"].get("curve")
+        if name and "-seed" not in r["name"]:
+            point = _point(r, name, (r["dataset"]["train_images"],) * 3)
+            series.setdefault((point.panel, name), []).append(point)
+    return [p for line in series.values() if len({p.x for p in line}) > 1 for p in line]
 
 
 def _point(r: Record, series: str, x: tuple) -> Point:
@@ -142,35 +108,37 @@ def _point(r: Record, series: str, x: tuple) -> Point:
     return Point(r["dataset"]["name"], series, x, (iou["value"], iou["low"], iou["high"]))
 
 
+def memory_points(of: Mapping[str, Records]) -> list[Point]:
+    """GB over the side of a micrograph: all, and without the maps that predict returns."""
+    return [
+        Point("temzoo.predict", r["model"] + told, (row["side"],) * 3, (gigabytes,) * 3)
+        for r in of.get("memory", ())
+        for row in r["figures"]["sides"]
+        for told, gigabytes in (
+            ("", row["used"] / GB),
+            (", without the maps", (row["used"] - MAPS * row["side"] ** 2) / GB),
+        )
+    ]
+
+
 def recipe(found: Records) -> list[str]:
     first = {r["name"]: r for r in found if "-seed" not in r["name"]}
-    lines = table(
-        "data, training images | model | IoU | pooled IoU | instance F1 | training, min |"
-        " s per image | command",
-        map(_recipe_row, first.values()),
+    told = lines(
+        [*first.values()],
+        "-",
+        "@dataset.name+@dataset.train_images:data,_training_images @about:model"
+        " per_image.iou/.3f:IoU pooled.iou.value/.3f:pooled_IoU"
+        " pooled.instance_f1.value/.3f:instance_F1 @training.minutes/.1f:training,_min"
+        " seconds_per_image.median/.2f:s_per_image @command",
     )
     for r in first.values():
-        if len(r["figures"]["pooled_iou_of_classes"]) > 2:
-            joint = r["figures"]["joint_iou"]
+        each, joint = (r["figures"][key] for key in ("pooled_iou_of_classes", "joint_iou"))
+        if len(each) > 2:
             more = f"; of all classes counted together {joint:.3f}" if joint else ""
-            told = _classes(r["figures"]["pooled_iou_of_classes"])
-            lines += ["", f"`{r['name']}`: {told}{more}."]
-    again = [_again_row(r, first) for r in found if r["name"].partition("-seed")[0] != r["name"]]
+            told += ["", f"`{r['name']}`: {_classes(each)}{more}."]
+    again = [_again_row(r, first) for r in found if r["name"] not in first]
     head = "trained again | IoU | with another seed | inside the interval | command"
-    return lines + (["", *table(head, again)] if again else [])
-
-
-def _recipe_row(r: Record) -> list[str]:
-    figures = r["figures"]
-    return [
-        f"{r['dataset']['name']}, {r['dataset']['train_images']}",
-        r["about"],
-        score(figures["per_image"]["iou"]),
-        *(f"{figures['pooled'][metric]['value']:.3f}" for metric in ("iou", "instance_f1")),
-        f"{r['training']['minutes']:.1f}",
-        f"{figures['seconds_per_image']['median']:.2f}",
-        command(r),
-    ]
+    return told + (["", *table(head, again)] if again else [])
 
 
 def _again_row(r: Record, first: Mapping[str, Record]) -> list[str]:
@@ -185,10 +153,10 @@ def _again_row(r: Record, first: Mapping[str, Record]) -> list[str]:
 def instances(found: Records) -> list[str]:
     scored = [r for r in found if "pooled" in r["figures"]]
     head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
-    lines = table(head, map(_instances_row, scored)) if scored else []
+    told = table(head, map(_instances_row, scored)) if scored else []
     for r in scored:
-        lines += ["", *_instances_said(r)]
-    return lines
+        told += ["", _instances_said(r)]
+    return told
 
 
 def _instances_row(r: Record) -> list[str]:
@@ -203,22 +171,22 @@ def _instances_row(r: Record) -> list[str]:
     return [r["name"].split("-")[0], r["about"], *cells, told, command(r)]
 
 
-def _instances_said(r: Record) -> list[str]:
+def _instances_said(r: Record) -> str:
     figures, name = r["figures"], f"`{r['name']}`"
     if "density" in figures:
         told = ", ".join(f"{key} {value:.1%}" for key, value in figures["density"].items())
         more = "the data's publisher reports an accuracy of 83.6 % (creme, 316L), on another split"
-        return [f"{name}, areal density: {told}; {more}."]
+        return f"{name}, areal density: {told}; {more}."
     if "relative count error" in figures:
         true = figures["images"][0]["instances_true"]
         error, seconds = figures["relative count error"], figures["seconds"]
-        return [f"{name}: count error {error:+.1%} of {true} particles, in {seconds:.0f} s."]
+        return f"{name}: count error {error:+.1%} of {true} particles, in {seconds:.0f} s."
     sizes = ("small", "medium", "large")
     told = ", ".join(f"{s} {figures['pooled'][f'mask_ap_{s}']['value']:.3f}" for s in sizes)
     if "at score 0.5" in figures:
         default = figures["at score 0.5"]["instance_f1"]["value"]
         told += f"; F1 at the default score of 0.5: {default:.3f}"
-    return [f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."]
+    return f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."
 
 
 def denoise(found: Records) -> list[str]:
@@ -226,19 +194,14 @@ def denoise(found: Records) -> list[str]:
     for r in (r for r in found if "clean" not in r["figures"]):
         for dose, methods in r["figures"]["doses"].items():
             of.setdefault(dose, {}).update({k: v for k, v in methods.items() if v})
-    lines = _denoise_table(of, found) if of else []
+    told = [*_denoise_table(of, found), "", *_denoise_gains(of), ""] if of else []
     for r in (r for r in found if "clean" in r["figures"]):
         doses, clean = r["figures"]["doses"], r["figures"]["clean"]["value"]
-        rows = [
-            [
-                "noisy" if name == "noisy" else METHODS[name],
-                *(score(d[name]) for d in doses.values()),
-            ]
-            for name in doses["low-dose"]
-        ]
-        lines += [f"IoU of `{r['model']}` on the same images, {clean:.3f} on the clean ones:", ""]
-        lines += table(" | ".join(["images, denoised by", *doses]), rows)
-    return [*lines, *by(found)]
+        shown = {name: METHODS[name] for name in doses["low-dose"]} | {"noisy": "noisy"}
+        rows = [[said, *(score(d[name]) for d in doses.values())] for name, said in shown.items()]
+        told += [f"IoU of `{r['model']}` on the same images, {clean:.3f} on the clean ones:", ""]
+        told += table(" | ".join(["images, denoised by", *doses]), rows)
+    return [*told, *by(found)]
 
 
 def _denoise_table(of: Mapping[str, Figures], found: Records) -> list[str]:
@@ -250,35 +213,32 @@ def _denoise_table(of: Mapping[str, Figures], found: Records) -> list[str]:
         cells += [f"{seconds:.2f}" if seconds else "", minutes.get(name, "")]
         rows.append([METHODS[name], *cells])
     doses = [f"{dose}: PSNR, SSIM" for dose in of]
-    lines = table(" | ".join(["method", *doses, "s per image", "training, min"]), rows)
-    return [*lines, "", *_denoise_gains(of), ""]
+    return table(" | ".join(["method", *doses, "s per image", "training, min"]), rows)
 
 
 def _denoise_gains(of: Mapping[str, Figures]) -> list[str]:
     """Gains of the networks over others on the same images."""
-    from temzoo.evaluation.bootstrap import mean_interval  # takes TensorFlow
+    from temzoo.evaluation.bootstrap import mean_interval  # takes NumPy
 
-    lines = ["Mean gain in dB on the same images:", ""]
+    told = ["Mean gain in dB on the same images:", ""]
     for name, other in (pair for pair in GAINS if {*pair} <= {*of["low-dose"]}):
         gains = []
         for dose, methods in of.items():
             pairs = zip(methods[name]["of_images"], methods[other]["of_images"], strict=True)
             gain = vars(mean_interval([ours[0] - theirs[0] for ours, theirs in pairs]))
             gains.append(f"{dose} {score(gain, '{:+.2f}'.format)}")
-        lines.append(f"- {METHODS[name]}, beside {METHODS[other]}: {', '.join(gains)}")
-    return lines
+        told.append(f"- {METHODS[name]}, beside {METHODS[other]}: {', '.join(gains)}")
+    return told
 
 
 def tuning(found: Records) -> list[str]:
-    rows = []
-    for r in sorted(found, key=lambda r: ("grid", "random", "bayesian").index(r["name"])):
-        figures = r["figures"]
-        cells = [f"{figures[key]:.3f}" for key in ("default_score", "best_score")]
-        cells += [figures["best_trial"], figures["trials"], f"{figures['minutes']:.1f}"]
-        best = ", ".join(f"{name} {value}" for name, value in figures["best"].items())
-        rows.append([r["name"], *cells, best, command(r)])
-    head = "strategy | default IoU | best IoU | in trial | of | minutes | found | command"
-    return table(head, rows)
+    order = ("grid", "random", "bayesian")
+    return lines(
+        sorted(found, key=lambda r: order.index(r["name"])),
+        "-",
+        "@name:strategy default_score/.3f:default_IoU best_score/.3f:best_IoU best_trial:in_trial"
+        " trials:of minutes/.1f best:found @command",
+    )
 
 
 def compared(found: Records) -> list[str]:
@@ -294,19 +254,6 @@ def compared(found: Records) -> list[str]:
         for m in models
     ]
     return table(" | ".join(["model", *columns, "training, s"]), rows)
-
-
-def memory_points(of: Mapping[str, Records]) -> list[Point]:
-    """GB over the side of a micrograph: all, and without the maps that predict returns."""
-    return [
-        Point("temzoo.predict", r["model"] + told, (row["side"],) * 3, (gigabytes,) * 3)
-        for r in of.get("memory", ())
-        for row in r["figures"]["sides"]
-        for told, gigabytes in (
-            ("", row["used"] / GB),
-            (", without the maps", (row["used"] - MAPS * row["side"] ** 2) / GB),
-        )
-    ]
 
 
 TABLES = {
