@@ -19,19 +19,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks import commands, own
 from benchmarks.commands import COMMANDS, UNDER_JAX
-from benchmarks.records import (
-    keep,
-    measuring,
-    result,
-    use_encoder_beside,
-    versions,
-    write_json,
-)
+from benchmarks.page import shown, write_page
+from benchmarks.records import begin, keep, result, versions, write_json
 
 CURVE = ("5", "10", "20", "50", "293")
 DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
@@ -68,17 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and writes the page; gives the exit status."""
     arguments = commands.asked(sys.argv[1:] if argv is None else argv, __doc__)
     own.load(arguments.own)
-    use_encoder_beside(arguments.data_folder)
+    encoder = arguments.data_folder.parent / "keras"  # ImageNet's files, where they are
+    if (encoder / "models").is_dir():
+        os.environ.setdefault("KERAS_HOME", str(encoder))
     if arguments.command == "all":
         return run_all(arguments)
+    begin()
     try:
-        with measuring():
-            for record in measured(arguments):
-                _show(record, arguments.out)
+        for record in measured(arguments):
+            print(*shown(record), f"record: {keep(record, arguments.out)}", sep="\n", flush=True)
     finally:
         if arguments.command not in ("ship", *UNDER_JAX):
-            from benchmarks.page import write_page
-
             print(f"page: {write_page(arguments.out)}", flush=True)
     return 0
 
@@ -94,11 +87,15 @@ def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def module_of(command: str) -> Any:
-    """A command's module, and the backend that it needs."""
-    if command in UNDER_JAX:
-        from benchmarks.gpu import use_jax
+    """A command's module, under the backend that it needs.
 
-        use_jax()
+    Raises:
+        ValueError: it needs Keras' JAX backend, and another was chosen.
+    """
+    if command in UNDER_JAX:
+        chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
+        if chosen != "jax":
+            raise ValueError(f"{command} needs KERAS_BACKEND=jax. Received: {chosen}. Unset it.")
     else:
         from temzoo.cli.common import load_tensorflow
 
@@ -107,21 +104,18 @@ def module_of(command: str) -> Any:
 
 
 def _measurements(module: Any, arguments: argparse.Namespace) -> Iterator[dict | None]:
-    if not hasattr(module, "MEASUREMENTS"):
+    """The fields of records, by the names of the module's ``MEASUREMENTS`` or by its ``main``."""
+    known = getattr(module, "MEASUREMENTS", None)
+    if known is None:
         yield from module.main(arguments) or ()
         return
-    names = [arguments.names] if isinstance(arguments.names, str) else arguments.names
-    for name in module.MEASUREMENTS if "all" in names else names:
-        told = module.MEASUREMENTS[name](arguments)
-        usual = {"name": name, "command": arguments.again(names=name)}
-        yield told and {**usual, **told}
-
-
-def _show(record: dict, out: Path) -> None:
-    """Keeps a record and prints what the page will say of it."""
-    from benchmarks.page import shown
-
-    print(*shown(record), f"record: {keep(record, out)}", sep="\n", flush=True)
+    asked = [arguments.names] if isinstance(arguments.names, str) else arguments.names
+    unknown = [name for name in asked if name not in (*known, "all")]
+    if unknown:
+        raise ValueError(f"A name is one of {', '.join(known)}, all. Received: {unknown[0]}.")
+    for name in known if "all" in asked else asked:
+        told = known[name](arguments)
+        yield told and {"name": name, "command": arguments.again(names=name), **told}
 
 
 def shipped() -> list[tuple[str, ...]]:
@@ -151,26 +145,48 @@ def _weights_of(task: str) -> list[str]:
 def run_all(arguments: argparse.Namespace) -> int:
     """Every step, each told apart by a line with its minutes; one that fails stops no other.
 
+    The finished steps are on disk after each, so that ``--resume`` goes on. They count only with
+    the processor, cores, versions and data that they were run with: one run's figures are of one
+    machine.
+
     Returns:
         1 when a step failed, with its error printed; else 0.
     """
     common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
     common += [word for path in arguments.own for word in ("--with", str(path))]
-    progress = Progress(arguments)
-    if not (arguments.resume or arguments.only):
-        progress.forget()
+    path = arguments.out / f".all-{'quick' if arguments.quick else 'full'}.json"
+    known = {"where": _where(arguments), "finished": []}
+    if path.is_file() and (arguments.resume or arguments.only):
+        stopped = json.loads(path.read_text(encoding="utf-8"))
+        if stopped["where"] == known["where"]:
+            known = stopped
+        elif arguments.resume:
+            print("Begun anew: the run that was stopped is of other hardware, versions or data.")
     broken: set[str] = set()
     steps = planned(arguments.quick, arguments.only)
     for number, words in enumerate(steps, 1):
+        step = " ".join(words)
         print(f"Step {number} of {len(steps)}", flush=True)
-        if arguments.resume and " ".join(words) in progress.finished:
-            print(f"== {' '.join(words)}: done before", flush=True)
-        elif _step([*words, *["--quick"] * arguments.quick, *common]):
+        if arguments.resume and step in known["finished"]:
+            print(f"== {step}: done before", flush=True)
+            continue
+        if _step([*words, *["--quick"] * arguments.quick, *common]):
             broken.add(words[0])  # what follows of the same command may build on it
-        progress.note(words, broken)
+        done = dict.fromkeys([*known["finished"], step])
+        known["finished"] = [each for each in done if each.split()[0] not in broken]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, known)
     if not (broken or arguments.only):
-        progress.forget()
+        path.unlink(missing_ok=True)
     return int(bool(broken))
+
+
+def _where(arguments: argparse.Namespace) -> dict[str, Any]:
+    from temzoo.training.run_folder import hardware
+
+    machine, data = hardware(), str(arguments.data_folder.resolve())
+    where = {key: machine[key] for key in ("processor", "cores")}
+    return where | {"versions": versions(), "data": data}
 
 
 def planned(quick: bool, only: Sequence[str] | None = None) -> list[tuple[str, ...]]:
@@ -191,43 +207,6 @@ def _step(words: Sequence[str]) -> int:
         status = 1
     print(f"== {words[0]}: {(time.monotonic() - began) / 60:.1f} min", flush=True)
     return status
-
-
-class Progress:
-    """The finished steps of ``all``, on disk after each, so that ``--resume`` goes on.
-
-    The list counts only with the processor, cores, versions and data that it was made with: one
-    run's figures are of one machine. The quick run has a list of its own.
-
-    Attributes:
-        finished: the words of each step.
-    """
-
-    def __init__(self, arguments: argparse.Namespace):
-        from temzoo.training.run_folder import hardware
-
-        self._path = arguments.out / f".all-{'quick' if arguments.quick else 'full'}.json"
-        machine, data = hardware(), str(arguments.data_folder.resolve())
-        self._where = {key: machine[key] for key in ("processor", "cores")}
-        self._where |= {"versions": versions(), "data": data}
-        known = {"where": self._where, "finished": []}
-        if self._path.is_file():
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-        if arguments.resume and known["where"] != self._where:
-            print("Begun anew: the run that was stopped is of other hardware, versions or data.")
-        self.finished = known["finished"] if known["where"] == self._where else []
-
-    def note(self, words: Sequence[str], broken: set[str]) -> None:
-        """Keeps a step as done, and none of the commands that broke."""
-        done = dict.fromkeys([*self.finished, " ".join(words)])
-        self.finished = [step for step in done if step.split()[0] not in broken]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._path, {"where": self._where, "finished": self.finished})
-
-    def forget(self) -> None:
-        """What comes is a run of its own."""
-        self.finished = []
-        self._path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

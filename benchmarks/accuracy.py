@@ -10,7 +10,7 @@ true, each with its 95 % bootstrap interval over images. Objects are told apart 
 predict``: necks cut, below 10 px dropped. A difference of two models is that of their means over
 the same images; "better" and "worse" are said only where its interval excludes 0. Speed: five
 images, the models of a run in turns on each. Restorers and VAEs among the weights are judged by
-``benchmarks.judges``. A curve's trainings lie in ``runs/`` and are taken up again where they were
+``benchmarks.denoise`` and ``benchmarks.latent``. A curve's trainings lie in ``runs/`` and are taken up again where they were
 stopped; quick ones are trained anew, in a folder that is removed.
 """
 
@@ -29,7 +29,7 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks import judges, metrics
+from benchmarks import denoise, latent, metrics
 from benchmarks.contestants import contestant_of
 from benchmarks.datasets import Dataset, dataset_of
 from benchmarks.metrics import CONNECTED
@@ -46,7 +46,7 @@ from temzoo.evaluation.results import compare
 from temzoo.inference.objects import flattened
 from temzoo.labels.shapes.raster import class_map, foreground_classes
 from temzoo.zoo import cards, pretrained
-from temzoo.zoo.built import class_names_of, task_of
+from temzoo.zoo.built import built_or_none, class_names_of, task_of
 
 # Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
 GAINS = ("iou", "dice", "boundary_f1", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
@@ -54,6 +54,7 @@ ERRORS = ("absolute_count_error", "absolute_d50_error", "ks_statistic")
 INSTANCES, MIN_AREA_PX = "auto", 10  # as ``temzoo predict`` by default
 RESAMPLING = {"seed": 0, "bootstrap": 1000}
 TIMED = 5  # images
+OTHERS = {"restoration": denoise.told_of, "generative": latent.told_of}  # judges, by task
 CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # others: default
 CURVE = {"batch": 8, "crop": 256, "epochs": 5, "steps_per_epoch": 60, "seed": 0}
 # Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
@@ -247,9 +248,10 @@ def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, A
         model = contestant_of(name, dataset.train)
         told = {"command": arguments.again(weights=name, compare=[]), "about": name, "seed": 0}
         settings = {"card_scores": card_scores(name)}
-        if judges.task_of(model) in judges.JUDGES:
-            told["settings"] = settings | {"parameters": model.count_params()}
-            records.append(told | judges.told_of(name, model, dataset, arguments))
+        how = built_or_none(model)
+        if how and how.task in OTHERS:
+            told |= {"model": name, "settings": settings | {"parameters": model.count_params()}}
+            records.append(told | OTHERS[how.task](name, model, dataset, arguments))
             continue
         scored = judge(model, dataset.part(part), min_area_px=least)
         label = name if least == MIN_AREA_PX else f"{name} from {least} px"

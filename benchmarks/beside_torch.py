@@ -32,7 +32,7 @@ import numpy as np
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.environments import SCRIPTS, python_of, why_not
-from benchmarks.timing import in_child, in_turns, rates, ratio
+from benchmarks.timing import in_child, in_turns, rates, ratio, threads_of
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.pixel_models import normalized_alone
 from temzoo.tasks.semantic_graph import SegmentationLoss
@@ -216,18 +216,20 @@ def child_on_processor(
     return {"cells": rows_of(makers, batch, ORIGINAL, **how), "torch": version}
 
 
-def on_processor(arguments: argparse.Namespace, threads: Mapping[str, str]) -> dict[str, Any]:
+def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a record says of ``peers --speed``."""
     config = SMALL if arguments.quick else CONFIG
     repetitions = 2 if arguments.quick else arguments.repetitions
-    left_out, packages = why_not("pytorch", arguments.environments), None
+    left_out, packages = why_not("pytorch"), None
     if left_out is None:
-        home = python_of("pytorch", arguments.environments).parents[1]
+        home = python_of("pytorch").parents[1]
         packages = str(next(home.glob("lib/python*/site-packages")))
     cells, version = [], None
     for batch in BATCHES:
         asked = (config, batch, arguments.threads, repetitions, packages)
-        told = in_child("benchmarks.beside_torch:child_on_processor", *asked, **threads)
+        told = in_child(
+            "benchmarks.beside_torch:child_on_processor", *asked, **threads_of(asked[2])
+        )
         version = told["torch"]
         if left_out is not None:
             cells.append({"engine": REFERENCE, "batch": batch, "left_out": left_out})
@@ -333,7 +335,7 @@ def child_on_device(
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What records say of ``gpu-speed``."""
-    from benchmarks.gpu import device
+    from benchmarks.gpu_scenes import device
 
     config, scale = (SMALL, 16) if arguments.quick else (CONFIG, 1)
     rows: list[dict[str, Any]] = []

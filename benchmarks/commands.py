@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import DATA, RESULTS, ROOT
+from benchmarks.records import DATA, RESULTS
 
 # Commands to their modules, and what they are for.
 COMMANDS = {
@@ -30,7 +29,6 @@ COMMANDS = {
     "label-next": ("label_next", "whether `temzoo label-next` finds the images with errors"),
     "measure": ("measure", "whether `temzoo measure` is right, and how fast"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
-    "variants": ("variants", "IoU of averages of several predictions of an image"),
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
     "batch-one": ("batch_one", "an image alone beside one of eight, in OpenVINO"),
@@ -42,19 +40,10 @@ COMMANDS = {
     "export": ("export", "seconds and sizes of exports"),
     "peers": ("peers", "other packages on the same data, crops and minutes"),
     "ship": ("ship", "make shipped weights of a finished run"),
-    "gpu-train": ("gpu.learning", "train a recipe on a GPU under JAX"),
+    "gpu-train": ("gpu_train", "train a recipe on a GPU under JAX"),
     "gpu-speed": ("beside_torch", "speed on a GPU under JAX beside PyTorch"),
 }
 UNDER_JAX = ("gpu-train", "gpu-speed")  # they need no TensorFlow and write no page
-ENVIRONMENTS = Path(os.environ.get("TEMZOO_PEERS", ROOT / ".peers"))  # of other packages
-CONTESTANTS = (
-    "temzoo-unet temzoo-mobilenet temzoo-mobilenet-scratch pytorch-unet smp-resnet18 smp-mobilenet"
-    " atomai stardist sklearn"
-)
-SETS = (
-    "unet_mobilenet/emps unet_mobilenet/emps-frozen unet_mobilenet/super1 unet/emps unet/emps-fast"
-    " mask_rcnn/emps autoencoder/emps-denoise vae/particles"
-)
 Option = tuple[str, dict[str, Any]]
 
 
@@ -68,19 +57,12 @@ def option(flag: str, about: str, default: Any = None, **how: Any) -> Option:
     return flag, {"help": about, **how}
 
 
-def names(known: str, default: str | None = None, more: str = "all") -> Option:
-    """Which of the module's ``MEASUREMENTS``; with a default one, else several."""
-    how = {"choices": [*known.split(), *more.split()], "metavar": "NAME"}
-    about = f"of {', '.join(known.split())}"
-    return option("names", about, default, nargs="?" if default else "+", **how)
-
-
 def data(default: str) -> Option:
     return option("--data", "emps, super1, synthetic, or a folder", default)
 
 
 WEIGHTS = "MODEL/NAME, a run folder or a weights file"
-SEED = option("--seed", "another seed, recorded beside the first", type=int)
+NAMES = option("names", "which of those above, or all", nargs="+")
 REPETITIONS = option("--repetitions", "of each that takes no minutes", type=int)
 OPTIONS: dict[str, list[Option]] = {
     "accuracy": [
@@ -93,40 +75,25 @@ OPTIONS: dict[str, list[Option]] = {
         option("--curve-model", "that is trained", "unet"),
     ],
     "recipe": [
-        names(
-            "emps-frozen emps-pyramid emps-scratch-encoder emps-unet emps-unet-fast emps-forest"
-            " emps-otsu emps10-frozen emps10-unet emps10-forest emps10-otsu super1-frozen super1",
-            more="",
-        ),
+        NAMES,
         option("--run", "score this finished run instead of training", type=Path),
-        SEED,
+        option("--seed", "another seed, recorded beside the first", type=int),
     ],
-    "instances": [
-        names("emps-mask-rcnn emps-watershed loops-mask-rcnn loops-watershed dense speed")
-    ],
-    "shapes": [names("overfit held-out")],
-    "denoise": [names("filters supervised blind-spot segmentation bm3d")],
-    "colour": [names("phases photographs")],
-    "latent": [
-        names("digits particles compare"),
-        option("--seeds", "of the trainings", (0, 1, 2), nargs="+", type=int),
-    ],
+    "instances": [NAMES],
+    "shapes": [NAMES],
+    "denoise": [NAMES],
+    "colour": [NAMES],
+    "latent": [NAMES, option("--seeds", "of the trainings", (0, 1, 2), nargs="+", type=int)],
     "label-next": [option("--weights", WEIGHTS, "unet_mobilenet/emps-frozen"), data("emps")],
     "measure": [
-        names("speed labels synthetic objects", "speed"),
+        option("names", "one of those above", "speed", nargs="?"),
         REPETITIONS,
-        option("--training", "micrographs of each set", 40),
         option("--images", "judge on fewer images of each set", type=int),
     ],
     "tuning": [
-        names("grid random bayesian", "all"),
+        option("names", "one of those above", "all", nargs="?"),
         option("--trials", "of each search", 9),
         option("--epochs", "of each trial", 4),
-    ],
-    "variants": [
-        option("weights", WEIGHTS),
-        option("--set", "of the model", [], action="append", metavar="NAME=VALUE"),
-        data("emps"),
     ],
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [
@@ -146,17 +113,11 @@ OPTIONS: dict[str, list[Option]] = {
         option("--epochs", "of the trainings that IoU is compared of", type=int),
     ],
     "labels": [option("--only", "one of the exports", choices=("images", "video")), REPETITIONS],
-    "limits": [
-        names(
-            "read-points read-shapes read-boxes read-video predict-identity predict-noise"
-            " predict-classes8 predict-save predict-unet8 predict-mobilenet predict-unet"
-        )
-    ],
-    "startup": [option("--repetitions", "fresh processes of each", type=int)],
+    "limits": [NAMES],
+    "startup": [REPETITIONS],
     "export": [option("models", "registered names; all", nargs="*", metavar="MODEL")],
     "peers": [
         option("--setup", "make these environments; all", nargs="*", metavar="NAME"),
-        option("--environments", "folder", ENVIRONMENTS),
         data("emps"),
         option("--images", "at most", nargs=2, type=int, metavar=("TRAIN", "VAL")),
         option("--minutes", "of learning", 5.0),
@@ -164,14 +125,14 @@ OPTIONS: dict[str, list[Option]] = {
         option("--crop", "side, px", 256),
         option("--batch", "crops of a step", 8),
         option("--seed", "of crops and first weights", 0),
-        option("--names", f"of {CONTESTANTS}", nargs="+", choices=CONTESTANTS.split()),
+        option("--names", "of the contestants", nargs="+"),
         option("--encoder-weights", 'of segmentation_models.pytorch: "imagenet" downloads'),
         option("--speed", "speed of one architecture instead", action="store_true"),
         option("--repetitions", "of --speed", 7),
         option("--work", "folder", Path("runs") / "peers"),
     ],
     "ship": [
-        option("name", f"of {SETS}", choices=SETS.split(), metavar="MODEL/NAME"),
+        option("name", "as below", metavar="MODEL/NAME"),
         option("--run", "the folder of its finished run", type=Path),
         option("--seed", "train again with this seed and ship nothing", type=int),
         option("--precisions", "enter what `precision` found", action="store_true"),
@@ -187,22 +148,15 @@ OPTIONS: dict[str, list[Option]] = {
     "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
     "all": [
         option("--resume", "leave out what was finished on this machine", action="store_true"),
-        option("--only", "the steps of these alone", nargs="+", choices=[*COMMANDS]),
+        option("--only", "the steps of these alone", nargs="+", metavar="COMMAND"),
     ],
 }
+MINE = "run this first: datasets, contestants, engines, models of your own"
 COMMON = [
     option("--quick", "small: minutes, without data", action="store_true"),
     option("--out", "folder of the results", RESULTS),
     option("--data-folder", "of named datasets", DATA),
-    option(
-        "--with",
-        "run this first: datasets, contestants, engines, models of your own",
-        [],
-        dest="own",
-        type=Path,
-        action="append",
-        metavar="FILE.py",
-    ),
+    option("--with", MINE, [], dest="own", type=Path, action="append", metavar="FILE.py"),
 ]
 WHOLE = {"all": "all that needs no choice", "page": "results/README.md anew from the records"}
 
@@ -212,45 +166,38 @@ def asked(words: Sequence[str], about: str | None = None) -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks", description=about, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    parsers = {}
     for name, told in {**{name: told for name, (_, told) in COMMANDS.items()}, **WHOLE}.items():
-        head = _head(name) if name in words[:1] else None
-        parsers[name] = commands.add_parser(name, help=told, description=head, formatter_class=raw)
+        head = _head(COMMANDS[name][0]) if name in COMMANDS and name in words[:1] else None
+        added = commands.add_parser(name, help=told, description=head, formatter_class=raw)
         for flag, how in (*OPTIONS.get(name, ()), *COMMON):
-            parsers[name].add_argument(flag, **how)
+            added.add_argument(flag, **how)
     arguments = parser.parse_args(words)
-    arguments.again = _repeating(parsers[arguments.command], arguments)
+    actions = commands.choices[arguments.command]._actions
+    arguments.again = lambda **changes: _command(actions, {**vars(arguments), **changes})
     return arguments
 
 
-def _head(command: str) -> str | None:
-    """What a command's module says of itself, read without running it."""
-    if command in WHOLE:
-        return None
-    path = Path(__file__).parent / f"{COMMANDS[command][0].replace('.', '/')}.py"
-    path = path if path.is_file() else path.with_suffix("") / "__init__.py"
+def _head(module: str) -> str | None:
+    """What a module says of itself, read without running it."""
+    path = Path(__file__).with_name(f"{module}.py")
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 
-def _repeating(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Callable:
-    """``again(**changes)``: the command of these arguments, with some changed."""
-
-    def again(**changes: Any) -> str:
-        words, options = ["python", "-m", "benchmarks", arguments.command], []
-        for action in parser._actions:
-            value = {**vars(arguments), **changes}.get(action.dest)
-            if action.dest == "out" or value in (None, False, []) or value == action.default:
-                continue
-            values = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
-            flag = max(action.option_strings, key=len, default="")
-            if not flag:
-                words += values
-            elif value is True:
-                options.append(flag)
-            elif isinstance(action, argparse._AppendAction):
-                options += [word for each in values for word in (flag, each)]
-            else:
-                options += [flag, *values]
-        return shlex.join([*words, *options])
-
-    return again
+def _command(actions: Sequence[argparse.Action], asked: dict[str, Any]) -> str:
+    """The command of some arguments: what differs from the usual, but for the folder of results."""
+    words, options = ["python", "-m", "benchmarks", asked["command"]], []
+    for action in actions:
+        value = asked.get(action.dest)
+        if action.dest == "out" or value in (None, False, []) or value == action.default:
+            continue
+        values = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
+        flag = max(action.option_strings, key=len, default="")
+        if not flag:
+            words += values
+        elif value is True:
+            options.append(flag)
+        elif isinstance(action, argparse._AppendAction):
+            options += [word for each in values for word in (flag, each)]
+        else:
+            options += [flag, *values]
+    return shlex.join([*words, *options])

@@ -11,7 +11,7 @@ EMPS: 293 training images, the 73 of ``val.csv`` are scored at full size. Electr
 random, 4, 16 and 64 per white pixel (``temzoo.data.degrade``), drawn for each image from its
 name, so that every method gets the same noise. Restored pixels are cut to 0 … 255 and compared
 with the published images by PSNR and SSIM with a data range of 255. Filters: the head of
-``benchmarks.denoise_baselines``.
+``benchmarks.denoise_baselines``. ``accuracy`` judges restorers by the same noise, on any data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import temzoo
 from benchmarks import denoise_baselines
 from benchmarks.datasets import Dataset, open_dataset
-from benchmarks.denoise_baselines import DOSES, Scored, summary
+from benchmarks.denoise_baselines import DOSES, Scored, score, summary
 from benchmarks.environments import why_not
 from benchmarks.recipes import Recipe, fitted
 from benchmarks.timing import timed
@@ -121,8 +121,30 @@ def restored_scores(
     for true, poor in scored(judge, dose):
         restored, took = timed(partial(temzoo.restore, model, poor, flips=flips))
         seconds.append(took)
-        found.append(denoise_baselines.score(true.pixels, restored.pixels))
+        found.append(score(true.pixels, restored.pixels))
     return found, seconds
+
+
+def told_of(name: str, model: Any, dataset: Dataset, arguments: argparse.Namespace):
+    """What a record says of a restorer among the weights that ``accuracy`` judges."""
+    figures = {"doses": judged(model, dataset.part(arguments.part))}
+    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "figures": figures}
+    return told | {"dataset": dataset.told(arguments.part)}
+
+
+def judged(model: Any, examples: Sequence[Example]) -> dict[str, Any]:
+    """By dose: PSNR (dB) and SSIM with intervals over images, and the gain over the noisy image."""
+    examples = [replace(example, load=partial(grey, example)) for example in examples]
+    found = {}
+    for dose in DOSES:
+        scores, _ = restored_scores(model, examples, dose)
+        noisy = [score(true.pixels, poor.pixels).psnr for true, poor in scored(examples, dose)]
+        psnr = [one.psnr for one in scores]
+        figures = {"psnr_db": psnr, "ssim": [one.ssim for one in scores], "noisy_psnr_db": noisy}
+        figures["gain_db"] = np.subtract(psnr, noisy)
+        found[dose] = {name: vars(mean_interval(values)) for name, values in figures.items()}
+        found[dose]["images"] = [tuple(one) for one in scores]
+    return found
 
 
 def classical(measured: Callable[..., dict[str, Any]], dataset: Dataset) -> dict[str, Any]:

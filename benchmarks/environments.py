@@ -3,22 +3,24 @@
     python -m benchmarks peers --setup                 # of all but BM3D
     python -m benchmarks peers --setup datumaro bm3d   # of some
 
+They lie in ``.peers``, or where the variable TEMZOO_PEERS says.
 ``bm3d`` is free for noncommercial use alone, so that it is installed only where it is named.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.commands import ENVIRONMENTS as FOLDER
-from benchmarks.records import write_json
+from benchmarks.records import ROOT, write_json
 from benchmarks.timing import last_line
 
-SCRIPTS = Path(__file__).parent / "peers" / "scripts"
+FOLDER = Path(os.environ.get("TEMZOO_PEERS", ROOT / ".peers")).resolve()
+SCRIPTS = Path(__file__).parent / "peer_scripts"
 LONGEST = 1000  # characters of what is said when something fails
 TORCH = "torch==2.13.0"
 VISION = "import torch_networks as t; t.ensure_torchvision(); "
@@ -44,20 +46,16 @@ ENVIRONMENTS: dict[str, tuple[tuple[str, ...], str]] = {
 NAMED_ONLY = ("bm3d",)
 
 
-def python_of(name: str, folder: Path = FOLDER) -> Path:
+def python_of(name: str) -> Path:
     """The interpreter of an environment; this one for temzoo's own, named ""."""
-    return folder / name / "bin" / "python" if name else Path(sys.executable)
+    return FOLDER / name / "bin" / "python" if name else Path(sys.executable)
 
 
-def set_up(
-    names: Sequence[str], folder: Path = FOLDER, wanted: Mapping[str, tuple] | None = None
-) -> dict[str, str]:
+def set_up(names: Sequence[str]) -> dict[str, str]:
     """Makes environments that are not there; one that fails stops no other.
 
     Args:
         names: of ``ENVIRONMENTS``; none: all that need not be named.
-        folder: that holds them.
-        wanted: packages and what must run, by environment, in place of ``ENVIRONMENTS``.
 
     Returns:
         by name "ready" or why not; the reason is also kept for the tables.
@@ -65,35 +63,32 @@ def set_up(
     Raises:
         ValueError: a name is not one of an environment.
     """
-    wanted = wanted or ENVIRONMENTS
-    unknown = [name for name in names if name not in wanted]
-    if unknown:
-        raise ValueError(
-            f"An environment is one of {', '.join(wanted)}. Received: {unknown[0]!r}. Name those."
-        )
+    known = ", ".join(ENVIRONMENTS)
+    for name in names:
+        if name not in ENVIRONMENTS:
+            raise ValueError(f"An environment is one of {known}. Received: {name!r}. Name those.")
     found = {}
-    for name in names or [each for each in wanted if each not in NAMED_ONLY]:
-        if why_not(name, folder) is not None:
-            _make(name, *wanted[name], folder)
-        found[name] = why_not(name, folder) or "ready"
+    for name in names or [each for each in ENVIRONMENTS if each not in NAMED_ONLY]:
+        if why_not(name) is not None:
+            _make(name, *ENVIRONMENTS[name])
+        found[name] = why_not(name) or "ready"
     return found
 
 
-def why_not(name: str, folder: Path = FOLDER) -> str | None:
+def why_not(name: str) -> str | None:
     """None where an environment is whole; else what is the matter, with pip's last lines."""
-    if not name or (folder / name / "ready.json").is_file():
+    if not name or (FOLDER / name / "ready.json").is_file():
         return None
-    failed = folder / f"{name}.failed.json"
+    failed = FOLDER / f"{name}.failed.json"
     if failed.is_file():
         return json.loads(failed.read_text(encoding="utf-8"))["error"]
     return f"not set up: python -m benchmarks peers --setup {name}"
 
 
-def _make(name: str, packages: Sequence[str], runs: str, folder: Path) -> None:
-    home, failed = folder / name, folder / f"{name}.failed.json"
+def _make(name: str, packages: Sequence[str], runs: str) -> None:
+    home, failed, python = FOLDER / name, FOLDER / f"{name}.failed.json", str(python_of(name))
     shutil.rmtree(home, ignore_errors=True)
     failed.unlink(missing_ok=True)
-    python = str(python_of(name, folder))
     # This pip serves all: an environment without one is made in a second.
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
     try:

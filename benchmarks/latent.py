@@ -9,12 +9,18 @@ the largest correlation of any latent mean with the angle (of its double angle, 
 same upside down), the diameter and the aspect ratio, on held-out pictures, for the plain VAE and
 the rotation-invariant one. Compare: autoencoder, VAE, beta-VAE and rotation-invariant VAE by every
 figure of ``temzoo.latent.compare``.
+
+``accuracy`` judges VAEs on ``particle_images`` of a seed that trains nothing, as large as the model
+takes: reconstruction error (mean squared, per pixel), divergence from the prior (nats), active
+units, mutual information gap, and the greatest |r| of any latent number with each factor; of all
+but the units and the gap with 95 % bootstrap intervals over pictures.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,8 +30,10 @@ import temzoo
 from benchmarks.datasets import generated
 from benchmarks.timing import seconds_of
 from temzoo import latent
+from temzoo.core.bootstrap import percentile_interval
 from temzoo.data.synthetic.particle_images import particle_images
 from temzoo.latent import nearest_neighbour_accuracy
+from temzoo.latent.codes import encode_images, kl_per_dimension, reconstruction_error
 from temzoo.latent.information import strongest
 from temzoo.workflows import lecture
 
@@ -35,6 +43,7 @@ PARTICLES = {"latent_dim": 4, "image_size": 32}
 EPOCHS = 30  # on particles
 COUNT, HELD_OUT, COMPARE_COUNT = 3000, 3000, 1500
 SEEN_SEED, HELD_OUT_SEED = 1, 2  # of the particles
+QUICK_PICTURES, BOOTSTRAP = 300, 200  # of what ``accuracy`` judges
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"likelihood": "gaussian"},
     "rotation-invariant": {"likelihood": "gaussian", "rotation_invariant": True},
@@ -154,6 +163,67 @@ def _of_particles(name: str, seeds: Sequence[int], models: list, data) -> dict[s
 def _told(name: str, seeds: Sequence[int], figures: dict, dataset: dict) -> dict[str, Any]:
     told = {"about": f"what latent numbers know: {name}", "seed": seeds[0]}
     return told | {"figures": figures, "dataset": dataset}
+
+
+def told_of(name: str, model: Any, dataset: Any, arguments: argparse.Namespace):
+    """What a record says of a VAE among the weights that ``accuracy`` judges."""
+    count = QUICK_PICTURES if arguments.quick else HELD_OUT
+    about = f"drawn particles, {count} of {model.image_size} px"
+    about = generated(about, pictures(model, count)[0], seed=HELD_OUT_SEED)
+    return {"what": "vae", "name": name, "figures": known(model, count), "dataset": about}
+
+
+def pictures(model: Any, count: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    """(count, S, S, 1) float32 that the model was not trained on, and what each shows.
+
+    Raises:
+        ValueError: the model takes colour.
+    """
+    if model.channels != 1:
+        raise ValueError(
+            "A VAE is judged on drawn grey particles. Received: one of"
+            f" {model.channels} channels. Judge it on pictures of its own by `temzoo latent`."
+        )
+    drawn, factors = particle_images(count, size=model.image_size, seed=HELD_OUT_SEED)
+    return drawn[..., None], factors
+
+
+def known(model: Any, count: int = HELD_OUT) -> dict[str, Any]:
+    """The figures of ``temzoo.latent.compare``, with intervals where an image has a share in them.
+
+    Returns:
+        by figure {"value", "low", "high"}; "active_units", "mig", "mig_shuffled", "latent_dim" as
+        they are.
+    """
+    images, factors = pictures(model, count)
+    (figures,) = latent.compare({"": model}, images, factors, periods=PERIODS)
+    encoded = encode_images(model, images)
+    errors = reconstruction_error(model, images, encoded=encoded).per_image
+
+    def correlation(chosen: np.ndarray, name: str) -> float:
+        true = {name: factors[name][chosen]}
+        table = latent.correlations(encoded.means[chosen], true, periods=PERIODS)
+        return strongest(table, name, PERIODS)
+
+    def kl(chosen: np.ndarray) -> float:
+        means, logs = encoded.means[chosen], encoded.log_variances[chosen]
+        return float(kl_per_dimension(means, logs).sum())
+
+    resampled = {"reconstruction_error": lambda chosen: errors[chosen].mean(), "kl": kl}
+    resampled |= {f"r {name}": partial(correlation, name=name) for name in factors}
+    found = {name: interval(figure, count) for name, figure in resampled.items()}
+    plain = ("active_units", "mig", "mig_shuffled", "latent_dim")
+    return found | {key: figures[key] for key in plain} | {"pictures": count}
+
+
+def interval(figure: Callable[[np.ndarray], float], count: int) -> dict[str, float]:
+    """A figure of all of ``count`` pictures, with percentiles of it over resampled ones.
+
+    For figures that are no means over pictures, which ``mean_interval`` is for.
+    """
+    rng = np.random.default_rng(0)
+    again = [figure(rng.integers(0, count, count)) for _ in range(BOOTSTRAP)]
+    return vars(percentile_interval(np.array([figure(np.arange(count)), *again])))
 
 
 MEASUREMENTS = {"digits": digits, "particles": particles, "compare": compare}

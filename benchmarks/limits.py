@@ -1,13 +1,14 @@
 """Does the memory stay bounded where temzoo says so? Measured at full size.
 
     python -m benchmarks limits all             # an hour on two slow cores
-    python -m benchmarks limits read-points     # some; the records of the others are kept
+    python -m benchmarks limits read-points     # or read-shapes, read-boxes, read-video,
+                                                # predict-identity, predict-noise, predict-save,
+                                                # predict-classes8, predict-unet8
 
 Each measurement runs in a fresh process, on generated data. Its figures, in bytes:
 
-- ``peak``: the most resident memory that the process ever had, ``VmHWM`` of ``/proc``. (It is
-  what ``getrusage`` gives as ``ru_maxrss``, but for one thing: a process inherits that figure from
-  the one that starts it, so that a large parent would hide a small child.)
+- ``peak``: the most resident memory that the process ever had, ``VmHWM`` of ``/proc`` (unlike
+  ``ru_maxrss`` it is not inherited from the process that starts it).
 - ``baseline``: resident once the libraries are imported and the network is built, before the first
   byte of data.
 - ``input``: the pixels of the micrograph; 0 for a label file, which is read as a stream.
@@ -23,9 +24,9 @@ import argparse
 import itertools
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ import temzoo
 from benchmarks import cvat_exports
 from benchmarks.cvat_exports import LABEL, outline, polygon
 from benchmarks.metrics import CONNECTED
-from benchmarks.timing import in_child, memory
+from benchmarks.timing import in_child, memory, timed
 
 GB = 10**9
 MEGABYTES = 200
@@ -47,8 +48,7 @@ LABELLED = 4096  # side of the images that the generated labels speak of
 class Limit:
     """One promise."""
 
-    about: str  # what is done, in words
-    bound: int  # bytes that ``used`` must not exceed
+    about: str = ""  # what is done, in words
     labels: str = ""  # the layout of the label file to read, a name of ``LAYOUTS``
     model: str = "identity"  # a registered name, or that (see ``identity``)
     config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
@@ -57,52 +57,48 @@ class Limit:
     noise: bool = False
     save: bool = False  # also write the maps and the overlay
 
+    @property
+    def bound(self) -> int:
+        """Bytes that ``used`` must not exceed."""
+        return GB if self.labels else 2 * GB
 
-MOBILENET = {"alpha": 0.25, "encoder_weights": None}
+
 LIMITS = {
-    "read-points": Limit("polygons of 700 points", GB, "points"),
-    "read-shapes": Limit("polygons of 5 points with 8 attributes each", GB, "shapes"),
-    "read-boxes": Limit("boxes and nothing else", GB, "boxes"),
-    "read-video": Limit("tracks of polygons of 70 points, a keyframe a frame", GB, "video"),
-    "predict-identity": Limit("the identity model", 2 * GB),
-    "predict-noise": Limit("the identity model on white noise", 2 * GB, noise=True),
-    "predict-classes8": Limit("the identity model, 8 classes", 2 * GB, classes=8),
-    "predict-save": Limit("the identity model, maps and overlay written", 2 * GB, save=True),
-    "predict-unet8": Limit("`unet`, 8 filters", 2 * GB, "", "unet", {"filters": 8}),
-    "predict-mobilenet": Limit(
-        "`unet_mobilenet`, alpha 0.25", 2 * GB, "", "unet_mobilenet", MOBILENET
-    ),
-    "predict-unet": Limit("`unet`, its default of 32 filters", 2 * GB, "", "unet"),
+    "read-points": Limit("polygons of 700 points", "points"),
+    "read-shapes": Limit("polygons of 5 points with 8 attributes each", "shapes"),
+    "read-boxes": Limit("boxes and nothing else", "boxes"),
+    "read-video": Limit("tracks of polygons of 70 points, a keyframe a frame", "video"),
+    "predict-identity": Limit("the identity model"),
+    "predict-noise": Limit("the identity model on white noise", noise=True),
+    "predict-classes8": Limit("the identity model, 8 classes", classes=8),
+    "predict-save": Limit("the identity model, maps and overlay written", save=True),
+    "predict-unet8": Limit("`unet`, 8 filters", model="unet", config={"filters": 8}),
 }
 
 
-def _images(shapes: Iterator[str]) -> Iterator[str]:
-    return cvat_exports.images(shapes, 200, LABELLED)
+def _images(shapes: list[str]) -> Iterator[str]:
+    return cvat_exports.images(itertools.cycle(shapes), 200, LABELLED)
 
 
-def many_points() -> Iterator[str]:
+def _polygons(points: int, inside: str = "") -> Iterator[str]:
     tags = f'label="{LABEL}" occluded="0"'
-    return _images(itertools.cycle([polygon(each, tags) for each in _fifty(700, LABELLED)]))
+    return _images([polygon(each, tags, inside) for each in _fifty(points, LABELLED)])
 
 
-def many_shapes() -> Iterator[str]:
-    attributes = "".join(
-        f'      <attribute name="property {k}">judged by the second of two readers</attribute>\n'
-        for k in range(8)
-    )
-    tags = f'label="{LABEL}" occluded="0"'
-    shapes = [polygon(each, tags, attributes) for each in _fifty(5, LABELLED)]
-    return _images(itertools.cycle(shapes))
+def _fifty(points: int, side: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [outline(rng, side, points) for _ in range(50)]
 
 
 def many_boxes() -> Iterator[str]:
-    shapes = [
-        f'    <box label="{LABEL}" source="manual" occluded="0" xtl="{number}.25"'
-        f' ytl="{number}.5" xbr="{number + 30}.75" ybr="{number + 20}.0" z_order="0">\n'
-        "    </box>\n"
-        for number in range(50)
-    ]
-    return _images(itertools.cycle(shapes))
+    return _images(
+        [
+            f'    <box label="{LABEL}" source="manual" occluded="0" xtl="{number}.25"'
+            f' ytl="{number}.5" xbr="{number + 30}.75" ybr="{number + 20}.0" z_order="0">\n'
+            "    </box>\n"
+            for number in range(50)
+        ]
+    )
 
 
 def video() -> Iterator[str]:
@@ -112,22 +108,16 @@ def video() -> Iterator[str]:
     return cvat_exports.video(tracks, life=1000, every=1, side=LABELLED, frames=1000)
 
 
-def _fifty(points: int, side: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(0)
-    return [outline(rng, side, points) for _ in range(50)]
-
-
+ATTRIBUTES = "".join(
+    f'      <attribute name="property {k}">judged by the second of two readers</attribute>\n'
+    for k in range(8)
+)
 LAYOUTS: dict[str, Callable[[], Iterator[str]]] = {
-    "points": many_points,
-    "shapes": many_shapes,
+    "points": partial(_polygons, 700),
+    "shapes": partial(_polygons, 5, ATTRIBUTES),
     "boxes": many_boxes,
     "video": video,
 }
-
-
-def write_labels(path: Path, layout: str, size: int) -> None:
-    """Writes a CVAT XML of at least ``size`` bytes, ending with a whole image or track."""
-    cvat_exports.write(path, LAYOUTS[layout](), size)
 
 
 def child_reads(path: str) -> dict[str, Any]:
@@ -135,50 +125,41 @@ def child_reads(path: str) -> dict[str, Any]:
     from temzoo.labels.formats import cvat
 
     baseline = memory("VmRSS")
-    start = time.monotonic()
-    images = cvat.read(Path(path))
+    images, seconds = timed(lambda: cvat.read(Path(path)))
     shapes = [shape for image in images for shape in image.shapes]
+    peak = memory("VmHWM")
     return {
-        "baseline": baseline,
-        "peak": memory("VmHWM"),
-        "input": 0,
-        "seconds": time.monotonic() - start,
+        **{"baseline": baseline, "peak": peak, "input": 0, "used": peak, "seconds": seconds},
         "images": len(images),
         "shapes": len(shapes),
         "points": sum(len(shape.points) for shape in shapes),
     }
 
 
-def child_predicts(name: str, side: int) -> dict[str, Any]:
-    """In the child: predicts a square uint8 micrograph of that side with the defaults."""
-    return _predicts(LIMITS[name], side)
+def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
+    """In the child: predicts a square uint8 micrograph of that side with the defaults.
 
-
-def child_predicts_with(model: str, config: Mapping[str, Any], side: int) -> dict[str, Any]:
-    """The same with any network."""
-    return _predicts(Limit("", 0, model=model, config=config), side)
-
-
-def _predicts(limit: Limit, side: int) -> dict[str, Any]:
+    Args:
+        asked: fields of a ``Limit``.
+        side: px.
+    """
     from temzoo.store import pictures
 
+    limit = Limit(**asked)
     if limit.model == "identity":
         model = identity(limit.classes)
     else:
         model = temzoo.get_model(limit.model, compile=False, **limit.config)
     baseline = memory("VmRSS")
     pixels = micrograph(side, noise=limit.noise)
-    start = time.monotonic()
-    found = temzoo.predict(model, pixels, **CONNECTED)
+    found, seconds = timed(lambda: temzoo.predict(model, pixels, **CONNECTED))
     if limit.save:
         with tempfile.TemporaryDirectory() as folder:
             pictures.save_prediction(found, folder, micrograph=temzoo.Micrograph(pixels))
     peak, given = memory("VmHWM"), pixels.nbytes
     return {
         **{"baseline": baseline, "peak": peak, "input": given, "used": peak - baseline - given},
-        "seconds": time.monotonic() - start,
-        "side": side,
-        "instances": int(found.instances.max()),
+        **{"seconds": seconds, "side": side, "instances": int(found.instances.max())},
         "foreground": round(float(np.mean(found.classes[::16, ::16] > 0)), 4),
     }
 
@@ -196,18 +177,17 @@ def identity(classes: int) -> Callable:
     return network
 
 
-def micrograph(side: int, *, noise: bool = False):
+def micrograph(side: int, *, noise: bool = False) -> np.ndarray:
     """(side, side) uint8: blobs on a grid, each of its own brightness, or white noise."""
     rng = np.random.default_rng(0)
     if noise:
         return rng.integers(0, 256, (side, side), np.uint8)
     offset = (np.arange(64) - 32) ** 2
     blob = np.exp(-np.add.outer(offset, offset) / 200)
-    cells = side // 64
-    bright = rng.uniform(150, 250, (cells, cells))
+    bright = rng.uniform(150, 250, (side // 64, side // 64))
     pixels = np.empty((side, side), np.uint8)
-    for row in range(cells):
-        pixels[64 * row : 64 * row + 64, : 64 * cells] = np.kron(bright[row], blob)
+    for row, values in enumerate(bright):
+        pixels[64 * row : 64 * row + 64] = np.kron(values, blob)
     return pixels
 
 
@@ -224,14 +204,13 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
     """
     limit = LIMITS[name]
     if not limit.labels:
-        found = in_child("benchmarks.limits:child_predicts", name, side)
+        found = in_child("benchmarks.limits:child_predicts", asdict(limit), side)
         return {**found, "bound": limit.bound}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "annotations.xml"
-        write_labels(data, limit.labels, round(megabytes * 1e6))
+        cvat_exports.write(data, LAYOUTS[limit.labels](), round(megabytes * 1e6))
         found = in_child("benchmarks.limits:child_reads", str(data))
-        told = {"file": data.stat().st_size, "used": found["peak"], "bound": limit.bound}
-        return {**found, **told}
+        return {**found, "file": data.stat().st_size, "bound": limit.bound}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -244,14 +223,11 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         content = limit.labels.encode() if limit.labels else micrograph(512, noise=limit.noise)
         data = f"generated labels, {limit.labels}" if limit.labels else "drawn micrograph"
         yield {
-            "name": name,
-            "about": limit.about,
-            "command": arguments.again(names=name),
+            **{"name": name, "about": limit.about, "command": arguments.again(names=name)},
             "model": None if limit.labels else limit.model,
             "config": dict(limit.config),
             "settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
             "dataset": generated(data, content),
-            "seed": 0,
             "figures": figures,
         }
     if broken:

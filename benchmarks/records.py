@@ -24,7 +24,7 @@ from temzoo.core.files import atomic_path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DATA = ROOT.parent / "shared" / "data"
-ENGINES = ("onnxruntime", "openvino", "nncf")
+OTHERS = ("onnxruntime", "openvino", "nncf", "jax", "jaxlib", "optax", "torch")
 FIELDS: dict[str, tuple[type, ...]] = {
     "what": (str,),  # kind of the result: it names the file
     "name": (str,),  # unique within the kind
@@ -47,31 +47,15 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "converted": (dict, NoneType),  # of a record of another schema: its file and its command
 }
 WIDTH = 100  # characters of a line in a file of results
-_BEGAN: dict[str, Any] = {}  # by ``measuring``
+_BEGAN: dict[str, Any] = {}  # by ``begin``
 
 
-def use_encoder_beside(data: Path) -> None:
-    """Lets Keras find ImageNet's files in ``keras/`` beside the data, where they are."""
-    home = data.parent / "keras"
-    if (home / "models").is_dir():
-        os.environ.setdefault("KERAS_HOME", str(home))
-
-
-@contextlib.contextmanager
-def measuring() -> Iterator[None]:
+def begin() -> None:
     """Notes the commit and how busy the machine is, before anything is measured.
 
-    Records made within name these: a measurement is a load itself, and writes results.
+    Records made afterwards name these: a measurement is a load itself, and writes results.
     """
-    _BEGAN.update(_now())
-    try:
-        yield
-    finally:
-        _BEGAN.clear()
-
-
-def _now() -> dict[str, Any]:
-    return {"commit": _commit(), "load_before": round(os.getloadavg()[0], 2)}
+    _BEGAN.update(commit=_commit(), load_before=round(os.getloadavg()[0], 2))
 
 
 def _commit() -> str | None:
@@ -88,25 +72,14 @@ def _commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of what temzoo trains with, and of the engines that are installed."""
+    """Of Python, of what temzoo trains with, and of the others that are installed."""
     from temzoo.training import run_folder
 
-    return run_folder.versions() | installed(ENGINES)
-
-
-def installed(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those that are."""
-    found = {}
-    for package in packages:
+    found = run_folder.versions()
+    for package in OTHERS:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
-
-
-def _here() -> dict[str, Any]:
-    from temzoo.training.run_folder import hardware
-
-    return {"versions": versions(), "hardware": hardware(), **(_BEGAN or _now())}
 
 
 def result(
@@ -121,6 +94,10 @@ def result(
     Raises:
         ValueError: a field is unknown or has a value of another type.
     """
+    from temzoo.training.run_folder import hardware
+
+    if not _BEGAN:
+        begin()
     fields = {"what": what, "name": name, "about": about, "command": command, "quick": False}
     return checked(
         {
@@ -129,7 +106,7 @@ def result(
             "repetitions": max(_repetitions(figures), default=1),
             "figures": dict(figures),
             "date": datetime.date.today().isoformat(),
-            **_here(),
+            **{"versions": versions(), "hardware": hardware(), **_BEGAN},
             **told,
         }
     )

@@ -1,6 +1,5 @@
 """Makes a set of shipped weights of a finished run.
 
-    python -m benchmarks ship --help                        # lists the sets and what trains them
     python -m benchmarks ship unet_mobilenet/emps --run runs/emps-pyramid
     python -m benchmarks ship vae/particles                 # trains, two minutes
     python -m benchmarks ship vae/particles --seed 1        # again: how much is chance?
@@ -8,6 +7,7 @@
 
 writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
 ``weights/index.json``, and scores it after loading, so that the card states what is shipped.
+weights/README.md lists the sets, and the command that trains each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,8 +26,6 @@ from benchmarks import denoise, instances, latent
 from benchmarks.datasets import open_dataset
 from benchmarks.metrics import CONNECTED
 from benchmarks.records import RESULTS, ROOT, keep, kept, write_lines
-from temzoo.latent import correlations, encode_images
-from temzoo.latent.information import strongest
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
@@ -65,13 +62,9 @@ def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
 
 def psnr(model, data: Path) -> dict[str, float]:
     """At each dose, on the validation images."""
-    judge = denoise.clean(data).val
-    found = {dose: denoise.restored_scores(model, judge, dose)[0] for dose in denoise.DOSES}
-    means = {
-        f"psnr_db {dose}": round(statistics.fmean(one.psnr for one in scores), 2)
-        for dose, scores in found.items()
-    }
-    return {**means, "images": len(judge)}
+    judge = open_dataset("emps", data=data).val
+    found = {d: each["psnr_db"]["value"] for d, each in denoise.judged(model, judge).items()}
+    return {**{f"psnr_db {d}": round(value, 2) for d, value in found.items()}, "images": len(judge)}
 
 
 def objects(model, data: Path) -> dict[str, float]:
@@ -86,10 +79,9 @@ def objects(model, data: Path) -> dict[str, float]:
 
 def factors(model, data: Path) -> dict[str, float]:
     """The greatest correlation of any latent mean with what was drawn, on other particles."""
-    _, held, drawn = latent.drawn(latent.HELD_OUT)
-    table = correlations(encode_images(model, held).means, drawn, periods=latent.PERIODS)
+    found = latent.known(model)
     names = ("diameter_px", "aspect_ratio", "angle_deg")
-    return {f"r {name}": round(strongest(table, name, latent.PERIODS), 4) for name in names}
+    return {f"r {name}": round(found[f"r {name}"]["value"], 4) for name in names}
 
 
 def drawn_particles(folder: Path, seed: int = 0) -> None:
@@ -183,17 +175,11 @@ def vouch(name: str, folder: Path = RESULTS) -> Path:
     return path
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    rows = [f"  {name:28} {what.command}" for name, what in SETS.items()]
-    parser.epilog = "\n".join(["sets, and the command that trains each:", *rows])
-    parser.add_argument("name", choices=[*SETS], metavar="MODEL/NAME", help="see below")
-    parser.add_argument("--run", type=Path, help="the folder of its finished run")
-    parser.add_argument("--seed", type=int, help="train again with this seed and ship nothing")
-    parser.add_argument("--precisions", action="store_true", help="enter them into the card")
-
-
 def main(arguments: argparse.Namespace) -> None:
-    name, data, train = arguments.name, arguments.data_folder, SETS[arguments.name].train
+    name, data = arguments.name, arguments.data_folder
+    if name not in SETS:
+        raise ValueError(f"A set is one of {', '.join(SETS)}. Received: {name}.")
+    train = SETS[name].train
     if arguments.precisions:
         path = vouch(name, arguments.out)
         print(path, pretrained.read_card(path).precisions)
@@ -201,7 +187,7 @@ def main(arguments: argparse.Namespace) -> None:
     if (train is None) == (arguments.run is None):
         raise ValueError(
             "--run names the finished run of a set that another command trains. Received:"
-            f" {name}, --run {arguments.run}. `--help` lists the commands."
+            f" {name}, --run {arguments.run}. weights/README.md has the commands."
         )
     if arguments.seed is not None:
         if train is None:

@@ -5,11 +5,22 @@
 
 One batch of random uint8 pixels, already in memory, is predicted again and again; the engines take
 turns in one process, repetition by repetition, so that other work on the machine slows them alike.
-Latency: seconds of one call, its median (p50) and 95th percentile (p95, no more than the longest
-where there are few repetitions). Speed: images of a batch over the median. Peak memory (``VmHWM``)
-is that of a process of its own for each engine, reset after it was made, while it predicts once;
+Latency: seconds of one call. Speed: images of a batch over the median. Peak memory (``VmHWM``) is
+that of a process of its own for each engine, reset after it was made, while it predicts once;
 beside it stands what ``temzoo.predict`` needs for one large micrograph. Networks have random
 weights, which cost no time by their values.
+
+``tensorflow`` float32 is the model as Keras has it, as a graph; ``accelerated tensorflow`` the same
+as ``temzoo.accelerate`` has it, of constants. The other engines are those of ``temzoo.accelerate``
+too: a call normalises each image in NumPy, and the rest is the engine's. int8 is calibrated on
+random pixels here, which are what is predicted. One more engine gets a Keras model and the input's
+shape, and gives a function from (B, H, W, C) uint8 to the output; it raises ImportError where its
+library is not there, and the table then says so::
+
+    @engine("onnxruntime")
+    def onnxruntime(model, shape):
+        session = onnxruntime.InferenceSession(exported(model))
+        return lambda pixels: session.run(None, {"images": pixels})[0]
 """
 
 from __future__ import annotations
@@ -17,27 +28,29 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 import temzoo
 from benchmarks.datasets import generated
-from benchmarks.engines import ENGINES, REFERENCE
 from benchmarks.limits import micrograph
+from benchmarks.own import registering
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
+from temzoo.deploy.engines import AcceleratedModel
+from temzoo.deploy.engines.makers import MAKERS, check_installed, cores
+from temzoo.deploy.engines.network import Network
 
-MODELS: dict[str, dict[str, Any]] = {
-    "unet": {},
-    "unet_mobilenet": {"alpha": 0.75, "encoder_weights": None},
-}
+Configs = Mapping[str, Mapping[str, Any]]
+MODELS: Configs = {"unet": {}, "unet_mobilenet": {"alpha": 0.75, "encoder_weights": None}}
 # Small, so that the largest micrographs take minutes.
-MEMORY_MODELS: dict[str, dict[str, Any]] = {
+MEMORY_MODELS: Configs = {
     "unet": {"filters": 8},
     "unet_mobilenet": {"alpha": 0.25, "encoder_weights": None},
 }
@@ -45,15 +58,65 @@ MOST_PIXELS = 2 * 1024**2  # of a batch of several: ``predict`` has tiles of 140
 FEW_PIXELS = 1024**2  # of a batch, in a process that need not have the memory to itself
 
 
+Shape = tuple[int, int, int, int]
+Run = Callable[[np.ndarray], np.ndarray]
+ENGINES: dict[tuple[str, str], Callable[[Any, Shape], Run]] = {}
+REFERENCE = ("tensorflow", "float32")  # what the others' speed and output are compared with
+CROPS, CROP = 8, 256  # of random pixels for int8, and their side
+
+
+def engine(name: str, precision: str = "float32") -> Callable:
+    """Registers a maker under a name and a precision."""
+    return registering(ENGINES)((name, precision))
+
+
+@engine("tensorflow")
+def tensorflow(model: Any, shape: Shape) -> Run:
+    """A traced graph of one size, as a SavedModel's signature is."""
+    call = tf.function(
+        lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
+    )
+    return lambda pixels: call(tf.constant(pixels)).numpy()
+
+
+@engine("keras predict")
+def keras_predict(model: Any, shape: Shape) -> Run:
+    """``model.predict``, with what it does about a call."""
+    return lambda pixels: model.predict(pixels, batch_size=shape[0], verbose=0)
+
+
+def accelerated(name: str, precision: str, model: Any, shape: Shape) -> Run:
+    """An engine of ``temzoo.accelerate``, which takes every shape."""
+    check_installed(name, precision)
+    return made(model, name, precision)
+
+
+@cache
+def made(model: Any, name: str, precision: str) -> AcceleratedModel:
+    return AcceleratedModel(network(model), name, precision, cores())
+
+
+@cache
+def network(model: Any) -> Network:
+    """What the engines run: converted and calibrated once, for all of them and all shapes."""
+    _, height, width, channels = model.input_shape
+    shape = (CROPS, height or CROP, width or CROP, channels)
+    return Network(model, list(np.random.default_rng(1).integers(0, 256, shape, np.uint8)))
+
+
+engine("accelerated tensorflow")(partial(accelerated, *REFERENCE))
+for _key in [key for key in MAKERS if key != REFERENCE]:
+    engine(*_key)(partial(accelerated, *_key))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is measured."""
 
-    models: Mapping[str, Mapping[str, Any]]  # config by registered name, for speed
-    memory_models: Mapping[str, Mapping[str, Any]]  # the same, for the memory of ``temzoo.predict``
+    models: Configs  # by registered name, for speed
+    memory_models: Configs  # the same, for the memory of ``temzoo.predict``
     sides: Sequence[int] = (256, 512, 1024, 2048)  # sides, batches: of the input
     batches: Sequence[int] = (1, 8)
-    engines: Sequence[tuple[str, str]] | None = None  # (name, precision) of ``ENGINES``; None: all
     seconds: float = 30.0  # of repetitions, for each input; 3 are always made, more than 40 never
     # of the micrographs that ``temzoo.predict`` takes
     memory_sides: Sequence[int] = (512, 1024, 2048, 4096, 8192, 16384)
@@ -61,74 +124,55 @@ class Plan:
 
 # Memory of one model: what grows with the image is the same, and 16,384 px take minutes.
 FULL = Plan(MODELS, {"unet_mobilenet": MEMORY_MODELS["unet_mobilenet"]})
-QUICK = Plan(
-    {"unet": {"filters": 8, "depth": 3}},
-    {"unet": {"filters": 8, "depth": 3}},
-    sides=(256,),  # a process for each engine's memory takes most of the time
-    batches=(1,),
-    seconds=4.0,
-    memory_sides=(512, 1024),
-)
+# A process for each engine's memory takes most of the time.
+TINY = {"unet": {"filters": 8, "depth": 3}}
+QUICK = Plan(TINY, TINY, (256,), (1,), seconds=4.0, memory_sides=(512, 1024))
 
 
 def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """Speed of a model in every engine, at every side and batch: what a record says."""
-    model = temzoo.get_model(name, compile=False, **config)
-    channels = model.input_shape[-1]
+    channels = temzoo.get_model(name, compile=False, **config).input_shape[-1]
     cells: list[dict[str, Any]] = []
     for side, batch in itertools.product(plan.sides, plan.batches):
         if batch > 1 and batch * side**2 > MOST_PIXELS:
             continue
         tell(f"{name}, {batch} of {side} px: speed")
         # Nine engines hold as much memory as their inputs asked for: a process for each size.
-        asked = (name, dict(config), (batch, side, side, channels), plan.engines, plan.seconds)
+        asked = (name, dict(config), (batch, side, side, channels), plan.seconds)
         measured = in_child("benchmarks.throughput:child_cells", *asked)
         tell(f"{name}, {batch} of {side} px: memory")
         _add_peaks(name, config, measured)
         cells += measured
-    figures = {"parameters": model.count_params(), "cells": cells}
     dataset = generated("random pixels", _pixels((1, 256, 256, channels)))
-    return {"about": f"{name}, {_said(config)}", "figures": figures, "dataset": dataset}
+    return {"about": f"{name}, {_said(config)}", "figures": {"cells": cells}, "dataset": dataset}
 
 
 def child_cells(
-    name: str,
-    config: Mapping[str, Any],
-    shape: Sequence[int],
-    engines: Sequence | None,
-    seconds: float,
+    name: str, config: Mapping[str, Any], shape: Sequence[int], seconds: float
 ) -> list[dict[str, Any]]:
     """In the child: one row of the table for each engine, at one shape of the input."""
     model = temzoo.get_model(name, compile=False, **config)
-    pixels, runs, cells = _pixels(shape), {}, []
-    for key in map(tuple, engines or ENGINES):
+    pixels, runs, cells = _pixels(shape), {}, {}
+    for key, maker in ENGINES.items():
         told = {"engine": key[0], "precision": key[1], "batch": shape[0], "side": shape[1]}
         try:
-            runs[key] = partial(ENGINES[key](model, tuple(shape)), pixels)
+            runs[key] = partial(maker(model, tuple(shape)), pixels)
         except ImportError as error:
             told |= {"left_out": str(error), "peak_bytes": None}
-        cells.append(told)
-    seconds_of = in_turns(runs, budget=seconds)
-    reference = runs[REFERENCE]() if REFERENCE in runs else None
-    for cell in cells:
-        key = (cell["engine"], cell["precision"])
-        if key not in runs:
-            continue
-        cell |= timing(seconds_of[key], shape[0])
-        if reference is not None:
-            cell["ratio_to_reference"] = ratio(seconds_of[REFERENCE], seconds_of[key])
-            cell["difference_to_reference"] = float(np.abs(runs[key]() - reference).max())
-    return cells
+        cells[key] = told
+    taken, reference = in_turns(runs, budget=seconds), runs[REFERENCE]()
+    for key, times in taken.items():
+        cells[key] |= {
+            "latency_s": spread(times),
+            "images_per_s": rates(times, shape[0]),
+            "ratio_to_reference": ratio(taken[REFERENCE], times),
+            "difference_to_reference": float(np.abs(runs[key]() - reference).max()),
+        }
+    return list(cells.values())
 
 
 def _pixels(shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def timing(seconds: Sequence[float], batch: int) -> dict[str, Any]:
-    """Latency and speed of some repetitions."""
-    latency = spread(seconds) | {"p95": float(np.percentile(seconds, 95))}
-    return {"latency_s": latency, "images_per_s": rates(seconds, batch)}
 
 
 def _add_peaks(name: str, config: Mapping[str, Any], cells: Sequence[dict[str, Any]]) -> None:
@@ -158,30 +202,29 @@ def child_peak(
 
 def memory_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """Peak memory of ``temzoo.predict`` on square micrographs, each in a process of its own."""
-    rows = []
+    rows, asked = [], {"model": name, "config": dict(config)}
     for side in plan.memory_sides:
         tell(f"{name}, a micrograph of {side} px: memory")
-        asked = ("benchmarks.limits:child_predicts_with", name, dict(config), side)
-        rows.append(in_child(*asked))
+        rows.append(in_child("benchmarks.limits:child_predicts", asked, side))
     dataset = generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512))
     about = f"temzoo.predict with {name}, {_said(config)}"
-    return {"about": about, "figures": {"sides": rows, "repetitions": 1}, "dataset": dataset}
+    return {"about": about, "figures": {"sides": rows}, "dataset": dataset}
 
 
 def _said(config: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in config.items() if value is not None) or (
-        "its defaults"
-    )
+    said = [f"{key} {value}" for key, value in config.items() if value is not None]
+    return ", ".join(said) or "its defaults"
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = QUICK if arguments.quick else FULL
     if not arguments.models:
         return plan
-    small = MEMORY_MODELS | plan.memory_models
-    models = {name: plan.models.get(name, {}) for name in arguments.models}
-    memory_models = {name: small.get(name, {}) for name in arguments.models}
-    return replace(plan, models=models, memory_models=memory_models)
+    return replace(
+        plan,
+        models={name: plan.models.get(name, {}) for name in arguments.models},
+        memory_models={name: MEMORY_MODELS.get(name, {}) for name in arguments.models},
+    )
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

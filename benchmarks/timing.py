@@ -124,6 +124,14 @@ def last_line(command: Sequence[Any], **environment: str) -> str:
     return (run.stdout.splitlines() or [""])[-1]
 
 
+def threads_of(count: int) -> dict[str, str]:
+    """Variables of the environment of a process with so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    counts = dict.fromkeys((*names, "TF_NUM_INTRAOP_THREADS"), str(count))
+    quiet = {"TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
+    return counts | quiet | {"PYTHONPATH": str(ROOT)}
+
+
 if __name__ == "__main__":
     from benchmarks import own
 

@@ -1,7 +1,7 @@
 """A job as a peer's script sees it: micrographs, the crops to learn from, the time there is.
 
 Every contestant, temzoo too, reads a job through this module, which needs NumPy alone. What lies in
-a job's folder is said in ``benchmarks.peers.jobs``, which writes it.
+a job's folder is said in ``benchmarks.peers``, which writes it.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ brightness and contrast need no change of their own.
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,12 @@ class Changes:
     shading: float = 0.1  # standard deviation of slow changes of brightness, of the grey range
     blur: float = 1.0  # greatest standard deviation, px
     noise: float = 0.06  # greatest standard deviation, of the grey range
+
+
+def device() -> dict[str, Any]:
+    """Hardware for a record: the device as JAX names it."""
+    kind, system = jax.devices()[0].device_kind, platform.platform()
+    return {"hardware": {"processor": kind, "cores": os.cpu_count(), "system": system}}
 
 
 class Store(NamedTuple):

@@ -1,6 +1,9 @@
-"""Trains a recipe on the device and writes its weights as a run has them.
+"""Trains a recipe on a GPU, under Keras' JAX backend and without TensorFlow.
 
     python -m benchmarks gpu-train emps-unet --steps 7280 --until 0.75
+
+It wants the extra ``gpu``, and runs on a CPU too, slowly. It leaves a folder with weights and their
+card, as a run has them, for ``python -m benchmarks ship``.
 
 One compiled call takes ``CHUNK`` steps: crops are cut and changed on the device, gradients are
 those of ``temzoo.tasks.semantic``'s loss, AdamW's rate rises over the first twentieth of the steps
@@ -15,7 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,8 +31,7 @@ import optax
 
 import temzoo
 from benchmarks.datasets import Dataset, open_dataset
-from benchmarks.gpu import device
-from benchmarks.gpu.scenes import Changes, Images, batch_of, store
+from benchmarks.gpu_scenes import Changes, Images, batch_of, device, store
 from benchmarks.records import result, write_json
 from temzoo.data.examples import class_names
 from temzoo.evaluation.bootstrap import nanmean
@@ -78,8 +80,7 @@ class State(NamedTuple):
     weights: list
     others: list  # statistics of batch normalisation
     moments: Any
-    average: list
-    average_of_others: list
+    average: list  # of both
     steps: jax.Array
 
 
@@ -93,15 +94,14 @@ class Plan:
     bfloat16: bool = True  # mixed precision
 
 
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """A model with the averaged weights, and what is known of its training so far."""
 
     model: keras.Model
-    history: list[dict[str, float]]
-    steps: int
-    seconds: float
-    compiling_s: float
+    history: tuple[dict[str, float], ...] = ()
+    steps: int = 0
+    seconds: float = 0.0
+    compiling_s: float = 0.0
 
 
 def drawn(dataset: Dataset, names: Sequence[str]) -> dict[str, Images]:
@@ -135,7 +135,6 @@ def train(
     plan: Plan,
     *,
     save: Callable[[Trained], None] = lambda trained: None,
-    say: Callable[[str], None] = print,
 ) -> Trained:
     """Trains as planned; whole chunks of ``CHUNK`` steps.
 
@@ -145,7 +144,6 @@ def train(
         classes: with the background.
         plan: how long.
         save: takes what there is whenever it was judged.
-        say: takes a line of progress.
     """
     keras.utils.set_random_seed(plan.seed)
     with dtype_policy("mixed_bfloat16" if plan.bfloat16 else "float32"):
@@ -154,8 +152,8 @@ def train(
     iou_of_tiles(model, images["val"])  # compiles
     learn, state = store(images["train"]), _start(model)
     chunk = _chunk_of(recipe, model, plan.steps).lower(state, learn, key, 0).compile()
-    trained = Trained(model, [], 0, 0.0, time.monotonic() - began)
-    say(f"compiled in {trained.compiling_s:.0f} s")
+    trained = Trained(model, compiling_s=time.monotonic() - began)
+    print(f"compiled in {trained.compiling_s:.0f} s", flush=True)
     began, last = time.monotonic(), round(plan.until * plan.steps)
     marks = [*(mark * plan.steps for mark in JUDGED_AT if mark < plan.until), last]
     for done in range(CHUNK, last + CHUNK, CHUNK):
@@ -166,17 +164,17 @@ def train(
             put(model, state)
             row = {"steps": done, "loss": loss, "iou": iou_of_tiles(model, images["val"])}
             row["seconds"] = time.monotonic() - began
-            history = [*trained.history, row]
-            trained = replace(trained, history=history, steps=done, seconds=row["seconds"])
+            known = {"history": (*trained.history, row), "seconds": row["seconds"]}
+            trained = trained._replace(steps=done, **known)
             save(trained)
-            say(json.dumps({k: round(v, 4) for k, v in row.items()}))
+            print(json.dumps({k: round(v, 4) for k, v in row.items()}), flush=True)
     return trained
 
 
 def _start(model: keras.Model) -> State:
     weights, others = ([jnp.copy(v.value) for v in part] for part in _variables(model))
-    copies = [jnp.copy(w) for w in weights], [jnp.copy(w) for w in others]
-    return State(weights, others, _adam().init(weights), *copies, jnp.int32(0))
+    average = [jnp.copy(value) for value in (*weights, *others)]
+    return State(weights, others, _adam().init(weights), average, jnp.int32(0))
 
 
 def _variables(model: keras.Model) -> tuple[list, list]:
@@ -218,11 +216,9 @@ def _chunk_of(recipe: Recipe, model: keras.Model, steps: int):
         ]
         # Of the first steps the plain mean, which nothing random at the start holds back.
         kept = jnp.minimum(recipe.average, state.steps / (state.steps + 1.0))
-        mean = [
-            [_mixed(kept, *pair) for pair in zip(*lists, strict=True)]
-            for lists in ((state.average, weights), (state.average_of_others, others))
-        ]
-        return State(weights, others, moments, *mean, state.steps + 1), value
+        pairs = zip(state.average, [*weights, *others], strict=True)
+        average = [_mixed(kept, *pair) for pair in pairs]
+        return State(weights, others, moments, average, state.steps + 1), value
 
     def chunk(state, images, key, before):
         inputs = (jax.random.split(key, CHUNK), (before + jnp.arange(CHUNK)) / steps)
@@ -241,11 +237,9 @@ def _mixed(kept, mean, new):
 
 def put(model: keras.Model, state: State) -> None:
     """The averaged weights into the model."""
-    for variables, values in zip(
-        _variables(model), (state.average, state.average_of_others), strict=True
-    ):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(jnp.copy(value))  # the next steps take what is in the state
+    learnt, others = _variables(model)
+    for variable, value in zip([*learnt, *others], state.average, strict=True):
+        variable.assign(jnp.copy(value))  # the next steps take what is in the state
 
 
 def iou_of_tiles(model: keras.Model, images: Images) -> float:
@@ -288,7 +282,8 @@ def write(trained: Trained, recipe: Recipe, names: Sequence[str], folder: Path, 
     config = {"classes": len(names) + 1, **recipe.config}
     pretrained.save_trained(trained.model, path, complete=True)
     pretrained.write_card(path, pretrained.WeightsCard(recipe.model, config, tuple(names)))
-    known = {k: getattr(trained, k) for k in ("steps", "seconds", "compiling_s", "history")}
+    known = trained._asdict()
+    del known["model"]
     told |= {"about": recipe.about, "model": recipe.model, "config": config, **device()}
     told |= {"what": "gpu-train", "figures": known, "settings": asdict(recipe)}
     write_json(folder / "run.json", result(**told))
@@ -305,13 +300,9 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     told = {"name": name, "command": arguments.again(), "seed": plan.seed, "training": training}
     told |= {"dataset": dataset.told(), "quick": arguments.quick}
     records = []
-    train(
-        recipe,
-        drawn(dataset, names),
-        len(names) + 1,
-        plan,
-        save=lambda done: records.append(write(done, recipe, names, folder, **told)),
-        say=lambda line: print(f"{name}: {line}", flush=True),
-    )
-    print(f"{name}: {folder}", flush=True)
+
+    def save(done: Trained) -> None:
+        records.append(write(done, recipe, names, folder, **told))
+
+    train(recipe, drawn(dataset, names), len(names) + 1, plan, save=save)
     yield records[-1]
