@@ -10,19 +10,16 @@ true, each with its 95 % bootstrap interval over images. Objects are told apart 
 predict``: necks cut, below 10 px dropped. A difference of two models is that of their means over
 the same images; "better" and "worse" are said only where its interval excludes 0. Speed: five
 images, the models of a run in turns on each. Restorers and VAEs among the weights are judged by
-``benchmarks.denoise`` and ``benchmarks.latent``. A curve's trainings lie in ``runs/`` and are taken up again where they were
-stopped; quick ones are trained anew, in a folder that is removed.
+``benchmarks.denoise`` and ``benchmarks.latent``. A curve's trainings lie in ``runs/`` and are taken
+up again where they were stopped; quick ones are trained anew, in a folder that is removed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import math
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,15 +27,13 @@ from rich.progress import track
 
 import temzoo
 from benchmarks import denoise, latent, metrics
-from benchmarks.contestants import contestant_of
 from benchmarks.datasets import Dataset, dataset_of
 from benchmarks.metrics import CONNECTED
-from benchmarks.recipes import Recipe, fitted
+from benchmarks.recipes import Recipe, contestant_of, fitted, throwaway_folder
 from benchmarks.records import scores
 from benchmarks.timing import in_turns, spread
 from temzoo.core.types import MIN_SCORE
 from temzoo.data.examples import class_names
-from temzoo.evaluation import pixels
 from temzoo.evaluation.bootstrap import interval, mean_interval, ratio, resamples
 from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions
 from temzoo.evaluation.object_overlaps import true_objects
@@ -78,15 +73,19 @@ def judge(
     """
     names = foreground_classes(class_names_of(model) or class_names(examples))
     examples, extras = _in_classes_of(names, examples), _Extras(names)
-    seen = extras.watch(examples, _predictions(model, examples, min_area_px))
+    # With what AP needs: scores of instances, or of all that a detector holds possible.
+    ranked = task_of(model).scored(LEAST_SCORE)
+    ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
+
+    def predictions() -> Iterator[Any]:
+        for example in track(examples, "judging"):
+            prediction = temzoo.predict(model, example.micrograph, **ranked)
+            extras.look(example, prediction)
+            yield prediction
+
     how = {**RESAMPLING, **resampling}
-    return extras.added_to(score_predictions(examples, seen, classes=names, ap=True, **how), **how)
-
-
-def iou_of_classes(found: Any) -> dict[str, float]:
-    """Pooled IoU of each class, background first."""
-    iou = pixels.scores(found.confusions.sum(axis=0))["iou"]
-    return dict(zip(("background", *found.classes), map(float, iou), strict=True))
+    found = score_predictions(examples, predictions(), classes=names, ap=True, **how)
+    return extras.added_to(found, **how)
 
 
 def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
@@ -101,14 +100,6 @@ def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
     return [replace(example, labels=renamed(example.labels)) for example in examples]
 
 
-def _predictions(model: Any, examples: Sequence, min_area_px: int) -> Iterator[Any]:
-    """With what AP needs: scores of instances, or of all that a detector holds possible."""
-    ranked = task_of(model).scored(LEAST_SCORE)
-    ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
-    for example in track(examples, "judging"):
-        yield temzoo.predict(model, example.micrograph, **ranked)
-
-
 class _Extras:
     """Looks at predictions on their way and keeps what few numbers the added metrics need."""
 
@@ -118,12 +109,7 @@ class _Extras:
         self.true: list[np.ndarray] = []  # true, found: diameters of each image
         self.found: list[np.ndarray] = []
 
-    def watch(self, examples: Sequence, predictions: Iterable) -> Iterator[Any]:
-        for example, prediction in zip(examples, predictions, strict=True):
-            self._look(example, prediction)
-            yield prediction
-
-    def _look(self, example, prediction) -> None:
+    def look(self, example, prediction) -> None:
         classes, areas = _counted(prediction)
         truth = class_map(example.labels, self.classes)
         f1, each = metrics.boundary_f1(truth, classes, len(self.classes) + 1)
@@ -134,7 +120,7 @@ class _Extras:
         if len(self.classes) > 1:
             of = zip(self.classes, map(float, each), strict=True)
             row |= {f"boundary_f1_{name}": value for name, value in of}
-        self.rows.append(row | _size_errors(self.true[-1], self.found[-1]))
+        self.rows.append(row | metrics.size_errors(self.true[-1], self.found[-1]))
 
     def added_to(self, evaluation, **how: int):
         """The evaluation with these columns, their means over images and the pooled sizes."""
@@ -166,17 +152,6 @@ def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
     return flattened(kept, prediction.classes.shape).classes, areas
 
 
-def _size_errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    count = len(found) / len(true) - 1 if len(true) else math.nan
-    d50 = metrics.d50_error(true, found)
-    errors = {"relative_count_error": count, "absolute_count_error": abs(count), "d50_error": d50}
-    return {
-        **errors,
-        "absolute_d50_error": abs(d50),
-        "ks_statistic": metrics.ks_statistic(true, found),
-    }
-
-
 def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:
     """Mean of first minus second over the same images, its interval, and whether it is better."""
     found = compare(first, second, metric=metric)
@@ -205,17 +180,13 @@ def comparison(one: Any, other: Any) -> dict[str, Any]:
 def _told(name: str, found: Any, dataset: Dataset, part: str, settings: Mapping, **told: Any):
     """The fields of a record of a model on a dataset."""
     return {
-        "name": named(dataset, part, f"-{name}"),
+        "name": f"{dataset.name}-{name}" if part == "val" else f"{dataset.name}-{part}-{name}",
         "model": name,
         "dataset": dataset.told(part),
         "settings": {"resampling_seed": 0, "bootstrap": RESAMPLING["bootstrap"], **settings},
-        "figures": {**scores(found), "pooled_iou_of_classes": iou_of_classes(found)},
+        "figures": scores(found),
         **told,
     }
-
-
-def named(dataset: Dataset, part: str, more: str = "") -> str:
-    return f"{dataset.name}{'' if part == 'val' else f'-{part}'}{more}"
 
 
 def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -> list:
@@ -266,7 +237,8 @@ def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, A
     with_seconds(records, models, dataset.part(part))
     if compared:  # apart from the scores, which are repeated by themselves
         about = f"{compared[-1]['model']} and those before it"
-        told = {"what": "paired", "name": named(dataset, part), "about": about, "model": None}
+        name = dataset.name if part == "val" else f"{dataset.name}-{part}"
+        told = {"what": "paired", "name": name, "about": about, "model": None}
         told |= {"dataset": dataset.told(part), "seed": 0, "figures": {"pairs": compared}}
         records.append(told)
     return records
@@ -305,13 +277,6 @@ def curve(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any
         judged = judge(models[name], part.val)
         records.append(_told(name, judged, part, "val", **told | {"model": name}))
     return with_seconds(records, models, dataset.val)
-
-
-@contextlib.contextmanager
-def throwaway_folder() -> Iterator[Path]:
-    """A working folder that is removed."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        yield Path(folder)
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

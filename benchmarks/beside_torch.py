@@ -79,7 +79,7 @@ def rows_of(
     Args:
         makers: each gives what is called, by the engine's name.
         batch: images of a call.
-        original: whose answer the others' are compared with; None: answers are not compared.
+        original: whose answer the others' are compared with, if any.
         **turns: of ``in_turns``.
     """
     rows: dict[str, dict[str, Any]] = {name: {"engine": name, "batch": batch} for name in makers}
@@ -87,7 +87,8 @@ def rows_of(
     for name, make in makers.items():
         try:
             run = make()
-            answers[name] = run()
+            answer = run()
+            answers[name] = answer.cpu() if hasattr(answer, "cpu") else answer
             runs[name] = run
         except Exception as error:  # an engine that cannot is a row of the table
             rows[name]["left_out"] = f"{type(error).__name__}: {error}"[-600:]
@@ -98,13 +99,9 @@ def rows_of(
         if REFERENCE in seconds:
             rows[name]["ratio"] = ratio(seconds[REFERENCE], times)
         if original in answers:
-            apart = np.abs(_array(answers[name]) - _array(answers[original]))
-            rows[name]["difference"] = float(apart.max())
+            apart = np.asarray(answers[name]) - np.asarray(answers[original])
+            rows[name]["difference"] = float(np.abs(apart).max())
     return list(rows.values())
-
-
-def _array(answer: Any) -> np.ndarray:
-    return np.asarray(answer.cpu() if hasattr(answer, "cpu") else answer)
 
 
 def accelerated(config: Mapping[str, Any], pixels: np.ndarray, threads: int) -> dict[str, Callable]:
@@ -143,10 +140,8 @@ def torch_makers(
         net = net.to(where, memory_format=form)
         x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(memory_format=form).to(where)
         half = {"device_type": where, "dtype": torch.bfloat16, "enabled": precision == "bfloat16"}
-        made = torch.compile(net) if compiled else net
-        if classes is None:
-            return _torch_prediction(made.eval(), x, half)
-        return _torch_step(made.train(), x, torch.from_numpy(classes).long().to(where), half)
+        y = None if classes is None else torch.from_numpy(classes).long().to(where)
+        return torch_run(torch.compile(net) if compiled else net, x, y, half)
 
     plain, last = torch.contiguous_format, torch.channels_last
     forms = {REFERENCE: (plain, False), "PyTorch channels_last": (last, False)}
@@ -155,22 +150,23 @@ def torch_makers(
     return {name: partial(make, *form) for name, form in forms.items()}
 
 
-def _torch_prediction(net, x, half: Mapping[str, Any]) -> Run:
-    import torch
-
-    def run():
-        with torch.inference_mode(), torch.autocast(**half):
-            found = net(x).float().softmax(dim=1)
-        _wait(x)
-        return found.permute(0, 2, 3, 1)
-
-    return run
-
-
-def _torch_step(net, x, y, half: Mapping[str, Any]) -> Run:
+def torch_run(net, x, y, half: Mapping[str, Any]) -> Run:
+    """A prediction of ``x``, or a step where there is a ``y``; ``half`` is of the autocast."""
     import torch
     from torch_networks import loss_of
 
+    wait = torch.cuda.synchronize if x.is_cuda else (lambda: None)
+    if y is None:
+        net.eval()
+
+        def run():
+            with torch.inference_mode(), torch.autocast(**half):
+                found = net(x).float().softmax(dim=1)
+            wait()
+            return found.permute(0, 2, 3, 1)
+
+        return run
+    net.train()
     optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
 
     def learn():
@@ -179,41 +175,28 @@ def _torch_step(net, x, y, half: Mapping[str, Any]) -> Run:
             logits = net(x)
         loss_of(logits.float(), y).backward()
         optimizer.step()
-        _wait(x)
+        wait()
 
     return learn
 
 
-def _wait(x) -> None:
-    import torch
-
-    if x.is_cuda:
-        torch.cuda.synchronize()
-
-
 def child_on_processor(
     config: Mapping[str, Any], batch: int, threads: int, repetitions: int, packages: str | None
-) -> dict[str, Any]:
-    """In the child: what a record says of one batch.
-
-    Args:
-        packages: the folder that PyTorch is installed in; None: PyTorch is left out.
-    """
-    pixels = pixels_of(batch)
-    makers, version = {}, None
+) -> list[dict[str, Any]]:
+    """In the child: a row for each engine; ``packages`` is where PyTorch is installed, if it is."""
+    pixels, makers = pixels_of(batch), {}
     if packages is not None:
         sys.path.append(packages)  # behind temzoo's own
         import torch
 
         torch.set_num_threads(threads)
-        version = torch.__version__
         makers |= torch_makers(config, "float32", pixels)
         half = torch_makers(config, "bfloat16", pixels)
         makers["PyTorch bfloat16"] = half[REFERENCE]
         makers["PyTorch compiled bfloat16"] = half["PyTorch compiled"]
     makers |= accelerated(config, pixels, threads)
     how = {"least": repetitions, "most": repetitions, "rest_s": REST_S}
-    return {"cells": rows_of(makers, batch, ORIGINAL, **how), "torch": version}
+    return rows_of(makers, batch, ORIGINAL, **how)
 
 
 def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -224,16 +207,12 @@ def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
     if left_out is None:
         home = python_of("pytorch").parents[1]
         packages = str(next(home.glob("lib/python*/site-packages")))
-    cells, version = [], None
+    cells, threads = [], arguments.threads
     for batch in BATCHES:
-        asked = (config, batch, arguments.threads, repetitions, packages)
-        told = in_child(
-            "benchmarks.beside_torch:child_on_processor", *asked, **threads_of(asked[2])
-        )
-        version = told["torch"]
+        asked = ("child_on_processor", config, batch, threads, repetitions, packages)
         if left_out is not None:
             cells.append({"engine": REFERENCE, "batch": batch, "left_out": left_out})
-        cells += told["cells"]
+        cells += in_child(f"benchmarks.beside_torch:{asked[0]}", *asked[1:], **threads_of(threads))
     parameters = model_of(config).count_params()
     return {
         "what": "engines",
@@ -242,7 +221,7 @@ def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
         "model": "unet",
         "config": config,
         "dataset": generated("random normalised pixels", pixels_of(max(BATCHES)), seed=1),
-        "settings": {"threads": arguments.threads, "torch": version},
+        "settings": {"threads": arguments.threads},
         "seed": 0,
         "figures": {"cells": cells},
     }
@@ -285,9 +264,10 @@ def jax_step(
         ways, moments = adam.update(slopes, moments, weights)
         return (optax.apply_updates(weights, ways), others, moments), value
 
-    several = jax.jit(lambda state: jax.lax.scan(step, state, length=scanned), donate_argnums=0)
-    one = jax.jit(lambda state: step(state, None), donate_argnums=0)
-    compiled = several if scanned > 1 else one
+    def steps(state):
+        return jax.lax.scan(step, state, length=scanned) if scanned > 1 else step(state, None)
+
+    compiled = jax.jit(steps, donate_argnums=0)
     weights = [jnp.copy(v.value) for v in model.trainable_variables]
     others = [jnp.copy(v.value) for v in model.non_trainable_variables]
     state = (weights, others, adam.init(weights))

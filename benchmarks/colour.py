@@ -18,14 +18,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage import data as skimage_data
@@ -33,7 +31,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import temzoo
 from benchmarks.datasets import Dataset
-from benchmarks.timing import seconds_of
+from benchmarks.recipes import Recipe, fitted, throwaway_folder
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.micrographs import list_images, load_micrograph, to_grey
@@ -125,27 +123,16 @@ def example(name: str, draw: Callable[[], np.ndarray]) -> Example:
 def sets(name: str) -> tuple[list[Example], list[Example], list[Example]]:
     """(to learn from, to choose the best epoch by, to judge by) of a training."""
     if name == "phases":
-        numbers = (range(40), range(1000, 1006), range(2000, 2030))
-        return tuple([example(f"phases-{n}", partial(phases, n)) for n in part] for part in numbers)
+        parts = (range(40), range(1000, 1006), range(2000, 2030))
+        return tuple([example(f"phases-{n}", partial(phases, n)) for n in part] for part in parts)
     if name == "halves":
+        ends = ((0, 0.4), (0.4, 0.5), (0.5, 1))
         return tuple(
-            [example(f"{n} {first}-{last}", partial(strip, n, first, last)) for n in PHOTOGRAPHS]
-            for first, last in ((0, 0.4), (0.4, 0.5), (0.5, 1))
+            [example(f"{n} {e}", partial(strip, n, *e)) for n in PHOTOGRAPHS] for e in ends
         )
     known = [each for each in PHOTOGRAPHS if each not in (*CHOOSE_BY, *HELD_OUT)]
-    return tuple(
-        [example(each, partial(photograph, each)) for each in part]
-        for part in (known, CHOOSE_BY, HELD_OUT)
-    )
-
-
-def trained(learn: Sequence[Example], choose: Sequence[Example]) -> tuple[Any, float]:
-    """The model and the minutes of its training."""
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model("autoencoder", **CONFIG)
-    with tempfile.TemporaryDirectory() as folder:
-        train = partial(temzoo.train, model, learn, choose, out=Path(folder) / "run", **SETTINGS)
-        return model, seconds_of(train) / 60
+    parts = (known, CHOOSE_BY, HELD_OUT)
+    return tuple([example(each, partial(photograph, each)) for each in part] for part in parts)
 
 
 def coloured(model, grey: np.ndarray) -> np.ndarray:
@@ -180,13 +167,13 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
         name: {who: errors(truth, found) for who, found in guesses(truth, model).items()}
         for name, truth in truths.items()
     }
-    overall = {
-        name: {
-            "rmse": statistics.fmean(image[name]["mse"] for image in of_images.values()) ** 0.5,
-            "ciede2000": statistics.fmean(i[name]["ciede2000"] for i in of_images.values()),
-        }
-        for name in next(iter(of_images.values()))
-    }
+    overall = {}
+    for who in next(iter(of_images.values())):
+        mse, ciede2000 = (
+            statistics.fmean(image[who][error] for image in of_images.values())
+            for error in ("mse", "ciede2000")
+        )
+        overall[who] = {"rmse": mse**0.5, "ciede2000": ciede2000}
     return {"overall": overall, "of_images": of_images}
 
 
@@ -214,13 +201,9 @@ def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
     found = {}
     for kind, images in {**kinds, **unlike_sets(data)}.items():
         distances = [likeness.distance(model, image) for image in images]
-        found[kind] = {
-            "images": len(images),
-            "fired": sum(distance > likeness.margin for distance in distances),
-            "least": min(distances),
-            "median": statistics.median(distances),
-            "largest": max(distances),
-        }
+        fired = sum(distance > likeness.margin for distance in distances)
+        found[kind] = {"images": len(images), "fired": fired, "least": min(distances)}
+        found[kind] |= {"median": statistics.median(distances), "largest": max(distances)}
     return {"margin": likeness.margin, "kinds": found}
 
 
@@ -229,10 +212,10 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {"trainings": {}}
     for training in TRAININGS[name]:
         learn, choose, judge = sets(training)
-        model, minutes = trained(learn, choose)
-        images = {"learn": len(learn), "judge": len(judge)}
-        told = {"minutes": minutes, "images": images, **judged(model, judge)}
-        figures["trainings"][training] = told
+        recipe = Recipe(training, name, "autoencoder", CONFIG, SETTINGS)
+        with throwaway_folder():
+            model, trained = fitted("run", recipe, learn, choose)
+        figures["trainings"][training] = {"minutes": trained["minutes"], **judged(model, judge)}
         if training == "phases":
             figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
     how = {"model": "autoencoder", "config": CONFIG, "settings": SETTINGS, "seed": 0}

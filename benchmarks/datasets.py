@@ -11,14 +11,8 @@ layouts below, which is told by what lies in it:
 - A CVAT, COCO or VIA export: a folder of images and one ``.xml`` or ``.json``, anywhere in the
   folder; a fifth of the images, by specimen where ``groups.csv`` names them, judges.
 
-One more named dataset is a function, here or in a file of your own that ``--with`` names
-(``benchmarks.own``); the name then stands wherever ``--data`` does::
-
-    @dataset("ours")
-    def ours(folder: Path) -> Dataset:
-        here = folder / "ours"
-        examples = temzoo.load_dataset(images=here / "tif", labels=here / "labels.xml")
-        return Dataset("ours", *temzoo.split(examples, (0.8, 0.2), seed=0), "a fifth, seed 0")
+One more named dataset is a function under ``@dataset("NAME")``, here or in a file of your own
+(``benchmarks.own`` shows one); the name then stands wherever ``--data`` does.
 """
 
 from __future__ import annotations
@@ -140,8 +134,17 @@ def from_folder(folder: Path) -> Dataset:
     )
 
 
+def _named(name: str, data: Path) -> Dataset:
+    if not (data / name).is_dir():
+        raise FileNotFoundError(
+            f"{data / name} must hold the dataset. Received: no such folder. Name the folder of the"
+            " data by --data-folder, or a dataset's own by --data."
+        )
+    return from_folder(data / name)
+
+
 for _name in ("emps", "super1"):
-    dataset(_name)(lambda data, name=_name: from_folder(_present(data / name)))
+    dataset(_name)(partial(_named, _name))
 
 
 def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
@@ -161,15 +164,10 @@ def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
 
 def synthetic(*, train: int, val: int, size: int) -> Dataset:
     """Micrographs drawn by ``temzoo.synthetic``; no file is needed."""
-    learn = [_drawn_example(seed, size) for seed in range(train)]
-    judge = [_drawn_example(VAL_SEED + seed, size) for seed in range(val)]
+    learn = [in_memory(*_synthesized(seed, size)) for seed in range(train)]
+    judge = [in_memory(*_synthesized(VAL_SEED + seed, size)) for seed in range(val)]
     split = f"seeds 0 to {train - 1} train, {VAL_SEED} to {VAL_SEED + val - 1} judge; {size} px"
     return Dataset("synthetic", learn, judge, split)
-
-
-def _drawn_example(seed: int, size: int) -> Example:
-    micrograph, labels = _synthesized(seed, size)
-    return in_memory(micrograph, labels)
 
 
 @cache
@@ -182,31 +180,15 @@ def _synthesized(seed: int, size: int) -> tuple[Micrograph, LabelledImage]:
 
 def in_memory(micrograph: Micrograph, labels: LabelledImage) -> Example:
     """A labelled micrograph that no file holds."""
-    return Example(labels, partial(_same, micrograph))
-
-
-def _same(micrograph: Micrograph) -> Micrograph:
-    return micrograph
-
-
-def _present(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} must hold the dataset. Received: no such folder. Name the folder of the data"
-            " by --data-folder, or a dataset's own by --data."
-        )
-    return folder
+    return Example(labels, lambda: micrograph)
 
 
 def _emps(folder: Path) -> Dataset | None:
     if not (folder / "images").is_dir() or not (folder / "train.csv").is_file():
         return None
-    labels = folder / "annotations.xml"
-    examples = temzoo.load_dataset(
-        images=folder / "images",
-        labels=labels if labels.is_file() else folder / "segmaps",
-        groups=_groups(folder),
-    )
+    images, labels = folder / "images", folder / "annotations.xml"
+    labels = labels if labels.is_file() else folder / "segmaps"
+    examples = temzoo.load_dataset(images=images, labels=labels, groups=_groups(folder))
     names = read_names(folder / "train.csv")
     if (folder / "val.csv").is_file():
         parts = temzoo.split_by_names(examples, names, read_names(folder / "val.csv"))

@@ -64,10 +64,8 @@ for path in sorted(folder.glob("in-*.npy")):
 
 
 class Scored(NamedTuple):
-    """PSNR in dB and SSIM of one restored image."""
-
     psnr: float
-    ssim: float
+    ssim: float  # of an image: dB, 0 to 1
 
 
 def anscombe(electrons: np.ndarray) -> np.ndarray:

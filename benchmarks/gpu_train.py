@@ -32,7 +32,9 @@ import optax
 import temzoo
 from benchmarks.datasets import Dataset, open_dataset
 from benchmarks.gpu_scenes import Changes, Images, batch_of, device, store
+from benchmarks.recipes import RECIPES, Recipe
 from benchmarks.records import result, write_json
+from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.bootstrap import nanmean
 from temzoo.evaluation.pixels import confusion, scores
@@ -50,30 +52,6 @@ MOST_NORM = 1.0  # of all gradients together; longer ones are shortened
 TILE, TILES_AT_ONCE = 512, 8  # of what judges: side, px
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A training."""
-
-    about: str  # in words
-    data: str  # a dataset's name
-    model: str  # a registered name
-    config: Mapping[str, Any] = field(default_factory=dict)  # its keywords
-    crop: int = 256  # side, px
-    batch: int = 32  # crops of a step
-    rate: float = 2e-3  # peak learning rate
-    decay: float = 0.02  # of weights, beside the rate
-    average: float = 0.999  # of the weights, what is kept of the average at each step
-    changes: Changes = field(default_factory=Changes)  # of the crops
-
-
-RECIPES = {
-    "emps-unet": Recipe("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}),
-    "emps-unet-fast": Recipe(
-        "U-Net, 8 filters, three levels, from scratch", "emps", "unet", {"filters": 8, "depth": 3}
-    ),
-}
-
-
 class State(NamedTuple):
     """What a step changes."""
 
@@ -86,12 +64,18 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a recipe is trained."""
+    """How a network is trained."""
 
     steps: int  # over which the rate rises and falls
     until: float = 1.0  # share of them after which it stops
     seed: int = 0  # of weights, crops and changes
     bfloat16: bool = True  # mixed precision
+    crop: int = 256  # side, px
+    batch: int = 32  # crops of a step
+    rate: float = 2e-3  # peak learning rate
+    decay: float = 0.02  # of weights, beside the rate
+    average: float = 0.999  # of the weights, what is kept of the average at each step
+    changes: Changes = field(default_factory=Changes)  # of the crops
 
 
 class Trained(NamedTuple):
@@ -106,25 +90,17 @@ class Trained(NamedTuple):
 
 def drawn(dataset: Dataset, names: Sequence[str]) -> dict[str, Images]:
     """(pixels, class map), (H, W) uint8 each, of every micrograph that trains, and that judges."""
-    return {
-        part: [
-            (of_8_bits(e.micrograph.pixels, e.name), class_map(e.labels, names).astype(np.uint8))
-            for e in dataset.part(part)
-        ]
-        for part in ("train", "val")
-    }
+
+    def pair(e: Example) -> tuple[np.ndarray, np.ndarray]:
+        return of_8_bits(e.micrograph.pixels, e.name), class_map(e.labels, names).astype(np.uint8)
+
+    return {"train": [*map(pair, dataset.train)], "val": [*map(pair, dataset.val)]}
 
 
 def of_8_bits(pixels: np.ndarray, name: str) -> np.ndarray:
-    """(H, W) uint8 of (H, W) or (H, W, 3), colours made grey.
-
-    Raises:
-        ValueError: there are more than 8 bits.
-    """
+    """(H, W) uint8, grey; more bits are refused."""
     if pixels.dtype != np.uint8:
-        raise ValueError(
-            f"What trains has 8 bits. Received: {name}, {pixels.dtype}. Convert it first."
-        )
+        raise ValueError(f"8 bits train. Received: {name}, {pixels.dtype}. Convert it first.")
     return as_channels(pixels, 1)[..., 0]
 
 
@@ -133,16 +109,15 @@ def train(
     images: Mapping[str, Images],
     classes: int,
     plan: Plan,
-    *,
     save: Callable[[Trained], None] = lambda trained: None,
 ) -> Trained:
-    """Trains as planned; whole chunks of ``CHUNK`` steps.
+    """Trains a recipe's network as planned; whole chunks of ``CHUNK`` steps.
 
     Args:
-        recipe: what.
+        recipe: whose settings are not looked at.
         images: by "train" and "val".
         classes: with the background.
-        plan: how long.
+        plan: how.
         save: takes what there is whenever it was judged.
     """
     keras.utils.set_random_seed(plan.seed)
@@ -151,7 +126,7 @@ def train(
     began, key = time.monotonic(), jax.random.key(plan.seed)
     iou_of_tiles(model, images["val"])  # compiles
     learn, state = store(images["train"]), _start(model)
-    chunk = _chunk_of(recipe, model, plan.steps).lower(state, learn, key, 0).compile()
+    chunk = _chunk_of(plan, model).lower(state, learn, key, 0).compile()
     trained = Trained(model, compiling_s=time.monotonic() - began)
     print(f"compiled in {trained.compiling_s:.0f} s", flush=True)
     began, last = time.monotonic(), round(plan.until * plan.steps)
@@ -172,13 +147,10 @@ def train(
 
 
 def _start(model: keras.Model) -> State:
-    weights, others = ([jnp.copy(v.value) for v in part] for part in _variables(model))
+    weights = [jnp.copy(v.value) for v in model.trainable_variables]
+    others = [jnp.copy(v.value) for v in model.non_trainable_variables]
     average = [jnp.copy(value) for value in (*weights, *others)]
     return State(weights, others, _adam().init(weights), average, jnp.int32(0))
-
-
-def _variables(model: keras.Model) -> tuple[list, list]:
-    return model.trainable_variables, model.non_trainable_variables
 
 
 def _adam():
@@ -192,11 +164,11 @@ def rate(progress):
     return jnp.where(progress < WARM_UP, rising, falling)
 
 
-def _chunk_of(recipe: Recipe, model: keras.Model, steps: int):
+def _chunk_of(plan: Plan, model: keras.Model):
     """``CHUNK`` compiled steps: (state, images, key, steps before) → (state, mean loss)."""
     loss_of, adam = SegmentationLoss("dice_ce"), _adam()
     classes = model.output_shape[-1]
-    decayed = [recipe.decay if len(v.shape) > 1 else 0.0 for v in model.trainable_variables]
+    decayed = [plan.decay if len(v.shape) > 1 else 0.0 for v in model.trainable_variables]
 
     def loss(weights, others, pixels, hot):
         found, others = model.stateless_call(weights, others, pixels, training=True)
@@ -204,24 +176,24 @@ def _chunk_of(recipe: Recipe, model: keras.Model, steps: int):
 
     def step(images, state: State, inputs):
         key, progress = inputs
-        crops = batch_of(key, images, recipe.crop, recipe.batch, classes, recipe.changes)
+        crops = batch_of(key, images, plan.crop, plan.batch, classes, plan.changes)
         (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(
             state.weights, state.others, *crops
         )
         ways, moments = adam.update(slopes, state.moments)
-        peak = recipe.rate * rate(progress)
+        peak = plan.rate * rate(progress)
         weights = [
             w - peak * (way + decay * w)
             for w, way, decay in zip(state.weights, ways, decayed, strict=True)
         ]
         # Of the first steps the plain mean, which nothing random at the start holds back.
-        kept = jnp.minimum(recipe.average, state.steps / (state.steps + 1.0))
+        kept = jnp.minimum(plan.average, state.steps / (state.steps + 1.0))
         pairs = zip(state.average, [*weights, *others], strict=True)
         average = [_mixed(kept, *pair) for pair in pairs]
         return State(weights, others, moments, average, state.steps + 1), value
 
     def chunk(state, images, key, before):
-        inputs = (jax.random.split(key, CHUNK), (before + jnp.arange(CHUNK)) / steps)
+        inputs = (jax.random.split(key, CHUNK), (before + jnp.arange(CHUNK)) / plan.steps)
         state, losses = jax.lax.scan(partial(step, images), state, inputs)
         return state, losses.mean()
 
@@ -237,8 +209,8 @@ def _mixed(kept, mean, new):
 
 def put(model: keras.Model, state: State) -> None:
     """The averaged weights into the model."""
-    learnt, others = _variables(model)
-    for variable, value in zip([*learnt, *others], state.average, strict=True):
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+    for variable, value in zip(variables, state.average, strict=True):
         variable.assign(jnp.copy(value))  # the next steps take what is in the state
 
 
@@ -282,10 +254,9 @@ def write(trained: Trained, recipe: Recipe, names: Sequence[str], folder: Path, 
     config = {"classes": len(names) + 1, **recipe.config}
     pretrained.save_trained(trained.model, path, complete=True)
     pretrained.write_card(path, pretrained.WeightsCard(recipe.model, config, tuple(names)))
-    known = trained._asdict()
-    del known["model"]
+    figures = {key: value for key, value in trained._asdict().items() if key != "model"}
     told |= {"about": recipe.about, "model": recipe.model, "config": config, **device()}
-    told |= {"what": "gpu-train", "figures": known, "settings": asdict(recipe)}
+    told |= {"what": "gpu-train", "figures": figures}
     write_json(folder / "run.json", result(**told))
     return told
 
@@ -296,13 +267,13 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     names = foreground_classes(class_names(dataset.part("all")))
     folder = arguments.run or Path("runs") / f"gpu-{name}"
     plan = Plan(arguments.steps, arguments.until, arguments.seed, not arguments.float32)
-    training = {"xla_flags": os.environ.get("XLA_FLAGS"), "plan": asdict(plan)}
-    told = {"name": name, "command": arguments.again(), "seed": plan.seed, "training": training}
+    told = {"name": name, "command": arguments.again(), "seed": plan.seed}
+    told |= {"training": {"xla_flags": os.environ.get("XLA_FLAGS")}, "settings": asdict(plan)}
     told |= {"dataset": dataset.told(), "quick": arguments.quick}
     records = []
 
     def save(done: Trained) -> None:
         records.append(write(done, recipe, names, folder, **told))
 
-    train(recipe, drawn(dataset, names), len(names) + 1, plan, save=save)
+    train(recipe, drawn(dataset, names), len(names) + 1, plan, save)
     yield records[-1]

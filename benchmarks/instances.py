@@ -12,6 +12,7 @@ training, then one micrograph of 2048 x 2048 px with 1,500 particles that touch 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,14 +23,13 @@ import numpy as np
 import tensorflow as tf
 
 import temzoo
-from benchmarks.datasets import Dataset, generated, in_memory
+from benchmarks.datasets import Dataset, generated, in_memory, open_dataset
 from benchmarks.metrics import CONNECTED
-from benchmarks.recipes import RECIPES, Recipe, fitted, load
+from benchmarks.recipes import RECIPES, Recipe, fitted
 from benchmarks.records import scores
 from benchmarks.timing import repeated, timed
 from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
-from temzoo.evaluation import object_overlaps, objects
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.inference.objects import flattened
 from temzoo.zoo.built import task_of
@@ -79,15 +79,20 @@ def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
     The score from which a detection counts is chosen on one half of the publications and judged on
     the other; beside it stands the default, 0.5.
     """
-    dataset = load(DETECTOR, arguments.data_folder)
+    dataset = open_dataset("emps", data=arguments.data_folder)
     judge = dataset.val
     _, training = fitted("emps-mask-rcnn", DETECTOR, dataset.train, judge)
     # Nearly every micrograph fits into one image of this side.
     model = _rebuilt("emps-mask-rcnn", image_size=768, **MANY)
     predictions = {e.name: temzoo.predict(model, e.micrograph, **RANKED) for e in judge}
+
+    def scored(examples: Sequence, least: float):
+        some = [_from(predictions[e.name], least) for e in examples]
+        return score_predictions(examples, some, ap=False, min_score=0.0, bootstrap=1)
+
     kept, settings = {}, []
     for tune, test in _halves(judge):
-        least = max(MIN_SCORES, key=lambda m: _f1(tune, predictions, m))
+        least = max(MIN_SCORES, key=lambda m: scored(tune, m).pooled["instance_f1"].value)
         settings.append({"min_score": least})
         kept |= {e.name: _from(predictions[e.name], least) for e in test}
     found = score_predictions(judge, [predictions[e.name] for e in judge])
@@ -111,26 +116,11 @@ def _halves(judge: Sequence) -> list[tuple[list, list]]:
     return [(halves[0], halves[1]), (halves[1], halves[0])]
 
 
-def _f1(examples: Sequence, predictions: Mapping, least: float) -> float:
-    matches = []
-    for example in examples:
-        true = object_overlaps.true_objects(example.labels, ("particle",))
-        found = predictions[example.name].detections
-        matches.append(objects.match(true, found, min_score=least, ap=False))
-    matched, true, found = (
-        sum(getattr(m, part).sum() for m in matches) for part in ("matched", "true", "predicted")
-    )
-    return 2 * matched / max(true + found, 1)
-
-
 def _from(prediction, least: float):
     """A prediction without the detections that score less."""
     kept = [one for one in prediction.detections if one.score >= least]
-    return replace(
-        flattened(kept, prediction.classes.shape),
-        class_names=prediction.class_names,
-        name=prediction.name,
-    )
+    told = {"class_names": prediction.class_names, "name": prediction.name}
+    return replace(flattened(kept, prediction.classes.shape), **told)
 
 
 def emps_watershed(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -139,7 +129,7 @@ def emps_watershed(arguments: argparse.Namespace) -> dict[str, Any]:
     So no image is judged by a setting that was chosen on it or on its publication.
     """
     recipe = replace(RECIPES["emps-frozen"], about=WATERSHED)
-    dataset = load(recipe, arguments.data_folder)
+    dataset = open_dataset("emps", data=arguments.data_folder)
     model = temzoo.get_model("unet_mobilenet", weights="emps-frozen", compile=False)
     predictions, settings = {}, []
     for tune, test in _halves(dataset.val):
@@ -239,39 +229,32 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         "backbone, pyramid, proposal network": lambda: network(image, training=False),
     }
     for count in (200, 800, 1500):
-        propose = tf.function(
-            lambda count=count: model.propose(outputs, anchors, count=count, least=0.0)
-        )
+        propose = partial(model.propose, outputs, anchors, count=count, least=0.0)
+        stages[f"{count} proposals"] = tf.function(propose)
         regions = propose()
-        stages[f"{count} proposals"] = propose
         stages[f"boxes and classes of {count}"] = tf.function(
-            lambda regions=regions: model._refine(outputs, regions)
+            partial(model._refine, outputs, regions)
         )
     for count in (20, 100, 400):
-        stages[f"masks of {count} objects"] = _mask_stage(model, outputs, regions[:, :count])
+        classes = tf.ones((1, count), tf.int32)
+        given = (outputs, regions[:, :count], classes, tf.where(classes > 0))
+        stages[f"masks of {count} objects"] = tf.function(
+            partial(model._masks, *given, training=False)
+        )
     for count in (20, 100, 400):
         # An untrained model finds something everywhere, so every slot is taken.
-        stages[f"detect, {count} objects"] = lambda count=count: model.detect(
-            pixels, min_score=0.0, max_detections=count
-        )
+        taken = {"min_score": 0.0, "max_detections": count}
+        stages[f"detect, {count} objects"] = partial(model.detect, pixels, **taken)
+    how = {"clock": lambda: 1000 * time.perf_counter()}
     return {
         "about": f"{SIDE} x {SIDE} px, batch 1, untrained",
         "model": "mask_rcnn",
         "dataset": generated(f"random pixels, {SIDE} px", pixels),
         "seed": 0,
-        "figures": {"milliseconds": {n: _milliseconds(run) for n, run in stages.items()}},
+        "figures": {
+            "milliseconds": {n: repeated(run, REPEATS, **how) for n, run in stages.items()}
+        },
     }
-
-
-def _milliseconds(run: Callable) -> dict[str, float]:
-    seconds = repeated(run, REPEATS)
-    return seconds | {key: 1000 * seconds[key] for key in ("median", "least", "most")}
-
-
-def _mask_stage(model, outputs, regions) -> Callable:
-    classes = tf.ones(tf.shape(regions)[:2], tf.int32)
-    rows = tf.where(classes > 0)
-    return tf.function(lambda: model._masks(outputs, regions, classes, rows, training=False))
 
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

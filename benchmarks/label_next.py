@@ -15,7 +15,7 @@ more from micrographs so chosen than from random ones is not measured here.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,20 +35,17 @@ def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
     found = {one.name: one for one in (*ranking.chosen, *ranking.others)}
     scores = temzoo.evaluate(model, examples, bootstrap=1, instances=None).table
     error = {row["name"]: 1 - row["iou"] for row in scores}
+    errors, measures = np.array([error[each] for each in found]), {}
+    for name in MEASURES:
+        values = np.array([getattr(one, name) for one in found.values()])
+        measures[name] = {
+            "spearman": float(spearmanr(values, errors)[0]),
+            f"mean_error_of_first_{FIRST}": float(errors[np.argsort(-values)[:FIRST]].mean()),
+        }
     return {
         "images": len(examples),
-        "mean_error": float(np.mean(list(error.values()))),
-        "measures": {name: _followed(found, error, name) for name in MEASURES},
-    }
-
-
-def _followed(found: Mapping[str, Any], error: Mapping[str, float], name: str) -> dict[str, float]:
-    values = np.array([getattr(one, name) for one in found.values()])
-    errors = np.array([error[each] for each in found])
-    first = np.argsort(-values)[:FIRST]
-    return {
-        "spearman": float(spearmanr(values, errors)[0]),
-        f"mean_error_of_first_{FIRST}": float(errors[first].mean()),
+        "mean_error": float(errors.mean()),
+        "measures": measures,
     }
 
 

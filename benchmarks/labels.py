@@ -62,11 +62,10 @@ QUICK = Size(8, 250, 200, 3)
 
 
 def images_export(size: Size) -> Iterator[str]:
-    generators = (np.random.default_rng([0, number]) for number in range(size.images))
     tags = f'label="{LABEL}" source="manual" occluded="0"'
     shapes = (
         polygon(outline(rng, SIDE, VERTICES), tags)
-        for rng in generators
+        for rng in _generators(0, size.images)
         for _ in range(size.polygons_each)
     )
     return cvat_exports.images(shapes, size.polygons_each, SIDE, size.images)
@@ -74,13 +73,14 @@ def images_export(size: Size) -> Iterator[str]:
 
 def video_export(size: Size) -> Iterator[str]:
     tracks = (
-        (
-            LIFE * (number // TRACKS_AT_ONCE),
-            outline(np.random.default_rng([1, number]), SIDE, VERTICES),
-        )
-        for number in range(size.tracks)
+        (LIFE * (number // TRACKS_AT_ONCE), outline(rng, SIDE, VERTICES))
+        for number, rng in enumerate(_generators(1, size.tracks))
     )
     return cvat_exports.video(tracks, life=LIFE, every=2, side=SIDE, frames=size.frames)
+
+
+def _generators(kind: int, count: int) -> Iterator[np.random.Generator]:
+    return (np.random.default_rng([kind, number]) for number in range(count))
 
 
 EXPORTS = {"images": images_export, "video": video_export}
@@ -91,7 +91,6 @@ DATUMARO = textwrap.dedent(
     import json, sys, time
     import numpy as np
     import datumaro
-    from datumaro.components.media import Image
     from datumaro.util.mask_tools import merge_masks
 
     def peak():
@@ -131,25 +130,14 @@ def write_export(path: Path, name: str, size: Size) -> None:
 def child_reads_and_draws(path: str) -> dict[str, Any]:
     """In the child."""
     images, read_s = timed(lambda: cvat.read(Path(path)))
-    foreground, draw_s = timed(
-        lambda: sum(int(np.count_nonzero(instance_map(image))) for image in images)
-    )
-    return {
-        **{"read_s": read_s, "draw_s": draw_s, "peak": memory("VmHWM")},
-        "images": len(images),
-        "shapes": sum(len(image.shapes) for image in images),
-        "foreground_px": foreground,
-    }
+    px, draw_s = timed(lambda: sum(int(np.count_nonzero(instance_map(image))) for image in images))
+    shapes = sum(len(image.shapes) for image in images)
+    told = {"read_s": read_s, "draw_s": draw_s, "peak": memory("VmHWM")}
+    return told | {"images": len(images), "shapes": shapes, "foreground_px": px}
 
 
 def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
-    """What a record says of an export.
-
-    Args:
-        name: of ``EXPORTS``.
-        size: what is generated.
-        folder: an empty one.
-    """
+    """What a record says of an export of ``EXPORTS``, which is written into an empty folder."""
     from benchmarks.datasets import generated  # its imports would count in a child's memory
 
     data, why = folder / "annotations.xml", why_not("datumaro")
@@ -161,10 +149,15 @@ def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
     told: dict[str, list[dict[str, Any]]] = {who: [] for who in asked}
     for turn in range(size.repetitions):
         for who, ask in asked.items():
-            if not _is_slow(told[who]):
-                tell(f"{_about(name, size)}: {who}, {turn + 1} of {size.repetitions}")
-                told[who].append(ask())
-    figures: dict[str, Any] = {who: _summary(rows) for who, rows in told.items()}
+            # Minutes of one repetition tell more than its spread would.
+            if turn and told[who][0]["read_s"] + told[who][0]["draw_s"] > ONCE_S:
+                continue
+            tell(f"{_about(name, size)}: {who}, {turn + 1} of {size.repetitions}")
+            told[who].append(ask())
+    figures: dict[str, Any] = {
+        who: rows[0] | {part: spread([row[part] for row in rows]) for part in TIMED}
+        for who, rows in told.items()
+    }
     if why is None:
         # Turn by turn, of the turns that both have.
         pairs = {
@@ -175,16 +168,6 @@ def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
         figures["datumaro"] = {"left_out": why}
     dataset = generated(f"generated, {name}", data.read_bytes()) | {"bytes": data.stat().st_size}
     return {"about": _about(name, size), "figures": figures, "dataset": dataset}
-
-
-def _is_slow(rows: list[dict[str, Any]]) -> bool:
-    """Whether one repetition was enough: its minutes tell more than its spread would."""
-    return bool(rows) and rows[0]["read_s"] + rows[0]["draw_s"] > ONCE_S
-
-
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    timings = {part: spread([row[part] for row in rows]) for part in TIMED}
-    return timings | {key: value for key, value in rows[0].items() if key not in timings}
 
 
 def _about(name: str, size: Size) -> str:

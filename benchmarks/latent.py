@@ -43,6 +43,7 @@ PARTICLES = {"latent_dim": 4, "image_size": 32}
 EPOCHS = 30  # on particles
 COUNT, HELD_OUT, COMPARE_COUNT = 3000, 3000, 1500
 SEEN_SEED, HELD_OUT_SEED = 1, 2  # of the particles
+DRAWN = f"synthetic.particle_images, seed {SEEN_SEED}; held out: seed {HELD_OUT_SEED}"
 QUICK_PICTURES, BOOTSTRAP = 300, 200  # of what ``accuracy`` judges
 MODELS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"likelihood": "gaussian"},
@@ -78,12 +79,9 @@ def drawn(count: int) -> tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]
 def digits(arguments: argparse.Namespace) -> dict[str, Any]:
     """Nearest neighbours in eight dimensions."""
     data = lecture.digits()
-    figures = {
-        "pictures": {"training": len(data.train), "held_out": len(data.held_out)},
-        "models": [_digit_model(seed, data) for seed in arguments.seeds],
-    }
+    models = [_digit_model(seed, data) for seed in arguments.seeds]
     about = "scikit-learn digits at 16 px, a quarter held out"
-    return _told("digits", arguments.seeds, figures, generated(about, data.held_out))
+    return _told("digits", arguments.seeds, models, data.held_out, about)
 
 
 def _digit_model(seed: int, data) -> dict[str, Any]:
@@ -112,7 +110,7 @@ def particles(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the latent numbers of the models know of angle, diameter and aspect ratio."""
     data = drawn(COUNT)
     models = [_particle_model(name, seed, *data) for name in MODELS for seed in arguments.seeds]
-    return _of_particles("particles", arguments.seeds, models, data)
+    return _told("particles", arguments.seeds, models, data[1], DRAWN)
 
 
 def _particle_model(name: str, seed: int, seen, held, factors) -> dict[str, Any]:
@@ -141,7 +139,7 @@ def angle_error_deg(found: np.ndarray, true: np.ndarray) -> float:
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Four models by every figure there is, of the first seed."""
-    data = seen, held, factors = drawn(COMPARE_COUNT)
+    seen, held, factors = drawn(COMPARE_COUNT)
     models, seed = [], arguments.seeds[0]
     for name, (registered, special) in COMPARED.items():
         config = {**PARTICLES, **special}
@@ -149,20 +147,13 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         (figures,) = latent.compare({name: model}, held[..., 0], factors, periods=PERIODS)
         models.append({"figures": figures, "config": config, "seconds": seconds})
         print(latent.comparison_table([figures]), f"{seconds:.0f} s", sep="\n", flush=True)
-    return _of_particles("compare", arguments.seeds, models, data)
+    return _told("compare", arguments.seeds, models, held, DRAWN)
 
 
-def _of_particles(name: str, seeds: Sequence[int], models: list, data) -> dict[str, Any]:
-    seen, held, _ = data
-    pictures = {"training": len(seen), "held_out": len(held)}
-    figures = {"pictures": pictures, "epochs": EPOCHS, "models": models}
-    about = f"synthetic.particle_images, seed {SEEN_SEED}; held out: seed {HELD_OUT_SEED}"
-    return _told(name, seeds, figures, generated(about, held, seed=HELD_OUT_SEED))
-
-
-def _told(name: str, seeds: Sequence[int], figures: dict, dataset: dict) -> dict[str, Any]:
+def _told(name: str, seeds: Sequence[int], models: list, pictures: np.ndarray, about: str):
     told = {"about": f"what latent numbers know: {name}", "seed": seeds[0]}
-    return told | {"figures": figures, "dataset": dataset}
+    dataset = generated(about, pictures, seed=HELD_OUT_SEED) | {"images": len(pictures)}
+    return told | {"figures": {"models": models}, "dataset": dataset}
 
 
 def told_of(name: str, model: Any, dataset: Any, arguments: argparse.Namespace):

@@ -45,24 +45,20 @@ SETS: dict[str, dict[str, Any]] = {
     "mixed": {"size": 512, "n_particles": (20, 40)},
     "spheres": {"size": 640, "n_particles": 45, **SPHERES},
 }
-TUNED_ON = 12  # micrographs of each set, of those that the network learnt from
+TRAINING, TUNED_ON = 40, 12  # micrographs of each set that a network learns from; of those
 IMAGES = {"mixed": 30, "spheres": 60}
 FIRST_SEED = {"mixed": 10_000, "spheres": 20_000}
 SHAPES = (
     *("label", "area", "bbox", "centroid", "equivalent_diameter_area", "perimeter_crofton"),
     *("axis_major_length", "axis_minor_length", "orientation", "intensity_mean"),
 )
-SLOW_SHAPES = ("feret_diameter_max", "solidity")
 SETTINGS = {"magnification": (0.9, 1.1), "augment": "light", "average": 0.998, "seed": 0}
-
+SETTINGS |= {"validate_every": 8}
 NETWORKS = {
     "synthetic": Recipe(
         "a U-Net, watershed",
         *("drawn", "unet", {"filters": 12}),
-        {
-            **{**SETTINGS, "batch": 8, "crop": 256},
-            **{"epochs": 30, "steps_per_epoch": 50, "validate_every": 8},
-        },
+        {**SETTINGS, "batch": 8, "crop": 256, "epochs": 30, "steps_per_epoch": 50},
     ),
     "objects": Recipe(
         "Mask R-CNN",
@@ -80,13 +76,11 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     pixels, instances = crowd(100)
     prediction = Prediction((instances > 0).astype(np.uint8), instances)
     table = temzoo.measure(prediction, pixels)
-    both = (*SHAPES, *SLOW_SHAPES)
+    theirs = partial(regionprops_table, instances, pixels)
     runs = {
-        OURS: lambda: temzoo.measure(prediction, pixels),
-        f"{SLOW} without Feret and solidity": lambda: regionprops_table(
-            instances, pixels, properties=SHAPES
-        ),
-        SLOW: lambda: regionprops_table(instances, pixels, properties=both),
+        OURS: partial(temzoo.measure, prediction, pixels),
+        f"{SLOW} without Feret and solidity": partial(theirs, properties=SHAPES),
+        SLOW: partial(theirs, properties=(*SHAPES, "feret_diameter_max", "solidity")),
     }
     seconds = {
         name: repeated(run, 1 if name == SLOW else repeats, clock=time.process_time)
@@ -131,18 +125,13 @@ def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 def labels(arguments: argparse.Namespace) -> dict[str, Any]:
     """The labels themselves as a prediction: as good as a network can be."""
-
-    def found(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
-        instances = instance_map(labelled)
-        return predicted_as((instances > 0).astype(np.uint8), instances, micrograph)
-
-    return {"about": "the labels", **of_sets(found, arguments.images)}
+    return {"about": "the labels", **of_sets(as_prediction, arguments.images)}
 
 
 def network(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """A network, trained on synthetic micrographs of other seeds; a U-Net's watershed is tuned."""
     recipe = NETWORKS[name]
-    learn = training_micrographs(arguments.training)[len(SETS) :]
+    learn = training_micrographs(TRAINING)[len(SETS) :]
     model, training = fitted(f"measure-{recipe.model}", recipe, learn, training_micrographs(1))
     options: dict[str, Any] = dict(CONNECTED)
     if task_of(model).instances == "regions":
@@ -163,14 +152,11 @@ def training_micrographs(of_each: int) -> list[Example]:
     ]
 
 
-def predicted_as(classes: np.ndarray, instances: np.ndarray, micrograph: Micrograph) -> Prediction:
-    return Prediction(
-        classes,
-        instances,
-        class_names=("particle",),
-        nm_per_pixel=micrograph.nm_per_pixel,
-        name=micrograph.name,
-    )
+def as_prediction(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
+    instances = instance_map(labelled)
+    told = {"nm_per_pixel": micrograph.nm_per_pixel, "name": micrograph.name}
+    classes = (instances > 0).astype(np.uint8)
+    return Prediction(classes, instances, class_names=("particle",), **told)
 
 
 def of_sets(found: Callable, images: int | None) -> dict[str, Any]:
@@ -181,30 +167,27 @@ def of_sets(found: Callable, images: int | None) -> dict[str, Any]:
     return {"seed": 0, "dataset": dataset, "figures": figures}
 
 
-def judged(
-    name: str, found: Callable[[Micrograph, LabelledImage], Prediction], images: int | None
-) -> dict[str, Any]:
-    """The figures of one set: what was measured, what is true."""
+def judged(name: str, found: Callable, images: int | None) -> dict[str, Any]:
+    """The figures of one set: what was measured, what is true.
+
+    Args:
+        name: of the set.
+        found: gives the prediction of a micrograph, with its labels.
+        images: at most.
+    """
     tables, true_tables, truths, typical = [], [], [], {}
     for k in range(min(images or IMAGES[name], IMAGES[name])):
         seed = FIRST_SEED[name] + k
         micrograph, labelled = synthesize(seed, name=f"{k}.tif", **SETS[name])
         tables.append(temzoo.measure(found(micrograph, labelled)))
-        instances = instance_map(labelled)
-        true_tables.append(temzoo.measure(predicted_as(instances > 0, instances, micrograph)))
+        true_tables.append(temzoo.measure(as_prediction(micrograph, labelled)))
         truths += [float(shape.attributes["diameter_nm"]) for shape in labelled.shapes]
-        if name == "spheres":
-            typical[micrograph.name] = median_of_population(seed)
+        if name == "spheres":  # the median that it draws them about: the first thing that it draws
+            _, alone = synthesize(seed, **SETS[name] | {"n_particles": 1, "size_spread": 0.0})
+            typical[micrograph.name] = float(alone.shapes[0].attributes["diameter_nm"])
     table, truth = (pd.concat(part, ignore_index=True) for part in (tables, true_tables))
     figures = compared(table, truth, np.array(truths))
     return figures | ({"intervals": held(table, typical)} if typical else {})
-
-
-def median_of_population(seed: int) -> float:
-    """The median diameter that an image draws its spheres about: the first thing it draws."""
-    scene = {**SETS["spheres"], "n_particles": 1, "size_spread": 0.0}
-    _, labelled = synthesize(seed, **scene)
-    return float(labelled.shapes[0].attributes["diameter_nm"])
 
 
 def compared(table: pd.DataFrame, truth: pd.DataFrame, diameters: np.ndarray) -> dict[str, Any]:

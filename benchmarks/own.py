@@ -7,7 +7,7 @@
 
     import numpy as np, temzoo
     from benchmarks.datasets import Dataset, dataset
-    from benchmarks.contestants import contestant
+    from benchmarks.recipes import contestant
 
     @dataset("ours")
     def ours(folder):

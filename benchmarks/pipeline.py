@@ -16,12 +16,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from benchmarks.datasets import generated, in_memory
 from benchmarks.timing import rates, seconds_of
@@ -29,12 +28,12 @@ from temzoo.core.types import Example
 from temzoo.data.augment import SegmentationMapsOnImage, iaa
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import training_stream
+from temzoo.data.examples import class_names
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import class_map
-from temzoo.tasks import semantic
 from temzoo.zoo.building import get_model
+from temzoo.zoo.task import task_named
 
-CLASSES = ("particle",)
 # The speed of a step does not depend on the weights, so none have to be at hand.
 MODELS = {"unet": {}, "unet_mobilenet": {"encoder_weights": None}}
 
@@ -100,24 +99,10 @@ def micrographs(count: int, side: int) -> list[Example]:
     return examples
 
 
-class Particles(semantic.ClassMaps):
-    """Every class as one, so that the models need two: background and particle."""
-
-    def draw(self, labels):
-        return np.minimum(super().draw(labels), 1)
-
-    def encode(self, drawn, whole, magnification):
-        return np.eye(2, dtype=np.uint8)[drawn]
-
-
-def classes_in(examples: Sequence[Example]) -> tuple[str, ...]:
-    return tuple(sorted({s.label for e in examples for s in e.labels.shapes})) or CLASSES
-
-
-def stream(examples: list[Example], plan: Plan) -> tf.data.Dataset:
+def stream(examples: list[Example], plan: Plan) -> Iterator:
     crops = CropPlan(size=plan.size, augment="em", seed=0)
-    target = Particles(classes_in(examples))
-    return training_stream(examples, crops, target=target, batch=plan.batch)
+    target = task_named("semantic").target(class_names(examples))
+    return iter(training_stream(examples, crops, target=target, batch=plan.batch))
 
 
 def per_second(work: Callable[[], Any], times: int, images: int, plan: Plan) -> dict[str, float]:
@@ -134,7 +119,7 @@ def per_second(work: Callable[[], Any], times: int, images: int, plan: Plan) -> 
 
 def plain_loop(examples: list[Example], plan: Plan) -> Callable[[], Any]:
     """The next crop of a plain loop."""
-    change, names = plain_imgaug(plan.size), classes_in(examples)
+    change, names = plain_imgaug(plan.size), class_names(examples)
     pairs = itertools.cycle(
         [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
     )
@@ -149,10 +134,9 @@ def plain_loop(examples: list[Example], plan: Plan) -> Callable[[], Any]:
 
 def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict, float]:
     """Images per second that training takes, from memory and from the pipeline; its waiting."""
-    model = get_model(name, classes=2, **MODELS[name])
-    batches = iter(stream(examples, plan))
+    model = get_model(name, classes=1 + len(class_names(examples)), **MODELS[name])
+    batches, taken = stream(examples, plan), []
     first = next(batches)
-    taken = []
 
     def fed_step() -> None:
         began = time.perf_counter()
@@ -171,7 +155,7 @@ def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict
 def measure(plan: Plan) -> dict[str, Any]:
     """Images per second by what takes them; of a step what is waited, and what it is longer."""
     examples = micrographs(plan.micrographs, plan.side)
-    batches, loop = iter(stream(examples, plan)), plain_loop(examples, plan)
+    batches, loop = stream(examples, plan), plain_loop(examples, plan)
     times = -(-plan.crops // plan.batch)
     found = {
         "pipeline": per_second(lambda: next(batches), times, plan.batch, plan),

@@ -28,7 +28,7 @@ from rich.progress import track
 import temzoo
 from benchmarks import accuracy
 from benchmarks.datasets import Dataset, dataset_of
-from benchmarks.recipes import fitted
+from benchmarks.recipes import fitted, throwaway_folder
 from benchmarks.timing import in_turns, ratio, seconds_of, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
@@ -52,7 +52,7 @@ def network_of(weights: str | None, dataset: Dataset, quick: bool) -> Any:
     """The model that is measured: of weights, or a small one that is trained here."""
     if weights is not None:
         return trained(weights)
-    with accuracy.throwaway_folder():
+    with throwaway_folder():
         return fitted("run", accuracy.curve_recipe("unet", quick), dataset.train, dataset.val)[0]
 
 
@@ -96,15 +96,17 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
             "ratio_to_keras": ratio(seconds[KERAS], seconds[key]),
             "iou": vars(judged[key].iou),
             "iou_change": vars(compare(judged[key], judged[KERAS], metric="iou").difference),
-            "pixels_that_differ": _differing(found[key], found[KERAS]),
+            "pixels_that_differ": float(
+                np.mean(
+                    [
+                        (a.classes != b.classes).mean()
+                        for a, b in zip(found[key], found[KERAS], strict=True)
+                    ]
+                )
+            ),
         }
         for key in models
     }
-
-
-def _differing(found: Sequence, reference: Sequence) -> float:
-    shares = [(a.classes != b.classes).mean() for a, b in zip(found, reference, strict=True)]
-    return float(np.mean(shares))
 
 
 def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
@@ -119,7 +121,8 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
         ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
         the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
     """
-    micrograph = _micrograph(side)
+    pixels = synthesize(0, size=512, n_particles=8)[0].pixels
+    micrograph = np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]
     step = pixel_network(model).step
     rows, columns = tile_layout(step, micrograph.shape, tile=tile)
     ask = _asked_directly(model, (rows.size, columns.size))
@@ -138,11 +141,6 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
         "overhead": spread([t / network - 1 for t, network in zip(whole, spent, strict=True)]),
         "pixels_per_pixel": count * rows.size * columns.size / side**2,
     }
-
-
-def _micrograph(side: int) -> np.ndarray:
-    pixels = synthesize(0, size=512, n_particles=8)[0].pixels
-    return np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]
 
 
 def _asked_directly(model: Any, tile: tuple[int, int], batch: int = 1) -> Callable[[], Any]:

@@ -1,21 +1,24 @@
 """Trains a named recipe on real micrographs and scores it: one command for each figure.
 
-    python -m benchmarks recipe --help                 # lists the recipes
     python -m benchmarks recipe emps-frozen            # trains in runs/, scores
     python -m benchmarks recipe emps-frozen --run DIR  # scores a finished run
     python -m benchmarks recipe emps-unet-fast --seed 1  # again: how much is chance?
 
-Scores are those of ``temzoo.evaluate`` by its defaults, at full resolution: instances are connected
-components. A training that was stopped goes on. The data are not part of the repository;
-``--data-folder`` names the folder that holds ``emps/`` and ``super1/``. ImageNet weights are found
-where Keras keeps them, or in ``keras/`` beside the data.
+Recipes: emps-frozen, emps-pyramid, emps-scratch-encoder, emps-unet, emps-unet-fast, emps-forest,
+emps-otsu; emps10-frozen, emps10-unet, emps10-forest, emps10-otsu (on ten images); super1,
+super1-frozen. Scores are those of ``temzoo.evaluate`` at full resolution; instances are connected
+components. A training that was stopped goes on. ``--data-folder`` names the folder that holds
+``emps/`` and ``super1/``, which are not part of the repository. ImageNet weights are found where
+Keras keeps them, or in ``keras/`` beside the data.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,15 +28,23 @@ import keras
 import numpy as np
 
 import temzoo
-from benchmarks.contestants import CONTESTANTS
-from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.datasets import open_dataset
 from benchmarks.metrics import CONNECTED
+from benchmarks.own import registering
 from benchmarks.records import scores
 from benchmarks.timing import repeated, timed
-from temzoo.evaluation import pixels
+from temzoo.cli.common import trained
+from temzoo.core.json_file import read_json
+from temzoo.core.types import Example
+from temzoo.data.examples import class_names
+from temzoo.evaluation import baselines
 from temzoo.training.run_folder import fingerprint
 
-BASELINES = ("otsu", "forest")  # of ``benchmarks.contestants``: fitted, not trained
+PROGRESS = Path("state") / "progress.json"  # of a run
+# What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
+# the training images: here, or in a file of your own, as ``benchmarks.own`` shows.
+CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {}
+contestant = registering(CONTESTANTS)
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
 # Crops show most of a micrograph, since the objects of many fill a third of it; particles are dark
 # in some micrographs and bright in others, and from 4 px to 500 px large.
@@ -60,7 +71,7 @@ class Recipe:
 
     about: str  # in words
     data: str  # a dataset's name
-    model: str  # a registered name, or one of ``BASELINES``
+    model: str  # a registered name, or one of ``CONTESTANTS``
     config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
     settings: Mapping[str, Any] = field(default_factory=dict)  # of ``temzoo.train``
     images: int | None = None  # train on so many images, drawn with the seed; None: all
@@ -120,10 +131,27 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def load(recipe: Recipe, data: Path) -> Dataset:
-    """The dataset of a recipe, with as many training images as it has."""
-    found = open_dataset(recipe.data, data=data)
-    return found.drawn(recipe.images) if recipe.images else found
+@contestant("otsu")
+def otsu(learn: Sequence[Example]) -> Any:
+    return baselines.Otsu(class_names(learn)).fit(learn)
+
+
+@contestant("forest")
+def forest(learn: Sequence[Example]) -> Any:
+    return baselines.PixelForest(class_names(learn)).fit(learn)
+
+
+def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
+    """What a word of ``--weights`` names, fitted where it has to be.
+
+    Args:
+        weights: of ``CONTESTANTS``, MODEL/NAME, a run folder or a weights file.
+        learn: training images.
+
+    Raises:
+        FileNotFoundError: it names none of those.
+    """
+    return CONTESTANTS[weights](learn) if weights in CONTESTANTS else trained(weights)
 
 
 def fitted(
@@ -141,7 +169,7 @@ def fitted(
         ValueError: the folder holds a run of something else, or ``run`` is not finished.
         SystemExit: the training was stopped.
     """
-    if recipe.model in BASELINES:
+    if recipe.model in CONTESTANTS:
         model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
         return model, {"minutes": seconds / 60}
     folder = run or Path("runs") / name
@@ -152,22 +180,29 @@ def fitted(
             )
         keras.utils.set_random_seed(recipe.settings.get("seed", 0))
         model = temzoo.get_model(recipe.model, **recipe.config)
-        stopped = (folder / "state" / "progress.json").exists()
-        done = temzoo.train(model, learn, judge, out=folder, resume=stopped, **recipe.settings)
+        how = {"resume": (folder / PROGRESS).exists(), **recipe.settings}
+        done = temzoo.train(model, learn, judge, out=folder, **how)
         if done.interrupted:
             raise SystemExit(f"{name} was stopped; run it again to go on.")
-    told, progress = _read(folder / "run.json"), _read(folder / "state" / "progress.json")
+    told, progress = read_json(folder / "run.json"), read_json(folder / PROGRESS)
     training = {key: told[key] for key in ("command", "date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
     training["loss"] = [row["loss"] for row in progress["history"]]
     return temzoo.get_model(recipe.model, weights=folder, compile=False), training
 
 
+@contextlib.contextmanager
+def throwaway_folder() -> Iterator[None]:
+    """A working folder that is removed, for runs that are not to be taken up again."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        yield
+
+
 def _finished(name: str, recipe: Recipe, folder: Path, learn: Sequence) -> bool:
     """Whether the folder holds this recipe's run, whole; another's is not filed under its name."""
-    if not (folder / "state" / "progress.json").exists():
+    if not (folder / PROGRESS).exists():
         return False
-    told = _read(folder / "run.json")
+    told = read_json(folder / "run.json")
     plain = json.loads(json.dumps({"config": recipe.config, "settings": recipe.settings}))
     for part, wanted in plain.items():
         for key, value in wanted.items():
@@ -182,12 +217,7 @@ def _finished(name: str, recipe: Recipe, folder: Path, learn: Sequence) -> bool:
             f'"{name}" learns from data of fingerprint {given}. Received: {folder}, trained on'
             f" {seen}. Move it away."
         )
-    progress = _read(folder / "state" / "progress.json")
-    return progress.get("phase", 0) > bool(told["settings"]["finetune"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(folder / PROGRESS).get("phase", 0) > bool(told["settings"]["finetune"])
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -195,18 +225,13 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = RECIPES[name]
     if arguments.seed is not None:
         name, recipe = f"{name}-seed{arguments.seed}", seeded(name, arguments.seed)
-    dataset = load(recipe, arguments.data_folder)
+    dataset = open_dataset(recipe.data, data=arguments.data_folder)
+    dataset = dataset.drawn(recipe.images) if recipe.images else dataset
     model, training = fitted(name, recipe, dataset.train, dataset.val, arguments.run)
     found = temzoo.evaluate(model, dataset.val, progress=True, **CONNECTED)
-    confusion, micrograph = found.confusions.sum(axis=0), dataset.val[0].micrograph
-    each = map(float, pixels.scores(confusion)["iou"])
-    ask = partial(temzoo.predict, model, micrograph, instances=None)
-    figures = {
-        **scores(found),
-        "pooled_iou_of_classes": dict(zip(("background", *found.classes), each, strict=True)),
-        "joint_iou": joint_iou(confusion),
-        "seconds_per_image": repeated(ask, 5),
-    }
+    ask = partial(temzoo.predict, model, dataset.val[0].micrograph, instances=None)
+    figures = scores(found) | {"joint_iou": joint_iou(found.confusions.sum(axis=0))}
+    figures["seconds_per_image"] = repeated(ask, 5)
     told = {"name": name, "training": training, "dataset": dataset.told(), "figures": figures}
     return recipe.told() | told
 
@@ -225,7 +250,7 @@ def joint_iou(confusion: np.ndarray) -> float:
 def seeded(name: str, seed: int) -> Recipe:
     """A recipe with another seed."""
     recipe = RECIPES[name]
-    if recipe.model in BASELINES:
+    if recipe.model in CONTESTANTS:
         raise ValueError(f"{name} has no seed that decides. Leave --seed out.")
     return replace(recipe, settings={**recipe.settings, "seed": seed})
 

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -28,6 +26,7 @@ import tensorflow as tf
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.metrics import CONNECTED
+from benchmarks.recipes import Recipe, fitted, throwaway_folder
 from benchmarks.timing import seconds_of
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Shape
 from temzoo.data.crop_plan import CropPlan
@@ -141,13 +140,12 @@ def held_out() -> dict[str, Any]:
     choose = [scene(seed, side=256, objects=12) for seed in range(2000, 2006)]
     judge = [scene(seed, side=256, objects=12) for seed in range(3000, 3030)]
     crowded = [scene(seed, side=256, objects=24, apart=0.7) for seed in range(5000, 5010)]
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model("mask_rcnn", image_size=256, **SMALL, compile=False)
     settings = {"epochs": 4, "steps_per_epoch": 300, "batch": 2, "learning_rate": 2e-3}
     settings |= {"magnification": (1.0, 1.0), "augment": "light"}
-    with tempfile.TemporaryDirectory() as folder:
-        run = temzoo.train(model, learn, choose, out=Path(folder) / "run", **settings)
-    figures = {"steps": 1200, "minutes": run.history[-1]["minutes"]}
+    recipe = Recipe("", "drawn", "mask_rcnn", {"image_size": 256, **SMALL}, settings)
+    with throwaway_folder():
+        model, training = fitted("run", recipe, learn, choose)
+    figures = {"steps": 1200, "minutes": training["minutes"]}
     figures["crowded"] = judged(model, crowded)["masks"]["trained"]
     return figures | judged(model, judge) | false_alarms(model)
 
@@ -156,28 +154,22 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     """Average precisions of the model's masks, and of what stands in for them."""
     options = {"min_score": 0.05, **CONNECTED}
     found = [temzoo.predict(model, e.micrograph, **options).detections for e in examples]
-    standing_in: dict[str, Callable] = {
-        "trained": lambda detections, rng: detections,
-        "filled boxes": lambda detections, rng: [filled(one) for one in detections],
-        "filled ellipses": lambda detections, rng: [ellipse(one) for one in detections],
-        "shuffled": shuffled,
-    }
     rng = np.random.default_rng(0)
-    return {
-        "masks": {
-            name: precision(examples, [change(detections, rng) for detections in found])
-            for name, change in standing_in.items()
-        }
+    masks = {
+        "trained": found,
+        "filled boxes": [[filled(one) for one in each] for each in found],
+        "filled ellipses": [[ellipse(one) for one in each] for each in found],
+        "shuffled": [shuffled(each, rng) for each in found],
     }
+    return {"masks": {name: precision(examples, each) for name, each in masks.items()}}
 
 
 def precision(examples: Sequence[Example], found: Sequence[Sequence[Detection]]) -> dict:
     """COCO's average precisions of boxes and masks over all images."""
+    truth = [object_overlaps.true_objects(example.labels, CLASSES) for example in examples]
     matches = [
-        objects.match(
-            object_overlaps.true_objects(example.labels, CLASSES), detections, classes=len(CLASSES)
-        )
-        for example, detections in zip(examples, found, strict=True)
+        objects.match(true, detections, classes=len(CLASSES))
+        for true, detections in zip(truth, found, strict=True)
     ]
     figures = objects.metrics(matches)
     names = [f"{kind}_{metric}" for kind in ("box", "mask") for metric in ("ap", "ap50", "ap75")]

@@ -29,9 +29,9 @@ import keras
 import tensorflow as tf
 
 import temzoo
-from benchmarks.accuracy import difference, throwaway_folder
+from benchmarks.accuracy import difference
 from benchmarks.datasets import Dataset, dataset_of, synthetic
-from benchmarks.recipes import PYRAMID, Recipe, fitted
+from benchmarks.recipes import PYRAMID, Recipe, fitted, throwaway_folder
 from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
 from temzoo.tasks.training_data import with_classes

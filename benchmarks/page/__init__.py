@@ -39,33 +39,27 @@ that everything runs, and how machines compare; its scores say little of real im
 def write_page(folder: Path = RESULTS) -> Path:
     """Writes page and plots from the records in ``folder``; gives the page's path."""
     head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
-    full, quick = (_of_kind(kept(folder, quick=short)) for short in (False, True))
-    parts = [part for text in sections if (part := _filled(text, full, folder, ""))]
-    short = [part for text in sections if (part := _filled(text, quick, folder, "quick-"))]
+    parts, short = [], []
+    for found, prefix, quick in ((parts, "", False), (short, "quick-", True)):
+        of: dict[str, list[Record]] = {}
+        for record in kept(folder, quick=quick):
+            of.setdefault(record["what"], []).append(record)
+        found += [part for text in sections if (part := _filled(text, of, folder, prefix))]
     text = "\n".join([head, _contents(parts), *parts, *([QUICK] if short else []), *short])
     return write_lines(folder / "README.md", [text.rstrip()])
 
 
 def shown(record: Record) -> list[str]:
     """What the page will say of one record."""
-    slots = [
-        slot for slot in SLOT.findall(TEMPLATE.read_text("utf-8")) if slot[0] == record["what"]
-    ]
-    tables = [_table(*slot, [record]) for slot in slots]
-    return [line for lines in tables if lines for line in (*lines, "")][:-1]
+    slots = SLOT.findall(TEMPLATE.read_text("utf-8"))
+    found = [_table(*slot, [record]) for slot in slots if slot[0] == record["what"]]
+    return [line for lines in found if lines for line in (*lines, "")][:-1]
 
 
 def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
     if not path:
         return scores.TABLES[kind](found)
     return tables.lines(found, path, columns)
-
-
-def _of_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
-    of: dict[str, list[Record]] = {}
-    for record in records:
-        of.setdefault(record["what"], []).append(record)
-    return of
 
 
 def _contents(sections: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,8 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
     for axis, panel in axes.items():
         best_first = sorted(panel, key=lambda point: -point.y[0])
         for point, style in zip(best_first, _styles(), strict=False):
-            axis.errorbar(*_bars(point), label=point.series, linestyle="none", **style)
+            bars = {"yerr": _bars([point.y]), "xerr": _bars([point.x]), "linestyle": "none"}
+            axis.errorbar(point.x[:1], point.y[:1], label=point.series, **bars, **style)
         axis.set_xscale("log")
         low, high = (choose(v for point in panel for v in point.x) for choose in (min, max))
         steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
@@ -54,30 +56,23 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
     return _written(figure, path, axes)
 
 
-def memory_and_size(points: Sequence[Point], path: Path) -> Path:
-    """What prediction needs on top of libraries and image, over the side of the micrograph."""
-    labels = ("side of the micrograph, px", "GB on top of libraries and image")
-    return _curves(points, path, labels, base=2, ylim=(0, None))
-
-
-def learning_curve(points: Sequence[Point], path: Path) -> Path:
-    """IoU over labelled images, a panel a dataset, a line a model."""
-    labels = ("labelled images to train on", "IoU, mean over images")
-    return _curves(points, path, labels, base=10, ylim=(0, 1))
-
-
-def _curves(points: Sequence[Point], path: Path, labels, *, base: int, ylim) -> Path:
+def curves(points: Sequence[Point], path: Path, *, base: int, **labels: Any) -> Path:
     """A panel a plot, a line a series, over a logarithmic axis that names every place."""
     figure, axes = _panels(points)
     for axis, panel in axes.items():
         for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
             places, values = [p.x[0] for p in line], [p.y[0] for p in line]
-            bars = [[p.y[0] - p.y[1] for p in line], [p.y[2] - p.y[0] for p in line]]
-            axis.errorbar(places, values, yerr=bars, label=series, **style)
+            axis.errorbar(places, values, yerr=_bars([p.y for p in line]), label=series, **style)
         axis.set_xscale("log", base=base)
         _ticks(axis, sorted({point.x[0] for point in panel}), "{:,.0f}")
-        axis.set(xlabel=labels[0], ylabel=labels[1], ylim=ylim)
+        axis.set(**labels)
     return _written(figure, path, axes)
+
+
+LEARNING = {"xlabel": "labelled images to train on", "ylabel": "IoU, mean over images"}
+MEMORY = {"xlabel": "side of the micrograph, px", "ylabel": "GB on top of libraries and image"}
+learning_curve = partial(curves, base=10, ylim=(0, 1), **LEARNING)
+memory_and_size = partial(curves, base=2, ylim=(0, None), **MEMORY)
 
 
 def _panels(points: Sequence[Point]):
@@ -115,9 +110,9 @@ def _styles() -> Iterator[dict[str, Any]]:
         yield {"color": colour, "marker": marker, "ms": 6, "mec": "white", "mew": 0.6} | WHISKERS
 
 
-def _bars(point: Point):
-    x, y = point.x, point.y
-    return ([x[0]], [y[0]], [[y[0] - y[1]], [y[2] - y[0]]], [[x[0] - x[1]], [x[2] - x[0]]])
+def _bars(of: Sequence[tuple[float, float, float]]) -> list[list[float]]:
+    """How far the intervals reach down and up."""
+    return [[value - low for value, low, _ in of], [high - value for value, _, high in of]]
 
 
 def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
@@ -137,16 +132,10 @@ def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
 
 
 def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:
+    where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02)}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
-        axis.legend(
-            handles,
-            map(_wrapped, labels),
-            fontsize=7.5,
-            frameon=False,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.02),
-        )
+        axis.legend(handles, map(_wrapped, labels), fontsize=7.5, frameon=False, **where)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png")
     return path

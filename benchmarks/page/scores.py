@@ -68,12 +68,12 @@ def _classes(each: Mapping[str, float]) -> str:
 
 def _cards(found: Records) -> list[str]:
     """What the cards of shipped weights say, beside what was found; of the images they speak of."""
-    told = []
-    for r in found:
-        said = r["settings"].get("card_scores", {})
-        if "iou" in said and said.get("images") == r["dataset"]["images"]:
-            value = r["figures"]["per_image"]["iou"]["value"]
-            told.append(f"`{r['model']}` {said['iou']:.4f}, here {value:.4f}")
+    said = [(r, r["settings"].get("card_scores", {})) for r in found]
+    told = [
+        f"`{r['model']}` {card['iou']:.4f}, here {r['figures']['per_image']['iou']['value']:.4f}"
+        for r, card in said
+        if "iou" in card and card.get("images") == r["dataset"]["images"]
+    ]
     return [f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
 
 
@@ -143,10 +143,8 @@ def recipe(found: Records) -> list[str]:
 
 def _again_row(r: Record, first: Mapping[str, Record]) -> list[str]:
     old, new = first.get(r["name"].partition("-seed")[0]), r["figures"]["per_image"]["iou"]["value"]
-    if old is None:
-        return [r["about"], "–", f"{new:.3f}", "–", command(r)]
-    iou = old["figures"]["per_image"]["iou"]
-    inside = "yes" if iou["low"] <= new <= iou["high"] else "no"
+    iou = old and old["figures"]["per_image"]["iou"]
+    inside = "–" if iou is None else "yes" if iou["low"] <= new <= iou["high"] else "no"
     return [r["about"], score(iou), f"{new:.3f}", inside, command(r)]
 
 
@@ -154,21 +152,17 @@ def instances(found: Records) -> list[str]:
     scored = [r for r in found if "pooled" in r["figures"]]
     head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
     told = table(head, map(_instances_row, scored)) if scored else []
-    for r in scored:
-        told += ["", _instances_said(r)]
-    return told
+    return [*told, *(line for r in scored for line in ("", _instances_said(r)))]
 
 
 def _instances_row(r: Record) -> list[str]:
     pooled, minutes = r["figures"]["pooled"], r["training"]["minutes"]
-    with_interval = ("mask_ap50", "instance_f1") if r["dataset"]["images"] > 1 else ()
     metrics = ("mask_ap50", "mask_ap", "mask_ap75", "instance_f1", "panoptic_quality")
-    cells = [
-        score(pooled[m]) if m in with_interval else f"{pooled[m]['value']:.3f}"
-        for m in (*metrics, "stardist_ap50")
-    ]
+    cells = {m: f"{pooled[m]['value']:.3f}" for m in (*metrics, "stardist_ap50")}
+    if r["dataset"]["images"] > 1:
+        cells |= {m: score(pooled[m]) for m in ("mask_ap50", "instance_f1")}
     told = "shipped" if minutes is None else f"{minutes:.0f}"
-    return [r["name"].split("-")[0], r["about"], *cells, told, command(r)]
+    return [r["name"].split("-")[0], r["about"], *cells.values(), told, command(r)]
 
 
 def _instances_said(r: Record) -> str:
@@ -244,16 +238,12 @@ def tuning(found: Records) -> list[str]:
 def compared(found: Records) -> list[str]:
     """Latent spaces of several models, by every figure of theirs."""
     models = [m for r in found if r["name"] == "compare" for m in r["figures"]["models"]]
-    if not models:
-        return []
-    columns = [key for key in models[0]["figures"] if key != "model"]
     rows = [
-        [m["figures"]["model"]]
-        + [v if isinstance(v := m["figures"][key], int) else number(v) for key in columns]
+        [v if isinstance(v, int | str) else number(v) for v in m["figures"].values()]
         + [f"{m['seconds']:.0f}"]
         for m in models
     ]
-    return table(" | ".join(["model", *columns, "training, s"]), rows)
+    return table(" | ".join([*models[0]["figures"], "training, s"]), rows) if models else []
 
 
 TABLES = {
