@@ -26,34 +26,19 @@ from benchmarks.commands import COMMANDS, UNDER_JAX
 from benchmarks.page import shown, write_page
 from benchmarks.records import begin, keep, result, versions, write_json
 
-CURVE = ("5", "10", "20", "50", "293")
 DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
-# What ``all`` runs, one after the other; a list of words for each.
+# What ``all`` runs, one after the other.
 QUICK = (
-    ("startup",),
-    ("labels",),
-    ("measure",),
-    ("pipeline",),
-    ("training",),
-    ("accuracy", "--weights", "otsu"),
-    ("accuracy", "--curve", "2", "8"),
-    ("accuracy", "--weights", "vae/particles"),
-    ("throughput",),
-    ("precision",),
-    ("peers", "--names", "temzoo-unet", "pytorch-unet", "sklearn"),
+    "startup; labels; measure; pipeline; training; accuracy --weights otsu; accuracy --curve 2 8;"
+    " accuracy --weights vae/particles; throughput; precision;"
+    " peers --names temzoo-unet pytorch-unet sklearn"
 )
+# Of nine contestants two minutes are half an hour.
 FULL = (
-    ("peers", "--setup"),
-    ("startup",),
-    ("labels",),
-    ("measure",),
-    ("pipeline",),
-    ("training",),
-    ("throughput",),
-    ("accuracy", "--data", "emps", "--curve", *CURVE),
-    ("accuracy", "--data", "emps", "--curve", *CURVE, "--curve-model", "unet_mobilenet"),
-    ("peers", "--minutes", "2"),  # of nine contestants: half an hour
-    ("peers", "--speed"),
+    "peers --setup; startup; labels; measure; pipeline; training; throughput;"
+    " accuracy --data emps --curve 5 10 20 50 293;"
+    " accuracy --data emps --curve 5 10 20 50 293 --curve-model unet_mobilenet;"
+    " peers --minutes 2; peers --speed"
 )
 
 
@@ -118,7 +103,7 @@ def _measurements(module: Any, arguments: argparse.Namespace) -> Iterator[dict |
         yield told and {"name": name, "command": arguments.again(names=name), **told}
 
 
-def shipped() -> list[tuple[str, ...]]:
+def shipped() -> list[str]:
     """Steps for the shipped weights: each dataset's beside the baselines, the VAEs, precisions."""
     steps = []
     for name in DATASETS:
@@ -127,10 +112,10 @@ def shipped() -> list[tuple[str, ...]]:
             for tasks in (("semantic", "instance", "restoration"), ("semantic",))
         )
         if judged:
-            words = ("accuracy", "--data", name, "--weights", "otsu", "--compare", "forest")
-            steps.append((*words, *judged))
-            steps += [("precision", "--data", name, "--weights", each) for each in pixels]
-    return [*steps, *(("accuracy", "--weights", each) for each in _weights_of("generative"))]
+            beside = f"--weights otsu --compare forest {' '.join(judged)}"
+            steps.append(f"accuracy --data {name} {beside}")
+            steps += [f"precision --data {name} --weights {each}" for each in pixels]
+    return [*steps, *(f"accuracy --weights {each}" for each in _weights_of("generative"))]
 
 
 def _weights_of(task: str) -> list[str]:
@@ -164,8 +149,8 @@ def run_all(arguments: argparse.Namespace) -> int:
             print("Begun anew: the run that was stopped is of other hardware, versions or data.")
     broken: set[str] = set()
     steps = planned(arguments.quick, arguments.only)
-    for number, words in enumerate(steps, 1):
-        step = " ".join(words)
+    for number, step in enumerate(steps, 1):
+        words = step.split()
         print(f"Step {number} of {len(steps)}", flush=True)
         if arguments.resume and step in known["finished"]:
             print(f"== {step}: done before", flush=True)
@@ -189,10 +174,10 @@ def _where(arguments: argparse.Namespace) -> dict[str, Any]:
     return where | {"versions": versions(), "data": data}
 
 
-def planned(quick: bool, only: Sequence[str] | None = None) -> list[tuple[str, ...]]:
-    """The words of every step, or of those of some commands."""
-    found = QUICK if quick else (*FULL, *shipped())
-    return [words for words in found if not only or words[0] in only]
+def planned(quick: bool, only: Sequence[str] | None = None) -> list[str]:
+    """Every step, or those of some commands."""
+    steps = QUICK.split("; ") if quick else [*FULL.split("; "), *shipped()]
+    return [step for step in steps if not only or step.split()[0] in only]
 
 
 def _step(words: Sequence[str]) -> int:

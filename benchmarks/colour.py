@@ -42,10 +42,7 @@ HUES = np.array([[1, 1, -1], [-1, 1, -0.5], [-0.5, -0.5, 1], [1, -1, -0.2]], flo
 STRENGTH = 55.0  # largest change of a channel by the colour
 SIDE = 256
 CONFIG = {"outputs": "colorize", "filters": 16, "depth": 3}
-SETTINGS = {
-    **{"batch": 8, "crop": 128, "pairs": "grey"},
-    **{"learning_rate": 2e-3, "epochs": 25, "seed": 0},
-}
+SETTINGS = {"batch": 8, "crop": 128, "pairs": "grey", "learning_rate": 2e-3, "epochs": 25}
 # Of scikit-image's data: photographs (and photographs through lenses) that need no download.
 PHOTOGRAPHS = (
     *("astronaut", "chelsea", "coffee", "rocket", "retina"),
@@ -135,11 +132,6 @@ def sets(name: str) -> tuple[list[Example], list[Example], list[Example]]:
     return tuple([example(each, partial(photograph, each)) for each in part] for part in parts)
 
 
-def coloured(model, grey: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float64 in [0, 255] of a grey image (H, W)."""
-    return np.clip(temzoo.restore(model, grey).pixels.astype(np.float64), 0, 255)
-
-
 def guesses(truth: np.ndarray, model=None) -> dict[str, np.ndarray]:
     """What the model, and what each of those that do not look, makes of an image's grey."""
     grey = to_grey(truth)
@@ -150,7 +142,9 @@ def guesses(truth: np.ndarray, model=None) -> dict[str, np.ndarray]:
         "grey + mean chroma": np.clip(plain + (mean - grey.mean()), 0, 255),
         "grey": plain,
     }
-    return found if model is None else {"model": coloured(model, grey), **found}
+    if model is None:
+        return found
+    return {"model": np.clip(temzoo.restore(model, grey).pixels.astype(float), 0, 255), **found}
 
 
 def errors(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
@@ -177,17 +171,11 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     return {"overall": overall, "of_images": of_images}
 
 
-def noise(seed: int) -> np.ndarray:
-    """White noise, (SIDE, SIDE) uint8."""
-    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
-
-
 def unlike_sets(data: Path) -> dict[str, list[np.ndarray]]:
     """Images, (H, W) each, that look unlike the drawn phases."""
-    found = {
-        "photographs": [to_grey(photograph(name)) for name in PHOTOGRAPHS],
-        "white noise": [noise(seed) for seed in range(8)],
-    }
+    noise = [np.random.default_rng(n).integers(0, 256, (SIDE, SIDE)) for n in range(8)]
+    found = {"photographs": [to_grey(photograph(name)) for name in PHOTOGRAPHS]}
+    found["white noise"] = [each.astype(np.uint8) for each in noise]
     if (data / "emps" / "images").is_dir():
         paths = list_images(data / "emps" / "images")[:30]
         found["EMPS micrographs"] = [to_grey(load_micrograph(path).pixels) for path in paths]
@@ -218,9 +206,9 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         figures["trainings"][training] = {"minutes": trained["minutes"], **judged(model, judge)}
         if training == "phases":
             figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
-    how = {"model": "autoencoder", "config": CONFIG, "settings": SETTINGS, "seed": 0}
     dataset = Dataset(name, learn, judge, "benchmarks.colour.sets").told()
-    return {"about": f"colouring of {name}", "dataset": dataset, "figures": figures, **how}
+    told = {"about": f"colouring of {name}", "dataset": dataset, "figures": figures, "seed": 0}
+    return recipe.told() | told
 
 
 TRAININGS = {"phases": ("phases",), "photographs": ("halves", "others")}

@@ -42,10 +42,8 @@ from temzoo.micrographs import to_grey
 # First numbers of the seeds of noise: of what is scored, of what blind spots learn from, and of
 # what the classical filters are tuned on.
 SCORED, LEARNT, TUNED = 1, 2, 3
-SETTINGS = {
-    **{"batch": 8, "crop": 128, "epochs": 20, "steps_per_epoch": 700, "validate_every": 2},
-    **{"mixed_precision": True, "seed": 0},
-}
+SETTINGS = {"batch": 8, "crop": 128, "epochs": 20, "steps_per_epoch": 700, "validate_every": 2}
+SETTINGS |= {"mixed_precision": True, "seed": 0}
 NETWORKS = {
     "supervised": {"pairs": "any-dose", "loss": "psnr"},
     "blind-spot": {"pairs": "blind_spot", "loss": "mse"},
@@ -66,10 +64,6 @@ def grey(example: Example) -> Micrograph:
     """A micrograph that was published in three equal channels, as one."""
     stored = example.micrograph
     return replace(stored, pixels=to_grey(stored.pixels))
-
-
-def restored(model: Any, example: Example) -> Micrograph:
-    return temzoo.restore(model, example.micrograph)
 
 
 def clean(data: Path) -> Dataset:
@@ -182,26 +176,29 @@ def segmentation(dataset: Dataset) -> dict[str, Any]:
         poor = degraded(dataset.val, dose, seed=SCORED)
         doses[dose] = {"noisy": iou(poor)}
         for name, model in restorers.items():
-            doses[dose][name] = iou([replace(e, load=partial(restored, model, e)) for e in poor])
+            doses[dose][name] = iou(
+                [
+                    replace(e, load=lambda e=e, model=model: temzoo.restore(model, e.micrograph))
+                    for e in poor
+                ]
+            )
             gain = np.subtract(doses[dose][name]["of_images"], doses[dose]["noisy"]["of_images"])
             doses[dose][name]["gain"] = vars(mean_interval(gain))
     return {"figures": {"clean": iou(dataset.val), "doses": doses}, "model": "/".join(SEGMENTER)}
 
 
-OF: dict[str, Callable[[Dataset], dict[str, Any] | None]] = {
-    "filters": partial(classical, denoise_baselines.filtered),
-    "supervised": partial(of_network, "supervised"),
-    "blind-spot": partial(of_network, "blind-spot"),
-    "segmentation": segmentation,
-    "bm3d": bm3d,
-}
-
-
-def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
+def measure(
+    name: str, of: Callable[[Dataset], dict[str, Any] | None], arguments: argparse.Namespace
+) -> dict[str, Any] | None:
     dataset = clean(arguments.data_folder)
-    told = OF[name](dataset)
-    about = {"about": f"{name} on EMPS with dose noise", "seed": 0, "dataset": dataset.told()}
-    return told and told | about
+    told, about = of(dataset), f"{name} on EMPS with dose noise"
+    return told and told | {"about": about, "seed": 0, "dataset": dataset.told()}
 
 
-MEASUREMENTS = {name: partial(measure, name) for name in OF}
+MEASUREMENTS = {
+    "filters": partial(measure, "filters", partial(classical, denoise_baselines.filtered)),
+    "supervised": partial(measure, "supervised", partial(of_network, "supervised")),
+    "blind-spot": partial(measure, "blind-spot", partial(of_network, "blind-spot")),
+    "segmentation": partial(measure, "segmentation", segmentation),
+    "bm3d": partial(measure, "bm3d", bm3d),
+}

@@ -29,7 +29,6 @@ import argparse
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -55,7 +54,6 @@ MEMORY_MODELS: Configs = {
     "unet_mobilenet": {"alpha": 0.25, "encoder_weights": None},
 }
 MOST_PIXELS = 2 * 1024**2  # of a batch of several: ``predict`` has tiles of 1408 px, one at a time
-FEW_PIXELS = 1024**2  # of a batch, in a process that need not have the memory to itself
 
 
 Shape = tuple[int, int, int, int]
@@ -86,19 +84,14 @@ def keras_predict(model: Any, shape: Shape) -> Run:
 
 
 def accelerated(name: str, precision: str, model: Any, shape: Shape) -> Run:
-    """An engine of ``temzoo.accelerate``, which takes every shape."""
+    """An engine of ``temzoo.accelerate``."""
     check_installed(name, precision)
-    return made(model, name, precision)
-
-
-@cache
-def made(model: Any, name: str, precision: str) -> AcceleratedModel:
     return AcceleratedModel(network(model), name, precision, cores())
 
 
 @cache
 def network(model: Any) -> Network:
-    """What the engines run: converted and calibrated once, for all of them and all shapes."""
+    """What the engines run: converted and calibrated once, for all of them."""
     _, height, width, channels = model.input_shape
     shape = (CROPS, height or CROP, width or CROP, channels)
     return Network(model, list(np.random.default_rng(1).integers(0, 256, shape, np.uint8)))
@@ -141,7 +134,10 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]
         asked = (name, dict(config), (batch, side, side, channels), plan.seconds)
         measured = in_child("benchmarks.throughput:child_cells", *asked)
         tell(f"{name}, {batch} of {side} px: memory")
-        _add_peaks(name, config, measured)
+        ask = partial(in_child, "benchmarks.throughput:child_peak", name, dict(config))
+        for cell in (cell for cell in measured if "left_out" not in cell):
+            key = (cell["engine"], cell["precision"], batch, side)
+            cell["peak_bytes"] = ask(*key)
         cells += measured
     dataset = generated("random pixels", _pixels((1, 256, 256, channels)))
     return {"about": f"{name}, {_said(config)}", "figures": {"cells": cells}, "dataset": dataset}
@@ -158,7 +154,7 @@ def child_cells(
         try:
             runs[key] = partial(maker(model, tuple(shape)), pixels)
         except ImportError as error:
-            told |= {"left_out": str(error), "peak_bytes": None}
+            told["left_out"] = str(error)
         cells[key] = told
     taken, reference = in_turns(runs, budget=seconds), runs[REFERENCE]()
     for key, times in taken.items():
@@ -173,18 +169,6 @@ def child_cells(
 
 def _pixels(shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def _add_peaks(name: str, config: Mapping[str, Any], cells: Sequence[dict[str, Any]]) -> None:
-    """Peak memory of each cell's engine; small inputs two processes at a time."""
-    keys = ("engine", "precision", "batch", "side")
-    wanted = [cell for cell in cells if "peak_bytes" not in cell]
-    side_by_side = all(cell["batch"] * cell["side"] ** 2 <= FEW_PIXELS for cell in wanted)
-    ask = partial(in_child, "benchmarks.throughput:child_peak", name, dict(config))
-    with ThreadPoolExecutor(2 if side_by_side else 1) as pool:
-        peaks = pool.map(lambda cell: ask(*(cell[key] for key in keys)), wanted)
-        for cell, peak in zip(wanted, peaks, strict=True):
-            cell["peak_bytes"] = peak
 
 
 def child_peak(

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,106 +38,98 @@ from temzoo.core.settings import Settings
 from temzoo.tasks.training_data import with_classes
 from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
+from temzoo.zoo.cards import model_card
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 ENCODER = "encoder"  # what is timed beside the steps, and the layer's name
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
 LOADED = {"encoder_weights": "deferred"}
-TRAINABLE: dict[str, bool | str] = {"frozen": False, "deep blocks": "deep", "all of it": True}
-
-
-@dataclass(frozen=True)
-class Network:
-    """What is timed together."""
-
-    about: str  # in words; the record's name
-    model: str  # a registered name
-    config: Mapping[str, Any]  # the model's keywords
-    crop: int  # side, px
-    batch: int
-    encoders: Mapping[str, bool | str] | None = None  # ``encoder_trainable`` by its name in tables
-
-    def variants(self) -> dict[str, dict[str, Any]]:
-        """The config of each variant by its name, which is "" where there is but one."""
-        if not self.encoders:
-            return {"": dict(self.config)}
-        return {
-            name: {**self.config, **LOADED, "encoder_trainable": trainable}
-            for name, trainable in self.encoders.items()
-        }
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured."""
 
-    networks: Sequence[Network]  # whose steps are timed
+    networks: Sequence[Recipe]  # whose steps are timed
+    encoders: Mapping[str, bool | str]  # ``encoder_trainable`` by its name in tables
     seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
     side: int  # of the drawn micrographs that crops are cut from, px
     training: Recipe  # what is trained in either precision, on any data
     chance: bool = True  # whether it is trained with another seed too, to show what that changes
 
 
-ABOUT_SMALL = "unet, filters 8, depth 3"
-SMALL = {"filters": 8, "depth": 3}
+SMALL = ("unet, filters 8, depth 3", "any", "unet", {"filters": 8, "depth": 3})
 SETTINGS = {"crop": 256, "augment": "light", "learning_rate": 3e-3}
-LONG = {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}
-SHORT = {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}
+STEP = {"crop": 256, "batch": 8}
+PYRAMIDS = ("unet_mobilenet, pyramid 1 2 4", "any", "unet_mobilenet", PYRAMID)
 FULL = Plan(
     (
-        Network("unet", "unet", {}, 256, 8),
-        Network("unet, filters 16", "unet", {"filters": 16}, 256, 8),
-        Network(ABOUT_SMALL, "unet", SMALL, 256, 8),
-        Network("unet_mobilenet, pyramid 1 2 4", "unet_mobilenet", PYRAMID, 384, 4, TRAINABLE),
+        Recipe("unet", "any", "unet", {}, STEP),
+        Recipe("unet, filters 16", "any", "unet", {"filters": 16}, STEP),
+        Recipe(*SMALL, STEP),
+        Recipe(*PYRAMIDS, {"crop": 384, "batch": 4}),
     ),
+    {"frozen": False, "deep blocks": "deep", "all of it": True},
     seconds=20.0,
     side=512,
-    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, LONG),
+    training=Recipe(*SMALL, {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}),
 )
 # Tracing is most of what it costs: one network with an encoder has all there is to show.
 TINY = {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)}
-ENDS = {"frozen": False, "all of it": True}
 QUICK = Plan(
-    (Network("unet_mobilenet, alpha 0.25", "unet_mobilenet", TINY, 128, 2, ENDS),),
+    (
+        Recipe(
+            "unet_mobilenet, alpha 0.25", "any", "unet_mobilenet", TINY, {"crop": 128, "batch": 2}
+        ),
+    ),
+    {"frozen": False, "all of it": True},
     seconds=0.0,
     side=256,
-    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, SHORT),
+    training=Recipe(*SMALL, {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}),
     chance=False,
 )
 
 
-def steps_of(network: Network, plan: Plan) -> dict[str, Any]:
+def variants(network: Recipe, encoders: Mapping[str, bool | str]) -> dict[str, dict[str, Any]]:
+    """The config of each variant by its name, which is "" of a network without an encoder."""
+    if "encoder_trainable" not in model_card(network.model).config:
+        return {"": dict(network.config)}
+    return {
+        name: {**network.config, **LOADED, "encoder_trainable": trainable}
+        for name, trainable in encoders.items()
+    }
+
+
+def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
     """What the record of a network says: seconds of each variant's step, and their ratios."""
     tell(f"{network.about}: steps")
     keras.utils.set_random_seed(0)
     drawn = synthetic(train=4, val=1, size=plan.side)
     runs: dict[tuple[str, str], Callable] = {}
-    for name, config in network.variants().items():
+    for name, config in variants(network, plan.encoders).items():
         for precision in PRECISIONS:
             twin, batch = trained_by_train(network, config, precision, drawn)
-            runs[name, precision] = lambda twin=twin, batch=batch: twin.train_on_batch(*batch)
+            runs[name, precision] = partial(twin.train_on_batch, *batch)
             if config.get("encoder_trainable") is False:
-                runs[ENCODER, precision] = encoder_alone(twin, config, network)
-    return {
+                runs[ENCODER, precision] = encoder_alone(twin, config, network.settings)
+    crop, batch = (network.settings[key] for key in ("crop", "batch"))
+    return network.told() | {
         "name": network.about,
-        "about": f"{network.about}; crops of {network.crop} px, batch {network.batch}",
-        "model": network.model,
-        "config": {**network.config, **(LOADED if network.encoders else {})},
+        "about": f"{network.about}; crops of {crop} px, batch {batch}",
         "figures": step_figures(in_turns(runs, budget=plan.seconds)),
-        "settings": {"crop": network.crop, "batch": network.batch},
         "dataset": drawn.told("train"),
         "seed": 0,
     }
 
 
 def trained_by_train(
-    network: Network, config: Mapping[str, Any], precision: str, drawn: Dataset
+    network: Recipe, config: Mapping[str, Any], precision: str, drawn: Dataset
 ) -> tuple[Any, tuple]:
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = task_of(model).training_data()
-    asked = {"crop": network.crop, "batch": network.batch, "steps_per_epoch": 100}
-    settings = Settings(**asked, mixed_precision=precision != "float32")
+    how = {"steps_per_epoch": 100, "mixed_precision": precision != "float32"}
+    settings = Settings(**network.settings, **how)
     settings = kind.complete(model, settings, drawn.train)
     data = kind(model, settings, drawn.train, drawn.val)
     trainer = Trainer(Path(), settings, data, drawn.val, False)  # of the folder nothing is used
@@ -145,12 +138,12 @@ def trained_by_train(
     return twin, next(iter(data.training(0, []).take(1)))
 
 
-def encoder_alone(twin: Any, config: Mapping[str, Any], network: Network) -> Callable:
+def encoder_alone(twin: Any, config: Mapping[str, Any], settings: Mapping[str, int]) -> Callable:
     """The forward pass of a network's encoder, without its gradient, at each of its scales."""
     encoder = twin.get_layer(ENCODER)
-    sides = [round(network.crop / reduction) for reduction in config.get("pyramid", (1,))]
+    sides = [round(settings["crop"] / reduction) for reduction in config.get("pyramid", (1,))]
     channels, draw = twin.input_shape[-1], tf.random.Generator.from_seed(0).normal
-    images = [draw((network.batch, side, side, channels)) for side in sides]
+    images = [draw((settings["batch"], side, side, channels)) for side in sides]
     forward = tf.function(lambda shown: [encoder(image, training=False) for image in shown])
 
     def run() -> None:
