@@ -3,10 +3,10 @@
     python -m benchmarks instances emps-mask-rcnn        # trains in runs/, scores
     python -m benchmarks instances emps-watershed        # the shipped U-Net, watershed tuned
 
-``emps``: the 73 images of ``val.csv`` at full resolution. ``loops``: dislocation loops, every frame
-predicted by a model that was trained without it and the frames beside it. ``dense``: synthetic
-training, then one micrograph of 2048 x 2048 px with 1,500 particles that touch and overlap.
-``speed``: what a 512 px image costs, by stage.
+``emps-…``: the 73 images of ``val.csv`` at full resolution. ``loops-mask-rcnn``,
+``loops-watershed``: dislocation loops, every frame predicted by a model that was trained without it
+and the frames beside it. ``dense``: synthetic training, then one micrograph of 2048 x 2048 px with
+1,500 particles that touch and overlap. ``speed``: what a 512 px image costs, by stage.
 """
 
 from __future__ import annotations
