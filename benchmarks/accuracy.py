@@ -46,7 +46,7 @@ from temzoo.zoo.built import built_or_none, class_names_of, task_of
 # Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
 GAINS = ("iou", "dice", "boundary_f1", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
 ERRORS = ("absolute_count_error", "absolute_d50_error", "ks_statistic")
-INSTANCES, MIN_AREA_PX = "auto", 10  # as ``temzoo predict`` by default
+OBJECTS = {"instances": "auto", "min_area_px": 10}  # as ``temzoo predict`` by default
 RESAMPLING = {"seed": 0, "bootstrap": 1000}
 TIMED = 5  # images
 OTHERS = {"restoration": denoise.told_of, "generative": latent.told_of}  # judges, by task
@@ -54,28 +54,22 @@ CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # 
 CURVE = {"batch": 8, "crop": 256, "epochs": 5, "steps_per_epoch": 60, "seed": 0}
 # Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
 QUICK_CONFIG = {"filters": 8, "depth": 3}
-QUICK_CURVE = {
-    **{"batch": 4, "crop": 256, "magnification": (1.0, 1.0), "augment": "light"},
-    **{"learning_rate": 3e-3, "epochs": 3, "steps_per_epoch": 20, "seed": 0},
-}
+QUICK_CURVE = {"batch": 4, "crop": 256, "magnification": (1.0, 1.0), "augment": "light"}
+QUICK_CURVE |= {"learning_rate": 3e-3, "epochs": 3, "steps_per_epoch": 20, "seed": 0}
 
 
-def judge(
-    model: Any, examples: Sequence, *, min_area_px: int = MIN_AREA_PX, **resampling: int
-) -> Any:
+def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
     """Scores a model on labelled micrographs: an evaluation with the metrics added here.
 
     Args:
         model: whatever ``temzoo.predict`` takes.
         examples: micrographs with their labels.
-        min_area_px: smaller instances are dropped; the class map keeps them.
         **resampling: seed and bootstrap, of the intervals.
     """
     names = foreground_classes(class_names_of(model) or class_names(examples))
     examples, extras = _in_classes_of(names, examples), _Extras(names)
     # With what AP needs: scores of instances, or of all that a detector holds possible.
-    ranked = task_of(model).scored(LEAST_SCORE)
-    ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
+    ranked = task_of(model).scored(LEAST_SCORE) | OBJECTS
 
     def predictions() -> Iterator[Any]:
         for example in track(examples, "judging"):
@@ -106,40 +100,40 @@ class _Extras:
     def __init__(self, classes: tuple[str, ...]):
         self.classes = classes
         self.rows: list[dict[str, float]] = []
-        self.true: list[np.ndarray] = []  # true, found: diameters of each image
-        self.found: list[np.ndarray] = []
+        self.sizes: list[tuple[np.ndarray, np.ndarray]] = []  # true, found: diameters
 
     def look(self, example, prediction) -> None:
         classes, areas = _counted(prediction)
         truth = class_map(example.labels, self.classes)
         f1, each = metrics.boundary_f1(truth, classes, len(self.classes) + 1)
         objects = true_objects(example.labels, self.classes)
-        self.true.append(metrics.diameters([np.count_nonzero(one.mask) for one in objects]))
-        self.found.append(metrics.diameters(areas))
+        true = metrics.diameters([np.count_nonzero(one.mask) for one in objects])
+        self.sizes.append((true, metrics.diameters(areas)))
         row = {"boundary_f1": f1}
         if len(self.classes) > 1:
             of = zip(self.classes, map(float, each), strict=True)
             row |= {f"boundary_f1_{name}": value for name, value in of}
-        self.rows.append(row | metrics.size_errors(self.true[-1], self.found[-1]))
+        self.rows.append(row | metrics.size_errors(*self.sizes[-1]))
 
-    def added_to(self, evaluation, **how: int):
-        """The evaluation with these columns, their means over images and the pooled sizes."""
-        means = {key: mean_interval([row[key] for row in self.rows], **how) for key in self.rows[0]}
-        return replace(
-            evaluation,
-            table=tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True)),
-            per_image=dict(evaluation.per_image) | means,
-            pooled=dict(evaluation.pooled) | self._pooled(**how),
+    def added_to(self, evaluation, *, seed: int, bootstrap: int):
+        """The evaluation with these columns, their means over images and the pooled sizes.
+
+        Those are of all particles together; the images are drawn as for the other intervals.
+        """
+        how, weights = (
+            {"seed": seed, "bootstrap": bootstrap},
+            resamples(len(self.rows), bootstrap, seed),
         )
-
-    def _pooled(self, *, seed: int, bootstrap: int) -> dict[str, Any]:
-        """Over all particles together; the images are drawn as for the other intervals."""
-        weights = resamples(len(self.rows), bootstrap, seed)
-        counts = [np.array([len(d) for d in part]) for part in (self.true, self.found)]
-        true, found = (weights @ count for count in counts)
-        figures = metrics.pooled_sizes(self.true, self.found, weights)
+        means = {key: mean_interval([row[key] for row in self.rows], **how) for key in self.rows[0]}
+        figures = metrics.pooled_sizes(*zip(*self.sizes, strict=True), weights)
+        true, found = (
+            weights @ counts for counts in np.array([[*map(len, s)] for s in self.sizes]).T
+        )
         figures["relative_count_error"] = ratio(found - true, true)
-        return {name: interval(values) for name, values in figures.items()}
+        pooled = {name: interval(values) for name, values in figures.items()}
+        table = tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True))
+        per_image, pooled = evaluation.per_image | means, evaluation.pooled | pooled
+        return replace(evaluation, table=table, per_image=per_image, pooled=pooled)
 
 
 def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
@@ -177,16 +171,10 @@ def comparison(one: Any, other: Any) -> dict[str, Any]:
     return found
 
 
-def _told(name: str, found: Any, dataset: Dataset, part: str, settings: Mapping, **told: Any):
+def _told(name: str, found: Any, dataset: Dataset, settings: Mapping, **told: Any):
     """The fields of a record of a model on a dataset."""
-    return {
-        "name": f"{dataset.name}-{name}" if part == "val" else f"{dataset.name}-{part}-{name}",
-        "model": name,
-        "dataset": dataset.told(part),
-        "settings": {"resampling_seed": 0, "bootstrap": RESAMPLING["bootstrap"], **settings},
-        "figures": scores(found),
-        **told,
-    }
+    about = {"name": f"{dataset.name}-{name}", "dataset": dataset.told(), "figures": scores(found)}
+    return about | {"settings": {**OBJECTS, **RESAMPLING, **settings}, **told, "model": name}
 
 
 def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -> list:
@@ -211,7 +199,6 @@ def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -
 
 def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
     """Judges all weights that are asked for, compares each with those before it."""
-    part, least = arguments.part, arguments.min_area_px
     judged: dict[str, Any] = {}
     models: dict[str, Any] = {}
     records, compared = [], []
@@ -224,58 +211,44 @@ def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, A
             told |= {"model": name, "settings": settings | {"parameters": model.count_params()}}
             records.append(told | OTHERS[how.task](name, model, dataset, arguments))
             continue
-        scored = judge(model, dataset.part(part), min_area_px=least)
-        label = name if least == MIN_AREA_PX else f"{name} from {least} px"
-        settings |= {"min_area_px": least, "instances": INSTANCES}
-        told = told | {"about": label, "settings": settings}
-        records.append(_told(label, scored, dataset, part, **told))
+        scored = judge(model, dataset.val)
+        records.append(_told(name, scored, dataset, settings, **told))
         compared += [
-            {"model": label, "beside": other, "metrics": comparison(scored, theirs)}
+            {"model": name, "beside": other, "metrics": comparison(scored, theirs)}
             for other, theirs in judged.items()
         ]
-        judged[label], models[label] = scored, model
-    with_seconds(records, models, dataset.part(part))
+        judged[name], models[name] = scored, model
+    with_seconds(records, models, dataset.val)
     if compared:  # apart from the scores, which are repeated by themselves
         about = f"{compared[-1]['model']} and those before it"
-        name = dataset.name if part == "val" else f"{dataset.name}-{part}"
-        told = {"what": "paired", "name": name, "about": about, "model": None}
-        told |= {"dataset": dataset.told(part), "seed": 0, "figures": {"pairs": compared}}
-        records.append(told)
+        told = {"what": "paired", "name": dataset.name, "about": about, "seed": 0}
+        records.append({**told, "dataset": dataset.told(), "figures": {"pairs": compared}})
     return records
 
 
 def card_scores(weights: str) -> dict[str, Any]:
     """What the card of shipped weights says; empty for anything else."""
-    model, slash, name = weights.partition("/")
-    card = pretrained.available(model).get(name) if slash else None
+    model, _, name = weights.partition("/")
+    card = pretrained.available(model).get(name)
     return dict(card.scores) if card else {}
-
-
-def curve_recipe(model: str, quick: bool) -> Recipe:
-    """What a learning curve of a model trains; the quick one is always of one small network."""
-    if quick:
-        return Recipe("", "synthetic", "unet", QUICK_CONFIG, QUICK_CURVE)
-    cards.model_card(model)  # refuses what is not registered
-    return Recipe("", "any", model, CURVE_CONFIGS.get(model, {}), CURVE)
 
 
 def curve(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
     """Trains on so many images each, drawn with one seed, and judges on the same ones."""
-    recipe = curve_recipe(arguments.curve_model, arguments.quick)
+    model = cards.model_card(arguments.curve_model).name  # refuses what is not registered
+    recipe = Recipe("", "any", model, CURVE_CONFIGS.get(model, {}), CURVE)
+    if arguments.quick:  # always of one small network
+        recipe = Recipe("", "synthetic", "unet", QUICK_CONFIG, QUICK_CURVE)
     records, models = [], {}
     for count in arguments.curve:
         part, name = dataset.drawn(count), f"{recipe.model}-{count}-images"
         with throwaway_folder() if arguments.quick else contextlib.nullcontext():
             run = f"suite-{dataset.name}-{name}"
             models[name], training = fitted(run, recipe, part.train, part.val)
-        told = recipe.told() | {
-            "about": f"{recipe.model}, trained on {count} images",
-            "command": arguments.again(curve=[count], weights=None, compare=[]),
-            "training": training,
-            "settings": {"curve": recipe.model},
-        }
-        judged = judge(models[name], part.val)
-        records.append(_told(name, judged, part, "val", **told | {"model": name}))
+        told = {"about": f"{recipe.model}, trained on {count} images", "training": training}
+        told |= {"command": arguments.again(curve=[count], weights=None, compare=[])}
+        told = recipe.told() | told | {"settings": {"curve": recipe.model}}
+        records.append(_told(name, judge(models[name], part.val), part, **told))
     return with_seconds(records, models, dataset.val)
 
 

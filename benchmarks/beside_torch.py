@@ -202,7 +202,7 @@ def child_on_processor(
 def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a record says of ``peers --speed``."""
     config = SMALL if arguments.quick else CONFIG
-    repetitions = 2 if arguments.quick else arguments.repetitions
+    repetitions = 2 if arguments.quick else 7
     left_out, packages = why_not("pytorch"), None
     if left_out is None:
         home = python_of("pytorch").parents[1]

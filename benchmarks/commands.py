@@ -42,6 +42,8 @@ COMMANDS = {
     "ship": ("ship", "make shipped weights of a finished run"),
     "gpu-train": ("gpu_train", "train a recipe on a GPU under JAX"),
     "gpu-speed": ("beside_torch", "speed on a GPU under JAX beside PyTorch"),
+    "all": ("__main__", "all that needs no choice"),
+    "page": ("page", "results/README.md anew from the records"),
 }
 UNDER_JAX = ("gpu-train", "gpu-speed")  # they need no TensorFlow and write no page
 Option = tuple[str, dict[str, Any]]
@@ -63,14 +65,11 @@ def data(default: str) -> Option:
 
 WEIGHTS = "MODEL/NAME, a run folder or a weights file"
 NAMES = option("names", "which of those above, or all", nargs="+")
-REPETITIONS = option("--repetitions", "of each that takes no minutes", type=int)
 OPTIONS: dict[str, list[Option]] = {
     "accuracy": [
         option("--weights", f"{WEIGHTS}, otsu or forest"),
         data("synthetic"),
         option("--compare", "beside these", [], nargs="+", metavar="WEIGHTS"),
-        option("--part", "val, train or all", "val"),
-        option("--min-area-px", "drop smaller objects", 10),
         option("--curve", "train on N images each", nargs="+", type=int, metavar="N"),
         option("--curve-model", "that is trained", "unet"),
     ],
@@ -87,20 +86,13 @@ OPTIONS: dict[str, list[Option]] = {
     "label-next": [option("--weights", WEIGHTS, "unet_mobilenet/emps-frozen"), data("emps")],
     "measure": [
         option("names", "one of those above", "speed", nargs="?"),
-        REPETITIONS,
-        option("--images", "judge on fewer images of each set", type=int),
+        option("--images", "judge on so many images of each set", 60),
     ],
-    "tuning": [
-        option("names", "one of those above", "all", nargs="?"),
-        option("--trials", "of each search", 9),
-        option("--epochs", "of each trial", 4),
-    ],
+    "tuning": [option("names", "one of those above", "all", nargs="?")],
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [
-        option("--weights", WEIGHTS),
+        option("--weights", WEIGHTS, "unet/emps-fast"),
         data("synthetic"),
-        option("--limit", "so many images at most", type=int),
-        option("--threads", "of OpenVINO and ONNX Runtime; all cores", type=int),
     ],
     "batch-one": [
         option("--weights", WEIGHTS, "unet_mobilenet/emps"),
@@ -112,23 +104,17 @@ OPTIONS: dict[str, list[Option]] = {
         option("--only", "one of the two parts", choices=("steps", "iou")),
         option("--epochs", "of the trainings that IoU is compared of", type=int),
     ],
-    "labels": [option("--only", "one of the exports", choices=("images", "video")), REPETITIONS],
     "limits": [NAMES],
-    "startup": [REPETITIONS],
+    "startup": [option("--repetitions", "fresh processes of each", 9)],
     "export": [option("models", "registered names; all", nargs="*", metavar="MODEL")],
     "peers": [
         option("--setup", "make these environments; all", nargs="*", metavar="NAME"),
         data("emps"),
-        option("--images", "at most", nargs=2, type=int, metavar=("TRAIN", "VAL")),
         option("--minutes", "of learning", 5.0),
         option("--threads", "of each contestant", 2),
-        option("--crop", "side, px", 256),
-        option("--batch", "crops of a step", 8),
-        option("--seed", "of crops and first weights", 0),
         option("--names", "of the contestants", nargs="+"),
         option("--encoder-weights", 'of segmentation_models.pytorch: "imagenet" downloads'),
         option("--speed", "speed of one architecture instead", action="store_true"),
-        option("--repetitions", "of --speed", 7),
         option("--work", "folder", Path("runs") / "peers"),
     ],
     "ship": [
@@ -142,7 +128,6 @@ OPTIONS: dict[str, list[Option]] = {
         option("--steps", "over which the rate rises and falls", 10_000),
         option("--until", "stop at this share of them", 1.0),
         option("--seed", "of weights, crops and changes", 0),
-        option("--float32", "instead of mixed bfloat16", action="store_true"),
         option("--run", "folder of the run; runs/gpu-RECIPE", type=Path),
     ],
     "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
@@ -158,7 +143,6 @@ COMMON = [
     option("--data-folder", "of named datasets", DATA),
     option("--with", MINE, [], dest="own", type=Path, action="append", metavar="FILE.py"),
 ]
-WHOLE = {"all": "all that needs no choice", "page": "results/README.md anew from the records"}
 
 
 def asked(words: Sequence[str], about: str | None = None) -> argparse.Namespace:
@@ -166,8 +150,8 @@ def asked(words: Sequence[str], about: str | None = None) -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m benchmarks", description=about, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, told in {**{name: told for name, (_, told) in COMMANDS.items()}, **WHOLE}.items():
-        head = _head(COMMANDS[name][0]) if name in COMMANDS and name in words[:1] else None
+    for name, (module, told) in COMMANDS.items():
+        head = _head(module) if name in words[:1] else None
         added = commands.add_parser(name, help=told, description=head, formatter_class=raw)
         for flag, how in (*OPTIONS.get(name, ()), *COMMON):
             added.add_argument(flag, **how)
@@ -179,7 +163,8 @@ def asked(words: Sequence[str], about: str | None = None) -> argparse.Namespace:
 
 def _head(module: str) -> str | None:
     """What a module says of itself, read without running it."""
-    path = Path(__file__).with_name(f"{module}.py")
+    path = Path(__file__).with_name(module)
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 

@@ -43,7 +43,6 @@ PARTS = ("val", "train", "all")
 SYNTHETIC = {"train": 24, "val": 12, "size": 512}
 QUICK = {"train": 8, "val": 6, "size": 256}
 VAL_SEED = 1000  # first number of the seeds of what judges
-LABEL_FOLDERS = (("images", "labels"), ("", "_annot"))
 
 
 @dataclass(frozen=True)
@@ -198,11 +197,8 @@ def _emps(folder: Path) -> Dataset | None:
 
 
 def _parts(folder: Path) -> Dataset | None:
-    for images, labels in LABEL_FOLDERS:
-        pairs = [
-            (folder / part / images, folder / part / labels if images else folder / (part + labels))
-            for part in ("train", "val")
-        ]
+    for images, labels in (("{}/images", "{}/labels"), ("{}", "{}_annot")):
+        pairs = [[folder / name.format(p) for name in (images, labels)] for p in ("train", "val")]
         if all(each.is_dir() for pair in pairs for each in pair):
             parts = [temzoo.load_dataset(images=i, labels=m) for i, m in pairs]
             return Dataset(folder.name, *parts, "folders train and val")

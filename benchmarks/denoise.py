@@ -97,13 +97,10 @@ def trained(name: str, dataset: Dataset) -> tuple[Any, dict[str, Any]]:
 def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
     """Trains and scores a network; the supervised one averaged over mirror images too."""
     model, training = trained(name, dataset)
-    doses = {
-        dose: {
-            row: summary(*restored_scores(model, dataset.val, dose, flips=flips))
-            for row, flips in ROWS[name].items()
-        }
-        for dose in DOSES
-    }
+    doses: dict[str, Any] = {dose: {} for dose in DOSES}
+    for dose, rows in doses.items():
+        for row, flips in ROWS[name].items():
+            rows[row] = summary(*restored_scores(model, dataset.val, dose, flips=flips))
     return RECIPES[name].told() | {"figures": {"doses": doses}, "training": training}
 
 
@@ -121,9 +118,8 @@ def restored_scores(
 
 def told_of(name: str, model: Any, dataset: Dataset, arguments: argparse.Namespace):
     """What a record says of a restorer among the weights that ``accuracy`` judges."""
-    figures = {"doses": judged(model, dataset.part(arguments.part))}
-    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "figures": figures}
-    return told | {"dataset": dataset.told(arguments.part)}
+    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "dataset": dataset.told()}
+    return told | {"figures": {"doses": judged(model, dataset.val)}}
 
 
 def judged(model: Any, examples: Sequence[Example]) -> dict[str, Any]:
@@ -176,12 +172,8 @@ def segmentation(dataset: Dataset) -> dict[str, Any]:
         poor = degraded(dataset.val, dose, seed=SCORED)
         doses[dose] = {"noisy": iou(poor)}
         for name, model in restorers.items():
-            doses[dose][name] = iou(
-                [
-                    replace(e, load=lambda e=e, model=model: temzoo.restore(model, e.micrograph))
-                    for e in poor
-                ]
-            )
+            restore = lambda e, model=model: temzoo.restore(model, e.micrograph)  # noqa: E731
+            doses[dose][name] = iou([replace(e, load=partial(restore, e)) for e in poor])
             gain = np.subtract(doses[dose][name]["of_images"], doses[dose]["noisy"]["of_images"])
             doses[dose][name]["gain"] = vars(mean_interval(gain))
     return {"figures": {"clean": iou(dataset.val), "doses": doses}, "model": "/".join(SEGMENTER)}

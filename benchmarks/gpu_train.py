@@ -49,7 +49,7 @@ WARM_UP = 0.05  # of the steps
 LEAST_RATE = 0.01  # of the peak, at the start
 JUDGED_AT = (0.25, 0.5, 0.75)  # of the steps, and at the end
 MOST_NORM = 1.0  # of all gradients together; longer ones are shortened
-TILE, TILES_AT_ONCE = 512, 8  # of what judges: side, px
+TILE = 512  # px, of what judges
 
 
 class State(NamedTuple):
@@ -125,14 +125,15 @@ def train(
         model = temzoo.get_model(recipe.model, compile=False, classes=classes, **recipe.config)
     began, key = time.monotonic(), jax.random.key(plan.seed)
     iou_of_tiles(model, images["val"])  # compiles
-    learn, state = store(images["train"]), _start(model)
-    chunk = _chunk_of(plan, model).lower(state, learn, key, 0).compile()
+    adam = _adam(plan)
+    learn, state = store(images["train"]), _start(model, adam)
+    chunk = _chunk_of(plan, model, adam).lower(state, learn, key).compile()
     trained = Trained(model, compiling_s=time.monotonic() - began)
     print(f"compiled in {trained.compiling_s:.0f} s", flush=True)
     began, last = time.monotonic(), round(plan.until * plan.steps)
     marks = [*(mark * plan.steps for mark in JUDGED_AT if mark < plan.until), last]
     for done in range(CHUNK, last + CHUNK, CHUNK):
-        state, loss = chunk(state, learn, jax.random.fold_in(key, done), done - CHUNK)
+        state, loss = chunk(state, learn, jax.random.fold_in(key, done))
         loss = float(loss)  # waits
         if done >= marks[0]:
             marks = [mark for mark in marks if mark > done]
@@ -146,15 +147,11 @@ def train(
     return trained
 
 
-def _start(model: keras.Model) -> State:
+def _start(model: keras.Model, adam: Any) -> State:
     weights = [jnp.copy(v.value) for v in model.trainable_variables]
     others = [jnp.copy(v.value) for v in model.non_trainable_variables]
     average = [jnp.copy(value) for value in (*weights, *others)]
-    return State(weights, others, _adam().init(weights), average, jnp.int32(0))
-
-
-def _adam():
-    return optax.chain(optax.clip_by_global_norm(MOST_NORM), optax.scale_by_adam())
+    return State(weights, others, adam.init(weights), average, jnp.int32(0))
 
 
 def rate(progress):
@@ -164,37 +161,40 @@ def rate(progress):
     return jnp.where(progress < WARM_UP, rising, falling)
 
 
-def _chunk_of(plan: Plan, model: keras.Model):
-    """``CHUNK`` compiled steps: (state, images, key, steps before) → (state, mean loss)."""
-    loss_of, adam = SegmentationLoss("dice_ce"), _adam()
-    classes = model.output_shape[-1]
-    decayed = [plan.decay if len(v.shape) > 1 else 0.0 for v in model.trainable_variables]
+def _adam(plan: Plan):
+    return optax.chain(
+        optax.clip_by_global_norm(MOST_NORM),
+        optax.adamw(
+            lambda steps: plan.rate * rate(steps / plan.steps),
+            weight_decay=plan.decay,
+            mask=lambda weights: [len(each.shape) > 1 for each in weights],
+        ),
+    )
+
+
+def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
+    """``CHUNK`` compiled steps: (state, images, key) → (state, mean loss)."""
+    loss_of, classes = SegmentationLoss("dice_ce"), model.output_shape[-1]
 
     def loss(weights, others, pixels, hot):
         found, others = model.stateless_call(weights, others, pixels, training=True)
         return loss_of(hot, found), others
 
-    def step(images, state: State, inputs):
-        key, progress = inputs
+    def step(images, state: State, key):
         crops = batch_of(key, images, plan.crop, plan.batch, classes, plan.changes)
         (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(
             state.weights, state.others, *crops
         )
-        ways, moments = adam.update(slopes, state.moments)
-        peak = plan.rate * rate(progress)
-        weights = [
-            w - peak * (way + decay * w)
-            for w, way, decay in zip(state.weights, ways, decayed, strict=True)
-        ]
+        ways, moments = adam.update(slopes, state.moments, state.weights)
+        weights = optax.apply_updates(state.weights, ways)
         # Of the first steps the plain mean, which nothing random at the start holds back.
         kept = jnp.minimum(plan.average, state.steps / (state.steps + 1.0))
         pairs = zip(state.average, [*weights, *others], strict=True)
         average = [_mixed(kept, *pair) for pair in pairs]
         return State(weights, others, moments, average, state.steps + 1), value
 
-    def chunk(state, images, key, before):
-        inputs = (jax.random.split(key, CHUNK), (before + jnp.arange(CHUNK)) / plan.steps)
-        state, losses = jax.lax.scan(partial(step, images), state, inputs)
+    def chunk(state, images, key):
+        state, losses = jax.lax.scan(partial(step, images), state, jax.random.split(key, CHUNK))
         return state, losses.mean()
 
     return jax.jit(chunk, donate_argnums=0)
@@ -220,31 +220,17 @@ def iou_of_tiles(model: keras.Model, images: Images) -> float:
     A guide to the training: tiles are normalised one by one, not by their micrograph's grey values
     as ``temzoo.predict`` does it, so figures for tables come from ``temzoo.evaluate``.
     """
-    cuts = [cut for pixels, _ in images for _, cut in _tiles(pixels)]
-    padded = [np.pad(c, [(0, TILE - n) for n in c.shape], mode="symmetric") for c in cuts]
-    x = np.stack(padded)[..., None].astype(np.float32)
-    answers = iter(model.predict(x, batch_size=TILES_AT_ONCE, verbose=0))
     ious = []
     for pixels, classes in images:
-        total = np.zeros((*pixels.shape, model.output_shape[-1]), np.float32)
-        for (top, left), cut in _tiles(pixels):
-            height, width = cut.shape
-            total[top : top + height, left : left + width] += next(answers)[:height, :width]
-        matrix = confusion(classes, total.argmax(axis=-1), total.shape[-1])
+        whole = np.pad(pixels, [(0, -n % TILE) for n in pixels.shape], mode="symmetric")
+        down, across = (n // TILE for n in whole.shape)
+        tiles = whole.reshape(down, TILE, across, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE, 1)
+        answer = model.predict(tiles.astype(np.float32), batch_size=1, verbose=0).argmax(axis=-1)
+        found = answer.reshape(down, across, TILE, TILE).swapaxes(1, 2).reshape(whole.shape)
+        found = found[: pixels.shape[0], : pixels.shape[1]]
+        matrix = confusion(classes, found, model.output_shape[-1])
         ious.append(nanmean(scores(matrix)["iou"][1:]))
     return float(nanmean(np.array(ious)))
-
-
-def _tiles(pixels: np.ndarray):
-    """((top, left), part) of as few parts of at most TILE px as cover it."""
-    starts = [
-        [round(at) for at in np.linspace(0, max(n - TILE, 0), -(-n // TILE))] for n in pixels.shape
-    ]
-    return [
-        ((top, left), pixels[top : top + TILE, left : left + TILE])
-        for top in starts[0]
-        for left in starts[1]
-    ]
 
 
 def write(trained: Trained, recipe: Recipe, names: Sequence[str], folder: Path, **told: Any):
@@ -266,7 +252,7 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     dataset = open_dataset(recipe.data, data=arguments.data_folder, quick=arguments.quick)
     names = foreground_classes(class_names(dataset.part("all")))
     folder = arguments.run or Path("runs") / f"gpu-{name}"
-    plan = Plan(arguments.steps, arguments.until, arguments.seed, not arguments.float32)
+    plan = Plan(arguments.steps, arguments.until, arguments.seed)
     told = {"name": name, "command": arguments.again(), "seed": plan.seed}
     told |= {"training": {"xla_flags": os.environ.get("XLA_FLAGS")}, "settings": asdict(plan)}
     told |= {"dataset": dataset.told(), "quick": arguments.quick}

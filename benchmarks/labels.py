@@ -2,7 +2,6 @@
 
     python -m benchmarks peers --setup datumaro    # an environment for it
     python -m benchmarks labels                    # 100,000 polygons; 10,000 tracks
-    python -m benchmarks labels --only video --repetitions 1
 
 Two CVAT 1.1 exports are generated, the same on every machine: "images", 250 polygons of 24 vertices
 on each of 400 images of 1024 px; and "video", 10,000 tracks of 10 frames each, every frame written
@@ -21,9 +20,8 @@ import json
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -43,22 +41,20 @@ ONCE_S = 60.0  # of reading and drawing, after which it is not repeated
 TIMED = ("read_s", "draw_s", "peak")
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is generated: images with polygons_each, tracks, and repetitions."""
+class Size(NamedTuple):
+    """How much is generated."""
 
     images: int
     polygons_each: int
     tracks: int
     repetitions: int
 
-    @property
-    def frames(self) -> int:
-        return self.tracks * LIFE // TRACKS_AT_ONCE
+
+FULL, QUICK = Size(400, 250, 10_000, 3), Size(8, 250, 200, 3)
 
 
-FULL = Size(400, 250, 10_000, 3)
-QUICK = Size(8, 250, 200, 3)
+def _frames(size: Size) -> int:
+    return size.tracks * LIFE // TRACKS_AT_ONCE
 
 
 def images_export(size: Size) -> Iterator[str]:
@@ -76,7 +72,7 @@ def video_export(size: Size) -> Iterator[str]:
         (LIFE * (number // TRACKS_AT_ONCE), outline(rng, SIDE, VERTICES))
         for number, rng in enumerate(_generators(1, size.tracks))
     )
-    return cvat_exports.video(tracks, life=LIFE, every=2, side=SIDE, frames=size.frames)
+    return cvat_exports.video(tracks, life=LIFE, every=2, side=SIDE, frames=_frames(size))
 
 
 def _generators(kind: int, count: int) -> Iterator[np.random.Generator]:
@@ -123,7 +119,7 @@ def write_export(path: Path, name: str, size: Size) -> None:
     folder = path.parent / "images"
     folder.mkdir()
     blank = np.zeros((SIDE, SIDE), np.uint8)
-    for number in range(size.images if name == "images" else size.frames):
+    for number in range(size.images if name == "images" else _frames(size)):
         cv2.imwrite(str(folder / NAMES[name].format(number)), blank)
 
 
@@ -160,10 +156,10 @@ def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
     }
     if why is None:
         # Turn by turn, of the turns that both have.
-        pairs = {
-            p: ([row[p] for row in told[who]] for who in ("datumaro", "temzoo")) for p in TIMED
+        figures["ratio"] = {
+            part: ratio(*[[row[part] for row in told[who]] for who in ("datumaro", "temzoo")])
+            for part in TIMED
         }
-        figures["ratio"] = {part: ratio(*pair) for part, pair in pairs.items()}
     else:
         figures["datumaro"] = {"left_out": why}
     dataset = generated(f"generated, {name}", data.read_bytes()) | {"bytes": data.stat().st_size}
@@ -173,12 +169,11 @@ def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
 def _about(name: str, size: Size) -> str:
     if name == "images":
         return f"{size.images * size.polygons_each:,} polygons on {size.images:,} images"
-    return f"{size.tracks:,} tracks on {size.frames:,} frames"
+    return f"{size.tracks:,} tracks on {_frames(size):,} frames"
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     size = QUICK if arguments.quick else FULL
-    size = replace(size, repetitions=arguments.repetitions or size.repetitions)
-    for name in [arguments.only] if arguments.only else EXPORTS:
+    for name in EXPORTS:
         with tempfile.TemporaryDirectory() as folder:
             yield {"name": name, "seed": 0, **measure(name, size, Path(folder))}

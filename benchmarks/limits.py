@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,35 +44,18 @@ SIDE = 16384
 LABELLED = 4096  # side of the images that the generated labels speak of
 
 
-@dataclass(frozen=True)
-class Limit:
-    """One promise."""
-
-    about: str = ""  # what is done, in words
-    labels: str = ""  # the layout of the label file to read, a name of ``LAYOUTS``
-    model: str = "identity"  # a registered name, or that (see ``identity``)
-    config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
-    classes: int = 2  # of the identity model
-    # predict white noise, with as many instances as an image can have, not blobs
-    noise: bool = False
-    save: bool = False  # also write the maps and the overlay
-
-    @property
-    def bound(self) -> int:
-        """Bytes that ``used`` must not exceed."""
-        return GB if self.labels else 2 * GB
-
-
-LIMITS = {
-    "read-points": Limit("polygons of 700 points", "points"),
-    "read-shapes": Limit("polygons of 5 points with 8 attributes each", "shapes"),
-    "read-boxes": Limit("boxes and nothing else", "boxes"),
-    "read-video": Limit("tracks of polygons of 70 points, a keyframe a frame", "video"),
-    "predict-identity": Limit("the identity model"),
-    "predict-noise": Limit("the identity model on white noise", noise=True),
-    "predict-classes8": Limit("the identity model, 8 classes", classes=8),
-    "predict-save": Limit("the identity model, maps and overlay written", save=True),
-    "predict-unet8": Limit("`unet`, 8 filters", model="unet", config={"filters": 8}),
+# What is done, in words; and the layout of the label file that is read, or how ``child_predicts``
+# predicts.
+LIMITS: dict[str, tuple[str, dict[str, Any]]] = {
+    "read-points": ("polygons of 700 points", {"labels": "points"}),
+    "read-shapes": ("polygons of 5 points with 8 attributes each", {"labels": "shapes"}),
+    "read-boxes": ("boxes and nothing else", {"labels": "boxes"}),
+    "read-video": ("tracks of polygons of 70 points, a keyframe a frame", {"labels": "video"}),
+    "predict-identity": ("the identity model", {}),
+    "predict-noise": ("the identity model on white noise", {"noise": True}),
+    "predict-classes8": ("the identity model, 8 classes", {"classes": 8}),
+    "predict-save": ("the identity model, maps and overlay written", {"save": True}),
+    "predict-unet8": ("`unet`, 8 filters", {"model": "unet", "config": {"filters": 8}}),
 }
 
 
@@ -137,23 +120,24 @@ def child_reads(path: str) -> dict[str, Any]:
 
 
 def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
-    """In the child: predicts a square uint8 micrograph of that side with the defaults.
+    """In the child: predicts a square uint8 micrograph with the defaults.
 
     Args:
-        asked: fields of a ``Limit``.
+        asked: ``model``, a registered name, with its ``config``, or the ``classes`` of the identity
+            model; ``noise``: white noise, with as many instances as an image can have, not blobs;
+            ``save``: also write the maps and the overlay.
         side: px.
     """
     from temzoo.store import pictures
 
-    limit = Limit(**asked)
-    if limit.model == "identity":
-        model = identity(limit.classes)
+    if "model" in asked:
+        model = temzoo.get_model(asked["model"], compile=False, **asked["config"])
     else:
-        model = temzoo.get_model(limit.model, compile=False, **limit.config)
+        model = identity(asked.get("classes", 2))
     baseline = memory("VmRSS")
-    pixels = micrograph(side, noise=limit.noise)
+    pixels = micrograph(side, noise=asked.get("noise", False))
     found, seconds = timed(lambda: temzoo.predict(model, pixels, **CONNECTED))
-    if limit.save:
+    if asked.get("save"):
         with tempfile.TemporaryDirectory() as folder:
             pictures.save_prediction(found, folder, micrograph=temzoo.Micrograph(pixels))
     peak, given = memory("VmHWM"), pixels.nbytes
@@ -202,15 +186,14 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
     Returns:
         ``baseline``, ``peak``, ``input``, ``used`` and ``bound`` in bytes, and what was done.
     """
-    limit = LIMITS[name]
-    if not limit.labels:
-        found = in_child("benchmarks.limits:child_predicts", asdict(limit), side)
-        return {**found, "bound": limit.bound}
+    _, asked = LIMITS[name]
+    if "labels" not in asked:
+        return in_child("benchmarks.limits:child_predicts", asked, side) | {"bound": 2 * GB}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "annotations.xml"
-        cvat_exports.write(data, LAYOUTS[limit.labels](), round(megabytes * 1e6))
+        cvat_exports.write(data, LAYOUTS[asked["labels"]](), round(megabytes * 1e6))
         found = in_child("benchmarks.limits:child_reads", str(data))
-        return {**found, "file": data.stat().st_size, "bound": limit.bound}
+        return found | {"file": data.stat().st_size, "bound": GB}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -218,16 +201,15 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     broken = []
     for name in LIMITS if "all" in arguments.names else arguments.names:
-        limit, figures = LIMITS[name], measure(name)
+        (about, asked), figures = LIMITS[name], measure(name)
         broken += [name] * (figures["used"] > figures["bound"])
-        content = limit.labels.encode() if limit.labels else micrograph(512, noise=limit.noise)
-        data = f"generated labels, {limit.labels}" if limit.labels else "drawn micrograph"
-        yield {
-            **{"name": name, "about": limit.about, "command": arguments.again(names=name)},
-            "model": None if limit.labels else limit.model,
-            "config": dict(limit.config),
+        told = {"name": name, "about": about, "command": arguments.again(names=name)}
+        content = json.dumps(asked).encode()
+        yield told | {
+            "model": asked.get("model"),
+            "config": asked.get("config"),
             "settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
-            "dataset": generated(data, content),
+            "dataset": generated("generated labels or micrograph", content),
             "figures": figures,
         }
     if broken:

@@ -3,9 +3,9 @@
     python -m benchmarks accuracy --with mine.py --data ours --weights otsu --compare bright
     python -m benchmarks throughput --with mine.py --models tiny
 
-``mine.py`` is run once, before anything else; what it registers can be named from then on::
+``mine.py`` is run once, before anything else; what it registers can be named from then on, also in
+the processes that are started::
 
-    import numpy as np, temzoo
     from benchmarks.datasets import Dataset, dataset
     from benchmarks.recipes import contestant
 
@@ -20,8 +20,6 @@
             lit = (batch > batch.mean()).astype("float32")
             return np.concatenate([1 - lit, lit], axis=-1)
         return network
-
-Processes that are started run it too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Speed of prediction beside IoU, for each engine and precision of ``temzoo.accelerate``.
 
     python -m benchmarks precision --weights unet_mobilenet/emps-frozen --data emps
-    python -m benchmarks precision --quick              # a network trained for a minute
 
 Every image is predicted whole by all engines in turn, so that other work on the machine slows them
 alike; the same predictions are scored. Speed is of ``temzoo.predict`` from pixels to class map,
@@ -26,9 +25,7 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks import accuracy
-from benchmarks.datasets import Dataset, dataset_of
-from benchmarks.recipes import fitted, throwaway_folder
+from benchmarks.datasets import dataset_of
 from benchmarks.timing import in_turns, ratio, seconds_of, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
@@ -48,15 +45,7 @@ TURNS, TURNS_S = (3, 9), 6.0  # least and most of a tiled image, and the seconds
 QUICK_SIDE, QUICK_TILE = 512, 256  # of an image that would not be tiled by itself
 
 
-def network_of(weights: str | None, dataset: Dataset, quick: bool) -> Any:
-    """The model that is measured: of weights, or a small one that is trained here."""
-    if weights is not None:
-        return trained(weights)
-    with throwaway_folder():
-        return fitted("run", accuracy.curve_recipe("unet", quick), dataset.train, dataset.val)[0]
-
-
-def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
+def made(network: Any) -> tuple[dict, dict[str, str]]:
     """The models by engine and precision, Keras' first; and what is left out, with the reason."""
     models, left_out = {KERAS: network.model}, {}
     for key in MAKERS:
@@ -65,7 +54,7 @@ def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
         except ImportError as error:
             left_out["-".join(key)] = str(error)
             continue
-        models[key] = AcceleratedModel(network, *key, threads or cores())
+        models[key] = AcceleratedModel(network, *key, cores())
     return models, left_out
 
 
@@ -161,20 +150,18 @@ def batches(model: Any) -> dict[str, Any]:
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    weights, limit, quick = arguments.weights, arguments.limit, arguments.quick
-    dataset = dataset_of(arguments)
-    model, examples = network_of(weights, dataset, quick), dataset.val[:limit]
-    models, left_out = made(Network(model, dataset.train), arguments.threads)
-    side, tile = (QUICK_SIDE, QUICK_TILE) if quick else (TILED_SIDE, None)
-    rows = scored(models, examples)
+    weights, dataset = arguments.weights, dataset_of(arguments)
+    models, left_out = made(Network(trained(weights), dataset.train))
+    side, tile = (QUICK_SIDE, QUICK_TILE) if arguments.quick else (TILED_SIDE, None)
+    rows = scored(models, dataset.val)
     for key, row in rows.items():
         row |= {"tiling": tiling(models[key], side, tile), **batches(models[key])}
     yield {
-        "name": f"{dataset.name}-{weights or 'small'}" + (f"-{limit}-images" if limit else ""),
-        "about": f"{weights or 'a small U-Net'} on {len(examples)} images of {dataset.name}",
-        "model": weights or "unet",
+        "name": f"{dataset.name}-{weights}",
+        "about": f"{weights} on {len(dataset.val)} images of {dataset.name}",
+        "model": weights,
         "dataset": dataset.told("val"),
         "seed": 0,
         "figures": {"rows": list(rows.values()), "left_out": left_out},
-        "settings": {"threads": arguments.threads, "limit": limit, "tile": tile, "side": side},
+        "settings": {"tile": tile, "side": side},
     }

@@ -38,7 +38,6 @@ from temzoo.core.json_file import read_json
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation import baselines
-from temzoo.training.run_folder import fingerprint
 
 PROGRESS = Path("state") / "progress.json"  # of a run
 # What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
@@ -48,16 +47,14 @@ contestant = registering(CONTESTANTS)
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
 # Crops show most of a micrograph, since the objects of many fill a third of it; particles are dark
 # in some micrographs and bright in others, and from 4 px to 500 px large.
-WIDE = {
-    **{"batch": 4, "crop": 384, "magnification": (0.45, 1.4), "augment": "em_invert"},
-    **{"steps_per_epoch": 150, "validate_every": 2, "average": 0.998, "seed": 0},
-}
-SMALL = {
-    **{**EMPS, "augment": "em_invert", "average": 0.998},
-    **{"validate_every": 4, "mixed_precision": True},
-}
+WIDE = {"batch": 4, "crop": 384, "magnification": (0.45, 1.4), "augment": "em_invert", "seed": 0}
+WIDE |= {"steps_per_epoch": 150, "validate_every": 2, "average": 0.998}
+SMALL = {**EMPS, "augment": "em_invert", "average": 0.998, "validate_every": 4}
+SMALL |= {"mixed_precision": True, "epochs": 12, "steps_per_epoch": 150}
 PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
 FINE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
+TWO_SCALES = {"epochs": 16, "steps_per_epoch": 40, "batch": 4, "crop": 256, "validate_every": 4}
+TWO_SCALES |= {"magnification": (0.9, 1.1), "average": 0.995}
 FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
 SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
 FOREST, OTSU = ("random forest on pixels", "emps", "forest"), ("Otsu's threshold", "emps", "otsu")
@@ -84,11 +81,8 @@ class Recipe:
 
 def finetuned(epochs: int, rate: float) -> dict[str, Any]:
     """Settings of a second phase, in which the deep blocks of the encoder learn."""
-    return {
-        "finetune": {"encoder_trainable": "deep"},
-        "finetune_epochs": epochs,
-        "finetune_rate": rate,
-    }
+    deep = {"encoder_trainable": "deep"}
+    return {"finetune": deep, "finetune_epochs": epochs, "finetune_rate": rate}
 
 
 RECIPES: dict[str, Recipe] = {
@@ -105,8 +99,7 @@ RECIPES: dict[str, Recipe] = {
     "emps-unet": Recipe(*UNET, {**EMPS, "epochs": 5}),
     "emps-unet-fast": Recipe(
         "U-Net, 8 filters, three levels, from scratch",
-        *("emps", "unet", {"filters": 8, "depth": 3}),
-        {**SMALL, "epochs": 12, "steps_per_epoch": 150},
+        *("emps", "unet", {"filters": 8, "depth": 3}, SMALL),
     ),
     "emps-forest": Recipe(*FOREST),
     "emps-otsu": Recipe(*OTSU),
@@ -121,12 +114,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "super1": Recipe(
         "U-Net on MobileNet 0.75 at two scales, ImageNet, frozen (fine-tuning it lowers this)",
-        *("super1", "unet_mobilenet", {**FINE, "classes": 3}),
-        {
-            **{"epochs": 16, "steps_per_epoch": 40, "batch": 4, "crop": 256},
-            **{"magnification": (0.9, 1.1), "average": 0.995, "validate_every": 4},
-            **finetuned(8, 3e-5),
-        },
+        *("super1", "unet_mobilenet", {**FINE, "classes": 3}, TWO_SCALES | finetuned(8, 3e-5)),
     ),
 }
 
@@ -173,17 +161,15 @@ def fitted(
         model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
         return model, {"minutes": seconds / 60}
     folder = run or Path("runs") / name
-    if not _finished(name, recipe, folder, learn):
-        if run is not None:
-            raise ValueError(
-                f"--run names a finished run of {name}. Received: {run}. Leave it out."
-            )
-        keras.utils.set_random_seed(recipe.settings.get("seed", 0))
-        model = temzoo.get_model(recipe.model, **recipe.config)
-        how = {"resume": (folder / PROGRESS).exists(), **recipe.settings}
-        done = temzoo.train(model, learn, judge, out=folder, **how)
-        if done.interrupted:
-            raise SystemExit(f"{name} was stopped; run it again to go on.")
+    begun = _begun(name, recipe, folder)
+    if run is not None and begun != "finished":
+        raise ValueError(f"--run names a finished run of {name}. Received: {run}. Leave it out.")
+    keras.utils.set_random_seed(recipe.settings.get("seed", 0))
+    model = temzoo.get_model(recipe.model, **recipe.config)
+    # Of a finished run there is nothing left to do but to compare model and data.
+    done = temzoo.train(model, learn, judge, out=folder, resume=bool(begun), **recipe.settings)
+    if done.interrupted:
+        raise SystemExit(f"{name} was stopped; run it again to go on.")
     told, progress = read_json(folder / "run.json"), read_json(folder / PROGRESS)
     training = {key: told[key] for key in ("command", "date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
@@ -198,26 +184,19 @@ def throwaway_folder() -> Iterator[None]:
         yield
 
 
-def _finished(name: str, recipe: Recipe, folder: Path, learn: Sequence) -> bool:
-    """Whether the folder holds this recipe's run, whole; another's is not filed under its name."""
+def _begun(name: str, recipe: Recipe, folder: Path) -> str:
+    """ "", "stopped" or "finished"; a run with other settings is not filed under this name."""
     if not (folder / PROGRESS).exists():
-        return False
-    told = read_json(folder / "run.json")
-    plain = json.loads(json.dumps({"config": recipe.config, "settings": recipe.settings}))
-    for part, wanted in plain.items():
-        for key, value in wanted.items():
-            if told[part].get(key) != value:
-                raise ValueError(
-                    f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
-                    f" {key}={told[part].get(key)!r}. Name another --run, or move it away."
-                )
-    seen, given = told["data"]["train"]["fingerprint"], fingerprint(learn)
-    if seen != given:
-        raise ValueError(
-            f'"{name}" learns from data of fingerprint {given}. Received: {folder}, trained on'
-            f" {seen}. Move it away."
-        )
-    return read_json(folder / PROGRESS).get("phase", 0) > bool(told["settings"]["finetune"])
+        return ""
+    told = read_json(folder / "run.json")["settings"]
+    for key, value in json.loads(json.dumps(dict(recipe.settings))).items():
+        if told.get(key) != value:
+            raise ValueError(
+                f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
+                f" {key}={told.get(key)!r}. Name another --run, or move it away."
+            )
+    phases = read_json(folder / PROGRESS).get("phase", 0)
+    return "finished" if phases > bool(told["finetune"]) else "stopped"
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -31,7 +31,6 @@ COMMANDS = {
     "import tensorflow": ["-c", "import tensorflow"],
     "first prediction": ["-c", FIRST],
 }
-REPETITIONS, QUICK_REPETITIONS = 9, 2
 
 
 def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str, Any]:
@@ -41,11 +40,11 @@ def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    usual = QUICK_REPETITIONS if arguments.quick else REPETITIONS
+    repetitions = 2 if arguments.quick else arguments.repetitions
     yield {
         "name": "startup",
         "about": "fresh processes, wall time",
-        "figures": measure(COMMANDS, arguments.repetitions or usual),
+        "figures": measure(COMMANDS, repetitions),
         "dataset": generated("random pixels, 512 px", FIRST.encode()),
         "seed": 0,
     }

@@ -26,7 +26,8 @@ from temzoo.training.tuning import tune
 
 MODEL = "unet"
 CONFIG = {"filters": 8, "depth": 3}
-SETTINGS = {"crop": 96, "magnification": (1.0, 1.0), "augment": "light"}
+TRIALS = 9
+SETTINGS = {"epochs": 4, "crop": 96, "magnification": (1.0, 1.0), "augment": "light"}
 SEARCH = {"dropout": None, "upsampling": None}
 TRAIN, VAL, SIDE, SEED = 10, 5, 192, 0
 
@@ -47,11 +48,10 @@ def examples(
 def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One search."""
     learn, judge = examples(TRAIN), examples(VAL, first=TRAIN)
-    settings = {**SETTINGS, "epochs": arguments.epochs}
-    how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **settings}
+    how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **SETTINGS}
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "run"
-        how |= {"strategy": strategy, "trials": arguments.trials, "out": folder}
+        how |= {"strategy": strategy, "trials": TRIALS, "out": folder}
         found, seconds = timed(partial(tune, MODEL, learn, judge, **how))
         ranges = json.loads((folder / "search.json").read_text(encoding="utf-8"))["ranges"]
     best = found.best["trial"]
@@ -67,7 +67,7 @@ def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "ranges": ranges,
     }
     told = {"about": f"{strategy} search of {len(found.table)} trials", "seed": SEED}
-    told |= {"model": MODEL, "config": CONFIG, "settings": settings, "figures": figures}
+    told |= {"model": MODEL, "config": CONFIG, "settings": SETTINGS, "figures": figures}
     return told | {"dataset": Dataset("synthetic", learn, judge, f"{SIDE} px, drawn").told()}
 
 

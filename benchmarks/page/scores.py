@@ -43,7 +43,7 @@ def accuracy(found: Records) -> list[str]:
     ]
     parts = [[line] for line in (*told, *_cards(judged))]
     curves = _curves([r for r in found if "curve" in r["settings"]])
-    return [line for part in (*parts, curves) for line in (*part, "")]
+    return [line for part in (*parts, curves) if part for line in (*part, "")]
 
 
 def _curves(found: Records) -> list[str]:

@@ -1,8 +1,7 @@
 """A contestant on a job: ``python learners.py NAME JOB OUT OPTIONS``, in its own environment.
 
-Each function learns on the job and gives what ``told.json`` says of it, and what predicts: the
-number and the raw pixels (H, W) of a micrograph → {"probabilities": (H, W, classes)}, or
-{"instances": (H, W), "scores": (N,)}.
+Each function learns on the job and gives what ``told.json`` says of it, and what predicts: raw
+pixels (H, W) → {"probabilities": (H, W, classes)}, or {"instances": (H, W), "scores": (N,)}.
 
 ``temzoo`` learns by the loss of its task, ``pytorch`` (temzoo's U-Net) and ``smp`` by Dice and
 cross-entropy; all three with AdamW and the schedule of ``replay.rate``.
@@ -44,7 +43,7 @@ from replay import (
     tell,
 )
 
-Learnt = tuple[dict[str, Any], Callable[[int, np.ndarray], dict[str, np.ndarray]]]
+Learnt = tuple[dict[str, Any], Callable[[np.ndarray], dict[str, np.ndarray]]]
 STRIDE = 32  # micrographs are mirrored up to multiples of it, for networks
 # Of the forest.
 FEATURES = {"intensity": True, "edges": False, "texture": True, "sigma_min": 1, "sigma_max": 16}
@@ -54,7 +53,7 @@ GATHERING = 1 / 3  # of the time
 TREES, AT_ONCE = 50, 5
 # Of StarDist.
 STEPS_PER_EPOCH = 25  # after each of which it looks at its validation patches
-MOST_CROPS = 4096
+MOST_CROPS = 2048
 PATCHES = 8
 THRESHOLD_IMAGES = 10
 
@@ -76,7 +75,7 @@ def of_temzoo(job: Job, options: dict[str, Any]) -> Learnt:
         optimizer.learning_rate.assign(rate)
         model.train_on_batch(pixels[..., None].astype(np.float32), hot[classes])
 
-    def predict(_number: int, raw: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(raw: np.ndarray) -> dict[str, np.ndarray]:
         found = temzoo.predict(model, raw, probabilities=True, instances=None)
         return {"probabilities": found.probabilities}
 
@@ -122,7 +121,7 @@ def _of_network(job: Job, make: Callable, packages: tuple[str, ...]) -> Learnt:
         loss_of(network(pixels[:, None]), classes.long()).backward()
         optimizer.step()
 
-    def predict(_number: int, raw: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(raw: np.ndarray) -> dict[str, np.ndarray]:
         pixels = torch.from_numpy(padded(stretched(raw), STRIDE))[None, None]
         with torch.inference_mode():
             found = network(pixels).softmax(dim=1)[0]
@@ -162,7 +161,7 @@ def of_atomai(job: Job, options: dict[str, Any]) -> Learnt:
         pixels, classes = batch
         model.train_step(torch.from_numpy(pixels[:, None]), torch.from_numpy(targets(classes)))
 
-    def predict(_number: int, raw: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(raw: np.ndarray) -> dict[str, np.ndarray]:
         how = {"compute_coords": False, "norm": False, "verbose": False}
         found = model.predict(padded(stretched(raw), STRIDE), **how)  # AtomAI would add zeros
         found = np.asarray(found)[0, : raw.shape[0], : raw.shape[1]]
@@ -178,19 +177,6 @@ def of_atomai(job: Job, options: dict[str, Any]) -> Learnt:
 def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
     import keras
     from stardist.models import Config2D, StarDist2D
-
-    class Crops(keras.utils.PyDataset):
-        """Crops of the job by number, cut when asked for."""
-
-        def __init__(self, numbers, kind: str):
-            super().__init__()
-            self.numbers, self.kind = numbers, kind
-
-        def __len__(self) -> int:
-            return len(self.numbers)
-
-        def __getitem__(self, index: int) -> np.ndarray:
-            return job.cut(self.numbers[index], self.kind)
 
     class Stop(keras.callbacks.Callback):
         """Ends the training when the time is used."""
@@ -218,7 +204,7 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
         clock, stop = Clock(job.budget_s), Stop()
         model.callbacks.append(stop)
         model.train(
-            *(Crops(teaching, kind) for kind in kinds),
+            *([job.cut(k, kind) for k in teaching] for kind in kinds),
             validation_data=[[job.cut(k, kind) for k in judging] for kind in kinds],
             seed=job.seed,
             epochs=10_000,
@@ -232,7 +218,7 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
         )
         learning["thresholds"] = {**dict(chosen), **clock.told()}
 
-    def predict(_number: int, raw: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(raw: np.ndarray) -> dict[str, np.ndarray]:
         instances, about = model.predict_instances(stretched(raw), verbose=False)
         scores = np.asarray(about["prob"], np.float32)
         return {"instances": instances.astype(np.int32), "scores": scores}
@@ -266,7 +252,7 @@ def of_sklearn(job: Job, options: dict[str, Any]) -> Learnt:
         if clock.share >= 1:
             break
 
-    def predict(_number: int, raw: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(raw: np.ndarray) -> dict[str, np.ndarray]:
         found = np.zeros((raw.size, job.classes), np.float32)
         found[:, forest.classes_] = forest.predict_proba(features(stretched(raw)))
         return {"probabilities": found.reshape(*raw.shape, job.classes)}
@@ -277,19 +263,9 @@ def of_sklearn(job: Job, options: dict[str, Any]) -> Learnt:
     return {"packages": packages, "learning": learning, "parameters": nodes}, predict
 
 
-LEARNERS = {
-    "temzoo": of_temzoo,
-    "pytorch": of_pytorch,
-    "smp": of_smp,
-    "atomai": of_atomai,
-    "stardist": of_stardist,
-    "sklearn": of_sklearn,
-}
-
-
 if __name__ == "__main__":
     name, folder, out, options = sys.argv[1:]
     Path(out).mkdir(parents=True, exist_ok=True)
     asked = Job(folder)
-    told, predicts = LEARNERS[name](asked, json.loads(options))
+    told, predicts = globals()[f"of_{name}"](asked, json.loads(options))
     tell(Path(out), prediction=predict_all(asked, Path(out), predicts), **told)

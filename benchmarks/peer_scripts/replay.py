@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
-import os
 import resource
 import sys
 import time
@@ -120,15 +119,15 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
 
 
 def predict_all(
-    job: Job, out: Path, predict: Callable[[int, np.ndarray], dict[str, np.ndarray]]
+    job: Job, out: Path, predict: Callable[[np.ndarray], dict[str, np.ndarray]]
 ) -> dict[str, float]:
-    """Writes what ``predict(number, pixels)`` gives for each micrograph that judges.
+    """Writes what ``predict(pixels)`` gives for each micrograph that judges.
 
     Its answer is {"probabilities": (H, W, classes)}, or {"instances": (H, W), "scores": (N,)}.
     """
     clock = Clock(1.0)
     for number in range(job.told["val"]):
-        for kind, array in predict(number, job.array("val", number, "pixels")).items():
+        for kind, array in predict(job.array("val", number, "pixels")).items():
             small = np.float16 if kind == "probabilities" else array.dtype
             np.save(out / f"val-{number:04d}-{kind}.npy", array.astype(small))
     return clock.told()
@@ -141,14 +140,8 @@ def padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def tell(out: Path, packages: Sequence[str], **told: Any) -> None:
-    """Writes ``told.json``, last of all: its presence means that the rest is whole.
-
-    Args:
-        packages: whose versions are told.
-        **told: what else is known.
-    """
+    """Writes ``told.json`` with versions, last of all: it is there when the rest is whole."""
     versions = {name: importlib.metadata.version(name) for name in packages}
     told = {"packages": versions, "python": sys.version.split()[0], **told}
-    temporary = out / ".told.json"
-    temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    os.replace(temporary, out / "told.json")
+    (out / ".told.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    (out / ".told.json").replace(out / "told.json")

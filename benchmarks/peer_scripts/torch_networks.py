@@ -14,11 +14,13 @@ from torch.nn import functional
 
 EPSILON = 1e-3  # of Keras' batch normalisation
 MOMENTUM = 0.1  # the new share; 0.9 of the old one, as in temzoo
+# Keras' names of what a layer has.
 PARTS = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
+    nn.Conv2d: {"weight": "kernel", "bias": "bias"},
+    nn.BatchNorm2d: {
+        **{"weight": "gamma", "bias": "beta"},
+        **{"running_mean": "moving_mean", "running_var": "moving_variance"},
+    },
 }
 
 
@@ -67,29 +69,20 @@ class UNet(nn.Module):
 def load_keras(network: UNet, arrays: dict) -> None:
     """Takes the weights of temzoo's U-Net: {"down0a_conv/kernel": array …}."""
     depth = len(network.up)
-    names = [*(f"down{level}" for level in range(depth)), "bottom"]
-    blocks = dict(zip(names, network.down, strict=True))
-    levels = list(reversed(range(depth)))
-    blocks |= {f"up{level}": block for level, block in zip(levels, network.up, strict=True)}
+    downs, ups = [f"down{level}" for level in range(depth)], [f"up{n}" for n in range(depth)][::-1]
+    layers = {"logits": network.logits}
+    layers |= {f"{name}_reduce": conv for name, conv in zip(ups, network.reduce, strict=True)}
+    blocks = [*network.down, *network.up]
+    for name, block in zip([*downs, "bottom", *ups], blocks, strict=True):
+        for half, first in (("a", 0), ("b", 3)):
+            layers |= {f"{name}{half}_conv": block[first], f"{name}{half}_bn": block[first + 1]}
     with torch.no_grad():
-        for name, block in blocks.items():
-            for half, conv, norm in (("a", block[0], block[1]), ("b", block[3], block[4])):
-                _convolution(conv, arrays, f"{name}{half}_conv")
-                _norm(norm, arrays, f"{name}{half}_bn")
-        for level, conv in zip(levels, network.reduce, strict=True):
-            _convolution(conv, arrays, f"up{level}_reduce")
-        _convolution(network.logits, arrays, "logits")
-
-
-def _convolution(conv: nn.Conv2d, arrays: dict, name: str) -> None:
-    conv.weight.copy_(torch.from_numpy(arrays[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()))
-    if conv.bias is not None:
-        conv.bias.copy_(torch.from_numpy(arrays[f"{name}/bias"]))
-
-
-def _norm(norm: nn.BatchNorm2d, arrays: dict, name: str) -> None:
-    for ours, keras in PARTS.items():
-        getattr(norm, ours).copy_(torch.from_numpy(arrays[f"{name}/{keras}"]))
+        for name, layer in layers.items():
+            for ours, theirs in PARTS[type(layer)].items():
+                if getattr(layer, ours) is not None:
+                    array = arrays[f"{name}/{theirs}"]
+                    array = array.transpose(3, 2, 0, 1).copy() if array.ndim == 4 else array
+                    getattr(layer, ours).copy_(torch.from_numpy(array))
 
 
 def loss_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

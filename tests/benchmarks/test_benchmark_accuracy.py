@@ -66,8 +66,9 @@ def test_pooled_count_error_is_that_of_all_objects(drawn):
     assert found.pooled["relative_count_error"].value == pytest.approx(predicted / true - 1)
 
 
-def test_instances_below_the_least_area_are_no_particles(drawn):
-    found = accuracy.judge(Oracle(drawn.val), drawn.val, min_area_px=10**6, bootstrap=20)
+def test_instances_below_the_least_area_are_no_particles(drawn, monkeypatch):
+    monkeypatch.setitem(accuracy.OBJECTS, "min_area_px", 10**6)
+    found = accuracy.judge(Oracle(drawn.val), drawn.val, bootstrap=20)
     assert found.iou.value == 1.0
     assert found.pooled["relative_count_error"].value == -1.0
     assert found.per_image["ks_statistic"].value == 1.0
@@ -122,16 +123,16 @@ def test_paired_differences_are_means_over_the_images(drawn):
 def test_a_run_of_two_contestants_is_recorded_and_compared(monkeypatch, drawn, measured):
     monkeypatch.setattr(accuracy, "dataset_of", lambda arguments: drawn)
     monkeypatch.setitem(recipes.CONTESTANTS, "oracle", lambda learn: Oracle(drawn.val))
-    words = ["--weights", "otsu", "--compare", "oracle", "--min-area-px", "5", "--quick"]
+    words = ["--weights", "otsu", "--compare", "oracle", "--quick"]
     records = {record["model"]: record for record in measured("accuracy", *words)}
-    assert set(records) == {"otsu from 5 px", "oracle from 5 px", None}
-    second, paired = records["oracle from 5 px"], records[None]
+    assert set(records) == {"otsu", "oracle", None}
+    second, paired = records["oracle"], records[None]
     (pair,) = paired["figures"]["pairs"]
-    assert [pair["model"], pair["beside"]] == ["oracle from 5 px", "otsu from 5 px"]
+    assert [pair["model"], pair["beside"]] == ["oracle", "otsu"]
     assert pair["metrics"]["iou"]["verdict"] == "better"
     start = "python -m benchmarks accuracy --weights"
-    assert paired["command"] == f"{start} otsu --compare oracle --min-area-px 5 --quick"
-    assert second["command"] == f"{start} oracle --min-area-px 5 --quick"
+    assert paired["command"] == f"{start} otsu --compare oracle --quick"
+    assert second["command"] == f"{start} oracle --quick"
     assert second["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
     assert second["figures"]["seconds_per_image"]["repetitions"] == 3
 

@@ -18,13 +18,14 @@ def test_a_search_is_compared_with_the_default(monkeypatch, measured):
         monkeypatch.setattr(tuning, name, value)
     examples = tuning.examples
     monkeypatch.setattr(tuning, "examples", lambda n, first=0: examples(n, first=first, side=96))
-    settings = {**tuning.SETTINGS, "crop": 32, "steps_per_epoch": 1}
+    settings = {**tuning.SETTINGS, "crop": 32, "steps_per_epoch": 1, "epochs": 1}
+    monkeypatch.setattr(tuning, "TRIALS", 2)
     monkeypatch.setattr(tuning, "SETTINGS", settings)
-    (record,) = measured("tuning", "random", "--trials", "2", "--epochs", "1")
+    (record,) = measured("tuning", "random")
     figures = record["figures"]
     assert figures["trials"] == 2
     assert figures["best_score"] >= figures["default_score"]
-    assert record["command"] == "python -m benchmarks tuning random --trials 2 --epochs 1"
+    assert record["command"] == "python -m benchmarks tuning random"
     assert shown(record)[2].startswith("| random | 0.")
 
 
