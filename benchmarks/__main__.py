@@ -10,8 +10,6 @@ anew from all of them. ``python -m benchmarks COMMAND --help`` says what a comma
 and what it takes.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json

@@ -14,8 +14,6 @@ images, the models of a run in turns on each. Restorers and VAEs among the weigh
 up again where they were stopped; quick ones are trained anew, in a folder that is removed.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence

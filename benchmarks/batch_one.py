@@ -9,8 +9,6 @@ each thread, so that as many images as threads are computed at once, each by one
 turns, repetition by repetition.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence

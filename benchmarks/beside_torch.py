@@ -18,8 +18,6 @@ kernels; in "PyTorch compiled" loss and AdamW are not compiled, single images ar
 cuDNN does not search (``torch.backends.cudnn.benchmark``).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping

@@ -14,8 +14,6 @@ colour everywhere; the grey value plus the image's own true mean chroma (mean of
 grey image as it is. ``phases`` also tells how often the check of likeness fires.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 from collections.abc import Callable, Sequence

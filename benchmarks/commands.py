@@ -6,8 +6,6 @@ gives the fields of a record, or None where it has to be left out. Or it has ``m
 the arguments and yields them. See ``benchmarks.records.FIELDS``.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import shlex

@@ -1,7 +1,5 @@
 """CVAT 1.1 exports of any size, the same on every machine: outlines and boxes of particles."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -15,8 +15,6 @@ One more named dataset is a function under ``@dataset("NAME")``, here or in a fi
 (``benchmarks.own`` shows one); the name then stands wherever ``--data`` does.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 from collections.abc import Callable, Sequence
@@ -60,7 +58,7 @@ class Dataset:
             raise ValueError(f"A part is one of {', '.join(PARTS)}. Received: {name!r}.")
         return [*(self.train if name != "val" else ()), *(self.val if name != "train" else ())]
 
-    def drawn(self, count: int, seed: int = SEED) -> Dataset:
+    def drawn(self, count: int, seed: int = SEED) -> "Dataset":
         """The same with so many training images, drawn; a smaller draw is within a larger one."""
         if not 1 <= count <= len(self.train):
             raise ValueError(

@@ -14,8 +14,6 @@ with the published images by PSNR and SSIM with a data range of 255. Filters: th
 ``benchmarks.denoise_baselines``. ``accuracy`` judges restorers by the same noise, on any data.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence

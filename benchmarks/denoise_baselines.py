@@ -11,8 +11,6 @@ very noisy) the better on the training images is used. It runs in an environment
 (``benchmarks.environments``).
 """
 
-from __future__ import annotations
-
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,8 +7,6 @@ They lie in ``.peers``, or where the variable TEMZOO_PEERS says.
 ``bm3d`` is free for noncommercial use alone, so that it is installed only where it is named.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -9,8 +9,6 @@ by the clock, and of the processors (this process and the one that checks), whic
 stretches less; ``model`` are the bytes of the bare weights.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -7,8 +7,6 @@ Then grey values change: negative, gamma, shading, blur, noise. The network norm
 brightness and contrast need no change of their own.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Sequence

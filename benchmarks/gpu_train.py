@@ -11,8 +11,6 @@ and falls to 0 by half a cosine, and a running average of the weights is what is
 The IoU on the way is of tiles that are normalised one by one, to see a training by.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -9,8 +9,6 @@ and the frames beside it. ``dense``: synthetic training, then one micrograph of 
 1,500 particles that touch and overlap. ``speed``: what a 512 px image costs, by stage.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -12,8 +12,6 @@ That a model errs on an image does not prove that its label teaches most; whethe
 more from micrographs so chosen than from random ones is not measured here.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -13,8 +13,6 @@ none without. Seconds leave out the start of Python and the imports. Memory: ``V
 process.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

@@ -16,8 +16,6 @@ units, mutual information gap, and the greatest |r| of any latent number with ea
 but the units and the gap with 95 % bootstrap intervals over pictures.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -18,8 +18,6 @@ Each measurement runs in a fresh process, on generated data. Its figures, in byt
 The exit status is 1 when a bound was broken. Needs Linux.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

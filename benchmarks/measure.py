@@ -18,8 +18,6 @@ micrographs, of seeds that no network saw:
 ``labels`` shows what pixels and the border cost, the others what a network adds.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable, Mapping

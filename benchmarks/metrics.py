@@ -15,8 +15,6 @@ distance of the two cumulative distributions; 1 where only one side has particle
 neither has.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -22,8 +22,6 @@ the processes that are started::
         return network
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path

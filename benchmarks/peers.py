@@ -18,8 +18,6 @@ turns and mirrors take the place of its augmentation. One more contestant is a r
 a function in ``peer_scripts/learners.py``.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

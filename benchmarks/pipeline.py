@@ -11,8 +11,6 @@ takes r images a second from memory and f from the pipeline, a step is longer by
 1 - f / r, within what such a rate spreads.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import time

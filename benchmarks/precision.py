@@ -14,8 +14,6 @@ nine turns; and the pixels computed for each that the image has, since what lies
 computed twice. Batches: seconds of a tile alone, and of one of eight.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial

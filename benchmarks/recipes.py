@@ -12,8 +12,6 @@ components. A training that was stopped goes on. ``--data-folder`` names the fol
 Keras keeps them, or in ``keras/`` beside the data.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -5,8 +5,6 @@ A record is a dict with every field of ``FIELDS``; what is not known of a result
 quick runs, sorted by name. ``python -m benchmarks page`` makes ``results/README.md`` of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import json

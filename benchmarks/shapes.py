@@ -9,8 +9,6 @@ each mask is replaced: by its filled box, by the ellipse in that box, or by the 
 detection. Background and black frames without any object are shown as well.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 from collections.abc import Sequence

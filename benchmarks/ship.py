@@ -10,8 +10,6 @@ writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
 weights/README.md lists the sets, and the command that trains each.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import json

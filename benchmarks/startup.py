@@ -7,8 +7,6 @@ TensorFlow, the floor of what can be reached. "first prediction" makes an untrai
 filters and predicts 512 px, from the start of the process to the class map.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence

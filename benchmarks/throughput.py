@@ -23,8 +23,6 @@ library is not there, and the table then says so::
         return lambda pixels: session.run(None, {"images": pixels})[0]
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import itertools

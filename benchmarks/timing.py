@@ -1,7 +1,5 @@
 """Timings that can be compared: repetitions in turns, their spread, processes of their own."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

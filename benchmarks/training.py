@@ -17,8 +17,6 @@ same crops, and scored by ``temzoo.evaluate`` in float32 on the validation image
 difference of the two stands that of two float32 trainings with different seeds: what chance does.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

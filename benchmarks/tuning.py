@@ -8,8 +8,6 @@ number of trials, of which the first is the default, and each trial is as short:
 the best setting for a short training, not for a long one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

@@ -8,8 +8,6 @@ table that ``benchmarks.page.tables`` makes of their figures. A section without 
 out; the quick runs stand in a part of their own, by the same template.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

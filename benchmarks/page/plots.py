@@ -5,20 +5,14 @@ does not. Error bars are what the records state: 95 % bootstrap intervals over i
 and most of the repetitions sideways.
 """
 
-from __future__ import annotations
-
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from temzoo.core.files import atomic_path
-
-if TYPE_CHECKING:  # not every command needs matplotlib
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 DPI = 150
 PANEL, LEGEND = (5.2, 3.3), 2.4  # inches: a panel's width and least height; width of a legend
@@ -80,7 +74,7 @@ def _panels(points: Sequence[Point]):
 
     A panel is as high as its legend needs, which stands at its right.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # not every command needs it
 
     of: dict[str, list[Point]] = {}
     for point in points:
@@ -123,7 +117,7 @@ def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
     return dict(sorted(lines.items(), key=lambda line: -line[1][-1].y[0]))
 
 
-def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
+def _ticks(axis: Any, places: Sequence[float], form: str) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.xaxis.set_major_locator(FixedLocator(places))
@@ -131,7 +125,7 @@ def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:
+def _written(figure: Any, path: Path, axes: Mapping[Any, Sequence[Point]]) -> Path:
     where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02)}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()

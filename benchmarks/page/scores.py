@@ -3,8 +3,6 @@
 Each function of ``TABLES`` takes the records of a kind and gives lines.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -10,8 +10,6 @@ it; ``/GB``, ``/MB``, ``/ms`` and ``/%`` scale it, ``/rate`` gives 1 over it, ``
 How a cell looks follows from what it holds: a spread, a score, a difference, a number.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any

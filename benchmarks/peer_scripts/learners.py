@@ -21,8 +21,6 @@ segmentation using local features and random forests" of its gallery: intensity 
 many crops as a third of the time gives; trees grow until the rest is used, or there are 50.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

@@ -4,8 +4,6 @@ Every contestant, temzoo too, reads a job through this module, which needs NumPy
 a job's folder is said in ``benchmarks.peers``, which writes it.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import math

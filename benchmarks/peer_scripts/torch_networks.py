@@ -4,8 +4,6 @@ The same layers, widths and order, so that weights carry over. (B, 1, H, W) norm
 classes, H, W) logits; H and W are multiples of 2^depth.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch
