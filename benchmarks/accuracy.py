@@ -118,15 +118,12 @@ class _Extras:
 
         Those are of all particles together; the images are drawn as for the other intervals.
         """
-        how, weights = (
-            {"seed": seed, "bootstrap": bootstrap},
-            resamples(len(self.rows), bootstrap, seed),
-        )
+        how = {"seed": seed, "bootstrap": bootstrap}
+        weights = resamples(len(self.rows), bootstrap, seed)
         means = {key: mean_interval([row[key] for row in self.rows], **how) for key in self.rows[0]}
         figures = metrics.pooled_sizes(*zip(*self.sizes, strict=True), weights)
-        true, found = (
-            weights @ counts for counts in np.array([[*map(len, s)] for s in self.sizes]).T
-        )
+        counts = np.array([[*map(len, each)] for each in self.sizes]).T
+        true, found = (weights @ each for each in counts)
         figures["relative_count_error"] = ratio(found - true, true)
         pooled = {name: interval(values) for name, values in figures.items()}
         table = tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True))
@@ -211,10 +208,9 @@ def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, A
             continue
         scored = judge(model, dataset.val)
         records.append(_told(name, scored, dataset, settings, **told))
-        compared += [
-            {"model": name, "beside": other, "metrics": comparison(scored, theirs)}
-            for other, theirs in judged.items()
-        ]
+        for other, theirs in judged.items():
+            metrics_of = comparison(scored, theirs)
+            compared.append({"model": name, "beside": other, "metrics": metrics_of})
         judged[name], models[name] = scored, model
     with_seconds(records, models, dataset.val)
     if compared:  # apart from the scores, which are repeated by themselves

@@ -89,11 +89,6 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         asked = ways(file, precision, (1, side, side, channels), cores())
         found = timed(asked, pixels.astype(np.float32), arguments.repetitions)
         rows += [{"precision": precision, "side": side, **row} for row in found]
-    yield {
-        "name": arguments.weights,
-        "about": f"{arguments.weights} in OpenVINO",
-        "model": arguments.weights,
-        "dataset": generated("random normalised pixels", pixels),
-        "seed": 0,
-        "figures": {"rows": rows},
-    }
+    told = {"name": arguments.weights, "model": arguments.weights, "figures": {"rows": rows}}
+    told |= {"about": f"{arguments.weights} in OpenVINO", "seed": 0}
+    yield told | {"dataset": generated("random normalised pixels", pixels)}

@@ -212,17 +212,11 @@ def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
             cells.append({"engine": REFERENCE, "batch": batch, "left_out": left_out})
         cells += in_child(f"benchmarks.beside_torch:{asked[0]}", *asked[1:], **threads_of(threads))
     parameters = model_of(config).count_params()
-    return {
-        "what": "engines",
-        "name": f"{config['filters']}-filters",
-        "about": f"{_said(config)}, {parameters:,} parameters, random weights, {SIDE} x {SIDE} px",
-        "model": "unet",
-        "config": config,
-        "dataset": generated("random normalised pixels", pixels_of(max(BATCHES)), seed=1),
-        "settings": {"threads": arguments.threads},
-        "seed": 0,
-        "figures": {"cells": cells},
-    }
+    about = f"{_said(config)}, {parameters:,} parameters, random weights, {SIDE} x {SIDE} px"
+    told = {"what": "engines", "name": f"{config['filters']}-filters", "about": about, "seed": 0}
+    told |= {"model": "unet", "config": config, "settings": {"threads": arguments.threads}}
+    drawn = generated("random normalised pixels", pixels_of(max(BATCHES)), seed=1)
+    return told | {"dataset": drawn, "figures": {"cells": cells}}
 
 
 def _said(config: Mapping[str, Any]) -> str:

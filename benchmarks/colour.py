@@ -135,11 +135,9 @@ def guesses(truth: np.ndarray, model=None) -> dict[str, np.ndarray]:
     grey = to_grey(truth)
     plain = np.repeat(grey[..., None].astype(np.float64), 3, axis=2)
     mean = truth.reshape(-1, 3).mean(axis=0)
-    found = {
-        "mean colour": np.broadcast_to(mean, truth.shape),
-        "grey + mean chroma": np.clip(plain + (mean - grey.mean()), 0, 255),
-        "grey": plain,
-    }
+    tinted = np.clip(plain + (mean - grey.mean()), 0, 255)
+    flat = np.broadcast_to(mean, truth.shape)
+    found = {"mean colour": flat, "grey + mean chroma": tinted, "grey": plain}
     if model is None:
         return found
     return {"model": np.clip(temzoo.restore(model, grey).pixels.astype(float), 0, 255), **found}

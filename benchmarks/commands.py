@@ -88,10 +88,7 @@ OPTIONS: dict[str, list[Option]] = {
     ],
     "tuning": [option("names", "one of those above", "all", nargs="?")],
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
-    "precision": [
-        option("--weights", WEIGHTS, "unet/emps-fast"),
-        data("synthetic"),
-    ],
+    "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
     "batch-one": [
         option("--weights", WEIGHTS, "unet_mobilenet/emps"),
         option("--sides", "px", [256, 512], nargs="+", type=int),

@@ -37,10 +37,8 @@ NLM_GRID = {
     "patch_distance": (5, 7, 11),
     "vst": (False, True),
 }
-GAUSSIAN_GRID = {
-    "sigma": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
-    "vst": (False, True),
-}
+SIGMAS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
+GAUSSIAN_GRID = {"sigma": SIGMAS, "vst": (False, True)}
 Pairs = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # clean, noisy
 BM3D_PROFILES = ("np", "vn")
 # Runs in the other environment: every image of a folder, one thread, so that seconds compare.
@@ -215,9 +213,6 @@ def _mean_psnr(clean: Iterable[np.ndarray], restored: Iterable[np.ndarray]) -> f
 
 def summary(scores: Sequence[Scored], seconds: Sequence[float]) -> dict[str, Any]:
     """What a record says of restored images: means, every score, median seconds of an image."""
-    return {
-        "psnr_db": statistics.fmean(one.psnr for one in scores),
-        "ssim": statistics.fmean(one.ssim for one in scores),
-        "of_images": [tuple(one) for one in scores],
-        "seconds": statistics.median(seconds),
-    }
+    psnr, ssim = map(statistics.fmean, zip(*scores, strict=True))
+    told = {"psnr_db": psnr, "ssim": ssim, "of_images": [tuple(one) for one in scores]}
+    return told | {"seconds": statistics.median(seconds)}

@@ -179,14 +179,12 @@ def loops(model_name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def density(found) -> dict[str, float]:
     """Counts per area: the area cancels, as all frames have one size."""
-    true = np.array([row["instances_true"] for row in found.table])
-    error = np.array([row["count_error"] for row in found.table])
+    true, error = (
+        np.array([row[key] for row in found.table]) for key in ("instances_true", "count_error")
+    )
     mean = float(np.mean(np.abs(error) / true))
-    return {
-        "error of all frames together": float(error.sum() / true.sum()),
-        "mean over frames of |error|": mean,
-        "accuracy, 1 - mean |error|": 1 - mean,
-    }
+    told = {"error of all frames together": float(error.sum() / true.sum())}
+    return told | {"mean over frames of |error|": mean, "accuracy, 1 - mean |error|": 1 - mean}
 
 
 def dense(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -230,29 +228,22 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         propose = partial(model.propose, outputs, anchors, count=count, least=0.0)
         stages[f"{count} proposals"] = tf.function(propose)
         regions = propose()
-        stages[f"boxes and classes of {count}"] = tf.function(
-            partial(model._refine, outputs, regions)
-        )
+        refine = partial(model._refine, outputs, regions)
+        stages[f"boxes and classes of {count}"] = tf.function(refine)
     for count in (20, 100, 400):
         classes = tf.ones((1, count), tf.int32)
         given = (outputs, regions[:, :count], classes, tf.where(classes > 0))
-        stages[f"masks of {count} objects"] = tf.function(
-            partial(model._masks, *given, training=False)
-        )
+        masks = partial(model._masks, *given, training=False)
+        stages[f"masks of {count} objects"] = tf.function(masks)
     for count in (20, 100, 400):
         # An untrained model finds something everywhere, so every slot is taken.
         taken = {"min_score": 0.0, "max_detections": count}
         stages[f"detect, {count} objects"] = partial(model.detect, pixels, **taken)
     how = {"clock": lambda: 1000 * time.perf_counter()}
-    return {
-        "about": f"{SIDE} x {SIDE} px, batch 1, untrained",
-        "model": "mask_rcnn",
-        "dataset": generated(f"random pixels, {SIDE} px", pixels),
-        "seed": 0,
-        "figures": {
-            "milliseconds": {n: repeated(run, REPEATS, **how) for n, run in stages.items()}
-        },
-    }
+    spent = {name: repeated(run, REPEATS, **how) for name, run in stages.items()}
+    told = {"about": f"{SIDE} x {SIDE} px, batch 1, untrained", "model": "mask_rcnn", "seed": 0}
+    dataset = generated(f"random pixels, {SIDE} px", pixels)
+    return told | {"dataset": dataset, "figures": {"milliseconds": spent}}
 
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

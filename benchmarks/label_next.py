@@ -40,11 +40,7 @@ def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
             "spearman": float(spearmanr(values, errors)[0]),
             f"mean_error_of_first_{FIRST}": float(errors[np.argsort(-values)[:FIRST]].mean()),
         }
-    return {
-        "images": len(examples),
-        "mean_error": float(errors.mean()),
-        "measures": measures,
-    }
+    return {"images": len(examples), "mean_error": float(errors.mean()), "measures": measures}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

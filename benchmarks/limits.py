@@ -72,14 +72,11 @@ def _fifty(points: int, side: int) -> list[np.ndarray]:
 
 
 def many_boxes() -> Iterator[str]:
-    return _images(
-        [
-            f'    <box label="{LABEL}" source="manual" occluded="0" xtl="{number}.25"'
-            f' ytl="{number}.5" xbr="{number + 30}.75" ybr="{number + 20}.0" z_order="0">\n'
-            "    </box>\n"
-            for number in range(50)
-        ]
+    box = (
+        f'    <box label="{LABEL}" source="manual" occluded="0" xtl="{{0}}.25" ytl="{{0}}.5"'
+        ' xbr="{1}.75" ybr="{2}.0" z_order="0">\n    </box>\n'
     )
+    return _images([box.format(n, n + 30, n + 20) for n in range(50)])
 
 
 def video() -> Iterator[str]:
@@ -108,13 +105,9 @@ def child_reads(path: str) -> dict[str, Any]:
     baseline = memory("VmRSS")
     images, seconds = timed(lambda: cvat.read(Path(path)))
     shapes = [shape for image in images for shape in image.shapes]
-    peak = memory("VmHWM")
-    return {
-        **{"baseline": baseline, "peak": peak, "input": 0, "used": peak, "seconds": seconds},
-        "images": len(images),
-        "shapes": len(shapes),
-        "points": sum(len(shape.points) for shape in shapes),
-    }
+    peak, points = memory("VmHWM"), sum(len(shape.points) for shape in shapes)
+    told = {"baseline": baseline, "peak": peak, "input": 0, "used": peak, "seconds": seconds}
+    return told | {"images": len(images), "shapes": len(shapes), "points": points}
 
 
 def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
@@ -203,12 +196,8 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         broken += [name] * (figures["used"] > figures["bound"])
         told = {"name": name, "about": about, "command": arguments.again(names=name)}
         content = json.dumps(asked).encode()
-        yield told | {
-            "model": asked.get("model"),
-            "config": asked.get("config"),
-            "settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
-            "dataset": generated("generated labels or micrograph", content),
-            "figures": figures,
-        }
+        told |= {"model": asked.get("model"), "config": asked.get("config"), "figures": figures}
+        told |= {"settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")}}
+        yield told | {"dataset": generated("generated labels or micrograph", content)}
     if broken:
         raise SystemExit(f"Memory stays within its bound. Received: {', '.join(broken)} beyond it.")

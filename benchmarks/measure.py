@@ -85,23 +85,17 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         for name, run in runs.items()
     }
     ratios = {f"{n} / {OURS}": ratio(s, seconds[OURS]) for n, s in seconds.items() if n != OURS}
-    return {
-        "name": "particles",
-        "about": f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns",
-        "dataset": generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4)),
-        "seed": 0,
-        "figures": seconds | ratios,
-    }
+    about = f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns"
+    dataset = generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4))
+    told = {"name": "particles", "about": about, "dataset": dataset, "seed": 0}
+    return told | {"figures": seconds | ratios}
 
 
 def ratio(slow: Mapping[str, float], fast: Mapping[str, float]) -> dict[str, float]:
     """Of two spreads that were not taken in turns."""
-    return {
-        "median": slow["median"] / fast["median"],
-        "least": slow["least"] / fast["most"],
-        "most": slow["most"] / fast["least"],
-        "repetitions": min(slow["repetitions"], fast["repetitions"]),
-    }
+    ends = {"median": "median", "least": "most", "most": "least"}
+    found = {key: slow[key] / fast[other] for key, other in ends.items()}
+    return found | {"repetitions": min(slow["repetitions"], fast["repetitions"])}
 
 
 def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:

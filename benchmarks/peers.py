@@ -251,14 +251,10 @@ def of_contest(arguments: argparse.Namespace) -> dict[str, Any]:
     weights, names = arguments.encoder_weights, arguments.names or [*ALL]
     options = {"encoder_weights": weights} if weights else {}
     rows = contest(names, work / "job", work, dataset.val, options)
-    return {
-        "name": f"{dataset.name}-{minutes:.3g}-min",
-        "about": f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}",
-        "figures": {"contestants": rows},
-        "dataset": told.pop("dataset"),
-        "seed": 0,
-        "settings": told,
-    }
+    about = f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}"
+    found = {"name": f"{dataset.name}-{minutes:.3g}-min", "about": about, "seed": 0}
+    found |= {"dataset": told.pop("dataset"), "settings": told}
+    return found | {"figures": {"contestants": rows}}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

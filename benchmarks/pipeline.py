@@ -171,11 +171,6 @@ def measure(plan: Plan) -> dict[str, Any]:
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else Plan()
     drawn = micrographs(1, plan.side)[0].micrograph.pixels
-    yield {
-        "name": "pipeline",
-        "about": f"crops of {plan.size} px, preset em",
-        "settings": asdict(plan),
-        "figures": measure(plan),
-        "dataset": generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn),
-        "seed": 0,
-    }
+    told = {"name": "pipeline", "about": f"crops of {plan.size} px, preset em", "seed": 0}
+    told |= {"dataset": generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn)}
+    yield told | {"settings": asdict(plan), "figures": measure(plan)}

@@ -75,25 +75,19 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
         key: score_predictions(examples, each, classes=names, with_instances=False)
         for key, each in found.items()
     }
-    return {
-        key: {
-            "engine": key[0],
-            "precision": key[1],
-            "seconds": spread(seconds[key]),
+    rows = {}
+    for key in models:
+        pairs = zip(found[key], found[KERAS], strict=True)
+        rows[key] = {
+            **{"engine": key[0], "precision": key[1], "seconds": spread(seconds[key])},
             "ratio_to_keras": ratio(seconds[KERAS], seconds[key]),
             "iou": vars(judged[key].iou),
             "iou_change": vars(compare(judged[key], judged[KERAS], metric="iou").difference),
             "pixels_that_differ": float(
-                np.mean(
-                    [
-                        (a.classes != b.classes).mean()
-                        for a, b in zip(found[key], found[KERAS], strict=True)
-                    ]
-                )
+                np.mean([(a.classes != b.classes).mean() for a, b in pairs])
             ),
         }
-        for key in models
-    }
+    return rows
 
 
 def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
@@ -154,12 +148,7 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     rows = scored(models, dataset.val)
     for key, row in rows.items():
         row |= {"tiling": tiling(models[key], side, tile), **batches(models[key])}
-    yield {
-        "name": f"{dataset.name}-{weights}",
-        "about": f"{weights} on {len(dataset.val)} images of {dataset.name}",
-        "model": weights,
-        "dataset": dataset.told("val"),
-        "seed": 0,
-        "figures": {"rows": list(rows.values()), "left_out": left_out},
-        "settings": {"tile": tile, "side": side},
-    }
+    told = {"name": f"{dataset.name}-{weights}", "model": weights, "dataset": dataset.told("val")}
+    told |= {"about": f"{weights} on {len(dataset.val)} images of {dataset.name}", "seed": 0}
+    told |= {"settings": {"tile": tile, "side": side}}
+    yield told | {"figures": {"rows": list(rows.values()), "left_out": left_out}}

@@ -153,12 +153,9 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     options = {"min_score": 0.05, **CONNECTED}
     found = [temzoo.predict(model, e.micrograph, **options).detections for e in examples]
     rng = np.random.default_rng(0)
-    masks = {
-        "trained": found,
-        "filled boxes": [[filled(one) for one in each] for each in found],
-        "filled ellipses": [[ellipse(one) for one in each] for each in found],
-        "shuffled": [shuffled(each, rng) for each in found],
-    }
+    masks = {"trained": found, "filled boxes": [[*map(filled, each)] for each in found]}
+    masks["filled ellipses"] = [[*map(ellipse, each)] for each in found]
+    masks["shuffled"] = [shuffled(each, rng) for each in found]
     return {"masks": {name: precision(examples, each) for name, each in masks.items()}}
 
 

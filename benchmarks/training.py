@@ -74,12 +74,9 @@ FULL = Plan(
 )
 # Tracing is most of what it costs: one network with an encoder has all there is to show.
 TINY = {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)}
+TINY_NETWORK = ("unet_mobilenet, alpha 0.25", "any", "unet_mobilenet", TINY)
 QUICK = Plan(
-    (
-        Recipe(
-            "unet_mobilenet, alpha 0.25", "any", "unet_mobilenet", TINY, {"crop": 128, "batch": 2}
-        ),
-    ),
+    (Recipe(*TINY_NETWORK, {"crop": 128, "batch": 2}),),
     {"frozen": False, "all of it": True},
     seconds=0.0,
     side=256,
@@ -111,13 +108,10 @@ def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
             if config.get("encoder_trainable") is False:
                 runs[ENCODER, precision] = encoder_alone(twin, config, network.settings)
     crop, batch = (network.settings[key] for key in ("crop", "batch"))
-    return network.told() | {
-        "name": network.about,
-        "about": f"{network.about}; crops of {crop} px, batch {batch}",
-        "figures": step_figures(in_turns(runs, budget=plan.seconds)),
-        "dataset": drawn.told("train"),
-        "seed": 0,
-    }
+    about = f"{network.about}; crops of {crop} px, batch {batch}"
+    told = {"name": network.about, "about": about, "dataset": drawn.told("train"), "seed": 0}
+    figures = step_figures(in_turns(runs, budget=plan.seconds))
+    return network.told() | told | {"figures": figures}
 
 
 def trained_by_train(
@@ -184,13 +178,10 @@ def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     changes = {n: difference(e, found["float32"], "iou") for n, e in found.items()}
     del changes["float32"]
     steps = chosen.settings["epochs"] * chosen.settings["steps_per_epoch"]
-    return chosen.told() | {
-        "name": f"iou-{dataset.name}",
-        "about": f"{chosen.about}, {steps} steps on {dataset.name}",
-        "dataset": dataset.told("val"),
-        "figures": {"trainings": told, "iou_change": changes},
-        "seed": 0,
-    }
+    about = f"{chosen.about}, {steps} steps on {dataset.name}"
+    record = {"name": f"iou-{dataset.name}", "about": about, "dataset": dataset.told("val")}
+    record |= {"figures": {"trainings": told, "iou_change": changes}, "seed": 0}
+    return chosen.told() | record
 
 
 def scored(

@@ -22,13 +22,11 @@ METHODS = {
     "supervised": "autoencoder, clean images and noise",
     "supervised-flips": "the same, mean over mirror images",
 }
-GAINS = (
-    ("supervised", "nlm"),
-    ("supervised", "bm3d"),
-    ("supervised-flips", "bm3d"),
-    ("blind-spot", "nlm"),
-    ("blind-spot", "supervised"),
-)
+GAINS = {
+    "supervised": ("nlm", "bm3d"),
+    "supervised-flips": ("bm3d",),
+    "blind-spot": ("nlm", "supervised"),
+}
 
 
 def accuracy(found: Records) -> list[str]:
@@ -213,7 +211,8 @@ def _denoise_gains(of: Mapping[str, Figures]) -> list[str]:
     from temzoo.evaluation.bootstrap import mean_interval  # takes NumPy
 
     told = ["Mean gain in dB on the same images:", ""]
-    for name, other in (pair for pair in GAINS if {*pair} <= {*of["low-dose"]}):
+    known = [(name, other) for name, others in GAINS.items() for other in others]
+    for name, other in (pair for pair in known if {*pair} <= {*of["low-dose"]}):
         gains = []
         for dose, methods in of.items():
             pairs = zip(methods[name]["of_images"], methods[other]["of_images"], strict=True)

@@ -29,17 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from replay import (
-    PEAK_RATE,
-    WEIGHT_DECAY,
-    Clock,
-    Job,
-    learn,
-    padded,
-    predict_all,
-    stretched,
-    tell,
-)
+from replay import PEAK_RATE, WEIGHT_DECAY, Clock, Job, learn, padded, predict_all, stretched, tell
 
 Learnt = tuple[dict[str, Any], Callable[[np.ndarray], dict[str, np.ndarray]]]
 STRIDE = 32  # micrographs are mirrored up to multiples of it, for networks
