@@ -135,10 +135,14 @@ def run_all(arguments: argparse.Namespace) -> int:
     Returns:
         1 when a step failed, with its error printed; else 0.
     """
+    from temzoo.training.run_folder import hardware
+
     common = ["--out", str(arguments.out), "--data-folder", str(arguments.data_folder)]
     common += [word for path in arguments.own for word in ("--with", str(path))]
     path = arguments.out / f".all-{'quick' if arguments.quick else 'full'}.json"
-    known = {"where": _where(arguments), "finished": []}
+    machine, data = hardware(), str(arguments.data_folder.resolve())
+    where = {key: machine[key] for key in ("processor", "cores")}
+    known = {"where": {**where, "versions": versions(), "data": data}, "finished": []}
     if path.is_file() and (arguments.resume or arguments.only):
         stopped = json.loads(path.read_text(encoding="utf-8"))
         if stopped["where"] == known["where"]:
@@ -162,14 +166,6 @@ def run_all(arguments: argparse.Namespace) -> int:
     if not (broken or arguments.only):
         path.unlink(missing_ok=True)
     return int(bool(broken))
-
-
-def _where(arguments: argparse.Namespace) -> dict[str, Any]:
-    from temzoo.training.run_folder import hardware
-
-    machine, data = hardware(), str(arguments.data_folder.resolve())
-    where = {key: machine[key] for key in ("processor", "cores")}
-    return where | {"versions": versions(), "data": data}
 
 
 def planned(quick: bool, only: Sequence[str] | None = None) -> list[str]:

@@ -30,11 +30,9 @@ Ask = Callable[[np.ndarray], Any]
 
 
 def ways(network: Any, precision: str, shape: Sequence[int], threads: int) -> dict[str, dict]:
-    """How to have eight images computed, by way and by images at a time.
+    """How to have eight images of a ``shape`` (1, H, W, C) computed by an ONNX file's bytes.
 
-    Args:
-        network: an ONNX file's bytes.
-        shape: of one image in a batch, (1, H, W, C).
+    By way, and by images at a time.
     """
     core = openvino.Core()
     model = core.read_model(network)

@@ -33,7 +33,6 @@ from benchmarks.environments import SCRIPTS, python_of, why_not
 from benchmarks.timing import in_child, in_turns, rates, ratio, threads_of
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.pixel_models import normalized_alone
-from temzoo.tasks.semantic_graph import SegmentationLoss
 
 Run = Callable[[], Any]
 CONFIG = {"filters": 32, "depth": 4, "classes": 2, "channels": 1}
@@ -74,11 +73,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """A row for each engine: images/s, its ratio to the reference turn by turn, its difference.
 
-    Args:
-        makers: each gives what is called, by the engine's name.
-        batch: images of a call.
-        original: whose answer the others' are compared with, if any.
-        **turns: of ``in_turns``.
+    Makers give what is called; answers are compared with that of ``original``, if any.
     """
     rows: dict[str, dict[str, Any]] = {name: {"engine": name, "batch": batch} for name in makers}
     runs, answers = {}, {}
@@ -237,32 +232,25 @@ def jax_prediction(config: Mapping[str, Any], precision: str, pixels: np.ndarray
 def jax_step(
     config: Mapping[str, Any], precision: str, pixels: np.ndarray, hot: np.ndarray, scanned: int
 ) -> Run:
-    """A training step, or several in one compiled call."""
+    """A training step as ``gpu-train`` takes it, or several in one compiled call."""
     import jax
-    import jax.numpy as jnp
     import optax
 
-    model = normalized_alone(model_of(config, precision))
-    loss_of, adam = SegmentationLoss("dice_ce"), optax.adamw(RATE, weight_decay=DECAY)
-    x, y = jax.device_put(pixels), jax.device_put(hot)
+    from benchmarks.gpu_train import learning_step, start
 
-    def loss(weights, others):
-        found, others = model.stateless_call(weights, others, x, training=True)
-        return loss_of(y, found), others
+    model = normalized_alone(model_of(config, precision))
+    adam = optax.adamw(RATE, weight_decay=DECAY)
+    x, y = jax.device_put(pixels), jax.device_put(hot)
+    learn, state = learning_step(model, adam), tuple(start(model, adam)[:3])
 
     def step(state, _):
-        weights, others, moments = state
-        (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(weights, others)
-        ways, moments = adam.update(slopes, moments, weights)
-        return (optax.apply_updates(weights, ways), others, moments), value
+        *state, value = learn(*state, x, y)
+        return tuple(state), value
 
     def steps(state):
         return jax.lax.scan(step, state, length=scanned) if scanned > 1 else step(state, None)
 
     compiled = jax.jit(steps, donate_argnums=0)
-    weights = [jnp.copy(v.value) for v in model.trainable_variables]
-    others = [jnp.copy(v.value) for v in model.non_trainable_variables]
-    state = (weights, others, adam.init(weights))
 
     def run():
         nonlocal state

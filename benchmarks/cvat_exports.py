@@ -39,15 +39,10 @@ def images(shapes: Iterable[str], each: int, side: int, count: int | None = None
 def video(
     tracks: Iterable[tuple[int, np.ndarray]], *, life: int, every: int, side: int, frames: int
 ) -> Iterator[str]:
-    """CVAT "for video", part by part: every track drifts by 2 px a frame, and every frame of it is
-    written.
+    """CVAT "for video", part by part: tracks of so many frames that drift by 2 px a frame.
 
-    Args:
-        tracks: first frame and outline of each.
-        life: frames of a track.
-        every: from keyframe to keyframe.
-        side: of the frames, px.
-        frames: of the whole video.
+    Tracks are given by first frame and outline; all frames of theirs are written, and a keyframe is
+    ``every`` so many.
     """
     yield f"  <meta><task><size>{frames}</size><mode>interpolation</mode><start_frame>0"
     yield f"</start_frame><stop_frame>{frames - 1}</stop_frame>{DECLARED}<original_size>"

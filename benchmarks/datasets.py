@@ -70,15 +70,9 @@ class Dataset:
     def told(self, part: str = "val") -> dict[str, Any]:
         """What a record says of it."""
         judged = self.part(part)
-        return {
-            "name": self.name,
-            "split": self.split,
-            "part": part,
-            "images": len(judged),
-            "fingerprint": fingerprint(judged),
-            "train_images": len(self.train),
-            "train_fingerprint": fingerprint(self.train),
-        }
+        told = {"name": self.name, "split": self.split, "part": part, "images": len(judged)}
+        told |= {"fingerprint": fingerprint(judged), "train_images": len(self.train)}
+        return told | {"train_fingerprint": fingerprint(self.train)}
 
 
 Opener = Callable[[Path], Dataset]
@@ -93,12 +87,9 @@ def dataset_of(arguments: argparse.Namespace) -> Dataset:
 
 
 def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) -> Dataset:
-    """The dataset of a name or a folder.
+    """The dataset of a name, which lies in ``data``, or of a folder.
 
-    Args:
-        source: a name of ``DATASETS``, or the path of a folder.
-        data: the folder that named datasets lie in.
-        quick: fewer and smaller synthetic micrographs; others are what they are.
+    Quick: fewer and smaller synthetic micrographs; others are what they are.
 
     Raises:
         ValueError: no such name, and no folder of a known layout.
@@ -116,11 +107,7 @@ def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) 
 
 
 def from_folder(folder: Path) -> Dataset:
-    """The dataset in a folder, by its layout.
-
-    Raises:
-        ValueError: the layout is none of those that this module's head lists.
-    """
+    """The dataset in a folder, whose layout is one of those that this module's head lists."""
     for opener in (_emps, _parts, _export):
         found = opener(folder)
         if found is not None:
@@ -147,10 +134,7 @@ for _name in ("emps", "super1"):
 def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
     """What a record says of data that were made for it and from which nothing is learnt.
 
-    Args:
-        name: in words, with the function that makes them.
-        *content: the data or some of them, arrays or bytes, for the fingerprint.
-        seed: that they were made of.
+    The content is the data or some of them, arrays or bytes, for the fingerprint.
     """
     digest = hashlib.sha256()
     for part in content:

@@ -84,13 +84,9 @@ def inverse_anscombe(transformed: np.ndarray) -> np.ndarray:
 
 
 def stabilised(filtering: Callable[..., np.ndarray], noisy: np.ndarray, *, dose, vst: bool):
-    """Applies ``filtering(image, sigma)`` to transformed counts, or to the pixels as they are.
+    """Applies ``filtering(image, sigma)`` to transformed counts, or to pixels (H, W) as they are.
 
     Without the transformation sigma is that of a pixel of the image's mean brightness.
-
-    Args:
-        noisy: (H, W), 255 is white.
-        dose: electrons per white pixel.
     """
     if not vst:
         sigma = float(np.sqrt(max(noisy.mean(), 1e-6) * WHITE / dose))
@@ -124,9 +120,6 @@ def bm3d(
 
     Returns:
         denoised images on the scale of the noisy ones, and the seconds of each on one thread.
-
-    Raises:
-        RuntimeError: that Python has no bm3d, or failed.
     """
     with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
         for number, image in enumerate(noisy):
@@ -149,11 +142,7 @@ def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
 def crops(
     images: Sequence[np.ndarray], *, side: int = CROP_SIDE, count: int = CROPS, seed: int = 0
 ) -> list[np.ndarray]:
-    """``count`` square crops of different images, as far as there are; small images are cut less.
-
-    Args:
-        images: (H, W) each.
-    """
+    """Square crops of different images (H, W), as far as there are; small images are cut less."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(images))
     found = []
@@ -177,11 +166,7 @@ def tune(
 
 
 def filtered(learn: Pairs, judge: Pairs, *, dose: float) -> dict[str, Any]:
-    """Tunes Gaussian and non-local means on ``learn`` (clean, noisy), scores them on ``judge``.
-
-    Returns:
-        by method what ``summary`` gives, with the settings; "noisy" too.
-    """
+    """Tunes Gaussian and non-local means on ``learn`` (clean, noisy), scores them on ``judge``."""
     clean, noisy = judge
     found: dict[str, Any] = {"noisy": summary(_scored(clean, noisy), [0.0])}
     for name, filtering, grid in (("gaussian", gaussian, GAUSSIAN_GRID), ("nlm", nlm, NLM_GRID)):

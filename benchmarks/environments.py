@@ -50,16 +50,12 @@ def python_of(name: str) -> Path:
 
 
 def set_up(names: Sequence[str]) -> dict[str, str]:
-    """Makes environments that are not there; one that fails stops no other.
+    """Makes environments that are not there, without names all that need not be named.
 
-    Args:
-        names: of ``ENVIRONMENTS``; none: all that need not be named.
+    One that fails stops no other.
 
     Returns:
         by name "ready" or why not; the reason is also kept for the tables.
-
-    Raises:
-        ValueError: a name is not one of an environment.
     """
     known = ", ".join(ENVIRONMENTS)
     for name in names:

@@ -13,13 +13,13 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks.timing import seconds_of
+from benchmarks.timing import seconds_of, timed
 from temzoo.deploy.exporting import ExportError, verify
 
 
@@ -31,9 +31,8 @@ def measured(name: str) -> dict[str, Any]:
     verify.check_saved_model = lambda *asked: checks.append(seconds_of(lambda: check(*asked)))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            started, spent = time.perf_counter(), sum(os.times()[:4])
-            path = temzoo.export(model, folder)
-            seconds = time.perf_counter() - started
+            spent = sum(os.times()[:4])
+            path, seconds = timed(partial(temzoo.export, model, folder))
             cpu_seconds = sum(os.times()[:4]) - spent
             sizes = {"export": _bytes(path), "graph": (path / "saved_model.pb").stat().st_size}
             try:

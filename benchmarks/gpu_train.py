@@ -109,14 +109,9 @@ def train(
     plan: Plan,
     save: Callable[[Trained], None] = lambda trained: None,
 ) -> Trained:
-    """Trains a recipe's network as planned; whole chunks of ``CHUNK`` steps.
+    """Trains a recipe's network as planned, not by its settings; whole chunks of ``CHUNK`` steps.
 
-    Args:
-        recipe: whose settings are not looked at.
-        images: by "train" and "val".
-        classes: with the background.
-        plan: how.
-        save: takes what there is whenever it was judged.
+    The images are those that "train" and "val"; ``save`` gets what there is whenever it is judged.
     """
     keras.utils.set_random_seed(plan.seed)
     with dtype_policy("mixed_bfloat16" if plan.bfloat16 else "float32"):
@@ -124,7 +119,7 @@ def train(
     began, key = time.monotonic(), jax.random.key(plan.seed)
     iou_of_tiles(model, images["val"])  # compiles
     adam = _adam(plan)
-    learn, state = store(images["train"]), _start(model, adam)
+    learn, state = store(images["train"]), start(model, adam)
     chunk = _chunk_of(plan, model, adam).lower(state, learn, key).compile()
     trained = Trained(model, compiling_s=time.monotonic() - began)
     print(f"compiled in {trained.compiling_s:.0f} s", flush=True)
@@ -145,11 +140,28 @@ def train(
     return trained
 
 
-def _start(model: keras.Model, adam: Any) -> State:
+def start(model: keras.Model, adam: Any) -> State:
+    """Copies, since a step takes the memory of what it is given."""
     weights = [jnp.copy(v.value) for v in model.trainable_variables]
     others = [jnp.copy(v.value) for v in model.non_trainable_variables]
     average = [jnp.copy(value) for value in (*weights, *others)]
     return State(weights, others, adam.init(weights), average, jnp.int32(0))
+
+
+def learning_step(model: keras.Model, adam: Any) -> Callable:
+    """(weights, others, moments, pixels, one-hot classes) → the first three anew, and the loss."""
+    loss_of = SegmentationLoss("dice_ce")
+
+    def loss(weights, others, pixels, hot):
+        found, others = model.stateless_call(weights, others, pixels, training=True)
+        return loss_of(hot, found), others
+
+    def step(weights, others, moments, *batch):
+        (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(weights, others, *batch)
+        ways, moments = adam.update(slopes, moments, weights)
+        return optax.apply_updates(weights, ways), others, moments, value
+
+    return step
 
 
 def rate(progress):
@@ -172,19 +184,11 @@ def _adam(plan: Plan):
 
 def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
     """``CHUNK`` compiled steps: (state, images, key) → (state, mean loss)."""
-    loss_of, classes = SegmentationLoss("dice_ce"), model.output_shape[-1]
-
-    def loss(weights, others, pixels, hot):
-        found, others = model.stateless_call(weights, others, pixels, training=True)
-        return loss_of(hot, found), others
+    learn, classes = learning_step(model, adam), model.output_shape[-1]
 
     def step(images, state: State, key):
         crops = batch_of(key, images, plan.crop, plan.batch, classes, plan.changes)
-        (value, others), slopes = jax.value_and_grad(loss, has_aux=True)(
-            state.weights, state.others, *crops
-        )
-        ways, moments = adam.update(slopes, state.moments, state.weights)
-        weights = optax.apply_updates(state.weights, ways)
+        weights, others, moments, value = learn(*state[:3], *crops)
         # Of the first steps the plain mean, which nothing random at the start holds back.
         kept = jnp.minimum(plan.average, state.steps / (state.steps + 1.0))
         pairs = zip(state.average, [*weights, *others], strict=True)

@@ -36,19 +36,14 @@ def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
     errors, measures = np.array([error[each] for each in found]), {}
     for name in MEASURES:
         values = np.array([getattr(one, name) for one in found.values()])
-        measures[name] = {
-            "spearman": float(spearmanr(values, errors)[0]),
-            f"mean_error_of_first_{FIRST}": float(errors[np.argsort(-values)[:FIRST]].mean()),
-        }
+        measures[name] = {"spearman": float(spearmanr(values, errors)[0])}
+        first = errors[np.argsort(-values)[:FIRST]]
+        measures[name][f"mean_error_of_first_{FIRST}"] = float(first.mean())
     return {"images": len(examples), "mean_error": float(errors.mean()), "measures": measures}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    dataset = dataset_of(arguments)
-    yield {
-        "name": f"{dataset.name}-{arguments.weights}",
-        "about": f"{arguments.weights} on {len(dataset.val)} images of {dataset.name}",
-        "model": arguments.weights,
-        "dataset": dataset.told(),
-        "figures": true_errors(trained(arguments.weights), dataset.val),
-    }
+    dataset, weights = dataset_of(arguments), arguments.weights
+    told = {"name": f"{dataset.name}-{weights}", "model": weights, "dataset": dataset.told()}
+    told["about"] = f"{weights} on {len(dataset.val)} images of {dataset.name}"
+    yield told | {"figures": true_errors(trained(weights), dataset.val)}

@@ -163,11 +163,7 @@ def told_of(name: str, model: Any, dataset: Any, arguments: argparse.Namespace):
 
 
 def pictures(model: Any, count: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    """(count, S, S, 1) float32 that the model was not trained on, and what each shows.
-
-    Raises:
-        ValueError: the model takes colour.
-    """
+    """(count, S, S, 1) float32 that the model was not trained on, and what each shows."""
     if model.channels != 1:
         raise ValueError(
             "A VAE is judged on drawn grey particles. Received: one of"
@@ -178,12 +174,7 @@ def pictures(model: Any, count: int) -> tuple[np.ndarray, Mapping[str, np.ndarra
 
 
 def known(model: Any, count: int = HELD_OUT) -> dict[str, Any]:
-    """The figures of ``temzoo.latent.compare``, with intervals where an image has a share in them.
-
-    Returns:
-        by figure {"value", "low", "high"}; "active_units", "mig", "mig_shuffled", "latent_dim" as
-        they are.
-    """
+    """What ``temzoo.latent.compare`` says, with intervals where an image has a share in it."""
     images, factors = pictures(model, count)
     (figures,) = latent.compare({"": model}, images, factors, periods=PERIODS)
     encoded = encode_images(model, images)
@@ -206,10 +197,7 @@ def known(model: Any, count: int = HELD_OUT) -> dict[str, Any]:
 
 
 def interval(figure: Callable[[np.ndarray], float], count: int) -> dict[str, float]:
-    """A figure of all of ``count`` pictures, with percentiles of it over resampled ones.
-
-    For figures that are no means over pictures, which ``mean_interval`` is for.
-    """
+    """A figure of all of ``count`` pictures, no mean over them, with percentiles over resampled."""
     rng = np.random.default_rng(0)
     again = [figure(rng.integers(0, count, count)) for _ in range(BOOTSTRAP)]
     return vars(percentile_interval(np.array([figure(np.arange(count)), *again])))

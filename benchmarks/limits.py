@@ -40,8 +40,6 @@ GB = 10**9
 MEGABYTES = 200
 SIDE = 16384
 LABELLED = 4096  # side of the images that the generated labels speak of
-
-
 # What is done, in words; and the layout of the label file that is read, or how ``child_predicts``
 # predicts.
 LIMITS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -113,11 +111,8 @@ def child_reads(path: str) -> dict[str, Any]:
 def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
     """In the child: predicts a square uint8 micrograph with the defaults.
 
-    Args:
-        asked: ``model``, a registered name, with its ``config``, or the ``classes`` of the identity
-            model; ``noise``: white noise, with as many instances as an image can have, not blobs;
-            ``save``: also write the maps and the overlay.
-        side: px.
+    Asked is for a ``model`` with its ``config``, or the ``classes`` of the identity model;
+    ``noise``: as many instances as an image can have, not blobs; ``save``: maps and overlay too.
     """
     from temzoo.store import pictures
 
@@ -167,15 +162,9 @@ def micrograph(side: int, *, noise: bool = False) -> np.ndarray:
 
 
 def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dict[str, Any]:
-    """Takes one measurement in a fresh process.
+    """Takes one measurement in a fresh process: bytes, and what was done.
 
-    Args:
-        name: a key of ``LIMITS``.
-        megabytes: size of a label file to read.
-        side: of a square micrograph to predict, px; a multiple of 64.
-
-    Returns:
-        ``baseline``, ``peak``, ``input``, ``used`` and ``bound`` in bytes, and what was done.
+    A label file has so many megabytes; a micrograph has so many px a side, a multiple of 64.
     """
     _, asked = LIMITS[name]
     if "labels" not in asked:

@@ -155,13 +155,7 @@ def of_sets(found: Callable, images: int) -> dict[str, Any]:
 
 
 def judged(name: str, found: Callable, images: int) -> dict[str, Any]:
-    """The figures of one set: what was measured, what is true.
-
-    Args:
-        name: of the set.
-        found: gives the prediction of a micrograph, with its labels.
-        images: at most.
-    """
+    """The figures of one set: what ``found(micrograph, labels)`` measured, what is true."""
     tables, true_tables, truths, typical = [], [], [], {}
     for k in range(min(images, IMAGES[name])):
         seed = FIRST_SEED[name] + k

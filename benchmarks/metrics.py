@@ -118,7 +118,5 @@ def pooled_sizes(
         [np.concatenate([np.zeros(0), *map(np.tile, parts, weight)]) for parts in (true, found)]
         for weight in weights
     ]
-    return {
-        "d50_error": np.array([d50_error(*row) for row in rows]),
-        "ks_statistic": np.array([ks_statistic(*row) for row in rows]),
-    }
+    kinds = {"d50_error": d50_error, "ks_statistic": ks_statistic}
+    return {name: np.array([error(*row) for row in rows]) for name, error in kinds.items()}

@@ -97,7 +97,9 @@ def crop_numbers(examples: Sequence, *, size: int, seed: int, count: int) -> np.
     """(count, 5) int32: where the first crops of temzoo's training stream lie, and their turns."""
     plan = CropPlan(size, seed=seed)
     listed = crop_list(examples, plan)
-    places = [_places(example.labels.height, example.labels.width) for example in examples]
+    # Row and column of each pixel; they take no memory.
+    sides = [(example.labels.height, example.labels.width) for example in examples]
+    places = [[*np.broadcast_arrays(*np.ogrid[:height, :width])] for height, width in sides]
     found = np.empty((count, 5), np.int32)
     for k in range(count):
         (index, *centre), generator = visit(listed, seed, k)
@@ -106,26 +108,15 @@ def crop_numbers(examples: Sequence, *, size: int, seed: int, count: int) -> np.
     return found
 
 
-def _places(height: int, width: int) -> list[np.ndarray]:
-    """The row and the column of each pixel; they take no memory."""
-    rows, columns = (np.arange(n, dtype=np.int32) for n in (height, width))
-    return list(np.broadcast_arrays(rows[:, None], columns[None]))
-
-
 def write_job(
     folder: Path, dataset: Dataset, *, minutes: float, count: int | None = None, **settings: int
 ) -> dict[str, Any]:
-    """Writes a job; one of the same content that is there stays.
+    """Writes a job and gives what ``job.json`` says; one of the same content that is there stays.
 
     Args:
-        folder: of the job.
-        dataset: its two parts.
         minutes: for learning, of each thread.
         count: of crops; after the last the first comes again. None: ``CROPS``.
         **settings: crop (side, px), batch (crops of a step), threads, seed.
-
-    Returns:
-        what ``job.json`` says.
     """
     names = class_names(dataset.part("all"))
     told = {"dataset": dataset.told(), "class_names": list(names), "classes": len(names) + 1}
@@ -154,13 +145,9 @@ def write_job(
 def run(
     contestant: Contestant, job: Path, folder: Path, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Lets one contestant learn and predict, into an empty folder.
+    """Lets one contestant learn and predict into an empty folder: what it told, or why not.
 
-    Args:
-        options: in place of the contestant's own of the same names.
-
-    Returns:
-        what the script told, or ``{"left_out": why}``.
+    The options take the place of the contestant's own of the same names.
     """
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
     if contestant.classes is not None and told["classes"] > contestant.classes:

@@ -93,11 +93,6 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
 def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     """What a prediction in tiles costs beside one pass of the network over the image's pixels.
 
-    Args:
-        model: is asked.
-        side: of the micrograph, px.
-        tile: edge of the tiles, px; None: as by default.
-
     Returns:
         ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
         the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.

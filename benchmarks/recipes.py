@@ -128,14 +128,9 @@ def forest(learn: Sequence[Example]) -> Any:
 
 
 def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
-    """What a word of ``--weights`` names, fitted where it has to be.
+    """What a word of ``--weights`` names, fitted to training images where it has to be.
 
-    Args:
-        weights: of ``CONTESTANTS``, MODEL/NAME, a run folder or a weights file.
-        learn: training images.
-
-    Raises:
-        FileNotFoundError: it names none of those.
+    It is one of ``CONTESTANTS``, MODEL/NAME, a run folder or a weights file.
     """
     return CONTESTANTS[weights](learn) if weights in CONTESTANTS else trained(weights)
 

@@ -83,11 +83,7 @@ def versions() -> dict[str, str]:
 def result(
     what: str, name: str, *, about: str, command: str, figures: Mapping[str, Any], **told: Any
 ) -> dict[str, Any]:
-    """A record, with date, commit, versions and hardware unless ``told`` brings them.
-
-    Args:
-        what, name, about, command, figures: see ``FIELDS``.
-        **told: other fields.
+    """A record of some of ``FIELDS``, with date, commit, versions and hardware unless told.
 
     Raises:
         ValueError: a field is unknown or has a value of another type.
@@ -97,17 +93,10 @@ def result(
     if not _BEGAN:
         begin()
     fields = {"what": what, "name": name, "about": about, "command": command, "quick": False}
-    return checked(
-        {
-            **dict.fromkeys(FIELDS),
-            **fields,
-            "repetitions": max(_repetitions(figures), default=1),
-            "figures": dict(figures),
-            "date": datetime.date.today().isoformat(),
-            **{"versions": versions(), "hardware": hardware(), **_BEGAN},
-            **told,
-        }
-    )
+    fields |= {"repetitions": max(_repetitions(figures), default=1), "figures": dict(figures)}
+    fields |= {"date": datetime.date.today().isoformat(), **_BEGAN}
+    fields |= {"versions": versions(), "hardware": hardware()}
+    return checked({**dict.fromkeys(FIELDS), **fields, **told})
 
 
 def checked(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,11 +132,7 @@ def ship(name: str, run: Path, data: Path) -> Path:
 
 
 def vouch(name: str, folder: Path = RESULTS) -> Path:
-    """Enters what ``python -m benchmarks precision`` found into the card of a set; its path.
-
-    Raises:
-        ValueError: there is no record of these weights.
-    """
+    """Enters what ``python -m benchmarks precision`` found into the card of a set; its path."""
     found = [r for r in kept(folder, quick=False) if (r["what"], r["model"]) == ("precision", name)]
     if not found:
         raise ValueError(

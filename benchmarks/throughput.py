@@ -196,11 +196,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = QUICK if arguments.quick else FULL
     if not arguments.models:
         return plan
-    return replace(
-        plan,
-        models={name: plan.models.get(name, {}) for name in arguments.models},
-        memory_models={name: MEMORY_MODELS.get(name, {}) for name in arguments.models},
-    )
+    models = {name: plan.models.get(name, {}) for name in arguments.models}
+    others = {name: MEMORY_MODELS.get(name, {}) for name in arguments.models}
+    return replace(plan, models=models, memory_models=others)
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -95,12 +95,9 @@ def memory(what: str) -> int:
 
 
 def in_child(function: str, *arguments: Any, **environment: str) -> Any:
-    """What a function gives in a fresh process.
+    """What ``module:function`` gives in a fresh process, with more variables of the environment.
 
-    Args:
-        function: ``module:function``; its answer is what JSON can hold.
-        *arguments: what JSON can hold.
-        **environment: variables of the process, beside those of this one.
+    Arguments and answer are what JSON can hold.
     """
     command = [sys.executable, "-m", "benchmarks.timing", function, json.dumps(arguments)]
     return json.loads(last_line(command, **environment))

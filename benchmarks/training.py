@@ -148,7 +148,11 @@ def encoder_alone(twin: Any, config: Mapping[str, Any], settings: Mapping[str, i
 def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
     """Rows and ratios of the seconds, turn by turn, by variant (or ``ENCODER``) and precision."""
     names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
-    figures: dict[str, Any] = {"steps": [_row(name, seconds) for name in names]}
+    figures: dict[str, Any] = {"steps": []}
+    for name in names:
+        each = [seconds[name, precision] for precision in PRECISIONS]
+        row = {"step_s": dict(zip(PRECISIONS, map(spread, each), strict=True))}
+        figures["steps"].append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
     if (ENCODER, PRECISIONS[0]) in seconds:
 
         def beside_frozen(name: str) -> dict[str, Any]:
@@ -157,12 +161,6 @@ def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str
         figures["encoder"] = {"share_of_step": beside_frozen(ENCODER)}
         figures["freezing"] = {name: beside_frozen(name) for name in names if name != "frozen"}
     return figures
-
-
-def _row(name: str, seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
-    each = {precision: seconds[name, precision] for precision in PRECISIONS}
-    steps = {precision: spread(found) for precision, found in each.items()}
-    return {"variant": name, "step_s": steps, "float32_over_bfloat16": ratio(*each.values())}
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
@@ -199,12 +197,11 @@ def scored(
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    """The quick or the full plan, with what the command line changes."""
     plan = QUICK if arguments.quick else FULL
-    if arguments.epochs:
-        settings = {**plan.training.settings, "epochs": arguments.epochs}
-        plan = replace(plan, training=replace(plan.training, settings=settings))
-    return plan
+    if not arguments.epochs:
+        return plan
+    settings = {**plan.training.settings, "epochs": arguments.epochs}
+    return replace(plan, training=replace(plan.training, settings=settings))
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

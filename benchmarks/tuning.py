@@ -53,17 +53,10 @@ def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
         found, seconds = timed(partial(tune, MODEL, learn, judge, **how))
         ranges = json.loads((folder / "search.json").read_text(encoding="utf-8"))["ranges"]
     best = found.best["trial"]
-    figures = {
-        "score": found.score_name,
-        "default_score": found.default_score,
-        "best_score": found.best["score"],
-        "best_trial": best,
-        "best": {name: found.table[best][name] for name in ranges},
-        "trials": len(found.table),
-        "minutes": seconds / 60,
-        "table": found.table,
-        "ranges": ranges,
-    }
+    figures = {"score": found.score_name, "default_score": found.default_score, "ranges": ranges}
+    figures |= {"best_score": found.best["score"], "best_trial": best, "minutes": seconds / 60}
+    figures |= {"best": {name: found.table[best][name] for name in ranges}}
+    figures |= {"trials": len(found.table), "table": found.table}
     told = {"about": f"{strategy} search of {len(found.table)} trials", "seed": SEED}
     told |= {"model": MODEL, "config": CONFIG, "settings": SETTINGS, "figures": figures}
     return told | {"dataset": Dataset("synthetic", learn, judge, f"{SIDE} px, drawn").told()}

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from replay import PEAK_RATE, WEIGHT_DECAY, Clock, Job, learn, padded, predict_all, stretched, tell
+from replay import PEAK_RATE, WEIGHT_DECAY, Clock, Job, finish, learn, padded, stretched
 
 Learnt = tuple[dict[str, Any], Callable[[np.ndarray], dict[str, np.ndarray]]]
 STRIDE = 32  # micrographs are mirrored up to multiples of it, for networks
@@ -256,4 +256,4 @@ if __name__ == "__main__":
     Path(out).mkdir(parents=True, exist_ok=True)
     asked = Job(folder)
     told, predicts = globals()[f"of_{name}"](asked, json.loads(options))
-    tell(Path(out), prediction=predict_all(asked, Path(out), predicts), **told)
+    finish(asked, Path(out), predicts, **told)

@@ -116,30 +116,25 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return np.clip((grey - low) / (high - low if high > low else 1), -1, 2).astype(np.float32)
 
 
-def predict_all(
-    job: Job, out: Path, predict: Callable[[np.ndarray], dict[str, np.ndarray]]
-) -> dict[str, float]:
-    """Writes what ``predict(pixels)`` gives for each micrograph that judges.
+def finish(
+    job: Job, out: Path, predict: Callable[..., dict], packages: Sequence[str], **told: Any
+) -> None:
+    """Writes what ``predict(pixels)`` gives for each micrograph that judges, and ``told.json``.
 
-    Its answer is {"probabilities": (H, W, classes)}, or {"instances": (H, W), "scores": (N,)}.
+    That comes last of all, with versions: it is there when the rest is whole.
     """
     clock = Clock(1.0)
     for number in range(job.told["val"]):
         for kind, array in predict(job.array("val", number, "pixels")).items():
             small = np.float16 if kind == "probabilities" else array.dtype
             np.save(out / f"val-{number:04d}-{kind}.npy", array.astype(small))
-    return clock.told()
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    told |= {"prediction": clock.told(), "packages": versions, "python": sys.version.split()[0]}
+    (out / ".told.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    (out / ".told.json").replace(out / "told.json")
 
 
 def padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
     """(H, W) mirrored at the bottom and right to whole multiples."""
     widths = [(0, -n % multiple) for n in pixels.shape]
     return np.pad(pixels, widths, mode="symmetric")
-
-
-def tell(out: Path, packages: Sequence[str], **told: Any) -> None:
-    """Writes ``told.json`` with versions, last of all: it is there when the rest is whole."""
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    told = {"packages": versions, "python": sys.version.split()[0], **told}
-    (out / ".told.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
-    (out / ".told.json").replace(out / "told.json")
