@@ -15,6 +15,7 @@ import temzoo
 from temzoo import cli
 from temzoo.data.pairs import degraded
 from temzoo.data.synthetic.writing import write_dataset, write_tiff
+from temzoo.zoo import cards
 
 RUNNER = CliRunner()
 
@@ -36,7 +37,7 @@ def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
     said = call(
         *("train", "unet", "--images", images, "--labels", labels, "--out", folder),
-        *("--set", "filters=4", "--set", "depth=2", "--epochs", 1, "--steps", 2),
+        *("--set", "filters=4", "--set", "depth=1", "--epochs", 1, "--steps", 2),
         *("--batch", 2, "--crop", 32, "--val", 0.4),
     )
     assert "best validation IoU" in said
@@ -174,11 +175,33 @@ def test_training_on_named_images(data, tmp_path):
     assert len(told["train"]["names"]) == 2
 
 
-def test_training_in_two_phases(data, tmp_path):
+MINE = """
+import keras
+import temzoo
+from temzoo.models import layers
+
+@temzoo.register("mine", task="semantic", free=("encoder_trainable",))
+def mine(*, classes=2, channels=1, filters=4, encoder_trainable=False):
+    pixels = keras.Input((None, None, channels))
+    x = layers.Normalize(name="normalize")(pixels)
+    x = keras.layers.Conv2D(filters, 3, padding="same", trainable=bool(encoder_trainable))(x)
+    return keras.Model(pixels, layers.class_probabilities(x, classes))
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file with a model that is traced in a moment."""
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    yield path
+    del cards.BUILDERS["mine"], cards._CARDS["mine"]
+
+
+def test_training_in_two_phases(data, mine, tmp_path):
     said = call(
-        *("train", "unet_mobilenet", "--images", data[0], "--labels", data[1]),
-        *("--out", tmp_path / "run", "--set", "alpha=0.25", "--set", "encoder_weights=None"),
-        *("--set", "decoder_filters=(4, 4, 4, 4, 4)", "--epochs", 1, "--steps", 1, "--batch", 1),
+        *("train", "mine", "--with", mine, "--images", data[0], "--labels", data[1]),
+        *("--out", tmp_path / "run", "--epochs", 1, "--steps", 1, "--batch", 1),
         *("--crop", 32, "--finetune", "encoder_trainable=deep", "--finetune-epochs", 1),
     )
     assert "best validation IoU" in said
@@ -389,11 +412,11 @@ def test_particles_are_cut_where_a_model_finds_them(run, data, tmp_path):
     assert "particles in windows of 24 px" in said
 
 
-def test_tune_prints_what_it_found(data, tmp_path):
+def test_tune_prints_what_it_found(data, mine, tmp_path):
     images, labels = data
     said = call(
-        *("tune", "unet", "--images", images, "--labels", labels, "--out", tmp_path / "search"),
-        *("--set", "depth=1", "--search", "filters=[2,4]", "--trials", 2, "--epochs", 1),
+        *("tune", "mine", "--with", mine, "--images", images, "--labels", labels),
+        *("--out", tmp_path / "search", "--search", "filters=[2,4]", "--trials", 2, "--epochs", 1),
         *("--steps", 1, "--crop", 32, "--val", 0.4),
     )
     assert "best IoU" in said

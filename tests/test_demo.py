@@ -27,7 +27,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(demo_data, "LARGE", {"size": 128, "n_particles": 5})
     monkeypatch.setattr(demo_data, "write_dataset", partial(write_dataset, size=128, n_particles=5))
     monkeypatch.setattr(module, "PixelForest", partial(PixelForest, trees=5, jobs=1))
-    monkeypatch.setitem(module.NETWORKS, "unet", {"filters": 4, "depth": 2})
+    monkeypatch.setitem(module.NETWORKS, "unet", {"filters": 4, "depth": 1})
     narrow = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8)}
     monkeypatch.setitem(module.NETWORKS, "unet_mobilenet", narrow)
     # No encoder weights but those that a test puts there.

@@ -106,20 +106,21 @@ class Trainer:
         if self.done.epoch >= end or self.out_of_patience():
             return
         twin = self._twin(model, phase.changes)
-        self._compile(twin, phase.rate, phase.epochs * self.steps)
+        rate = self._compile(twin, phase.rate, phase.epochs * self.steps)
         if self.done.state:
             # Weights, optimizer and step count: the rate goes on where it was.
             twin.load_weights(self.folder / "state" / self.done.state)
         start = self.done.epoch * self.steps * self.settings.batch
         stream = self.data.training(start, self.failures)
-        self._fit(twin, stream, self.data.validation(self.failures), end)
+        self._fit(twin, rate, stream, self.data.validation(self.failures), end)
 
-    def _fit(self, twin: keras.Model, stream, validation, end: int) -> None:
+    def _fit(self, twin: keras.Model, rate: _Rate, stream, validation, end: int) -> None:
         task, every = task_of(twin), self.settings.validate_every
         judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
         average = _Average(self)
         judges = [] if task.judged_by_fit else [_Judge(self, average, judged)]
+        ending = _EndOfEpoch(self, average, task.score)
         bars = [_Bar(end, self.steps, task.score)] if self.progress else []
         try:
             twin.fit(
@@ -129,7 +130,7 @@ class Trainer:
                 epochs=end,
                 initial_epoch=self.done.epoch,
                 steps_per_epoch=self.steps,
-                callbacks=[average, *judges, _EndOfEpoch(self, average, task.score), log, *bars],
+                callbacks=[_SetRate(rate), average, *judges, ending, log, *bars],
                 shuffle=False,
                 verbose=0,
             )
@@ -154,16 +155,60 @@ class Trainer:
             twin.set_weights(model.get_weights())
         return twin
 
-    def _compile(self, twin, rate: float, steps: int) -> None:
-        warmup = max(1, round(self.settings.warmup * steps))
-        schedule = keras.optimizers.schedules.CosineDecay(
-            rate / warmup, max(1, steps - warmup), warmup_target=rate, warmup_steps=warmup
-        )
-        task = task_of(twin)
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, **task.optimizer)
+    def _compile(self, twin: keras.Model, peak: float, steps: int) -> _Rate:
+        rate, task = _Rate(peak, steps, self.settings.warmup), task_of(twin)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, **task.optimizer)
         weights = self.data.class_weights(self.settings.class_weights)
         task.compile(twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights)
         optimizer.build(twin.trainable_variables)
+        return rate
+
+
+class _Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """A straight line up to the peak, then a cosine to zero.
+
+    Keras puts a schedule into the graph of a step twice for each variable, which takes seconds to
+    trace and time in each step. This one is a variable there, set before each step.
+
+    Args:
+        peak: the highest rate.
+        steps: of the phase.
+        warmup: their share, 0 to 1, in which the rate rises.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup: float):
+        self.peak, self.steps = peak, steps
+        self.warmup = max(1, round(warmup * steps))
+        self.now = keras.Variable(self.at(0), trainable=False, dtype="float32", name="rate")
+
+    def at(self, step: int) -> float:
+        """The rate of a step, from 0."""
+        if step < self.warmup:
+            return self.peak * (1 + (self.warmup - 1) * step / self.warmup) / self.warmup
+        left = min((step - self.warmup) / max(1, self.steps - self.warmup), 1)
+        return self.peak * (1 + math.cos(math.pi * left)) / 2
+
+    def __call__(self, step):
+        return self.now
+
+    def get_config(self) -> dict[str, float]:
+        share = self.warmup / max(1, self.steps)
+        return {"peak": self.peak, "steps": self.steps, "warmup": share}
+
+
+class _SetRate(keras.callbacks.Callback):
+    """Sets the rate of each step."""
+
+    def __init__(self, rate: _Rate):
+        super().__init__()
+        self.rate = rate
+
+    def on_train_begin(self, logs=None):
+        self.step = int(self.model.optimizer.iterations)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.rate.now.assign(self.rate.at(self.step))
+        self.step += 1
 
 
 class _Average(keras.callbacks.Callback):

@@ -10,6 +10,7 @@ SMALL = {
     "depth": 2,
     "hidden": 16,
     "alpha": 0.25,
+    "decoder_filters": (8, 8, 8, 8, 8),
     "features": 16,
     "proposals": 40,
     "max_detections": 12,

@@ -119,10 +119,10 @@ def test_the_shallow_skip_brings_single_pixels_to_the_output():
     assert max(abs(rows - 33).max(), abs(cols - 30).max()) <= 3  # three 3 x 3 convolutions
 
 
-@pytest.mark.parametrize("pyramid", [(1,), (2,), (1, 4), (2, 4), (4, 2), (0.5,), (0.5, 1, 2)])
+@pytest.mark.parametrize("pyramid", [(2,), (1, 4), (4, 2), (0.5, 1, 2)])
 def test_a_pyramid_gives_one_answer_per_pixel(pyramid):
     model = build(pyramid=pyramid, decoder_filters=(8, 8, 8, 8, 8))
-    assert model.predict(np.zeros((1, 70, 131, 1)), verbose=0).shape == (1, 70, 131, 2)
+    assert model(np.zeros((1, 70, 131, 1))).shape == (1, 70, 131, 2)
     assert model.get_layer("pad").multiple == int(32 * max(pyramid))
 
 
@@ -152,11 +152,9 @@ def test_negatives_average_two_answers_of_the_same_weights():
     both = build(pyramid=(1, 2), decoder_filters=(8, 8, 8, 8, 8), negatives=True)
     both.set_weights(plain.get_weights())
     x = np.random.default_rng(0).integers(0, 255, (3, 45, 70, 1)).astype("float32")
-    expected = (plain.predict(x, verbose=0) + plain.predict(255 - x, verbose=0)) / 2
-    np.testing.assert_allclose(both.predict(x, verbose=0), expected, atol=1e-5)
-    np.testing.assert_allclose(
-        both.predict(255 - x, verbose=0), both.predict(x, verbose=0), atol=1e-5
-    )
+    expected = (plain(x) + plain(255 - x)) / 2
+    np.testing.assert_allclose(both(x), expected, atol=1e-5)
+    np.testing.assert_allclose(both(255 - x), both(x), atol=1e-5)
 
 
 def test_negatives_change_what_is_seen_not_what_was_learnt(tmp_path):
