@@ -224,7 +224,7 @@ def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, 
 @pytest.mark.usefixtures("here")
 def test_a_script_that_fails_is_left_out_with_its_last_words(job, tmp_path):
     told = peers.run(Contestant("broken", "no-such-learner", "sklearn"), job, tmp_path, {})
-    assert "KeyError: 'no-such-learner'" in told["left_out"]
+    assert "KeyError: 'of_no-such-learner'" in told["left_out"]
 
 
 def test_one_class_contestants_are_left_out_of_more(job, tmp_path):
