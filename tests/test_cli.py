@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.data.pairs import degraded
-from temzoo.data.synthetic.writing import write_dataset, write_tiff
+from temzoo.data.synthetic.synthesize import write_dataset, write_tiff
 from temzoo.zoo import cards
 
 RUNNER = CliRunner()

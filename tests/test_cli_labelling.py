@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.core.types import LabelledImage
-from temzoo.data.synthetic.writing import write_dataset
+from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.zoo import pretrained
 
 RUNNER = CliRunner()

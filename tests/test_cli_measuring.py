@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.core.types import Micrograph, Prediction
-from temzoo.data.synthetic.synthesize import synthesize
-from temzoo.data.synthetic.writing import write_tiff
+from temzoo.data.synthetic.synthesize import synthesize, write_tiff
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.store import predictions, sidecar
 

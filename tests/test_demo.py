@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from temzoo.data.synthetic.writing import write_dataset
+from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.evaluation.baselines import PixelForest
 from temzoo.evaluation.bootstrap import Interval
 from temzoo.evaluation.results import Evaluation

@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.evaluation.evaluate import evaluate, score_predictions
-from temzoo.evaluation.instance_matching import match_instances
+from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import compare
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.data.synthetic.writing import write_dataset
+from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.labels import check
 
 SCENE = {"size": 128, "n_particles": 6, "diameter_nm": (10.0, 24.0)}

@@ -10,8 +10,15 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 import temzoo
-from temzoo.annotation.label_next import appearance, chosen_in_turn, label_next
-from temzoo.annotation.ranking import LONGEST_NAME, SHEET, TABLE, _title
+from temzoo.annotation.label_next import (
+    LONGEST_NAME,
+    SHEET,
+    TABLE,
+    _title,
+    appearance,
+    chosen_in_turn,
+    label_next,
+)
 from temzoo.core.types import Micrograph
 from temzoo.evaluation.uncertainty import FLOOR_DOUBT, FLOOR_VOTE, entropy_bits
 
@@ -250,7 +257,7 @@ def test_one_of_the_files_alone_is_never_written(tmp_path, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("temzoo.annotation.ranking._draw", interrupted)
+    monkeypatch.setattr("temzoo.annotation.label_next._draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ranked.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [TABLE]

@@ -157,7 +157,7 @@ def test_a_planted_violation_is_noticed(planted, said):
 def test_what_points_down_is_allowed():
     fine = "import numpy\nfrom temzoo.core.types import Example\nimport temzoo\ntemzoo.__version__"
     assert violations(fine, "data") == []
-    assert violations("from temzoo.data.crops import windows", "data") == []
+    assert violations("from temzoo.data.crop_plan import windows", "data") == []
     assert violations("import importlib\nimportlib.import_module(f'rsciio.{kind}')", "data") == []
 
 

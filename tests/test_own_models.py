@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo.cli import app
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction, Shape
-from temzoo.data.synthetic.writing import write_dataset
+from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.inference.class_map import collect
 from temzoo.inference.regions import label_instances
 from temzoo.inference.tiles import answer_blocks

@@ -20,8 +20,8 @@ from temzoo.micrographs import load_micrograph
 from temzoo.particles import store
 from temzoo.particles.cutting import cut, cut_dataset, cut_predictions
 from temzoo.particles.plan import CutPlan
-from temzoo.particles.resampling import resample
 from temzoo.particles.store import load, save
+from temzoo.particles.window_pixels import resample
 
 SIZE = 200
 

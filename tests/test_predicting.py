@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.cli import predicting
-from temzoo.data.synthetic.writing import write_dataset
+from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.labels.shapes import raster
 from temzoo.micrographs import listing
 from temzoo.store.predictions import list_predictions, load_prediction

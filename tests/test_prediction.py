@@ -15,7 +15,7 @@ from skimage.draw import disk
 from skimage.measure import label
 
 import temzoo
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph
 from temzoo.inference import class_map, regions
 from temzoo.inference import tiles as tiling

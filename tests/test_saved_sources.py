@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from temzoo.core.types import Micrograph, Prediction
-from temzoo.data.synthetic.writing import write_tiff
+from temzoo.data.synthetic.synthesize import write_tiff
 from temzoo.store import predictions, sidecar, sources
 
 EMPTY = np.zeros((20, 30), np.int32)

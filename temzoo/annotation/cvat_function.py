@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.hints import require_choice
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction, Shape
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import NECK, Watershed
-from temzoo.labels.shapes.runs import decode_runs
+from temzoo.labels.shapes.run_lengths import decode_runs
 from temzoo.labels.shapes.trace import TOLERANCE_PX, polygons
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import class_names_of, task_of
@@ -81,13 +82,14 @@ def create(
         ['particle']
     """
     _sdk()
-    if shapes not in SHAPES:
-        raise ValueError(f"shapes must be one of {list(SHAPES)}. Received: shapes={shapes!r}.")
+    require_choice("shapes", shapes, SHAPES)
     model = trained_model(weights, **config)
     names = tuple(name.strip() for name in labels.split(",") if name.strip())
     names = names or class_names_of(model)
-    options = {"instances": _separation(instances, neck, threshold), "flips": flips}
-    options |= {"min_area_px": min_area_px}
+    cut: str | Watershed = instances
+    if neck is not None or threshold is not None:
+        cut = Watershed(neck=NECK if neck is None else neck, threshold=threshold)
+    options = {"instances": cut, "flips": flips, "min_area_px": min_area_px}
     # What cannot work is said before the images of a task are fetched.
     blank = np.zeros((TRIAL_SIDE, TRIAL_SIDE), np.uint8)
     predict(model, blank, class_names=names, **options)
@@ -165,7 +167,10 @@ class Function:
     def _request(self, shape: Shape, **group: int) -> models.LabeledShapeRequest:
         sdk, label = _sdk(), self.names.index(shape.label) + 1
         if shape.kind == "mask":
-            return sdk.mask(label, _mask_points(shape), **group)
+            # Run lengths and box as CVAT's masks have them: x, y of the first and last pixel.
+            (top, left), (bottom, right) = shape.points.astype(int).tolist()
+            runs = [*shape.runs.tolist(), left, top, right - 1, bottom - 1]
+            return sdk.mask(label, runs, **group)
         return sdk.polygon(label, shape.points[:, ::-1].ravel().tolist(), **group)
 
 
@@ -183,12 +188,6 @@ def pixels_of(image: PIL.Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
-def _mask_points(shape: Shape) -> list[int]:
-    """Run lengths and box as CVAT's masks have them: x, y of the first and of the last pixel."""
-    (top, left), (bottom, right) = shape.points.astype(int).tolist()
-    return [*shape.runs.tolist(), left, top, right - 1, bottom - 1]
-
-
 def _sdk() -> Any:
     try:
         import cvat_sdk.auto_annotation as sdk
@@ -198,12 +197,6 @@ def _sdk() -> Any:
             f"{error}. Run: pip install 'temzoo[cvat]'"
         ) from error
     return sdk
-
-
-def _separation(instances: str, neck: float | None, threshold: float | None) -> str | Watershed:
-    if neck is None and threshold is None:
-        return instances
-    return Watershed(neck=NECK if neck is None else neck, threshold=threshold)
 
 
 def _check_names(names: tuple[str, ...], trained: tuple[str, ...]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Prediction, Shape
-from temzoo.labels.shapes.runs import mask_geometry
+from temzoo.core.hints import require_choice
+from temzoo.core.types import NO_ATTRIBUTES, Detection, LabelledImage, Prediction, Shape
+from temzoo.evaluation.object_overlaps import map_objects
+from temzoo.labels.shapes.run_lengths import mask_geometry
 from temzoo.labels.shapes.trace import LEAST_IOU, TOLERANCE_PX, polygons
 
 SHAPES = ("polygons", "masks")
@@ -18,16 +19,6 @@ SHAPES = ("polygons", "masks")
 LARGEST_TRACED = 4096**2
 # 1 - IoU is a metric: two changes that each spend half of what may be lost stay within all of it.
 HALF_IOU = (1 + LEAST_IOU) / 2
-
-
-@dataclass(frozen=True, eq=False)
-class _Object:
-    """One object: its mask in a window of the image, and what its shapes are marked with."""
-
-    top: int
-    left: int
-    mask: np.ndarray
-    tags: dict[str, Any]
 
 
 def labels_of(
@@ -57,65 +48,51 @@ def labels_of(
     Example:
         >>> temzoo.labels.write("prelabels.xml", [labels_of(predict(model, "a.png"))], to="cvat")
     """
-    _check_options(shapes, error_px)
-    drawn: list[Shape] = []
-    groups = 0
-    for one in _objects(prediction):
-        parts = _outlines(one, error_px) if shapes == "polygons" else []
-        groups += len(parts) > 1
-        group_id = groups if len(parts) > 1 else 0
-        drawn += [Shape("polygon", points=part, group_id=group_id, **one.tags) for part in parts]
-        if not parts:
-            points, runs = mask_geometry(one.mask, one.top, one.left)
-            drawn.append(Shape("mask", points=points, runs=runs, **one.tags))
-    height, width = prediction.classes.shape
-    image = prediction.name if name is None else name
-    return LabelledImage(image, width, height, tuple(drawn), tuple(prediction.class_names))
-
-
-def _check_options(shapes: str, error_px: float) -> None:
-    if shapes not in SHAPES:
-        raise ValueError(f"shapes must be one of {list(SHAPES)}. Received: shapes={shapes!r}.")
+    require_choice("shapes", shapes, SHAPES)
     if not 0 <= error_px < np.inf:
         raise ValueError(
             f"error_px must be 0 or more pixels. Received: error_px={error_px}. Use "
             f"{TOLERANCE_PX:g}."
         )
+    drawn: list[Shape] = []
+    groups, names = 0, prediction.class_names
+    for one in _objects(prediction):
+        known = 1 <= one.class_id <= len(names)
+        tags: dict[str, Any] = {
+            "label": names[one.class_id - 1] if known else str(one.class_id),
+            "source": "auto",
+            "attributes": NO_ATTRIBUTES if np.isnan(one.score) else {"score": f"{one.score:.3f}"},
+        }
+        parts = _outlines(one, error_px) if shapes == "polygons" else []
+        groups += len(parts) > 1
+        group_id = groups if len(parts) > 1 else 0
+        drawn += [Shape("polygon", points=part, group_id=group_id, **tags) for part in parts]
+        if not parts:
+            points, runs = mask_geometry(one.mask, one.top, one.left)
+            drawn.append(Shape("mask", points=points, runs=runs, **tags))
+    height, width = prediction.classes.shape
+    image = prediction.name if name is None else name
+    return LabelledImage(image, width, height, tuple(drawn), tuple(prediction.class_names))
 
 
-def _objects(prediction: Prediction) -> Iterator[_Object]:
-    """The objects in the order in which they are drawn."""
-    names = prediction.class_names
+def _objects(prediction: Prediction) -> Sequence[Detection]:
+    """The objects in the order in which they are drawn; their scores are NaN where unknown."""
     if prediction.detections is not None:
         # As in the maps, the lowest score comes first, so that the highest lies on top.
-        ranked = sorted(prediction.detections, key=lambda found: -found.score)
-        for found in reversed(ranked):
-            tags = _tags(names, found.class_id, found.score)
-            yield _Object(found.top, found.left, found.mask, tags)
-        return
-    windows = ndimage.find_objects(prediction.instances)
-    if not windows and prediction.classes.any():
+        return sorted(prediction.detections, key=lambda found: -found.score)[::-1]
+    scores = prediction.scores
+    if scores is None:
+        scores = np.full(prediction.instances.max(initial=0), np.nan)
+    found = map_objects(prediction.instances, prediction.classes, scores)
+    if not found and prediction.classes.any():
         raise ValueError(
             "a prediction must have instances to become labels. Received: classes alone. Predict "
             'with instances="components".'
         )
-    for number, window in enumerate(windows, start=1):
-        if window is not None:
-            mask = prediction.instances[window] == number
-            class_id = int(prediction.classes[window][mask][0])
-            scores = prediction.scores
-            score = None if scores is None else float(scores[number - 1])
-            tags = _tags(names, class_id, score)
-            yield _Object(window[0].start, window[1].start, mask, tags)
+    return found
 
 
-def _tags(names: tuple[str, ...], class_id: int, score: float | None) -> dict[str, Any]:
-    label = names[class_id - 1] if 1 <= class_id <= len(names) else str(class_id)
-    attributes = NO_ATTRIBUTES if score is None else {"score": f"{score:.3f}"}
-    return {"label": label, "source": "auto", "attributes": attributes}
-
-
-def _outlines(one: _Object, error_px: float) -> list[np.ndarray]:
+def _outlines(one: Detection, error_px: float) -> list[np.ndarray]:
     """The polygons of an object's parts, (N, 2) each; none where only a mask can hold it."""
     mask = None if one.mask.size > LARGEST_TRACED else _without_small_holes(one.mask, error_px)
     if mask is None:

@@ -77,7 +77,7 @@ def _parted(paths: list[Path], labels: Path | None) -> tuple[list[Path], list[Pa
     """
     if labels is None:
         return paths, []
-    from temzoo.core.file_names import file_stem
+    from temzoo.core.files import file_stem
     from temzoo.labels import read
 
     folders = {path.parent for path in paths}

@@ -110,7 +110,7 @@ def labels_check(
     """
     from temzoo import labels as formats
     from temzoo.labels.check import check
-    from temzoo.labels.check_text import to_text
+    from temzoo.labels.check_report import to_text
 
     entries = formats.read(labels, images=images)
     report = check(entries, image_folder=images)

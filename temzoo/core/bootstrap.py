@@ -39,13 +39,9 @@ def resamples(units: int, bootstrap: int, seed: int) -> np.ndarray:
 def resamples_in_pieces(
     units: int, bootstrap: int, rng: np.random.Generator, *, width: int
 ) -> Iterator[np.ndarray]:
-    """(b, units) pieces of ``bootstrap`` rows in all: how often each is drawn.
+    """(b, units) pieces of ``bootstrap`` rows in all: how often each unit is drawn.
 
-    Args:
-        units: that are drawn.
-        bootstrap: rows in all.
-        rng: draws them.
-        width: values in a row of what is made of them, so that a piece stays small.
+    ``width`` is the number of values in a row of what is made of them, so that a piece stays small.
     """
     step = max(CHUNK // max(units, width, 1), 1)
     for begin in range(0, bootstrap, step):
@@ -74,10 +70,8 @@ def corrected_interval(
     2015).
 
     Args:
-        figure: of the sample itself.
         replicates: (B,) of its resamples; NaN where a resample has none.
         units: how many independent things were drawn.
-        level: such as 0.95.
     """
     from scipy.special import ndtr, ndtri, stdtrit
 

@@ -1,12 +1,15 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, JSON among them; names of result files."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
@@ -17,10 +20,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary name keeps the suffixes, because writers choose a format by them. When the block
     raises, or is interrupted, the old file stays as it was and the temporary one is removed.
-
-    Example:
-        >>> with atomic_path("history.csv") as temporary:
-        ...     temporary.write_text("epoch,loss\\n")
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,20 +37,44 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def spreadsheet_text(value: str) -> str:
-    """A text for a cell of a CSV, which spreadsheets would take for a formula otherwise.
-
-    Example:
-        >>> spreadsheet_text("=1+1.tif")
-        "'=1+1.tif"
-    """
+    """A text for a cell of a CSV, which spreadsheets would take for a formula otherwise."""
     return f"'{value}" if value.startswith(FORMULAS) else value
 
 
 def text_of_spreadsheet(cell: str) -> str:
-    """The text that ``spreadsheet_text`` made this cell of.
+    """The text that ``spreadsheet_text`` made this cell of."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULAS) else cell
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: when it is no complete JSON, or nested beyond any label format.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: the file must be complete JSON. Received: {error}. Export it again."
+        ) from error
+
+
+def write_json(path: str | Path, document: Any, *, indent: int | None = None) -> None:
+    """Writes a JSON file in UTF-8, whole or not at all; with an indent for people to read."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n" if indent else text, encoding="utf-8")
+
+
+def file_stem(name: str) -> str:
+    """A micrograph's name as the start of a file name: no folders, suffix or odd characters.
 
     Example:
-        >>> text_of_spreadsheet("'=1+1.tif")
-        '=1+1.tif'
+        >>> file_stem("../day 1/grid:3.tif")
+        'grid_3'
     """
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULAS) else cell
+    last = name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    stem = re.sub(r"[^\w.+-]+", "_", Path(last).stem).strip(".")
+    return stem or "micrograph"

@@ -9,22 +9,12 @@ NEARLY = 1e-9  # relative; 0.30000000000000004 counts as 0.3
 
 
 def round_up(value: float, factors: Sequence[float] = (1, 2, 5)) -> float:
-    """The least of ``factors`` times a power of ten that is not below ``value`` > 0.
-
-    Example:
-        >>> round_up(18.6), round_up(0.7)
-        (20.0, 1.0)
-    """
+    """The least of ``factors`` times a power of ten not below ``value`` > 0, as 20 for 18.6."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(f for f in (*factors, 10) if f * power >= value * (1 - NEARLY)) * power
 
 
 def round_down(value: float, factors: Sequence[float] = (1, 2, 5)) -> float:
-    """The greatest of ``factors`` times a power of ten that is not above ``value`` > 0.
-
-    Example:
-        >>> round_down(120), round_down(0.7)
-        (100.0, 0.5)
-    """
+    """The greatest of ``factors`` times a power of ten not above ``value`` > 0, as 100 for 120."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(f for f in reversed(factors) if f * power <= value * (1 + NEARLY)) * power

@@ -91,30 +91,20 @@ class Shape:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Shape):
             return NotImplemented
-        if self.runs is None or other.runs is None:
-            same_runs = self.runs is other.runs
-        else:
-            same_runs = np.array_equal(self.runs, other.runs)
+        apart = {"points": None, "runs": None, "rotation": 0.0}
+        mine, others = (
+            {**vars(each), **apart, "attributes": dict(each.attributes)} for each in (self, other)
+        )
+        one, two = self.runs, other.runs
+        same_runs = one is two if one is None or two is None else np.array_equal(one, two)
         return (
-            same_runs
+            mine == others
             and np.array_equal(self.points, other.points)
+            and same_runs
             and math.isclose(self.rotation, other.rotation)
-            and self._tags() == other._tags()
         )
 
     __hash__ = None  # type: ignore[assignment]  # how Python says: not hashable
-
-    def _tags(self) -> tuple:
-        return (
-            self.kind,
-            self.label,
-            self.z_order,
-            self.occluded,
-            self.group_id,
-            dict(self.attributes),
-            self.source,
-            self.track_id,
-        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""PNG, TIFF and CSV files, each written whole or not at all."""
+"""PNG, TIFF and CSV files, written whole or not at all, in the place of one that is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ def write_png(path: str | Path, pixels: np.ndarray) -> None:
     """Writes a picture, or a map of numbers.
 
     Args:
-        path: the file, replaced when it is there.
         pixels: (H, W) or (H, W, 3) red, green, blue; uint8, or whole numbers that fit 16 bits.
 
     Raises:
@@ -49,7 +48,6 @@ def write_tiff(
     """Writes a TIFF that ImageJ opens with its calibration.
 
     Args:
-        path: the file, replaced when it is there.
         pixels: (H, W) or (H, W, 3) uint8, uint16 or float32; compressed, (H, W) or pages
             (N, H, W), of uint32 too.
         nm_per_pixel: (row, col); None, or too small or large for the tags: none is stated.
@@ -82,9 +80,6 @@ def write_csv(
     """Writes a table; no text in it is a formula to a spreadsheet, and NaN is an empty cell.
 
     Args:
-        path: the file, replaced when it is there.
-        columns: the heads.
-        rows: the cells of each row.
         digits: significant ones of floats; None: all.
     """
 

@@ -17,10 +17,9 @@ imgaug 0.4 is unmaintained; this is the one file that touches it.
 
 from __future__ import annotations
 
-import difflib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -36,6 +35,7 @@ with warnings.catch_warnings():
     import imgaug.parameters as iap
     from imgaug.augmentables.segmaps import SegmentationMapsOnImage
 
+from temzoo.core.hints import did_you_mean
 from temzoo.data.augment_operations import EM_INVERT, PRESETS, Op
 from temzoo.data.degrade import count_electrons, smooth_field
 
@@ -48,10 +48,9 @@ MID_GREY = 0.5
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Draws from its operations and applies them; without state, so threads may share one.
+    """Draws from its operations and applies them, in the order of ``EM_INVERT``.
 
-    Attributes:
-        ops: each drawn on its own; applied in the order of ``EM_INVERT``.
+    It has no state, so threads may share one.
     """
 
     ops: tuple[Op, ...]
@@ -59,20 +58,22 @@ class Augmenter:
     def __call__(
         self, image: np.ndarray, class_map: np.ndarray, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gives the changed image and map.
+        """Gives the changed image and map, both in the shape and dtype that they came in.
 
         Args:
             image: (H, W) or (H, W, C), uint8, uint16, any other integer, or float.
             class_map: (H, W) integers >= 0, or (H, W, K) for several maps (classes, instances).
             seed: any integer; the same seed gives the same result, bit by bit.
 
-        Returns:
-            Both in the shape and dtype that they came in.
-
         Raises:
             ValueError: image and map differ in size.
         """
-        _check_sizes(image, class_map)
+        if image.ndim not in (2, 3) or image.shape[:2] != class_map.shape[:2]:
+            raise ValueError(
+                "image and class_map must be (H, W[, C]) of one height and width. "
+                f"Received: image {image.shape}, class_map {class_map.shape}. "
+                "Rasterise the labels at the image's size."
+            )
         rng = np.random.default_rng(int(seed) & (2**64 - 1))
         drawn = {op.name: _draw(op, rng) for op in self.ops if rng.random() < op.probability}
         return _apply(drawn, image, class_map, rng)
@@ -94,7 +95,7 @@ def augmenter(preset: str | Sequence[Op] = "em") -> Augmenter:
     """
     if isinstance(preset, str):
         if preset not in PRESETS:
-            raise ValueError(_unknown("preset", preset, PRESETS))
+            raise _unknown("preset", preset, PRESETS)
         return Augmenter(PRESETS[preset])
     for op in preset:
         _named(op.name)
@@ -108,24 +109,17 @@ def apply_one(
 
     Args:
         op: a name in ``EM_INVERT``, or an ``Op`` with a range of your own.
-        image, class_map: as for ``Augmenter``.
-
-    Raises:
-        ValueError: there is no such operation, or image and map differ in size.
+        image, class_map, seed: as for ``Augmenter``, with its errors.
     """
     op = _named(op) if isinstance(op, str) else op
-    _named(op.name)
-    return Augmenter((replace(op, probability=1.0),))(image, class_map, seed)
+    return augmenter([replace(op, probability=1.0)])(image, class_map, seed)
 
 
 def sheet(image: np.ndarray, *, seed: int = 0) -> list[tuple[str, np.ndarray, dict[str, str]]]:
-    """Shows what each operation of ``EM_INVERT`` does: the image, then one result for each.
-
-    Args:
-        image: (H, W) or (H, W, C).
+    """What each operation of ``EM_INVERT`` does to an image: it, then one result for each.
 
     Returns:
-        (title, image, parameters) each; parameters are texts: range, unit, probability, reason.
+        (title, image, parameters) each; parameters are texts: range, probability, reason.
     """
     empty = np.zeros(image.shape[:2], np.int32)
     rows = [("original", image, {})]
@@ -139,28 +133,16 @@ def sheet(image: np.ndarray, *, seed: int = 0) -> list[tuple[str, np.ndarray, di
     return rows
 
 
-def _check_sizes(image: np.ndarray, class_map: np.ndarray) -> None:
-    if image.ndim not in (2, 3) or image.shape[:2] != class_map.shape[:2]:
-        raise ValueError(
-            "image and class_map must be (H, W[, C]) of one height and width. "
-            f"Received: image {image.shape}, class_map {class_map.shape}. "
-            "Rasterise the labels at the image's size."
-        )
-
-
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = (
-        f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known: {', '.join(known)}."
-    )
-    return f"There is no augmentation {what} of this name. Received: {name!r}. {hint}"
+def _unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+    hint = did_you_mean(name, known) or f" Known: {', '.join(known)}."
+    return ValueError(f"There is no augmentation {what} of this name. Received: {name!r}.{hint}")
 
 
 def _named(name: str) -> Op:
-    for op in EM_INVERT:
-        if op.name == name:
-            return op
-    raise ValueError(_unknown("operation", name, [op.name for op in EM_INVERT]))
+    known = {op.name: op for op in EM_INVERT}
+    if name not in known:
+        raise _unknown("operation", name, known)
+    return known[name]
 
 
 def _draw(op: Op, rng: np.random.Generator) -> np.ndarray:
@@ -181,11 +163,17 @@ def _apply(
     if not drawn:
         return image, class_map
     pixels = image.astype(np.float32).reshape(*image.shape[:2], -1)
-    if photometry := _photometry(drawn, pixels.shape, rng):
+    changes = [
+        change
+        for op in EM_INVERT  # in the order of the table
+        if op.name in drawn and op.name not in GEOMETRY
+        for change in _PHOTOMETRIC[op.name](float(drawn[op.name][0]), pixels.shape, rng)
+    ]
+    if changes:  # they are for pixels scaled to 0..1
         black, range_ = _levels(pixels)
-        photometry = [_pixelwise(lambda p: (p - black) / range_), *photometry]
-        photometry.append(_pixelwise(lambda p: p * range_ + black))
-    steps = iaa.Sequential(_geometry(drawn, pixels.shape, rng) + photometry, seed=0)
+        changes = [_pixelwise(lambda p: (p - black) / range_), *changes]
+        changes.append(_pixelwise(lambda p: p * range_ + black))
+    steps = iaa.Sequential(_geometry(drawn, pixels.shape, rng) + changes, seed=0)
     maps = SegmentationMapsOnImage(class_map.astype(np.int32), pixels.shape)
     pixels, maps = steps(image=pixels, segmentation_maps=maps)
     return _restore(pixels, image), maps.get_arr().astype(class_map.dtype)
@@ -196,9 +184,7 @@ def _levels(pixels: np.ndarray) -> tuple[np.float32, np.float32]:
     step = max(1, min(pixels.shape[:2]) // 64)
     sample = pixels[::step, ::step]
     sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return np.float32(0), np.float32(1)
-    low, high = np.percentile(sample, LEVEL_PERCENTILES)
+    low, high = np.percentile(sample, LEVEL_PERCENTILES) if sample.size else (0, 1)
     return np.float32(low), np.float32(high - low if high > low else 1.0)
 
 
@@ -237,39 +223,24 @@ def _geometry(
     turned_shape_fits = shape[0] == shape[1] or turns % 2 == 0
     steps = []
     if any(name in drawn for name in AFFINE) or not turned_shape_fits:
-        steps.append(_affine(drawn, turns))
+        down, right = map(float, drawn.get("shift", (0.0, 0.0)))
+        warp = iaa.Affine(
+            rotate=float(drawn.get("rotate", (0.0,))[0]) + 90.0 * turns,
+            scale=float(drawn.get("zoom", (1.0,))[0]),
+            translate_percent={"x": right, "y": down},
+            order=1,
+            mode="reflect",
+            backend="cv2",
+            seed=0,
+        )
+        warp._mode_segmentation_maps = "reflect"  # no public keyword; the default fills with 0
+        steps.append(warp)
     elif turns:
         steps.append(iaa.Rot90(turns, keep_size=False, seed=0))
     if "flip" in drawn:
         steps.append(iaa.Fliplr(1.0, seed=0))
     if "elastic" in drawn:
         steps.append(_CoarseElastic(drawn["elastic"][0], seed=int(rng.integers(2**31))))
-    return steps
-
-
-def _affine(drawn: dict[str, np.ndarray], turns: int) -> iaa.Augmenter:
-    down, right = map(float, drawn.get("shift", (0.0, 0.0)))
-    warp = iaa.Affine(
-        rotate=float(drawn.get("rotate", (0.0,))[0]) + 90.0 * turns,
-        scale=float(drawn.get("zoom", (1.0,))[0]),
-        translate_percent={"x": right, "y": down},
-        order=1,
-        mode="reflect",
-        backend="cv2",
-        seed=0,
-    )
-    warp._mode_segmentation_maps = "reflect"  # no public keyword; the default fills with class 0
-    return warp
-
-
-def _photometry(
-    drawn: dict[str, np.ndarray], shape: tuple[int, ...], rng: np.random.Generator
-) -> list[iaa.Augmenter]:
-    """The drawn image-only operations in the order of the table, for pixels scaled to 0..1."""
-    steps = []
-    for op in EM_INVERT:
-        if op.name in drawn and op.name not in GEOMETRY:
-            steps += _PHOTOMETRIC[op.name](float(drawn[op.name][0]), shape, rng)
     return steps
 
 
@@ -303,11 +274,6 @@ def _poisson(dose, shape, rng):
     return [_pixelwise(count)]
 
 
-def _gaussian(sigma, shape, rng):
-    noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
-    return [_pixelwise(lambda p: p + noise)]
-
-
 def _salt_pepper(fraction, shape, rng):
     seed = int(rng.integers(2**31))
     return [iaa.ReplaceElementwise(iap.Binomial(fraction), iap.Choice([0.0, 1.0]), seed=seed)]
@@ -319,16 +285,14 @@ def _gamma(exponent, shape, rng):
     return [_pixelwise(lambda p: np.copysign(np.abs(p) ** exponent, p))]
 
 
+def _gaussian(sigma, shape, rng):
+    noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
+    return [_pixelwise(lambda p: p + noise)]
+
+
 def _contrast(factor, shape, rng):
     """imgaug's contrast of float images turns about 0; the shift moves that to mid-grey."""
-    return [
-        iaa.LinearContrast(factor, seed=0),
-        iaa.Add(MID_GREY * (1.0 - factor), seed=0),
-    ]
-
-
-def _brightness(offset, shape, rng):
-    return [iaa.Add(offset, seed=0)]
+    return [iaa.LinearContrast(factor, seed=0), iaa.Add(MID_GREY * (1.0 - factor), seed=0)]
 
 
 def _invert(amount, shape, rng):
@@ -341,6 +305,7 @@ def _invert(amount, shape, rng):
     return [_pixelwise(turned)]
 
 
+# Each makes steps of a drawn strength, the pixels' shape and a source of randomness.
 _PHOTOMETRIC = {
     "blur": _blur,
     "background": _background,
@@ -349,6 +314,6 @@ _PHOTOMETRIC = {
     "salt_pepper": _salt_pepper,
     "gamma": _gamma,
     "contrast": _contrast,
-    "brightness": _brightness,
+    "brightness": lambda offset, shape, rng: [iaa.Add(offset, seed=0)],
     "invert": _invert,
 }

@@ -13,8 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from temzoo.core.types import Example
-from temzoo.data.crop_plan import CropPlan, Target
-from temzoo.data.crops import windows
+from temzoo.data.crop_plan import CropPlan, Target, windows
 from temzoo.data.preparation import THREADS, Decoded, Encoding, Grid, Preparation, filled, or_new
 
 WHOLE_SIDE = 1024
@@ -49,8 +48,6 @@ def training_stream(
     """An endless stream of batches of crops.
 
     Args:
-        examples: what to learn from.
-        plan: size, magnification, changes and seed of the crops.
         target: what is learnt of them: ``learnable(class_names)`` of the task.
         channels: of the pixels: 1 or 3.
         batch: crops in a batch.

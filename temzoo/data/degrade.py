@@ -39,6 +39,8 @@ Levels = tuple[float, float]
 LEVEL_PERCENTILES = (0.1, 99.9)
 BACKGROUND_WAVES = 3  # half-waves per side of the background, at most
 SHARES = ("background", "salt_pepper", "streaks")
+# Of the neighbours at -1, 0, 1, 2 the weights for a place p of the way from 0 to 1: p³, p², p, 1.
+KEYS = np.array([[-1, 2, -1, 0], [3, -5, 0, 2], [-3, 4, 1, 0], [1, -1, 0, 0]], np.float32) / 2
 
 
 def _ends(value: Range) -> tuple[float, float]:
@@ -119,15 +121,7 @@ NAMED: Mapping[str, Degradation] = MappingProxyType(
 
 
 def degradation(how: str | Degradation) -> Degradation:
-    """A degradation by its name; one that is given comes back as it is.
-
-    Raises:
-        ValueError: no degradation is called so; close matches are named.
-
-    Example:
-        >>> degradation("low-dose").dose_e_per_px
-        4.0
-    """
+    """A degradation by its name; one that is given comes back as it is."""
     if isinstance(how, Degradation):
         return how
     if how not in NAMED:
@@ -160,9 +154,6 @@ def degrade(
 
     Raises:
         ValueError: unknown name, or pixels that are no image.
-
-    Example:
-        >>> noisy = degrade(micrograph.pixels, "low-dose", seed=0)
     """
     if pixels.ndim not in (2, 3) or not pixels.size or pixels.dtype.kind not in "uif":
         raise ValueError(
@@ -182,10 +173,9 @@ def degrade(
 def black_and_white(pixels: np.ndarray) -> Levels:
     """The levels of an image that count as black and white.
 
-    Returns:
-        (0, 255) for uint8, since image programs have stretched it; else the 0.1 and 99.9
-        percentiles, because uint16 and float images fill any part of their range, and hot pixels
-        must not set the scale. A flat image has a range of 1.
+    (0, 255) for uint8, since image programs have stretched it; else the 0.1 and 99.9 percentiles,
+    because uint16 and float images fill any part of their range, and hot pixels must not set the
+    scale. A flat image has a range of 1.
     """
     if pixels.dtype == np.uint8:
         return 0.0, 255.0
@@ -210,10 +200,6 @@ def count_electrons(signal: np.ndarray, dose: float, rng: np.random.Generator) -
     """Counts electrons: 1 receives ``dose`` a pixel, so the variance is signal / dose.
 
     What lies below 0 gives no counts and stays, so that the mean is kept there as well.
-
-    Args:
-        signal: float32 of any shape.
-        dose: electrons per pixel at signal 1.
     """
     lit = np.maximum(signal, 0)
     counts = rng.poisson(lit * dose).astype(np.float32)
@@ -221,36 +207,21 @@ def count_electrons(signal: np.ndarray, dose: float, rng: np.random.Generator) -
 
 
 def shift_rows(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Each row moved right by its own part of pixels, by cubic interpolation.
+    """Each row of (H, W, C) float32 moved right by its own part of pixels, (H,).
 
-    Args:
-        pixels: (H, W, C) float32; rows go on as their mirror image.
-        shifts: (H,) px.
-
-    Returns:
-        (H, W, C) float32. Interpolation is Keys' (IEEE Trans. ASSP 29 (1981) 1153, a = -1/2),
-        which keeps parabolas; a linear one would blur rows by their shift.
+    Rows go on as their mirror image. Interpolation is Keys' (IEEE Trans. ASSP 29 (1981) 1153,
+    a = -1/2), which keeps parabolas; a linear one would blur rows by their shift.
     """
     width = pixels.shape[1]
     start = np.floor(-shifts).astype(np.int64)
-    part = (-shifts - start).astype(np.float32)[:, None, None]
+    powers = (-shifts - start).astype(np.float32)[:, None] ** np.array([3, 2, 1, 0])
     shifted = np.zeros_like(pixels)
-    for tap, weight in zip((-1, 0, 1, 2), _keys_weights(part), strict=True):
+    for tap, weights in zip((-1, 0, 1, 2), KEYS, strict=True):
         at = (np.arange(width)[None, :] + start[:, None] + tap) % (2 * width)
         at = np.where(at < width, at, 2 * width - 1 - at)
-        shifted += weight * np.take_along_axis(pixels, at[:, :, None], axis=1)
+        neighbours = np.take_along_axis(pixels, at[:, :, None], axis=1)
+        shifted += (powers @ weights).astype(np.float32)[:, None, None] * neighbours
     return shifted
-
-
-def _keys_weights(part: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Weights of the neighbours at -1, 0, 1, 2 for a place ``part`` of the way from 0 to 1."""
-    p, p2, p3 = part, part**2, part**3
-    return (
-        (-p3 + 2 * p2 - p) / 2,
-        (3 * p3 - 5 * p2 + 2) / 2,
-        (-3 * p3 + 4 * p2 + p) / 2,
-        (p3 - p2) / 2,
-    )
 
 
 def _draw(name: str, value: Range, rng: np.random.Generator) -> float:
@@ -291,9 +262,7 @@ def _scan(signal, how, rng):
 
 
 def _dose(signal, how, rng):
-    if how.dose_e_per_px is None:
-        return signal
-    return count_electrons(signal, how.dose_e_per_px, rng)
+    return count_electrons(signal, how.dose_e_per_px, rng) if how.dose_e_per_px else signal
 
 
 def _readout(signal, how, rng):

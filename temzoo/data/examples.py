@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import temzoo.labels
+from temzoo.core.hints import located
 from temzoo.core.types import Example, LabelledImage
 from temzoo.data.splits import read_groups
-from temzoo.labels.image_folder import ImageFolder
-from temzoo.labels.names import NameIndex
+from temzoo.labels.names import ImageFolder, NameIndex
 from temzoo.labels.shapes.raster import BACKGROUND, foreground_classes
 from temzoo.micrographs import image_size, load_micrograph
 
@@ -55,11 +55,18 @@ def load_dataset(
         >>> examples = load_dataset(images="emps/images", labels="emps/annotations.xml")
     """
     labelled = [_chosen(entry, classes, ignore) for entry in _read(labels, images)]
-    paths = _find_images(labelled, images, labels)
-    found = [(entry, path) for entry, path in zip(labelled, paths, strict=True) if path]
-    _require_one_entry_each(found, labels)
+    with located(str(labels)):
+        paths = _find_images(labelled, images, labels)
+        found = [(entry, path) for entry, path in zip(labelled, paths, strict=True) if path]
+        _require_one_entry_each(found)
     for entry, path in found:
-        _require_size(entry, path, labels)
+        height, width = image_size(path)
+        if (height, width) != (entry.height, entry.width):
+            raise ValueError(
+                f"{labels}: image {entry.name!r} is labelled at {entry.width} x {entry.height} px. "
+                f"Received: {path}, {width} x {height} px (width x height). Use the images that "
+                "were labelled, or scale the labels."
+            )
     group_of = groups_of([entry.name for entry, _ in found], groups)
     return [
         Example(entry, functools.partial(load_micrograph, path, nm_per_pixel=nm_per_pixel), group)
@@ -72,10 +79,6 @@ def class_names(examples: Iterable[Example]) -> tuple[str, ...]:
 
     Declared labels come first, in the order of declaration, then others in alphabetical order.
     Labels that no area has (lines, points, tags, or none at all) and "background" are left out.
-
-    Example:
-        >>> class_names(examples)
-        ('particle', 'void')
     """
     examples = list(examples)
     declared = [name for example in examples for name in example.labels.classes]
@@ -117,7 +120,7 @@ def _find_images(
 ) -> list[Path | None]:
     """The file of each entry; None for one that is missing and has no shapes."""
     folder = ImageFolder(images)
-    paths = [_find_image(entry.name, folder, labels) for entry in labelled]
+    paths = [_find_image(entry.name, folder) for entry in labelled]
     missing = [e.name for e, path in zip(labelled, paths, strict=True) if not path and e.shapes]
     if missing:
         more = f" and {len(missing) - NAMED_IN_ERRORS} more" * (len(missing) > NAMED_IN_ERRORS)
@@ -130,43 +133,28 @@ def _find_images(
     return paths
 
 
-def _find_image(name: str, folder: ImageFolder, labels: str | Path) -> Path | None:
-    try:
-        found = folder.find(name)
-    except ValueError as error:
-        raise ValueError(f"{labels}: {error}") from error
+def _find_image(name: str, folder: ImageFolder) -> Path | None:
+    found = folder.find(name)
     if len(found) > 1:
         files = [path.relative_to(folder.folder).as_posix() for path in found[:NAMED_IN_ERRORS]]
         raise ValueError(
-            f"{labels}: a name must lead to one image. Received: {name!r}, which may be "
+            f"a name must lead to one image. Received: {name!r}, which may be "
             f"{', '.join(files)} in {folder.folder}. Remove or rename the others."
         )
     return found[0] if found else None
 
 
-def _require_one_entry_each(
-    found: Sequence[tuple[LabelledImage, Path]], labels: str | Path
-) -> None:
+def _require_one_entry_each(found: Sequence[tuple[LabelledImage, Path]]) -> None:
     first: dict[Path, str] = {}
     for entry, path in found:
         path = path.resolve()
         if path in first:
             raise ValueError(
-                f"{labels}: every image must be labelled once. Received: {first[path]!r} and "
+                f"every image must be labelled once. Received: {first[path]!r} and "
                 f"{entry.name!r}, both the file {path}. Merge the entries, or keep the images in "
                 "the folders that the labels name."
             )
         first[path] = entry.name
-
-
-def _require_size(entry: LabelledImage, path: Path, labels: str | Path) -> None:
-    height, width = image_size(path)
-    if (height, width) != (entry.height, entry.width):
-        raise ValueError(
-            f"{labels}: image {entry.name!r} is labelled at {entry.width} x {entry.height} px. "
-            f"Received: {path}, {width} x {height} px (width x height). Use the images that were "
-            "labelled, or scale the labels."
-        )
 
 
 def groups_of(names: Sequence[str], groups: str | Path | Mapping[str, str] | None) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from temzoo.core.hints import located, require_choice
 from temzoo.core.types import Example
 from temzoo.micrographs import as_channels
 
@@ -28,7 +29,7 @@ SCALES = ("image", "dtype")
 def image_array(
     examples: Sequence[Example], size: int, channels: int = 1, *, scale: str = "image"
 ) -> np.ndarray:
-    """All images of a set, of one size, in [0, 1].
+    """All images of a set, of one size, in [0, 1]: (N, size, size, channels) float32.
 
     Each is loaded once, made grey (or colour), resized by averaging or linear interpolation, and
     scaled by ``unit_range``.
@@ -39,55 +40,57 @@ def image_array(
         channels: 1 or 3.
         scale: as in ``unit_range``.
 
-    Returns:
-        (N, size, size, channels) float32, each value from 0 to 1.
-
     Raises:
         ValueError: there are no images, one is not square within a pixel or not finite, the array
             would need more than 2 GiB, or an option is unknown.
-
-    Example:
-        >>> examples, table = temzoo.particles.store.load("particles")
-        >>> image_array(examples, 64).shape
-        (512, 64, 64, 1)
     """
     _check_request(examples, size, channels, scale)
     array = np.empty((len(examples), size, size, channels), np.float32)
     for place, example in zip(array, examples, strict=True):
         pixels = as_channels(example.micrograph.pixels, channels)
-        _require_square(pixels, example.name)
-        try:
-            place[...] = unit_range(_resized(pixels, size), scale=scale, dtype=pixels.dtype)
-        except ValueError as error:
-            raise ValueError(f"{example.name}: {error}") from error
+        with located(example.name):
+            height, width = pixels.shape[:2]
+            if abs(height - width) > 1:
+                raise ValueError(
+                    f"an image must be square. Received: {height} x {width} px (height x width). "
+                    "Cut square images of single particles with `temzoo particles`."
+                )
+            values = resized(pixels.astype(np.float32), size)
+            place[...] = unit_range(values, scale=scale, dtype=pixels.dtype)
     return array
 
 
 def unit_range(
     pixels: np.ndarray, *, scale: str = "image", dtype: np.dtype | None = None
 ) -> np.ndarray:
-    """An image in [0, 1].
+    """An image, of any shape and real dtype, in [0, 1], as float32.
 
     Args:
-        pixels: of any shape and real dtype.
         scale: "image": the image's own 0.5th percentile becomes 0, its 99.5th 1, what lies beyond
             is clipped; a constant image becomes 0.5. "dtype": the whole range of the dtype, so
             that brightness compares between images; floats must lie in [0, 1] already.
         dtype: that the range belongs to; None: of ``pixels``.
 
-    Returns:
-        float32 of the same shape.
-
     Raises:
         ValueError: values are not finite, or floats leave [0, 1] with ``scale="dtype"``.
     """
-    values = np.asarray(pixels, np.float32)
+    values, dtype = np.asarray(pixels, np.float32), np.dtype(dtype or pixels.dtype)
     if not np.isfinite(values).all():
         raise ValueError(
             "pixels must be finite. Received: NaN or infinite values. "
             "Replace them, for example by np.nan_to_num."
         )
-    low, high = _limits(values, scale, np.dtype(dtype or pixels.dtype))
+    if scale == "image":
+        low, high = np.percentile(values, PERCENTILES)
+    elif dtype.kind in "iu":
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    elif values.min() < 0 or values.max() > 1:
+        raise ValueError(
+            'floats must lie in [0, 1] with scale="dtype", for they have no range of their own. '
+            f"Received: {values.min():g} to {values.max():g}. Use scale='image'."
+        )
+    else:
+        low, high = 0.0, 1.0
     if high <= low:
         return np.full(values.shape, 0.5, np.float32)
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
@@ -96,7 +99,7 @@ def unit_range(
 def image_stream(
     array: np.ndarray, *, batch: int, seed: int, start: int = 0, augment: bool = False
 ) -> tf.data.Dataset:
-    """Endless batches of images, shuffled anew in each epoch.
+    """Endless batches of images, (batch, S, S, C) float32, shuffled anew in each epoch.
 
     Args:
         array: (N, S, S, C) float32, as ``image_array`` gives it; not copied.
@@ -106,19 +109,23 @@ def image_stream(
         augment: turn each by quarters and mirror it, at random: for particles, which lie in any
             position, not for digits.
 
-    Returns:
-        Batches of (batch, S, S, C) float32.
-
     Raises:
         ValueError: the array has no images, or is not of square ones.
     """
     _check_array(array, batch)
-    order = _orders(len(array), seed)
+
+    @lru_cache(maxsize=4)  # one takes long to draw
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(len(array))
 
     def element(k: int) -> np.ndarray:
         epoch, position = divmod(k, len(array))
         image = array[order(epoch)[position]]
-        return _turned(image, np.random.default_rng([seed, 1, k])) if augment else image
+        if not augment:
+            return image
+        rng = np.random.default_rng([seed, 1, k])
+        image = np.rot90(image, rng.integers(4))
+        return image[:, ::-1] if rng.integers(2) else image
 
     def pick(first: int) -> np.ndarray:
         return np.stack([element(k) for k in range(first, first + batch)])
@@ -130,11 +137,8 @@ def image_stream(
 def image_validation(array: np.ndarray, batch: int) -> tf.data.Dataset:
     """All images once, in order: batches of (up to ``batch``, S, S, C) float32."""
     _check_array(array, batch)
-
-    def pick(first: int) -> np.ndarray:
-        return array[first : first + batch]
-
-    return _batches(pick, range(0, len(array), batch), array.shape[1:], rows=None)
+    firsts = range(0, len(array), batch)
+    return _batches(lambda k: array[k : k + batch], firsts, array.shape[1:], rows=None)
 
 
 def _check_request(examples: Sequence[Example], size: int, channels: int, scale: str) -> None:
@@ -145,8 +149,7 @@ def _check_request(examples: Sequence[Example], size: int, channels: int, scale:
         )
     if size < 1:
         raise ValueError(f"size must be at least 1 px. Received: size={size}. Use 64.")
-    if scale not in SCALES:
-        raise ValueError(f'scale must be "image" or "dtype". Received: scale={scale!r}.')
+    require_choice("scale", scale, SCALES)
     each = size * size * channels * 4
     if len(examples) * each > LARGEST_ARRAY:
         raise ValueError(
@@ -157,39 +160,18 @@ def _check_request(examples: Sequence[Example], size: int, channels: int, scale:
         )
 
 
-def _require_square(pixels: np.ndarray, name: str) -> None:
-    height, width = pixels.shape[:2]
-    if abs(height - width) > 1:
-        raise ValueError(
-            f"{name}: an image must be square. Received: {height} x {width} px (height x width). "
-            "Cut square images of single particles with `temzoo particles`."
-        )
+def resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """A square image in another size, (size, size, C): uint8 and uint16 stay, all else is float32.
 
-
-def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(size, size, C) float32."""
-    height, width, channels = pixels.shape
-    if (height, width) == (size, size):
-        return pixels.astype(np.float32)
-    # Averaging is what a lower magnification does; linear keeps a higher one smooth.
-    how = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
-    resized = cv2.resize(pixels.astype(np.float32), (size, size), interpolation=how)
-    return resized.reshape(size, size, channels)  # OpenCV drops a last axis of 1
-
-
-def _limits(values: np.ndarray, scale: str, dtype: np.dtype) -> tuple[float, float]:
-    """The values that become 0 and 1."""
-    if scale == "image":
-        low, high = np.percentile(values, PERCENTILES)
-        return float(low), float(high)
-    if dtype.kind in "iu":
-        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    if values.min() < 0 or values.max() > 1:
-        raise ValueError(
-            'floats must lie in [0, 1] with scale="dtype", for they have no range of their own. '
-            f"Received: {values.min():g} to {values.max():g}. Use scale='image'."
-        )
-    return 0.0, 1.0
+    Averaging is what a lower magnification does; linear interpolation keeps a higher one smooth.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = pixels.astype(np.float32)
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    how = cv2.INTER_AREA if min(pixels.shape[:2]) > size else cv2.INTER_LINEAR
+    # OpenCV drops a last axis of 1.
+    return cv2.resize(pixels, (size, size), interpolation=how).reshape(size, size, -1)
 
 
 def _check_array(array: np.ndarray, batch: int) -> None:
@@ -200,22 +182,6 @@ def _check_array(array: np.ndarray, batch: int) -> None:
         )
     if batch < 1:
         raise ValueError(f"batch must be at least 1. Received: batch={batch}. Use 32.")
-
-
-def _orders(count: int, seed: int) -> Callable[[int], np.ndarray]:
-    """The order of the images in an epoch; the last few are kept, since one takes long to draw."""
-
-    @lru_cache(maxsize=4)
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(count)
-
-    return order
-
-
-def _turned(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One of the eight positions of a square."""
-    turned = np.rot90(image, rng.integers(4))
-    return turned[:, ::-1] if rng.integers(2) else turned
 
 
 def _batches(

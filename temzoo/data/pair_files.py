@@ -23,7 +23,6 @@ def load_images(
     """The images of a folder and its subfolders, without labels.
 
     Args:
-        folder: of images.
         groups: as for ``load_dataset``.
 
     Returns:
@@ -38,10 +37,12 @@ def load_images(
     """
     paths = _named_files(folder)
     group_of = groups_of(list(paths), groups)
-    return [
-        Example(_unlabelled(name, path), partial(load_micrograph, path), group)
-        for (name, path), group in zip(paths.items(), group_of, strict=True)
-    ]
+    examples = []
+    for (name, path), group in zip(paths.items(), group_of, strict=True):
+        height, width = image_size(path)
+        labels = LabelledImage(name, width, height)
+        examples.append(Example(labels, partial(load_micrograph, path), group))
+    return examples
 
 
 def load_pairs(
@@ -69,18 +70,13 @@ def load_pairs(
     Example:
         >>> examples = load_pairs("short_exposure", "long_exposure")
     """
-    poor, better = _named_files(images), _named_files(truths)
-    partner = _partners(list(poor), list(better), images, truths)
-    _require_equal_sizes({poor[name]: better[other] for name, other in partner.items()})
-    group_of = groups_of(list(poor), groups)
+    examples, better = load_images(images, groups), _named_files(truths)
+    partner = _partners([example.name for example in examples], list(better), images, truths)
+    truth_of = [better[partner[example.name]] for example in examples]
+    _require_equal_sizes(examples, truth_of)
     return [
-        Example(
-            _unlabelled(name, path),
-            partial(load_micrograph, path),
-            group,
-            partial(load_micrograph, better[partner[name]]),
-        )
-        for (name, path), group in zip(poor.items(), group_of, strict=True)
+        replace(example, load_truth=partial(load_micrograph, truth))
+        for example, truth in zip(examples, truth_of, strict=True)
     ]
 
 
@@ -105,7 +101,12 @@ def load_frames(movies: str | Path | Sequence[str | Path]) -> list[Example]:
     Example:
         >>> examples = load_frames("movies/")
     """
-    found = [example for path in _movie_files(movies) for example in _frame_pairs(path)]
+    if isinstance(movies, str | Path):
+        folder = Path(movies).is_dir()
+        paths = list_images(movies, suffixes=MOVIE_SUFFIXES) if folder else [Path(movies)]
+    else:
+        paths = [Path(movie) for movie in movies]
+    found = [example for path in paths for example in _frame_pairs(path)]
     if not found:
         raise FileNotFoundError(
             f"movies must name at least one file. Received: movies={movies!r}, without any of "
@@ -115,14 +116,9 @@ def load_frames(movies: str | Path | Sequence[str | Path]) -> list[Example]:
 
 
 def split_in_time(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
-    """Parts one movie: its first frames to learn from, the last to validate by.
+    """Parts one movie: its first frames to learn from, the last ``share`` (0 to 1) to validate by.
 
-    Args:
-        examples: of one movie, from ``load_frames``.
-        share: of the frames that are kept for validation, 0 to 1.
-
-    Returns:
-        (training, validation) examples; a pair that has a frame in each part is in neither.
+    A pair of ``load_frames`` that has a frame in each part is in neither.
 
     Raises:
         ValueError: a part has no pair of frames.
@@ -142,11 +138,7 @@ def split_in_time(examples: Sequence[Example], share: float) -> tuple[list[Examp
 
 
 def frames_in(path: str | Path) -> int:
-    """Number of frames of an image file; 1 of what cannot be a movie.
-
-    Raises:
-        MicrographError: a damaged file.
-    """
+    """Number of frames of an image file; 1 of what cannot be a movie."""
     return _movie_size(Path(path))[0] if Path(path).suffix.lower() in MOVIE_SUFFIXES else 1
 
 
@@ -158,11 +150,7 @@ class NpyFrameLoader:
     frame: int
 
     def __call__(self) -> Micrograph:
-        """The frame.
-
-        Raises:
-            MicrographError: a value is NaN or infinite.
-        """
+        """The frame; raises MicrographError where a value is NaN or infinite."""
         pixels = np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[self.frame])
         if not np.isfinite(pixels).all():
             raise MicrographError(
@@ -185,30 +173,19 @@ def _named_files(folder: str | Path) -> dict[str, Path]:
     return paths
 
 
-def _unlabelled(name: str, path: Path) -> LabelledImage:
-    height, width = image_size(path)
-    return LabelledImage(name, width, height)
-
-
 def _partners(
     names: list[str], others: list[str], images: str | Path, truths: str | Path
 ) -> dict[str, str]:
     """The truth of each image, when each has one and each is one's."""
     index = NameIndex(others)
-    matches = {name: index.matches(name) for name in names}
-    wrong = [
-        f"image {name!r} {_several(found) if found else 'without a truth'}"
-        for name, found in matches.items()
-        if len(found) != 1
-    ]
+    truths_of = {name: index.matches(name) for name in names}
     images_of: dict[str, list[str]] = {other: [] for other in others}
-    for name, found in matches.items():
+    for name, found in truths_of.items():
         for other in found:
             images_of[other].append(name)
-    wrong += [
-        f"truth {other!r} {_several(found) if found else 'without an image'}"
-        for other, found in images_of.items()
-        if len(found) != 1
+    wrong = [
+        *_unmatched("image", "a truth", truths_of),
+        *_unmatched("truth", "an image", images_of),
     ]
     if wrong:
         raise ValueError(
@@ -216,19 +193,23 @@ def _partners(
             f"truth one image. Received: {'; '.join(wrong)}. Rename or remove them; suffixes may "
             "differ."
         )
-    return {name: found[0] for name, found in matches.items()}
+    return {name: found[0] for name, found in truths_of.items()}
 
 
-def _several(names: list[str]) -> str:
-    return f"which may be that of {' or '.join(map(repr, names))}"
+def _unmatched(what: str, partner: str, matches: Mapping[str, list[str]]) -> Iterator[str]:
+    for name, found in matches.items():
+        if len(found) != 1:
+            several = f"which may be that of {' or '.join(map(repr, found))}"
+            yield f"{what} {name!r} {several if found else f'without {partner}'}"
 
 
-def _require_equal_sizes(pairs: Mapping[Path, Path]) -> None:
+def _require_equal_sizes(examples: Sequence[Example], truths: Sequence[Path]) -> None:
     wrong = []
-    for poor, better in pairs.items():
-        ours, theirs = image_size(poor), image_size(better)
+    for example, truth in zip(examples, truths, strict=True):
+        ours, theirs = (example.labels.height, example.labels.width), image_size(truth)
         if ours != theirs:
-            wrong.append(f"{poor} of {_written(ours)} px with {better} of {_written(theirs)} px")
+            sizes = f"{_written(ours)} px with {truth} of {_written(theirs)} px"
+            wrong.append(f"{example.name} of {sizes}")
     if wrong:
         raise ValueError(
             "image and truth must have one size. Received (height x width): "
@@ -240,14 +221,6 @@ def _written(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _movie_files(movies: str | Path | Sequence[str | Path]) -> list[Path]:
-    if not isinstance(movies, str | Path):
-        return [Path(movie) for movie in movies]
-    if Path(movies).is_dir():
-        return list_images(movies, suffixes=MOVIE_SUFFIXES)
-    return [Path(movies)]
-
-
 def _frame_pairs(path: Path) -> Iterator[Example]:
     frames, (height, width) = _movie_size(path)
     if frames < 2:
@@ -255,12 +228,11 @@ def _frame_pairs(path: Path) -> Iterator[Example]:
             f"{path}: a movie must have two frames at least. Received: {frames}. Train on single "
             'images by load_images and source="blind_spot".'
         )
-    if path.suffix.lower() == ".npy":
-        loaders: list[Callable[[], Micrograph]] = [
-            NpyFrameLoader(path, frame) for frame in range(frames)
-        ]
-    else:
-        loaders = [partial(load_micrograph, path, frame=frame) for frame in range(frames)]
+    whole = path.suffix.lower() == ".npy"
+    loaders: list[Callable[[], Micrograph]] = [
+        NpyFrameLoader(path, k) if whole else partial(load_micrograph, path, frame=k)
+        for k in range(frames)
+    ]
     for early in range(frames - 1):
         for one, other in ((early, early + 1), (early + 1, early)):
             labels = LabelledImage(f"{path.name}[{one}>{other}]", width, height, frame=one)

@@ -26,15 +26,17 @@ import tensorflow as tf
 
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import Example, Micrograph
-from temzoo.data.blind_spots import blind_spots
 from temzoo.data.dataset import crop_list, validation_areas
 from temzoo.data.degrade import NAMED, Degradation, black_and_white, degradation, degrade
-from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, visit
+from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, tensors, visit
 from temzoo.micrographs import as_channels
 
 SOURCES = ("given", "grey", "same", "blind_spot")
 # What validation draws is kept apart from what training draws.
 VALIDATION = 2
+# One pixel of 8 x 8 is blind: 64 of 64 x 64, the number of Krull et al.
+BLIND_CELL_PX = 8
+BLIND_REACH_PX = 2  # a neighbour comes from the 5 x 5 about the pixel
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,8 @@ def degraded(
     """Examples as if they had been recorded with noise once; the clean image is their truth.
 
     For measuring what is learnt from noisy images alone, or from two exposures: a plan whose
-    source is a degradation draws noise anew for each crop, which no microscope gives.
-
-    Args:
-        examples: clean ones.
-        how: a name in ``degrade.NAMED``, or a Degradation.
-        seed: of the noise, with the image's name.
+    source is a degradation draws noise anew for each crop, which no microscope gives. The noise
+    follows from the seed and the image's name.
     """
     how = degradation(how)  # refuses an unknown name now, not in a thread later
     return [
@@ -147,12 +145,8 @@ def pair_stream(
     """An endless stream of batches of crops, each with what should be made of it.
 
     Args:
-        examples: what to learn from.
-        plan: size, source and seed of the crops.
         channels, out_channels: of the poor picture and of the better one: 1 or 3.
-        batch: crops in a batch.
-        start: crops that an earlier part of the run has used already.
-        failures: takes what loading an example raised, which TensorFlow wraps beyond recognition.
+        batch, start, failures: as for ``dataset.training_stream``.
 
     Returns:
         Batches of (x, y), (B, S, S, channels) and (B, S, S, out_channels) float32 in the stored
@@ -161,7 +155,7 @@ def pair_stream(
     Raises:
         ValueError: there are no examples, or they do not suit the plan's source.
     """
-    decoded = _decoded(examples, plan, channels, out_channels, failures)
+    decoded = _Decoded(examples, plan, channels, out_channels, failures=or_new(failures))
     crops = crop_list(examples, plan)
 
     def prepare(k):
@@ -171,11 +165,11 @@ def pair_stream(
         if plan.flips:
             symmetry = int(rng.integers(8))
             poor, better = (turned(array, symmetry) for array in (poor, better))
-        return _made(plan, whole, poor, better, int(rng.integers(2**63)))
+        return _made(plan, whole.levels, poor, better, int(rng.integers(2**63)))
 
     stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-    tensors = _tensors(prepare, plan, (plan.size, plan.size), channels, out_channels)
-    stream = stream.map(tensors, num_parallel_calls=THREADS, deterministic=True)
+    load = decoded.tensors(prepare, (plan.size, plan.size))
+    stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
     return stream.batch(batch, drop_remainder=True).prefetch(2)
 
 
@@ -193,12 +187,9 @@ def pair_validation(
     Large ones come in windows, and all in windows of ``side`` px for a network of one size, as
     ``dataset.validation_set`` tells. Noise and blind spots are drawn by the image's name and the
     window alone, so that every epoch, and every model whatever its seed, is judged by the same
-    pixels.
-
-    Raises:
-        ValueError: there are no examples, or they do not suit the plan's source.
+    pixels. Errors are those of ``pair_stream``.
     """
-    decoded = _decoded(examples, plan, channels, out_channels, failures)
+    decoded = _Decoded(examples, plan, channels, out_channels, failures=or_new(failures))
 
     def prepare(area):
         index, row, col, height, width = (int(number) for number in area)
@@ -206,11 +197,10 @@ def pair_validation(
         whole = decoded[index]
         poor, better = (filled(array[part], side or 0) for array in whole[:2])
         seed = [VALIDATION, _number_of(examples[index].name), row, col]
-        return _made(plan, whole, poor, better, seed)
+        return _made(plan, whole.levels, poor, better, seed)
 
     stream = tf.data.Dataset.from_tensor_slices(validation_areas(examples, side))
-    stream = stream.map(_tensors(prepare, plan, (side, side), channels, out_channels))
-    return stream.batch(1).prefetch(1)
+    return stream.map(decoded.tensors(prepare, (side, side))).batch(1).prefetch(1)
 
 
 def pair_of(
@@ -218,17 +208,14 @@ def pair_of(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """A whole image and what should be made of it, as validation makes them.
 
-    Returns:
-        (H, W, channels) and (H, W, out_channels) float32 in the stored range; the second is None
-        of a "blind_spot", which leaves the image as it is and knows no better one.
-
-    Raises:
-        ValueError: the example does not suit the plan's source.
+    (H, W, channels) and (H, W, out_channels) float32 in the stored range; the second is None of a
+    "blind_spot", which leaves the image as it is and knows no better one. Errors are those of
+    ``pair_stream``.
     """
-    whole = _decoded([example], plan, channels, out_channels, None)[0]
+    poor, better, levels = _Decoded([example], plan, channels, out_channels)[0]
     if plan.source == "blind_spot":
-        return whole.poor.astype(np.float32), None
-    poor, better = _made(plan, whole, *whole[:2], [VALIDATION, _number_of(example.name), 0, 0])
+        return poor.astype(np.float32), None
+    poor, better = _made(plan, levels, poor, better, [VALIDATION, _number_of(example.name), 0, 0])
     return poor, better
 
 
@@ -252,102 +239,97 @@ class _Whole(NamedTuple):
 
 @dataclass
 class _Decoded(Cached):
-    """Images and what should be made of them."""
+    """Images and what should be made of them, once it is sure that they suit the plan."""
 
     plan: PairPlan
     channels: int
     out_channels: int
 
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise ValueError(
+                "There is nothing to learn from: 0 examples. Check the folder of images."
+            )
+        source, channels, out_channels = self.plan.source, self.channels, self.out_channels
+        without = [example.name for example in self.examples if example.load_truth is None]
+        if source == "given" and without:
+            raise ValueError(
+                'source="given" needs the truth of every example. Received: '
+                f"{len(without)} of {len(self.examples)} without, {', '.join(without[:5])}. Load "
+                'them by load_pairs or load_frames, or use source="blind_spot" or a degradation.'
+            )
+        if source == "grey" and out_channels != 3:
+            raise ValueError(
+                'source="grey" makes colours of grey, which needs out_channels=3. Received: '
+                f"out_channels={out_channels}. Take a model that gives 3 channels."
+            )
+        if source == "blind_spot" and channels != out_channels:
+            raise ValueError(
+                'source="blind_spot" makes of an image itself, so channels must be out_channels. '
+                f"Received: channels={channels}, out_channels={out_channels}. Take one number."
+            )
+
     def decode(self, example: Example) -> _Whole:
         pixels = example.micrograph.pixels
         truth = example.load_truth().pixels if self.plan.source == "given" else pixels
-        _require_pair(example.name, pixels, truth, self.plan)
+        if truth.shape[:2] != pixels.shape[:2]:
+            raise ValueError(
+                f"{example.name}: image and truth must have one size. Received: image of "
+                f"{pixels.shape[:2]}, truth of {truth.shape[:2]} (rows, columns). Give pictures of "
+                "the same field."
+            )
+        if self.plan.source == "grey" and truth.shape[2:] != (3,):
+            raise ValueError(
+                f'{example.name}: an image must have colours to learn them by source="grey". '
+                f"Received: shape={truth.shape}. Leave grey images out."
+            )
         poor = as_channels(pixels, self.channels)
         same = truth is pixels and self.channels == self.out_channels
         better = poor if same else as_channels(truth, self.out_channels)
         return _Whole(poor, better, black_and_white(poor) if self.plan.degrades else None)
 
-
-def _require_pair(name: str, pixels: np.ndarray, truth: np.ndarray, plan: PairPlan) -> None:
-    if truth.shape[:2] != pixels.shape[:2]:
-        raise ValueError(
-            f"{name}: image and truth must have one size. Received: image of {pixels.shape[:2]}, "
-            f"truth of {truth.shape[:2]} (rows, columns). Give pictures of the same field."
-        )
-    if plan.source == "grey" and (truth.ndim == 2 or truth.shape[2] != 3):
-        raise ValueError(
-            f'{name}: an image must have colours to learn them by source="grey". Received: '
-            f"shape={truth.shape}. Leave grey images out."
-        )
-
-
-def _decoded(
-    examples: Sequence[Example],
-    plan: PairPlan,
-    channels: int,
-    out_channels: int,
-    failures: list[Exception] | None,
-) -> _Decoded:
-    """What both streams read from, once it is sure that the examples suit the plan."""
-    if not examples:
-        raise ValueError("There is nothing to learn from: 0 examples. Check the folder of images.")
-    if plan.source == "given":
-        _require_truths(examples)
-    if plan.source == "grey" and out_channels != 3:
-        raise ValueError(
-            'source="grey" makes colours of grey, which needs out_channels=3. Received: '
-            f"out_channels={out_channels}. Take a model that gives 3 channels."
-        )
-    if plan.source == "blind_spot" and channels != out_channels:
-        raise ValueError(
-            'source="blind_spot" makes of an image itself, so channels must be out_channels. '
-            f"Received: channels={channels}, out_channels={out_channels}. Take one number."
-        )
-    return _Decoded(examples, plan, channels, out_channels, failures=or_new(failures))
-
-
-def _require_truths(examples: Sequence[Example]) -> None:
-    without = [example.name for example in examples if example.load_truth is None]
-    if without:
-        raise ValueError(
-            'source="given" needs the truth of every example. Received: '
-            f"{len(without)} of {len(examples)} without, {', '.join(without[:5])}. Load them by "
-            'load_pairs or load_frames, or use source="blind_spot" or a degradation.'
-        )
+    def tensors(self, prepare: Callable, size: tuple[int | None, int | None]) -> Callable:
+        """``prepare`` in TensorFlow's terms, for images of a size."""
+        shapes = [(*size, self.channels), (*size, self.out_channels)]
+        shapes += [size] * (self.plan.source == "blind_spot")
+        return lambda key: tuple(tensors(prepare, key, shapes, [np.float32] * len(shapes)))
 
 
 def _made(
     plan: PairPlan,
-    whole: _Whole,
+    levels: tuple[float, float] | None,
     poor: np.ndarray,
     better: np.ndarray,
     seed: int | Sequence[int],
 ) -> list[np.ndarray]:
     """[x, y], or [x, y, weight], float32, of a part of an image."""
     if plan.degrades:
-        poor = degrade(poor, plan.source, seed, levels=whole.levels)
+        poor = degrade(poor, plan.source, seed, levels=levels)
     weight = []
     if plan.source == "blind_spot":
-        poor, spots = blind_spots(poor, seed)
-        weight = [spots]
+        poor, *weight = blind_spots(poor, seed)
     return [np.ascontiguousarray(array, np.float32) for array in (poor, better, *weight)]
 
 
-def _tensors(
-    prepare: Callable[[np.ndarray], list[np.ndarray]],
-    plan: PairPlan,
-    size: tuple[int | None, int | None],
-    channels: int,
-    out_channels: int,
-) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-    """``prepare`` in TensorFlow's terms."""
-    shapes = [(*size, channels), (*size, out_channels)]
-    shapes += [size] * (plan.source == "blind_spot")
+def blind_spots(pixels: np.ndarray, seed: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Replaces one pixel of each 8 x 8 of (H, W, C) pixels by one of its neighbours.
 
-    def load(key):
-        parts = tf.numpy_function(prepare, [key], [tf.float32] * len(shapes))
-        return tuple(
-            tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True)
-        )
-
-    return load
+    Returns:
+        (H, W, C) pixels, in which each such pixel has the value of another one of the 5 x 5 about
+        it, as far as that lies in the image; and (H, W) float32 weights, 1 there and 0 elsewhere.
+    """
+    rng, size = np.random.default_rng(seed), pixels.shape[:2]
+    corners = np.mgrid[tuple(slice(0, n, BLIND_CELL_PX) for n in size)].reshape(2, -1)
+    places = corners + rng.integers(BLIND_CELL_PX, size=corners.shape)
+    # Of a cell that the border cuts, as often as the pixel is there.
+    places = places[:, (places < np.array(size)[:, None]).all(axis=0)]
+    first = np.maximum(places - BLIND_REACH_PX, 0)
+    last = np.minimum(places + BLIND_REACH_PX, np.array(size)[:, None] - 1)
+    rows, cols = last - first + 1
+    own = (places[0] - first[0]) * cols + places[1] - first[1]
+    drawn = rng.integers(rows * cols - 1)
+    drawn += drawn >= own  # all but the pixel itself
+    hidden, weight = pixels.copy(), np.zeros(size, np.float32)
+    hidden[tuple(places)] = pixels[tuple(first + np.stack([drawn // cols, drawn % cols]))]
+    weight[tuple(places)] = 1
+    return hidden, weight

@@ -16,6 +16,7 @@ import tensorflow as tf
 from temzoo.core.types import Example, LabelledImage
 from temzoo.data.augment import augmenter
 from temzoo.data.crop_plan import CropPlan, Encoded, Target
+from temzoo.data.images import resized
 from temzoo.micrographs import as_channels
 
 CACHE_BYTES = 2 * 1024**3
@@ -64,16 +65,13 @@ class Cached(ABC):
             raise
         with self.lock:
             self.kept[index] = whole
-            while len(self.kept) > 1 and self._bytes() > self.budget:
+            while len(self.kept) > 1 and sum(w.nbytes for w in self.kept.values()) > self.budget:
                 self.kept.popitem(last=False)
         return whole
 
     @abstractmethod
     def decode(self, example: Example) -> Any:
         """What is kept of an example; it has ``nbytes``."""
-
-    def _bytes(self) -> int:
-        return sum(whole.nbytes for whole in self.kept.values())
 
 
 @dataclass
@@ -116,15 +114,15 @@ class Encoding:
 
         def flat(key):
             pixels, encoded = prepare(key)
-            return [pixels, *tf.nest.flatten(self._with_a_row(encoded))]
+            if self.padding is not None:  # one row at least, so that no batch is of length 0
+                encoded = {name: self._padded(name, array) for name, array in encoded.items()}
+            return [pixels, *tf.nest.flatten(encoded)]
 
         likes = tf.nest.flatten(self.structure)
-        pixels, *parts = tf.numpy_function(flat, [key], [tf.float32, *(a.dtype for a in likes)])
-        pixels = tf.ensure_shape(pixels, (*self.size, channels))
-        parts = [
-            tf.ensure_shape(part, self._shape(like))
-            for part, like in zip(parts, likes, strict=True)
-        ]
+        varying = self.size if self.padding is None else (None,)
+        shapes = [(*self.size, channels)]
+        shapes += [(*varying, *like.shape[len(varying) :]) for like in likes]
+        pixels, *parts = tensors(flat, key, shapes, [np.float32, *(like.dtype for like in likes)])
         return pixels, tf.nest.pack_sequence_as(self.structure, parts)
 
     def batches(self, stream: tf.data.Dataset, batch: int, **options) -> tf.data.Dataset:
@@ -136,22 +134,9 @@ class Encoding:
         # The pixels have one size, so their 0 is never used.
         return stream.padded_batch(batch, padding_values=(np.float32(0), values), **options)
 
-    def _shape(self, like: np.ndarray) -> tf.TensorShape:
-        counted = () if self.padding is None else (None,)
-        sides = self.size if self.padding is None else ()
-        fixed = len(counted) + len(sides)
-        return tf.TensorShape((*counted, *sides, *like.shape[fixed:]))
-
-    def _with_a_row(self, encoded: Encoded) -> Encoded:
-        """Objects with one row of padding where there is none, so that no batch is of length 0."""
-        if self.padding is None:
-            return encoded
-        return {
-            name: array if len(array) else self._row(name, array) for name, array in encoded.items()
-        }
-
-    def _row(self, name: str, like: np.ndarray) -> np.ndarray:
-        return np.full((1, *like.shape[1:]), self.padding[name], like.dtype)
+    def _padded(self, name: str, array: np.ndarray) -> np.ndarray:
+        row = np.full((1, *array.shape[1:]), self.padding[name], array.dtype)
+        return array if len(array) else row
 
 
 @dataclass(frozen=True)
@@ -164,13 +149,11 @@ class Preparation:
 
     def __call__(self, k: int) -> tuple[np.ndarray, Encoded]:
         (index, *centre), rng = visit(self.crops, self.plan.seed, int(k))
-        whole = self.decoded[index]
+        whole, size = self.decoded[index], self.plan.size
         (pixels, drawn), side = crop(whole[:2], centre, self.plan, rng)
-        pixels, drawn = _resize(pixels, drawn, self.plan.size)
-        seed = int(rng.integers(2**63))
-        pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, seed)
-        magnification = self.plan.size / side
-        encoded = self.decoded.target.encode(drawn, whole.measured, magnification)
+        pixels, drawn = _resize(pixels, drawn, size)
+        pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, int(rng.integers(2**63)))
+        encoded = self.decoded.target.encode(drawn, whole.measured, size / side)
         return pixels.astype(np.float32), encoded
 
 
@@ -189,12 +172,10 @@ def visit(
 def crop(
     arrays: Sequence[np.ndarray], centre: Sequence[int], plan: Grid, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], int]:
-    """One square of several arrays of a size, and its side, px.
+    """One square of several arrays (H, W, …) of a size, and its side, px.
 
-    Args:
-        arrays: (H, W, …) each; mirrored where they are smaller than the square.
-        centre: (row, col), moved by up to half the side.
-        plan: its size and magnification give the side.
+    They are mirrored where they are smaller. The centre, (row, col), is moved by up to half the
+    side, which the plan's size and magnification give.
     """
     magnification = np.exp(rng.uniform(*np.log(plan.magnification)))
     side = max(1, round(plan.size / magnification))
@@ -216,22 +197,17 @@ def filled(array: np.ndarray, side: int) -> np.ndarray:
 
 
 def _resize(pixels: np.ndarray, drawn: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    side = drawn.shape[0]
-    if side == size:
+    if drawn.shape[0] == size:
         return pixels, drawn
-    # Averaging is what a lower magnification does; linear keeps a higher one smooth.
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    resized = cv2.resize(_for_opencv(pixels), (size, size), interpolation=how)
     # Plain INTER_NEAREST takes a cell's corner, and would move the labels by half a crop pixel.
     nearest = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-    # OpenCV drops a last axis of 1.
-    shapes = [(size, size, *array.shape[2:]) for array in (pixels, drawn)]
-    return resized.reshape(shapes[0]), nearest.reshape(shapes[1])
+    return resized(pixels, size), nearest.reshape(size, size, *drawn.shape[2:])
 
 
-def _for_opencv(pixels: np.ndarray) -> np.ndarray:
-    """OpenCV resizes uint8, uint16 and float32."""
-    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
+def tensors(prepare, key: tf.Tensor, shapes: Sequence[tuple], dtypes: Sequence) -> list[tf.Tensor]:
+    """The arrays that ``prepare(key)`` gives, in TensorFlow's terms."""
+    parts = tf.numpy_function(prepare, [key], [tf.as_dtype(dtype) for dtype in dtypes])
+    return [tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def or_new(failures: list[Exception] | None) -> list[Exception]:

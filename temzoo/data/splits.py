@@ -142,20 +142,12 @@ def require_apart(train: Sequence[Example], val: Sequence[Example]) -> None:
 
 
 def pick(examples: Sequence[Example], names: Iterable[str]) -> list[Example]:
-    """The examples of a list of image names.
+    """The examples of a list of image names, in their own order.
 
-    Args:
-        examples: with distinct names.
-        names: with or without folder and suffix; naming one twice picks it once.
-
-    Returns:
-        them, in the order of ``examples``.
+    Names may lack folder and suffix; naming one twice picks it once.
 
     Raises:
         ValueError: a name is no example's, or several examples'.
-
-    Example:
-        >>> held_out = pick(examples, read_names("val.csv"))
     """
     index = NameIndex(example.name for example in examples)
     chosen = {index.find(name) for name in names}
@@ -167,10 +159,6 @@ def read_names(path: str | Path) -> list[str]:
 
     Raises:
         ValueError: the file names nothing.
-
-    Example:
-        >>> read_names("train.csv")[:2]
-        ['f78844f8ce', 'f6f3758bf4']
     """
     names = [row[0].strip() for _, row in _rows(path)]
     if not names:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.evaluation.bootstrap import nanmean
+
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # as pycocotools computes them, to the last bit
 RECALLS = np.linspace(0.0, 1.0, 101)
 LEAST_LIMIT = 100  # detections per image; COCO's own, never cut below what there is
@@ -59,12 +61,8 @@ def average_precision(
 def coco_precision(matches: Sequence[ImageMatches], kind: str) -> np.ndarray:
     """Precision as pycocotools accumulates it, without a limit of detections that would cut.
 
-    Args:
-        matches: one per image, ranked for AP.
-        kind: "box" or "mask".
-
-    Returns:
-        (10 IoUs, 101 recalls, classes, area ranges) float64; NaN for a class without an object.
+    Of matches that are ranked for AP, by "box" or "mask": (10 IoUs, 101 recalls, classes, area
+    ranges) float64; NaN for a class without an object.
     """
     from pycocotools.cocoeval import COCOeval  # not paid for by those who want no AP
 
@@ -92,12 +90,13 @@ def coco_precision(matches: Sequence[ImageMatches], kind: str) -> np.ndarray:
 def _resampled(matches: Sequence[ImageMatches], kind: str, resamples: np.ndarray) -> np.ndarray:
     """(B, thresholds, areas) AP of each resample, mean over classes."""
     classes, areas = len(matches[0].true), len(matches[0].areas)
-    values = np.full((classes, len(resamples), len(THRESHOLDS), areas), np.nan)
-    for number in range(classes):
-        for area in range(areas):
-            entries = [one.ranked[kind][number][area] for one in matches]
-            values[number, :, :, area] = _weighted_ap(entries, resamples)
-    return nanmean(np.moveaxis(values, 0, -1))
+    values = [
+        _weighted_ap([one.ranked[kind][number][area] for one in matches], resamples)
+        for number in range(classes)
+        for area in range(areas)
+    ]
+    values = np.reshape(values, (classes, areas, len(resamples), len(THRESHOLDS)))
+    return nanmean(np.moveaxis(values, (0, 1), (3, 2)))
 
 
 def _weighted_ap(
@@ -129,16 +128,12 @@ def _weighted_ap(
 
 
 def _weighted_ap_at(
-    hit: np.ndarray,
-    judged: np.ndarray,
-    image: np.ndarray,
-    weights: np.ndarray,
-    objects: np.ndarray,
+    hit: np.ndarray, judged: np.ndarray, image: np.ndarray, weights: np.ndarray, objects: np.ndarray
 ) -> np.ndarray:
-    """(B,) AP at one IoU.
+    """(B,) AP at one IoU, of D found objects by falling score.
 
     Args:
-        hit, judged: (D,) by falling score: matched; not ignored.
+        hit, judged: (D,) matched; not ignored.
         image: (D,) which image each is of.
         weights: (B, images); objects: (B,) true objects of each resample.
     """
@@ -155,14 +150,3 @@ def _weighted_ap_at(
         reached = np.searchsorted(true / max(count, 1), RECALLS, side="left")
         means[row] = np.append(precision, 0.0)[reached].mean()
     return means
-
-
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-
-
-def nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is defined; NaN, without a warning, where nothing is."""
-    defined = np.isfinite(values)
-    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

@@ -129,7 +129,6 @@ class PixelForest:
 
     Args:
         classes: names of the classes 1, 2, …
-        trees: of the forest.
         samples_per_image: training pixels drawn at random from each image.
         seed: of the drawing and of the forest.
         jobs: processor cores to use; -1 for all.
@@ -162,11 +161,11 @@ class PixelForest:
         generator = np.random.default_rng(self.seed)
         features, classes = [], []
         for example in examples:
-            image = pixel_features(example.micrograph.pixels)
             truth = class_map(example.labels, self.class_names).ravel()
             drawn = generator.choice(
                 truth.size, min(self.samples_per_image, truth.size), replace=False
             )
+            image = pixel_features(example.micrograph.pixels)
             features.append(image.reshape(truth.size, -1)[drawn])
             classes.append(truth[drawn])
         if not features:
@@ -202,14 +201,7 @@ class PixelForest:
 
 
 def pixel_features(pixels: np.ndarray) -> np.ndarray:
-    """The filters of ``PixelForest`` at each pixel.
-
-    Args:
-        pixels: (H, W) or (H, W, C), raw.
-
-    Returns:
-        (H, W, 20) float32.
-    """
+    """The filters of ``PixelForest``, (H, W, 20) float32, of raw (H, W) or (H, W, C) pixels."""
     return _features(_stretched(pixels))
 
 

@@ -29,13 +29,14 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.hints import located
 from temzoo.core.settings import SEPARATION
 from temzoo.core.types import MIN_SCORE, Example, Prediction
 from temzoo.data.examples import class_names
-from temzoo.evaluation import object_overlaps, objects
+from temzoo.evaluation import objects
 from temzoo.evaluation.average_precision import ImageMatches
-from temzoo.evaluation.bootstrap import Interval, interval, nanmean, ratio, resamples, weighted_mean
-from temzoo.evaluation.instance_matching import match_instances
+from temzoo.evaluation.bootstrap import interval, nanmean, ratio, resamples, weighted_mean
+from temzoo.evaluation.object_overlaps import map_objects, match_instances, true_objects
 from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
@@ -67,7 +68,6 @@ def evaluate(
 
     Args:
         model: whatever ``predict`` takes: a network, Otsu, a random forest.
-        examples: micrographs with their labels.
         classes: names of the classes 1, 2, …; None: those that the model was trained on, else
             those that have an area in the labels.
         instances: how predicted instances are told apart, as in ``predict``; None leaves the
@@ -80,8 +80,6 @@ def evaluate(
         area_ranges: (low, high) in px by name, for AP by size; by default COCO's, 32 and 96 px
             squared, of the micrograph as it is.
         bootstrap: resamples for the intervals; AP uses the first 200 of them.
-        seed: of the resampling.
-        progress: show a progress bar.
         **options: for ``predict`` (tile, overlap, flips, min_area_px …).
 
     Raises:
@@ -103,7 +101,7 @@ def evaluate(
         options["min_score"] = min_score  # predict refuses it
     elif ap:
         options = {**task.scored(0.0), **options}  # without scores nothing can be ranked
-    shown = _with_progress(examples, progress)
+    shown = tracked(examples, progress, "evaluating")
     return score_predictions(
         examples,
         (predict(model, one.micrograph, instances=instances, **options) for one in shown),
@@ -136,35 +134,39 @@ def score_predictions(
         predictions: one per example, in their order; taken one at a time.
         with_instances: False leaves the instance metrics out.
 
-    The other arguments are those of ``evaluate``.
-
-    Raises:
-        ValueError: as ``evaluate`` does, and when there are fewer or more predictions.
-
-    Example:
-        >>> score_predictions(validation, [predict(model, e.micrograph) for e in validation])
+    The other arguments and the errors are those of ``evaluate``; there must not be fewer or more
+    predictions than examples.
     """
     examples = list(examples)
     _check_examples(examples, bootstrap)
     names = foreground_classes(classes or class_names(examples))
     each, rows, matches = [], [], []
     for example, prediction in _paired(examples, predictions):
-        matrix, row = _score_pixels(example, _class_map(prediction, min_score), names)
-        each.append(matrix)
-        if with_instances:
-            ranked = prediction.detections is not None if ap is None else ap
-            found = _match_objects(example, prediction, names, min_score, ranked, area_ranges)
-            row |= _score_instances(example, prediction, names, found)
-            matches.append(found)
-        rows.append(row)
+        with located(example.name):
+            truth = class_map(example.labels, names)
+            each.append(confusion(truth, _class_map(prediction, min_score), len(names) + 1))
+            row = _named(scores(each[-1]), names)
+            if with_instances:
+                ranked = prediction.detections is not None if ap is None else ap
+                how = {"min_score": min_score, "ap": ranked, "area_ranges": area_ranges}
+                matches.append(_match_objects(example, prediction, names, **how))
+                row |= _score_instances(example, prediction, truth, matches[-1])
+        rows.append({key: np.asarray(value).item() for key, value in row.items()})
     confusions = np.stack(each)
     weights = resamples(len(rows), bootstrap, seed)
+    means = {
+        key: weighted_mean(np.array([row[key] for row in rows], np.float64), weights)
+        for key in rows[0]
+        if not key.startswith("instances_")
+    }
+    pooled = _pooled(confusions, rows, names, weights)
+    pooled |= objects.metrics(matches, weights[1:]) if matches else {}
     return Evaluation(
         classes=names,
-        table=tuple(rows),
+        table=tuple({"name": one.name, **row} for one, row in zip(examples, rows, strict=True)),
         confusions=confusions,
-        per_image=_mean_over_images(rows, weights),
-        pooled=_pooled(confusions, rows, names, weights) | _pooled_objects(matches, weights),
+        per_image={key: interval(value) for key, value in means.items()},
+        pooled={key: interval(value) for key, value in pooled.items()},
     )
 
 
@@ -190,12 +192,13 @@ def _paired(
         yield example, prediction
 
 
-def _with_progress(examples: Sequence[Example], shown: bool) -> Any:
+def tracked(items: Sequence[Any], shown: bool, description: str) -> Iterable[Any]:
+    """The items, with a progress bar where one is wanted."""
     if not shown:
-        return examples
+        return items
     from rich.progress import track  # not paid for by those who want no bar
 
-    return track(examples, description="evaluating")
+    return track(items, description=description)
 
 
 def _class_map(prediction: Prediction, min_score: float) -> np.ndarray:
@@ -207,110 +210,63 @@ def _class_map(prediction: Prediction, min_score: float) -> np.ndarray:
     return flattened(counted, prediction.classes.shape).classes
 
 
-def _score_pixels(
-    example: Example, classes: np.ndarray, names: tuple[str, ...]
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The confusion matrix of one image and its row of the table."""
-    truth = class_map(example.labels, names)
-    try:
-        matrix = confusion(truth, classes, len(names) + 1)
-    except ValueError as error:
-        raise ValueError(f"{example.name}: {error}") from error
-    return matrix, {"name": example.name, **_named(scores(matrix), names)}
-
-
 def _match_objects(
-    example: Example,
-    prediction: Prediction,
-    names: tuple[str, ...],
-    min_score: float,
-    ap: bool,
-    area_ranges: Mapping[str, tuple[float, float]],
+    example: Example, prediction: Prediction, names: tuple[str, ...], **how: Any
 ) -> ImageMatches:
     found = prediction.detections
     if found is None:
-        min_score = 0.0  # each of its instances is one that the model stands by
-        found = object_overlaps.map_objects(
-            prediction.instances, prediction.classes, prediction.scores
-        )
-    true = object_overlaps.true_objects(example.labels, names)
-    try:
-        return objects.match(
-            true,
-            found,
-            classes=len(names),
-            min_score=min_score,
-            ap=ap,
-            area_ranges=area_ranges,
-        )
-    except ValueError as error:
-        raise ValueError(f"{example.name}: {error}") from error
+        how["min_score"] = 0.0  # each of its instances is one that the model stands by
+        found = map_objects(prediction.instances, prediction.classes, prediction.scores)
+    true = true_objects(example.labels, names)
+    return objects.match(true, found, classes=len(names), **how)
 
 
 def _score_instances(
-    example: Example, prediction: Prediction, names: tuple[str, ...], found: ImageMatches
+    example: Example, prediction: Prediction, truth: np.ndarray, found: ImageMatches
 ) -> dict[str, Any]:
     """The instances' part of an image's row."""
     if prediction.detections is not None:
         parts = (found.matched, found.true, found.predicted)
-        counts = tuple(int(part.sum()) for part in parts)
+        matched, true, predicted = (int(part.sum()) for part in parts)
     else:
         match = match_instances(
             instance_map(example.labels),
             prediction.instances,
-            truth_classes=class_map(example.labels, names),
+            truth_classes=truth,
             predicted_classes=prediction.classes,
         )
-        counts = (len(match.pairs), match.true, match.predicted)
-    values = objects.metrics([found])
+        matched, true, predicted = len(match.pairs), match.true, match.predicted
+    counts = {"true": true, "predicted": predicted, "matched": matched}
     sizes = tuple(f"_ap_{area}" for area in found.areas)
-    own = {key: float(v[0]) for key, v in values.items() if not key.endswith(sizes)}
-    return _instance_metrics(*counts) | own
-
-
-def _pooled_objects(matches: Sequence[ImageMatches], weights: np.ndarray) -> dict[str, Interval]:
-    if not matches:
-        return {}
-    values = objects.metrics(matches, weights[1:])
-    return {metric: interval(value) for metric, value in values.items()}
+    return {
+        **_instance_metrics(matched, true, predicted),
+        **{f"instances_{key}": value for key, value in counts.items()},
+        **{k: v[0] for k, v in objects.metrics([found]).items() if not k.endswith(sizes)},
+    }
 
 
 def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, Any]:
     """Foreground means, and per class where there are several, of (..., K) metrics."""
     named = {metric: nanmean(values[metric][..., 1:]) for metric in PER_CLASS}
     named["pixel_accuracy"] = values["pixel_accuracy"]
-    if len(names) > 1:
-        for metric in PER_CLASS:
-            for index, name in enumerate(names, start=1):
-                named[f"{metric}_{name}"] = values[metric][..., index]
-    if values["pixel_accuracy"].ndim == 0:
-        return {key: float(value) for key, value in named.items()}
+    for metric in PER_CLASS if len(names) > 1 else ():
+        for index, name in enumerate(names, start=1):
+            named[f"{metric}_{name}"] = values[metric][..., index]
     return named
 
 
 def _instance_metrics(matched: Any, true: Any, predicted: Any) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
+    return {
         "instance_precision": ratio(matched, predicted),
         "instance_recall": ratio(matched, true),
-        "instance_f1": ratio(2 * np.asarray(matched), np.asarray(true) + predicted),
+        "instance_f1": ratio(2 * matched, true + predicted),
+        "count_error": predicted - true,
     }
-    if np.ndim(matched) == 0:
-        metrics = {key: float(value) for key, value in metrics.items()}
-        counts = {"true": int(true), "predicted": int(predicted), "matched": int(matched)}
-        counts = {f"instances_{key}": value for key, value in counts.items()}
-        return {**metrics, "count_error": int(predicted) - int(true), **counts}
-    return {**metrics, "count_error": predicted - true}
-
-
-def _mean_over_images(rows: Sequence[Mapping], weights: np.ndarray) -> dict[str, Interval]:
-    metrics = [key for key in rows[0] if key != "name" and not key.startswith("instances_")]
-    columns = {key: np.array([row[key] for row in rows], np.float64) for key in metrics}
-    return {key: interval(weighted_mean(columns[key], weights)) for key in metrics}
 
 
 def _pooled(
     confusions: np.ndarray, rows: Sequence[Mapping], names: Sequence[str], weights: np.ndarray
-) -> dict[str, Interval]:
+) -> dict[str, np.ndarray]:
     """The metrics of all images together: element 0 of each is the figure, the rest resamples."""
     images, size, _ = confusions.shape
     sums = (weights @ confusions.reshape(images, -1)).reshape(-1, size, size)
@@ -319,4 +275,4 @@ def _pooled(
         keys = ("matched", "true", "predicted")
         counts = (weights @ np.array([row[f"instances_{key}"] for row in rows]) for key in keys)
         values |= _instance_metrics(*counts)
-    return {metric: interval(value) for metric, value in values.items()}
+    return values

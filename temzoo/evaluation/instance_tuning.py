@@ -16,7 +16,7 @@ import numpy as np
 
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
-from temzoo.evaluation.instance_matching import match_instances
+from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.inference.class_map import sure_classes
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed, label_instances
@@ -80,9 +80,21 @@ def tune_instances(
     names = foreground_classes(classes or class_names_of(model) or class_names(examples))
     cuts = [Watershed(neck, threshold) for threshold in thresholds for neck in necks]
     each = [list(_counts(model, one, names, cuts, min_areas_px, options)) for one in examples]
-    counts = np.sum(each, axis=0)
     settings = ((cut, area) for cut in cuts for area in min_areas_px)
-    table = tuple(_row(*setting, *row) for setting, row in zip(settings, counts, strict=True))
+    table = tuple(
+        {
+            "neck": cut.neck,
+            "threshold": cut.threshold,
+            "min_area_px": area,
+            "f1": 2 * matched / (true + predicted) if true + predicted else 1.0,
+            "matched": matched,
+            "true": true,
+            "predicted": predicted,
+        }
+        for (cut, area), (matched, true, predicted) in zip(
+            settings, np.sum(each, axis=0).tolist(), strict=True
+        )
+    )
     return InstanceTuning(best=max(table, key=lambda row: row["f1"]), table=table)
 
 
@@ -131,18 +143,3 @@ def _counts(
         for least in min_areas_px:
             predicted = int(np.count_nonzero(areas[1:] >= max(least, 1)))
             yield int(np.count_nonzero(matched >= least)), match.true, predicted
-
-
-def _row(
-    cut: Watershed, min_area_px: int, matched: int, true: int, predicted: int
-) -> dict[str, Any]:
-    both = int(true + predicted)
-    return {
-        "neck": cut.neck,
-        "threshold": cut.threshold,
-        "min_area_px": min_area_px,
-        "f1": 2 * int(matched) / both if both else 1.0,
-        "matched": int(matched),
-        "true": int(true),
-        "predicted": int(predicted),
-    }

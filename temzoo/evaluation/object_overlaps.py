@@ -12,6 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from temzoo.core.types import Detection, LabelledImage
 from temzoo.labels.shapes.raster import foreground_classes, instance_window, instances
 
+MATCH_IOU = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
@@ -27,17 +29,31 @@ class Overlaps:
     mask_iou: np.ndarray
     box_iou: np.ndarray
 
+    def one_to_one(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``one_to_one`` by masks, of the pairs that are good, (P,) bool."""
+        return one_to_one(self.true[good], self.found[good], self.mask_iou[good])
+
+
+@dataclass(frozen=True)
+class Match:
+    """Instances of one image, matched one to one.
+
+    Attributes:
+        pairs: (M, 2) int numbers of the matched instances, (in the labels, predicted).
+        true: instances in the labels.
+        predicted: instances predicted.
+    """
+
+    pairs: np.ndarray
+    true: int
+    predicted: int
+
 
 def true_objects(labels: LabelledImage, classes: Sequence[str]) -> tuple[Detection, ...]:
     """The labelled objects, each with its whole mask, also where another lies over it.
 
-    Args:
-        labels: of one image.
-        classes: label names; the first is class 1. A leading "background" stands for class 0.
-
-    Returns:
-        In the order of ``labels.shapes.raster.instances``, with score 1; objects without a pixel in
-        the image are left out.
+    They have score 1 and the order of ``labels.shapes.raster.instances``; those without a pixel in
+    the image are left out. Classes are those of ``raster.class_map``.
 
     Raises:
         ValueError: a label is not in ``classes``.
@@ -46,20 +62,19 @@ def true_objects(labels: LabelledImage, classes: Sequence[str]) -> tuple[Detecti
     found = []
     for instance in instances(labels, classes=classes):
         top, left, mask = instance_window(instance, labels.height, labels.width)
-        if mask.any():
-            found.append(_cut(top, left, mask, numbers[instance.label], 1.0))
+        if mask.any():  # in the smallest window that holds its pixels
+            (box,) = ndimage.find_objects(mask.astype(np.uint8))
+            top, left = top + box[0].start, left + box[1].start
+            found.append(Detection(top, left, mask[box], numbers[instance.label], 1.0))
     return tuple(found)
 
 
 def map_objects(
     instances: np.ndarray, classes: np.ndarray, scores: np.ndarray | None = None
 ) -> tuple[Detection, ...]:
-    """The objects of an instance map, so that it is judged as a detector is.
+    """The objects of an instance map (H, W), so that it is judged as a detector is.
 
-    Args:
-        instances: (H, W) integers; 0 is background, k an instance.
-        classes: (H, W) class map; an instance has one class.
-        scores: instance k has scores[k - 1]; None: all have 1.
+    Instance k, all of one class in the class map, has scores[k - 1]; 1 without scores.
     """
     found = []
     for number, box in enumerate(ndimage.find_objects(instances), start=1):
@@ -73,11 +88,7 @@ def map_objects(
 
 
 def overlaps(true: Sequence[Detection], found: Sequence[Detection]) -> Overlaps:
-    """IoUs of all pairs of one class whose boxes meet, from the windows alone.
-
-    Example:
-        >>> overlaps(true_objects(labels, ["particle"]), prediction.detections).mask_iou
-    """
+    """IoUs of all pairs of one class whose boxes meet, from the windows alone."""
     edges = edges_of(found)
     kinds = class_ids(found)
     rows, columns = [], []
@@ -103,12 +114,7 @@ def one_to_one(
         iou: (P,) theirs, up to 1.
 
     Returns:
-        pairs: (M, 2) int64, (true, found), by rising true.
-        iou: (M,) theirs.
-
-    Example:
-        >>> good = pairs.mask_iou >= 0.5
-        >>> one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
+        (M, 2) int64, (true, found), by rising true; and (M,) their IoUs.
     """
     rows, row = np.unique(true, return_inverse=True)
     columns, column = np.unique(found, return_inverse=True)
@@ -122,11 +128,42 @@ def one_to_one(
     return pairs, iou[chosen]
 
 
-def _cut(top: int, left: int, mask: np.ndarray, kind: int, score: float) -> Detection:
-    """An object in the smallest window that holds its pixels."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    window = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Detection(top + int(rows[0]), left + int(columns[0]), window, kind, score)
+def match_instances(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    truth_classes: np.ndarray | None = None,
+    predicted_classes: np.ndarray | None = None,
+    iou: float = MATCH_IOU,
+) -> Match:
+    """Matches instances one to one where their IoU is at least ``iou``, as many as can be.
+
+    Above 0.5 an instance overlaps at most one other that much. At 0.5 exactly and below, there may
+    be a choice, which ``one_to_one`` makes.
+
+    Args:
+        truth, predicted: (H, W) integer maps; 0 is background, each other number an instance.
+        truth_classes, predicted_classes: (H, W) class maps; given, only instances of one class
+            match.
+        iou: threshold in (0, 1].
+    """
+    true_areas, found_areas = np.bincount(truth.ravel()), np.bincount(predicted.ravel())
+    both = (truth > 0) & (predicted > 0)
+    shared = sparse.coo_array(
+        (np.ones(np.count_nonzero(both), np.int64), (truth[both], predicted[both])),
+        shape=(len(true_areas), len(found_areas)),
+    )
+    shared.sum_duplicates()
+    rows, columns = shared.coords
+    overlap = shared.data / (true_areas[rows] + found_areas[columns] - shared.data)
+    good = overlap >= iou
+    if truth_classes is not None and predicted_classes is not None:
+        true_kinds, found_kinds = np.zeros_like(true_areas), np.zeros_like(found_areas)
+        # All pixels of an instance have the same class.
+        true_kinds[truth], found_kinds[predicted] = truth_classes, predicted_classes
+        good &= true_kinds[rows] == found_kinds[columns]
+    pairs, _ = one_to_one(rows[good], columns[good], overlap[good])
+    return Match(pairs, np.count_nonzero(true_areas[1:]), np.count_nonzero(found_areas[1:]))
 
 
 def edges_of(objects: Sequence[Detection]) -> np.ndarray:

@@ -36,20 +36,18 @@ from temzoo.evaluation.average_precision import (
     THRESHOLDS,
     ImageMatches,
     average_precision,
-    nanmean,
-    ratio,
 )
+from temzoo.evaluation.bootstrap import nanmean, ratio
 from temzoo.evaluation.object_overlaps import (
+    MATCH_IOU,
     Overlaps,
     areas_of,
     box_areas,
     class_ids,
     edges_of,
-    one_to_one,
     overlaps,
 )
 
-MATCH_IOU = 0.5
 # COCO's, in px of the micrograph; an object of 32 x 32 px is both small and medium.
 COCO_AREAS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -66,11 +64,9 @@ def match(
     ap: bool = True,
     area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
 ) -> ImageMatches:
-    """Compares the objects of one image.
+    """Compares the labelled objects of one image with those that were found, in any order.
 
     Args:
-        true: labelled objects.
-        found: predicted ones, in any order.
         classes: foreground classes; class ids are 1 to ``classes``.
         min_score: found objects below it count for AP alone.
         ap: rank objects for average precision too; False saves the time.
@@ -78,18 +74,22 @@ def match(
 
     Raises:
         ValueError: a class id is out of range.
-
-    Example:
-        >>> metrics([match(true_objects(labels, ["particle"]), prediction.detections)])["mask_ap50"]
     """
-    _check_classes(true, found, classes)
+    for name, part in (("labelled", true), ("predicted", found)):
+        wrong = next((one.class_id for one in part if not 1 <= one.class_id <= classes), None)
+        if wrong is not None:
+            raise ValueError(
+                f"class ids must be 1 to {classes}. Received: a {name} object with "
+                f"class_id={wrong}. Use labels of the model's classes."
+            )
     pairs = overlaps(true, found)
     counted = np.array([one.score >= min_score for one in found], bool)
     kinds, found_kinds = class_ids(true), class_ids(found)
     kept = counted[pairs.found]
-    half, _ = _matched(pairs, kept & (pairs.mask_iou >= MATCH_IOU))
-    more, iou = _matched(pairs, kept & (pairs.mask_iou > MATCH_IOU))
+    half, _ = pairs.one_to_one(kept & (pairs.mask_iou >= MATCH_IOU))
+    more, iou = pairs.one_to_one(kept & (pairs.mask_iou > MATCH_IOU))
     areas = {"all": EVERY_AREA, **area_ranges}
+    ranked = {kind: _ranked(true, found, pairs, kind, classes, areas) for kind in KINDS if ap}
     return ImageMatches(
         true=_per_class(kinds, classes),
         predicted=_per_class(found_kinds[counted], classes),
@@ -97,9 +97,7 @@ def match(
         panoptic_matched=_per_class(kinds[more[:, 0]], classes),
         panoptic_iou=_per_class(kinds[more[:, 0]], classes, iou),
         areas=tuple(areas),
-        ranked={kind: _ranked(true, found, pairs, kind, classes, areas) for kind in KINDS}
-        if ap
-        else {},
+        ranked=ranked,
     )
 
 
@@ -117,31 +115,13 @@ def metrics(
         "segmentation_quality", "recognition_quality", "stardist_ap50"; and where they were ranked
         "box_ap", "box_ap50", "box_ap75", "box_ap_small" … and "mask_ap" …, of the first
         ``AP_RESAMPLES`` resamples only. NaN where undefined.
-
-    Example:
-        >>> float(metrics(matches)["mask_ap50"][0])
     """
     images = len(matches)
     drawn = np.zeros((0, images), np.int64) if resamples is None else np.asarray(resamples)
     values = _count_metrics(matches, np.concatenate([np.ones((1, images), np.int64), drawn]))
-    for kind in KINDS:
-        if matches and matches[0].ranked:
-            values |= average_precision(matches, kind, drawn[:AP_RESAMPLES])
+    for kind in matches[0].ranked if matches else ():
+        values |= average_precision(matches, kind, drawn[:AP_RESAMPLES])
     return values
-
-
-def _check_classes(true: Sequence[Detection], found: Sequence[Detection], classes: int) -> None:
-    for name, part in (("labelled", true), ("predicted", found)):
-        wrong = next((one.class_id for one in part if not 1 <= one.class_id <= classes), None)
-        if wrong is not None:
-            raise ValueError(
-                f"class ids must be 1 to {classes}. Received: a {name} object with "
-                f"class_id={wrong}. Use labels of the model's classes."
-            )
-
-
-def _matched(pairs: Overlaps, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
 
 
 def _per_class(numbers: np.ndarray, classes: int, weights: np.ndarray | None = None) -> np.ndarray:
@@ -166,7 +146,8 @@ def _ranked(
     near = _candidates(pairs, iou, len(found))
     by_score = np.argsort(-scores, kind="stable")
     outside = [
-        (_outside(areas_of(true), r), _outside(found_areas, r)) for r in area_ranges.values()
+        [(areas < low) | (areas > high) for areas in (areas_of(true), found_areas)]
+        for low, high in area_ranges.values()
     ]
 
     def entry(number: int, ignored: np.ndarray, excluded: np.ndarray) -> dict | None:
@@ -183,10 +164,6 @@ def _ranked(
         }
 
     return tuple(tuple(entry(k, *areas) for areas in outside) for k in range(1, classes + 1))
-
-
-def _outside(areas: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    return (areas < limits[0]) | (areas > limits[1])
 
 
 def _candidates(pairs: Overlaps, iou: np.ndarray, found: int) -> list[list[tuple[int, float]]]:

@@ -8,14 +8,11 @@ from temzoo.evaluation.bootstrap import ratio
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts pixels by true and predicted class.
+    """Counts pixels by class: (classes, classes) int64, [true class, predicted class].
 
     Args:
         truth, predicted: integer class maps of one shape, values 0 to classes - 1.
         classes: number of classes, background included.
-
-    Returns:
-        (classes, classes) int64, [true class, predicted class].
 
     Raises:
         ValueError: different shapes, or a class out of range.
@@ -37,17 +34,11 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
 
 
 def scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics of one or more confusion matrices, by the module's conventions.
-
-    Args:
-        matrix: (..., K, K), [true class, predicted class]; class 0 is the background.
+    """The metrics of confusion matrices (..., K, K), by the conventions of ``evaluation.evaluate``.
 
     Returns:
         "iou", "dice", "precision" and "recall": (..., K) per class, background first;
         "pixel_accuracy": (...). NaN where undefined.
-
-    Example:
-        >>> scores(confusion(truth, predicted, 2))["iou"][1]
     """
     matrix = np.asarray(matrix, np.float64)
     hit = np.diagonal(matrix, axis1=-2, axis2=-1)

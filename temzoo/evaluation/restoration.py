@@ -54,7 +54,6 @@ def evaluate_restoration(
         examples: with a truth for "given", else those that poor pictures are made of.
         pairs: where a poor picture comes from, as in ``data.pairs.PairPlan``; a "blind_spot"
             has no truth to compare with.
-        flips: average over mirror images.
         bootstrap, seed: resamples of the intervals, and what draws them.
 
     Raises:
@@ -97,22 +96,19 @@ def data_range(pixels: np.ndarray) -> float:
 
 
 def compared_with(better, stored: np.ndarray, *pictures) -> list[tuple[float, float]]:
-    """(PSNR, SSIM) of pictures against the better one, whose dtype and range are ``stored``'s."""
-    reach = data_range(stored)
-    return [
-        compared(_within(one, stored.dtype, better.shape[-1]), better, reach) for one in pictures
-    ]
+    """(PSNR, SSIM) of pictures against the better one, whose dtype and range are ``stored``'s.
 
-
-def _within(pixels: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
-    """Pixels cut to what the truth's dtype can hold: noise below black is not a deeper black."""
-    if dtype.kind in "ui":
-        pixels = np.clip(pixels, np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return as_channels(pixels, channels)
+    They are cut to what that dtype can hold: noise below black is not a deeper black.
+    """
+    reach, channels = data_range(stored), better.shape[-1]
+    if stored.dtype.kind in "ui":
+        limits = np.iinfo(stored.dtype)
+        pictures = tuple(np.clip(one, limits.min, limits.max) for one in pictures)
+    return [compared(as_channels(one, channels), better, reach) for one in pictures]
 
 
 def compared(restored: np.ndarray, truth: np.ndarray, reach: float) -> tuple[float, float]:
-    """PSNR in dB and SSIM of one image.
+    """PSNR in dB, infinite for equal images, and SSIM, NaN for one smaller than 7 px.
 
     SSIM is scikit-image's, in even windows of 7 px; that of Wang et al. 2004,
     doi:10.1109/TIP.2003.819861, has Gaussian ones of 11 px.
@@ -120,9 +116,6 @@ def compared(restored: np.ndarray, truth: np.ndarray, reach: float) -> tuple[flo
     Args:
         restored, truth: (H, W, C).
         reach: the data range.
-
-    Returns:
-        PSNR, infinite for equal images, and SSIM, NaN for one smaller than 7 px.
     """
     from skimage.metrics import structural_similarity
 

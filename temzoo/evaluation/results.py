@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import write_json
+from temzoo.core.files import write_json
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
 
@@ -129,14 +129,9 @@ def compare(
             f"compare needs an image where both have the metric. Received: metric={metric!r}, "
             "undefined everywhere for one of them. Compare another metric."
         )
-    a, b = a[both], b[both]
-    differences = weighted_mean(a - b, resamples(len(a), bootstrap, seed))
+    differences = weighted_mean((a - b)[both], resamples(int(both.sum()), bootstrap, seed))
     kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
-    return Comparison(metric, kept, a, b, interval(differences))
-
-
-def _undefined(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+    return Comparison(metric, kept, a[both], b[both], interval(differences))
 
 
 def _without_nan(content: Any) -> Any:
@@ -144,4 +139,4 @@ def _without_nan(content: Any) -> Any:
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, list):
         return [_without_nan(value) for value in content]
-    return None if _undefined(content) else content
+    return None if isinstance(content, float) and math.isnan(content) else content

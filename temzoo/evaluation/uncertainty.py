@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from temzoo.core.types import MIN_SCORE, Detection, Prediction
-from temzoo.evaluation.object_overlaps import one_to_one, overlaps
-from temzoo.evaluation.objects import MATCH_IOU
+from temzoo.evaluation.object_overlaps import MATCH_IOU, overlaps
 from temzoo.inference.options import TileOptions
 from temzoo.inference.pixel_network import PixelNetwork
 from temzoo.inference.pixels import BLOCK_ROWS
@@ -48,31 +47,21 @@ class _Heat:
         return (self.sums / (pixels * mirrors)).astype(np.float16)
 
 
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """A model's answer to one mirror image: class of each pixel, mirrored back, and its doubt."""
-
-    classes: np.ndarray
-    doubt: float
-
-
 def doubts_of_pixels(network: PixelNetwork, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
-    """How unsure a network is of the classes of an image's pixels.
-
-    Args:
-        mirrors: of ``MIRRORS``: mirror images whose answers are compared.
-    """
+    """How unsure a network is of the classes of an image, by its answers to mirror images."""
     heat = _Heat(*pixels.shape[:2])
-    answers = [_answer(network, pixels, axes, heat) for axes in mirrors]
-    pairs = itertools.combinations([answer.classes for answer in answers], 2)
-    agreement = [_agreement(*pair) for pair in pairs]
-    disagreement = 1 - float(np.mean(agreement)) if agreement else float("nan")
+    answers, doubts = zip(*(_answer(network, pixels, axes, heat) for axes in mirrors), strict=True)
+    pairs = itertools.combinations(answers, 2)
+    agreement = [_agreement(*pair) for pair in pairs] or [np.nan]
+    disagreement = 1 - float(np.mean(agreement))
     entropy = heat.sums.sum() / (pixels.shape[0] * pixels.shape[1] * len(mirrors))
-    doubt = float(np.mean([answer.doubt for answer in answers]))
-    return doubt, disagreement, float(entropy), heat.mean(len(mirrors))
+    return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(len(mirrors))
 
 
-def _answer(network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat) -> _Answer:
+def _answer(
+    network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat
+) -> tuple[np.ndarray, float]:
+    """The class of each pixel in a mirror image, mirrored back, and the doubt of them."""
     height, width = pixels.shape[:2]
     classes, errors, union = None, 0.0, FLOOR_DOUBT * height * width
     blocks = answer_blocks(network, np.flip(pixels, axes), TileOptions())
@@ -88,16 +77,11 @@ def _answer(network: PixelNetwork, pixels: np.ndarray, axes: tuple, heat: _Heat)
         errors += float((1 - block.max(axis=-1)).sum(dtype=np.float64))
         missed = np.where(classes[rows] > 0, 1, 1 - block[..., 0])
         union += float(missed.sum(dtype=np.float64))
-    return _Answer(classes, errors / union)
+    return classes, errors / union
 
 
 def entropy_bits(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy along the last axis, in bits; 0 to log2(classes).
-
-    Example:
-        >>> float(entropy_bits(np.array([0.5, 0.5])))
-        1.0
-    """
+    """Entropy along the last axis, in bits; 0 to log2(classes)."""
     p = np.clip(probabilities, 1e-12, 1)
     return -(p * np.log2(p)).sum(axis=-1)
 
@@ -115,14 +99,18 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
 def doubts_of_objects(
     find: Callable[..., Prediction], pixels: np.ndarray, mirrors: Sequence[tuple]
 ) -> Doubts:
-    """How unsure a detector is of the objects of an image.
+    """How unsure a detector is of the objects of an image, by its answers to mirror images.
 
-    Args:
-        find: takes an image and ``min_score``, gives detections.
-        mirrors: of ``MIRRORS``: mirror images whose answers are compared.
+    ``find`` takes an image and ``min_score``, and gives a prediction with detections.
     """
     shape = pixels.shape[:2]
-    answers = [_objects(find, pixels, axes) for axes in mirrors]
+    answers = [
+        [
+            _mirrored(one, shape, axes)  # back again
+            for one in find(np.flip(pixels, axes), min_score=LEAST_SCORE).detections
+        ]
+        for axes in mirrors
+    ]
     doubts, entropies, heat = [], [0.0], _Heat(*shape)
     drawn = np.zeros(shape, np.float32)
     for objects in answers:
@@ -137,16 +125,10 @@ def doubts_of_objects(
             place[one.mask] = np.maximum(place[one.mask], value)
     heat.add(np.arange(shape[0]), drawn)
     certain = [[one for one in objects if one.score >= MIN_SCORE] for objects in answers]
-    agreement = [_quality(*pair) for pair in itertools.combinations(certain, 2)]
-    disagreement = 1 - float(np.mean(agreement)) if agreement else float("nan")
+    agreement = [_quality(*pair) for pair in itertools.combinations(certain, 2)] or [np.nan]
+    disagreement = 1 - float(np.mean(agreement))
     entropy = np.mean(entropies[1:] or entropies)
     return float(np.mean(doubts)), disagreement, float(entropy), heat.mean(1)
-
-
-def _objects(find: Callable, pixels: np.ndarray, axes: tuple) -> list[Detection]:
-    """What a detector finds in a mirror image, mirrored back."""
-    found = find(np.flip(pixels, axes), min_score=LEAST_SCORE).detections
-    return [_mirrored(one, pixels.shape[:2], axes) for one in found]
 
 
 def _mirrored(one: Detection, shape: tuple[int, int], axes: tuple) -> Detection:
@@ -159,6 +141,5 @@ def _mirrored(one: Detection, shape: tuple[int, int], axes: tuple) -> Detection:
 def _quality(one: Sequence[Detection], other: Sequence[Detection]) -> float:
     """Panoptic quality of objects against others, all classes together."""
     pairs = overlaps(one, other)
-    good = pairs.mask_iou >= MATCH_IOU
-    _, iou = one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
+    _, iou = pairs.one_to_one(pairs.mask_iou >= MATCH_IOU)
     return (iou.sum() + FLOOR_OBJECTS) / ((len(one) + len(other)) / 2 + FLOOR_OBJECTS)

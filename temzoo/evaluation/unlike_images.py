@@ -176,23 +176,17 @@ class Likeness:
         except (ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise _unreadable(path, str(error)) from error
         _check_arrays(path, arrays)
-        return cls(
-            **{name: arrays[name] if axes else float(arrays[name]) for name, axes in ARRAYS.items()}
-        )
+        return cls(**{k: arrays[k] if axes else float(arrays[k]) for k, axes in ARRAYS.items()})
 
 
 def features(normalize: Any, image: Image, channels: int | None = None) -> np.ndarray:
-    """``FEATURES`` of an image, in each of up to ``WINDOWS`` windows drawn with a fixed seed.
+    """``FEATURES`` of an image, (windows, F) float64, in up to ``WINDOWS`` windows of a fixed seed.
 
     As many windows as fit beside each other, at most; an image smaller than one is mirrored.
 
     Args:
         normalize: the layer by which grey values are compared.
-        image: any micrograph.
         channels: that it is taken with; None: its own.
-
-    Returns:
-        (windows, F) float64.
     """
     pixels = channels_view(checked_pixels(as_micrograph(image)), channels)
     shift, scale = normalize.statistics(pixels)
@@ -200,7 +194,12 @@ def features(normalize: Any, image: Image, channels: int | None = None) -> np.nd
         normalize.apply(pixels[top : top + WINDOW, left : left + WINDOW], shift, scale).mean(axis=2)
         for top, left in _corners(*pixels.shape[:2])
     )
-    return np.stack([_texture(_mirrored(window.astype(np.float64))) for window in windows])
+    # What is missing at the ends of a window is its mirror image.
+    whole = (
+        np.pad(window, [(0, WINDOW - size) for size in window.shape], mode="symmetric")
+        for window in windows
+    )
+    return np.stack([_texture(window.astype(np.float64)) for window in whole])
 
 
 def _seen_by(model: Any, image: Image) -> np.ndarray:
@@ -220,11 +219,6 @@ def _corners(height: int, width: int) -> list[tuple[int, int]]:
     count = int(np.clip(height * width // WINDOW**2, 1, WINDOWS))
     free = [max(size - WINDOW, 0) + 1 for size in (height, width)]
     return [(int(top), int(left)) for top, left in rng.integers(0, free, size=(count, 2))]
-
-
-def _mirrored(window: np.ndarray) -> np.ndarray:
-    """The window, of full size: what is missing at its ends is its mirror image."""
-    return np.pad(window, [(0, WINDOW - size) for size in window.shape], mode="symmetric")
 
 
 def _texture(window: np.ndarray) -> np.ndarray:
@@ -294,11 +288,9 @@ def _check_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     for name, axes in ARRAYS.items():
         wanted, array = tuple(sizes[axis] for axis in axes), arrays[name]
         if array.shape != wanted or array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise _unreadable(
-                path, f"{name} is {array.dtype} {array.shape}, not finite floats {wanted}"
-            )
-    for name in ("spread", "limits"):
-        if not (arrays[name] > 0).all():
+            what = f"{name} is {array.dtype} {array.shape}, not finite floats {wanted}"
+            raise _unreadable(path, what)
+        if name in ("spread", "limits") and not (array > 0).all():
             raise _unreadable(path, f"{name} is not above 0 throughout")
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from temzoo.core.json_file import read_json
+from temzoo.core.files import read_json
+from temzoo.core.hints import require_choice
 from temzoo.core.types import LabelledImage
 
 FORMATS = ("cvat", "coco", "yolo", "masks")
@@ -54,7 +55,7 @@ def read(path: str | Path, *, images: str | Path | None = None) -> list[Labelled
         return _format("cvat").read(path)
     if begin in (b"{", b"["):
         return _read_json(path, images)
-    raise ValueError(_unsupported(path, f"a file that begins with {start[:12]!r}"))
+    raise _unsupported(path, f"a file that begins with {start[:12]!r}")
 
 
 def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict[str, int]:
@@ -62,7 +63,6 @@ def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict
 
     Args:
         path: a file for "cvat" and "coco", a folder for "yolo" and "masks".
-        images: the labels.
         to: "cvat", "coco", "yolo" or "masks" (class numbers).
 
     Returns:
@@ -74,9 +74,7 @@ def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict
     Example:
         >>> left_out = write("coco.json", images, to="coco")
     """
-    if to not in FORMATS:
-        raise ValueError(f"to must be one of {list(FORMATS)}. Received: to={to!r}.")
-    return _format(WRITERS.get(to, to)).write(path, images)
+    return _writer(to)(path, images)
 
 
 def convert(
@@ -87,7 +85,7 @@ def convert(
     Args:
         source: what ``read`` takes.
         target: what ``write`` takes as its path.
-        to: "cvat", "coco", "yolo" or "masks".
+        to: as for ``write``.
         images: the folder of the images, for VIA.
 
     Returns:
@@ -98,16 +96,11 @@ def convert(
         2 images, 5 shapes: 4 polygon, 1 polyline; without area: 1 polyline
         left out, since coco cannot hold them: 1 polyline
     """
-    if to not in FORMATS:
-        raise ValueError(f"to must be one of {list(FORMATS)}. Received: to={to!r}.")
+    writer = _writer(to)
     labelled = read(source, images=images)
-    left_out = write(target, labelled, to=to)
-    words = summary(labelled)
-    return (
-        f"{words}\nleft out, since {to} cannot hold them: {_counted(left_out)}"
-        if left_out
-        else words
-    )
+    left_out = writer(target, labelled)
+    last = f"\nleft out, since {to} cannot hold them: {_counted(left_out)}" if left_out else ""
+    return summary(labelled) + last
 
 
 def summary(images: Iterable[LabelledImage]) -> str:
@@ -149,14 +142,19 @@ def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
     if via.is_via(document):
         return via.parse(document, path, images=images)
     keys = sorted(document)[:8] if isinstance(document, dict) else "a list"
-    raise ValueError(_unsupported(path, f"JSON with {keys}"))
+    raise _unsupported(path, f"JSON with {keys}")
 
 
-def _unsupported(path: Path, received: str) -> str:
-    return (
+def _unsupported(path: Path, received: str) -> ValueError:
+    return ValueError(
         f"{path}: labels must be {SUPPORTED}. Received: {received}. "
         "Unpack it when it is a zip, or export the labels as one of these."
     )
+
+
+def _writer(to: str) -> Callable[..., dict[str, int]]:
+    require_choice("to", to, FORMATS)
+    return _format(WRITERS.get(to, to)).write
 
 
 def _format(name: str) -> Any:

@@ -6,19 +6,20 @@ infos what is good to know. ``pages.label_check.to_html`` draws the shapes that 
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from temzoo.core.hints import did_you_mean
 from temzoo.core.types import LINE_KINDS, LabelledImage, Shape
+from temzoo.labels import not_areas
 from temzoo.labels.check_folder import compared_with_files
-from temzoo.labels.findings import LEVELS, ClassSummary, Finding, Report
+from temzoo.labels.check_report import LEVELS, ClassSummary, Finding, Report
 from temzoo.labels.shapes import raster, soundness
-from temzoo.labels.shapes.runs import check_runs
+from temzoo.labels.shapes.run_lengths import check_runs
 from temzoo.labels.shapes.windows import Window, shape_extent, shape_window
 
 __all__ = ["ClassSummary", "Finding", "Report", "check"]
@@ -32,14 +33,7 @@ CONCAVE_AREA_PX = 100
 HOLE_SHARE = 0.1
 # Smaller gaps are what two hand-drawn outlines of one border leave between them.
 HOLE_AREA_PX = 4
-
-
-@dataclass(frozen=True)
-class _Object:
-    """One object with an area: its class, and its pixels within the image."""
-
-    label: str
-    area_px: int
+Object = tuple[str, int]  # with an area: its class, and its pixels within the image
 
 
 def check(
@@ -48,28 +42,21 @@ def check(
     image_folder: str | Path | None = None,
     image_sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Report:
-    """Looks for what is wrong with a label set.
+    """Looks for what is wrong with a label set; ``exit_status`` of the report is 1 with errors.
 
     Args:
-        images: the labels.
         image_folder: where the images lie, to be compared with the labels; only their headers
             are read.
         image_sizes: (height, width) by name, instead of a folder.
 
-    Returns:
-        the report; its ``exit_status`` is 1 when there are errors.
-
     Raises:
         ValueError: when both a folder and sizes are given.
         NotADirectoryError: when the folder is none.
-
-    Example:
-        >>> print(to_text(check(cvat.read("annotations.xml"), image_folder="images")))
     """
     images = list(images)
     findings, sizes = compared_with_files(images, image_folder, image_sizes)
     findings += _set_findings(images, sizes)
-    objects: list[_Object] = []
+    objects: list[Object] = []
     touching_pairs = 0
     for image in images:
         found, held, touching = _image_findings(image)
@@ -100,47 +87,34 @@ def _set_findings(
     images: list[LabelledImage], sizes: Mapping[str, tuple[int, int]]
 ) -> list[Finding]:
     """What concerns the label set as a whole."""
-    findings = []
+    found = []  # level, code, name of an image, text
     if not images:
         text = "there is no image in the labels. Export the task again."
-        findings.append(Finding("error", "no-images", "", None, text))
+        found.append(("error", "no-images", "", text))
     counts = _size_counts(images, sizes)
     if len(counts) > 1:
         text = (
             f"{len(counts)} sizes among {len(images)} images. Train on crops of one size; "
             "scale no image without its calibration."
         )
-        findings.append(Finding("warning", "sizes-differ", "", None, text))
-    findings += [
-        Finding("warning", "repeated-name", name, None, f"{n} images of the labels have this name.")
+        found.append(("warning", "sizes-differ", "", text))
+    found += [
+        ("warning", "repeated-name", name, f"{n} images of the labels have this name.")
         for name, n in Counter(image.name for image in images).items()
         if n > 1
     ]
-    return findings + _no_area_findings(images) + _unused_class_findings(images)
-
-
-def _no_area_findings(images: list[LabelledImage]) -> list[Finding]:
-    kinds = Counter(s.kind for image in images for s in image.shapes if not s.has_area)
-    findings = []
-    for kind, n in kinds.items():
+    for kind, n in not_areas(images).items():
         remedy = "it takes a line width" if kind in LINE_KINDS else "it makes no mask"
         text = f"{n} of kind {kind}, which has no area: {remedy}."
-        findings.append(Finding("info", "no-area", "", None, text))
-    return findings
-
-
-def _unused_class_findings(images: list[LabelledImage]) -> list[Finding]:
+        found.append(("info", "no-area", "", text))
     used = {shape.label for image in images for shape in image.shapes}
-    declared = dict.fromkeys(name for image in images for name in image.classes)
+    unused = dict.fromkeys(name for image in images for name in image.classes if name not in used)
     text = "class {!r} is declared, but nothing is labelled with it."
-    return [
-        Finding("info", "unused-class", "", None, text.format(name))
-        for name in declared
-        if name not in used
-    ]
+    found += [("info", "unused-class", "", text.format(name)) for name in unused]
+    return [Finding(level, code, name, None, text) for level, code, name, text in found]
 
 
-def _image_findings(image: LabelledImage) -> tuple[list[Finding], list[_Object], int]:
+def _image_findings(image: LabelledImage) -> tuple[list[Finding], list[Object], int]:
     """Findings of one image, its objects, and how many pairs of them touch."""
     if not image.shapes:
         text = "no shapes. Label it, or make sure that there is nothing to label in it."
@@ -169,16 +143,13 @@ def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Find
 
     found = []
     if image.classes and shape.label not in image.classes:
-        close = difflib.get_close_matches(shape.label, image.classes)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        hint = did_you_mean(repr(shape.label), map(repr, image.classes))
         text = f"label {shape.label!r} is not among the classes that the file declares.{hint}"
         found.append(finding("warning", "undeclared-label", text))
     fault = _fault(shape)
     if fault is not None:
-        return [
-            *found,
-            finding("error", "degenerate-shape", f"{fault} Draw it again, or remove it."),
-        ]
+        text = f"{fault} Draw it again, or remove it."
+        return [*found, finding("error", "degenerate-shape", text)]
     extent = shape_extent(shape)
     if extent is not None:
         found += [finding(*off) for off in _off_image(extent, image.height, image.width)]
@@ -198,26 +169,18 @@ def _fault(shape: Shape) -> str | None:
             return f"{len(shape.points)} point(s), where a {shape.kind} takes {least} or more."
         if shape.kind == "polygon" and soundness.is_collinear(shape.points):
             return "a polygon without area: its points lie on one line."
-        if shape.kind in ("box", "ellipse") and not _has_size(shape):
+        flat = shape.kind == "ellipse" and not (shape.points[1] > 0).all()
+        if flat or (shape.kind == "box" and (shape.points[0] == shape.points[1]).any()):
             return f"the {shape.kind} is of zero size."
         if shape.kind == "polyline" and extent[:2] == extent[2:]:
             return "a polyline of zero length."
-        if shape.kind == "mask" and _mask_is_empty(shape):
-            return "a mask without pixels."
+        if shape.kind == "mask":
+            check_runs(shape.runs, *np.diff(shape.points, axis=0)[0].astype(int).tolist())
+            if not shape.runs[1::2].any():
+                return "a mask without pixels."
     except ValueError as error:
         return str(error)
     return None
-
-
-def _has_size(shape: Shape) -> bool:
-    first, second = shape.points
-    return bool(np.all(second > 0 if shape.kind == "ellipse" else second != first))
-
-
-def _mask_is_empty(shape: Shape) -> bool:
-    height, width = np.diff(shape.points, axis=0)[0].astype(int).tolist()
-    check_runs(shape.runs, height, width)
-    return not shape.runs[1::2].any()
 
 
 def _off_image(
@@ -236,12 +199,10 @@ def _off_image(
 
 def _area_findings(
     image: LabelledImage, sound: list[int]
-) -> tuple[list[Finding], list[_Object], int]:
+) -> tuple[list[Finding], list[Object], int]:
     """What the pixels tell: objects, pairs of them, the gaps between them.
 
-    Args:
-        image: the labels.
-        sound: indices of the shapes with an area and without an error.
+    ``sound`` are the indices of the shapes with an area and without an error.
     """
     drawn = replace(image, shapes=tuple(image.shapes[index] for index in sound))
     numbers = [number for _, number in raster.numbered_shapes(drawn)]
@@ -258,18 +219,17 @@ def _area_findings(
     findings += pair_findings
     findings += _covered_findings(image.name, pixels, objects, first_index)
     findings += _hole_findings(image.name, pixels, objects, first_index)
-    return findings, [held for held in objects if held.area_px], touching
+    return findings, [held for held in objects if held[1]], touching
 
 
-def _objects(drawn: LabelledImage, windows: list[Window], numbers: list[int]) -> list[_Object]:
+def _objects(drawn: LabelledImage, windows: list[Window], numbers: list[int]) -> list[Object]:
     areas = dict(zip(numbers, (int(window[2].sum()) for window in windows), strict=True))
     objects = []
     for number, instance in enumerate(raster.instances(drawn), start=1):
-        if len(instance.shapes) > 1:
-            # Parts may overlap.
+        if len(instance.shapes) > 1:  # parts may overlap
             union = raster.instance_window(instance, drawn.height, drawn.width)
             areas[number] = int(union[2].sum())
-        objects.append(_Object(instance.label, areas[number]))
+        objects.append((instance.label, areas[number]))
     return objects
 
 
@@ -292,10 +252,7 @@ def _window_findings(name: str, index: int, shape: Shape, window: np.ndarray) ->
 
 
 def _pair_findings(
-    image: LabelledImage,
-    sound: list[int],
-    windows: list[Window],
-    numbers: list[int],
+    image: LabelledImage, sound: list[int], windows: list[Window], numbers: list[int]
 ) -> tuple[list[Finding], int]:
     """Shapes drawn twice; and how many pairs of objects touch."""
     areas = [int(window[2].sum()) for window in windows]
@@ -304,44 +261,40 @@ def _pair_findings(
     for i, j in soundness.near_pairs(windows):
         shared, meet = soundness.shared_pixels(windows[i], windows[j])
         if meet and numbers[i] != numbers[j]:
-            touching.add((min(numbers[i], numbers[j]), max(numbers[i], numbers[j])))
+            touching.add(frozenset((numbers[i], numbers[j])))
         iou = shared / max(1, areas[i] + areas[j] - shared)
         first, second = sound[i], sound[j]
         if iou > DUPLICATE_IOU and image.shapes[first].label == image.shapes[second].label:
             twice[second] = min(twice.get(second, (first, iou)), (first, iou))
+    text = (
+        "it covers the same pixels as shape {} of the same label (IoU {:.2f}). Remove one of them."
+    )
     findings = [
-        Finding(
-            "warning",
-            "duplicate-shape",
-            image.name,
-            index,
-            f"it covers the same pixels as shape {first} of the same label (IoU {iou:.2f}). "
-            "Remove one of them.",
-        )
-        for index, (first, iou) in sorted(twice.items())
+        Finding("warning", "duplicate-shape", image.name, index, text.format(*other))
+        for index, other in sorted(twice.items())
     ]
     return findings, len(touching)
 
 
 def _covered_findings(
-    name: str, pixels: np.ndarray, objects: list[_Object], first_index: Mapping[int, int]
+    name: str, pixels: np.ndarray, objects: list[Object], first_index: Mapping[int, int]
 ) -> list[Finding]:
     seen = np.bincount(pixels.ravel(), minlength=len(objects) + 1)
     text = "other objects lie over the whole of it: it has no pixel in a map. Set its z order."
     return [
         Finding("warning", "covered-object", name, first_index[number], text)
-        for number, held in enumerate(objects, start=1)
-        if held.area_px and not seen[number]
+        for number, (_, area) in enumerate(objects, start=1)
+        if area and not seen[number]
     ]
 
 
 def _hole_findings(
-    name: str, pixels: np.ndarray, objects: list[_Object], first_index: Mapping[int, int]
+    name: str, pixels: np.ndarray, objects: list[Object], first_index: Mapping[int, int]
 ) -> list[Finding]:
     """One finding for each set of objects, however many gaps a ragged seam leaves."""
     between: dict[tuple[int, ...], list[soundness.Hole]] = {}
     for hole in soundness.enclosed_holes(pixels):
-        around = sum(objects[number - 1].area_px for number in hole.objects)
+        around = sum(objects[number - 1][1] for number in hole.objects)
         if len(hole.objects) >= 2 and hole.area_px <= HOLE_SHARE * around:
             between.setdefault(hole.objects, []).append(hole)
     findings = []
@@ -361,32 +314,26 @@ def _hole_findings(
 
 
 def _holes_in_words(holes: list[soundness.Hole]) -> str:
-    largest = max(hole.area_px for hole in holes)
+    areas = [hole.area_px for hole in holes]
     if len(holes) == 1:
-        return f"{largest} px of background"
-    total = sum(hole.area_px for hole in holes)
-    return f"{len(holes)} patches of background, {total} px together, the largest of {largest} px"
+        return f"{areas[0]} px of background"
+    return (
+        f"{len(holes)} patches of background, {sum(areas)} px together, the largest of "
+        f"{max(areas)} px"
+    )
 
 
 def _class_summaries(
-    images: list[LabelledImage], objects: list[_Object]
+    images: list[LabelledImage], objects: list[Object]
 ) -> tuple[ClassSummary, ...]:
     shapes = Counter(shape.label for image in images for shape in image.shapes)
     held = Counter(label for image in images for label in {s.label for s in image.shapes})
     areas: dict[str, list[int]] = {}
-    for each in objects:
-        areas.setdefault(each.label, []).append(each.area_px)
+    for label, area in objects:
+        areas.setdefault(label, []).append(area)
     declared = dict.fromkeys(name for image in images for name in image.classes)
     labels = [*declared, *sorted(set(shapes) - set(declared))]
+    spreads = {k: (float(min(a)), float(np.median(a)), float(max(a))) for k, a in areas.items()}
     return tuple(
-        ClassSummary(
-            label, shapes[label], len(areas.get(label, ())), held[label], _spread(areas.get(label))
-        )
-        for label in labels
+        ClassSummary(k, shapes[k], len(areas.get(k, ())), held[k], spreads.get(k)) for k in labels
     )
-
-
-def _spread(areas: list[int] | None) -> tuple[float, float, float] | None:
-    if not areas:
-        return None
-    return float(min(areas)), float(np.median(areas)), float(max(areas))

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from temzoo.core.types import LabelledImage
-from temzoo.labels.findings import Finding
-from temzoo.labels.image_folder import ImageFolder
-from temzoo.labels.names import safe_name
+from temzoo.labels.check_report import Finding
+from temzoo.labels.names import ImageFolder, safe_name
 from temzoo.micrographs import MissingReaderError, image_size
 
 

@@ -12,7 +12,8 @@ only the one-hot classes show who lies on top.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,18 +26,13 @@ def one_hot(
     image: LabelledImage,
     classes: Sequence[str],
     *,
-    ignore: Collection[str] = (),
-    line_width: float | None = None,
     dtype: npt.DTypeLike = np.uint8,
+    **drawing: Any,
 ) -> np.ndarray:
     """The class of each pixel, one-hot, as a U-Net with softmax is trained on.
 
     Args:
-        image: the labels.
-        classes: names of the K classes.
-        ignore: labels to leave out.
-        line_width: width of the band that a polyline stands for, in pixels.
-        dtype: of the result.
+        classes, drawing: as in ``raster.class_map``.
 
     Returns:
         (H, W, 1 + K), 0 or 1; channel 0 is background, channel k is ``classes[k - 1]``. Exactly
@@ -44,13 +40,9 @@ def one_hot(
 
     Raises:
         ValueError: when a label is not in ``classes``.
-
-    Example:
-        >>> one_hot(image, ["particle"]).shape
-        (512, 680, 2)
     """
     names = raster.foreground_classes(classes)
-    pixels = raster.class_map(image, names, ignore=ignore, line_width=line_width)
+    pixels = raster.class_map(image, names, **drawing)
     return (pixels[..., None] == np.arange(1 + len(names))).astype(dtype)
 
 
@@ -58,8 +50,8 @@ def yolo(
     image: LabelledImage,
     classes: Sequence[str],
     *,
-    ignore: Collection[str] = (),
     line_width: float | None = None,
+    **drawing: Any,
 ) -> np.ndarray:
     """One row ``[class x y w h]`` for each object, as the lines of a YOLO label file.
 
@@ -68,10 +60,7 @@ def yolo(
     it is the rectangle around the pixels, so that it fits what can be seen.
 
     Args:
-        image: the labels.
-        classes: names of the K classes.
-        ignore: labels to leave out.
-        line_width: width of the band that a polyline stands for, in pixels.
+        classes, line_width, drawing: as in ``raster.class_map``.
 
     Returns:
         (N, 5) float32: class 0..K - 1 (YOLO has no background), centre x and y, width and height;
@@ -79,38 +68,25 @@ def yolo(
 
     Raises:
         ValueError: when a label is not in ``classes``.
-
-    Example:
-        >>> yolo(image, ["particle"])[0]
-        array([0. , 0.5, 0.5, 0.1, 0.2], dtype=float32)
     """
     names = raster.foreground_classes(classes)
-    found = raster.instances(image, classes=names, ignore=ignore, line_width=line_width)
     rows = []
-    for instance in found:
+    for instance in raster.instances(image, classes=names, line_width=line_width, **drawing):
         box = _box_in_image(instance, image.height, image.width, line_width)
         if box is not None:
             y1, x1, y2, x2 = box / (image.height, image.width, image.height, image.width)
-            rows.append(
-                [names.index(instance.label), (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
-            )
+            number = names.index(instance.label)
+            rows.append([number, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
     return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
 
 def boxes_labels_masks(
-    image: LabelledImage,
-    classes: Sequence[str],
-    *,
-    ignore: Collection[str] = (),
-    line_width: float | None = None,
+    image: LabelledImage, classes: Sequence[str], **drawing: Any
 ) -> dict[str, np.ndarray]:
     """The objects of an image as a Mask R-CNN is trained on.
 
     Args:
-        image: the labels.
-        classes: names of the K classes.
-        ignore: labels to leave out.
-        line_width: width of the band that a polyline stands for, in pixels.
+        classes, drawing: as in ``raster.class_map``.
 
     Returns:
         ``"boxes"``: (N, 4) float32, [x1 y1 x2 y2] in pixels, tight around the mask: x2 and y2 are
@@ -120,17 +96,12 @@ def boxes_labels_masks(
 
     Raises:
         ValueError: when a label is not in ``classes``, or the masks would exceed 4 GB.
-
-    Example:
-        >>> target = boxes_labels_masks(image, ["particle"])
-        >>> target["boxes"].shape, target["labels"].shape, target["masks"].shape
-        ((24, 4), (24,), (24, 512, 680))
     """
     names = raster.foreground_classes(classes)
-    options = {"classes": names, "ignore": ignore, "line_width": line_width}
-    masks = raster.instance_masks(image, **options)
+    masks = raster.instance_masks(image, classes=names, **drawing)
     seen = masks.any(axis=(1, 2))
-    labels = [1 + names.index(instance.label) for instance in raster.instances(image, **options)]
+    found = raster.instances(image, classes=names, **drawing)
+    labels = [1 + names.index(instance.label) for instance in found]
     masks = masks if seen.all() else masks[seen]
     boxes = [_pixel_box(mask)[[1, 0, 3, 2]] for mask in masks]
     return {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from temzoo.core.types import LabelledImage
+from temzoo.micrographs import MICROSCOPE_SUFFIXES, list_images
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -21,10 +23,6 @@ def safe_name(name: str) -> PurePosixPath:
     Raises:
         ValueError: when the name is empty, absolute, has a drive letter or a NUL, or climbs out
             with ``..``.
-
-    Example:
-        >>> safe_name("lot3/a.png")
-        PurePosixPath('lot3/a.png')
     """
     path = _as_path(name)
     leaves = path.is_absolute() or ".." in path.parts or _DRIVE.match(str(path))
@@ -38,21 +36,10 @@ def safe_name(name: str) -> PurePosixPath:
 
 
 def safe_path(folder: str | Path, name: str) -> Path:
-    """The path of an image inside a folder, links followed.
-
-    Args:
-        folder: the folder of images.
-        name: as the label file states it.
-
-    Returns:
-        the resolved path; whether it exists is not looked at.
+    """The path of an image inside a folder, links followed; whether it exists is not looked at.
 
     Raises:
         ValueError: when the path would lie outside the folder (see ``safe_name``).
-
-    Example:
-        >>> safe_path("images", "lot3/a.png").name
-        'a.png'
     """
     root = Path(folder).resolve()
     path = (root / safe_name(name)).resolve()
@@ -65,21 +52,12 @@ def safe_path(folder: str | Path, name: str) -> Path:
 
 
 def label_paths(folder: str | Path, names: Iterable[str], suffix: str) -> list[Path]:
-    """Where the label files of images go: their names with another suffix.
+    """Where the label files of images go: their names with another suffix, such as ".png".
 
     A number behind the last point is no suffix: ``frame.0012`` becomes ``frame.0012.png``.
 
-    Args:
-        folder: the folder of label files.
-        names: of the images, as the label file states them.
-        suffix: of the files to write, with its point.
-
     Raises:
         ValueError: when a name leads out of the folder, or two images get one file.
-
-    Example:
-        >>> [path.name for path in label_paths("masks", ["lot3/a.tif"], ".png")]
-        ['a.png']
     """
     taken: dict[Path, str] = {}
     for name in names:
@@ -124,10 +102,8 @@ class NameIndex:
     def matches(self, name: str, *, any_folder: bool = False) -> list[str]:
         """All full names that the most exact reading of ``name`` leads to; maybe none.
 
-        Args:
-            name: of an image.
-            any_folder: whether ``x/a.png`` may be ``y/a.png``, where nothing fits better. Else two
-                folders that differ are two images.
+        ``any_folder``: ``x/a.png`` may be ``y/a.png``, where nothing fits better; else two folders
+        that differ are two images.
         """
         whole = _with_and_without_suffix(_as_path(name))
         for key in name_keys(name):
@@ -139,11 +115,7 @@ class NameIndex:
         return []
 
     def find(self, name: str) -> str:
-        """The one full name.
-
-        Raises:
-            ValueError: there is none, or there are several.
-        """
+        """The one full name; raises ValueError where there is none, or there are several."""
         found = self.matches(name)
         if len(found) == 1:
             return found[0]
@@ -157,6 +129,35 @@ class NameIndex:
         raise ValueError(
             f"every name must be an image's, with or without its suffix. Received: {name!r}. {hint}"
         )
+
+
+class ImageFolder:
+    """The image files of a folder and its subfolders, sorted, hidden ones left out."""
+
+    def __init__(self, folder: str | Path):
+        """Lists the files; raises NotADirectoryError when the folder is none."""
+        self.folder = Path(folder)
+        self.files = list_images(folder)
+        names = [path.relative_to(self.folder).as_posix() for path in self.files]
+        # A microscope's file often lies beside its export, which is the one to use.
+        raw = {name for name in names if name.lower().endswith(MICROSCOPE_SUFFIXES)}
+        exports = [name for name in names if name not in raw]
+        self._indices = NameIndex(exports), NameIndex(sorted(raw))
+
+    def find(self, name: str) -> list[Path]:
+        """The files that a name in the labels may mean: one, none or several.
+
+        By the whole name; else by the longest end of it that a file has, since an export may have
+        folders where the images lie flat, or lie in others; each without suffix too, since frames
+        of a video have none and masks may have another.
+
+        Raises:
+            ValueError: when the name leads out of the folder.
+        """
+        if safe_path(self.folder, name).is_file():
+            return [self.folder / safe_name(name)]
+        found = (index.matches(name, any_folder=True) for index in self._indices)
+        return [self.folder / full for full in next(filter(None, found), [])]
 
 
 def _as_path(name: str) -> PurePosixPath:
@@ -174,15 +175,13 @@ def _with_and_without_suffix(path: PurePosixPath) -> tuple[str, str]:
 
 
 def class_names(images: Iterable[LabelledImage]) -> list[str]:
-    """Label names that images declare, in that order, then those that only their shapes have.
+    """Label names that images declare, in that order, then those that only their shapes have."""
+    images = list(images)
+    declared = [name for image in images for name in image.classes]
+    used = [shape.label for image in images for shape in image.shapes]
+    return list(dict.fromkeys([*declared, *used]))
 
-    Example:
-        >>> class_names([LabelledImage("a.png", 640, 480, classes=("particle",))])
-        ['particle']
-    """
-    declared: dict[str, None] = {}
-    used: dict[str, None] = {}
-    for image in images:
-        declared.update(dict.fromkeys(image.classes))
-        used.update(dict.fromkeys(shape.label for shape in image.shapes))
-    return list(declared | used)
+
+def with_area(image: LabelledImage) -> LabelledImage:
+    """The image with those shapes alone that have an area."""
+    return replace(image, shapes=tuple(shape for shape in image.shapes if shape.has_area))

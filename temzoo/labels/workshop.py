@@ -13,18 +13,19 @@ training and validation.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-import cv2
 import numpy as np
 
+from temzoo.core.hints import did_you_mean
 from temzoo.core.types import LabelledImage
 from temzoo.labels import encode
 from temzoo.labels.formats import cvat
 from temzoo.labels.names import NameIndex
+from temzoo.micrographs import MicrographError, load_micrograph
 
 Target = dict[str, np.ndarray]
 
@@ -87,7 +88,19 @@ def parse_anno_file(xml: str | Path, train_img_filename: str | Path) -> Labelled
     found = [image for image in images if image.name in names]
     if len(found) == 1:
         return found[0]
-    raise ValueError(_several_images(path, name, found) if found else _no_image(path, name, images))
+    if found:
+        raise ValueError(
+            f"train_img_filename must name one image of {path}. Received: "
+            f"train_img_filename={name!r}, which may be any of "
+            f"{', '.join(repr(image.name) for image in found[:5])}. Give the whole name; where "
+            "names repeat, export the tasks one by one."
+        )
+    bases = {repr(PurePosixPath(image.name.replace("\\", "/")).name) for image in images}
+    hint = did_you_mean(repr(PurePosixPath(name).name), sorted(bases))
+    raise ValueError(
+        f"train_img_filename must be one of the {len(images)} images of {path}. Received: "
+        f"train_img_filename={name!r}.{hint} Names are compared letter by letter."
+    )
 
 
 def get_unet_mask(
@@ -115,10 +128,7 @@ def get_unet_mask(
         >>> get_unet_mask(annos).shape
         (512, 680, 2)
     """
-    names = _classes(annos, classes)
-    if isinstance(annos, LabelledImage):
-        return encode.one_hot(annos, names, line_width=line_width)
-    return [encode.one_hot(image, names, line_width=line_width) for image in annos]
+    return _encoded(encode.one_hot, annos, classes, line_width)
 
 
 def get_maskrcnn_mask(
@@ -130,9 +140,7 @@ def get_maskrcnn_mask(
     """Boxes, labels and masks of the objects, as a Mask R-CNN is trained on.
 
     Args:
-        annos: labels of one image, or a list of them.
-        classes: names of the K classes; see the module for the default.
-        line_width: as in ``get_unet_mask``.
+        annos, classes, line_width: as in ``get_unet_mask``.
 
     Returns:
         for N objects ``{"boxes": (N, 4) float32 [x1 y1 x2 y2] in pixels, "labels": (N,) int32
@@ -146,10 +154,7 @@ def get_maskrcnn_mask(
         >>> {key: value.shape for key, value in get_maskrcnn_mask(annos).items()}
         {'boxes': (24, 4), 'labels': (24,), 'masks': (24, 512, 680)}
     """
-    names = _classes(annos, classes)
-    if isinstance(annos, LabelledImage):
-        return encode.boxes_labels_masks(annos, names, line_width=line_width)
-    return [encode.boxes_labels_masks(image, names, line_width=line_width) for image in annos]
+    return _encoded(encode.boxes_labels_masks, annos, classes, line_width)
 
 
 def get_maskrcnn_dataset(
@@ -193,23 +198,20 @@ def _read_image(path: Path) -> np.ndarray:
             f"train_img_names must be paths of image files. Received: {str(path)!r}, which is not "
             f"there. Give the path from the current folder, {Path.cwd()}, or a whole one."
         )
-    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    # imread takes no path beyond ASCII on Windows; imdecode has none to take. These flags turn
-    # the image as its Exif says, which is how CVAT showed it; IMREAD_UNCHANGED does not.
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-    pixels = cv2.imdecode(data, flags) if data.size else None
-    if pixels is None:
+    try:
+        pixels = load_micrograph(path).pixels
+    except MicrographError as error:
         raise ValueError(
             f"train_img_names must be PNG, JPEG, BMP or TIFF images. Received: {str(path)!r}, "
             "which cannot be read as one. Read a microscope's own format with "
             "temzoo.load_micrograph."
-        )
+        ) from error
     if pixels.dtype != np.uint8:
         raise ValueError(
             f"get_imgs reads images of 8 bits. Received: {str(path)!r} of {pixels.dtype}. "
             "Read it with temzoo.load_micrograph, which keeps the stored range."
         )
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])
+    return pixels
 
 
 @lru_cache(maxsize=2)
@@ -218,34 +220,19 @@ def _read_labels(path: Path, modified_ns: int, size: int) -> tuple[LabelledImage
     return tuple(cvat.read(path))
 
 
-def _several_images(path: Path, name: str, found: Sequence[LabelledImage]) -> str:
-    return (
-        f"train_img_filename must name one image of {path}. Received: "
-        f"train_img_filename={name!r}, which may be any of "
-        f"{', '.join(repr(image.name) for image in found[:5])}. Give the whole name; where names "
-        "repeat, export the tasks one by one."
-    )
-
-
-def _no_image(path: Path, name: str, images: Sequence[LabelledImage]) -> str:
-    base = PurePosixPath(name).name
-    by_base = {PurePosixPath(image.name.replace("\\", "/")).name: image.name for image in images}
-    close = [by_base[key] for key in difflib.get_close_matches(base, list(by_base), cutoff=0.5)]
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return (
-        f"train_img_filename must be one of the {len(images)} images of {path}. Received: "
-        f"train_img_filename={name!r}.{hint} Names are compared letter by letter."
-    )
-
-
-def _classes(
-    annos: LabelledImage | Sequence[LabelledImage], classes: Sequence[str] | None
-) -> list[str]:
-    if classes is not None:
-        return list(classes)
+def _encoded(
+    encoding: Callable[..., Any],
+    annos: LabelledImage | Sequence[LabelledImage],
+    classes: Sequence[str] | None,
+    line_width: float | None,
+) -> Any:
+    """One image's encoding, or a list's, by the module's default classes."""
     images = [annos] if isinstance(annos, LabelledImage) else list(annos)
-    declared = list(dict.fromkeys(name for image in images for name in image.classes))
-    return declared or sorted({shape.label for image in images for shape in image.shapes})
+    if classes is None:
+        declared = dict.fromkeys(name for image in images for name in image.classes)
+        classes = list(declared) or sorted({s.label for image in images for s in image.shapes})
+    encoded = [encoding(image, list(classes), line_width=line_width) for image in images]
+    return encoded[0] if isinstance(annos, LabelledImage) else encoded
 
 
 def _require_target(number: int, image: np.ndarray, target: Target) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,29 +37,12 @@ class Encoded:
         return np.argsort(-self.activity, kind="stable")
 
 
-@dataclass(frozen=True, eq=False)
-class ReconstructionError:
-    """Squared error of reconstructions.
-
-    Attributes:
-        per_image: (N,) float64 mean over the pixels and channels of each image.
-    """
-
-    per_image: np.ndarray
-
-    @property
-    def mean(self) -> float:
-        """Mean squared error per pixel, over all images."""
-        return float(self.per_image.mean())
-
-
 def encode_images(model: Any, images: np.ndarray, *, batch: int = 256) -> Encoded:
     """Encodes images in batches.
 
     Args:
         model: with ``encode`` and ``image_size`` S.
         images: (N, S, S) or (N, S, S, C) in the range that the model takes.
-        batch: images at a time.
 
     Raises:
         ValueError: the images are not of the model's size, or not finite, or the model takes any
@@ -69,20 +53,20 @@ def encode_images(model: Any, images: np.ndarray, *, batch: int = 256) -> Encode
         >>> encoded.means.shape
         (1797, 2)
     """
-    images = checked_images(model, images)
-    batches = [model.encode(images[k : k + batch]) for k in range(0, len(images), batch)]
-    parts = [
-        np.concatenate([np.asarray(one, np.float32) for one in column])
-        for column in zip(*batches, strict=True)
-    ]
-    return Encoded(*parts[:3])
+    parts = _in_batches(model.encode, checked_images(model, images), batch)
+    return Encoded(*map(np.concatenate, list(zip(*parts, strict=True))[:3]))
 
 
 def decode_codes(model: Any, codes: np.ndarray, *, batch: int = 256) -> np.ndarray:
     """Decodes (N, D) codes in batches: (N, S, S, C) float32 pictures in [0, 1]."""
-    codes = np.asarray(codes, np.float32)
-    parts = [model.decode(codes[k : k + batch]) for k in range(0, len(codes), batch)]
-    return np.concatenate([np.asarray(part, np.float32) for part in parts])
+    decoded = _in_batches(lambda part: [model.decode(part)], np.asarray(codes, np.float32), batch)
+    return np.concatenate([part for [part] in decoded])
+
+
+def _in_batches(function: Callable, values: np.ndarray, batch: int) -> list[list[np.ndarray]]:
+    """What a function gives of a batch at a time, each of its parts as float32."""
+    batches = (values[k : k + batch] for k in range(0, len(values), batch))
+    return [[np.asarray(one, np.float32) for one in function(part)] for part in batches]
 
 
 def reconstruct(
@@ -98,15 +82,14 @@ def reconstruct(
         model: with ``encode``, ``decode``, ``image_size``.
         images: what ``encode_images`` takes.
         encoded: of these images, where it is there already.
-        batch: images at a time.
 
     Raises:
         ValueError: what comes back has not the images' shape.
     """
     images = checked_images(model, images)
     if callable(model):
-        parts = [model(images[k : k + batch]) for k in range(0, len(images), batch)]
-        again = np.concatenate([np.asarray(part, np.float32) for part in parts])
+        again = _in_batches(lambda part: [model(part)], images, batch)
+        again = np.concatenate([part for [part] in again])
     else:
         means = (encoded or encode_images(model, images, batch=batch)).means
         again = decode_codes(model, means, batch=batch)
@@ -123,8 +106,7 @@ def reconstruction_error(
 ) -> ReconstructionError:
     """Mean squared error of what a model gives back, per pixel, image by image.
 
-    Args:
-        model, images, encoded, batch: see ``reconstruct``.
+    Arguments and errors are those of ``reconstruct``.
 
     Example:
         >>> reconstruction_error(model, digits).mean
@@ -134,10 +116,21 @@ def reconstruction_error(
     return squared_error(checked_images(model, images), again)
 
 
+@dataclass(frozen=True, eq=False)
+class ReconstructionError:
+    """Squared error of reconstructions, (N,) float64 mean over the pixels of each image."""
+
+    per_image: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean squared error per pixel, over all images."""
+        return float(self.per_image.mean())
+
+
 def squared_error(images: np.ndarray, again: np.ndarray) -> ReconstructionError:
     """Error of reconstructions that are there already, both (N, S, S, C)."""
-    difference = again.astype(np.float64) - images
-    return ReconstructionError((difference**2).mean(axis=(1, 2, 3)))
+    return ReconstructionError(((again.astype(np.float64) - images) ** 2).mean(axis=(1, 2, 3)))
 
 
 def kl_per_dimension(means: np.ndarray, log_variances: np.ndarray) -> np.ndarray:
@@ -200,10 +193,11 @@ def checked_images(model: Any, images: np.ndarray) -> np.ndarray:
 def checked_codes(codes: np.ndarray) -> np.ndarray:
     """(N, D) float64."""
     codes = np.asarray(codes, np.float64)
-    if codes.ndim != 2 or not codes.size or not np.isfinite(codes).all():
+    finite = np.isfinite(codes).all()
+    if codes.ndim != 2 or not codes.size or not finite:
         raise ValueError(
             "codes must be (N, D) finite numbers. Received: "
-            f"{codes.shape}{'' if np.isfinite(codes).all() else ' with NaN or infinity'}. "
+            f"{codes.shape}{'' if finite else ' with NaN or infinity'}. "
             "Pass the means of encode_images."
         )
     return codes

@@ -46,10 +46,23 @@ def compare(
         raise ValueError(
             'there must be a model to compare. Received: none. Pass them by name, as {"VAE": vae}.'
         )
-    return [
-        {"model": name, **_figures(model, images, factors, periods, bins, seed)}
-        for name, model in models.items()
-    ]
+    rows = []
+    for name, model in models.items():
+        encoded = encode_images(model, images)
+        means, logs = encoded.means, encoded.log_variances
+        gap = mutual_information_gap(means, factors, bins=bins, periods=periods, seed=seed)
+        table = correlations(means, factors, periods=periods)
+        row = {
+            "model": name,
+            "latent_dim": means.shape[1],
+            "reconstruction_error": reconstruction_error(model, images, encoded=encoded).mean,
+            "kl": None if logs is None else float(kl_per_dimension(means, logs).sum()),
+            "active_units": int(active_units(means).sum()),
+            "mig": gap.score,
+            "mig_shuffled": gap.baseline,
+        }
+        rows.append(row | {f"r {name}": strongest(table, name, periods) for name in factors})
+    return rows
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -61,37 +74,9 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def in_figures(value: Any) -> str:
-    """A figure of a table: three digits that count, a dash for None.
-
-    Example:
-        >>> in_figures(0.012345), in_figures(8), in_figures(None)
-        ('0.0123', '8', '–')
-    """
+    """A figure of a table: three digits that count, a dash for None."""
     if value is None:
         return "–"
     if not isinstance(value, float):
         return str(value).replace("|", "\\|")
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}"
-
-
-def _figures(
-    model: Any,
-    images: np.ndarray,
-    factors: Mapping[str, Sequence | np.ndarray],
-    periods: Mapping[str, float] | None,
-    bins: int,
-    seed: int,
-) -> dict[str, Any]:
-    encoded = encode_images(model, images)
-    logs = encoded.log_variances
-    gap = mutual_information_gap(encoded.means, factors, bins=bins, periods=periods, seed=seed)
-    table = correlations(encoded.means, factors, periods=periods)
-    return {
-        "latent_dim": encoded.means.shape[1],
-        "reconstruction_error": reconstruction_error(model, images, encoded=encoded).mean,
-        "kl": None if logs is None else float(kl_per_dimension(encoded.means, logs).sum()),
-        "active_units": int(active_units(encoded.means).sum()),
-        "mig": gap.score,
-        "mig_shuffled": gap.baseline,
-        **{f"r {name}": strongest(table, name, periods) for name in factors},
-    }

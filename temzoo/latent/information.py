@@ -56,8 +56,6 @@ def mutual_information_gap(
         factors: (N,) each, by name.
         bins: of each dimension and measured factor.
         periods: of factors that go round, by name: {"angle_deg": 180}; they are binned over it.
-        shuffles: of the baseline.
-        seed: of the shuffling.
 
     Raises:
         ValueError: there are no factors, lengths differ, or a factor has a single value.

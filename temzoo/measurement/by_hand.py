@@ -56,11 +56,7 @@ class ByHand:
         return self.scale if self.scale and (self.override or own is None) else own
 
     def notice(self, own: Mapping[str, Scale | None]) -> str:
-        """What became of it, in sentences; empty where none was given.
-
-        Args:
-            own: what each image states, by its name.
-        """
+        """What became of it, in sentences, by what each image states; "" where none was given."""
         if self.scale is None:
             return ""
         stated = {name: scale for name, scale in own.items() if scale is not None}

@@ -78,13 +78,14 @@ def size_statistics(
     groups = None if sample.groups is None else sample.groups[order]
     sample = Sample(sample.values[order], sample.weights[order], groups, sample.n_groups)
     figures = _figures(sample, np.ones((1, len(order)), np.int64))[:, 0]
-    if sample.units < LEAST or not bootstrap:
-        replicates = np.full((len(STATISTICS), 1), math.nan)
-    else:
+    replicates = [np.zeros((len(STATISTICS), 0))]
+    if sample.units >= LEAST:
         draws = sample.counts(bootstrap, np.random.default_rng(seed))
-        replicates = np.concatenate([_figures(sample, counts) for counts in draws], axis=1)
+        replicates += [_figures(sample, counts) for counts in draws]
     found = {}
-    for name, figure, replicate in zip(STATISTICS, figures, replicates, strict=True):
+    for name, figure, replicate in zip(
+        STATISTICS, figures, np.concatenate(replicates, axis=1), strict=True
+    ):
         reached = (1 - TAILS.get(name, 0.5)) ** len(order) <= (1 - level) / 2
         known = replicate if reached else replicate[:0]
         found[name] = corrected_interval(figure, known, units=sample.units, level=level)
@@ -99,7 +100,6 @@ def poisson_sum_interval(parts: np.ndarray, *, level: float, unseen: float = mat
 
     Args:
         parts: (n,) what each contributes, above 0.
-        level: such as 0.95.
         unseen: what one would contribute where there is none; gives the upper limit there.
     """
     tail = (1 - level) / 2

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from temzoo.measurement.runs import Runs
+from temzoo.measurement.pixel_runs import Runs
 
 Pair = tuple[float, float]
 

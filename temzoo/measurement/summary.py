@@ -74,8 +74,6 @@ def summarize(
         frames: (height, width) of each image in the table's unit, by its name. Without it, images
             in which nothing was found are unknown, and their area missing from the pooled density.
         bootstrap: resamples; 0: no intervals.
-        level: of the intervals.
-        seed: of the resampling.
 
     Returns:
         One row a group, in the order of the images (of ``frames``, where given); by image and
@@ -91,13 +89,7 @@ def summarize(
     """
     by = [by] if isinstance(by, str) else list(by or ())
     how = _Method(table_unit(table), of, border, over, bootstrap, level, seed)
-    _check_options(by, how)
-    if f"{of}_{how.unit}" not in table:
-        raise ValueError(
-            f"of must be a length of the table, without its unit. Received: of={of!r}. Use "
-            '"diameter", "feret_max" or "feret_min".'
-        )
-    _check_numbers(table)
+    _check(table, by, how)
     fields = _fields(table, how.unit, frames)
     parts = _parts(table, by, fields)
     rows = [{"image": image, "class": kind, **_row(*part, how)} for image, kind, *part in parts]
@@ -113,17 +105,17 @@ def table_unit(table: pd.DataFrame) -> str:
         ValueError: it has neither or both.
     """
     units = [unit for unit in ("nm", "px") if f"area_{unit}2" in table]
-    if len(units) != 1:
-        raise ValueError(
-            "a table of particles is in nm or in px. Received: "
-            f"{'both' if units else 'neither'} of area_nm2 and area_px2. "
-            + (
-                "Calibrate all images, or measure them with one nm_per_pixel."
-                if units
-                else "Pass what temzoo.measure returns."
-            )
-        )
-    return units[0]
+    if len(units) == 1:
+        return units[0]
+    found, remedy = (
+        ("both", "Calibrate all images, or measure them with one nm_per_pixel.")
+        if units
+        else ("neither", "Pass what temzoo.measure returns.")
+    )
+    raise ValueError(
+        f"a table of particles is in nm or in px. Received: {found} of area_nm2 and area_px2. "
+        f"{remedy}"
+    )
 
 
 def sized(
@@ -149,7 +141,7 @@ class _Method:
     seed: int
 
 
-def _check_options(by: Sequence[str], how: _Method) -> None:
+def _check(table: pd.DataFrame, by: Sequence[str], how: _Method) -> None:
     rules = (
         ("by", by, not set(by) - {"image", "class"}, '"image", "class", both, or None'),
         ("border", how.border, how.border in BORDERS, '"exclude", "correct" or "include"'),
@@ -160,9 +152,11 @@ def _check_options(by: Sequence[str], how: _Method) -> None:
     for name, value, allowed, rule in rules:
         if not allowed:
             raise ValueError(f"{name} must be {rule}. Received: {name}={value!r}.")
-
-
-def _check_numbers(table: pd.DataFrame) -> None:
+    if f"{how.of}_{how.unit}" not in table:
+        raise ValueError(
+            f"of must be a length of the table, without its unit. Received: of={how.of!r}. Use "
+            '"diameter", "feret_max" or "feret_min".'
+        )
     twice = table[table.duplicated(["image", "particle"])]
     if len(twice):
         first = twice.iloc[0]
@@ -174,7 +168,7 @@ def _check_numbers(table: pd.DataFrame) -> None:
 
 
 def _fields(table: pd.DataFrame, unit: str, frames: Mapping[str, Pair] | None) -> dict[str, Pair]:
-    """(height, width) of each image, by its name."""
+    """(height, width) of each image, by its name; first those given, in their order."""
     sides = [f"frame_{side}_{unit}" for side in ("height", "width")]
     known = table.drop_duplicates("image").set_index("image")[sides]
     found = {name: tuple(row) for name, row in zip(known.index, known.to_numpy(float), strict=True)}
@@ -227,16 +221,13 @@ def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[s
 
 
 def _size_cells(found: Mapping[str, Interval], of: str, unit: str) -> dict[str, float]:
-    lengths = {name: bounds for name, bounds in found.items() if not name.startswith("lognormal")}
-    fit = {name: found[name] for name in found if name not in lengths}
     cells = {}
-    for name, bounds in lengths.items():
-        cells |= _cells(f"{of}_{name}", bounds, unit=f"_{unit}")
-    for name, bounds in fit.items():
-        cells |= _cells(name, bounds)
+    for name, bounds in found.items():
+        fit = name.startswith("lognormal")
+        cells |= _cells(name, bounds) if fit else _cells(f"{of}_{name}", bounds, unit=f"_{unit}")
     mu, sigma = (
-        Interval(*np.exp([fit[name].value, fit[name].low, fit[name].high]).tolist())
-        for name in ("lognormal_mu", "lognormal_sigma")
+        Interval(*np.exp([bounds.value, bounds.low, bounds.high]).tolist())
+        for bounds in (found["lognormal_mu"], found["lognormal_sigma"])
     )
     cells |= _cells("geometric_mean", mu, unit=f"_{unit}")
     return cells | _cells("geometric_sd", sigma)
@@ -261,18 +252,17 @@ def _per_area(
 ) -> Interval:
     """The sum of what each particle contributes, by the area of the frames."""
     areas = np.array([height * width for height, width in fields.values()])
+    total = areas.sum() or math.nan
     if how.over == "particles":
         bounds = poisson_sum_interval(parts, level=how.level, unseen=unseen)
-        total = areas.sum() or math.nan
         return Interval(bounds.value / total, bounds.low / total, bounds.high / total)
     sums = np.bincount(_image_index(part, fields), parts, len(areas))
     images = Sample(sums, np.ones(len(areas)))
     draws = images.counts(how.bootstrap, np.random.default_rng(how.seed))
     enough = len(areas) >= LEAST
     replicates = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
-    figure = sums.sum() / areas.sum() if len(areas) else math.nan
     replicates = np.concatenate([np.zeros(0), *replicates])
-    return corrected_interval(figure, replicates, units=len(areas), level=how.level)
+    return corrected_interval(sums.sum() / total, replicates, units=len(areas), level=how.level)
 
 
 def _free(part: pd.DataFrame) -> pd.DataFrame:
@@ -292,5 +282,4 @@ def _free_weights(part: pd.DataFrame, unit: str) -> np.ndarray:
 
 def _image_index(part: pd.DataFrame, fields: Mapping[str, Pair]) -> np.ndarray:
     """(n,) the place of each particle's image among the fields."""
-    places = {name: place for place, name in enumerate(fields)}
-    return np.array([places[name] for name in part["image"]], np.int64)
+    return pd.Index(list(fields)).get_indexer(part["image"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import KDTree
 
+from temzoo.core.hints import require_classes
 from temzoo.core.types import Micrograph, Prediction
-from temzoo.measurement.runs import Runs, runs_of_detections, runs_of_map
+from temzoo.measurement.pixel_runs import Runs, runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
 from temzoo.micrographs import Scale, checked_scale, load_micrograph, to_grey
 
@@ -67,10 +67,13 @@ def measure(
         >>> table = measure(temzoo.predict(model, "particles.tif"))
         >>> table["diameter_nm"].median()
     """
-    source = _as_micrograph(micrograph)
-    spacing = _calibration(prediction, source, nm_per_pixel)
-    runs = _runs(prediction)
-    ids = _class_ids(prediction, runs)
+    if isinstance(micrograph, str | Path):
+        micrograph = load_micrograph(micrograph)
+    source = Micrograph(micrograph) if isinstance(micrograph, np.ndarray) else micrograph
+    if nm_per_pixel is None:
+        nm_per_pixel = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
+    spacing = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
+    runs, ids = _particles(prediction)
     keep = (runs.area_px >= min_area_px) & _is_wanted(prediction, ids, classes)
     runs, ids = runs.picked(keep), ids[keep]
     columns = {
@@ -84,6 +87,17 @@ def measure(
     for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):
         columns[f"nm_per_pixel_{axis}"] = np.full(len(runs), size)
     return pd.DataFrame(columns)
+
+
+def _particles(prediction: Prediction) -> tuple[Runs, np.ndarray]:
+    """The particles, and the class of each; all pixels of one have the same."""
+    if prediction.detections is not None:
+        runs = runs_of_detections(prediction.detections, prediction.instances.shape)
+        ids = np.array([one.class_id for one in prediction.detections], np.int64)
+        return runs, ids[runs.numbers - 1]
+    runs = runs_of_map(prediction.instances)
+    first = runs.row[runs.first], runs.start[runs.first]
+    return runs, prediction.classes[first].astype(np.int64)
 
 
 def _measures(runs: Runs, spacing: Scale, unit: str) -> dict[str, np.ndarray]:
@@ -116,34 +130,6 @@ def _measures(runs: Runs, spacing: Scale, unit: str) -> dict[str, np.ndarray]:
     }
 
 
-def _as_micrograph(micrograph: Micrograph | np.ndarray | str | Path | None) -> Micrograph | None:
-    if isinstance(micrograph, str | Path):
-        return load_micrograph(micrograph)
-    return Micrograph(micrograph) if isinstance(micrograph, np.ndarray) else micrograph
-
-
-def _calibration(
-    prediction: Prediction, source: Micrograph | None, given: float | Scale | None
-) -> Scale | None:
-    if given is None:
-        given = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
-    return None if given is None else checked_scale(given)
-
-
-def _runs(prediction: Prediction) -> Runs:
-    if prediction.detections is not None:
-        return runs_of_detections(prediction.detections, prediction.instances.shape)
-    return runs_of_map(prediction.instances)
-
-
-def _class_ids(prediction: Prediction, runs: Runs) -> np.ndarray:
-    """(N,) class of each particle; all pixels of one have the same."""
-    if prediction.detections is not None:
-        ids = np.array([one.class_id for one in prediction.detections], np.int64)
-        return ids[runs.numbers - 1]
-    return prediction.classes[runs.row[runs.first], runs.start[runs.first]].astype(np.int64)
-
-
 def _class_name(prediction: Prediction, class_id: int) -> str:
     names = prediction.class_names
     return names[class_id - 1] if 1 <= class_id <= len(names) else str(class_id)
@@ -155,31 +141,18 @@ def _is_wanted(
     """(N,) bool: which particles are of one of the classes."""
     if classes is None:
         return np.ones(len(ids), bool)
-    if isinstance(classes, str):
-        raise ValueError(
-            "classes must be a sequence of names. Received: classes="
-            f"{classes!r}. Use [{classes!r}]."
-        )
     own = [_class_name(prediction, one) for one in ids.tolist()]
-    known = sorted({*prediction.class_names, *own})
-    unknown = next((name for name in classes if known and name not in known), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, known) or known
-        raise ValueError(
-            f"classes must be among those of the prediction. Received: {unknown!r}. Use "
-            f"{', '.join(map(repr, near))}."
-        )
+    require_classes(classes, {*prediction.class_names, *own} or None, "prediction")
     return np.array([name in classes for name in own], bool)
 
 
 def _scores(prediction: Prediction, runs: Runs) -> np.ndarray:
+    scores = prediction.scores
     if prediction.detections is not None:
-        scores = np.array([one.score for one in prediction.detections], float)
-    elif prediction.scores is not None:
-        scores = np.asarray(prediction.scores, float)
-    else:
+        scores = [one.score for one in prediction.detections]
+    if scores is None:
         return np.full(len(runs), math.nan)
-    return scores[runs.numbers - 1]
+    return np.asarray(scores, float)[runs.numbers - 1]
 
 
 def _texts(values: Sequence[str]) -> pd.Series:

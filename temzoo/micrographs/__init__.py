@@ -3,15 +3,16 @@
 The calibration comes from what a microscope or ImageJ wrote into the file. The dots per inch of a
 PNG, JPEG or TIFF are a print size and never taken for one.
 
-``formats`` tells what a file is; ``pillow_file``, ``tiff_file``, ``numpy_file``, ``mrc_file`` and
-``rosetta`` open it, each importing its library only then; ``loading`` checks what they give.
+``plain_files``, ``tiff_file``, ``mrc_file`` and ``rosetta`` open a file, each importing its
+library only then; ``loading`` tells which, by how the file begins, and checks what they give.
 """
 
 from temzoo.micrographs.calibration import NM_PER_UNIT, Scale, checked_scale, nm_of
 from temzoo.micrographs.channels import as_channels, to_grey
-from temzoo.micrographs.formats import MICROSCOPE_SUFFIXES, SUFFIXES
 from temzoo.micrographs.loading import (
     MAX_PIXELS,
+    MICROSCOPE_SUFFIXES,
+    SUFFIXES,
     count_frames,
     frame_name,
     image_size,

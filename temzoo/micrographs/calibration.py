@@ -6,29 +6,17 @@ import math
 
 import numpy as np
 
-NM_PER_UNIT = {
-    "pm": 1e-3,
-    "a": 0.1,
-    "å": 0.1,
-    "angstrom": 0.1,
-    "ångström": 0.1,
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "nanometre": 1.0,
-    "um": 1e3,
-    "µm": 1e3,
-    "micron": 1e3,
-    "micrometer": 1e3,
-    "micrometre": 1e3,
-    "mm": 1e6,
-    "millimeter": 1e6,
-    "cm": 1e7,
-    "in": 2.54e7,
-    "inch": 2.54e7,
-    "m": 1e9,
-    "meter": 1e9,
-    "metre": 1e9,
+UNITS = {
+    1e-3: "pm",
+    0.1: "a å angstrom ångström",
+    1.0: "nm nanometer nanometre",
+    1e3: "um µm micron micrometer micrometre",
+    1e6: "mm millimeter",
+    1e7: "cm",
+    2.54e7: "in inch",
+    1e9: "m meter metre",
 }
+NM_PER_UNIT = {unit: nm for nm, units in UNITS.items() for unit in units.split()}
 Scale = tuple[float, float]
 
 

@@ -19,7 +19,11 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     Returns:
         (H, W) in the dtype of ``pixels``; a view where nothing needs computing.
     """
-    _require_image(pixels)
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)):
+        raise ValueError(
+            "pixels must be (H, W), (H, W, 1) or (H, W, 3). "
+            f"Received: shape={pixels.shape}. Take one plane, or the three colours, of it."
+        )
     if pixels.ndim == 2:
         return pixels
     red, green, blue = (pixels[..., channel % pixels.shape[2]] for channel in range(3))
@@ -49,15 +53,6 @@ def as_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
             f"channels must be 1 (grey) or 3 (colour). Received: channels={channels}. "
             "Build the model with channels=1 for micrographs."
         )
-    _require_image(pixels)
     if channels == 3 and pixels.ndim == 3 and pixels.shape[2] == 3:
         return pixels
     return np.repeat(to_grey(pixels)[..., np.newaxis], channels, axis=2)
-
-
-def _require_image(pixels: np.ndarray) -> None:
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
-        raise ValueError(
-            "pixels must be (H, W), (H, W, 1) or (H, W, 3). "
-            f"Received: shape={pixels.shape}. Take one plane, or the three colours, of it."
-        )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from temzoo.core.file_names import file_stem
-from temzoo.micrographs.formats import MICROSCOPE_SUFFIXES
-from temzoo.micrographs.loading import count_frames, list_images
+from temzoo.core.files import file_stem
+from temzoo.micrographs.loading import MICROSCOPE_SUFFIXES, count_frames, list_images
 
 MOST_LINES = 10  # of files that are passed over
 
@@ -39,11 +38,7 @@ def image_paths(
 
 
 def require_own_names(named: Iterable[tuple[str, Path]]) -> None:
-    """Raises ValueError where the results of two images would be written under one name.
-
-    Args:
-        named: the name of each image, and the file that it is of.
-    """
+    """Raises ValueError where the results of two (name, file) would be written under one name."""
     first: dict[str, tuple[str, Path]] = {}
     for name, path in named:
         other = first.setdefault(file_stem(name).casefold(), (name, path))

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from temzoo.core.hints import did_you_mean
 from temzoo.core.types import Micrograph
 from temzoo.micrographs.calibration import Scale, checked_scale
-from temzoo.micrographs.formats import SUFFIXES, format_of
 from temzoo.micrographs.mrc_file import open_mrc
-from temzoo.micrographs.numpy_file import open_npy
-from temzoo.micrographs.pillow_file import open_bmp, open_jpeg, open_png
+from temzoo.micrographs.plain_files import open_npy, open_with_pillow
 from temzoo.micrographs.rosetta import open_digital_micrograph, open_emd, open_ser
 from temzoo.micrographs.source import Images, MicrographError
 from temzoo.micrographs.tiff_file import open_tiff
 
 MAX_PIXELS = 2**30
+# Written by microscopes; their exports as TIFF or PNG often lie beside them.
+MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", ".mrc")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES, ".npy")
+# Where a signature lies in the file, and what it says. The longer ones are looked for first: by
+# its width alone, an MRC file may begin like a BMP or a Digital Micrograph file.
+SIGNATURES = (
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"\x89HDF\r\n\x1a\n", "EMD"),
+    (0, b"\x93NUMPY", "NumPy array"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"II\x97\x01", "TIA series"),
+    (208, b"MAP", "MRC"),  # MRC2014, word 53
+    (0, b"\x00\x00\x00\x03", "Digital Micrograph"),
+    (0, b"\x00\x00\x00\x04", "Digital Micrograph"),
+    (0, b"BM", "BMP"),
+)
+NAMES = "PNG, JPEG, BMP, TIFF, a NumPy array, MRC, Digital Micrograph, TIA series or EMD"
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
-    "PNG": open_png,
-    "JPEG": open_jpeg,
-    "BMP": open_bmp,
+    "PNG": partial(open_with_pillow, plugin="Png"),
+    "JPEG": partial(open_with_pillow, plugin="Jpeg"),
+    "BMP": partial(open_with_pillow, plugin="Bmp"),
     "TIFF": open_tiff,
     "NumPy array": open_npy,
     "MRC": open_mrc,
@@ -57,7 +77,6 @@ def load_micrograph(
     than 1,000 nm per pixel. Reciprocal axes, those of diffraction patterns, are none.
 
     Args:
-        path: the file.
         nm_per_pixel: overrides the file's calibration: one number, or (row, col).
         frame: page of a TIFF, section of an MRC file, image of a stack, from 0. Where a
             microscope's file holds several images or stacks, they are counted one after the other
@@ -78,7 +97,12 @@ def load_micrograph(
     by_hand = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
     path = Path(path)
     with _opened(path) as images:
-        _require_frame(path, frame, images.count())
+        count = images.count()
+        if not 0 <= frame < count:
+            raise MicrographError(
+                f"{path}: frame must be between 0 and {count - 1}, the file has {count} "
+                f"frame(s). Received: frame={frame}."
+            )
         return _micrograph(path, images, frame, by_hand, max_pixels)
 
 
@@ -150,15 +174,8 @@ def count_frames(path: str | Path) -> int:
 def image_size(path: str | Path) -> tuple[int, int]:
     """(height, width) that ``load_micrograph`` would give, from the file's header alone.
 
-    Images are turned as their Exif says, as annotation tools show them.
-
-    Raises:
-        FileNotFoundError: there is no such file; names close matches in its folder.
-        MicrographError: (a ``ValueError``) the format is not supported, or the header is damaged.
-
-    Example:
-        >>> image_size("grid3/a.tif")  # doctest: +SKIP
-        (2048, 2048)
+    Images are turned as their Exif says, as annotation tools show them. Errors are those of
+    ``count_frames``.
     """
     with _opened(Path(path)) as images:
         height, width = images.size(0)
@@ -190,6 +207,28 @@ def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> 
     )
 
 
+def format_of(path: Path) -> str:
+    """The name of the format, one of those in ``SIGNATURES``.
+
+    Raises:
+        MicrographError: the file's suffix, or its beginning, is of no format that is read.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise MicrographError(
+            f"{path}: the name must end in one of {', '.join(SUFFIXES)}. Received: "
+            f"{path.suffix.lower()!r}. Export the image as TIFF or PNG."
+        )
+    with path.open("rb") as file:
+        head = file.read(256)
+    for place, signature, kind in SIGNATURES:
+        if head.startswith(signature, place):
+            return kind
+    raise MicrographError(
+        f"{path}: does not begin like {NAMES}. Received: {head[:8]!r} as its first bytes. "
+        "It is damaged or of another format; export it once more."
+    )
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Images]:
     """The images of a file; whatever a decoder raises becomes an error that names it."""
@@ -213,19 +252,10 @@ def _require_file(path: Path) -> None:
         return
     if path.is_dir():
         raise MicrographError(f"{path}: is a folder, not an image. Use list_images on it.")
-    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=3)
-    hint = f" Did you mean {', '.join(near)}?" if near else ""
     place = "" if path.parent.is_dir() else f" (nor is there a folder {path.parent})"
+    siblings = [] if place else [other.name for other in path.parent.iterdir()]
+    hint = did_you_mean(path.name, siblings)
     raise FileNotFoundError(f"{path}: there is no such file{place}.{hint}")
-
-
-def _require_frame(path: Path, frame: int, count: int) -> None:
-    if not 0 <= frame < count:
-        raise MicrographError(
-            f"{path}: frame must be between 0 and {count - 1}, the file has {count} "
-            f"frame(s). Received: frame={frame}."
-        )
 
 
 def _micrograph(
@@ -249,25 +279,16 @@ def _usable(pixels: np.ndarray, path: Path) -> np.ndarray:
             f"{path}: pixels must be real numbers. Received: dtype={pixels.dtype}. "
             "Save the magnitude or the phase as its own image."
         )
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
+    if pixels.shape[2:] == (4,):
         pixels = pixels[..., :3]
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
+    if pixels.shape[2:] == (1,):
         pixels = pixels[..., 0]
-    if pixels.size == 0 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+    if pixels.size == 0 or pixels.ndim < 2 or pixels.shape[2:] not in ((), (3,)):
         raise MicrographError(
             f"{path}: an image must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty. "
             f"Received: shape={pixels.shape}. Save one image of it."
         )
-    if pixels.dtype.kind == "b":
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
-    _require_finite(pixels, path)
-    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
-
-
-def _require_finite(pixels: np.ndarray, path: Path) -> None:
-    if pixels.dtype.kind != "f":
-        return
-    finite = np.isfinite(pixels)
+    finite = np.isfinite(pixels) if pixels.dtype.kind == "f" else np.True_
     if not finite.all():
         row, col = np.argwhere(~finite)[0][:2]
         raise MicrographError(
@@ -275,3 +296,6 @@ def _require_finite(pixels: np.ndarray, path: Path) -> None:
             f"infinite values of {finite.size}, the first at row {row}, column {col}. "
             "Replace them, for example by the median of their neighbours."
         )
+    if pixels.dtype.kind == "b":
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))

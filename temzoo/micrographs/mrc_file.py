@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from temzoo.micrographs.calibration import Scale, nm_of, real_scale
-from temzoo.micrographs.source import MicrographError, quietly
+from temzoo.micrographs.source import MicrographError, Stack, Stacks, quietly
 
 if TYPE_CHECKING:
     from mrcfile.mrcfile import MrcFile
@@ -24,7 +21,7 @@ EXTENDED_BY_FEI = (b"FEI1", b"FEI2")
 
 
 @contextmanager
-def open_mrc(path: Path) -> Iterator[MrcImages]:
+def open_mrc(path: Path) -> Iterator[Stacks]:
     """The sections of an MRC file, mapped: one that nobody asks for stays on disk."""
     import mrcfile
 
@@ -36,25 +33,7 @@ def open_mrc(path: Path) -> Iterator[MrcImages]:
                 f"{path}: an MRC file must hold one image or one stack. Received: "
                 f"shape={file.data.shape}, a stack of volumes. Save one volume of it."
             )
-        yield MrcImages(file)
-
-
-@dataclass(frozen=True)
-class MrcImages:
-    """Sections, of one size."""
-
-    file: MrcFile
-
-    def count(self) -> int:
-        return 1 if self.file.data.ndim == 2 else len(self.file.data)
-
-    def size(self, frame: int) -> tuple[int, int]:
-        return self.file.data.shape[-2:]
-
-    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
-        data = self.file.data
-        pixels = data if data.ndim == 2 else data[frame]
-        return np.array(pixels), _scale_of_header(self.file) or _scale_of_fei(self.file)
+        yield Stacks([Stack(file.data, _scale_of_header(file) or _scale_of_fei(file))])
 
 
 def _scale_of_header(file: MrcFile) -> Scale | None:

@@ -18,7 +18,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from temzoo.micrographs.calibration import Scale, nm_of, real_scale
-from temzoo.micrographs.source import MicrographError, MissingReaderError, quietly
+from temzoo.micrographs.source import (
+    MicrographError,
+    MissingReaderError,
+    Stack,
+    Stacks,
+    quietly,
+)
 
 Reader = Callable[..., list[dict[str, Any]]]
 MODULES = {"Digital Micrograph": "digitalmicrograph", "TIA series": "tia", "EMD": "emd"}
@@ -49,12 +55,12 @@ def _reader(path: Path, kind: str) -> Reader:
 
 
 @contextmanager
-def open_digital_micrograph(path: Path) -> Iterator[RosettaImages]:
+def open_digital_micrograph(path: Path) -> Iterator[Stacks]:
     """The images of a dm3 or dm4 file, on disk until they are read."""
     read = _reader(path, "Digital Micrograph")
     with quietly("rsciio"):  # dask's transposes change the filters of warnings too
         stacks = _stacks(_signals(read, str(path)), path)
-    yield RosettaImages(stacks)
+    yield Stacks(stacks)
 
 
 def _signals(read: Reader, file: str | BinaryIO, **options: str) -> list[dict[str, Any]]:
@@ -70,42 +76,34 @@ def _signals(read: Reader, file: str | BinaryIO, **options: str) -> list[dict[st
 
 
 @contextmanager
-def open_emd(path: Path) -> Iterator[RosettaImages]:
+def open_emd(path: Path) -> Iterator[Stacks]:
     """The images of an EMD file, of Velox or as Berkeley defined it, on disk until read."""
+    import h5py
+
     read = _reader(path, "EMD")
     # Given the path, it would keep the file open beyond our use of it, for the sake of lazy=True.
     with path.open("rb") as file:
-        with quietly("rsciio"), _refusals_of_emd(path):
-            stacks = _stacks(_signals(read, file, **_images_alone(file)), path)
-        yield RosettaImages(stacks)
-
-
-@contextmanager
-def _refusals_of_emd(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if "not a supported EMD file" not in str(error):
-            raise
-        raise MicrographError(
-            f"{path}: HDF5 must be laid out as EMD, by Velox or as Berkeley defined it. Received: "
-            "another layout. Export the image as TIFF."
-        ) from error
-    except ModuleNotFoundError as error:
-        raise MissingReaderError(
-            f"{path}: RosettaSciIO reads an EMD file with a spectrum image only where the package "
-            "sparse is installed, also for its images. Run `pip install sparse`, or export the "
-            "image as TIFF."
-        ) from error
-
-
-def _images_alone(file: BinaryIO) -> dict[str, str]:
-    """The option that leaves spectra unread, which only Velox's layout has."""
-    import h5py
-
-    with h5py.File(file) as opened:
-        velox = "Version" in opened and "Image" in opened.get("Data", ())
-    return {"select_type": "images"} if velox else {}
+        with h5py.File(file) as opened:
+            velox = "Version" in opened and "Image" in opened.get("Data", ())
+        # Spectra stay unread by an option that only Velox's layout has.
+        options = {"select_type": "images"} if velox else {}
+        try:
+            with quietly("rsciio"):
+                stacks = _stacks(_signals(read, file, **options), path)
+        except OSError as error:
+            if "not a supported EMD file" not in str(error):
+                raise
+            raise MicrographError(
+                f"{path}: HDF5 must be laid out as EMD, by Velox or as Berkeley defined it. "
+                "Received: another layout. Export the image as TIFF."
+            ) from error
+        except ModuleNotFoundError as error:
+            raise MissingReaderError(
+                f"{path}: RosettaSciIO reads an EMD file with a spectrum image only where the "
+                "package sparse is installed, also for its images. Run `pip install sparse`, or "
+                "export the image as TIFF."
+            ) from error
+        yield Stacks(stacks)
 
 
 @contextmanager
@@ -118,57 +116,6 @@ def open_ser(path: Path) -> Iterator[SerImages]:
             f"{path.suffix!r}. Rename it."
         )
     yield SerImages(path, read, *_ser_header(path))
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Images of one size and calibration.
-
-    Attributes:
-        data: (H, W) or (frames, H, W), in memory or left on disk (a dask array).
-        scale: (row, col) in nm.
-    """
-
-    data: Any
-    scale: Scale | None
-
-    @property
-    def frames(self) -> int:
-        return 1 if self.data.ndim == 2 else len(self.data)
-
-    def plane(self, frame: int) -> np.ndarray:
-        plane = self.data if self.data.ndim == 2 else self.data[frame]
-        if hasattr(plane, "compute"):
-            # No threads of dask's beside those of the training pipeline.
-            plane = plane.compute(scheduler="synchronous")
-        if plane.dtype.names:  # red, green, blue and alpha of Digital Micrograph
-            return np.stack([plane[name] for name in plane.dtype.names[:3]], axis=-1)
-        return np.array(plane)
-
-
-@dataclass(frozen=True)
-class RosettaImages:
-    """The frames of all stacks, one stack after the other, in the order of the file."""
-
-    stacks: Sequence[Stack]
-
-    def count(self) -> int:
-        return sum(stack.frames for stack in self.stacks)
-
-    def size(self, frame: int) -> tuple[int, int]:
-        stack, _ = self._find(frame)
-        return tuple(int(n) for n in stack.data.shape[-2:])
-
-    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
-        stack, frame = self._find(frame)
-        return stack.plane(frame), stack.scale
-
-    def _find(self, frame: int) -> tuple[Stack, int]:
-        for stack in self.stacks:
-            if frame < stack.frames:
-                return stack, frame
-            frame -= stack.frames
-        raise IndexError(frame)
 
 
 @dataclass(frozen=True)
@@ -191,9 +138,9 @@ class SerImages:
         return self._all.read(frame)
 
     @cached_property
-    def _all(self) -> RosettaImages:
+    def _all(self) -> Stacks:
         with quietly("rsciio"):
-            return RosettaImages(_stacks(self.reader(str(self.path)), self.path))
+            return Stacks(_stacks(self.reader(str(self.path)), self.path))
 
 
 def _ser_header(path: Path) -> tuple[int, int, int]:

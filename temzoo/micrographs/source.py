@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,11 +26,11 @@ class MissingReaderError(MicrographError):
 
 
 class Images(Protocol):
-    """The images of an open file, numbered from 0."""
+    """The images of an open file, numbered from 0; one, where it does not say how many."""
 
     def count(self) -> int:
         """How many there are."""
-        ...
+        return 1
 
     def size(self, frame: int) -> tuple[int, ...]:
         """(height, width) that ``read`` will give, from the header alone."""
@@ -40,13 +41,55 @@ class Images(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Images of one size and calibration: (H, W) or (frames, H, W), perhaps left on disk."""
+
+    data: Any
+    scale: Scale | None
+
+    @property
+    def frames(self) -> int:
+        return 1 if self.data.ndim == 2 else len(self.data)
+
+    def plane(self, frame: int) -> np.ndarray:
+        plane = self.data if self.data.ndim == 2 else self.data[frame]
+        if hasattr(plane, "compute"):
+            # No threads of dask's beside those of the training pipeline.
+            plane = plane.compute(scheduler="synchronous")
+        if plane.dtype.names:  # red, green, blue and alpha of Digital Micrograph
+            return np.stack([plane[name] for name in plane.dtype.names[:3]], axis=-1)
+        return np.array(plane)
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """The frames of all stacks, one stack after the other, in the order of the file."""
+
+    stacks: Sequence[Stack]
+
+    def count(self) -> int:
+        return sum(stack.frames for stack in self.stacks)
+
+    def size(self, frame: int) -> tuple[int, int]:
+        stack, _ = self._find(frame)
+        return tuple(int(n) for n in stack.data.shape[-2:])
+
+    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
+        stack, frame = self._find(frame)
+        return stack.plane(frame), stack.scale
+
+    def _find(self, frame: int) -> tuple[Stack, int]:
+        for stack in self.stacks:
+            if frame < stack.frames:
+                return stack, frame
+            frame -= stack.frames
+        raise IndexError(frame)
+
+
 @contextmanager
 def quietly(logger: str) -> Iterator[None]:
-    """Holds back what a library says about a file: it is read, or refused by an error of ours.
-
-    Args:
-        logger: name of the library's logger.
-    """
+    """Holds back what a library says about a file: it is read, or refused by an error of ours."""
     log = logging.getLogger(logger)
     # Filters and levels belong to the process: two threads at once would restore each other's.
     with _ONE_THREAD, warnings.catch_warnings():

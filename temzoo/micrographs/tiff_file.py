@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from temzoo.micrographs.calibration import Scale, nm_of, real_scale
-from temzoo.micrographs.orientation import (
+from temzoo.micrographs.plain_files import (
     ORIENTATION,
     ROWS_BECOME_COLUMNS,
     turned_size,
     upright,
+    without_alpha,
 )
-from temzoo.micrographs.pillow_file import without_alpha
 
 if TYPE_CHECKING:
     import tifffile
@@ -72,14 +72,25 @@ class TiffImages:
 
     def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
         page = self._page(frame)
-        _require_complete(page)
+        # A writer that was interrupted leaves strips of 0 bytes; tifffile fills them with zeros,
+        # which would pass for image.
+        missing = sum(count == 0 for count in page.databytecounts)
+        if missing or not page.databytecounts:
+            raise ValueError(f"{missing} of {len(page.databytecounts)} strips or tiles are missing")
         scale = _scale(self.tiff, page)
         turned = page.tags.valueof(ORIENTATION) in ROWS_BECOME_COLUMNS
-        if self._stacked is None:
-            pixels = _pixels(page, self.path, frame)
-        else:
-            pixels = _behind(self.tiff, page, frame)
-        return pixels, scale[::-1] if scale and turned else scale
+        return self._pixels(page, frame), scale[::-1] if scale and turned else scale
+
+    def _pixels(self, page: tifffile.TiffPage, frame: int) -> np.ndarray:
+        if self._stacked is not None:
+            return _behind(self.tiff, page, frame)
+        try:
+            return _shown(page.asarray(), page)
+        except ValueError as error:
+            # For LZW, JPEG and fax compression tifffile needs a package that we do without.
+            if "imagecodecs" not in str(error):
+                raise
+            return _compressed(page, self.path, frame)
 
     def _page(self, frame: int) -> tifffile.TiffPage:
         return self.tiff.pages[frame if self._stacked is None else 0].aspage()
@@ -95,25 +106,6 @@ def _behind(tiff: tifffile.TiffFile, page: tifffile.TiffPage, frame: int) -> np.
     tiff.filehandle.seek(offset)
     dtype = page.dtype.newbyteorder(tiff.byteorder)
     pixels = tiff.filehandle.read_array(dtype, page.size).reshape(page.shape)
-    return _shown(pixels, page)
-
-
-def _require_complete(page: tifffile.TiffPage) -> None:
-    # A writer that was interrupted leaves strips of 0 bytes; tifffile fills them with zeros,
-    # which would pass for image.
-    missing = sum(count == 0 for count in page.databytecounts)
-    if missing or not page.databytecounts:
-        raise ValueError(f"{missing} of {len(page.databytecounts)} strips or tiles are missing")
-
-
-def _pixels(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
-    try:
-        pixels = page.asarray()
-    except ValueError as error:
-        # For LZW, JPEG and fax compression tifffile needs a package that we do without.
-        if "imagecodecs" not in str(error):
-            raise
-        return _compressed(page, path, frame)
     return _shown(pixels, page)
 
 
@@ -151,14 +143,18 @@ def _compressed(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
 
 def _scale(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
     """(row, col) in nm of the first calibration that somebody wrote on purpose."""
-    for read in (_scale_dm, _scale_vendor, _scale_imagej, _scale_resolution):
-        pair = real_scale(read(tiff, page))
-        if pair is not None:
-            return pair
-    return None
+    return next(filter(None, map(real_scale, _scales(tiff, page))), None)
 
 
-def _scale_dm(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+def _scales(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Iterator[Scale | None]:
+    yield _scale_dm(page)
+    yield _scale_vendor(tiff)
+    if tiff.is_imagej:
+        yield _scale_per_unit(page, (tiff.imagej_metadata or {}).get("unit"))
+    yield _scale_per_unit(page, {2: "inch", 3: "cm"}.get(page.tags.valueof(296, 2)))
+
+
+def _scale_dm(page: tifffile.TiffPage) -> Scale | None:
     tags = page.tags
     nm_row, nm_col = nm_of(tags.valueof(DM_UNIT_Y)), nm_of(tags.valueof(DM_UNIT_X))
     row, col = tags.valueof(DM_SCALE_Y), tags.valueof(DM_SCALE_X)
@@ -167,22 +163,16 @@ def _scale_dm(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
     return row * nm_row, col * nm_col
 
 
-def _scale_vendor(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
+def _scale_vendor(tiff: tifffile.TiffFile) -> Scale | None:
     if tiff.is_fei:
         scan = tiff.fei_metadata.get("Scan") or tiff.fei_metadata.get("EScan") or {}
-        return _metres(scan.get("PixelHeight"), scan.get("PixelWidth"))
+        sides = scan.get("PixelHeight"), scan.get("PixelWidth")
+        numbers = all(isinstance(side, (int, float)) for side in sides)
+        return tuple(side * nm_of("m") for side in sides) if numbers else None
     if tiff.is_tvips:
         tvips = tiff.tvips_metadata
         return tvips.get("PixelSizeY", 0.0), tvips.get("PixelSizeX", 0.0)
-    if tiff.is_sem:
-        return _scale_zeiss(tiff.sem_metadata)
-    return None
-
-
-def _metres(row: object, col: object) -> Scale | None:
-    if not isinstance(row, (int, float)) or not isinstance(col, (int, float)):
-        return None
-    return row * 1e9, col * 1e9
+    return _scale_zeiss(tiff.sem_metadata) if tiff.is_sem else None
 
 
 def _scale_zeiss(metadata: dict) -> Scale | None:
@@ -192,19 +182,9 @@ def _scale_zeiss(metadata: dict) -> Scale | None:
     return entry[1] * nm_of(entry[2]), entry[1] * nm_of(entry[2])
 
 
-def _scale_imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
-    if not tiff.is_imagej:
-        return None
-    return _scale_per_unit(page, nm_of((tiff.imagej_metadata or {}).get("unit")))
-
-
-def _scale_resolution(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
-    units = {2: "inch", 3: "cm"}
-    return _scale_per_unit(page, nm_of(units.get(page.tags.valueof(296, 2))))
-
-
-def _scale_per_unit(page: tifffile.TiffPage, nm: float | None) -> Scale | None:
+def _scale_per_unit(page: tifffile.TiffPage, unit: str | None) -> Scale | None:
     """Pixel size from the tags 282 and 283, pixels per unit (TIFF 6.0, section 8)."""
+    nm = nm_of(unit)
     resolution = page.tags.valueof(283), page.tags.valueof(282)
     if nm is None or None in resolution or any(0 in fraction for fraction in resolution):
         return None

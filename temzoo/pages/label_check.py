@@ -14,10 +14,9 @@ import numpy as np
 
 from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
-from temzoo.labels.check_text import in_figures
-from temzoo.labels.findings import Finding, Report
-from temzoo.labels.image_folder import ImageFolder
-from temzoo.labels.shapes.runs import decode_runs
+from temzoo.labels.check_report import Finding, Report, in_figures
+from temzoo.labels.names import ImageFolder
+from temzoo.labels.shapes.run_lengths import decode_runs
 from temzoo.pages.html import data_uri
 from temzoo.pages.html import text as safe
 from temzoo.pages.page import Section, page, plain_table

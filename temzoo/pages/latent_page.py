@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.file_names import file_stem
-from temzoo.core.files import atomic_path
-from temzoo.core.json_file import write_json
+from temzoo.core.files import atomic_path, file_stem, write_json
 from temzoo.core.writers import write_csv
 from temzoo.latent.codes import (
     Encoded,

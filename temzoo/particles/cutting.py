@@ -15,7 +15,6 @@ matters where they are not square.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
+from temzoo.core.hints import require_classes
 from temzoo.core.types import Example, Micrograph, Prediction
-from temzoo.measurement.runs import Runs, runs_of_detections
+from temzoo.measurement.pixel_runs import Runs, runs_of_detections
 from temzoo.measurement.shapes import ellipses, ferets, hulls
-from temzoo.particles.background import without_neighbours
 from temzoo.particles.fields import (
     Field,
     Object,
@@ -37,7 +36,7 @@ from temzoo.particles.fields import (
     predicted_field,
 )
 from temzoo.particles.plan import SMALLEST_WINDOW, CutPlan, Frame, Pair, Particle, ParticleSet
-from temzoo.particles.resampling import resample
+from temzoo.particles.window_pixels import resample, without_neighbours
 
 WINDOW_PER_FERET = 1.5
 WINDOW_PERCENTILE = 95
@@ -123,26 +122,13 @@ def cut_predictions(
     return _cut_fields(fields, CutPlan(**options))
 
 
-@dataclass(frozen=True)
-class _Window:
-    """The side of the windows of a set, in "px" or "nm"."""
-
-    side: float
-    unit: str
-
-    def sides_px(self, nm_per_pixel: Pair | None) -> Pair:
-        """(rows, columns) of a window in a micrograph's pixels."""
-        if self.unit == "px":
-            return self.side, self.side
-        return self.side / nm_per_pixel[0], self.side / nm_per_pixel[1]
-
-
 @dataclass
 class _Cutting:
     """The particles cut so far, and how many were left out."""
 
     plan: CutPlan
-    window: _Window
+    side: float  # of the windows
+    unit: str  # of the side: "px" or "nm"
     particles: list[Particle] = field(default_factory=list)
     n_at_border: int = 0
     n_larger: int = 0
@@ -155,64 +141,67 @@ class _Cutting:
         if not wanted:
             return
         micrograph = _plain(source.load())
-        _require_one_size(micrograph, source)
+        if micrograph.pixels.shape[:2] != source.shape:
+            raise ValueError(
+                f"{source.name or 'micrograph'}: image and instances must have one size. Received: "
+                f"pixels of {micrograph.pixels.shape[:2]}, instances of {source.shape} (rows, "
+                "columns). Use those that were made of this image."
+            )
         sides = self._sides(micrograph)
         stem = _unused(file_stem(source.name), self.stems)
         self.stems.add(stem.casefold())
         runs = runs_of_detections(wanted, source.shape)
-        diameters = _largest_ferets(runs, _spacing(micrograph.nm_per_pixel, self.window.unit))
+        diameters = _largest_ferets(runs, micrograph.nm_per_pixel, self.unit)
         measured = _measured(wanted, runs, micrograph.nm_per_pixel)
         rows = zip(wanted, measured, diameters, runs.touches_border, strict=True)
         for one, facts, feret, cut_off in rows:
-            starts = self._starts((facts["row"], facts["col"]), sides)
-            skipped = self.plan.border == "skip" and _beyond(starts, sides, source.shape)
-            if skipped or cut_off:
+            starts = facts["row"] - sides[0] / 2, facts["col"] - sides[1] / 2
+            if self.plan.size is None:  # windows start at whole pixels
+                starts = math.floor(starts[0] + 0.5), math.floor(starts[1] + 0.5)
+            last = np.add(starts, sides) - source.shape
+            beyond = min(starts) < -1e-6 or max(last) > 1e-6  # by more than rounding
+            if cut_off or (beyond and self.plan.border == "skip"):
                 self.n_at_border += 1
                 continue
-            self.n_larger += int(feret > self.window.side)
+            self.n_larger += int(feret > self.side)
             image = self._image(micrograph, source, one, starts, sides)
             image = Micrograph(*image, f"{stem}_{one.number}.tif")
             self.particles.append(Particle(image, source.name, one.number, one.label, **facts))
 
     def _sides(self, micrograph: Micrograph) -> Pair:
         """(rows, columns) of the windows of a micrograph; whole and all the same, unless resized"""
-        if self.window.unit == "nm" and micrograph.nm_per_pixel is None:
+        pixel = micrograph.nm_per_pixel if self.unit == "nm" else (1.0, 1.0)
+        if pixel is None:
             raise ValueError(
                 f"{micrograph.name}: window_nm needs a calibrated micrograph. Received: "
                 f"window_nm={self.plan.window_nm}. Give its nm_per_pixel, or use window_px."
             )
-        sides = self.window.sides_px(micrograph.nm_per_pixel)
+        sides = self.side / pixel[0], self.side / pixel[1]
         if self.plan.size is not None:
             return sides
         whole = {max(round(side), SMALLEST_WINDOW) for side in sides}
         whole |= {self.whole_px or min(whole)}
         if len(whole) > 1:
             raise ValueError(
-                f"{micrograph.name}: a window of {self.window.side:g} nm must have as many pixels "
+                f"{micrograph.name}: a window of {self.side:g} nm must have as many pixels "
                 f"in all directions and micrographs. Received: {min(whole)} and {max(whole)} px. "
                 f"Give size={max(whole)}, to which windows are resized."
             )
         [self.whole_px] = whole
         return float(self.whole_px), float(self.whole_px)
 
-    def _starts(self, centre: Pair, sides: Pair) -> Pair:
-        """The window's first row and column, in continuous coordinates."""
-        row, col = (middle - side / 2 for middle, side in zip(centre, sides, strict=True))
-        return (row, col) if self.plan.size else (math.floor(row + 0.5), math.floor(col + 0.5))
-
     def _image(
         self, micrograph: Micrograph, source: Field, one: Object, starts: Pair, sides: Pair
     ) -> tuple[np.ndarray, Pair | None]:
         """The pixels of a window and their size."""
-        frame = _frame(starts, sides, margin=1 if self.plan.size else 0)
+        size, pixel = self.plan.size, micrograph.nm_per_pixel
+        frame = _frame(starts, sides, margin=1 if size else 0)
         pixels = self._framed(micrograph, source, one, frame)
-        if self.plan.size is None:
-            return pixels, micrograph.nm_per_pixel
+        if size is None:
+            return pixels, pixel
         offsets = (starts[0] - frame[0], starts[1] - frame[1])
-        return (
-            resample(pixels, offsets, sides, self.plan.size),
-            _scaled(micrograph.nm_per_pixel, sides, self.plan.size),
-        )
+        scaled = pixel and (pixel[0] * sides[0] / size, pixel[1] * sides[1] / size)
+        return resample(pixels, offsets, sides, size), scaled
 
     def _framed(
         self, micrograph: Micrograph, source: Field, one: Object, frame: Frame
@@ -256,70 +245,41 @@ def _cut_fields(fields: Iterable[Field], plan: CutPlan) -> ParticleSet:
     if plan.window_px is None and plan.window_nm is None:
         fields = list(fields)  # only once all are known is the window
         window = _usual_window(fields, plan)
-    elif plan.window_px is not None:
-        window = _Window(float(plan.window_px), "px")
     else:
-        window = _Window(float(plan.window_nm), "nm")
-    cutting, known = _Cutting(plan, window), set()
+        unit = "nm" if plan.window_px is None else "px"
+        window = float(plan.window_nm if unit == "nm" else plan.window_px), unit
+    cutting, known = _Cutting(plan, *window), set()
     for source in fields:
         cutting.add(source)
         known |= {*source.known, *(one.label for one in source.objects)}
-    _require_known(plan.classes or (), known)
-    return ParticleSet(
-        tuple(cutting.particles),
-        window.side,
-        window.unit,
-        n_at_border=cutting.n_at_border,
-        n_larger=cutting.n_larger,
-    )
+    require_classes(plan.classes or (), known, "particles")
+    left_out = {"n_at_border": cutting.n_at_border, "n_larger": cutting.n_larger}
+    return ParticleSet(tuple(cutting.particles), *window, **left_out)
 
 
-def _usual_window(fields: Sequence[Field], plan: CutPlan) -> _Window:
-    """1.5 times the 95th percentile of the largest Feret diameters."""
+def _usual_window(fields: Sequence[Field], plan: CutPlan) -> tuple[float, str]:
+    """1.5 times the 95th percentile of the largest Feret diameters, and its unit."""
     used = [source for source in fields if source.wanted(plan)]
     if not used:
-        return _Window(0.0, "px")
+        return 0.0, "px"
     in_nm = plan.size is not None and all(source.nm_per_pixel for source in used)
+    unit = "nm" if in_nm else "px"
     diameters = [
         _largest_ferets(
-            runs_of_detections(source.wanted(plan), source.shape),
-            _spacing(source.nm_per_pixel, "nm" if in_nm else "px"),
+            runs_of_detections(source.wanted(plan), source.shape), source.nm_per_pixel, unit
         )
         for source in used
     ]
     side = WINDOW_PER_FERET * float(np.percentile(np.concatenate(diameters), WINDOW_PERCENTILE))
-    if plan.size is None:
-        side = float(2 * math.ceil(side / 2))
-    return _Window(side, "nm" if in_nm else "px")
-
-
-def _require_known(classes: Sequence[str], known: set[str]) -> None:
-    unknown = next((name for name in classes if name not in known), None)
-    if unknown is not None:
-        near = difflib.get_close_matches(unknown, known) or sorted(known)
-        raise ValueError(
-            f"classes must be among those of the particles. Received: {unknown!r}. "
-            f"Use {', '.join(map(repr, near)) or 'None: there are no particles'}."
-        )
+    return (side if plan.size else float(2 * math.ceil(side / 2))), unit
 
 
 def _plain(micrograph: Micrograph) -> Micrograph:
     """One channel of a grey micrograph that was stored as colour; else the micrograph."""
     pixels = micrograph.pixels
-    if pixels.ndim == 3 and all(
-        np.array_equal(pixels[..., 0], p) for p in np.moveaxis(pixels, 2, 0)
-    ):
-        pixels = pixels[..., 0]
-    return replace(micrograph, pixels=pixels)
-
-
-def _require_one_size(micrograph: Micrograph, source: Field) -> None:
-    if micrograph.pixels.shape[:2] != source.shape:
-        raise ValueError(
-            f"{source.name or 'micrograph'}: image and instances must have one size. Received: "
-            f"pixels of {micrograph.pixels.shape[:2]}, instances of {source.shape} (rows, "
-            "columns). Use those that were made of this image."
-        )
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        return replace(micrograph, pixels=pixels[..., 0])
+    return micrograph
 
 
 def _unused(stem: str, used: set[str]) -> str:
@@ -336,33 +296,23 @@ def _measured(
     geometric_mean_nm = nm_per_pixel and math.sqrt(nm_per_pixel[0] * nm_per_pixel[1])
     shapes = ellipses(runs, spacing)
     centroids = (shapes.centroid / spacing).tolist()
-    rows = zip(objects, centroids, runs.area_px.tolist(), shapes.aspect_ratio.tolist(),
-               shapes.orientation_deg.tolist(), strict=True)  # fmt: skip
-    for one, (row, col), area, ratio, angle in rows:
-        diameter_px = 2 * math.sqrt(area / math.pi)
+    for k, one in enumerate(objects):
+        diameter_px = 2 * math.sqrt(int(runs.area_px[k]) / math.pi)
         yield {
-            "row": row,
-            "col": col,
-            "area_px": area,
+            "row": centroids[k][0],
+            "col": centroids[k][1],
+            "area_px": int(runs.area_px[k]),
             "diameter_px": diameter_px,
             "diameter_nm": geometric_mean_nm and diameter_px * geometric_mean_nm,
-            "aspect_ratio": ratio,
-            "angle_deg": angle,
+            "aspect_ratio": float(shapes.aspect_ratio[k]),
+            "angle_deg": float(shapes.orientation_deg[k]),
             "score": one.score,
         }
 
 
-def _largest_ferets(runs: Runs, spacing: Pair) -> np.ndarray:
-    """(N,) in the unit of the spacing."""
-    return ferets(hulls(runs), spacing)[0]
-
-
-def _beyond(starts: Pair, sides: Pair, shape: tuple[int, int]) -> bool:
-    """Whether a window goes beyond the image, by more than rounding."""
-    return any(
-        start < -1e-6 or start + side > length + 1e-6
-        for start, side, length in zip(starts, sides, shape, strict=True)
-    )
+def _largest_ferets(runs: Runs, nm_per_pixel: Pair | None, unit: str) -> np.ndarray:
+    """(N,) in the unit, "px" or "nm"."""
+    return ferets(hulls(runs), nm_per_pixel if unit == "nm" else (1.0, 1.0))[0]
 
 
 def _frame(starts: Pair, sides: Pair, *, margin: int) -> Frame:
@@ -378,14 +328,3 @@ def _mirrored(pixels: np.ndarray, frame: Frame, inside: Frame) -> np.ndarray:
     after = [f - i for i, f in zip(inside[2:], frame[2:], strict=True)]
     widths = [*zip(before, after, strict=True), (0, 0)][: pixels.ndim]
     return np.pad(pixels, widths, mode="symmetric")
-
-
-def _spacing(nm_per_pixel: Pair | None, unit: str) -> Pair:
-    return nm_per_pixel if unit == "nm" else (1.0, 1.0)
-
-
-def _scaled(nm_per_pixel: Pair | None, sides: Pair, size: int) -> Pair | None:
-    """The pixels' size after a window was resized."""
-    if nm_per_pixel is None:
-        return None
-    return nm_per_pixel[0] * sides[0] / size, nm_per_pixel[1] * sides[1] / size

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from temzoo.core.types import Detection, Example, Micrograph, Prediction
-from temzoo.evaluation.object_overlaps import map_objects
+from temzoo.evaluation.object_overlaps import edges_of, map_objects
 from temzoo.labels.shapes.raster import BACKGROUND, instance_map
 from temzoo.labels.shapes.raster import instances as labelled_objects
 from temzoo.particles.plan import CutPlan, Frame, Pair
@@ -25,15 +25,6 @@ class Object:
     top: int
     left: int
     mask: np.ndarray
-
-    @property
-    def box(self) -> Frame:
-        return (
-            self.top,
-            self.left,
-            self.top + self.mask.shape[0],
-            self.left + self.mask.shape[1],
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +43,7 @@ class Field:
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        return np.array([one.box for one in self.objects], np.int64).reshape(-1, 4)
+        return edges_of(self.objects)
 
     def wanted(self, plan: CutPlan) -> list[Object]:
         """The objects of the plan's classes."""
@@ -72,12 +63,13 @@ class Field:
 def numbered_objects(
     instances: np.ndarray, label_of: Callable[[Detection], str], scores: Sequence[float] | None
 ) -> list[Object]:
-    objects = []
     # The number stands for the class of what is found: numbers may have gaps.
-    for one in map_objects(instances, instances):
-        score = None if scores is None else float(scores[one.class_id - 1])
-        objects.append(Object(one.class_id, label_of(one), score, one.top, one.left, one.mask))
-    return objects
+    found = map_objects(instances, instances)
+    known = [None if scores is None else float(scores[one.class_id - 1]) for one in found]
+    return [
+        Object(one.class_id, label_of(one), score, one.top, one.left, one.mask)
+        for one, score in zip(found, known, strict=True)
+    ]
 
 
 def labelled_field(example: Example) -> Field:
@@ -118,12 +110,11 @@ def inside_frame(frame: Frame, shape: tuple[int, int]) -> Frame:
 
 def paint(canvas: np.ndarray, corner: tuple[int, int], one: Object) -> None:
     """Sets an object's pixels in a canvas whose first pixel lies at ``corner`` of the image."""
-    slices = [
-        (max(first, start), min(first + length, start + extent), first, start)
-        for first, length, start, extent in zip(
-            corner, canvas.shape, (one.top, one.left), one.mask.shape, strict=True
-        )
-    ]
-    where = tuple(slice(low - first, high - first) for low, high, first, _ in slices)
-    part = tuple(slice(low - start, high - start) for low, high, _, start in slices)
-    canvas[where] |= one.mask[part]
+    where, part = [], []
+    for first, length, start, extent in zip(
+        corner, canvas.shape, (one.top, one.left), one.mask.shape, strict=True
+    ):
+        low, high = max(first, start), min(first + length, start + extent)
+        where.append(slice(low - first, high - first))
+        part.append(slice(low - start, high - start))
+    canvas[tuple(where)] |= one.mask[tuple(part)]

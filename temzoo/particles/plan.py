@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import Micrograph
 
 BORDERS = ("skip", "mirror")
@@ -76,15 +77,8 @@ class CutPlan:
             raise ValueError(
                 f"size must be at least {SMALLEST_WINDOW} px. Received: size={self.size}. Use 64."
             )
-        if self.border not in BORDERS:
-            raise ValueError(
-                f'border must be "skip" or "mirror". Received: border={self.border!r}.'
-            )
-        if isinstance(self.classes, str):
-            raise ValueError(
-                "classes must be a sequence of names. Received: classes="
-                f"{self.classes!r}. Use [{self.classes!r}]."
-            )
+        require_choice("border", self.border, BORDERS)
+        require_classes(self.classes or ())
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,18 +24,12 @@ SHEET_TILE, SHEET_GAP = 96, 4  # pixels
 
 
 def save(particles: ParticleSet, folder: str | Path) -> Path:
-    """Writes particles, their table and a sheet of up to 100 of them.
+    """Writes particles, their table and a sheet of up to 100 of them; returns the table's path.
 
     Each particle becomes a TIFF that ImageJ opens with its calibration, in the stored dtype where
     that is uint8, uint16 or float32, else in float32; colour of other dtypes than uint8 becomes
-    grey. ``particles.csv`` is written last: a folder without it is unfinished.
-
-    Args:
-        particles: at least one.
-        folder: made when absent. Other files in it stay.
-
-    Returns:
-        The path of the table.
+    grey. ``particles.csv`` is written last: a folder without it is unfinished. Other files in the
+    folder stay.
 
     Raises:
         ValueError: there are no particles.
@@ -50,8 +44,12 @@ def save(particles: ParticleSet, folder: str | Path) -> Path:
     path = folder / TABLE
     path.unlink(missing_ok=True)  # it would list files that are being replaced
     for particle in particles:
-        image = particle.image
-        write_tiff(folder / image.name, _storable(image.pixels), image.nm_per_pixel)
+        image, pixels = particle.image, particle.image.pixels
+        if pixels.ndim == 3 and pixels.dtype != np.uint8:
+            pixels = to_grey(pixels)
+        if pixels.dtype not in (np.uint8, np.uint16):
+            pixels = pixels.astype(np.float32)
+        write_tiff(folder / image.name, pixels, image.nm_per_pixel)
     _write_sheet(folder / SHEET, [particle.image.pixels for particle in particles])
     table = particles.table
     write_csv(path, table, zip(*table.values(), strict=True), digits=9)
@@ -71,10 +69,6 @@ def load(folder: str | Path) -> tuple[list[Example], dict[str, np.ndarray]]:
         FileNotFoundError: there is no table, or a file that it names is missing.
         ValueError: the table is empty, lacks a column, or has a cell that is no number where one
             should be, with file, row and column.
-
-    Example:
-        >>> examples, table = load("particles")
-        >>> table["diameter_nm"].mean()
     """
     path = Path(folder) / TABLE
     if not path.is_file():
@@ -92,13 +86,6 @@ def load(folder: str | Path) -> tuple[list[Example], dict[str, np.ndarray]]:
     return examples, {name: _column(path, name, values) for name, values in cells.items()}
 
 
-def _storable(pixels: np.ndarray) -> np.ndarray:
-    """The pixels in a form that ImageJ's TIFF knows."""
-    if pixels.ndim == 3 and pixels.dtype != np.uint8:
-        pixels = to_grey(pixels)
-    return pixels if pixels.dtype in (np.uint8, np.uint16) else pixels.astype(np.float32)
-
-
 def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
     """Up to 100 of the images, evenly through the set, each stretched by itself."""
     count = min(len(images), SHEET_COLUMNS * SHEET_ROWS)
@@ -107,18 +94,14 @@ def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
     columns = min(count, SHEET_COLUMNS)
     canvas = np.full((lines * step + SHEET_GAP, columns * step + SHEET_GAP, 3), 255, np.uint8)
     for place, index in enumerate(chosen):
-        line, column = divmod(place, columns)
-        row, col = line * step + SHEET_GAP, column * step + SHEET_GAP
-        canvas[row : row + SHEET_TILE, col : col + SHEET_TILE] = _tile(images[index])
+        row, col = (at * step + SHEET_GAP for at in divmod(place, columns))
+        shades = np.rint(255 * unit_range(images[index])).astype(np.uint8)
+        # A small image keeps its pixels to be seen.
+        how = cv2.INTER_AREA if len(shades) > SHEET_TILE else cv2.INTER_NEAREST_EXACT
+        tile = cv2.resize(shades, (SHEET_TILE, SHEET_TILE), interpolation=how)
+        tile = tile.reshape(SHEET_TILE, SHEET_TILE, -1)  # one grey channel, or three
+        canvas[row : row + SHEET_TILE, col : col + SHEET_TILE] = tile
     write_png(path, canvas)
-
-
-def _tile(pixels: np.ndarray) -> np.ndarray:
-    """(SHEET_TILE, SHEET_TILE, 3) uint8; a small image keeps its pixels to be seen."""
-    shades = np.rint(255 * unit_range(pixels)).astype(np.uint8)
-    how = cv2.INTER_AREA if len(pixels) > SHEET_TILE else cv2.INTER_NEAREST_EXACT
-    tile = cv2.resize(shades, (SHEET_TILE, SHEET_TILE), interpolation=how)
-    return tile if tile.ndim == 3 else np.repeat(tile[..., None], 3, axis=2)
 
 
 def _read_cells(path: Path) -> dict[str, list[str]]:

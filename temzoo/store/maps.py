@@ -11,7 +11,7 @@ import tifffile
 
 from temzoo.core.types import Detection
 from temzoo.labels.formats.coco import decompress
-from temzoo.labels.shapes.runs import check_runs
+from temzoo.labels.shapes.run_lengths import check_runs
 from temzoo.micrographs import image_size, load_micrograph
 from temzoo.store.json_values import is_count, is_finite_number, is_text
 from temzoo.store.paths import beside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
 
 SUFFIX = ".prediction.json"
 MAPS = {

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import Prediction
 from temzoo.core.writers import write_png, write_tiff
 from temzoo.store.maps import (

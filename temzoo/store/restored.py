@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph
 from temzoo.core.writers import write_tiff
 from temzoo.inference.restore import as_stored

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from temzoo import __version__
-from temzoo.core.file_names import file_stem
-from temzoo.core.json_file import read_json
+from temzoo.core.files import file_stem, read_json
 from temzoo.core.types import Detection, Prediction
 from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import safe_name

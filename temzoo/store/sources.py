@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import list_images, load_micrograph
 from temzoo.store.predictions import same_source

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.json_file import write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import Example
 from temzoo.evaluation.baselines import MOST_CLASSES, Otsu, PixelForest
 from temzoo.evaluation.evaluate import evaluate

@@ -13,10 +13,9 @@ import temzoo.labels
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names, load_dataset
 from temzoo.data.splits import split
-from temzoo.data.synthetic.synthesize import crowded
-from temzoo.data.synthetic.writing import write_dataset, write_tiff
+from temzoo.data.synthetic.synthesize import crowded, write_dataset, write_tiff
 from temzoo.labels.check import check
-from temzoo.labels.check_text import to_text
+from temzoo.labels.check_report import to_text
 from temzoo.micrographs import load_micrograph
 
 SHARES = (0.6, 0.15, 0.25)  # to train on, to choose the epoch by, held out

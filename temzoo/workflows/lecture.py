@@ -22,8 +22,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from temzoo import latent
-from temzoo.core.files import atomic_path
-from temzoo.core.json_file import write_json
+from temzoo.core.files import atomic_path, write_json
 from temzoo.latent.comparison import in_figures
 from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures import latent_mosaics, latent_scatter

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.predict import predict
 from temzoo.micrographs import count_frames, frame_name, load_micrograph

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import datasets
 from benchmarks.datasets import Dataset, dataset, from_folder, open_dataset
-from temzoo.data.synthetic.writing import write_dataset
+from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.labels.formats import masks
 
 

@@ -14,11 +14,10 @@ from skimage.morphology import convex_hull_image
 
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check import check
-from temzoo.labels.check_text import in_figures, to_text
-from temzoo.labels.findings import Finding
+from temzoo.labels.check_report import Finding, in_figures, to_text
 from temzoo.labels.formats import cvat
 from temzoo.labels.shapes import soundness, windows
-from temzoo.labels.shapes.runs import encode_runs
+from temzoo.labels.shapes.run_lengths import encode_runs
 from temzoo.pages.label_check import to_html
 
 WIDTH, HEIGHT = 120, 100

@@ -13,7 +13,7 @@ from scipy import ndimage
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.formats import coco
 from temzoo.labels.shapes import raster
-from temzoo.labels.shapes.runs import decode_runs, mask_geometry
+from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
 
 TRIANGLE = [1.0, 2.0, 6.5, 2.0, 1.0, 7.0]
 

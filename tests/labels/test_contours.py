@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from temzoo.core.types import Shape
-from temzoo.labels.shapes.contours import TOLERANCE_PX, area, outline
+from temzoo.labels.shapes.windows import TOLERANCE_PX, area, outline
 
 
 def test_box_turns_clockwise_on_screen():

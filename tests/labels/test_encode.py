@@ -7,7 +7,7 @@ from pycocotools import mask as coco_mask
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels import encode
 from temzoo.labels.shapes import raster
-from temzoo.labels.shapes.runs import encode_runs
+from temzoo.labels.shapes.run_lengths import encode_runs
 
 
 def shape(kind, points, label="particle", **tags):

@@ -12,7 +12,7 @@ from skimage.draw import polygon as skimage_polygon
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.formats import cvat
 from temzoo.labels.shapes import raster, windows
-from temzoo.labels.shapes.runs import encode_runs
+from temzoo.labels.shapes.run_lengths import encode_runs
 
 
 def shape(kind, points, label="particle", **tags):

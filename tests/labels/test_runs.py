@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temzoo.labels.shapes.runs import check_runs, decode_runs, encode_runs, mask_geometry
+from temzoo.labels.shapes.run_lengths import check_runs, decode_runs, encode_runs, mask_geometry
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from temzoo.core.types import Shape
 from temzoo.labels.formats.tracks import Keyframe, interpolate, match_contours
-from temzoo.labels.shapes.contours import area
+from temzoo.labels.shapes.windows import area
 
 SQUARE = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0]])
 

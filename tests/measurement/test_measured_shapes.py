@@ -10,7 +10,7 @@ from skimage.measure import label, perimeter_crofton, regionprops_table
 from skimage.morphology import convex_hull_image
 
 from temzoo.core.types import Detection
-from temzoo.measurement.runs import runs_of_detections, runs_of_map
+from temzoo.measurement.pixel_runs import runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
 
 SPACINGS = [(1.0, 1.0), (0.4, 0.7), (3.0, 1.0)]
@@ -74,7 +74,7 @@ def test_numbers_areas_and_boxes_equal_scikit_image(found):
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch, found):
-    from temzoo.measurement import runs as module
+    from temzoo.measurement import pixel_runs as module
 
     numbered, whole = found
     monkeypatch.setattr(module, "BLOCK_ROWS", 7)

@@ -11,7 +11,7 @@ import pytest
 import temzoo
 from temzoo.annotation.prediction_labels import labels_of
 from temzoo.core.types import Detection, Micrograph, Prediction
-from temzoo.data.synthetic.writing import write_tiff
+from temzoo.data.synthetic.synthesize import write_tiff
 from temzoo.measurement import load_instance_map, nm_per_pixel_from_scale_bar
 
 LENGTHS = (

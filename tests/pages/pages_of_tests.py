@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from temzoo.core.file_names import file_stem
+from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.store import predictions, sidecar
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temzoo.data.crops import windows
+from temzoo.data.crop_plan import windows
 
 
 @pytest.mark.parametrize("height", [1, 31, 64, 65, 200])

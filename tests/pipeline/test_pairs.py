@@ -12,11 +12,11 @@ import tifffile
 
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.data import pair_files, pairs
-from temzoo.data.blind_spots import blind_spots
 from temzoo.data.degrade import Degradation, degrade
 from temzoo.data.pair_files import load_frames, load_images, load_pairs
 from temzoo.data.pairs import (
     PairPlan,
+    blind_spots,
     crops_per_epoch,
     default_source,
     degraded,
@@ -454,10 +454,10 @@ def test_failures_of_a_thread_are_kept(examples, make):
 
 
 def test_an_image_that_is_its_own_truth_is_kept_once(examples):
-    decoded = pairs._decoded(examples, PairPlan(source="low-dose"), 1, 1, None)
+    decoded = pairs._Decoded(examples, PairPlan(source="low-dose"), 1, 1)
     assert decoded[0].nbytes == 80 * 100
     given = [example("t.png", picture(0), picture(1))]
-    assert pairs._decoded(given, PairPlan(), 1, 1, None)[0].nbytes == 2 * 80 * 100
+    assert pairs._Decoded(given, PairPlan(), 1, 1)[0].nbytes == 2 * 80 * 100
 
 
 def test_degrading_a_whole_image_and_validation_agree_on_statistics(examples):

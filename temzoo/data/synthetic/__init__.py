@@ -7,10 +7,8 @@ from temzoo.data.synthetic.exposure import (
     interaction_constant,
 )
 from temzoo.data.synthetic.particle_images import particle_images
-from temzoo.data.synthetic.scene import Scene
-from temzoo.data.synthetic.shapes import project_ellipsoid
-from temzoo.data.synthetic.synthesize import crowded, synthesize
-from temzoo.data.synthetic.writing import write_dataset, write_tiff
+from temzoo.data.synthetic.scene import Scene, project_ellipsoid
+from temzoo.data.synthetic.synthesize import crowded, synthesize, write_dataset, write_tiff
 
 __all__ = [
     "Scene",

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import scipy.ndimage
 
+from temzoo.core.round_numbers import round_down
 from temzoo.data.synthetic.scene import Body, Scene, draw
-from temzoo.data.synthetic.shapes import particles_nm
 
-SCALE_BAR_LENGTHS_NM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # CODATA 2018, in the units used here: nm, V.
 PLANCK_EV_NM = 1239.841984  # h c
 REST_ENERGY_EV = 510998.95
@@ -75,8 +74,7 @@ def intensity_of(
     margin = max(16, math.ceil(16 / scene.nm_per_pixel))
     canvas = tuple(scipy.fft.next_fast_len(size + 2 * margin) for size in shape)
     support = _support_nm(rng, scene, canvas, shape, margin)
-    particles, absorption = particles_nm(rng, scene, canvas, margin, bodies)
-    cavities = _cavities_nm(scene, canvas, margin, bodies)
+    particles, absorption, cavities = _thicknesses_nm(rng, scene, canvas, margin, bodies)
     support = np.maximum(support - cavities, 0)
     absorption += support / scene.support_free_path_nm
     potential = scene.support_volt * support + scene.particle_volt * particles
@@ -119,15 +117,26 @@ def _support_nm(
     return np.maximum(thickness, 0)
 
 
-def _cavities_nm(
-    scene: Scene, canvas: tuple[int, int], margin: int, bodies: list[Body]
+def _thicknesses_nm(
+    rng: np.random.Generator,
+    scene: Scene,
+    canvas: tuple[int, int],
+    margin: int,
+    bodies: list[Body],
 ) -> np.ndarray:
-    thickness = np.zeros(canvas, dtype=np.float32)
+    """(3, H, W) summed thickness of the particles; by free path, each with its own; of cavities."""
+    particles, absorption, cavities = sums = np.zeros((3, *canvas), dtype=np.float32)
+    free_path_nm = draw(rng, scene.free_path_nm)
     for body in bodies:
+        contrast = max(0.2, 1 + scene.contrast_spread * rng.standard_normal())
+        window = body.window(canvas, margin)
+        own = body.thickness(window, margin) * scene.nm_per_pixel
         if body.cavity:
-            window = body.window(canvas, margin)
-            thickness[window] += body.thickness(window, margin) * scene.nm_per_pixel
-    return thickness
+            cavities[window] += own
+        else:
+            particles[window] += own
+            absorption[window] += own * contrast / free_path_nm
+    return sums
 
 
 def _k_squared(shape: tuple[int, int], spacing: float, *, real: bool = False) -> np.ndarray:
@@ -161,8 +170,7 @@ def drawn_scale_bar(shape: tuple[int, int], nm_per_pixel: float) -> np.ndarray:
     """(H, W) uint8, 255 on the bar and its length in words; about a fifth of the width."""
     import cv2
 
-    fitting = [nm for nm in SCALE_BAR_LENGTHS_NM if nm <= 0.25 * shape[1] * nm_per_pixel]
-    length_nm = fitting[-1] if fitting else SCALE_BAR_LENGTHS_NM[0]
+    length_nm = int(np.clip(round_down(0.25 * shape[1] * nm_per_pixel), 1, 10_000))
     length, scale = round(length_nm / nm_per_pixel), max(0.35, shape[1] / 900)
     stroke = max(1, round(2 * scale))
     text = f"{length_nm} nm" if length_nm < 1000 else f"{length_nm // 1000} um"

@@ -53,8 +53,22 @@ def particle_images(
         >>> images.shape, sorted(factors)
         ((100, 32, 32), ['angle_deg', 'aspect_ratio', 'diameter_px'])
     """
+    if n < 1:
+        raise ValueError(f"n must be at least 1 picture. Received: n={n}.")
+    checked_size(size)
+    if not 1 <= aspect_ratio[0] <= aspect_ratio[1]:
+        raise ValueError(
+            "aspect_ratio must be (smallest, largest), from 1 on. Received:"
+            f" aspect_ratio={aspect_ratio}."
+        )
     diameter_px = (0.25 * size, 0.45 * size) if diameter_px is None else diameter_px
-    _check_particles(n, size, diameter_px, aspect_ratio, shift_px, lopsided)
+    reach = diameter_px[1] / 2 * math.sqrt(aspect_ratio[1]) * (1 + LOPSIDE * lopsided) + shift_px
+    if not 0 < diameter_px[0] <= diameter_px[1] or reach > size / 2:
+        raise ValueError(
+            "diameter_px must be (smallest, largest), and the largest must fit. Received:"
+            f" diameter_px={diameter_px} in size={size}, of which the longest would reach"
+            f" {reach:.1f} px from the centre. Take smaller ones, or a larger size."
+        )
     images = np.empty((n, size, size), np.float32)
     factors = np.empty((n, 3))
     ranges = np.array([diameter_px, aspect_ratio, (0, 360 if lopsided else 180)], float)
@@ -66,24 +80,6 @@ def particle_images(
         images[index] = _single_exposure(rng, bodies, size, dose_e_per_px)
     names = ("diameter_px", "aspect_ratio", "angle_deg")
     return images, dict(zip(names, factors.T.copy(), strict=True))
-
-
-def _check_particles(n, size, diameter_px, aspect_ratio, shift_px, lopsided) -> None:
-    if n < 1:
-        raise ValueError(f"n must be at least 1 picture. Received: n={n}.")
-    checked_size(size)
-    if not 1 <= aspect_ratio[0] <= aspect_ratio[1]:
-        raise ValueError(
-            "aspect_ratio must be (smallest, largest), from 1 on. Received:"
-            f" aspect_ratio={aspect_ratio}."
-        )
-    reach = diameter_px[1] / 2 * math.sqrt(aspect_ratio[1]) * (1 + LOPSIDE * lopsided) + shift_px
-    if not 0 < diameter_px[0] <= diameter_px[1] or reach > size / 2:
-        raise ValueError(
-            "diameter_px must be (smallest, largest), and the largest must fit. Received:"
-            f" diameter_px={diameter_px} in size={size}, of which the longest would reach"
-            f" {reach:.1f} px from the centre. Take smaller ones, or a larger size."
-        )
 
 
 def _single(

@@ -20,13 +20,23 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 
+from temzoo.core import writers
 from temzoo.core.types import LabelledImage, Micrograph, Shape
 from temzoo.data.synthetic.exposure import drawn_scale_bar, expose, intensity_of, stored
-from temzoo.data.synthetic.scene import Body, Scene, Window, checked_size, draw
-from temzoo.data.synthetic.shapes import random_body, stadium
+from temzoo.data.synthetic.scene import (
+    Body,
+    Scene,
+    Window,
+    checked_size,
+    draw,
+    random_body,
+    stadium,
+)
+from temzoo.labels.formats import cvat_writing
 
 TRIES_PER_PARTICLE = 1000
 # A metal foil with voids, as irradiated steel has them: thick, so that cavities fit into it.
@@ -99,6 +109,46 @@ def crowded(
     return synthesize(seed, size=size, n_particles=n_particles, **dense | changes)
 
 
+def write_dataset(
+    folder: str | Path,
+    *,
+    n: int = 24,
+    seed: int = 0,
+    size: int | tuple[int, int] = 512,
+    scene: Scene | None = None,
+    **changes: object,
+) -> tuple[Path, Path]:
+    """Writes micrographs as calibrated TIFF, as ImageJ does, and their labels as CVAT XML.
+
+    Args:
+        folder: gets ``images/synthetic_0000.tif`` ... and ``annotations.xml``.
+        n: number of images.
+        seed: image i is made from the seed (seed, i), so that more images keep the first ones.
+        size, scene, changes: see ``synthesize``.
+
+    Returns:
+        The folder of images and the annotation file.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1 image. Received: n={n}.")
+    images, annotations = Path(folder) / "images", Path(folder) / "annotations.xml"
+    labels = []
+    for index in range(n):
+        name = f"synthetic_{index:04d}.tif"
+        micrograph, labelled = synthesize(
+            (seed, index), size=size, scene=scene, name=name, **changes
+        )
+        write_tiff(images / name, micrograph)
+        labels.append(labelled)
+    cvat_writing.write(annotations, labels)
+    return images, annotations
+
+
+def write_tiff(path: str | Path, micrograph: Micrograph) -> None:
+    """Writes a micrograph (uint8, uint16 or float32) as TIFF that ImageJ opens calibrated."""
+    writers.write_tiff(path, micrograph.pixels, micrograph.nm_per_pixel)
+
+
 def _changed(scene: Scene, changes: dict[str, object]) -> Scene:
     known = [field.name for field in fields(Scene)]
     for name in changes:
@@ -113,8 +163,14 @@ def _place(
 ) -> list[Body]:
     """Random sequential placement: each object goes where the ones before leave room."""
     owner = np.full(shape, -1, dtype=np.int32)
-    closed = _bar_surroundings(shape, bar)
-    typical_nm = _typical_nm(rng, scene)
+    closed = np.zeros(shape, dtype=bool)
+    if bar is not None:  # it would hide what lies there
+        rows, cols = np.nonzero(bar)
+        closed[rows.min() :, cols.min() :] = True
+    low, high = np.log(scene.diameter_nm)
+    # Away from the ends, so that the spread of the sizes is rarely cut by them.
+    trim = min(0.3, 0.25 * (high - low))
+    typical_nm = math.exp(rng.uniform(low + trim, high - trim))
     wanted = round(draw(rng, scene.n_particles))
     bodies: list[Body] = []
     room = np.zeros(wanted)  # pixels of each object that others may still hide
@@ -137,22 +193,6 @@ def _place(
             f"{len(bodies)} fit. Take fewer or smaller ones, a larger size, or max_overlap=0.3."
         )
     return bodies
-
-
-def _typical_nm(rng: np.random.Generator, scene: Scene) -> float:
-    low, high = np.log(scene.diameter_nm)
-    # Away from the ends, so that the spread of the sizes is rarely cut by them.
-    trim = min(0.3, 0.25 * (high - low))
-    return math.exp(rng.uniform(low + trim, high - trim))
-
-
-def _bar_surroundings(shape: tuple[int, int], bar: np.ndarray | None) -> np.ndarray:
-    """Where no object may lie, because the scale bar would hide it."""
-    closed = np.zeros(shape, dtype=bool)
-    if bar is not None:
-        rows, cols = np.nonzero(bar)
-        closed[rows.min() :, cols.min() :] = True
-    return closed
 
 
 def _hidden_px(

@@ -9,43 +9,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import read_json, write_json
+from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
-from temzoo.labels.formats.limits import require_finite, require_size
+from temzoo.labels.formats.limits import of_kind, require_finite, require_size
 from temzoo.labels.names import class_names
 from temzoo.labels.shapes import windows
-from temzoo.labels.shapes.contours import area, outline
-from temzoo.labels.shapes.runs import decode_runs, mask_geometry
+from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
+from temzoo.labels.shapes.windows import area, outline
 
 CONTOUR_KINDS = frozenset({"polygon", "box", "ellipse"})
 
 
 def read(path: str | Path) -> list[LabelledImage]:
-    """All images of a COCO instances file.
+    """All images of a COCO instances file, in file order; the classes in the order of their ids.
 
     An annotation of several polygons becomes shapes that share a ``group_id``; run lengths become
     masks; one without a segmentation becomes its ``bbox``. ``iscrowd`` is kept as the attribute
     ``{"iscrowd": "1"}``. Annotations may stand in any order.
 
-    Args:
-        path: of the JSON file.
-
-    Returns:
-        one per image, in file order; the classes are the categories in the order of their ids.
-
     Raises:
         ValueError: when it is no COCO file or an entry is malformed; the message names the file
             and the image or annotation.
-
-    Example:
-        >>> images = read("coco.json")
-        >>> images[0].classes
-        ('hcloop',)
     """
     return parse(read_json(path), Path(path))
 
@@ -76,7 +66,8 @@ def parse(document: Any, path: Path) -> list[LabelledImage]:
         parts = _shapes(entry, label, images[number])
         if len(parts) > 1:
             groups[number] += 1
-        shapes[number] += [_grouped(part, groups[number]) for part in parts] if parts[1:] else parts
+            parts = [replace(part, group_id=groups[number]) for part in parts]
+        shapes[number] += parts
 
     _by_id(document["annotations"], path, "annotation", place)
     classes = tuple(names[number] for number in sorted(names))
@@ -96,8 +87,6 @@ def write(
     annotations stand in the order of drawing, the topmost last.
 
     Args:
-        path: of the JSON file to write.
-        images: the labels.
         classes: label names for the categories 1, 2, …; None: those declared, then those used.
 
     Returns:
@@ -106,44 +95,37 @@ def write(
 
     Raises:
         ValueError: when a label is not among the classes.
-
-    Example:
-        >>> left_out = write("coco.json", read("other.json"))
     """
     images = list(images)
     names = class_names(images) if classes is None else list(classes)
     left_out: Counter[str] = Counter()
     entries, annotations = [], []
     for number, image in enumerate(images, start=1):
-        entries.append(
-            {"id": number, "width": image.width, "height": image.height, "file_name": image.name}
-        )
+        size = {"width": image.width, "height": image.height}
+        entries.append({"id": number, **size, "file_name": image.name})
         for parts in _objects(image, left_out):
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": number}
-                | {"category_id": _category_id(parts[0].label, names, image)}
-                | _annotation(parts, image)
-            )
+            label = parts[0].label
+            if label not in names:
+                raise ValueError(
+                    f"every label must be one of the classes. Received: label={label!r} in image "
+                    f"{image.name!r}, classes={names}. Add it to the classes."
+                )
+            ids = {"id": len(annotations) + 1, "image_id": number}
+            ids["category_id"] = names.index(label) + 1
+            annotations.append(ids | _annotation(parts, image))
     categories = [
         {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(names, 1)
     ]
-    document = {"images": entries, "annotations": annotations, "categories": categories}
-    write_json(path, document)
+    write_json(path, {"images": entries, "annotations": annotations, "categories": categories})
     return dict(left_out)
 
 
 def decompress(text: str) -> np.ndarray:
-    """Run lengths of COCO's compressed string.
+    """Run lengths, (R,) int64, down the columns, zeros first, of COCO's compressed string.
 
     Each number is written in groups of five bits, the lowest first, as the characters from "0"
     on; bit 5 says that more follow, bit 4 of the last is the sign. From the fourth number on, the
     difference to the one before the last is written.
-
-    Args:
-        text: ``counts`` of a compressed segmentation.
-
-    Returns:
-        (R,) int64, down the columns, zeros first.
 
     Raises:
         ValueError: when the string ends within a number or has other characters.
@@ -158,25 +140,20 @@ def decompress(text: str) -> np.ndarray:
     for letter in text:
         group = ord(letter) - 48
         if not 0 <= group < 64 or shift > 60:
-            raise ValueError(_bad_counts(text))
+            shift = 1  # not a string of this kind
+            break
         value |= (group & 31) << shift
         shift += 5
         if not group & 32:
             value -= (1 << shift) if group & 16 else 0
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
-    if shift:
-        raise ValueError(_bad_counts(text))
-    if any(abs(run) >= 2**40 for run in runs):
-        raise ValueError(_bad_counts(text))
+    if shift or any(abs(run) >= 2**40 for run in runs):
+        raise ValueError(
+            "counts must be a compressed run-length string. "
+            f"Received: counts={text[:60]!r} ({len(text)} characters). Export it again."
+        )
     return np.array(runs, dtype=np.int64)
-
-
-def _bad_counts(text: str) -> str:
-    return (
-        "counts must be a compressed run-length string. "
-        f"Received: counts={text[:60]!r} ({len(text)} characters). Export it again."
-    )
 
 
 def _by_id(entries: list, path: Path, what: str, convert: Any) -> dict[int, Any]:
@@ -184,22 +161,14 @@ def _by_id(entries: list, path: Path, what: str, convert: Any) -> dict[int, Any]
     done: dict[int, Any] = {}
     for place, entry in enumerate(entries):
         number = entry.get("id") if isinstance(entry, dict) else None
-        name = f"{what} {number}" if number is not None else f"{what} at position {place}"
         try:
-            number = _whole(entry, "id")
-            if number in done:
+            if of_kind(number, "id", int) in done:
                 raise ValueError(f"ids must be unique. Received: id={number} twice. Renumber it.")
             done[number] = convert(entry)
         except ValueError as error:
-            raise ValueError(f"{path}, {name}: {error}") from error
+            name = f"at position {place}" if number is None else number
+            raise ValueError(f"{path}, {what} {name}: {error}") from error
     return done
-
-
-def _whole(entry: Any, key: str) -> int:
-    value = entry.get(key) if isinstance(entry, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{key} must be a whole number. Received: {key}={value!r}. Correct it.")
-    return value
 
 
 def _categories(document: Mapping[str, Any], path: Path) -> dict[int, str]:
@@ -209,24 +178,18 @@ def _categories(document: Mapping[str, Any], path: Path) -> dict[int, str]:
             f"{path}: 'categories' must be a list. Received: {type(entries).__name__}. "
             "Export the instances as COCO 1.0."
         )
-    return _by_id(entries, path, "category", lambda entry: _string(entry, "name"))
-
-
-def _string(entry: Mapping[str, Any], key: str) -> str:
-    value = entry.get(key)
-    if not isinstance(value, str):
-        raise ValueError(f"{key} must be a text. Received: {key}={value!r}. Correct it.")
-    return value
+    return _by_id(entries, path, "category", lambda entry: of_kind(entry.get("name"), "name", str))
 
 
 def _image_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    width, height = _whole(entry, "width"), _whole(entry, "height")
+    width, height = (of_kind(entry.get(side), side, int) for side in ("width", "height"))
     require_size(width, height)
-    return {"name": _string(entry, "file_name"), "width": width, "height": height}
+    name = of_kind(entry.get("file_name"), "file_name", str)
+    return {"name": name, "width": width, "height": height}
 
 
 def _known(entry: Mapping[str, Any], key: str, known: Mapping[int, Any]) -> int:
-    number = _whole(entry, key)
+    number = of_kind(entry.get(key), key, int)
     if number not in known:
         raise ValueError(
             f"{key} must be an id that the file lists. Received: {key}={number}, "
@@ -249,13 +212,14 @@ def _shapes(entry: Mapping[str, Any], label: str, image: Mapping[str, Any]) -> l
         points, runs = _mask(segmentation, image)
         return [Shape("mask", points=points, runs=runs, **tags)]
     if segmentation:
-        return [Shape("polygon", points=points, **tags) for points in _polygons(segmentation)]
+        if not isinstance(segmentation, list):
+            raise ValueError(
+                "segmentation must be a list of polygons or run lengths. "
+                f"Received: {type(segmentation).__name__}. Correct or remove the annotation."
+            )
+        return [Shape("polygon", points=_polygon(values), **tags) for values in segmentation]
     left, top, width, height = _numbers(entry.get("bbox"), "bbox", 4).tolist()
     return [Shape("box", points=np.array([[top, left], [top + height, left + width]]), **tags)]
-
-
-def _grouped(shape: Shape, group_id: int) -> Shape:
-    return Shape(**{**vars(shape), "group_id": group_id})
 
 
 def _numbers(values: Any, key: str, count: int | None = None) -> np.ndarray:
@@ -270,15 +234,6 @@ def _numbers(values: Any, key: str, count: int | None = None) -> np.ndarray:
         )
     require_finite(numbers)
     return numbers
-
-
-def _polygons(segmentation: Any) -> list[np.ndarray]:
-    if not isinstance(segmentation, list):
-        raise ValueError(
-            "segmentation must be a list of polygons or run lengths. "
-            f"Received: {type(segmentation).__name__}. Correct or remove the annotation."
-        )
-    return [_polygon(values) for values in segmentation]
 
 
 def _polygon(values: Any) -> np.ndarray:
@@ -322,15 +277,6 @@ def _objects(image: LabelledImage, left_out: Counter[str]) -> list[list[Shape]]:
     return sorted(objects.values(), key=lambda parts: max(part.z_order for part in parts))
 
 
-def _category_id(label: str, names: Sequence[str], image: LabelledImage) -> int:
-    if label not in names:
-        raise ValueError(
-            f"every label must be one of the classes. Received: label={label!r} in image "
-            f"{image.name!r}, classes={list(names)}. Add it to the classes."
-        )
-    return names.index(label) + 1
-
-
 def _annotation(parts: list[Shape], image: LabelledImage) -> dict[str, Any]:
     notes: dict[str, Any] = dict(parts[0].attributes)
     crowd = int(notes.pop("iscrowd", "0") == "1")
@@ -343,11 +289,11 @@ def _annotation(parts: list[Shape], image: LabelledImage) -> dict[str, Any]:
 
 
 def _contour_geometry(contours: list[np.ndarray]) -> dict[str, Any]:
-    top, left = np.min([points.min(axis=0) for points in contours], axis=0)
-    bottom, right = np.max([points.max(axis=0) for points in contours], axis=0)
+    points = np.concatenate(contours)
+    (top, left), (bottom, right) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return {
         "segmentation": [points[:, ::-1].ravel().tolist() for points in contours],
-        "bbox": [float(side) for side in (left, top, right - left, bottom - top)],
+        "bbox": [left, top, right - left, bottom - top],
         "area": sum(area(points) for points in contours),
     }
 

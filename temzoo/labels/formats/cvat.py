@@ -10,6 +10,7 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -22,19 +23,14 @@ from defusedxml.ElementTree import DefusedXMLParser
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.formats.cvat_shapes import Attributes, flag, geometry, text_of, vertices, whole
 from temzoo.labels.formats.cvat_video import Task, Track, frames, task_of, track_of
-from temzoo.labels.formats.limits import require_mask_size, require_size
+from temzoo.labels.formats.limits import require_mask_fits, require_size
 from temzoo.labels.formats.tracks import Keyframe
-from temzoo.labels.shapes.runs import check_runs
 
 CHUNK_BYTES = 1 << 16
 
 
 def read(path: str | Path) -> list[LabelledImage]:
-    """All images of a CVAT 1.1 file.
-
-    Args:
-        path: ``annotations.xml`` of an export "CVAT for images 1.1" or "CVAT for video 1.1", of a
-            task, a job or a project.
+    """All images of a CVAT 1.1 file, "for images" or "for video", of a task, a job or a project.
 
     Returns:
         one per image, in file order, those without shapes too; of a video one per frame that has
@@ -44,10 +40,6 @@ def read(path: str | Path) -> list[LabelledImage]:
     Raises:
         ValueError: when the file is no complete CVAT XML, has a DTD, or an image or shape in it
             is malformed; the message names the file, the line, the image and the shape.
-
-    Example:
-        >>> for image in read("annotations.xml"):
-        ...     print(image.name, len(image.shapes))
     """
     return list(iterate(path))
 
@@ -57,11 +49,10 @@ def iterate(path: str | Path) -> Iterator[LabelledImage]:
     document = _Document(Path(path))
     parser = DefusedXMLParser(target=document, forbid_dtd=True)
     with document.path.open("rb") as file:
-        for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
+        for chunk in chain(iter(lambda: file.read(CHUNK_BYTES), b""), [None]):
             _parse(document, parser, chunk)
-            yield from document.take()
-    _parse(document, parser, None)
-    yield from document.take()
+            yield from document.images
+            document.images.clear()
     yield from frames(document.path, tuple(document.classes), document.tasks, document.tracks)
 
 
@@ -77,7 +68,7 @@ class _Document:
         self.classes: list[str] = []
         self.tasks: list[Task] = []
         self.tracks: list[Track] = []
-        self._images: list[LabelledImage] = []
+        self.images: list[LabelledImage] = []
         self._stack: list[str] = []
         self._text: list[str] = []
         self._meta: dict[str, str] = {}
@@ -90,11 +81,6 @@ class _Document:
         self._kind = ""
         self._at: tuple[int, bool] = (0, False)
         self._attribute = ""
-
-    def take(self) -> list[LabelledImage]:
-        """The images complete since the last call."""
-        done, self._images = self._images, []
-        return done
 
     def where(self) -> str:
         """The image or track and the shape that is being read, in words."""
@@ -116,8 +102,13 @@ class _Document:
             self._start_part(tag, attributes)
         elif depth == 2 and (self._image is not None or self._track is not None):
             self._start_child(tag, attributes)
-        elif depth == 3 and self._shape is not None:
-            self._start_grandchild(tag, attributes)
+        elif depth == 3 and self._shape is not None and tag == "attribute":
+            self._attribute = text_of(attributes, "name")
+        elif (depth, tag, self._kind) == (3, "points", "skeleton") and not flag(
+            attributes, "outside"
+        ):
+            joint = vertices(text_of(attributes, "points"))
+            self._shape["points"] = np.vstack([self._shape["points"], joint])
         self._stack.append(tag)
         self._text.clear()
 
@@ -126,12 +117,14 @@ class _Document:
 
     def end(self, tag: str) -> None:
         self._stack.pop()
-        depth = len(self._stack)
+        depth, text = len(self._stack), "".join(self._text)
         if depth >= 2 and self._stack[1] == "meta":
-            self._end_meta(tag, "".join(self._text))
-        elif tag == "attribute":
-            self._end_attribute(depth)
-        elif depth == 2 and self._shape is not None:
+            self._end_meta(tag, text)
+        elif tag == "attribute" and depth == 3 and self._shape is not None:
+            self._shape["attributes"] = {**self._shape["attributes"], self._attribute: text}
+        elif tag == "attribute" and depth == 2 and self._track is not None:
+            self._track.attributes[self._attribute] = text
+        elif depth == 2 and self._shape is not None and tag != "attribute":
             self._end_shape()
         elif depth == 1:
             self._end_part(tag)
@@ -154,7 +147,7 @@ class _Document:
             done = LabelledImage(
                 **self._image, shapes=tuple(self._shapes), classes=tuple(self.classes)
             )
-            self._images.append(done)
+            self.images.append(done)
             self._image, self._shapes = None, []
         elif tag == "track" and self._track is not None:
             self.tracks.append(self._track)
@@ -167,34 +160,14 @@ class _Document:
             return
         self._shape_count += 1
         self._kind = intern(tag)
-        self._shape = {"attributes": NO_ATTRIBUTES, **geometry(tag, attributes)}
+        self._shape = {"attributes": NO_ATTRIBUTES, "runs": None, **geometry(tag, attributes)}
         if self._image is not None:
-            self._require_mask_fits()
+            require_mask_fits(self._shape, self._image["width"], self._image["height"])
             self._shape.update(_image_tags(tag, attributes))
         else:
             self._shape.update(self._track.tags, z_order=whole(attributes, "z_order", 0))
             self._shape["occluded"] = flag(attributes, "occluded")
             self._at = (whole(attributes, "frame"), flag(attributes, "outside"))
-
-    def _require_mask_fits(self) -> None:
-        if self._shape["kind"] == "mask":
-            height, width = (int(side) for side in np.diff(self._shape["points"], axis=0)[0])
-            require_mask_size(width, height, self._image["width"], self._image["height"])
-            check_runs(self._shape["runs"], height, width)
-
-    def _start_grandchild(self, tag: str, attributes: Attributes) -> None:
-        if tag == "attribute":
-            self._attribute = text_of(attributes, "name")
-        elif tag == "points" and self._kind == "skeleton" and not flag(attributes, "outside"):
-            joint = vertices(text_of(attributes, "points"))
-            self._shape["points"] = np.vstack([self._shape["points"], joint])
-
-    def _end_attribute(self, depth: int) -> None:
-        value = "".join(self._text)
-        if depth == 3 and self._shape is not None:
-            self._shape["attributes"] = {**self._shape["attributes"], self._attribute: value}
-        elif depth == 2 and self._track is not None:
-            self._track.attributes[self._attribute] = value
 
     def _end_shape(self) -> None:
         if self._image is not None:

@@ -26,18 +26,18 @@ def text_of(attributes: Attributes, name: str) -> str:
 
 
 def whole(attributes: Attributes, name: str, default: int | None = None) -> int:
-    text = attributes.get(name) if default is not None else text_of(attributes, name)
-    if text is None:
+    if default is not None and name not in attributes:
         return default
+    text = text_of(attributes, name)
     try:
         value = int(text)
     except ValueError:
-        value = None
-    if value is None or abs(value) >= 2**31:
+        value = 2**31
+    if abs(value) >= 2**31:
         raise ValueError(
             f"{name} must be a whole number below 2**31. Received: {name}={text[:60]!r}. "
             "Correct it."
-        ) from None
+        )
     return value
 
 
@@ -48,7 +48,8 @@ def flag(attributes: Attributes, name: str) -> bool:
     return text == "1"
 
 
-def _numbers(attributes: Attributes, *names: str) -> list[float]:
+def _numbers(attributes: Attributes, *names: str) -> np.ndarray:
+    """What the attributes state, all of it finite."""
     values = []
     for name in names:
         text = text_of(attributes, name)
@@ -58,7 +59,9 @@ def _numbers(attributes: Attributes, *names: str) -> list[float]:
             raise ValueError(
                 f"{name} must be a number. Received: {name}={text[:60]!r}. Correct it."
             ) from None
-    return values
+    numbers = np.array(values)
+    require_finite(numbers)
+    return numbers
 
 
 def vertices(text: str) -> np.ndarray:
@@ -85,52 +88,28 @@ def geometry(kind: str, attributes: Attributes) -> dict[str, Any]:
     if kind in ("polygon", "polyline", "points"):
         fields["points"] = vertices(text_of(attributes, "points"))
     elif kind in ("box", "ellipse"):
-        fields["points"] = (_box if kind == "box" else _ellipse)(attributes)
-        fields["rotation"] = _rotation(attributes)
+        names = BOX if kind == "box" else ("cx", "cy", "rx", "ry")
+        fields["points"] = _numbers(attributes, *names).reshape(2, 2)[:, ::-1].copy()
+        if "rotation" in attributes:
+            fields["rotation"] = float(_numbers(attributes, "rotation")[0])
     elif kind == "mask":
-        fields["points"] = _mask_box(attributes)
+        left, top, width, height = (
+            whole(attributes, name) for name in ("left", "top", "width", "height")
+        )
+        fields["points"] = np.array([[top, left], [top + height, left + width]], dtype=np.float64)
         fields["runs"] = _runs(text_of(attributes, "rle"))
     elif kind == "cuboid":
-        fields["points"] = np.array(_numbers(attributes, *CUBOID)).reshape(-1, 2)[:, ::-1].copy()
-        require_finite(fields["points"])
+        fields["points"] = _numbers(attributes, *CUBOID).reshape(-1, 2)[:, ::-1].copy()
     else:
         stated = attributes.get("points", "")
         fields["points"] = vertices(stated) if stated else np.zeros((0, 2))
-    return fields
-
-
-def _box(attributes: Attributes) -> np.ndarray:
-    left, top, right, bottom = _numbers(attributes, *BOX)
-    points = np.array([[top, left], [bottom, right]])
-    require_finite(points)
-    return points
-
-
-def _ellipse(attributes: Attributes) -> np.ndarray:
-    col, row, col_axis, row_axis = _numbers(attributes, "cx", "cy", "rx", "ry")
-    points = np.array([[row, col], [row_axis, col_axis]])
-    require_finite(points)
-    if points[1].min() < 0:
+    if kind == "ellipse" and fields["points"][1].min() < 0:
+        row_axis, col_axis = fields["points"][1].tolist()
         raise ValueError(
             "an ellipse's semi-axes must not be negative. "
             f"Received: rx={col_axis}, ry={row_axis}. Draw it again, or remove it."
         )
-    return points
-
-
-def _rotation(attributes: Attributes) -> float:
-    if "rotation" not in attributes:
-        return 0.0
-    (rotation,) = _numbers(attributes, "rotation")
-    require_finite(np.array([rotation]))
-    return rotation
-
-
-def _mask_box(attributes: Attributes) -> np.ndarray:
-    left, top, width, height = (
-        whole(attributes, name) for name in ("left", "top", "width", "height")
-    )
-    return np.array([[top, left], [top + height, left + width]], dtype=np.float64)
+    return fields
 
 
 def _runs(text: str) -> np.ndarray:

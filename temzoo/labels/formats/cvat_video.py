@@ -7,17 +7,16 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from sys import intern
 from typing import Any
 
-import numpy as np
-
+from temzoo.core.hints import located
 from temzoo.core.types import LabelledImage
 from temzoo.labels.formats.cvat_shapes import Attributes, text_of, whole
-from temzoo.labels.formats.limits import require_mask_size, require_size
+from temzoo.labels.formats.limits import require_mask_fits, require_size
 from temzoo.labels.formats.tracks import Keyframe, interpolate
-from temzoo.labels.shapes.runs import check_runs
 
 MAX_FRAMES = 10_000_000
 
@@ -61,10 +60,9 @@ def track_of(attributes: Attributes) -> Track:
 
 
 def task_of(meta: Mapping[str, str]) -> Task:
-    task = Task(meta.get("id", ""), meta.get("subset", ""))
-    for name in ("start_frame", "stop_frame", "width", "height"):
-        if meta.get(name):
-            setattr(task, name, whole(meta, name))
+    numbers = ("start_frame", "stop_frame", "width", "height")
+    stated = {name: whole(meta, name) for name in numbers if meta.get(name)}
+    task = Task(meta.get("id", ""), meta.get("subset", ""), **stated)
     step = re.search(r"step\s*=\s*(\S+)", meta.get("frame_filter", ""))
     if step:
         task.step = whole({"frame_filter step": step[1]}, "frame_filter step")
@@ -78,34 +76,19 @@ def task_of(meta: Mapping[str, str]) -> Task:
 def frames(
     path: Path, classes: tuple[str, ...], tasks: Sequence[Task], tracks: Sequence[Track]
 ) -> Iterator[LabelledImage]:
-    """The frames of a video's tracks, task by task.
-
-    Args:
-        path: of the file, for errors.
-        classes: that it declares.
-        tasks, tracks: what was read of it.
-    """
+    """The frames of a video's tracks, task by task; ``path`` is for errors."""
     for task_id in dict.fromkeys(track.task_id for track in tracks):
         own = [track for track in tracks if track.task_id == task_id]
         task = _task_named(path, tasks, task_id)
         width, height = _video_size(path, task, own)
         numbers = _frame_range(path, task, own)
+        subset = own[0].subset or task.subset
         moving = (interpolate(track.keyframes, numbers) for track in own)
         # merge keeps the order of the tracks within a frame, and holds one shape of each.
-        by_frame = itertools.groupby(
-            heapq.merge(*moving, key=lambda item: item[0]), key=lambda item: item[0]
-        )
-        for frame, items in by_frame:
-            yield LabelledImage(
-                name=f"frame_{frame:06d}",
-                width=width,
-                height=height,
-                shapes=tuple(shape for _, shape in items),
-                classes=classes,
-                subset=own[0].subset or task.subset,
-                task_id=task_id,
-                frame=frame,
-            )
+        merged = heapq.merge(*moving, key=itemgetter(0))
+        for frame, items in itertools.groupby(merged, key=itemgetter(0)):
+            name, shapes = f"frame_{frame:06d}", tuple(shape for _, shape in items)
+            yield LabelledImage(name, width, height, shapes, classes, subset, task_id, frame)
 
 
 def _task_named(path: Path, tasks: Sequence[Task], task_id: str) -> Task:
@@ -128,28 +111,15 @@ def _video_size(path: Path, task: Task, tracks: list[Track]) -> tuple[int, int]:
             f"{path}: a video's <meta> must state <original_size>, width and height. "
             f"Received: width={task.width}, height={task.height}. Export the task again."
         )
-    try:
+    with located(f"{path}, <original_size>"):
         require_size(task.width, task.height)
-    except ValueError as error:
-        raise ValueError(f"{path}, <original_size>: {error}") from error
     for track in tracks:
         for key in track.keyframes:
-            _require_mask(path, task, track, key)
+            if key.shape.kind == "mask":
+                place = f"{path}, track {track.id} of label {track.label!r}, frame {key.frame}"
+                with located(f"{place}, shape (mask)"):
+                    require_mask_fits(vars(key.shape), task.width, task.height)
     return task.width, task.height
-
-
-def _require_mask(path: Path, task: Task, track: Track, key: Keyframe) -> None:
-    if key.shape.kind != "mask":
-        return
-    height, width = (int(side) for side in np.diff(key.shape.points, axis=0)[0])
-    try:
-        require_mask_size(width, height, task.width, task.height)
-        check_runs(key.shape.runs, height, width)
-    except ValueError as error:
-        raise ValueError(
-            f"{path}, track {track.id} of label {track.label!r}, frame {key.frame}, "
-            f"shape (mask): {error}"
-        ) from error
 
 
 def _frame_range(path: Path, task: Task, tracks: list[Track]) -> range:

@@ -15,6 +15,24 @@ from temzoo.labels.names import class_names
 BOX = ("xtl", "ytl", "xbr", "ybr")
 CUBOID = tuple(f"{axis}{corner}{face}" for face in "12" for corner in ("tl", "bl", "tr", "br")
                for axis in "xy")  # fmt: skip
+HEAD = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <task>
+      <size>{size}</size>
+      <mode>annotation</mode>
+      <labels>
+{labels}      </labels>
+    </task>
+  </meta>
+"""
+LABEL = """        <label>
+          <name>{name}</name>
+          <type>any</type>
+          <attributes></attributes>
+        </label>
+"""
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
@@ -22,13 +40,11 @@ ELEMENT_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 def write(
     path: str | Path, images: Iterable[LabelledImage], *, classes: Sequence[str] | None = None
 ) -> dict[str, int]:
-    """Writes a CVAT 1.1 file "for images", which CVAT can import.
+    """Writes a CVAT 1.1 file "for images", which CVAT can import; frames of a video as images.
 
-    Coordinates keep their full precision. Reading the file again gives equal shapes.
+    Coordinates keep their full precision: reading the file again gives equal shapes.
 
     Args:
-        path: of the XML file to write.
-        images: the labels; frames of a video are written as images.
         classes: label names to declare; None: those the images declare, then those of the shapes.
 
     Returns:
@@ -36,40 +52,24 @@ def write(
 
     Raises:
         ValueError: when a name or text has characters that XML cannot hold.
-
-    Example:
-        >>> write("annotations.xml", [LabelledImage("a.png", 640, 480)])
-        {}
     """
     images = list(images)
-    names = class_names(images) if classes is None else list(classes)
+    names = class_names(images) if classes is None else classes
+    labels = "".join(LABEL.format(name=_content(name)) for name in names)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as out,
     ):
-        out.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
-        out.write("  <version>1.1</version>\n")
-        _write_meta(out, names, len(images))
+        out.write(HEAD.format(size=len(images), labels=labels))
         for number, image in enumerate(images):
             _write_image(out, number, image)
         out.write("</annotations>\n")
     return {}
 
 
-def _write_meta(out: TextIO, classes: Sequence[str], size: int) -> None:
-    out.write(f"  <meta>\n    <task>\n      <size>{size}</size>\n")
-    out.write("      <mode>annotation</mode>\n      <labels>\n")
-    for name in classes:
-        out.write("        <label>\n")
-        out.write(f"          <name>{_content(name)}</name>\n          <type>any</type>\n")
-        out.write("          <attributes></attributes>\n        </label>\n")
-    out.write("      </labels>\n    </task>\n  </meta>\n")
-
-
 def _write_image(out: TextIO, number: int, image: LabelledImage) -> None:
     tags = {"id": number, "name": image.name, "width": image.width, "height": image.height}
-    optional = {"subset": image.subset, "task_id": image.task_id, "frame": image.frame}
-    tags |= {name: value for name, value in optional.items() if value not in ("", None)}
+    tags |= {"subset": image.subset or None, "task_id": image.task_id or None, "frame": image.frame}
     out.write(f"  <image{_quoted(tags)}>\n")
     for shape in image.shapes:
         _write_shape(out, shape)
@@ -83,12 +83,8 @@ def _write_shape(out: TextIO, shape: Shape) -> None:
         )
     tags: dict[str, Any] = {"label": shape.label, "source": shape.source}
     tags |= {"occluded": int(shape.occluded), "z_order": shape.z_order}
-    if shape.group_id:
-        tags["group_id"] = shape.group_id
-    if shape.track_id is not None:
-        tags["track_id"] = shape.track_id
-    tags |= _written_geometry(shape)
-    out.write(f"    <{shape.kind}{_quoted(tags)}>\n")
+    tags |= {"group_id": shape.group_id or None, "track_id": shape.track_id}
+    out.write(f"    <{shape.kind}{_quoted(tags | _written_geometry(shape))}>\n")
     for name, value in shape.attributes.items():
         name, value = _quoted({"name": name}), _content(value)
         out.write(f"      <attribute{name}>{value}</attribute>\n")
@@ -97,7 +93,7 @@ def _write_shape(out: TextIO, shape: Shape) -> None:
 
 def _written_geometry(shape: Shape) -> dict[str, Any]:
     points = shape.points.tolist()
-    rotation = {"rotation": float(shape.rotation)} if shape.rotation else {}
+    rotation = {"rotation": float(shape.rotation) or None}
     if shape.kind == "box":
         (top, left), (bottom, right) = points
         return dict(zip(BOX, (left, top, right, bottom), strict=True)) | rotation
@@ -109,14 +105,14 @@ def _written_geometry(shape: Shape) -> dict[str, Any]:
         rle = ", ".join(map(str, shape.runs.tolist()))
         return {"rle": rle, "left": left, "top": top, "width": right - left, "height": bottom - top}
     if shape.kind == "cuboid" and len(points) * 2 == len(CUBOID):
-        return dict(
-            zip(CUBOID, (value for row, col in points for value in (col, row)), strict=True)
-        )
-    return {"points": ";".join(f"{col!r},{row!r}" for row, col in points)} if points else {}
+        return dict(zip(CUBOID, shape.points[:, ::-1].ravel().tolist(), strict=True))
+    return {"points": ";".join(f"{col!r},{row!r}" for row, col in points) or None}
 
 
 def _quoted(tags: Mapping[str, Any]) -> str:
-    return "".join(f" {name}={quoteattr(_legal(str(value)))}" for name, value in tags.items())
+    """XML attributes; those that are None are left out."""
+    stated = {name: str(value) for name, value in tags.items() if value is not None}
+    return "".join(f" {name}={quoteattr(_legal(value))}" for name, value in stated.items())
 
 
 def _content(text: str) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+
+from temzoo.labels.shapes.run_lengths import check_runs
 
 # 46341 x 46341 pixels: beyond it, pixel numbers leave int32.
 MAX_PIXELS = 2**31
@@ -10,6 +15,7 @@ MAX_PIXELS = 2**31
 MAX_COORDINATE = 1e12
 # How often a mask's box may exceed its image, along each axis.
 MAX_OVERHANG = 4
+KINDS = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def require_size(width: int, height: int) -> None:
@@ -21,8 +27,16 @@ def require_size(width: int, height: int) -> None:
         )
 
 
-def require_mask_size(width: int, height: int, image_width: int, image_height: int) -> None:
-    """Raises ValueError for a mask's box of no pixels, or far larger than its image."""
+def require_mask_fits(shape: Mapping[str, Any], image_width: int, image_height: int) -> None:
+    """Raises ValueError for a mask of no pixels, one far larger than its image, or bad runs.
+
+    Args:
+        shape: ``kind``, ``points`` and ``runs``; other kinds than a mask always fit.
+        image_width, image_height: pixels.
+    """
+    if shape["kind"] != "mask":
+        return
+    height, width = np.diff(shape["points"], axis=0)[0].astype(int).tolist()
     if width < 1 or height < 1:
         raise ValueError(
             "a mask must be at least 1 pixel wide and high. "
@@ -34,6 +48,19 @@ def require_mask_size(width: int, height: int, image_width: int, image_height: i
             f"{width} x {height}, image {image_width} x {image_height} (width x height). "
             "Label the object again, or correct the image's size."
         )
+    check_runs(shape["runs"], height, width)
+
+
+def of_kind(value: Any, key: str, kind: type) -> Any:
+    """The value that a JSON file states under a key, where it is of a kind; an int is a float.
+
+    Raises:
+        ValueError: it is of another kind, or None.
+    """
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or isinstance(value, bool):
+        raise ValueError(f"{key} must be {KINDS[kind]}. Received: {key}={value!r}. Correct it.")
+    return value
 
 
 def require_finite(points: np.ndarray) -> None:

@@ -5,20 +5,24 @@ The rule by which ``values="auto"`` tells them apart stands with ``read``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+from skimage.measure import label, regionprops
 
 from temzoo.core.files import atomic_path
+from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.core.writers import write_png
-from temzoo.labels.formats.limits import MAX_PIXELS, require_size
-from temzoo.labels.names import class_names, label_paths
+from temzoo.labels import not_areas
+from temzoo.labels.formats.limits import require_size
+from temzoo.labels.names import class_names, label_paths, with_area
 from temzoo.labels.shapes import raster
-from temzoo.labels.shapes.runs import mask_geometry
-from temzoo.micrographs import image_size
+from temzoo.labels.shapes.run_lengths import mask_geometry
+from temzoo.micrographs import image_size, list_images
+from temzoo.micrographs.plain_files import open_with_pillow
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 SUFFIXES = TIFF_SUFFIXES | {".png"}
@@ -27,8 +31,6 @@ KINDS = ("classes", "instances")
 CLASS_FILE = "classes.txt"
 # More values than this in 8 bits are numbers of objects, or grey levels.
 MOST_CLASSES = 32
-# Pixels that touch at a corner belong together.
-NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 def read(
@@ -57,19 +59,13 @@ def read(
         FileNotFoundError: when the folder has no label images.
         ValueError: when a file is no single-channel image of whole numbers, or the names do not
             fit the numbers; the message names the file.
-
-    Example:
-        >>> images = read("masks/", values="instances", classes=["particle"])
     """
     folder = Path(folder)
-    if values not in VALUES:
-        raise ValueError(f"values must be one of {list(VALUES)}. Received: values={values!r}.")
+    require_choice("values", values, VALUES)
     paths = _label_images(folder)
     meaning, numbers = _survey(paths, values)
     names = _names(folder, numbers if meaning == "classes" else [1], classes)
-    split = {"classes": _by_class, "instances": _by_number, "binary": _by_part}[meaning]
-    declared = tuple(names.values())
-    return [_labelled(path, folder, split, names, declared) for path in paths]
+    return [_labelled(path, folder, meaning, names) for path in paths]
 
 
 def write(
@@ -84,8 +80,6 @@ def write(
     Numbers of objects do not tell classes apart: the names are written for one class only.
 
     Args:
-        folder: where to write; it is made when absent.
-        images: the labels.
         kind: "classes": the class's number from 1 on; "instances": the object's number. 8 bits
             for classes (16 beyond 255), 16 bits for instances.
         classes: label names for the classes 1, 2, …; None: those declared, then those used.
@@ -96,14 +90,10 @@ def write(
     Raises:
         ValueError: when an image's name leads out of the folder, two images get one file, or there
             are more than 65535 numbers.
-
-    Example:
-        >>> left_out = write("masks/", images, kind="instances")
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {list(KINDS)}. Received: kind={kind!r}.")
+    require_choice("kind", kind, KINDS)
     images = list(images)
-    names = class_names(_with_area(images)) if classes is None else list(classes)
+    names = class_names(map(with_area, images)) if classes is None else list(classes)
     paths = label_paths(folder, (image.name for image in images), ".png")
     for image, path in zip(images, paths, strict=True):
         drawn = raster.class_map(image, names) if kind == "classes" else raster.instance_map(image)
@@ -111,10 +101,7 @@ def write(
     if kind == "classes" or len(names) == 1:
         with atomic_path(Path(folder) / CLASS_FILE) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    left_out: dict[str, int] = {}
-    for shape in (shape for image in images for shape in image.shapes if not shape.has_area):
-        left_out[shape.kind] = left_out.get(shape.kind, 0) + 1
-    return left_out
+    return not_areas(images)
 
 
 def _label_images(folder: Path) -> list[Path]:
@@ -122,11 +109,7 @@ def _label_images(folder: Path) -> list[Path]:
         raise FileNotFoundError(
             f"there must be a folder of label images. Received: {folder}. Correct the path."
         )
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    paths = list_images(folder, suffixes=SUFFIXES)
     if not paths:
         raise FileNotFoundError(
             f"{folder} must hold label images ({', '.join(sorted(SUFFIXES))}). Received: none. "
@@ -137,12 +120,15 @@ def _label_images(folder: Path) -> list[Path]:
 
 def _load(path: Path) -> np.ndarray:
     """(H, W) whole numbers or bool; the palette's indices for a PNG with colours."""
-    # Imported here, as in _decode: the other formats need neither.
-    import tifffile
+    import tifffile  # not paid for by the other formats
 
     try:
         require_size(*image_size(path))
-        pixels = tifffile.imread(path) if path.suffix.lower() in TIFF_SUFFIXES else _decode(path)
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            pixels = tifffile.imread(path)
+        else:
+            with open_with_pillow(path, "Png") as opened:
+                pixels = np.asarray(opened.image)
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(
             f"{path}: a label image must be a complete PNG or TIFF. Received: {error}. "
@@ -156,19 +142,6 @@ def _load(path: Path) -> np.ndarray:
     return pixels
 
 
-def _decode(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    limit = Image.MAX_IMAGE_PIXELS
-    # Pillow's own limit is below the size of a large micrograph; require_size sets ours.
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
 def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
     """What the pixels mean, and the numbers other than 0 that stand in the files."""
     if values in ("binary", "instances"):
@@ -179,11 +152,9 @@ def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
         pixels = _load(path)
         bits = max(bits, pixels.dtype.itemsize * 8)
         found.update(np.unique(pixels).tolist())
-    if values == "classes":
-        return "classes", sorted(found - {0})
-    if found <= {0, 1} or found <= {0, 255}:
+    if values == "auto" and (found <= {0, 1} or found <= {0, 255}):
         return "binary", [1]
-    many = bits >= 16 or len(found) > MOST_CLASSES
+    many = values == "auto" and (bits >= 16 or len(found) > MOST_CLASSES)
     return ("instances" if many else "classes"), sorted(found - {0})
 
 
@@ -191,15 +162,10 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
     """The class's name by its number."""
     names_file = folder / CLASS_FILE
     if classes is None and names_file.is_file():
-        lines = names_file.read_text(encoding="utf-8").splitlines()
-        classes = lines or None
+        classes = names_file.read_text(encoding="utf-8").splitlines() or None
     if classes is None:
         return {number: str(number) for number in numbers}
-    if isinstance(classes, str):
-        raise ValueError(
-            f"classes must be a sequence of names. Received: classes={classes!r}. "
-            f"Pass [{classes!r}]."
-        )
+    require_classes(classes)
     if not numbers or (min(numbers) >= 1 and max(numbers) <= len(classes)):
         return dict(enumerate(classes, start=1))
     if len(numbers) == len(classes):
@@ -210,51 +176,25 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
     )
 
 
-Part = tuple[int, np.ndarray, int, int]
-
-
-def _by_class(pixels: np.ndarray) -> Iterator[Part]:
-    for number in np.unique(pixels[pixels != 0]).tolist():
-        yield from ((number, *part[1:]) for part in _by_part(pixels == number))
-
-
-def _by_part(pixels: np.ndarray) -> Iterator[Part]:
-    yield from _windows(ndimage.label(pixels != 0, structure=NEIGHBOURS)[0])
-
-
-def _by_number(pixels: np.ndarray) -> Iterator[Part]:
-    # Renumbered, since find_objects makes a list as long as the largest number.
-    numbers, order = np.unique(pixels, return_inverse=True)
-    order = order.reshape(pixels.shape)
-    yield from _windows(order if numbers[0] == 0 else order + 1)
-
-
-def _windows(numbered: np.ndarray) -> Iterator[Part]:
-    """Class 1, mask, row and col of each number from 1 on."""
-    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
-        yield 1, numbered[window] == number, window[0].start, window[1].start
-
-
-def _labelled(
-    path: Path,
-    folder: Path,
-    split: Callable[[np.ndarray], Iterator[Part]],
-    names: dict[int, str],
-    classes: tuple[str, ...],
-) -> LabelledImage:
+def _labelled(path: Path, folder: Path, meaning: str, names: dict[int, str]) -> LabelledImage:
     pixels = _load(path)
     shapes = []
-    for number, mask, row, col in split(pixels):
-        points, runs = mask_geometry(mask, row, col)
-        shapes.append(Shape("mask", names[number], points, runs=runs, source="file"))
-    name = path.relative_to(folder).as_posix()
-    return LabelledImage(name, pixels.shape[1], pixels.shape[0], tuple(shapes), classes)
+    for region in regionprops(_numbered(pixels, meaning)):
+        number = int(pixels[region.slice][region.image][0]) if meaning == "classes" else 1
+        points, runs = mask_geometry(region.image, *region.bbox[:2])
+        shapes.append((number, Shape("mask", names[number], points, runs=runs, source="file")))
+    ordered = tuple(shape for _, shape in sorted(shapes, key=itemgetter(0)))
+    name, (height, width) = path.relative_to(folder).as_posix(), pixels.shape
+    return LabelledImage(name, width, height, ordered, tuple(names.values()))
 
 
-def _with_area(images: Iterable[LabelledImage]) -> Iterator[LabelledImage]:
-    for image in images:
-        shapes = tuple(shape for shape in image.shapes if shape.has_area)
-        yield LabelledImage(image.name, image.width, image.height, shapes, image.classes)
+def _numbered(pixels: np.ndarray, meaning: str) -> np.ndarray:
+    """The pixels of each shape with a number of their own, from 1 on."""
+    if meaning == "instances":  # renumbered, for the largest number costs memory
+        numbers, order = np.unique(pixels, return_inverse=True)
+        return order.reshape(pixels.shape) + int(numbers[0] != 0)
+    # Pixels that touch at a corner belong together.
+    return label(pixels if meaning == "classes" else pixels != 0, connectivity=2)
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from temzoo.core.types import Shape
+from temzoo.labels.shapes.windows import signed_area
 
 # Samples along a contour when the best shift is looked for: a thousandth of its length.
 CONTOUR_SAMPLES = 1024
@@ -24,10 +25,7 @@ CONTOUR_SAMPLES = 1024
 class Keyframe:
     """A shape of a track as the file states it.
 
-    Attributes:
-        frame: number of the frame.
-        shape: the shape there.
-        outside: the object is not there, from this frame until the next keyframe.
+    ``outside``: the object is not there, from this frame until the next keyframe.
     """
 
     frame: int
@@ -36,26 +34,19 @@ class Keyframe:
 
 
 def interpolate(keyframes: Sequence[Keyframe], frames: range) -> Iterator[tuple[int, Shape]]:
-    """The shapes of a track, frame by frame.
+    """Yields frame number and shape, for the frames of a track where the object is there.
 
     Args:
         keyframes: in any order; of two at one frame, the later counts.
         frames: the frames of the video, in steps of at least 1. The track runs on to its end.
-
-    Yields:
-        frame number and shape, for the frames where the object is there.
-
-    Example:
-        >>> box = Shape("box", "particle", np.array([[0.0, 0.0], [2.0, 2.0]]))
-        >>> moved = dataclasses.replace(box, points=box.points + 4)
-        >>> dict(interpolate([Keyframe(0, box), Keyframe(2, moved)], range(3)))[1].points.tolist()
-        [[2.0, 2.0], [4.0, 4.0]]
     """
     knots = sorted({key.frame: key for key in keyframes}.values(), key=lambda key: key.frame)
     for here, there in zip(knots, [*knots[1:], None], strict=False):
         if here.outside:
             continue
-        span = _frames_between(frames, here.frame, frames.stop if there is None else there.frame)
+        late = max(0, -((frames.start - here.frame) // frames.step))  # steps until it is there
+        stop = frames.stop if there is None else min(there.frame, frames.stop)
+        span = range(frames.start + late * frames.step, stop, frames.step)
         between = None  # matching costs more than all else, and exports may state every frame
         for frame in span:
             weight = 0.0 if there is None else (frame - here.frame) / (there.frame - here.frame)
@@ -64,20 +55,11 @@ def interpolate(keyframes: Sequence[Keyframe], frames: range) -> Iterator[tuple[
             yield frame, between(weight) if weight else here.shape
 
 
-def _frames_between(frames: range, first: int, stop: int) -> range:
-    start = frames.start + max(0, -((frames.start - first) // frames.step)) * frames.step
-    return range(start, min(stop, frames.stop), frames.step)
-
-
-def _hold(shape: Shape) -> Callable[[float], Shape]:
-    return lambda weight: shape
-
-
 def _between(here: Shape, there: Shape) -> Callable[[float], Shape]:
     """The shape at a weight in [0, 1), from one keyframe to the next."""
     pair = _matched(here, there)
     if pair is None:
-        return _hold(here)
+        return lambda weight: here
     start, end = pair
     turn = (there.rotation - here.rotation + 180) % 360 - 180
 
@@ -98,33 +80,24 @@ def _matched(here: Shape, there: Shape) -> tuple[np.ndarray, np.ndarray] | None:
         return match_contours(a, b)
     if len(a) == len(b):
         return a, b
-    return _matched_lines(a, b) if here.kind == "polyline" and min(len(a), len(b)) >= 2 else None
+    if here.kind != "polyline" or min(len(a), len(b)) < 2:
+        return None
+    along_a, along_b = _positions(a, closed=False), _positions(b, closed=False)
+    cuts = np.unique(np.concatenate([along_a, along_b]))
+    return _sample(a, along_a, cuts), _sample(b, along_b, cuts)
 
 
 def match_contours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of two closed contours that belong together.
+    """Points of two closed contours that belong together, (K, 2) each, from the same start.
 
-    Args:
-        a: (N, 2) vertices, N >= 3; closed implicitly.
-        b: (M, 2) vertices, M >= 3; it is turned round where it runs the other way.
-
-    Returns:
-        (K, 2) each: ``a`` and ``b`` with the same number of points, from the same start. K is N
-        for equally many vertices, at most N + M otherwise; neither contour changes its course.
-
-    Example:
-        >>> square = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0]])
-        >>> match_contours(square, np.roll(square, 1, axis=0))[1].tolist() == square.tolist()
-        True
+    Both have three vertices or more and are closed implicitly; ``b`` is turned round where it runs
+    the other way. K is that of equally many vertices, at most the sum of both otherwise; neither
+    contour changes its course.
     """
-    if _signed_area(a) * _signed_area(b) < 0:
+    if signed_area(a) * signed_area(b) < 0:
         b = b[::-1]
     if len(a) == len(b):
         return a, np.roll(b, -_best_shift(a, b), axis=0)
-    return _matched_by_length(a, b)
-
-
-def _matched_by_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along_a, along_b = _positions(a, closed=True), _positions(b, closed=True)
     even = np.arange(CONTOUR_SAMPLES) / CONTOUR_SAMPLES
     shift = _best_shift(_sample(a, along_a, even), _sample(b, along_b, even)) / CONTOUR_SAMPLES
@@ -132,19 +105,11 @@ def _matched_by_length(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.nda
     return _sample(a, along_a, cuts), _sample(b, along_b, (cuts + shift) % 1.0)
 
 
-def _matched_lines(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    along_a, along_b = _positions(a, closed=False), _positions(b, closed=False)
-    cuts = np.unique(np.concatenate([along_a, along_b]))
-    return _sample(a, along_a, cuts), _sample(b, along_b, cuts)
-
-
 def _best_shift(a: np.ndarray, b: np.ndarray) -> int:
     """The shift s for which the squared distances of a[i] and b[i + s] sum to the least."""
     # Only the product a[i] b[i + s] depends on s, and its centroids' part does not.
-    spectrum = np.conj(np.fft.fft(a - a.mean(axis=0), axis=0)) * np.fft.fft(
-        b - b.mean(axis=0), axis=0
-    )
-    likeness = np.fft.ifft(spectrum, axis=0).real.sum(axis=1)
+    one, other = (np.fft.fft(points - points.mean(axis=0), axis=0) for points in (a, b))
+    likeness = np.fft.ifft(np.conj(one) * other, axis=0).real.sum(axis=1)
     # Rounding parts equal shifts (a square's); the smallest is the labeller's own start.
     return int(np.flatnonzero(likeness >= likeness.max() - 1e-9 * np.abs(likeness).max())[0])
 
@@ -160,8 +125,3 @@ def _positions(points: np.ndarray, *, closed: bool) -> np.ndarray:
 def _sample(points: np.ndarray, along: np.ndarray, where: np.ndarray) -> np.ndarray:
     course = np.vstack([points, points[:1]]) if len(along) > len(points) else points
     return np.stack([np.interp(where, along, course[:, axis]) for axis in (0, 1)], axis=1)
-
-
-def _signed_area(points: np.ndarray) -> float:
-    row, col = (points - points[0]).T  # so that the edge that closes it adds nothing
-    return float(np.dot(col[:-1], row[1:]) - np.dot(row[:-1], col[1:])) / 2

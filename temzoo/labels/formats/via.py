@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.json_file import read_json, write_json
+from temzoo.core.files import read_json, write_json
+from temzoo.core.hints import located
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
-from temzoo.labels.formats.limits import require_finite, require_size
+from temzoo.labels.formats.limits import of_kind, require_finite, require_size
 from temzoo.labels.names import safe_path
-from temzoo.labels.shapes.contours import outline
+from temzoo.labels.shapes.windows import outline
 from temzoo.micrographs import image_size
 
 DEFAULT_LABEL = "object"
@@ -31,25 +33,19 @@ Attributes = Mapping[str, Any]
 def read(
     path: str | Path, *, images: str | Path | None = None, label_attribute: str | None = None
 ) -> list[LabelledImage]:
-    """All images of a VIA 2 file.
+    """All images of a VIA 2 file, an export of annotations or a saved project, in file order.
+
+    Circles become ellipses, points "points"; the other region attributes become the shapes'.
 
     Args:
-        path: of the JSON file, an export of annotations or a saved project.
         images: the folder of the images; their sizes are read from their headers.
         label_attribute: the region attribute that names the class; None: the only one there is,
             else "label", "class", "name" or "type". A region without it is an "object".
-
-    Returns:
-        one per image, in file order. Circles become ellipses, points "points"; the other region
-        attributes become the shapes' attributes.
 
     Raises:
         ValueError: when it is no VIA file, a region is malformed or ``images`` is missing; the
             message names the file, the image and the region.
         FileNotFoundError: when an image is not in the folder.
-
-    Example:
-        >>> images = read("via.json", images="images/")
     """
     return parse(read_json(path), Path(path), images=images, label_attribute=label_attribute)
 
@@ -90,34 +86,33 @@ def parse(
         )
     entries = list(document.get("_via_img_metadata", document).values())
     names = _attribute_names(entries, path)
-    label_attribute = _label_attribute(names) if label_attribute is None else label_attribute
+    if label_attribute is None:
+        by_lower = {name.lower(): name for name in names}
+        known = [by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower]
+        label_attribute = next(iter(names if len(names) == 1 else known), None)
     labelled = [_image(entry, path, images, label_attribute) for entry in entries]
     classes = tuple(dict.fromkeys(shape.label for image in labelled for shape in image.shapes))
-    return [
-        LabelledImage(image.name, image.width, image.height, image.shapes, classes)
-        for image in labelled
-    ]
+    return [replace(image, classes=classes) for image in labelled]
 
 
 def write(path: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
     """Writes VIA 2 annotations, the class as region attribute "label".
 
-    Rotated boxes become polygons, each of several points a region of its own.
-
-    Args:
-        path: of the JSON file to write.
-        images: the labels.
-
-    Returns:
-        how many shapes of each kind were left out, since VIA has no such kind (mask, cuboid, …).
-
-    Example:
-        >>> left_out = write("via.json", [LabelledImage("a.png", 640, 480)])
+    Rotated boxes become polygons, each of several points a region of its own. Returns how many
+    shapes of each kind were left out, since VIA has no such kind (mask, cuboid, …).
     """
     left_out: Counter[str] = Counter()
     document: dict[str, Any] = {}
     for image in images:
-        regions = [region for shape in image.shapes for region in _regions(shape, left_out)]
+        left_out.update(shape.kind for shape in image.shapes if shape.kind not in WRITTEN_KINDS)
+        regions = [
+            {
+                "shape_attributes": stated,
+                "region_attributes": {**shape.attributes, "label": shape.label},
+            }
+            for shape in image.shapes
+            for stated in _stated(shape)
+        ]
         # VIA's key is name and file size; -1 where the size is unknown.
         document[f"{image.name}-1"] = {
             "filename": image.name,
@@ -143,41 +138,29 @@ def _entries_of(regions: Any) -> list:
 def _attribute_names(entries: list[Attributes], path: Path) -> list[str]:
     names: dict[str, None] = {}
     for entry in entries:
-        try:
+        with located(f"{path}, image {entry['filename']!r}"):
             for region in _entries_of(entry["regions"]):
                 names.update(dict.fromkeys(_part(region, "region_attributes")))
-        except ValueError as error:
-            raise ValueError(f"{path}, image {entry['filename']!r}: {error}") from error
     return list(names)
-
-
-def _label_attribute(names: list[str]) -> str | None:
-    if len(names) == 1:
-        return names[0]
-    by_lower = {name.lower(): name for name in names}
-    return next((by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower), None)
 
 
 def _image(
     entry: Attributes, path: Path, images: str | Path, label_attribute: str | None
 ) -> LabelledImage:
-    name, shapes = entry["filename"], []
+    name, shapes = str(entry["filename"]), []
     for number, region in enumerate(_entries_of(entry["regions"]), start=1):
-        try:
+        with located(f"{path}, image {name!r}, region {number}"):
             shapes.append(_shape(region, label_attribute))
-        except ValueError as error:
-            raise ValueError(f"{path}, image {name!r}, region {number}: {error}") from error
     try:
-        height, width = image_size(safe_path(images, str(name)))
-        require_size(width, height)
+        with located(f"{path}, image {name!r}"):
+            height, width = image_size(safe_path(images, name))
+            require_size(width, height)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: each image must be in the folder of images. Received: name={name!r}, which "
             f"is not in {images}. Pass the folder that has it as images=…."
         ) from None
-    except ValueError as error:
-        raise ValueError(f"{path}, image {name!r}: {error}") from error
-    return LabelledImage(str(name), width, height, tuple(shapes))
+    return LabelledImage(name, width, height, tuple(shapes))
 
 
 def _part(region: Any, key: str) -> dict[str, Any]:
@@ -197,9 +180,10 @@ def _shape(region: Any, label_attribute: str | None) -> Shape:
         )
     notes = {key: _value(value) for key, value in _part(region, "region_attributes").items()}
     label = notes.pop(label_attribute, "") or DEFAULT_LABEL
-    geometry = GEOMETRY[kind](stated)
-    require_finite(geometry["points"])
-    return Shape(label=label, attributes=notes or NO_ATTRIBUTES, **geometry)
+    kind, read = GEOMETRY[kind]
+    points, *rotation = read(stated)
+    require_finite(points)
+    return Shape(kind, label, points, *rotation, attributes=notes or NO_ATTRIBUTES)
 
 
 def _value(value: Any) -> str:
@@ -210,32 +194,24 @@ def _value(value: Any) -> str:
 
 
 def _number(stated: Attributes, key: str, default: float | None = None) -> float:
-    value = stated.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{key} must be a number. Received: {key}={value!r}. Correct the region.")
-    return float(value)
+    return float(of_kind(stated.get(key, default), key, float))
 
 
-def _course(stated: Attributes) -> np.ndarray:
+def _course(stated: Attributes) -> tuple[np.ndarray]:
+    cols, rows = stated.get("all_points_x"), stated.get("all_points_y")
     try:
-        cols = np.array(stated.get("all_points_x"), dtype=np.float64)
-        rows = np.array(stated.get("all_points_y"), dtype=np.float64)
+        course = np.array([rows, cols], dtype=np.float64)
     except (TypeError, ValueError):
-        cols = rows = np.zeros(0)
-    if rows.ndim != 1 or rows.shape != cols.shape or not rows.size:
+        course = np.zeros(0)
+    if course.ndim != 2 or not course.size:
         raise ValueError(
             "all_points_x and all_points_y must be equally long lists of numbers. Received: "
-            f"{str(stated.get('all_points_x'))[:40]} and {str(stated.get('all_points_y'))[:40]}. "
-            "Draw the region again."
+            f"{str(cols)[:40]} and {str(rows)[:40]}. Draw the region again."
         )
-    return np.stack([rows, cols], axis=1)
+    return (np.ascontiguousarray(course.T),)
 
 
-def _line(kind: str) -> Callable[[Attributes], dict[str, Any]]:
-    return lambda stated: {"kind": kind, "points": _course(stated)}
-
-
-def _ellipse(stated: Attributes) -> dict[str, Any]:
+def _ellipse(stated: Attributes) -> tuple[np.ndarray, float]:
     radius = _number(stated, "r") if "r" in stated else None
     axes = [_number(stated, "ry", radius), _number(stated, "rx", radius)]
     if min(axes) < 0:
@@ -243,45 +219,36 @@ def _ellipse(stated: Attributes) -> dict[str, Any]:
             "radii must not be negative. "
             f"Received: rx={axes[1]}, ry={axes[0]}. Draw the region again."
         )
-    centre = [_number(stated, "cy"), _number(stated, "cx")]
     theta = _number(stated, "theta", 0.0)
     require_finite(np.array([theta]))
-    rotation = math.degrees(theta)
-    return {"kind": "ellipse", "points": np.array([centre, axes]), "rotation": rotation}
+    centre = [_number(stated, "cy"), _number(stated, "cx")]
+    return np.array([centre, axes]), math.degrees(theta)
 
 
-def _box(stated: Attributes) -> dict[str, Any]:
+def _box(stated: Attributes) -> tuple[np.ndarray]:
     top, left = _number(stated, "y"), _number(stated, "x")
     bottom, right = top + _number(stated, "height"), left + _number(stated, "width")
-    return {"kind": "box", "points": np.array([[top, left], [bottom, right]])}
+    return (np.array([[top, left], [bottom, right]]),)
 
 
-def _point(stated: Attributes) -> dict[str, Any]:
-    return {"kind": "points", "points": np.array([[_number(stated, "cy"), _number(stated, "cx")]])}
+def _point(stated: Attributes) -> tuple[np.ndarray]:
+    return (np.array([[_number(stated, "cy"), _number(stated, "cx")]]),)
 
 
-GEOMETRY: Mapping[str, Callable[[Attributes], dict[str, Any]]] = {
-    "polygon": _line("polygon"),
-    "polyline": _line("polyline"),
-    "circle": _ellipse,
-    "ellipse": _ellipse,
-    "rect": _box,
-    "point": _point,
+# By VIA's name: the kind of the shape, and what reads its points (and an ellipse's rotation).
+GEOMETRY: Mapping[str, tuple[str, Callable[[Attributes], tuple]]] = {
+    "polygon": ("polygon", _course),
+    "polyline": ("polyline", _course),
+    "circle": ("ellipse", _ellipse),
+    "ellipse": ("ellipse", _ellipse),
+    "rect": ("box", _box),
+    "point": ("points", _point),
 }
-
-
-def _regions(shape: Shape, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    notes = {**shape.attributes, "label": shape.label}
-    for stated in _stated(shape):
-        yield {"shape_attributes": stated, "region_attributes": notes}
-    if shape.kind not in WRITTEN_KINDS:
-        left_out[shape.kind] += 1
-
-
-WRITTEN_KINDS = frozenset({"polygon", "polyline", "points", "box", "ellipse"})
+WRITTEN_KINDS = frozenset(kind for kind, _ in GEOMETRY.values())
 
 
 def _stated(shape: Shape) -> list[dict[str, Any]]:
+    """The regions that stand for a shape; none for a kind that VIA does not have."""
     points = shape.points.tolist()
     if shape.kind == "points":
         return [{"name": "point", "cx": col, "cy": row} for row, col in points]
@@ -291,12 +258,11 @@ def _stated(shape: Shape) -> list[dict[str, Any]]:
         return [{"name": "ellipse", "cx": col, "cy": row} | axes]
     if shape.kind == "box" and shape.rotation == 0:
         (top, left), (bottom, right) = points
-        return [
-            {"name": "rect", "x": left, "y": top, "width": right - left, "height": bottom - top}
-        ]
-    if shape.kind in ("polygon", "polyline", "box"):
-        course = shape.points if shape.kind == "polyline" else outline(shape)
-        name = "polyline" if shape.kind == "polyline" else "polygon"
-        rows, cols = course.T.tolist()
+        size = {"width": right - left, "height": bottom - top}
+        return [{"name": "rect", "x": left, "y": top} | size]
+    if shape.kind in WRITTEN_KINDS:
+        line = shape.kind == "polyline"
+        rows, cols = (shape.points if line else outline(shape)).T.tolist()
+        name = "polyline" if line else "polygon"
         return [{"name": name, "all_points_x": cols, "all_points_y": rows}]
     return []

@@ -9,12 +9,13 @@ owns its outline, a polyline's band too.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from temzoo.core.hints import did_you_mean, require_classes
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.shapes.windows import Window, drawn_pixels, is_drawn, shape_window, view
 
@@ -24,49 +25,20 @@ LARGEST_STACK = 4_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One labelled object: one shape, or the parts that a group id ties together.
-
-    Attributes:
-        label: the class's name.
-        shapes: its parts, in file order.
-    """
+    """One labelled object: one shape, or the parts that a group id ties together, in file order."""
 
     label: str
     shapes: tuple[Shape, ...]
 
 
-def instances(
-    image: LabelledImage,
-    *,
-    classes: Sequence[str] | None = None,
-    ignore: Collection[str] = (),
-    line_width: float | None = None,
-) -> list[Instance]:
+def instances(image: LabelledImage, **drawing: Any) -> list[Instance]:
     """The objects of an image: the grouping that every mask, map and encoding uses.
 
-    Shapes with one group id above 0 and one label are one object. Kinds without area are left
-    out, polylines too unless a line width is given.
-
-    Args:
-        image: the labels.
-        classes: the label names that are known; any other is an error. None: all are.
-        ignore: labels to leave out.
-        line_width: as in ``shape_mask``.
-
-    Returns:
-        in order of first appearance.
-
-    Raises:
-        ValueError: when a label is not in ``classes``, or classes repeat a name.
-
-    Example:
-        >>> [instance.label for instance in instances(image)]
-        ['particle', 'particle', 'void']
+    Arguments and errors are those of ``numbered_shapes``; the objects stand in the order of first
+    appearance.
     """
     parts: dict[int, list[Shape]] = {}
-    for shape, number in numbered_shapes(
-        image, classes=classes, ignore=ignore, line_width=line_width
-    ):
+    for shape, number in numbered_shapes(image, **drawing):
         parts.setdefault(number, []).append(shape)
     return [Instance(shapes[0].label, tuple(shapes)) for shapes in parts.values()]
 
@@ -80,14 +52,19 @@ def numbered_shapes(
 ) -> list[tuple[Shape, int]]:
     """The shapes that are drawn, in file order, each with the number of its object.
 
-    Arguments and errors are those of ``instances``.
+    Shapes with one group id above 0 and one label are one object. Kinds without area are left
+    out, polylines too unless a line width is given.
+
+    Args:
+        classes: the label names that are known; any other is an error. None: all are.
+        ignore: labels to leave out.
+        line_width: as in ``shape_mask``.
 
     Returns:
         (shape, k) pairs; the shape is a part of ``instances(...)[k - 1]``.
 
-    Example:
-        >>> [number for _, number in numbered_shapes(image)]
-        [1, 2, 1, 3]
+    Raises:
+        ValueError: when a label is not in ``classes``, or classes repeat a name.
     """
     ignored = {ignore} if isinstance(ignore, str) else set(ignore)
     drawn = [
@@ -108,13 +85,7 @@ def numbered_shapes(
 def instance_window(
     instance: Instance, height: int, width: int, *, line_width: float | None = None
 ) -> Window:
-    """The pixels of an object, all parts together, in its bounding window.
-
-    Arguments, returns and errors are those of ``shape_window``.
-
-    Example:
-        >>> row, col, window = instance_window(instances(image)[0], image.height, image.width)
-    """
+    """The pixels of an object, all parts together, in its bounding window: as ``shape_window``."""
     windows = [shape_window(part, height, width, line_width=line_width) for part in instance.shapes]
     windows = [window for window in windows if window[2].size]
     if len(windows) == 1:
@@ -131,15 +102,11 @@ def instance_window(
 
 
 def instance_masks(
-    image: LabelledImage,
-    *,
-    classes: Sequence[str] | None = None,
-    ignore: Collection[str] = (),
-    line_width: float | None = None,
+    image: LabelledImage, *, line_width: float | None = None, **drawing: Any
 ) -> np.ndarray:
     """One whole mask for each object, also where another object lies over it.
 
-    Arguments are those of ``instances``.
+    Arguments are those of ``numbered_shapes``.
 
     Returns:
         (N, H, W) bool, in the order of ``instances``; N may be 0. An object outside the image
@@ -147,11 +114,8 @@ def instance_masks(
 
     Raises:
         ValueError: as ``instances`` and ``shape_mask`` do, or when the stack would exceed 4 GB.
-
-    Example:
-        >>> areas_px = instance_masks(image).sum(axis=(1, 2))
     """
-    found = instances(image, classes=classes, ignore=ignore, line_width=line_width)
+    found = instances(image, line_width=line_width, **drawing)
     size = len(found) * image.height * image.width
     if size > LARGEST_STACK:
         raise ValueError(
@@ -167,27 +131,20 @@ def instance_masks(
 
 
 def instance_map(
-    image: LabelledImage,
-    *,
-    classes: Sequence[str] | None = None,
-    ignore: Collection[str] = (),
-    line_width: float | None = None,
+    image: LabelledImage, *, line_width: float | None = None, **drawing: Any
 ) -> np.ndarray:
     """The objects of an image drawn over each other, numbered.
 
     A higher ``z_order`` lies on top; of equal ones, the later in the file. Arguments and errors
-    are those of ``instances``.
+    are those of ``numbered_shapes``.
 
     Returns:
         (H, W) int32; 0 is background, k is the object of ``instances(...)[k - 1]`` and of
         ``instance_masks(...)[k - 1]``. An object wholly covered by others, or outside the image,
         has no pixel: its number is missing from the map.
-
-    Example:
-        >>> numbers = np.unique(instance_map(image))
     """
     canvas = np.zeros((image.height, image.width), dtype=np.int32)
-    numbered = numbered_shapes(image, classes=classes, ignore=ignore, line_width=line_width)
+    numbered = numbered_shapes(image, line_width=line_width, **drawing)
     return drawn_pixels(canvas, numbered, line_width)
 
 
@@ -201,7 +158,6 @@ def class_map(
     """The class of each pixel, shapes drawn in the order of ``instance_map``.
 
     Args:
-        image: the labels.
         classes: label names; the first is class 1. A leading "background" is accepted and
             stands for class 0.
         ignore: labels to leave out.
@@ -219,10 +175,8 @@ def class_map(
     """
     canvas = np.zeros((image.height, image.width), dtype=np.int32)
     numbers = {name: k for k, name in enumerate(foreground_classes(classes), start=1)}
-    numbered = numbered_shapes(image, classes=classes, ignore=ignore, line_width=line_width)
-    return drawn_pixels(
-        canvas, [(shape, numbers[shape.label]) for shape, _ in numbered], line_width
-    )
+    shapes = numbered_shapes(image, classes=classes, ignore=ignore, line_width=line_width)
+    return drawn_pixels(canvas, [(s, numbers[s.label]) for s, _ in shapes], line_width)
 
 
 def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -230,16 +184,8 @@ def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         ValueError: when a name stands there twice, or ``classes`` is one string.
-
-    Example:
-        >>> foreground_classes(["background", "particle"])
-        ('particle',)
     """
-    if isinstance(classes, str):
-        raise ValueError(
-            f"classes must be a sequence of names. Received: classes={classes!r}. "
-            f"Use [{classes!r}]."
-        )
+    require_classes(classes)
     names = tuple(classes)
     names = names[1:] if names[:1] == (BACKGROUND,) else names
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -253,12 +199,10 @@ def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 def _require_known(image: LabelledImage, shapes: list[Shape], names: tuple[str, ...]) -> None:
     unknown = next((shape.label for shape in shapes if shape.label not in names), None)
-    if unknown is None:
-        return
-    close = difflib.get_close_matches(unknown, names)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    raise ValueError(
-        f"every label must be one of the classes. Received: label={unknown!r} in image "
-        f"{image.name!r}, classes={list(names)}.{hint} Add it to the classes, or leave it out "
-        f"with ignore=[{unknown!r}]."
-    )
+    if unknown is not None:
+        raise ValueError(
+            f"every label must be one of the classes. Received: label={unknown!r} in image "
+            f"{image.name!r}, classes={list(names)}."
+            f"{did_you_mean(repr(unknown), map(repr, names))} Add it to the classes, or leave it "
+            f"out with ignore=[{unknown!r}]."
+        )

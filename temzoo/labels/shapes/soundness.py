@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from scipy import ndimage
+from skimage.measure import regionprops
+from skimage.segmentation import clear_border
 
-from temzoo.labels.shapes.windows import Window
+from temzoo.labels.shapes.windows import Window, area
 
 PAIRS_AT_ONCE = 1_000_000
 
@@ -21,10 +23,7 @@ PAIRS_AT_ONCE = 1_000_000
 class Hole:
     """A patch of background with no way out to the image's border.
 
-    Attributes:
-        row, col: a pixel of it.
-        area_px: its pixels.
-        objects: numbers of the objects around it, ascending.
+    ``row``, ``col`` is a pixel of it, ``objects`` are the numbers of those around it, ascending.
     """
 
     row: int
@@ -34,12 +33,7 @@ class Hole:
 
 
 def is_collinear(points: np.ndarray) -> bool:
-    """Whether all points lie on one line, or on one point: the polygon has no area.
-
-    Example:
-        >>> is_collinear(np.array([[0.0, 0.0], [1.0, 1.0], [5.0, 5.0]]))
-        True
-    """
+    """Whether all points lie on one line, or on one point: the polygon has no area."""
     offsets = points - points[0]
     distances = np.hypot(*offsets.T)
     far = offsets[distances.argmax()]
@@ -49,19 +43,12 @@ def is_collinear(points: np.ndarray) -> bool:
 
 
 def self_crossing(points: np.ndarray) -> tuple[float, float] | None:
-    """Where two edges of a polygon cross; None when none do.
+    """(row, col) where two edges of a polygon cross; None when none do.
 
     Edges that only meet, at a shared vertex or along a line, do not cross.
 
     Args:
         points: (N, 2) vertices, closed implicitly.
-
-    Returns:
-        (row, col) of one crossing.
-
-    Example:
-        >>> self_crossing(np.array([[0.0, 0.0], [2.0, 2.0], [0.0, 2.0], [2.0, 0.0]]))
-        (1.0, 1.0)
     """
     starts, ends = points, np.roll(points, -1, axis=0)
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
@@ -87,63 +74,37 @@ def solidity(mask: np.ndarray) -> float:
 
     Args:
         mask: (H, W) bool, with at least one pixel.
-
-    Returns:
-        in (0, 1].
-
-    Example:
-        >>> solidity(np.ones((3, 5), dtype=bool))
-        1.0
     """
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
     ends = np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])
     hull = cv2.convexHull(ends.astype(np.int32))[:, 0].astype(np.int64)
-    after = np.roll(hull, -1, axis=0)
-    twice_area = abs(int((hull[:, 0] * after[:, 1] - hull[:, 1] * after[:, 0]).sum()))
-    border = int(np.gcd(*np.abs(after - hull).T).sum())
-    return int(mask.sum()) / ((twice_area + border) // 2 + 1)
+    border = int(np.gcd(*np.abs(np.roll(hull, -1, axis=0) - hull).T).sum())
+    return int(mask.sum()) / ((round(2 * area(hull)) + border) // 2 + 1)
 
 
 def enclosed_holes(numbers: np.ndarray) -> list[Hole]:
-    """Background that objects enclose.
+    """Patches of background (joined through pixel edges) that do not reach the image's border.
 
     Args:
         numbers: (H, W) integers, 0 background, 1..N objects, as ``raster.instance_map`` gives.
-
-    Returns:
-        the patches (joined through pixel edges) that do not reach the image's border.
-
-    Example:
-        >>> [hole.area_px for hole in enclosed_holes(instance_map(image))]
-        [12, 3]
     """
-    patches, _ = ndimage.label(numbers == 0)
-    outer = np.concatenate([patches[0], patches[-1], patches[:, 0], patches[:, -1]])
-    outside = set(np.unique(outer).tolist())
     holes = []
-    for patch, (rows, cols) in enumerate(ndimage.find_objects(patches), start=1):
-        if patch in outside:
-            continue
+    patches, _ = ndimage.label(numbers == 0)
+    for patch in regionprops(clear_border(patches)):
+        top, left, bottom, right = patch.bbox
         # The patch does not reach the border, so one pixel more on each side is in the image.
-        around = slice(rows.start - 1, rows.stop + 1), slice(cols.start - 1, cols.stop + 1)
-        inside = patches[around] == patch
+        around = numbers[top - 1 : bottom + 1, left - 1 : right + 1]
+        inside = np.pad(patch.image, 1)
         ring = ndimage.binary_dilation(inside) & ~inside
-        row, col = np.argwhere(inside)[0]
-        objects = tuple(np.unique(numbers[around][ring]).tolist())
-        place = around[0].start + int(row), around[1].start + int(col)
-        holes.append(Hole(*place, int(inside.sum()), objects))
+        row, col = patch.coords[0].tolist()
+        holes.append(Hole(row, col, int(patch.area), tuple(np.unique(around[ring]).tolist())))
     return holes
 
 
 def near_pairs(windows: list[Window]) -> Iterator[tuple[int, int]]:
-    """Pairs of windows whose rectangles meet or overlap, as indices (i < j).
-
-    Example:
-        >>> list(near_pairs([(0, 0, mask), (0, 4, mask), (90, 90, mask)]))
-        [(0, 1)]
-    """
+    """Pairs of windows whose rectangles meet or overlap, as indices (i < j)."""
     low = np.array([window[:2] for window in windows], dtype=np.float64).reshape(-1, 2)
     shapes = np.array([window[2].shape for window in windows], dtype=np.float64).reshape(-1, 2)
     for first, second in _overlapping(low, low + shapes):
@@ -152,21 +113,11 @@ def near_pairs(windows: list[Window]) -> Iterator[tuple[int, int]]:
 
 
 def shared_pixels(one: Window, other: Window) -> tuple[int, bool]:
-    """How two windows' pixels meet.
-
-    Returns:
-        shared: pixels of both.
-        touching: whether they share a pixel or the edge between two.
-
-    Example:
-        >>> shared_pixels((0, 0, np.ones((2, 2), bool)), (0, 2, np.ones((2, 2), bool)))
-        (0, True)
-    """
+    """How many pixels two windows share; and whether they share one, or the edge between two."""
     top, left = max(one[0], other[0]) - 1, max(one[1], other[1]) - 1
     bottom = min(one[0] + one[2].shape[0], other[0] + other[2].shape[0]) + 1
     right = min(one[1] + one[2].shape[1], other[1] + other[2].shape[1]) + 1
-    frame = (top, left, bottom, right)
-    a, b = _cut(one, frame), _cut(other, frame)
+    a, b = (_cut(window, (top, left, bottom, right)) for window in (one, other))
     shared = int((a & b).sum())
     touching = (
         shared > 0
@@ -197,13 +148,10 @@ def _side(start: np.ndarray, end: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 
 def _overlapping(low: np.ndarray, high: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Index pairs of the rectangles that meet, each once, some at a time.
+    """Index pairs of the rectangles that meet, each once, some at a time; corners are (N, 2).
 
     A sweep along the rows: sorted by upper edge, a rectangle meets only those that begin before
     it ends, so that the short edges of a long contour cost near N, not N².
-
-    Args:
-        low, high: (N, 2) corners.
     """
     order = np.argsort(low[:, 0], kind="stable")
     stops = np.searchsorted(low[order, 0], high[order, 0], side="right")
@@ -215,12 +163,8 @@ def _overlapping(low: np.ndarray, high: np.ndarray) -> Iterator[tuple[np.ndarray
         end = max(done + 1, int(np.searchsorted(total, base + PAIRS_AT_ONCE, side="right")))
         block = np.arange(done, end)
         first = np.repeat(block, counts[block])
-        second = (
-            first
-            + 1
-            + np.arange(len(first))
-            - np.repeat(total[block] - counts[block] - base, counts[block])
-        )
+        before = np.repeat(total[block] - counts[block] - base, counts[block])
+        second = first + 1 + np.arange(len(first)) - before
         done = end
         i, j = order[first], order[second]
         meet = (low[i, 1] <= high[j, 1]) & (low[j, 1] <= high[i, 1])

@@ -9,16 +9,15 @@ stays a hole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.distance import cdist
-from skimage.measure import approximate_polygon, find_contours
+from skimage.measure import approximate_polygon, find_contours, regionprops
 
 from temzoo.core.types import Shape
-from temzoo.labels.shapes.contours import area
-from temzoo.labels.shapes.windows import shape_window
+from temzoo.labels.shapes.windows import area, shape_window
 
 TOLERANCE_PX = 1.0  # how far a simplified outline may leave the pixels' own
 LEAST_IOU = 0.95
@@ -29,10 +28,9 @@ NEIGHBOURS = np.ones((3, 3), bool)  # pixels that touch at a corner are one part
 def polygons(
     mask: np.ndarray, *, tolerance_px: float = TOLERANCE_PX, least_iou: float = LEAST_IOU
 ) -> list[np.ndarray]:
-    """Polygons that enclose a mask's pixels, one for each connected part.
+    """Polygons that enclose the pixels of a mask, (H, W) bool, one for each connected part.
 
     Args:
-        mask: (H, W) bool.
         tolerance_px: how far a polygon may leave the outline. Where the pixels it encloses would
             then agree less than ``least_iou`` with the part's, as with small ones, it is halved, at
             last 0.
@@ -44,24 +42,17 @@ def polygons(
 
     Raises:
         ValueError: a tolerance below 0.
-
-    Example:
-        >>> polygons(np.ones((10, 20), bool))[0].shape
-        (4, 2)
     """
     if not tolerance_px >= 0:
         raise ValueError(
             "tolerance_px must be 0 or more. Received: "
             f"tolerance_px={tolerance_px}. Use {TOLERANCE_PX:g}, or 0 for every corner."
         )
-    return [_fitting(part, tolerance_px, least_iou) + place for place, part in _parts(mask)]
-
-
-def _parts(mask: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(row, col) of the first pixel of each connected part's window, and its pixels there."""
     numbered, _ = ndimage.label(mask, structure=NEIGHBOURS)
-    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
-        yield np.array([box[0].start, box[1].start]), numbered[box] == number
+    return [
+        _fitting(part.image, tolerance_px, least_iou) + np.array(part.bbox[:2])
+        for part in regionprops(numbered)
+    ]
 
 
 def _fitting(part: np.ndarray, tolerance_px: float, least_iou: float) -> np.ndarray:
@@ -76,7 +67,7 @@ def _fitting(part: np.ndarray, tolerance_px: float, least_iou: float) -> np.ndar
 
 def _rings(part: np.ndarray) -> list[np.ndarray]:
     """The outline of one connected part, then those of its holes: closed rings (N, 2)."""
-    # Diagonal neighbours are joined, as they are in _parts.
+    # Diagonal neighbours are joined, as they are in a part.
     found = find_contours(np.pad(part, 1).astype(np.float64), 0.5, fully_connected="high")
     # A padded pixel (1, 1) is the part's (0, 0), whose centre lies at 0.5.
     return sorted((ring - 0.5 for ring in found), key=area, reverse=True)
@@ -86,8 +77,7 @@ def _simplified(
     outer: np.ndarray, holes: Sequence[np.ndarray], tolerance_px: float
 ) -> np.ndarray | None:
     """One open polygon of all rings; None where the outer one would have no area."""
-    rings = [approximate_polygon(ring, tolerance_px)[:-1] for ring in (outer, *holes)]
-    points, *inner = rings
+    points, *inner = (approximate_polygon(ring, tolerance_px)[:-1] for ring in (outer, *holes))
     if len(points) < 3:
         return None
     for hole in inner:

@@ -1,4 +1,4 @@
-"""One shape to the pixels whose centres lie in it.
+"""One shape as its outline, and as the pixels whose centres lie in it.
 
 Label coordinates are continuous: pixel (0, 0) covers [0, 1) x [0, 1), and its centre lies at
 (0.5, 0.5).
@@ -14,9 +14,12 @@ import numpy as np
 
 from temzoo.core.types import LINE_KINDS, Shape
 from temzoo.labels.formats.limits import MAX_COORDINATE
-from temzoo.labels.shapes.runs import decode_runs
+from temzoo.labels.shapes.run_lengths import decode_runs
 
+# How far, in pixels, a polygon may lie inside the ellipse that it stands for.
+TOLERANCE_PX = 0.02
 Window = tuple[int, int, np.ndarray]
+Frame = tuple[int, int, int, int]  # top, left, bottom, right; the last two excluded
 
 
 def shape_mask(
@@ -58,12 +61,6 @@ def shape_window(
     Returns:
         row, col: of the window's first pixel in the image.
         window: (h, w) bool; (0, 0) where no part of the image is within the shape's extent.
-
-    Example:
-        >>> box = Shape("box", "particle", np.array([[1.0, 1.0], [3.0, 4.0]]))
-        >>> row, col, window = shape_window(box, 1000, 1000)
-        >>> row, col, window.shape
-        (1, 1, (2, 3))
     """
     if line_width is not None and not line_width > 0:
         raise ValueError(
@@ -71,46 +68,87 @@ def shape_window(
             "Use the width of the line's band, or None to leave lines out."
         )
     extent = shape_extent(shape, line_width=line_width)
-    if extent is None or not is_drawn(shape, line_width):
-        return 0, 0, np.zeros((0, 0), dtype=bool)
-    top, left = (max(0, math.floor(edge)) for edge in extent[:2])
-    bottom, right = min(height, math.ceil(extent[2])), min(width, math.ceil(extent[3]))
-    if bottom <= top or right <= left:
-        return 0, 0, np.zeros((0, 0), dtype=bool)
-    frame = (top, left, bottom, right)
-    return top, left, _pixels_in_frame(shape, frame, line_width)
+    if extent is not None and is_drawn(shape, line_width):
+        top, left = (max(0, math.floor(edge)) for edge in extent[:2])
+        bottom, right = min(height, math.ceil(extent[2])), min(width, math.ceil(extent[3]))
+        if bottom > top and right > left:
+            return top, left, _pixels_in_frame(shape, (top, left, bottom, right), line_width)
+    return 0, 0, np.zeros((0, 0), dtype=bool)
 
 
 def shape_extent(
     shape: Shape, *, line_width: float | None = None
 ) -> tuple[float, float, float, float] | None:
-    """The rectangle around a shape, in continuous coordinates, not clipped to any image.
+    """Top, left, bottom and right of a shape, not clipped to any image; None without points.
 
     Args:
         shape: of any kind.
         line_width: as in ``shape_mask``; None: the vertices of a polyline alone.
 
-    Returns:
-        top, left, bottom, right; None for a shape without points.
-
     Raises:
         ValueError: when a coordinate is not finite.
-
-    Example:
-        >>> shape_extent(Shape("ellipse", "particle", np.array([[5.0, 5.0], [1.0, 2.0]])))
-        (4.0, 3.0, 6.0, 7.0)
     """
     _require_finite(shape)
     if len(shape.points) == 0:
         return None
     if shape.kind == "ellipse":
-        half = _ellipse_half_extent(shape)
+        row_axis, col_axis = np.abs(shape.points[1])
+        cos, sin = _cos_sin(shape.rotation)
+        half = [
+            math.hypot(row_axis * cos, col_axis * sin),
+            math.hypot(col_axis * cos, row_axis * sin),
+        ]
         low, high = shape.points[0] - half, shape.points[0] + half
     else:
         corners = _box_corners(shape) if shape.kind == "box" else shape.points
         margin = (line_width or 0) / 2 if shape.kind in LINE_KINDS else 0
         low, high = corners.min(axis=0) - margin, corners.max(axis=0) + margin
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def outline(shape: Shape) -> np.ndarray:
+    """The contour of a polygon, box or ellipse, after its rotation.
+
+    Returns:
+        (N, 2) float64 vertices, (row, col), closed implicitly. A box gives its four corners, an
+        ellipse a polygon that leaves it by at most ``TOLERANCE_PX``.
+
+    Raises:
+        ValueError: for a kind without such a contour.
+    """
+    if shape.kind == "polygon":
+        return shape.points
+    if shape.kind == "box":
+        return _box_corners(shape)
+    if shape.kind == "ellipse":
+        centre, axes = shape.points
+        count = vertex_count(axes.max())
+        angles = np.arange(count) * (2 * np.pi / count)
+        course = centre + axes * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+        return _rotated(course, centre, shape.rotation)
+    raise ValueError(
+        f"only a polygon, box or ellipse has an outline. Received: kind={shape.kind!r}. "
+        "Use labels.raster.shape_mask for its pixels."
+    )
+
+
+def vertex_count(radius: float) -> int:
+    """Vertices that keep a polygon within ``TOLERANCE_PX`` of a circle of this radius."""
+    # A chord over the angle 2a lies radius * (1 - cos a) inside its arc.
+    if radius <= TOLERANCE_PX:
+        return 8
+    return max(8, math.ceil(math.pi / math.acos(1 - TOLERANCE_PX / radius)))
+
+
+def signed_area(points: np.ndarray) -> float:
+    """Area in a closed contour (N, 2) by the shoelace formula; its sign tells the direction."""
+    row, col = (points - points[0]).T  # so that the edge that closes it adds nothing
+    return float(np.dot(col[:-1], row[1:]) - np.dot(row[:-1], col[1:])) / 2
+
+
+def area(points: np.ndarray) -> float:
+    """Area in a closed contour (N, 2), in the square of its unit."""
+    return abs(signed_area(points))
 
 
 def is_drawn(shape: Shape, line_width: float | None) -> bool:
@@ -144,9 +182,7 @@ def _require_finite(shape: Shape) -> None:
         )
 
 
-def _pixels_in_frame(
-    shape: Shape, frame: tuple[int, int, int, int], line_width: float | None
-) -> np.ndarray:
+def _pixels_in_frame(shape: Shape, frame: Frame, line_width: float | None) -> np.ndarray:
     if shape.kind == "ellipse":
         return _ellipse_pixels(shape, frame)
     if shape.kind == "mask":
@@ -160,11 +196,14 @@ def _box_corners(shape: Shape) -> np.ndarray:
     """(4, 2) corners of a box after its rotation, (row, col)."""
     (top, left), (bottom, right) = shape.points
     corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-    if shape.rotation == 0:
-        return corners
-    centre = shape.points.mean(axis=0)
-    row, col = (corners - centre).T
-    cos, sin = _cos_sin(shape.rotation)
+    return _rotated(corners, shape.points.mean(axis=0), shape.rotation)
+
+
+def _rotated(points: np.ndarray, centre: np.ndarray, degrees: float) -> np.ndarray:
+    if degrees == 0:
+        return points
+    row, col = (points - centre).T
+    cos, sin = _cos_sin(degrees)
     # Clockwise on screen, where rows grow downwards: +col turns towards +row.
     return centre + np.stack([row * cos + col * sin, col * cos - row * sin], axis=1)
 
@@ -177,15 +216,7 @@ def _cos_sin(degrees: float) -> tuple[float, float]:
     return math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
 
-def _ellipse_half_extent(shape: Shape) -> np.ndarray:
-    row_axis, col_axis = np.abs(shape.points[1])
-    cos, sin = _cos_sin(shape.rotation)
-    return np.array(
-        [math.hypot(row_axis * cos, col_axis * sin), math.hypot(col_axis * cos, row_axis * sin)]
-    )
-
-
-def _ellipse_pixels(shape: Shape, frame: tuple[int, int, int, int]) -> np.ndarray:
+def _ellipse_pixels(shape: Shape, frame: Frame) -> np.ndarray:
     top, left, bottom, right = frame
     (row, col), (row_axis, col_axis) = shape.points
     if not (row_axis > 0 and col_axis > 0):
@@ -198,17 +229,14 @@ def _ellipse_pixels(shape: Shape, frame: tuple[int, int, int, int]) -> np.ndarra
     return along_rows**2 + along_cols**2 <= 1
 
 
-def _mask_pixels(shape: Shape, frame: tuple[int, int, int, int]) -> np.ndarray:
-    corners = shape.points.astype(np.int64)
-    height, width = corners[1] - corners[0]
-    top, left, bottom, right = np.array(frame) - np.concatenate([corners[0], corners[0]])
-    mask = decode_runs(shape.runs, int(height), int(width))
-    return mask[top:bottom, left:right]
+def _mask_pixels(shape: Shape, frame: Frame) -> np.ndarray:
+    (first, start), (last, stop) = shape.points.astype(np.int64).tolist()
+    top, left, bottom, right = frame
+    mask = decode_runs(shape.runs, last - first, stop - start)
+    return mask[top - first : bottom - first, left - start : right - start]
 
 
-def _line_pixels(
-    points: np.ndarray, frame: tuple[int, int, int, int], line_width: float
-) -> np.ndarray:
+def _line_pixels(points: np.ndarray, frame: Frame, line_width: float) -> np.ndarray:
     """Pixels whose centre lies within half a line width of any segment."""
     top, left, bottom, right = frame
     pixels = np.zeros((bottom - top, right - left), dtype=bool)
@@ -234,7 +262,7 @@ def _squared_distance(centres: np.ndarray, start: np.ndarray, end: np.ndarray) -
     return ((offset - nearest) ** 2).sum(axis=0)
 
 
-def _polygon_pixels(points: np.ndarray, frame: tuple[int, int, int, int]) -> np.ndarray:
+def _polygon_pixels(points: np.ndarray, frame: Frame) -> np.ndarray:
     """Scanline fill by the even-odd rule, half-open along rows and columns.
 
     An edge crosses the row of centres y when low <= y < high; a pixel is inside when an odd
@@ -243,35 +271,23 @@ def _polygon_pixels(points: np.ndarray, frame: tuple[int, int, int, int]) -> np.
     get the same number to the last bit.
     """
     top, left, bottom, right = frame
-    height, width = bottom - top, right - left
-    low, high, first, count = _crossing_edges(points, top, bottom)
+    ends = np.roll(points, -1, axis=0)
+    downwards = (points[:, 0] <= ends[:, 0])[:, None]
+    low, high = np.where(downwards, points, ends), np.where(downwards, ends, points)
+    first, last = (
+        np.clip(np.ceil(end[:, 0] - 0.5), top, bottom).astype(np.int64) for end in (low, high)
+    )
+    count = np.maximum(last - first, 0)  # of rows that an edge crosses
     edge = np.repeat(np.arange(len(count)), count)
     # Number of the row within its edge: 0, 1, … count - 1, for each edge in turn.
-    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    step = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
     row = first[edge] + step
     low, high = low[edge], high[edge]
     share = (row + 0.5 - low[:, 0]) / (high[:, 0] - low[:, 0])
     crossing = low[:, 1] + share * (high[:, 1] - low[:, 1])
+    width = right - left
     col = np.clip(np.ceil(crossing - 0.5) - left, 0, width).astype(np.int64)
     # uint8 wraps at 256, which keeps what is odd odd; column `width` takes what lies beyond.
-    toggles = np.zeros((height, width + 1), dtype=np.uint8)
+    toggles = np.zeros((bottom - top, width + 1), dtype=np.uint8)
     np.add.at(toggles, (row - top, col), 1)
     return (np.cumsum(toggles[:, :width], axis=1, dtype=np.uint8) & 1).astype(bool)
-
-
-def _crossing_edges(
-    points: np.ndarray, top: int, bottom: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The edges that cross a row of centres in [top, bottom).
-
-    Returns:
-        low, high: (E, 2) upper and lower end of each edge on screen.
-        first, count: (E,) the first row crossed, and how many.
-    """
-    ends = np.roll(points, -1, axis=0)
-    downwards = (points[:, 0] <= ends[:, 0])[:, None]
-    low, high = np.where(downwards, points, ends), np.where(downwards, ends, points)
-    first = np.clip(np.ceil(low[:, 0] - 0.5), top, bottom).astype(np.int64)
-    last = np.clip(np.ceil(high[:, 0] - 0.5), top, bottom).astype(np.int64)
-    crossing = last > first
-    return low[crossing], high[crossing], first[crossing], (last - first)[crossing]

@@ -6,14 +6,9 @@ import numpy as np
 
 
 def encode_runs(mask: np.ndarray) -> np.ndarray:
-    """Run lengths of a mask.
+    """Run lengths of a mask, (R,) int64: zeros and ones in turn, zeros first.
 
-    Args:
-        mask: (H, W) bool.
-
-    Returns:
-        (R,) int64; runs of zeros and ones in turn, zeros first (0 where the mask begins with a
-        one). They sum to H x W; an empty mask has none.
+    The first is 0 where the mask begins with a one. They sum to H x W; an empty mask has none.
 
     Example:
         >>> encode_runs(np.array([[True, True, False]]))
@@ -29,21 +24,10 @@ def encode_runs(mask: np.ndarray) -> np.ndarray:
 
 
 def decode_runs(runs: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mask of some run lengths.
-
-    Args:
-        runs: (R,) integers, zeros first, row-major.
-        height, width: of the mask, in pixels.
-
-    Returns:
-        (height, width) bool.
+    """The mask, (height, width) bool, of (R,) row-major run lengths, zeros first.
 
     Raises:
         ValueError: when a run is negative or they do not sum to height x width.
-
-    Example:
-        >>> decode_runs(np.array([0, 2, 1]), 1, 3)
-        array([[ True,  True, False]])
     """
     runs = np.asarray(runs, dtype=np.int64)
     check_runs(runs, height, width)
@@ -70,17 +54,11 @@ def mask_geometry(mask: np.ndarray, row: int = 0, col: int = 0) -> tuple[np.ndar
     """Points and runs of a mask Shape, cropped to the pixels that are set.
 
     Args:
-        mask: (H, W) bool.
-        row, col: of the mask's first pixel in the image.
+        mask: (H, W) bool, whose first pixel lies at ``row``, ``col`` of the image.
 
     Returns:
         points: (2, 2) float64, [[top, left], [bottom, right]] in the image.
         runs: (R,) int64. Where nothing is set, one empty pixel at ``row``, ``col``.
-
-    Example:
-        >>> points, runs = mask_geometry(np.array([[False, True]]))
-        >>> points.tolist(), runs.tolist()
-        ([[0.0, 1.0], [1.0, 2.0]], [0, 1])
     """
     rows = np.flatnonzero(mask.any(axis=1))
     cols = np.flatnonzero(mask.any(axis=0))

@@ -1,4 +1,4 @@
-"""Replaces the neighbours of a particle by background from beside them."""
+"""The pixels of a window: neighbours become background, and it may be resized."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from temzoo.core.types import Micrograph
 from temzoo.particles.fields import Field, Object, inside_frame, paint
-from temzoo.particles.plan import Frame
+from temzoo.particles.plan import Frame, Pair
 
 HALO = 3  # pixels; how far the rim of defocus around an object is taken to reach
 LEAST_BACKGROUND = 64  # pixels; fewer do not show its noise
@@ -44,8 +44,15 @@ def _background_at(
     found = micrograph.pixels[frame[0] : frame[2], frame[1] : frame[3]][free]
     places = np.argwhere(hidden) + np.array(inside[:2])
     values = np.random.default_rng(len(places)).choice(found, len(places))
-    shifts = _shifts(hidden.shape)
-    usable = _usable(hidden, free, (inside[0] - frame[0], inside[1] - frame[1]), shifts)
+    # By up to the size of the window each way, in quarters of it, the shortest first.
+    quarters = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    order = np.argsort((quarters**2).sum(axis=1), kind="stable")[1:]
+    shifts = np.rint(quarters[order] * np.array(hidden.shape) / 4).astype(int)
+    # Which shift brings which hidden pixel to a free one, (shifts, M); none is beyond the frame.
+    height, width = hidden.shape
+    around = np.pad(free, [(height, height), (width, width)])
+    starts = shifts + np.array(inside[:2]) - np.array(frame[:2]) + np.array(hidden.shape)
+    usable = np.stack([around[r : r + height, c : c + width][hidden] for r, c in starts])
     for _ in shifts:
         best = int(usable.sum(axis=1).argmax())
         brought = usable[best].copy()
@@ -55,29 +62,6 @@ def _background_at(
         values[brought] = micrograph.pixels[rows, cols]
         usable[:, brought] = False
     return values
-
-
-def _usable(
-    hidden: np.ndarray, free: np.ndarray, corner: tuple[int, int], shifts: np.ndarray
-) -> np.ndarray:
-    """(K, M) bool: which shift brings which hidden pixel to a free one.
-
-    Args:
-        hidden: (h, w), M of them set.
-        free: of a frame in which ``hidden`` begins at ``corner``; nothing is free beyond it.
-        shifts: (K, 2), each by up to (h, w).
-    """
-    height, width = hidden.shape
-    around = np.pad(free, [(height, height), (width, width)])
-    starts = shifts + np.array(corner) + np.array([height, width])
-    return np.stack([around[r : r + height, c : c + width][hidden] for r, c in starts])
-
-
-def _shifts(shape: tuple[int, int]) -> np.ndarray:
-    """(K, 2) by up to the size of a window each way, in quarters of it, the shortest first."""
-    quarters = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 2, indexing="ij"), -1).reshape(-1, 2)
-    order = np.argsort((quarters**2).sum(axis=1), kind="stable")[1:]
-    return np.rint(quarters[order] * np.array(shape) / 4).astype(int)
 
 
 def _free_around(source: Field, inside: Frame) -> tuple[Frame, np.ndarray]:
@@ -104,3 +88,37 @@ def _widened(mask: np.ndarray) -> np.ndarray:
     """The mask and all pixels up to the width of a halo around it."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * HALO + 1, 2 * HALO + 1))
     return cv2.dilate(mask.astype(np.uint8), disc) > 0
+
+
+def resample(pixels: np.ndarray, starts: Pair, sides: Pair, size: int) -> np.ndarray:
+    """A window that may start and end inside pixels, in another number of them.
+
+    Args:
+        pixels: (h, w) or (h, w, C), any real dtype; the window lies inside, by half a pixel at
+            least where it is enlarged.
+        starts: (row, col) of its corner, in continuous coordinates.
+        sides: rows and columns that it spans.
+
+    Returns:
+        (size, size) or (size, size, C) in the dtype of ``pixels``: along each axis the mean over
+        a new pixel's extent where that is a pixel or more, else linear interpolation.
+    """
+    down, along = (
+        _weights(length, start, side, size)
+        for length, start, side in zip(pixels.shape, starts, sides, strict=False)
+    )
+    rows = np.tensordot(down, pixels.astype(np.float64), 1)
+    values = np.moveaxis(np.tensordot(along, rows, (1, 1)), 0, 1)
+    return (np.rint(values) if pixels.dtype.kind in "biu" else values).astype(pixels.dtype)
+
+
+def _weights(length: int, start: float, side: float, size: int) -> np.ndarray:
+    """(size, length) shares of the old pixels in each new one; each row sums to 1."""
+    step, old = side / size, np.arange(length)
+    first = start + step * np.arange(size)[:, None]
+    if step >= 1:
+        shares = np.minimum(first + step, old + 1) - np.maximum(first, old)
+    else:
+        shares = 1 - np.abs(first + step / 2 - (old + 0.5))
+    shares = np.maximum(shares, 0)
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -61,14 +61,9 @@ class Runs:
         """(N, 4) int64: top, left, bottom, right in pixels, the last two excluded."""
         if not len(self):
             return np.zeros((0, 4), np.int64)
-        low, high = np.minimum.reduceat, np.maximum.reduceat
-        parts = (
-            low(self.row, self.first),
-            low(self.start, self.first),
-            high(self.row, self.first) + 1,
-            high(self.stop, self.first),
-        )
-        return np.stack(parts, axis=1)
+        top, left = (np.minimum.reduceat(ends, self.first) for ends in (self.row, self.start))
+        last, right = (np.maximum.reduceat(ends, self.first) for ends in (self.row, self.stop))
+        return np.stack([top, left, last + 1, right], axis=1)
 
     @cached_property
     def touches_border(self) -> np.ndarray:
@@ -78,15 +73,9 @@ class Runs:
     def picked(self, keep: np.ndarray) -> Runs:
         """Those particles alone where the (N,) bool ``keep`` is set."""
         kept = keep[self.particle]
-        index = np.cumsum(keep) - 1
-        return Runs(
-            self.numbers[keep],
-            index[self.particle[kept]],
-            self.row[kept],
-            self.start[kept],
-            self.stop[kept],
-            self.shape,
-        )
+        particle = (np.cumsum(keep) - 1)[self.particle[kept]]
+        runs = (part[kept] for part in (self.row, self.start, self.stop))
+        return Runs(self.numbers[keep], particle, *runs, self.shape)
 
 
 def runs_of_map(instances: np.ndarray) -> Runs:
@@ -101,9 +90,7 @@ def runs_of_map(instances: np.ndarray) -> Runs:
 def runs_of_detections(detections: Sequence[Detection], shape: tuple[int, int]) -> Runs:
     """Each detection's own mask, so that overlaps survive; detection k - 1 has the number k.
 
-    Args:
-        detections: with a top, a left and a mask each; other objects that have them do as well.
-        shape: (H, W) of the micrograph.
+    Other objects with a top, a left and a mask do as well. ``shape`` is the micrograph's.
     """
     parts = [np.zeros((4, 0), np.int64)]
     for number, one in enumerate(detections, start=1):

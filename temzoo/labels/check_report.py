@@ -1,0 +1,143 @@
+"""What a check of labels finds, and the same in words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+LEVELS = ("error", "warning", "info")
+LINES_EACH = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        level: "error", "warning" or "info".
+        code: the kind of finding, in a few words with hyphens.
+        image: name of the image as the label file states it; "" for the whole set.
+        shape_index: index in ``LabelledImage.shapes``; None where it is not about one shape.
+        text: what was found and what to do.
+        place: (row, col) to look at, where no shape shows it.
+    """
+
+    level: str
+    code: str
+    image: str
+    shape_index: int | None
+    text: str
+    place: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """What the labels hold of one class.
+
+    Attributes:
+        label: the class's name.
+        shapes: of any kind.
+        objects: with an area; shapes of one group id count once.
+        images: in which a shape of it stands.
+        area_px: smallest, median and largest object, within its image; None without objects.
+    """
+
+    label: str
+    shapes: int
+    objects: int
+    images: int
+    area_px: tuple[float, float, float] | None
+
+    @property
+    def diameter_px(self) -> tuple[float, float, float] | None:
+        """Equivalent circular diameters of ``area_px``."""
+        if self.area_px is None:
+            return None
+        return tuple(math.sqrt(4 * area / math.pi) for area in self.area_px)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings of ``check`` and the figures of the label set.
+
+    Attributes:
+        findings: errors first, then warnings, then infos; by code, in file order.
+        images, shapes: how many were looked at.
+        kinds: shapes by kind.
+        classes: declared classes first, then others by name.
+        sizes: images by (height, width), the most frequent first.
+        touching_pairs: pairs of objects that overlap or share a pixel's edge.
+    """
+
+    findings: tuple[Finding, ...]
+    images: int
+    shapes: int
+    kinds: Mapping[str, int]
+    classes: tuple[ClassSummary, ...]
+    sizes: Mapping[tuple[int, int], int]
+    touching_pairs: int
+
+    @property
+    def exit_status(self) -> int:
+        """1 when there are errors, else 0."""
+        return int(any(finding.level == "error" for finding in self.findings))
+
+
+def to_text(report: Report) -> str:
+    """A report in words: figures, classes, and of each kind of finding the first ten."""
+    lines = [
+        f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs",
+        *_size_lines(report.sizes),
+        "kinds: " + (", ".join(f"{kind} {n}" for kind, n in report.kinds.items()) or "none"),
+        *_class_lines(report.classes),
+    ]
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in report.findings:
+        groups.setdefault((finding.level, finding.code), []).append(finding)
+    for (level, code), group in groups.items():
+        lines += ["", f"{level}: {code} ({len(group)})"]
+        for finding in group[:LINES_EACH]:
+            shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
+            place = f"{finding.image}{shape}: " if finding.image else ""
+            lines.append(f"  {place}{finding.text}")
+        if len(group) > LINES_EACH:
+            lines.append(f"  … and {len(group) - LINES_EACH} more")
+    counts = Counter(finding.level for finding in report.findings)
+    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS)]
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _size_lines(sizes: Mapping[tuple[int, int], int]) -> list[str]:
+    shown = [f"{h} x {w} ({n})" for (h, w), n in list(sizes.items())[:LINES_EACH]]
+    more = f", … and {len(sizes) - LINES_EACH} more" if len(sizes) > LINES_EACH else ""
+    return [f"height x width in px (images): {', '.join(shown)}{more}"] if shown else []
+
+
+def _class_lines(classes: Sequence[ClassSummary]) -> list[str]:
+    rows = [("class", "objects", "images", "area px: min, median, max", "diameter px")]
+    rows += [
+        (
+            summary.label,
+            str(summary.objects),
+            str(summary.images),
+            in_figures(summary.area_px),
+            in_figures(summary.diameter_px),
+        )
+        for summary in classes
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    return ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
+
+
+def _printable(line: str) -> str:
+    """Names come from outside: control characters must not reach a terminal."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+
+
+def in_figures(values: Sequence[float] | None) -> str:
+    """Sizes in four figures, a dash where there are none."""
+    if values is None:
+        return "–"
+    return ", ".join(f"{value:.0f}" if value >= 1000 else f"{value:.4g}" for value in values)
