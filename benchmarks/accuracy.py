@@ -10,98 +10,74 @@ true, each with its 95 % bootstrap interval over images. Objects are told apart 
 predict``: necks cut, below 10 px dropped. A difference of two models is that of their means over
 the same images; "better" and "worse" are said only where its interval excludes 0. Speed: five
 images, the models of a run in turns on each. Restorers and VAEs among the weights are judged by
-``benchmarks.judges``.
+``benchmarks.denoise`` and ``benchmarks.latent``. A curve's trainings lie in ``runs/`` and are taken
+up again where they were stopped; quick ones are trained anew, in a folder that is removed.
 """
-
-from __future__ import annotations
 
 import argparse
 import contextlib
-import math
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks import judges, metrics
-from benchmarks.contestants import contestant_of
-from benchmarks.datasets import Dataset, open_dataset
+from benchmarks import denoise, latent, metrics
+from benchmarks.datasets import Dataset, dataset_of
 from benchmarks.metrics import CONNECTED
-from benchmarks.recipes import Recipe, fitted
-from benchmarks.records import result
+from benchmarks.recipes import Recipe, contestant_of, fitted, throwaway_folder
+from benchmarks.records import scores
 from benchmarks.timing import in_turns, spread
 from temzoo.core.types import MIN_SCORE
 from temzoo.data.examples import class_names
 from temzoo.evaluation.bootstrap import interval, mean_interval, ratio, resamples
 from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions
 from temzoo.evaluation.object_overlaps import true_objects
-from temzoo.evaluation.pixels import scores
 from temzoo.evaluation.results import compare
 from temzoo.inference.objects import flattened
 from temzoo.labels.shapes.raster import class_map, foreground_classes
 from temzoo.zoo import cards, pretrained
-from temzoo.zoo.built import class_names_of, task_of
+from temzoo.zoo.built import built_or_none, class_names_of, task_of
 
 # Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
 GAINS = ("iou", "dice", "boundary_f1", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
 ERRORS = ("absolute_count_error", "absolute_d50_error", "ks_statistic")
-INSTANCES, MIN_AREA_PX = "auto", 10  # as ``temzoo predict`` by default
+OBJECTS = {"instances": "auto", "min_area_px": 10}  # as ``temzoo predict`` by default
+RESAMPLING = {"seed": 0, "bootstrap": 1000}
 TIMED = 5  # images
+OTHERS = {"restoration": denoise.told_of, "generative": latent.told_of}  # judges, by task
 CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # others: default
 CURVE = {"batch": 8, "crop": 256, "epochs": 5, "steps_per_epoch": 60, "seed": 0}
 # Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
 QUICK_CONFIG = {"filters": 8, "depth": 3}
-QUICK_CURVE = {
-    "batch": 4,
-    "crop": 256,
-    "magnification": (1.0, 1.0),
-    "augment": "light",
-    "learning_rate": 3e-3,
-    "epochs": 3,
-    "steps_per_epoch": 20,
-    "seed": 0,
-}
+QUICK_CURVE = {"batch": 4, "crop": 256, "magnification": (1.0, 1.0), "augment": "light"}
+QUICK_CURVE |= {"learning_rate": 3e-3, "epochs": 3, "steps_per_epoch": 20, "seed": 0}
 
 
-def judge(
-    model: Any,
-    examples: Sequence,
-    *,
-    min_area_px: int = MIN_AREA_PX,
-    seed: int = 0,
-    bootstrap: int = 1000,
-) -> Any:
+def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
     """Scores a model on labelled micrographs: an evaluation with the metrics added here.
 
     Args:
         model: whatever ``temzoo.predict`` takes.
         examples: micrographs with their labels.
-        min_area_px: smaller instances are dropped; the class map keeps them.
-        seed, bootstrap: of the resampling for the intervals.
+        **resampling: seed and bootstrap, of the intervals.
     """
     names = foreground_classes(class_names_of(model) or class_names(examples))
-    examples = _in_classes_of(names, examples)
-    extras = _Extras(names)
-    found = score_predictions(
-        examples,
-        extras.watch(examples, _predictions(model, examples, min_area_px)),
-        classes=names,
-        ap=True,
-        seed=seed,
-        bootstrap=bootstrap,
-    )
-    return extras.added_to(found, seed=seed, bootstrap=bootstrap)
+    examples, extras = _in_classes_of(names, examples), _Extras(names)
+    # With what AP needs: scores of instances, or of all that a detector holds possible.
+    ranked = task_of(model).scored(LEAST_SCORE) | OBJECTS
 
+    def predictions() -> Iterator[Any]:
+        for example in track(examples, "judging"):
+            prediction = temzoo.predict(model, example.micrograph, **ranked)
+            extras.look(example, prediction)
+            yield prediction
 
-def iou_of_classes(found: Any) -> dict[str, float]:
-    """Pooled IoU of each class, background first."""
-    iou = scores(found.confusions.sum(axis=0))["iou"]
-    return dict(zip(("background", *found.classes), map(float, iou), strict=True))
+    how = {**RESAMPLING, **resampling}
+    found = score_predictions(examples, predictions(), classes=names, ap=True, **how)
+    return extras.added_to(found, **how)
 
 
 def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
@@ -116,64 +92,43 @@ def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
     return [replace(example, labels=renamed(example.labels)) for example in examples]
 
 
-def _predictions(model: Any, examples: Sequence, min_area_px: int) -> Iterator[Any]:
-    """With what AP needs: scores of instances, or of all that a detector holds possible."""
-    ranked = task_of(model).scored(LEAST_SCORE)
-    ranked |= {"instances": INSTANCES, "min_area_px": min_area_px}
-    for example in track(examples, "judging"):
-        yield temzoo.predict(model, example.micrograph, **ranked)
-
-
 class _Extras:
     """Looks at predictions on their way and keeps what few numbers the added metrics need."""
 
     def __init__(self, classes: tuple[str, ...]):
         self.classes = classes
         self.rows: list[dict[str, float]] = []
-        self.true: list[np.ndarray] = []
-        self.found: list[np.ndarray] = []
+        self.sizes: list[tuple[np.ndarray, np.ndarray]] = []  # true, found: diameters
 
-    def watch(self, examples: Sequence, predictions: Iterable) -> Iterator[Any]:
-        for example, prediction in zip(examples, predictions, strict=True):
-            self._look(example, prediction)
-            yield prediction
-
-    def _look(self, example, prediction) -> None:
-        truth = class_map(example.labels, self.classes)
+    def look(self, example, prediction) -> None:
         classes, areas = _counted(prediction)
+        truth = class_map(example.labels, self.classes)
         f1, each = metrics.boundary_f1(truth, classes, len(self.classes) + 1)
         objects = true_objects(example.labels, self.classes)
         true = metrics.diameters([np.count_nonzero(one.mask) for one in objects])
-        found = metrics.diameters(areas)
-        self.true.append(true)
-        self.found.append(found)
+        self.sizes.append((true, metrics.diameters(areas)))
         row = {"boundary_f1": f1}
         if len(self.classes) > 1:
             of = zip(self.classes, map(float, each), strict=True)
             row |= {f"boundary_f1_{name}": value for name, value in of}
-        self.rows.append(row | _size_errors(true, found))
+        self.rows.append(row | metrics.size_errors(*self.sizes[-1]))
 
     def added_to(self, evaluation, *, seed: int, bootstrap: int):
-        """The evaluation with these columns, their means over images and the pooled sizes."""
-        means = {
-            key: mean_interval([row[key] for row in self.rows], bootstrap=bootstrap, seed=seed)
-            for key in self.rows[0]
-        }
-        return replace(
-            evaluation,
-            table=tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True)),
-            per_image=dict(evaluation.per_image) | means,
-            pooled=dict(evaluation.pooled) | self._pooled(seed, bootstrap),
-        )
+        """The evaluation with these columns, their means over images and the pooled sizes.
 
-    def _pooled(self, seed: int, bootstrap: int) -> dict[str, Any]:
-        """Over all particles together; the images are drawn as for the other intervals."""
+        Those are of all particles together; the images are drawn as for the other intervals.
+        """
+        how = {"seed": seed, "bootstrap": bootstrap}
         weights = resamples(len(self.rows), bootstrap, seed)
-        counts = [np.array([len(d) for d in part]) for part in (self.true, self.found)]
-        true, found = (weights @ count for count in counts)
-        figures = metrics.pooled_sizes(self.true, self.found, weights)
+        means = {key: mean_interval([row[key] for row in self.rows], **how) for key in self.rows[0]}
+        figures = metrics.pooled_sizes(*zip(*self.sizes, strict=True), weights)
+        counts = np.array([[*map(len, each)] for each in self.sizes]).T
+        true, found = (weights @ each for each in counts)
         figures["relative_count_error"] = ratio(found - true, true)
-        return {name: interval(values) for name, values in figures.items()}
+        pooled = {name: interval(values) for name, values in figures.items()}
+        table = tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True))
+        per_image, pooled = evaluation.per_image | means, evaluation.pooled | pooled
+        return replace(evaluation, table=table, per_image=per_image, pooled=pooled)
 
 
 def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
@@ -184,18 +139,6 @@ def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
     kept = [one for one in prediction.detections if one.score >= MIN_SCORE]
     areas = np.array([np.count_nonzero(one.mask) for one in kept])
     return flattened(kept, prediction.classes.shape).classes, areas
-
-
-def _size_errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    d50 = metrics.d50_error(true, found)
-    count = len(found) / len(true) - 1 if len(true) else math.nan
-    return {
-        "relative_count_error": count,
-        "absolute_count_error": abs(count),
-        "d50_error": d50,
-        "absolute_d50_error": abs(d50),
-        "ks_statistic": metrics.ks_statistic(true, found),
-    }
 
 
 def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:
@@ -223,23 +166,10 @@ def comparison(one: Any, other: Any) -> dict[str, Any]:
     return found
 
 
-def record(name: str, model: Any, found: Any, dataset: Dataset, part: str, **told: Any):
-    """A record of a model on a dataset."""
-    told["settings"] = {"resampling_seed": 0, "bootstrap": 1000} | told.get("settings", {})
-    return result(
-        "accuracy",
-        f"{dataset.name}-{part}-{name}" if part != "val" else f"{dataset.name}-{name}",
-        model=name,
-        dataset=dataset.told(part),
-        figures={
-            "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
-            "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
-            "pooled_iou_of_classes": iou_of_classes(found),
-            "parameters": parameters(model),
-            "images": [dict(row) for row in found.table],
-        },
-        **told,
-    )
+def _told(name: str, found: Any, dataset: Dataset, settings: Mapping, **told: Any):
+    """The fields of a record of a model on a dataset."""
+    about = {"name": f"{dataset.name}-{name}", "dataset": dataset.told(), "figures": scores(found)}
+    return about | {"settings": {**OBJECTS, **RESAMPLING, **settings}, **told, "model": name}
 
 
 def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -> list:
@@ -259,124 +189,61 @@ def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -
     for one in records:
         if one["model"] in seconds:
             one["figures"]["seconds_per_image"] = spread(seconds[one["model"]])
-            one["repetitions"] = len(chosen)
     return records
 
 
-def parameters(model: Any) -> int | None:
-    """Of a network; None of what has none."""
-    count = getattr(model, "count_params", None)
-    return count() if callable(count) else None
-
-
-def weighed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Judges all weights that are asked for, compares each with those before it: the records."""
-    part, least = arguments.part, arguments.min_area_px
-    dataset = open_dataset(
-        arguments.data, data=arguments.data_folder.resolve(), quick=arguments.quick
-    )
+def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
+    """Judges all weights that are asked for, compares each with those before it."""
     judged: dict[str, Any] = {}
     models: dict[str, Any] = {}
     records, compared = [], []
     for name in [arguments.weights, *arguments.compare]:
         model = contestant_of(name, dataset.train)
-        told = {"command": arguments.again(weights=name, compare=[]), "quick": arguments.quick}
-        told |= {"about": name, "seed": 0, "settings": {"card_scores": card_scores(name)}}
-        if judges.task_of(model) in judges.JUDGES:
-            records.append(judges.record_of(name, model, dataset, part, **told))
+        told = {"command": arguments.again(weights=name, compare=[]), "about": name, "seed": 0}
+        settings = {"card_scores": card_scores(name)}
+        how = built_or_none(model)
+        if how and how.task in OTHERS:
+            told |= {"model": name, "settings": settings | {"parameters": model.count_params()}}
+            records.append(told | OTHERS[how.task](name, model, dataset, arguments))
             continue
-        scored = judge(model, dataset.part(part), min_area_px=least)
-        label = name if least == MIN_AREA_PX else f"{name} from {least} px"
-        told["settings"] |= {"min_area_px": least, "instances": INSTANCES}
-        records.append(record(label, model, scored, dataset, part, **told | {"about": label}))
-        compared += [
-            {"model": label, "beside": other, "metrics": comparison(scored, theirs)}
-            for other, theirs in judged.items()
-        ]
-        judged[label], models[label] = scored, model
-    with_seconds(records, models, dataset.part(part))
-    if compared:
-        records.append(_paired_record(dataset, compared, arguments))
+        scored = judge(model, dataset.val)
+        records.append(_told(name, scored, dataset, settings, **told))
+        for other, theirs in judged.items():
+            metrics_of = comparison(scored, theirs)
+            compared.append({"model": name, "beside": other, "metrics": metrics_of})
+        judged[name], models[name] = scored, model
+    with_seconds(records, models, dataset.val)
+    if compared:  # apart from the scores, which are repeated by themselves
+        about = f"{compared[-1]['model']} and those before it"
+        told = {"what": "paired", "name": dataset.name, "about": about, "seed": 0}
+        records.append({**told, "dataset": dataset.told(), "figures": {"pairs": compared}})
     return records
-
-
-def _paired_record(dataset: Dataset, compared: list, arguments: argparse.Namespace) -> dict:
-    """Of the differences, apart from the scores, which are repeated by themselves."""
-    part = arguments.part
-    return result(
-        "paired",
-        dataset.name if part == "val" else f"{dataset.name}-{part}",
-        about=f"{compared[-1]['model']} and those before it",
-        command=arguments.again(),
-        dataset=dataset.told(part),
-        seed=0,
-        quick=arguments.quick,
-        figures={"pairs": compared},
-    )
 
 
 def card_scores(weights: str) -> dict[str, Any]:
     """What the card of shipped weights says; empty for anything else."""
-    model, slash, name = weights.partition("/")
-    card = pretrained.available(model).get(name) if slash else None
+    model, _, name = weights.partition("/")
+    card = pretrained.available(model).get(name)
     return dict(card.scores) if card else {}
 
 
-def curve_recipe(model: str, quick: bool) -> Recipe:
-    """What a learning curve of a model trains; the quick one is always of one small network."""
-    if quick:
-        return Recipe("", "synthetic", "unet", QUICK_CONFIG, QUICK_CURVE)
-    cards.model_card(model)  # refuses what is not registered
-    return Recipe("", "any", model, CURVE_CONFIGS.get(model, {}), CURVE)
-
-
-def curve(arguments: argparse.Namespace, recipe: Recipe) -> list[dict[str, Any]]:
-    """Trains on so many images each, drawn with one seed, and judges on the same ones.
-
-    Runs lie in ``runs/`` and are taken up again where they were stopped; quick ones are trained
-    anew, in a folder that is removed.
-    """
-    where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
-    dataset = open_dataset(arguments.data, **where)
+def curve(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
+    """Trains on so many images each, drawn with one seed, and judges on the same ones."""
+    model = cards.model_card(arguments.curve_model).name  # refuses what is not registered
+    recipe = Recipe("", "any", model, CURVE_CONFIGS.get(model, {}), CURVE)
+    if arguments.quick:  # always of one small network
+        recipe = Recipe("", "synthetic", "unet", QUICK_CONFIG, QUICK_CURVE)
     records, models = [], {}
     for count in arguments.curve:
         part, name = dataset.drawn(count), f"{recipe.model}-{count}-images"
         with throwaway_folder() if arguments.quick else contextlib.nullcontext():
             run = f"suite-{dataset.name}-{name}"
             models[name], training = fitted(run, recipe, part.train, part.val)
-        told = {
-            "about": f"{recipe.model}, trained on {count} images",
-            "command": arguments.again(curve=[count], weights=None, compare=[]),
-            "quick": arguments.quick,
-            "training": training,
-            "config": dict(recipe.config),
-            "seed": recipe.settings["seed"],
-            "settings": {"curve": recipe.model},
-        }
-        judged = judge(models[name], part.val)
-        records.append(record(name, models[name], judged, part, "val", **told))
+        told = {"about": f"{recipe.model}, trained on {count} images", "training": training}
+        told |= {"command": arguments.again(curve=[count], weights=None, compare=[])}
+        told = recipe.told() | told | {"settings": {"curve": recipe.model}}
+        records.append(_told(name, judge(models[name], part.val), part, **told))
     return with_seconds(records, models, dataset.val)
-
-
-@contextlib.contextmanager
-def throwaway_folder() -> Iterator[Path]:
-    """A working folder that is removed."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        yield Path(folder)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--weights", help="MODEL/NAME, a run folder, a weights file, otsu or forest"
-    )
-    parser.add_argument("--data", default="synthetic", help="emps, super1, synthetic, or a folder")
-    parser.add_argument("--compare", nargs="+", default=[], metavar="WEIGHTS", help="beside these")
-    parser.add_argument("--part", default="val", help="val (default), train or all")
-    parser.add_argument(
-        "--min-area-px", type=int, default=MIN_AREA_PX, help=f"drop smaller ones ({MIN_AREA_PX})"
-    )
-    parser.add_argument("--curve", nargs="+", type=int, metavar="N", help="train on N images each")
-    parser.add_argument("--curve-model", default="unet", help="that is trained (unet)")
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -384,7 +251,8 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         if not arguments.quick:
             raise ValueError("Name what to judge by --weights, or --curve N … to train.")
         arguments.curve = [2, 8]
+    dataset = dataset_of(arguments)
     if arguments.weights:
-        yield from weighed(arguments)
+        yield from weighed(arguments, dataset)
     if arguments.curve:
-        yield from curve(arguments, curve_recipe(arguments.curve_model, arguments.quick))
+        yield from curve(arguments, dataset)

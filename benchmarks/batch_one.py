@@ -9,8 +9,6 @@ each thread, so that as many images as threads are computed at once, each by one
 turns, repetition by repetition.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +18,6 @@ import numpy as np
 import openvino
 
 from benchmarks.datasets import generated
-from benchmarks.records import result
 from benchmarks.timing import in_turns, spread
 from temzoo.cli.common import trained
 from temzoo.deploy.engines.makers import cores, openvino_hints
@@ -29,15 +26,13 @@ from temzoo.deploy.engines.network import Network
 BATCH = 8
 FREE, FIXED, STREAMS = "sizes free, as shipped", "size fixed", "size fixed, a stream a thread"
 PRECISIONS = ("float32", "bfloat16")
-Ask = Callable[[np.ndarray], None]
+Ask = Callable[[np.ndarray], Any]
 
 
 def ways(network: Any, precision: str, shape: Sequence[int], threads: int) -> dict[str, dict]:
-    """How to have eight images computed, by way and by images at a time.
+    """How to have eight images of a ``shape`` (1, H, W, C) computed by an ONNX file's bytes.
 
-    Args:
-        network: an ONNX file's bytes.
-        shape: of one image in a batch, (1, H, W, C).
+    By way, and by images at a time.
     """
     core = openvino.Core()
     model = core.read_model(network)
@@ -57,23 +52,14 @@ def ways(network: Any, precision: str, shape: Sequence[int], threads: int) -> di
             queue.start_async([one[None]])
         queue.wait_all()
 
+    def one_by_one(made: Any) -> Ask:
+        return lambda pixels: [made([one[None]]) for one in pixels]
+
     return {
-        FREE: {1: _one_by_one(free), BATCH: _at_once(free)},
-        FIXED: {1: _one_by_one(alone), BATCH: _at_once(together)},
+        FREE: {1: one_by_one(free), BATCH: lambda pixels: free([pixels])},
+        FIXED: {1: one_by_one(alone), BATCH: lambda pixels: together([pixels])},
         STREAMS: {1: through_streams},
     }
-
-
-def _one_by_one(made: Any) -> Ask:
-    def ask(pixels: np.ndarray) -> None:
-        for one in pixels:
-            made([one[None]])
-
-    return ask
-
-
-def _at_once(made: Any) -> Ask:
-    return lambda pixels: made([pixels])
 
 
 def timed(asked: Mapping[str, Mapping[int, Ask]], pixels: np.ndarray, repetitions: int) -> list:
@@ -92,12 +78,6 @@ def timed(asked: Mapping[str, Mapping[int, Ask]], pixels: np.ndarray, repetition
     return rows
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", default="unet_mobilenet/emps", help="MODEL/NAME")
-    parser.add_argument("--sides", nargs="+", type=int, default=[256, 512], help="px")
-    parser.add_argument("--repetitions", type=int, default=7)
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     model = trained(arguments.weights)
     file, channels = Network(model).onnx, model.input_shape[-1]
@@ -107,13 +87,6 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         asked = ways(file, precision, (1, side, side, channels), cores())
         found = timed(asked, pixels.astype(np.float32), arguments.repetitions)
         rows += [{"precision": precision, "side": side, **row} for row in found]
-    yield result(
-        "batch-one",
-        arguments.weights,
-        about=f"{arguments.weights} in OpenVINO",
-        command=arguments.again(),
-        model=arguments.weights,
-        dataset=generated("random normalised pixels", pixels),
-        seed=0,
-        figures={"rows": rows},
-    )
+    told = {"name": arguments.weights, "model": arguments.weights, "figures": {"rows": rows}}
+    told |= {"about": f"{arguments.weights} in OpenVINO", "seed": 0}
+    yield told | {"dataset": generated("random normalised pixels", pixels)}

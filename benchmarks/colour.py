@@ -12,22 +12,16 @@ The errors, over all images judged: RMSE of R, G and B (0 to 255) and CIEDE2000 
 difference is about 1), of the model and of three that do not look: each image's own true mean
 colour everywhere; the grey value plus the image's own true mean chroma (mean of colour - grey); the
 grey image as it is. ``phases`` also tells how often the check of likeness fires.
-
-A picture of each training goes to ``results/colour_NAME.png``.
 """
-
-from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage import data as skimage_data
@@ -35,9 +29,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import temzoo
 from benchmarks.datasets import Dataset
-from benchmarks.records import result
-from benchmarks.timing import seconds_of
-from temzoo.core.files import atomic_path
+from benchmarks.recipes import Recipe, fitted, throwaway_folder
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.micrographs import list_images, load_micrograph, to_grey
@@ -48,24 +40,11 @@ HUES = np.array([[1, 1, -1], [-1, 1, -0.5], [-0.5, -0.5, 1], [1, -1, -0.2]], flo
 STRENGTH = 55.0  # largest change of a channel by the colour
 SIDE = 256
 CONFIG = {"outputs": "colorize", "filters": 16, "depth": 3}
-SETTINGS = {
-    "batch": 8,
-    "crop": 128,
-    "pairs": "grey",
-    "learning_rate": 2e-3,
-    "epochs": 25,
-    "seed": 0,
-}
+SETTINGS = {"batch": 8, "crop": 128, "pairs": "grey", "learning_rate": 2e-3, "epochs": 25}
 # Of scikit-image's data: photographs (and photographs through lenses) that need no download.
 PHOTOGRAPHS = (
-    "astronaut",
-    "chelsea",
-    "coffee",
-    "rocket",
-    "retina",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "stereo_motorcycle",
+    *("astronaut", "chelsea", "coffee", "rocket", "retina"),
+    *("hubble_deep_field", "immunohistochemistry", "stereo_motorcycle"),
 )
 CHOOSE_BY = ("rocket",)
 HELD_OUT = ("chelsea", "coffee", "stereo_motorcycle")
@@ -83,7 +62,7 @@ def phases(seed: int, *, side: int = SIDE) -> np.ndarray:
     fields = [gaussian_filter(rng.normal(size=(side, side)), 22) for _ in HUES]
     phase = np.argmax(fields, axis=0)
     levels = rng.uniform(95, 160, len(HUES))
-    textures = np.stack([draw(side, rng) for draw in (_smooth, _grainy, _lamellar, _pitted)])
+    textures = np.stack([np.zeros_like(phase), *(draw(side, rng) for draw in TEXTURES)])
     grey = levels[phase] + np.take_along_axis(textures, phase[None], axis=0)[0]
     grey = np.clip(grey + rng.normal(0, 2, grey.shape), STRENGTH + 1, 254 - STRENGTH)
     return np.rint(grey[..., None] + chroma()[phase]).astype(np.uint8)
@@ -93,10 +72,6 @@ def chroma() -> np.ndarray:
     """(phases, 3) what a phase's colour adds to grey: without luma, at most ``STRENGTH``."""
     free = HUES - (HUES @ BT601)[:, None]
     return STRENGTH * free / np.abs(free).max(axis=1, keepdims=True)
-
-
-def _smooth(side: int, rng: np.random.Generator) -> np.ndarray:
-    return np.zeros((side, side))
 
 
 def _grainy(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -113,6 +88,9 @@ def _lamellar(side: int, rng: np.random.Generator) -> np.ndarray:
 def _pitted(side: int, rng: np.random.Generator) -> np.ndarray:
     spots = gaussian_filter((rng.random((side, side)) < 0.008).astype(float), 2.0)
     return -32 * np.clip(spots / 0.04, 0, 1)
+
+
+TEXTURES = (_grainy, _lamellar, _pitted)
 
 
 def photograph(name: str) -> np.ndarray:
@@ -140,32 +118,16 @@ def example(name: str, draw: Callable[[], np.ndarray]) -> Example:
 def sets(name: str) -> tuple[list[Example], list[Example], list[Example]]:
     """(to learn from, to choose the best epoch by, to judge by) of a training."""
     if name == "phases":
-        numbers = (range(40), range(1000, 1006), range(2000, 2030))
-        return tuple([example(f"phases-{n}", partial(phases, n)) for n in part] for part in numbers)
+        parts = (range(40), range(1000, 1006), range(2000, 2030))
+        return tuple([example(f"phases-{n}", partial(phases, n)) for n in part] for part in parts)
     if name == "halves":
+        ends = ((0, 0.4), (0.4, 0.5), (0.5, 1))
         return tuple(
-            [example(f"{n} {first}-{last}", partial(strip, n, first, last)) for n in PHOTOGRAPHS]
-            for first, last in ((0, 0.4), (0.4, 0.5), (0.5, 1))
+            [example(f"{n} {e}", partial(strip, n, *e)) for n in PHOTOGRAPHS] for e in ends
         )
     known = [each for each in PHOTOGRAPHS if each not in (*CHOOSE_BY, *HELD_OUT)]
-    return tuple(
-        [example(each, partial(photograph, each)) for each in part]
-        for part in (known, CHOOSE_BY, HELD_OUT)
-    )
-
-
-def trained(learn: Sequence[Example], choose: Sequence[Example]) -> tuple[Any, float]:
-    """The model and the minutes of its training."""
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model("autoencoder", **CONFIG)
-    with tempfile.TemporaryDirectory() as folder:
-        train = partial(temzoo.train, model, learn, choose, out=Path(folder) / "run", **SETTINGS)
-        return model, seconds_of(train) / 60
-
-
-def coloured(model, grey: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float64 in [0, 255] of a grey image (H, W)."""
-    return np.clip(temzoo.restore(model, grey).pixels.astype(np.float64), 0, 255)
+    parts = (known, CHOOSE_BY, HELD_OUT)
+    return tuple([example(each, partial(photograph, each)) for each in part] for part in parts)
 
 
 def guesses(truth: np.ndarray, model=None) -> dict[str, np.ndarray]:
@@ -173,12 +135,12 @@ def guesses(truth: np.ndarray, model=None) -> dict[str, np.ndarray]:
     grey = to_grey(truth)
     plain = np.repeat(grey[..., None].astype(np.float64), 3, axis=2)
     mean = truth.reshape(-1, 3).mean(axis=0)
-    found = {
-        "mean colour": np.broadcast_to(mean, truth.shape),
-        "grey + mean chroma": np.clip(plain + (mean - grey.mean()), 0, 255),
-        "grey": plain,
-    }
-    return found if model is None else {"model": coloured(model, grey), **found}
+    tinted = np.clip(plain + (mean - grey.mean()), 0, 255)
+    flat = np.broadcast_to(mean, truth.shape)
+    found = {"mean colour": flat, "grey + mean chroma": tinted, "grey": plain}
+    if model is None:
+        return found
+    return {"model": np.clip(temzoo.restore(model, grey).pixels.astype(float), 0, 255), **found}
 
 
 def errors(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
@@ -195,32 +157,21 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
         name: {who: errors(truth, found) for who, found in guesses(truth, model).items()}
         for name, truth in truths.items()
     }
-    who = next(iter(of_images.values()))
-    overall = {
-        name: {
-            "rmse": statistics.fmean(image[name]["mse"] for image in of_images.values()) ** 0.5,
-            "ciede2000": statistics.fmean(i[name]["ciede2000"] for i in of_images.values()),
-        }
-        for name in who
-    }
-    below = [
-        all(image["model"]["mse"] < image[name]["mse"] for name in image if name != "model")
-        for image in of_images.values()
-    ]
-    return {"overall": overall, "of_images": of_images, "images_below_all": sum(below)}
-
-
-def noise(seed: int) -> np.ndarray:
-    """White noise, (SIDE, SIDE) uint8."""
-    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
+    overall = {}
+    for who in next(iter(of_images.values())):
+        mse, ciede2000 = (
+            statistics.fmean(image[who][error] for image in of_images.values())
+            for error in ("mse", "ciede2000")
+        )
+        overall[who] = {"rmse": mse**0.5, "ciede2000": ciede2000}
+    return {"overall": overall, "of_images": of_images}
 
 
 def unlike_sets(data: Path) -> dict[str, list[np.ndarray]]:
     """Images, (H, W) each, that look unlike the drawn phases."""
-    found = {
-        "photographs": [to_grey(photograph(name)) for name in PHOTOGRAPHS],
-        "white noise": [noise(seed) for seed in range(8)],
-    }
+    noise = [np.random.default_rng(n).integers(0, 256, (SIDE, SIDE)) for n in range(8)]
+    found = {"photographs": [to_grey(photograph(name)) for name in PHOTOGRAPHS]}
+    found["white noise"] = [each.astype(np.uint8) for each in noise]
     if (data / "emps" / "images").is_dir():
         paths = list_images(data / "emps" / "images")[:30]
         found["EMPS micrographs"] = [to_grey(load_micrograph(path).pixels) for path in paths]
@@ -234,60 +185,27 @@ def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
     found = {}
     for kind, images in {**kinds, **unlike_sets(data)}.items():
         distances = [likeness.distance(model, image) for image in images]
-        found[kind] = {
-            "images": len(images),
-            "fired": sum(distance > likeness.margin for distance in distances),
-            "least": min(distances),
-            "median": statistics.median(distances),
-            "largest": max(distances),
-        }
+        fired = sum(distance > likeness.margin for distance in distances)
+        found[kind] = {"images": len(images), "fired": fired, "least": min(distances)}
+        found[kind] |= {"median": statistics.median(distances), "largest": max(distances)}
     return {"margin": likeness.margin, "kinds": found}
 
 
-def draw(path: Path, model, examples: Sequence[Example]) -> None:
-    """Rows of grey, truth and the model's colours."""
-    rows = []
-    for each in examples:
-        truth = each.micrograph.pixels
-        grey = to_grey(truth)
-        parts = [np.repeat(grey[..., None], 3, axis=2), truth, np.rint(coloured(model, grey))]
-        height, width = 200, round(200 * truth.shape[1] / truth.shape[0])
-        small = [cv2.resize(np.uint8(part), (width, height)) for part in parts]
-        rows.append(np.hstack(small))
-    widest = max(row.shape[1] for row in rows)
-    rows = [np.pad(r, [(0, 6), (0, widest - r.shape[1]), (0, 0)]) for r in rows]
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), np.vstack(rows)[..., ::-1])
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains and judges; ``TRAININGS`` says what."""
+    figures: dict[str, Any] = {"trainings": {}}
+    for training in TRAININGS[name]:
+        learn, choose, judge = sets(training)
+        recipe = Recipe(training, name, "autoencoder", CONFIG, SETTINGS)
+        with throwaway_folder():
+            model, trained = fitted("run", recipe, learn, choose)
+        figures["trainings"][training] = {"minutes": trained["minutes"], **judged(model, judge)}
+        if training == "phases":
+            figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
+    dataset = Dataset(name, learn, judge, "benchmarks.colour.sets").told()
+    told = {"about": f"colouring of {name}", "dataset": dataset, "figures": figures, "seed": 0}
+    return recipe.told() | told
 
 
 TRAININGS = {"phases": ("phases",), "photographs": ("halves", "others")}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=TRAININGS)
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        figures: dict[str, Any] = {"trainings": {}}
-        for training in TRAININGS[name]:
-            learn, choose, judge = sets(training)
-            model, minutes = trained(learn, choose)
-            draw(arguments.out / f"colour_{training}.png", model, judge[:4])
-            images = {"learn": len(learn), "judge": len(judge)}
-            figures["trainings"][training] = {"minutes": minutes, "images": images}
-            figures["trainings"][training] |= judged(model, judge)
-            if training == "phases":
-                figures["likeness"] = likeness_of(model, learn, arguments.data_folder)
-        yield result(
-            "colour",
-            name,
-            about=f"colouring of {name}",
-            command=arguments.again(names=[name]),
-            model="autoencoder",
-            config=CONFIG,
-            settings=SETTINGS,
-            dataset=Dataset(name, learn, judge, "benchmarks.colour.sets").told(),
-            seed=0,
-            figures=figures,
-        )
+MEASUREMENTS = {name: partial(measure, name) for name in TRAININGS}

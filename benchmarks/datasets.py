@@ -11,18 +11,11 @@ layouts below, which is told by what lies in it:
 - A CVAT, COCO or VIA export: a folder of images and one ``.xml`` or ``.json``, anywhere in the
   folder; a fifth of the images, by specimen where ``groups.csv`` names them, judges.
 
-One more named dataset is a function, here or in a file of your own that ``--with`` names
-(``benchmarks.own``); the name then stands wherever ``--data`` does::
-
-    @dataset("ours")
-    def ours(folder: Path) -> Dataset:
-        here = folder / "ours"
-        examples = temzoo.load_dataset(images=here / "tif", labels=here / "labels.xml")
-        return Dataset("ours", *temzoo.split(examples, (0.8, 0.2), seed=0), "a fifth, seed 0")
+One more named dataset is a function under ``@dataset("NAME")``, here or in a file of your own
+(``benchmarks.own`` shows one); the name then stands wherever ``--data`` does.
 """
 
-from __future__ import annotations
-
+import argparse
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import temzoo
+from benchmarks.own import registering
 from benchmarks.records import DATA
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.data.splits import pick, read_names
@@ -47,7 +41,6 @@ PARTS = ("val", "train", "all")
 SYNTHETIC = {"train": 24, "val": 12, "size": 512}
 QUICK = {"train": 8, "val": 6, "size": 256}
 VAL_SEED = 1000  # first number of the seeds of what judges
-LABEL_FOLDERS = (("images", "labels"), ("", "_annot"))
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Dataset:
             raise ValueError(f"A part is one of {', '.join(PARTS)}. Received: {name!r}.")
         return [*(self.train if name != "val" else ()), *(self.val if name != "train" else ())]
 
-    def drawn(self, count: int, seed: int = SEED) -> Dataset:
+    def drawn(self, count: int, seed: int = SEED) -> "Dataset":
         """The same with so many training images, drawn; a smaller draw is within a larger one."""
         if not 1 <= count <= len(self.train):
             raise ValueError(
@@ -77,38 +70,26 @@ class Dataset:
     def told(self, part: str = "val") -> dict[str, Any]:
         """What a record says of it."""
         judged = self.part(part)
-        return {
-            "name": self.name,
-            "split": self.split,
-            "part": part,
-            "images": len(judged),
-            "fingerprint": fingerprint(judged),
-            "train_images": len(self.train),
-            "train_fingerprint": fingerprint(self.train),
-        }
+        told = {"name": self.name, "split": self.split, "part": part, "images": len(judged)}
+        told |= {"fingerprint": fingerprint(judged), "train_images": len(self.train)}
+        return told | {"train_fingerprint": fingerprint(self.train)}
 
 
 Opener = Callable[[Path], Dataset]
 DATASETS: dict[str, Opener] = {}
+dataset = registering(DATASETS)  # what opens a named dataset, given the folder that holds the data
 
 
-def dataset(name: str) -> Callable[[Opener], Opener]:
-    """Registers what opens a named dataset, given the folder that holds the data."""
-
-    def keep(opener: Opener) -> Opener:
-        DATASETS[name] = opener
-        return opener
-
-    return keep
+def dataset_of(arguments: argparse.Namespace) -> Dataset:
+    """The dataset that a command line names by ``--data``."""
+    where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
+    return open_dataset(arguments.data, **where)
 
 
 def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) -> Dataset:
-    """The dataset of a name or a folder.
+    """The dataset of a name, which lies in ``data``, or of a folder.
 
-    Args:
-        source: a name of ``DATASETS``, or the path of a folder.
-        data: the folder that named datasets lie in.
-        quick: fewer and smaller synthetic micrographs; others are what they are.
+    Quick: fewer and smaller synthetic micrographs; others are what they are.
 
     Raises:
         ValueError: no such name, and no folder of a known layout.
@@ -126,11 +107,7 @@ def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) 
 
 
 def from_folder(folder: Path) -> Dataset:
-    """The dataset in a folder, by its layout.
-
-    Raises:
-        ValueError: the layout is none of those that this module's head lists.
-    """
+    """The dataset in a folder, whose layout is one of those that this module's head lists."""
     for opener in (_emps, _parts, _export):
         found = opener(folder)
         if found is not None:
@@ -141,17 +118,23 @@ def from_folder(folder: Path) -> Dataset:
     )
 
 
+def _named(name: str, data: Path) -> Dataset:
+    if not (data / name).is_dir():
+        raise FileNotFoundError(
+            f"{data / name} must hold the dataset. Received: no such folder. Name the folder of the"
+            " data by --data-folder, or a dataset's own by --data."
+        )
+    return from_folder(data / name)
+
+
 for _name in ("emps", "super1"):
-    dataset(_name)(lambda data, name=_name: from_folder(_present(data / name)))
+    dataset(_name)(partial(_named, _name))
 
 
 def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
     """What a record says of data that were made for it and from which nothing is learnt.
 
-    Args:
-        name: in words, with the function that makes them.
-        *content: the data or some of them, arrays or bytes, for the fingerprint.
-        seed: that they were made of.
+    The content is the data or some of them, arrays or bytes, for the fingerprint.
     """
     digest = hashlib.sha256()
     for part in content:
@@ -162,15 +145,10 @@ def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:
 
 def synthetic(*, train: int, val: int, size: int) -> Dataset:
     """Micrographs drawn by ``temzoo.synthetic``; no file is needed."""
-    learn = [_drawn_example(seed, size) for seed in range(train)]
-    judge = [_drawn_example(VAL_SEED + seed, size) for seed in range(val)]
+    learn = [in_memory(*_synthesized(seed, size)) for seed in range(train)]
+    judge = [in_memory(*_synthesized(VAL_SEED + seed, size)) for seed in range(val)]
     split = f"seeds 0 to {train - 1} train, {VAL_SEED} to {VAL_SEED + val - 1} judge; {size} px"
     return Dataset("synthetic", learn, judge, split)
-
-
-def _drawn_example(seed: int, size: int) -> Example:
-    micrograph, labels = _synthesized(seed, size)
-    return in_memory(micrograph, labels)
 
 
 @cache
@@ -183,31 +161,15 @@ def _synthesized(seed: int, size: int) -> tuple[Micrograph, LabelledImage]:
 
 def in_memory(micrograph: Micrograph, labels: LabelledImage) -> Example:
     """A labelled micrograph that no file holds."""
-    return Example(labels, partial(_same, micrograph))
-
-
-def _same(micrograph: Micrograph) -> Micrograph:
-    return micrograph
-
-
-def _present(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} must hold the dataset. Received: no such folder. Name the folder of the data"
-            " by --data-folder, or a dataset's own by --data."
-        )
-    return folder
+    return Example(labels, lambda: micrograph)
 
 
 def _emps(folder: Path) -> Dataset | None:
     if not (folder / "images").is_dir() or not (folder / "train.csv").is_file():
         return None
-    labels = folder / "annotations.xml"
-    examples = temzoo.load_dataset(
-        images=folder / "images",
-        labels=labels if labels.is_file() else folder / "segmaps",
-        groups=_groups(folder),
-    )
+    images, labels = folder / "images", folder / "annotations.xml"
+    labels = labels if labels.is_file() else folder / "segmaps"
+    examples = temzoo.load_dataset(images=images, labels=labels, groups=_groups(folder))
     names = read_names(folder / "train.csv")
     if (folder / "val.csv").is_file():
         parts = temzoo.split_by_names(examples, names, read_names(folder / "val.csv"))
@@ -217,14 +179,8 @@ def _emps(folder: Path) -> Dataset | None:
 
 
 def _parts(folder: Path) -> Dataset | None:
-    for images, labels in LABEL_FOLDERS:
-        pairs = [
-            (
-                folder / part / images,
-                folder / part / labels if images else folder / f"{part}{labels}",
-            )
-            for part in ("train", "val")
-        ]
+    for images, labels in (("{}/images", "{}/labels"), ("{}", "{}_annot")):
+        pairs = [[folder / name.format(p) for name in (images, labels)] for p in ("train", "val")]
         if all(each.is_dir() for pair in pairs for each in pair):
             parts = [temzoo.load_dataset(images=i, labels=m) for i, m in pairs]
             return Dataset(folder.name, *parts, "folders train and val")

@@ -3,24 +3,22 @@
     python -m benchmarks denoise supervised     # trains on clean images with noise, scores
     python -m benchmarks denoise blind-spot     # Noise2Void: trains on noisy images alone, scores
     python -m benchmarks denoise filters        # Gaussian and non-local means
-    python -m benchmarks denoise bm3d --bm3d-python ENVIRONMENT/bin/python
+    python -m benchmarks denoise bm3d           # after `python -m benchmarks peers --setup bm3d`
     python -m benchmarks denoise segmentation   # IoU of a U-Net on noisy, denoised, clean images
-    python -m benchmarks denoise all            # what has no record yet
+    python -m benchmarks denoise all
 
 EMPS: 293 training images, the 73 of ``val.csv`` are scored at full size. Electrons arrive at
 random, 4, 16 and 64 per white pixel (``temzoo.data.degrade``), drawn for each image from its
 name, so that every method gets the same noise. Restored pixels are cut to 0 … 255 and compared
 with the published images by PSNR and SSIM with a data range of 255. Filters: the head of
-``benchmarks.denoise_baselines``.
+``benchmarks.denoise_baselines``. ``accuracy`` judges restorers by the same noise, on any data.
 """
 
-from __future__ import annotations
-
 import argparse
-import statistics
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +27,10 @@ import numpy as np
 import temzoo
 from benchmarks import denoise_baselines
 from benchmarks.datasets import Dataset, open_dataset
-from benchmarks.denoise_baselines import DOSES
+from benchmarks.denoise_baselines import DOSES, Scored, score, summary
+from benchmarks.environments import why_not
 from benchmarks.recipes import Recipe, fitted
-from benchmarks.records import kept, result
+from benchmarks.timing import timed
 from temzoo.core.types import Example, Micrograph
 from temzoo.data.degrade import degrade
 from temzoo.data.pairs import degraded
@@ -41,16 +40,8 @@ from temzoo.micrographs import to_grey
 # First numbers of the seeds of noise: of what is scored, of what blind spots learn from, and of
 # what the classical filters are tuned on.
 SCORED, LEARNT, TUNED = 1, 2, 3
-CLASSICAL = ("filters", "bm3d")
-SETTINGS = {
-    "batch": 8,
-    "crop": 128,
-    "epochs": 20,
-    "steps_per_epoch": 700,
-    "validate_every": 2,
-    "mixed_precision": True,
-    "seed": 0,
-}
+SETTINGS = {"batch": 8, "crop": 128, "epochs": 20, "steps_per_epoch": 700, "validate_every": 2}
+SETTINGS |= {"mixed_precision": True, "seed": 0}
 NETWORKS = {
     "supervised": {"pairs": "any-dose", "loss": "psnr"},
     "blind-spot": {"pairs": "blind_spot", "loss": "mse"},
@@ -59,7 +50,6 @@ RECIPES = {
     name: Recipe(name, "emps", "autoencoder", {"filters": 24}, {**SETTINGS, **of_one})
     for name, of_one in NETWORKS.items()
 }
-NAMES = (*CLASSICAL, *NETWORKS, "segmentation")
 # Rows of a network: whether it is averaged over mirror images.
 ROWS = {
     "supervised": {"supervised": False, "supervised-flips": True},
@@ -68,32 +58,16 @@ ROWS = {
 SEGMENTER = ("unet_mobilenet", "emps-frozen")
 
 
-@dataclass(frozen=True)
-class GreyLoader:
-    """Reads a micrograph that was published in three equal channels as one."""
-
-    example: Example
-
-    def __call__(self) -> Micrograph:
-        stored = self.example.micrograph
-        return replace(stored, pixels=to_grey(stored.pixels))
-
-
-@dataclass(frozen=True)
-class RestoredLoader:
-    """Reads a micrograph and denoises it."""
-
-    example: Example
-    model: Any
-
-    def __call__(self) -> Micrograph:
-        return temzoo.restore(self.model, self.example.micrograph)
+def grey(example: Example) -> Micrograph:
+    """A micrograph that was published in three equal channels, as one."""
+    stored = example.micrograph
+    return replace(stored, pixels=to_grey(stored.pixels))
 
 
 def clean(data: Path) -> Dataset:
     """The micrographs of EMPS, grey."""
     found = open_dataset("emps", data=data)
-    parts = [[replace(e, load=GreyLoader(e)) for e in part] for part in (found.train, found.val)]
+    parts = [[replace(e, load=partial(grey, e)) for e in part] for part in (found.train, found.val)]
     return replace(found, train=parts[0], val=parts[1])
 
 
@@ -124,42 +98,62 @@ def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
     doses: dict[str, Any] = {dose: {} for dose in DOSES}
     for dose, rows in doses.items():
         for row, flips in ROWS[name].items():
-            found, seconds = restored_scores(model, dataset.val, dose, flips=flips)
-            rows[row] = {
-                "psnr_db": statistics.fmean(one.psnr for one in found),
-                "ssim": statistics.fmean(one.ssim for one in found),
-                "of_images": [tuple(one) for one in found],
-                "seconds": statistics.median(seconds),
-            }
-    recipe = RECIPES[name]
-    how = {"model": recipe.model, "config": recipe.config, "settings": recipe.settings}
-    return {"figures": {"doses": doses}, "training": training, **how}
+            rows[row] = summary(*restored_scores(model, dataset.val, dose, flips=flips))
+    return RECIPES[name].told() | {"figures": {"doses": doses}, "training": training}
 
 
-def restored_scores(model, judge: Sequence[Example], dose: str, *, flips: bool = False):
+def restored_scores(
+    model, judge: Sequence[Example], dose: str, *, flips: bool = False
+) -> tuple[list[Scored], list[float]]:
     """(scores, seconds) of the restored validation images, one each."""
     found, seconds = [], []
     for true, poor in scored(judge, dose):
-        began = time.perf_counter()
-        restored = temzoo.restore(model, poor, flips=flips).pixels
-        seconds.append(time.perf_counter() - began)
-        found.append(denoise_baselines.score(true.pixels, restored))
+        restored, took = timed(partial(temzoo.restore, model, poor, flips=flips))
+        seconds.append(took)
+        found.append(score(true.pixels, restored.pixels))
     return found, seconds
 
 
-def classical(name: str, dataset: Dataset, bm3d_python: Path | None) -> dict[str, Any]:
+def told_of(name: str, model: Any, dataset: Dataset, arguments: argparse.Namespace):
+    """What a record says of a restorer among the weights that ``accuracy`` judges."""
+    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "dataset": dataset.told()}
+    return told | {"figures": {"doses": judged(model, dataset.val)}}
+
+
+def judged(model: Any, examples: Sequence[Example]) -> dict[str, Any]:
+    """By dose: PSNR (dB) and SSIM with intervals over images, and the gain over the noisy image."""
+    examples = [replace(example, load=partial(grey, example)) for example in examples]
+    found = {}
+    for dose in DOSES:
+        scores, _ = restored_scores(model, examples, dose)
+        noisy = [score(true.pixels, poor.pixels).psnr for true, poor in scored(examples, dose)]
+        psnr = [one.psnr for one in scores]
+        figures = {"psnr_db": psnr, "ssim": [one.ssim for one in scores], "noisy_psnr_db": noisy}
+        figures["gain_db"] = np.subtract(psnr, noisy)
+        found[dose] = {name: vars(mean_interval(values)) for name, values in figures.items()}
+        found[dose]["images"] = [tuple(one) for one in scores]
+    return found
+
+
+def classical(measured: Callable[..., dict[str, Any]], dataset: Dataset) -> dict[str, Any]:
     """Tunes the filters, or BM3D's profile, on crops of training images and scores them."""
     crops = denoise_baselines.crops([example.micrograph.pixels for example in dataset.train])
     doses = {}
     for dose, electrons in DOSES.items():
         poor = [degrade(crop, dose, [TUNED, n]) for n, crop in enumerate(crops)]
         true, seen = zip(*scored(dataset.val, dose), strict=True)
-        parts = (crops, poor), ([one.pixels for one in true], [one.pixels for one in seen])
-        if name == "bm3d":
-            doses[dose] = denoise_baselines.matched(*parts, dose=electrons, python=bm3d_python)
-        else:
-            doses[dose] = denoise_baselines.filtered(*parts, dose=electrons)
+        judge = ([one.pixels for one in true], [one.pixels for one in seen])
+        doses[dose] = measured((crops, poor), judge, dose=electrons)
     return {"figures": {"doses": doses}}
+
+
+def bm3d(dataset: Dataset) -> dict[str, Any] | None:
+    """The same of BM3D, where its environment is."""
+    reason = why_not("bm3d")
+    if reason is not None:
+        print(f"bm3d is left out: {reason}", file=sys.stderr)
+        return None
+    return classical(denoise_baselines.matched, dataset)
 
 
 def segmentation(dataset: Dataset) -> dict[str, Any]:
@@ -176,28 +170,25 @@ def segmentation(dataset: Dataset) -> dict[str, Any]:
         poor = degraded(dataset.val, dose, seed=SCORED)
         doses[dose] = {"noisy": iou(poor)}
         for name, model in restorers.items():
-            doses[dose][name] = iou([replace(e, load=RestoredLoader(e, model)) for e in poor])
+            restore = lambda e, model=model: temzoo.restore(model, e.micrograph)  # noqa: E731
+            doses[dose][name] = iou([replace(e, load=partial(restore, e)) for e in poor])
             gain = np.subtract(doses[dose][name]["of_images"], doses[dose]["noisy"]["of_images"])
             doses[dose][name]["gain"] = vars(mean_interval(gain))
     return {"figures": {"clean": iou(dataset.val), "doses": doses}, "model": "/".join(SEGMENTER)}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=(*NAMES, "all"))
-    parser.add_argument("--bm3d-python", type=Path, help="Python of an environment with bm3d")
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measure(
+    name: str, of: Callable[[Dataset], dict[str, Any] | None], arguments: argparse.Namespace
+) -> dict[str, Any] | None:
     dataset = clean(arguments.data_folder)
-    there = {one["name"] for one in kept(arguments.out) if one["what"] == "denoise"}
-    names = [n for n in NAMES if n not in there] if "all" in arguments.names else arguments.names
-    for name in names:
-        if name == "bm3d" and arguments.bm3d_python is None:
-            print("bm3d is left out: --bm3d-python names a Python that has it.")
-            continue
-        if name in CLASSICAL:
-            told = classical(name, dataset, arguments.bm3d_python)
-        else:
-            told = segmentation(dataset) if name == "segmentation" else of_network(name, dataset)
-        told |= {"command": arguments.again(names=[name]), "dataset": dataset.told()}
-        yield result("denoise", name, about=f"{name} on EMPS with dose noise", seed=0, **told)
+    told, about = of(dataset), f"{name} on EMPS with dose noise"
+    return told and told | {"about": about, "seed": 0, "dataset": dataset.told()}
+
+
+MEASUREMENTS = {
+    "filters": partial(measure, "filters", partial(classical, denoise_baselines.filtered)),
+    "supervised": partial(measure, "supervised", partial(of_network, "supervised")),
+    "blind-spot": partial(measure, "blind-spot", partial(of_network, "blind-spot")),
+    "segmentation": partial(measure, "segmentation", segmentation),
+    "bm3d": partial(measure, "bm3d", bm3d),
+}

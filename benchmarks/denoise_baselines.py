@@ -7,20 +7,14 @@ unbiased inverse brings the denoised values back.
 
 Non-local means and Gaussian are tuned on training images by ``tune``, with and without the
 transformation, for every dose. BM3D takes the transformed image; of its two profiles (normal,
-very noisy) the better on the training images is used. Its package is free for noncommercial use
-alone, so it is no dependency: it runs in an environment of its own,
-
-    python -m venv ENVIRONMENT && ENVIRONMENT/bin/pip install bm3d==4.0.3
+very noisy) the better on the training images is used. It runs in an environment of its own
+(``benchmarks.environments``).
 """
 
-from __future__ import annotations
-
-import itertools
 import statistics
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +22,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import denoise_nl_means
+from sklearn.model_selection import ParameterGrid
+
+from benchmarks.environments import python_of
+from benchmarks.timing import last_line, timed
 
 DOSES = {"low-dose": 4, "medium-dose": 16, "high-dose": 64}
 WHITE = 255.0
@@ -39,10 +37,8 @@ NLM_GRID = {
     "patch_distance": (5, 7, 11),
     "vst": (False, True),
 }
-GAUSSIAN_GRID = {
-    "sigma": (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
-    "vst": (False, True),
-}
+SIGMAS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
+GAUSSIAN_GRID = {"sigma": SIGMAS, "vst": (False, True)}
 Pairs = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # clean, noisy
 BM3D_PROFILES = ("np", "vn")
 # Runs in the other environment: every image of a folder, one thread, so that seconds compare.
@@ -64,10 +60,8 @@ for path in sorted(folder.glob("in-*.npy")):
 
 
 class Scored(NamedTuple):
-    """PSNR in dB and SSIM of one restored image."""
-
     psnr: float
-    ssim: float
+    ssim: float  # of an image: dB, 0 to 1
 
 
 def anscombe(electrons: np.ndarray) -> np.ndarray:
@@ -90,13 +84,9 @@ def inverse_anscombe(transformed: np.ndarray) -> np.ndarray:
 
 
 def stabilised(filtering: Callable[..., np.ndarray], noisy: np.ndarray, *, dose, vst: bool):
-    """Applies ``filtering(image, sigma)`` to transformed counts, or to the pixels as they are.
+    """Applies ``filtering(image, sigma)`` to transformed counts, or to pixels (H, W) as they are.
 
     Without the transformation sigma is that of a pixel of the image's mean brightness.
-
-    Args:
-        noisy: (H, W), 255 is white.
-        dose: electrons per white pixel.
     """
     if not vst:
         sigma = float(np.sqrt(max(noisy.mean(), 1e-6) * WHITE / dose))
@@ -105,24 +95,15 @@ def stabilised(filtering: Callable[..., np.ndarray], noisy: np.ndarray, *, dose,
     return inverse_anscombe(filtering(transformed, 1.0)) * (WHITE / dose)
 
 
-def nlm(
-    noisy: np.ndarray, *, dose: float, h: float, patch_size: int, patch_distance: int, vst: bool
-) -> np.ndarray:
+def nlm(noisy: np.ndarray, *, dose: float, h: float, vst: bool, **patches: int) -> np.ndarray:
     """Non-local means of scikit-image on noisy pixels (H, W); ``h`` counts in sigmas of the noise.
 
     Buades, Coll & Morel 2005, doi:10.1109/CVPR.2005.38, in the fast mode.
     """
 
     def filtering(image, sigma):
-        return denoise_nl_means(
-            image,
-            h=h * sigma,
-            sigma=sigma,
-            patch_size=patch_size,
-            patch_distance=patch_distance,
-            fast_mode=True,
-            preserve_range=True,
-        )
+        how = {"h": h * sigma, "sigma": sigma, "fast_mode": True, "preserve_range": True}
+        return denoise_nl_means(image, **how, **patches)
 
     return stabilised(filtering, noisy, dose=dose, vst=vst)
 
@@ -133,29 +114,18 @@ def gaussian(noisy: np.ndarray, *, dose: float, sigma: float, vst: bool) -> np.n
 
 
 def bm3d(
-    noisy: Sequence[np.ndarray], *, dose: float, python: str | Path, profile: str = "np"
+    noisy: Sequence[np.ndarray], *, dose: float, python: Path, profile: str = "np"
 ) -> tuple[list[np.ndarray], list[float]]:
     """BM3D (Dabov et al. 2007, doi:10.1109/TIP.2007.901238) on the transformed counts.
 
     Returns:
         denoised images on the scale of the noisy ones, and the seconds of each on one thread.
-
-    Raises:
-        RuntimeError: that Python is missing, has no bm3d, or failed.
     """
     with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
         for number, image in enumerate(noisy):
             transformed = anscombe(np.asarray(image) * (dose / WHITE))
             np.save(Path(folder) / f"in-{number:06}.npy", transformed)
-        command = [str(python), "-c", BM3D_WORKER, folder, profile]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-            raise RuntimeError(
-                f"BM3D needs a Python with bm3d 4.0.3. Received: {python}, which says: {told}."
-                " Set one up as the head of benchmarks/denoise_baselines.py shows."
-            ) from error
+        last_line([python, "-c", BM3D_WORKER, folder, profile])
         stored = [np.load(path) for path in sorted(Path(folder).glob("out-*.npz"))]
         found = [inverse_anscombe(one["image"]) * (WHITE / dose) for one in stored]
         return found, [float(one["seconds"]) for one in stored]
@@ -172,11 +142,7 @@ def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
 def crops(
     images: Sequence[np.ndarray], *, side: int = CROP_SIDE, count: int = CROPS, seed: int = 0
 ) -> list[np.ndarray]:
-    """``count`` square crops of different images, as far as there are; small images are cut less.
-
-    Args:
-        images: (H, W) each.
-    """
+    """Square crops of different images (H, W), as far as there are; small images are cut less."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(images))
     found = []
@@ -188,66 +154,50 @@ def crops(
 
 
 def tune(
-    filtering: Callable[..., np.ndarray],
-    grid: Mapping[str, Iterable],
-    clean: Sequence[np.ndarray],
-    noisy: Sequence[np.ndarray],
-    *,
-    dose: float,
+    filtering: Callable[..., np.ndarray], grid: Mapping[str, Iterable], pairs: Pairs, *, dose: float
 ) -> dict[str, Any]:
     """The settings of the grid with the highest mean PSNR over pairs of clean and noisy images."""
+    clean, noisy = pairs
 
     def psnr(settings: dict[str, Any]) -> float:
         return _mean_psnr(clean, (filtering(image, dose=dose, **settings) for image in noisy))
 
-    every = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    return max(every, key=psnr)
+    return max(ParameterGrid(grid), key=psnr)
 
 
 def filtered(learn: Pairs, judge: Pairs, *, dose: float) -> dict[str, Any]:
-    """Tunes Gaussian and non-local means on ``learn`` (clean, noisy), scores them on ``judge``.
-
-    Returns:
-        by method: settings, psnr_db and ssim (means), of_images [(psnr, ssim), …], seconds (median
-        for an image); "noisy" too.
-    """
+    """Tunes Gaussian and non-local means on ``learn`` (clean, noisy), scores them on ``judge``."""
     clean, noisy = judge
-    found: dict[str, Any] = {"noisy": summary(clean, noisy, [0.0] * len(noisy), {})}
+    found: dict[str, Any] = {"noisy": summary(_scored(clean, noisy), [0.0])}
     for name, filtering, grid in (("gaussian", gaussian, GAUSSIAN_GRID), ("nlm", nlm, NLM_GRID)):
-        tuned = tune(filtering, grid, *learn, dose=dose)
-        restored, seconds = [], []
-        for image in noisy:
-            began = time.perf_counter()
-            restored.append(filtering(image, dose=dose, **tuned))
-            seconds.append(time.perf_counter() - began)
-        found[name] = summary(clean, restored, seconds, tuned)
+        tuned = tune(filtering, grid, learn, dose=dose)
+        runs = [timed(partial(filtering, image, dose=dose, **tuned)) for image in noisy]
+        restored, seconds = zip(*runs, strict=True)
+        found[name] = summary(_scored(clean, restored), seconds) | {"settings": tuned}
     return found
 
 
-def matched(learn: Pairs, judge: Pairs, *, dose: float, python: str | Path) -> dict[str, Any]:
+def matched(learn: Pairs, judge: Pairs, *, dose: float) -> dict[str, Any]:
     """The same of BM3D, "bm3d" alone; the better profile on ``learn`` is taken."""
-
-    def denoised(profile: str) -> float:
-        return _mean_psnr(learn[0], bm3d(learn[1], dose=dose, python=python, profile=profile)[0])
-
-    settings = {"profile": max(BM3D_PROFILES, key=denoised)}
-    restored = bm3d(judge[1], dose=dose, python=python, **settings)
-    return {"bm3d": summary(judge[0], *restored, settings)}
-
-
-def _mean_psnr(clean: Sequence[np.ndarray], restored: Iterable[np.ndarray]) -> float:
-    return statistics.fmean(
-        score(truth, image).psnr for truth, image in zip(clean, restored, strict=True)
+    how = {"dose": dose, "python": python_of("bm3d")}
+    best = max(
+        BM3D_PROFILES, key=lambda p: _mean_psnr(learn[0], bm3d(learn[1], profile=p, **how)[0])
     )
+    restored, seconds = bm3d(judge[1], profile=best, **how)
+    found = summary(_scored(judge[0], restored), seconds)
+    return {"bm3d": found | {"settings": {"profile": best}}}
 
 
-def summary(clean, restored, seconds, settings) -> dict[str, Any]:
-    """Scores of restored images and how long each took."""
-    scores = [score(truth, image) for truth, image in zip(clean, restored, strict=True)]
-    return {
-        "settings": dict(settings),
-        "psnr_db": statistics.fmean(one.psnr for one in scores),
-        "ssim": statistics.fmean(one.ssim for one in scores),
-        "of_images": [tuple(one) for one in scores],
-        "seconds": statistics.median(seconds),
-    }
+def _scored(clean: Iterable[np.ndarray], restored: Iterable[np.ndarray]) -> list[Scored]:
+    return [score(truth, image) for truth, image in zip(clean, restored, strict=True)]
+
+
+def _mean_psnr(clean: Iterable[np.ndarray], restored: Iterable[np.ndarray]) -> float:
+    return statistics.fmean(one.psnr for one in _scored(clean, restored))
+
+
+def summary(scores: Sequence[Scored], seconds: Sequence[float]) -> dict[str, Any]:
+    """What a record says of restored images: means, every score, median seconds of an image."""
+    psnr, ssim = map(statistics.fmean, zip(*scores, strict=True))
+    told = {"psnr_db": psnr, "ssim": ssim, "of_images": [tuple(one) for one in scores]}
+    return told | {"seconds": statistics.median(seconds)}

@@ -9,20 +9,17 @@ by the clock, and of the processors (this process and the one that checks), whic
 stretches less; ``model`` are the bytes of the bare weights.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks.records import result
-from benchmarks.timing import seconds_of
+from benchmarks.timing import seconds_of, timed
 from temzoo.deploy.exporting import ExportError, verify
 
 
@@ -34,9 +31,8 @@ def measured(name: str) -> dict[str, Any]:
     verify.check_saved_model = lambda *asked: checks.append(seconds_of(lambda: check(*asked)))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            started, spent = time.perf_counter(), sum(os.times()[:4])
-            path = temzoo.export(model, folder)
-            seconds = time.perf_counter() - started
+            spent = sum(os.times()[:4])
+            path, seconds = timed(partial(temzoo.export, model, folder))
             cpu_seconds = sum(os.times()[:4]) - spent
             sizes = {"export": _bytes(path), "graph": (path / "saved_model.pb").stat().st_size}
             try:
@@ -56,14 +52,7 @@ def _bytes(folder: Path) -> int:
     return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="registered names; all")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for name in arguments.models or temzoo.list_models():
-        command = arguments.again(models=[name])
-        about = f"export of {name}, its default config"
-        yield result(
-            "export", name, about=about, command=command, model=name, figures=measured(name)
-        )
+        told = {"name": name, "command": arguments.again(models=[name]), "model": name}
+        yield told | {"about": f"export of {name}, its default config", "figures": measured(name)}

@@ -3,16 +3,15 @@
     python -m benchmarks instances emps-mask-rcnn        # trains in runs/, scores
     python -m benchmarks instances emps-watershed        # the shipped U-Net, watershed tuned
 
-``emps``: the 73 images of ``val.csv`` at full resolution. ``loops``: dislocation loops, every frame
-predicted by a model that was trained without it and the frames beside it. ``dense``: synthetic
-training, then one micrograph of 2048 x 2048 px with 1,500 particles that touch and overlap.
-``speed``: what a 512 px image costs, by stage.
+``emps-…``: the 73 images of ``val.csv`` at full resolution. ``loops-mask-rcnn``,
+``loops-watershed``: dislocation loops, every frame predicted by a model that was trained without it
+and the frames beside it. ``dense``: synthetic training, then one micrograph of 2048 x 2048 px with
+1,500 particles that touch and overlap. ``speed``: what a 512 px image costs, by stage.
 """
 
-from __future__ import annotations
-
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,14 +21,13 @@ import numpy as np
 import tensorflow as tf
 
 import temzoo
-from benchmarks.datasets import Dataset, generated, in_memory
+from benchmarks.datasets import Dataset, generated, in_memory, open_dataset
 from benchmarks.metrics import CONNECTED
-from benchmarks.recipes import RECIPES, Recipe, fitted, load
-from benchmarks.records import result
-from benchmarks.timing import in_turns, seconds_of, spread
+from benchmarks.recipes import RECIPES, Recipe, fitted
+from benchmarks.records import scores
+from benchmarks.timing import repeated, timed
 from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
-from temzoo.evaluation import object_overlaps, objects
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.inference.objects import flattened
 from temzoo.zoo.built import task_of
@@ -38,76 +36,66 @@ from temzoo.zoo.built import task_of
 MANY = {"proposals": 1500, "max_detections": 600}
 MOBILENET = {"backbone": "mobilenet", "alpha": 0.75}
 MIN_SCORES = tuple(np.round(np.arange(0.2, 0.95, 0.05), 2).tolist())
+RANKED = {"min_score": 0.05, **CONNECTED}  # with all that AP counts
 FROZEN = "Mask R-CNN on MobileNet 0.75, ImageNet, frozen"
 WATERSHED = "U-Net on MobileNet 0.75, ImageNet, frozen; watershed, tuned"
+SHORT = {"batch": 4, "steps_per_epoch": 60, "validate_every": 2, "seed": 0}
 DETECTOR = Recipe(
     f"{FROZEN}, then its deep blocks fine-tuned",
-    "emps",
-    "mask_rcnn",
-    {**MOBILENET, "image_size": 384},
+    *("emps", "mask_rcnn", {**MOBILENET, "image_size": 384}),
     {
-        "epochs": 15,
-        "steps_per_epoch": 120,
-        "batch": 4,
+        **{"epochs": 15, "steps_per_epoch": 120, "batch": 4, "validate_every": 5, "seed": 0},
         # Up to 512 px of the micrographs, which have 512 and more: no crop is filled by mirroring.
-        "magnification": (0.75, 1.5),
-        "augment": "light",
-        "finetune": {"backbone_trainable": "deep"},
-        "finetune_epochs": 6,
-        "finetune_rate": 3e-4,
-        "validate_every": 5,
-        "seed": 0,
+        **{"magnification": (0.75, 1.5), "augment": "light"},
+        **{"finetune": {"backbone_trainable": "deep"}, "finetune_epochs": 6, "finetune_rate": 3e-4},
     },
 )
-SHORT = {"batch": 4, "steps_per_epoch": 60, "validate_every": 2, "seed": 0}
 LOOPS = {
     "mask_rcnn": Recipe(
         FROZEN,
-        "loops",
-        "mask_rcnn",
-        {**MOBILENET, "image_size": 256},
+        *("loops", "mask_rcnn", {**MOBILENET, "image_size": 256}),
         {**SHORT, "epochs": 6, "magnification": (1.0, 1.5)},
     ),
     "unet_mobilenet": Recipe(
         WATERSHED,
-        "loops",
-        "unet_mobilenet",
-        {"alpha": 0.75},
+        *("loops", "unet_mobilenet", {"alpha": 0.75}),
         {"epochs": 8, "steps_per_epoch": 30, "batch": 8, "magnification": (1.0, 1.5), "seed": 0},
     ),
 }
-FOLDS = 4
-SIDE, REPEATS = 512, 9  # of what is timed
 DENSE = Recipe(
     FROZEN,
-    "dense",
-    "mask_rcnn",
-    {**MOBILENET, "image_size": 256},
+    *("dense", "mask_rcnn", {**MOBILENET, "image_size": 256}),
     {**SHORT, "epochs": 10, "magnification": (0.9, 1.1)},
 )
+FOLDS = 4
+SIDE, REPEATS = 512, 9  # of what is timed
 
 
-def emps_mask_rcnn(data: Path) -> dict[str, Any]:
+def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trained on 293 images; judged on 73 with up to 600 detections each.
 
     The score from which a detection counts is chosen on one half of the publications and judged on
     the other; beside it stands the default, 0.5.
     """
-    dataset = load(DETECTOR, data)
+    dataset = open_dataset("emps", data=arguments.data_folder)
     judge = dataset.val
     _, training = fitted("emps-mask-rcnn", DETECTOR, dataset.train, judge)
     # Nearly every micrograph fits into one image of this side.
     model = _rebuilt("emps-mask-rcnn", image_size=768, **MANY)
-    options = {"min_score": 0.05, **CONNECTED}
-    predictions = {e.name: temzoo.predict(model, e.micrograph, **options) for e in judge}
+    predictions = {e.name: temzoo.predict(model, e.micrograph, **RANKED) for e in judge}
+
+    def scored(examples: Sequence, least: float):
+        some = [_from(predictions[e.name], least) for e in examples]
+        return score_predictions(examples, some, ap=False, min_score=0.0, bootstrap=1)
+
     kept, settings = {}, []
     for tune, test in _halves(judge):
-        least = max(MIN_SCORES, key=lambda m: _f1(tune, predictions, m))
+        least = max(MIN_SCORES, key=lambda m: scored(tune, m).pooled["instance_f1"].value)
         settings.append({"min_score": least})
         kept |= {e.name: _from(predictions[e.name], least) for e in test}
     found = score_predictions(judge, [predictions[e.name] for e in judge])
     tuned = score_predictions(judge, [kept[e.name] for e in judge], ap=False, min_score=0.0)
-    figures = _figures(found)
+    figures = scores(found)
     figures["at score 0.5"] = {name: figures["pooled"][name] for name in tuned.pooled}
     figures["pooled"] |= {name: vars(figure) for name, figure in tuned.pooled.items()}
     return _told(DETECTOR, dataset, training | {"tuned": settings}, figures)
@@ -126,112 +114,80 @@ def _halves(judge: Sequence) -> list[tuple[list, list]]:
     return [(halves[0], halves[1]), (halves[1], halves[0])]
 
 
-def _f1(examples: Sequence, predictions: Mapping, least: float) -> float:
-    matches = []
-    for example in examples:
-        true = object_overlaps.true_objects(example.labels, ("particle",))
-        found = predictions[example.name].detections
-        matches.append(objects.match(true, found, min_score=least, ap=False))
-    matched, true, found = (
-        sum(getattr(m, part).sum() for m in matches) for part in ("matched", "true", "predicted")
-    )
-    return 2 * matched / max(true + found, 1)
-
-
 def _from(prediction, least: float):
     """A prediction without the detections that score less."""
     kept = [one for one in prediction.detections if one.score >= least]
-    return replace(
-        flattened(kept, prediction.classes.shape),
-        class_names=prediction.class_names,
-        name=prediction.name,
-    )
+    told = {"class_names": prediction.class_names, "name": prediction.name}
+    return replace(flattened(kept, prediction.classes.shape), **told)
 
 
-def emps_watershed(data: Path) -> dict[str, Any]:
+def emps_watershed(arguments: argparse.Namespace) -> dict[str, Any]:
     """The shipped U-Net; the cutting is tuned on one half of the publications, judged on the other.
 
     So no image is judged by a setting that was chosen on it or on its publication.
     """
-    dataset = load(RECIPES["emps-frozen"], data)
+    recipe = replace(RECIPES["emps-frozen"], about=WATERSHED)
+    dataset = open_dataset("emps", data=arguments.data_folder)
     model = temzoo.get_model("unet_mobilenet", weights="emps-frozen", compile=False)
     predictions, settings = {}, []
     for tune, test in _halves(dataset.val):
         tuned = temzoo.tune_instances(model, tune)
         settings.append(dict(tuned.best))
-        for example in test:
-            predictions[example.name] = temzoo.predict(
-                model, example.micrograph, probabilities=True, **tuned.options
-            )
+        predictions |= {e.name: _cut(model, e, tuned.options) for e in test}
     found = score_predictions(dataset.val, [predictions[e.name] for e in dataset.val], ap=True)
-    recipe = replace(RECIPES["emps-frozen"], about=WATERSHED)
-    return _told(recipe, dataset, {"minutes": None, "tuned": settings}, _figures(found))
+    return _told(recipe, dataset, {"minutes": None, "tuned": settings}, scores(found))
 
 
-def _figures(found) -> dict[str, Any]:
-    return {
-        "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
-        "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
-        "images": [dict(row) for row in found.table],
-    }
+def _cut(model, example: Example, options: Mapping[str, Any]):
+    """Regions with the probabilities that rank them."""
+    return temzoo.predict(model, example.micrograph, probabilities=True, **options)
 
 
 def _told(recipe: Recipe, dataset: Dataset, training: dict, figures: dict) -> dict[str, Any]:
-    return {
-        "about": recipe.about,
-        "model": recipe.model,
-        "config": dict(recipe.config),
-        "settings": dict(recipe.settings),
-        "seed": recipe.settings["seed"],
-        "training": training,
-        "dataset": dataset.told(),
-        "figures": figures,
-    }
+    return recipe.told() | {"training": training, "dataset": dataset.told(), "figures": figures}
 
 
-def loops(data: Path, model_name: str) -> dict[str, Any]:
+def loops(model_name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Cross-validated: frames in file order, in four blocks, since neighbours resemble each other.
 
     In each fold one block is judged; the frames beside it are left out, two others choose the
     epoch and the watershed.
     """
-    recipe, folder = LOOPS[model_name], data / "loops"
+    recipe, folder = LOOPS[model_name], arguments.data_folder / "loops"
     examples = temzoo.load_dataset(images=folder / "images", labels=folder / "coco.json")
     examples.sort(key=lambda e: int(Path(e.name).stem))
-    predictions, trainings = {}, []
+    predictions: list[Any] = []
+    trainings = []
     for fold, held in enumerate(np.array_split(np.arange(len(examples)), FOLDS)):
         far = [e for i, e in enumerate(examples) if not held[0] - 1 <= i <= held[-1] + 1]
-        choose = far[:: len(far) // 2][:2]
+        choose, judge = far[:: len(far) // 2][:2], [examples[i] for i in held]
         name = f"loops-{model_name}-{fold}"
         model, training = fitted(name, recipe, [e for e in far if e not in choose], choose)
-        options: dict[str, Any] = {"min_score": 0.05, **CONNECTED}
         if task_of(model).instances == "objects":
             model = _rebuilt(name, image_size=512)
+            predictions += [temzoo.predict(model, e.micrograph, **RANKED) for e in judge]
         else:
             tuned = temzoo.tune_instances(model, choose)
             training["tuned"] = dict(tuned.best)
-            options = {"probabilities": True, **tuned.options}
+            predictions += [_cut(model, e, tuned.options) for e in judge]
         trainings.append(training)
-        for i in held:
-            predictions[i] = temzoo.predict(model, examples[i].micrograph, **options)
-    found = score_predictions(examples, [predictions[i] for i in range(len(examples))], ap=True)
+    found = score_predictions(examples, predictions, ap=True)
     training = {"minutes": sum(t["minutes"] for t in trainings), "folds": trainings}
     dataset = Dataset("loops", examples, examples, f"{FOLDS} blocks of frames, each judged once")
-    return _told(recipe, dataset, training, {**_figures(found), "density": density(found)})
+    return _told(recipe, dataset, training, {**scores(found), "density": density(found)})
 
 
 def density(found) -> dict[str, float]:
     """Counts per area: the area cancels, as all frames have one size."""
-    true = np.array([row["instances_true"] for row in found.table])
-    error = np.array([row["count_error"] for row in found.table])
-    return {
-        "error of all frames together": float(error.sum() / true.sum()),
-        "mean over frames of |error|": float(np.mean(np.abs(error) / true)),
-        "accuracy, 1 - mean |error|": float(1 - np.mean(np.abs(error) / true)),
-    }
+    true, error = (
+        np.array([row[key] for row in found.table]) for key in ("instances_true", "count_error")
+    )
+    mean = float(np.mean(np.abs(error) / true))
+    told = {"error of all frames together": float(error.sum() / true.sum())}
+    return told | {"mean over frames of |error|": mean, "accuracy, 1 - mean |error|": 1 - mean}
 
 
-def dense(data: Path) -> dict[str, Any]:
+def dense(arguments: argparse.Namespace) -> dict[str, Any]:
     """1,500 particles in one field, in tiles, after training on other synthetic fields."""
 
     def example(seed: int, size: int, count: int) -> Example:
@@ -246,19 +202,17 @@ def dense(data: Path) -> dict[str, Any]:
     field = example(300, 2048, 1500)
     _, training = fitted("dense-mask-rcnn", DENSE, learn, choose)
     model = _rebuilt("dense-mask-rcnn", image_size=512)
-    predictions: list[Any] = []
     ask = partial(temzoo.predict, model, field.micrograph, **CONNECTED)
-    seconds = seconds_of(lambda: predictions.append(ask()))
-    ranked = ask(min_score=0.05)
-    found = score_predictions([field], [ranked])
+    prediction, seconds = timed(ask)
+    found = score_predictions([field], [ask(min_score=RANKED["min_score"])])
     true = found.table[0]["instances_true"]
-    error = (len(predictions[0].detections) - true) / true
+    error = (len(prediction.detections) - true) / true
     dataset = Dataset("dense", learn, [field], "seeds 100 to 132 train, 300 judges")
-    figures = {**_figures(found), "seconds": seconds, "relative count error": error}
+    figures = {**scores(found), "seconds": seconds, "relative count error": error}
     return _told(DENSE, dataset, training, figures)
 
 
-def speed(data: Path) -> dict[str, Any]:
+def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     """A 512 px image at batch 1, by stage; the masks' cost by how many objects are in the image."""
     model = temzoo.get_model("mask_rcnn", backbone_weights=None, compile=False)
     pixels = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 1), np.uint8)
@@ -271,55 +225,32 @@ def speed(data: Path) -> dict[str, Any]:
         "backbone, pyramid, proposal network": lambda: network(image, training=False),
     }
     for count in (200, 800, 1500):
-        propose = tf.function(
-            lambda count=count: model.propose(outputs, anchors, count=count, least=0.0)
-        )
+        propose = partial(model.propose, outputs, anchors, count=count, least=0.0)
+        stages[f"{count} proposals"] = tf.function(propose)
         regions = propose()
-        stages[f"{count} proposals"] = propose
-        stages[f"boxes and classes of {count}"] = tf.function(
-            lambda regions=regions: model._refine(outputs, regions)
-        )
+        refine = partial(model._refine, outputs, regions)
+        stages[f"boxes and classes of {count}"] = tf.function(refine)
     for count in (20, 100, 400):
-        stages[f"masks of {count} objects"] = _mask_stage(model, outputs, regions[:, :count])
+        classes = tf.ones((1, count), tf.int32)
+        given = (outputs, regions[:, :count], classes, tf.where(classes > 0))
+        masks = partial(model._masks, *given, training=False)
+        stages[f"masks of {count} objects"] = tf.function(masks)
     for count in (20, 100, 400):
         # An untrained model finds something everywhere, so every slot is taken.
-        stages[f"detect, {count} objects"] = lambda count=count: model.detect(
-            pixels, min_score=0.0, max_detections=count
-        )
-    times = {
-        name: spread([1000 * s for s in in_turns({name: run}, least=REPEATS, most=REPEATS)[name]])
-        for name, run in stages.items()
-    }
-    return {
-        "about": f"{SIDE} x {SIDE} px, batch 1, untrained",
-        "model": "mask_rcnn",
-        "dataset": generated(f"random pixels, {SIDE} px", pixels),
-        "seed": 0,
-        "figures": {"milliseconds": times},
-    }
+        taken = {"min_score": 0.0, "max_detections": count}
+        stages[f"detect, {count} objects"] = partial(model.detect, pixels, **taken)
+    how = {"clock": lambda: 1000 * time.perf_counter()}
+    spent = {name: repeated(run, REPEATS, **how) for name, run in stages.items()}
+    told = {"about": f"{SIDE} x {SIDE} px, batch 1, untrained", "model": "mask_rcnn", "seed": 0}
+    dataset = generated(f"random pixels, {SIDE} px", pixels)
+    return told | {"dataset": dataset, "figures": {"milliseconds": spent}}
 
 
-def _mask_stage(model, outputs, regions) -> Callable:
-    classes = tf.ones(tf.shape(regions)[:2], tf.int32)
-    rows = tf.where(classes > 0)
-    return tf.function(lambda: model._masks(outputs, regions, classes, rows, training=False))
-
-
-MEASUREMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "emps-mask-rcnn": emps_mask_rcnn,
     "emps-watershed": emps_watershed,
-    "loops-mask-rcnn": lambda data: loops(data, "mask_rcnn"),
-    "loops-watershed": lambda data: loops(data, "unet_mobilenet"),
+    "loops-mask-rcnn": partial(loops, "mask_rcnn"),
+    "loops-watershed": partial(loops, "unet_mobilenet"),
     "dense": dense,
     "speed": speed,
 }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=[*MEASUREMENTS], metavar="NAME")
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        told = MEASUREMENTS[name](arguments.data_folder)
-        yield result("instances", name, command=arguments.again(names=[name]), **told)

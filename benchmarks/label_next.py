@@ -12,18 +12,15 @@ That a model errs on an image does not prove that its label teaches most; whethe
 more from micrographs so chosen than from random ones is not measured here.
 """
 
-from __future__ import annotations
-
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 import temzoo
-from benchmarks.datasets import open_dataset
-from benchmarks.records import result
+from benchmarks.datasets import dataset_of
 from temzoo.cli.common import trained
 
 MEASURES = ("uncertainty", "doubt", "disagreement", "entropy")
@@ -36,38 +33,17 @@ def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
     found = {one.name: one for one in (*ranking.chosen, *ranking.others)}
     scores = temzoo.evaluate(model, examples, bootstrap=1, instances=None).table
     error = {row["name"]: 1 - row["iou"] for row in scores}
-    return {
-        "images": len(examples),
-        "mean_error": float(np.mean(list(error.values()))),
-        "measures": {name: _followed(found, error, name) for name in MEASURES},
-    }
-
-
-def _followed(found: Mapping[str, Any], error: Mapping[str, float], name: str) -> dict[str, float]:
-    values = np.array([getattr(one, name) for one in found.values()])
-    errors = np.array([error[each] for each in found])
-    first = np.argsort(-values)[:FIRST]
-    return {
-        "spearman": float(spearmanr(values, errors)[0]),
-        f"mean_error_of_first_{FIRST}": float(errors[first].mean()),
-    }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", default="unet_mobilenet/emps-frozen", help="MODEL/NAME")
-    parser.add_argument("--data", default="emps", help="emps (default), synthetic, or a folder")
+    errors, measures = np.array([error[each] for each in found]), {}
+    for name in MEASURES:
+        values = np.array([getattr(one, name) for one in found.values()])
+        measures[name] = {"spearman": float(spearmanr(values, errors)[0])}
+        first = errors[np.argsort(-values)[:FIRST]]
+        measures[name][f"mean_error_of_first_{FIRST}"] = float(first.mean())
+    return {"images": len(examples), "mean_error": float(errors.mean()), "measures": measures}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    where = {"data": arguments.data_folder, "quick": arguments.quick}
-    dataset = open_dataset(arguments.data, **where)
-    yield result(
-        "label-next",
-        f"{dataset.name}-{arguments.weights}",
-        about=f"{arguments.weights} on {len(dataset.val)} images of {dataset.name}",
-        command=arguments.again(),
-        model=arguments.weights,
-        dataset=dataset.told(),
-        quick=arguments.quick,
-        figures=true_errors(trained(arguments.weights), dataset.val),
-    )
+    dataset, weights = dataset_of(arguments), arguments.weights
+    told = {"name": f"{dataset.name}-{weights}", "model": weights, "dataset": dataset.told()}
+    told["about"] = f"{weights} on {len(dataset.val)} images of {dataset.name}"
+    yield told | {"figures": true_errors(trained(weights), dataset.val)}

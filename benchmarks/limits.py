@@ -1,13 +1,14 @@
 """Does the memory stay bounded where temzoo says so? Measured at full size.
 
     python -m benchmarks limits all             # an hour on two slow cores
-    python -m benchmarks limits read-points     # some; the records of the others are kept
+    python -m benchmarks limits read-points     # or read-shapes, read-boxes, read-video,
+                                                # predict-identity, predict-noise, predict-save,
+                                                # predict-classes8, predict-unet8
 
 Each measurement runs in a fresh process, on generated data. Its figures, in bytes:
 
-- ``peak``: the most resident memory that the process ever had, ``VmHWM`` of ``/proc``. (It is
-  what ``getrusage`` gives as ``ru_maxrss``, but for one thing: a process inherits that figure from
-  the one that starts it, so that a large parent would hide a small child.)
+- ``peak``: the most resident memory that the process ever had, ``VmHWM`` of ``/proc`` (unlike
+  ``ru_maxrss`` it is not inherited from the process that starts it).
 - ``baseline``: resident once the libraries are imported and the network is built, before the first
   byte of data.
 - ``input``: the pixels of the micrograph; 0 for a label file, which is read as a stream.
@@ -17,139 +18,82 @@ Each measurement runs in a fresh process, on generated data. Its figures, in byt
 The exit status is 1 when a bound was broken. Needs Linux.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
+import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import temzoo
+from benchmarks import cvat_exports
+from benchmarks.cvat_exports import LABEL, outline, polygon
 from benchmarks.metrics import CONNECTED
-from benchmarks.records import result
-from benchmarks.timing import in_child, memory
+from benchmarks.timing import in_child, memory, timed
 
 GB = 10**9
 MEGABYTES = 200
 SIDE = 16384
-WIDTH, HEIGHT = 4096, 4096  # of the images that the generated labels speak of
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One promise."""
-
-    about: str  # what is done, in words
-    bound: int  # bytes that ``used`` must not exceed
-    labels: str = ""  # the layout of the label file to read, a name of ``LAYOUTS``
-    model: str = ""  # a registered name, or "identity" (see ``identity``)
-    config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
-    classes: int = 2  # of the identity model
-    # predict white noise, with as many instances as an image can have, not blobs
-    noise: bool = False
-    save: bool = False  # also write the maps and the overlay
-
-
-LIMITS = {
-    "read-points": Limit("polygons of 700 points", GB, "points"),
-    "read-shapes": Limit("polygons of 5 points with 8 attributes each", GB, "shapes"),
-    "read-boxes": Limit("boxes and nothing else", GB, "boxes"),
-    "read-video": Limit("tracks of polygons of 70 points, a keyframe a frame", GB, "video"),
-    "predict-identity": Limit("the identity model", 2 * GB, model="identity"),
-    "predict-noise": Limit("the identity model on white noise", 2 * GB, "", "identity", noise=True),
-    "predict-classes8": Limit("the identity model, 8 classes", 2 * GB, "", "identity", classes=8),
-    "predict-save": Limit(
-        "the identity model, maps and overlay written", 2 * GB, "", "identity", save=True
-    ),
-    "predict-unet8": Limit("`unet`, 8 filters", 2 * GB, "", "unet", {"filters": 8}),
-    "predict-mobilenet": Limit(
-        "`unet_mobilenet`, alpha 0.25",
-        2 * GB,
-        "",
-        "unet_mobilenet",
-        {"alpha": 0.25, "encoder_weights": None},
-    ),
-    "predict-unet": Limit("`unet`, its default of 32 filters", 2 * GB, "", "unet"),
+LABELLED = 4096  # side of the images that the generated labels speak of
+# What is done, in words; and the layout of the label file that is read, or how ``child_predicts``
+# predicts.
+LIMITS: dict[str, tuple[str, dict[str, Any]]] = {
+    "read-points": ("polygons of 700 points", {"labels": "points"}),
+    "read-shapes": ("polygons of 5 points with 8 attributes each", {"labels": "shapes"}),
+    "read-boxes": ("boxes and nothing else", {"labels": "boxes"}),
+    "read-video": ("tracks of polygons of 70 points, a keyframe a frame", {"labels": "video"}),
+    "predict-identity": ("the identity model", {}),
+    "predict-noise": ("the identity model on white noise", {"noise": True}),
+    "predict-classes8": ("the identity model, 8 classes", {"classes": 8}),
+    "predict-save": ("the identity model, maps and overlay written", {"save": True}),
+    "predict-unet8": ("`unet`, 8 filters", {"model": "unet", "config": {"filters": 8}}),
 }
 
 
-def polygon(points: int, number: int, tags: str = "", inside: str = "") -> str:
-    """A polygon as CVAT writes it, with coordinates that differ by number."""
-    corners = ";".join(
-        f"{(7 * k + number) % WIDTH + 0.25:.2f},{(3 * k + number) % HEIGHT + 0.75:.2f}"
-        for k in range(points)
-    )
-    return f'    <polygon{tags} occluded="0" points="{corners}" z_order="0">\n{inside}</polygon>\n'
-
-
 def _images(shapes: list[str]) -> Iterator[str]:
-    """Image after image of 200 shapes each, without end."""
-    body = itertools.cycle(shapes)
-    for number in itertools.count():
-        yield f'  <image id="{number}" name="{number}.tif" width="{WIDTH}" height="{HEIGHT}">\n'
-        yield from itertools.islice(body, 200)
-        yield "  </image>\n"
+    return cvat_exports.images(itertools.cycle(shapes), 200, LABELLED)
 
 
-def many_points() -> Iterator[str]:
-    return _images([polygon(700, number, ' label="particle"') for number in range(50)])
+def _polygons(points: int, inside: str = "") -> Iterator[str]:
+    tags = f'label="{LABEL}" occluded="0"'
+    return _images([polygon(each, tags, inside) for each in _fifty(points, LABELLED)])
 
 
-def many_shapes() -> Iterator[str]:
-    attributes = "".join(
-        f'      <attribute name="property {k}">judged by the second of two readers</attribute>\n'
-        for k in range(8)
-    )
-    shapes = [polygon(5, number, ' label="particle"', attributes) for number in range(50)]
-    return _images(shapes)
+def _fifty(points: int, side: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [outline(rng, side, points) for _ in range(50)]
 
 
 def many_boxes() -> Iterator[str]:
-    return _images(
-        [
-            f'    <box label="particle" source="manual" occluded="0" xtl="{number}.25"'
-            f' ytl="{number}.5" xbr="{number + 30}.75" ybr="{number + 20}.0" z_order="0">\n'
-            "    </box>\n"
-            for number in range(50)
-        ]
+    box = (
+        f'    <box label="{LABEL}" source="manual" occluded="0" xtl="{{0}}.25" ytl="{{0}}.5"'
+        ' xbr="{1}.75" ybr="{2}.0" z_order="0">\n    </box>\n'
     )
+    return _images([box.format(n, n + 30, n + 20) for n in range(50)])
 
 
 def video() -> Iterator[str]:
     """Tracks with a keyframe on each of 1,000 frames, without end."""
-    yield f"  <meta><task><original_size><width>{WIDTH}</width><height>{HEIGHT}</height>"
-    yield "</original_size></task></meta>\n"
-    for number in itertools.count():
-        yield f'  <track id="{number}" label="particle">\n'
-        for frame in range(1000):
-            yield polygon(70, number + frame, f' frame="{frame}" outside="0" keyframe="1"')
-        yield "  </track>\n"
+    # So far from the border that none drifts out of the frames.
+    tracks = itertools.cycle([(0, each) for each in _fifty(70, LABELLED // 2)])
+    return cvat_exports.video(tracks, life=1000, every=1, side=LABELLED, frames=1000)
 
 
+ATTRIBUTES = "".join(
+    f'      <attribute name="property {k}">judged by the second of two readers</attribute>\n'
+    for k in range(8)
+)
 LAYOUTS: dict[str, Callable[[], Iterator[str]]] = {
-    "points": many_points,
-    "shapes": many_shapes,
+    "points": partial(_polygons, 700),
+    "shapes": partial(_polygons, 5, ATTRIBUTES),
     "boxes": many_boxes,
     "video": video,
 }
-
-
-def write_labels(path: Path, layout: str, size: int) -> None:
-    """Writes a CVAT XML of at least ``size`` bytes, ending with a whole image or track."""
-    with path.open("w", encoding="utf-8") as out:
-        written = out.write("<annotations>\n  <version>1.1</version>\n")
-        for part in LAYOUTS[layout]():
-            written += out.write(part)
-            if written >= size and part.startswith(("  </image", "  </track")):
-                break
-        out.write("</annotations>\n")
 
 
 def child_reads(path: str) -> dict[str, Any]:
@@ -157,56 +101,37 @@ def child_reads(path: str) -> dict[str, Any]:
     from temzoo.labels.formats import cvat
 
     baseline = memory("VmRSS")
-    start = time.monotonic()
-    images = cvat.read(Path(path))
+    images, seconds = timed(lambda: cvat.read(Path(path)))
     shapes = [shape for image in images for shape in image.shapes]
-    return {
-        "baseline": baseline,
-        "peak": memory("VmHWM"),
-        "input": 0,
-        "seconds": time.monotonic() - start,
-        "images": len(images),
-        "shapes": len(shapes),
-        "points": sum(len(shape.points) for shape in shapes),
-    }
+    peak, points = memory("VmHWM"), sum(len(shape.points) for shape in shapes)
+    told = {"baseline": baseline, "peak": peak, "input": 0, "used": peak, "seconds": seconds}
+    return told | {"images": len(images), "shapes": len(shapes), "points": points}
 
 
-def child_predicts(name: str, side: int) -> dict[str, Any]:
-    """In the child: predicts a square uint8 micrograph of that side with the defaults."""
-    return _predicts(LIMITS[name], side)
+def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
+    """In the child: predicts a square uint8 micrograph with the defaults.
 
+    Asked is for a ``model`` with its ``config``, or the ``classes`` of the identity model;
+    ``noise``: as many instances as an image can have, not blobs; ``save``: maps and overlay too.
+    """
+    from temzoo.store.with_pictures import save_prediction
 
-def child_predicts_with(model: str, config: Mapping[str, Any], side: int) -> dict[str, Any]:
-    """The same with any network."""
-    return _predicts(Limit("", 0, model=model, config=config), side)
-
-
-def _predicts(limit: Limit, side: int) -> dict[str, Any]:
-    from temzoo.store import with_pictures as pictures
-
-    model = identity(limit.classes) if limit.model == "identity" else _network(limit)
+    if "model" in asked:
+        model = temzoo.get_model(asked["model"], compile=False, **asked["config"])
+    else:
+        model = identity(asked.get("classes", 2))
     baseline = memory("VmRSS")
-    pixels = micrograph(side, noise=limit.noise)
-    start = time.monotonic()
-    found = temzoo.predict(model, pixels, **CONNECTED)
-    if limit.save:
+    pixels = micrograph(side, noise=asked.get("noise", False))
+    found, seconds = timed(lambda: temzoo.predict(model, pixels, **CONNECTED))
+    if asked.get("save"):
         with tempfile.TemporaryDirectory() as folder:
-            pictures.save_prediction(found, folder, micrograph=temzoo.Micrograph(pixels))
+            save_prediction(found, folder, micrograph=temzoo.Micrograph(pixels))
+    peak, given = memory("VmHWM"), pixels.nbytes
     return {
-        "baseline": baseline,
-        "peak": memory("VmHWM"),
-        "input": pixels.nbytes,
-        "seconds": time.monotonic() - start,
-        "side": side,
-        "instances": int(found.instances.max()),
+        **{"baseline": baseline, "peak": peak, "input": given, "used": peak - baseline - given},
+        **{"seconds": seconds, "side": side, "instances": int(found.instances.max())},
         "foreground": round(float(np.mean(found.classes[::16, ::16] > 0)), 4),
     }
-
-
-def _network(limit: Limit):
-    import temzoo
-
-    return temzoo.get_model(limit.model, compile=False, **limit.config)
 
 
 def identity(classes: int) -> Callable:
@@ -222,69 +147,46 @@ def identity(classes: int) -> Callable:
     return network
 
 
-def micrograph(side: int, *, noise: bool = False):
+def micrograph(side: int, *, noise: bool = False) -> np.ndarray:
     """(side, side) uint8: blobs on a grid, each of its own brightness, or white noise."""
     rng = np.random.default_rng(0)
     if noise:
         return rng.integers(0, 256, (side, side), np.uint8)
     offset = (np.arange(64) - 32) ** 2
     blob = np.exp(-np.add.outer(offset, offset) / 200)
-    cells = side // 64
-    bright = rng.uniform(150, 250, (cells, cells))
+    bright = rng.uniform(150, 250, (side // 64, side // 64))
     pixels = np.empty((side, side), np.uint8)
-    for row in range(cells):
-        pixels[64 * row : 64 * row + 64, : 64 * cells] = np.kron(bright[row], blob)
+    for row, values in enumerate(bright):
+        pixels[64 * row : 64 * row + 64] = np.kron(values, blob)
     return pixels
 
 
 def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dict[str, Any]:
-    """Takes one measurement in a fresh process.
+    """Takes one measurement in a fresh process: bytes, and what was done.
 
-    Args:
-        name: a key of ``LIMITS``.
-        megabytes: size of a label file to read.
-        side: of a square micrograph to predict, px; a multiple of 64.
-
-    Returns:
-        ``baseline``, ``peak``, ``input``, ``used`` and ``bound`` in bytes, and what was done.
+    A label file has so many megabytes; a micrograph has so many px a side, a multiple of 64.
     """
-    limit = LIMITS[name]
-    if not limit.labels:
-        found = in_child("benchmarks.limits:child_predicts", name, side)
-        used = found["peak"] - found["baseline"] - found["input"]
-        return {**found, "used": used, "bound": limit.bound}
+    _, asked = LIMITS[name]
+    if "labels" not in asked:
+        return in_child("benchmarks.limits:child_predicts", asked, side) | {"bound": 2 * GB}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "annotations.xml"
-        write_labels(data, limit.labels, round(megabytes * 1e6))
+        cvat_exports.write(data, LAYOUTS[asked["labels"]](), round(megabytes * 1e6))
         found = in_child("benchmarks.limits:child_reads", str(data))
-        told = {"file": data.stat().st_size, "used": found["peak"], "bound": limit.bound}
-        return {**found, **told}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=[*LIMITS, "all"], metavar="NAME")
-    parser.epilog = "\n".join(["names:", *(f"  {n:18} {one.about}" for n, one in LIMITS.items())])
+        return found | {"file": data.stat().st_size, "bound": GB}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.datasets import generated  # its imports would count in a child's memory
 
-    broken = False
+    broken = []
     for name in LIMITS if "all" in arguments.names else arguments.names:
-        limit, figures = LIMITS[name], measure(name)
-        broken |= figures["used"] > figures["bound"]
-        content = micrograph(512, noise=limit.noise)
-        data = f"generated labels, {limit.labels}" if limit.labels else "drawn micrograph"
-        yield result(
-            "limits",
-            name,
-            about=limit.about,
-            command=arguments.again(names=[name]),
-            model=limit.model or None,
-            config=dict(limit.config),
-            settings={"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")},
-            dataset=generated(data, limit.labels.encode() if limit.labels else content),
-            seed=0,
-            figures=figures,
-        )
-    return broken
+        (about, asked), figures = LIMITS[name], measure(name)
+        broken += [name] * (figures["used"] > figures["bound"])
+        told = {"name": name, "about": about, "command": arguments.again(names=name)}
+        content = json.dumps(asked).encode()
+        told |= {"model": asked.get("model"), "config": asked.get("config"), "figures": figures}
+        told |= {"settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")}}
+        yield told | {"dataset": generated("generated labels or micrograph", content)}
+    if broken:
+        raise SystemExit(f"Memory stays within its bound. Received: {', '.join(broken)} beyond it.")

@@ -13,151 +13,113 @@ micrographs, of seeds that no network saw:
   images together, beside those of the labels.
 - ``spheres``: one log-normal population an image, whose median is known exactly: the size that the
   generator draws first. How many of the images' 95 % intervals of D50 hold it, with the correction
-  for the border; and how many hold the median of the labels.
+  for the border.
 
 ``labels`` shows what pixels and the border cost, the others what a network adds.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from skimage import draw
 from skimage.measure import regionprops_table
 
 import temzoo
 from benchmarks.datasets import generated, in_memory
 from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import Recipe, fitted
-from benchmarks.records import result
-from benchmarks.timing import in_turns, spread
+from benchmarks.timing import repeated
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.zoo.built import task_of
 
+SPHERES = {"diameter_nm": (8.0, 20.0), "shares": (1.0, 0.0, 0.0), "clustering": 0.0}
 SETS: dict[str, dict[str, Any]] = {
     "mixed": {"size": 512, "n_particles": (20, 40)},
-    "spheres": {
-        "size": 640,
-        "n_particles": 45,
-        "diameter_nm": (8.0, 20.0),
-        "shares": (1.0, 0.0, 0.0),
-        "clustering": 0.0,
-    },
+    "spheres": {"size": 640, "n_particles": 45, **SPHERES},
 }
-TUNED_ON = 12  # micrographs of each set, of those that the network learnt from
+TRAINING, TUNED_ON = 40, 12  # micrographs of each set that a network learns from; of those
 IMAGES = {"mixed": 30, "spheres": 60}
 FIRST_SEED = {"mixed": 10_000, "spheres": 20_000}
 SHAPES = (
     *("label", "area", "bbox", "centroid", "equivalent_diameter_area", "perimeter_crofton"),
     *("axis_major_length", "axis_minor_length", "orientation", "intensity_mean"),
 )
-SLOW_SHAPES = ("feret_diameter_max", "solidity")
 SETTINGS = {"magnification": (0.9, 1.1), "augment": "light", "average": 0.998, "seed": 0}
-
-
+SETTINGS |= {"validate_every": 8}
 NETWORKS = {
     "synthetic": Recipe(
         "a U-Net, watershed",
-        "drawn",
-        "unet",
-        {"filters": 12},
-        {
-            **SETTINGS,
-            "batch": 8,
-            "crop": 256,
-            "epochs": 30,
-            "steps_per_epoch": 50,
-            "validate_every": 8,
-        },
+        *("drawn", "unet", {"filters": 12}),
+        {**SETTINGS, "batch": 8, "crop": 256, "epochs": 30, "steps_per_epoch": 50},
     ),
     "objects": Recipe(
         "Mask R-CNN",
-        "drawn",
-        "mask_rcnn",
-        {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256},
+        *("drawn", "mask_rcnn", {"backbone": "mobilenet", "alpha": 0.75, "image_size": 256}),
         {**SETTINGS, "batch": 4, "epochs": 14, "steps_per_epoch": 60, "validate_every": 7},
     ),
 }
 OURS, SLOW = "temzoo.measure", "regionprops_table"
-REPEATS, QUICK_REPEATS = 5, 3
 
 
 def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     """10,000 particles of 12 to 26 px in one image of 3,200 px."""
-    repeats = arguments.repetitions or (QUICK_REPEATS if arguments.quick else REPEATS)
+    repeats = 3 if arguments.quick else 5
     pixels, instances = crowd(100)
     prediction = Prediction((instances > 0).astype(np.uint8), instances)
     table = temzoo.measure(prediction, pixels)
-    both = (*SHAPES, *SLOW_SHAPES)
+    theirs = partial(regionprops_table, instances, pixels)
     runs = {
-        OURS: lambda: temzoo.measure(prediction, pixels),
-        f"{SLOW} without Feret and solidity": lambda: regionprops_table(
-            instances, pixels, properties=SHAPES
-        ),
-        SLOW: lambda: regionprops_table(instances, pixels, properties=both),
+        OURS: partial(temzoo.measure, prediction, pixels),
+        f"{SLOW} without Feret and solidity": partial(theirs, properties=SHAPES),
+        SLOW: partial(theirs, properties=(*SHAPES, "feret_diameter_max", "solidity")),
     }
-    seconds = {}
-    for name, run in runs.items():
-        times = 1 if name == SLOW else repeats
-        turns = in_turns({name: run}, least=times, most=times, clock=time.process_time)
-        seconds[name] = spread(turns[name])
+    seconds = {
+        name: repeated(run, 1 if name == SLOW else repeats, clock=time.process_time)
+        for name, run in runs.items()
+    }
     ratios = {f"{n} / {OURS}": ratio(s, seconds[OURS]) for n, s in seconds.items() if n != OURS}
-    return {
-        "about": f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns",
-        "dataset": generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4)),
-        "figures": seconds | ratios,
-    }
+    about = f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns"
+    dataset = generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4))
+    told = {"name": "particles", "about": about, "dataset": dataset, "seed": 0}
+    return told | {"figures": seconds | ratios}
 
 
 def ratio(slow: Mapping[str, float], fast: Mapping[str, float]) -> dict[str, float]:
     """Of two spreads that were not taken in turns."""
-    return {
-        "median": slow["median"] / fast["median"],
-        "least": slow["least"] / fast["most"],
-        "most": slow["most"] / fast["least"],
-        "repetitions": min(slow["repetitions"], fast["repetitions"]),
-    }
+    ends = {"median": "median", "least": "most", "most": "least"}
+    found = {key: slow[key] / fast[other] for key, other in ends.items()}
+    return found | {"repetitions": min(slow["repetitions"], fast["repetitions"])}
 
 
 def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
     """(pixels, instances) of side² ellipses, each in a square of 32 px."""
     rng = np.random.default_rng(0)
-    rows, cols = np.mgrid[:32, :32] + 0.5
     instances = np.zeros((32 * side, 32 * side), np.int32)
     for number in range(side**2):
         top, left = 32 * (number // side), 32 * (number % side)
         centre, half = rng.uniform(14, 18, 2), rng.uniform(6, 13, 2)
-        angle = rng.uniform(0, np.pi)
-        down, right = rows - centre[0], cols - centre[1]
-        along = right * np.cos(angle) + down * np.sin(angle)
-        across = down * np.cos(angle) - right * np.sin(angle)
-        inside = (along / half[0]) ** 2 + (across / half[1]) ** 2 <= 1
+        inside = draw.ellipse(*centre, *half, shape=(32, 32), rotation=rng.uniform(0, np.pi))
         instances[top : top + 32, left : left + 32][inside] = number + 1
     return rng.integers(0, 255, instances.shape).astype(np.uint8), instances
 
 
 def labels(arguments: argparse.Namespace) -> dict[str, Any]:
     """The labels themselves as a prediction: as good as a network can be."""
-
-    def found(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
-        instances = instance_map(labelled)
-        return predicted_as((instances > 0).astype(np.uint8), instances, micrograph)
-
-    return {"about": "the labels", "figures": of_sets(found, arguments.images)}
+    return {"about": "the labels", **of_sets(as_prediction, arguments.images)}
 
 
-def network(arguments: argparse.Namespace) -> dict[str, Any]:
+def network(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """A network, trained on synthetic micrographs of other seeds; a U-Net's watershed is tuned."""
-    recipe = NETWORKS[arguments.part]
-    learn = training_micrographs(arguments.training)[len(SETS) :]
-    run = f"measure-{recipe.model}"
-    model, training = fitted(run, recipe, learn, training_micrographs(1))
+    recipe = NETWORKS[name]
+    learn = training_micrographs(TRAINING)[len(SETS) :]
+    model, training = fitted(f"measure-{recipe.model}", recipe, learn, training_micrographs(1))
     options: dict[str, Any] = dict(CONNECTED)
     if task_of(model).instances == "regions":
         tuned = temzoo.tune_instances(model, training_micrographs(TUNED_ON))
@@ -166,14 +128,7 @@ def network(arguments: argparse.Namespace) -> dict[str, Any]:
     def found(micrograph: Micrograph, _: LabelledImage) -> Prediction:
         return temzoo.predict(model, micrograph, **options)
 
-    return {
-        "about": recipe.about,
-        "model": recipe.model,
-        "config": dict(recipe.config),
-        "settings": dict(recipe.settings),
-        "training": training,
-        "figures": of_sets(found, arguments.images),
-    }
+    return recipe.told() | {"training": training, **of_sets(found, arguments.images)}
 
 
 def training_micrographs(of_each: int) -> list[Example]:
@@ -184,102 +139,66 @@ def training_micrographs(of_each: int) -> list[Example]:
     ]
 
 
-def predicted_as(classes: np.ndarray, instances: np.ndarray, micrograph: Micrograph) -> Prediction:
-    return Prediction(
-        classes,
-        instances,
-        class_names=("particle",),
-        nm_per_pixel=micrograph.nm_per_pixel,
-        name=micrograph.name,
-    )
+def as_prediction(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
+    instances = instance_map(labelled)
+    told = {"nm_per_pixel": micrograph.nm_per_pixel, "name": micrograph.name}
+    classes = (instances > 0).astype(np.uint8)
+    return Prediction(classes, instances, class_names=("particle",), **told)
 
 
-def of_sets(found: Callable, images: int | None) -> dict[str, Any]:
-    return {name: judged(name, found, images) for name in SETS}
+def of_sets(found: Callable, images: int) -> dict[str, Any]:
+    """Figures of both sets, and what they are of."""
+    drawn = synthesize(FIRST_SEED["mixed"], **SETS["mixed"])[0].pixels
+    dataset = generated("synthetic micrographs, mixed and spheres", drawn)
+    figures = {name: judged(name, found, images) for name in SETS}
+    return {"seed": 0, "dataset": dataset, "figures": figures}
 
 
-def judged(
-    name: str, found: Callable[[Micrograph, LabelledImage], Prediction], images: int | None
-) -> dict[str, Any]:
-    """The figures of one set: what was measured, what is true."""
+def judged(name: str, found: Callable, images: int) -> dict[str, Any]:
+    """The figures of one set: what ``found(micrograph, labels)`` measured, what is true."""
     tables, true_tables, truths, typical = [], [], [], {}
-    for k in range(min(images or IMAGES[name], IMAGES[name])):
+    for k in range(min(images, IMAGES[name])):
         seed = FIRST_SEED[name] + k
         micrograph, labelled = synthesize(seed, name=f"{k}.tif", **SETS[name])
         tables.append(temzoo.measure(found(micrograph, labelled)))
-        instances = instance_map(labelled)
-        true_tables.append(temzoo.measure(predicted_as(instances > 0, instances, micrograph)))
+        true_tables.append(temzoo.measure(as_prediction(micrograph, labelled)))
         truths += [float(shape.attributes["diameter_nm"]) for shape in labelled.shapes]
-        if name == "spheres":
-            typical[micrograph.name] = median_of_population(seed)
+        if name == "spheres":  # the median that it draws them about: the first thing that it draws
+            _, alone = synthesize(seed, **SETS[name] | {"n_particles": 1, "size_spread": 0.0})
+            typical[micrograph.name] = float(alone.shapes[0].attributes["diameter_nm"])
     table, truth = (pd.concat(part, ignore_index=True) for part in (tables, true_tables))
-    record = compared(table, truth, np.array(truths))
-    if typical:
-        record["intervals"] = held(table, truth, typical)
-    return record
-
-
-def median_of_population(seed: int) -> float:
-    """The median diameter that an image draws its spheres about: the first thing it draws."""
-    scene = {**SETS["spheres"], "n_particles": 1, "size_spread": 0.0}
-    _, labelled = synthesize(seed, **scene)
-    return float(labelled.shapes[0].attributes["diameter_nm"])
+    figures = compared(table, truth, np.array(truths))
+    return figures | ({"intervals": held(table, typical)} if typical else {})
 
 
 def compared(table: pd.DataFrame, truth: pd.DataFrame, diameters: np.ndarray) -> dict[str, Any]:
     """Count and sizes beside the truth, all images together."""
-    ours, theirs = (temzoo.summarize(t, by=None, border="correct").iloc[0] for t in (table, truth))
-    free, free_true = (temzoo.summarize(t, by=None).iloc[0] for t in (table, truth))
-    d50, bounds = "diameter_d50_nm", ("low", "high")
+    ours = temzoo.summarize(table, by=None, border="correct").iloc[0]
+    d50 = "d50_nm of all, border corrected"
     pairs = {
         "particles": (len(table), len(truth)),
-        "d50_nm of all, border corrected": (ours[d50], float(np.median(diameters))),
-        "d50_nm of those free of the border": (free[d50], free_true[d50]),
-        "density_per_um2": (ours["density_per_um2"], theirs["density_per_um2"]),
-        "coverage": (ours["coverage"], theirs["coverage"]),
+        d50: (ours["diameter_d50_nm"], float(np.median(diameters))),
     }
     found = {
         name: {"measured": a, "true": b, "error_percent": 100 * (a / b - 1)}
         for name, (a, b) in pairs.items()
     }
-    interval = {side: ours[f"diameter_d50_{side}_nm"] for side in bounds}
-    found["d50_nm of all, border corrected"] |= interval
+    found[d50] |= {side: ours[f"diameter_d50_{side}_nm"] for side in ("low", "high")}
     return found
 
 
-def held(table: pd.DataFrame, truth: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:
-    """How many images' intervals of D50 hold the population's median, and how far off they are."""
-    ours, theirs = (temzoo.summarize(t, border="correct") for t in (table, truth))
-    ours = ours.merge(theirs, on="image", suffixes=("", "_label"))
+def held(table: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:
+    """How many images' intervals of D50 hold the population's median."""
+    ours = temzoo.summarize(table, border="correct")
     medians = ours["image"].map(typical).to_numpy(float)
     low, high = (ours[f"diameter_d50_{side}_nm"] for side in ("low", "high"))
-    error = ours["diameter_d50_nm"] / medians - 1
-    return {
-        "images": len(ours),
-        "level": 0.95,
-        "hold the median of the population": int(((low <= medians) & (medians <= high)).sum()),
-        "mean error of D50, percent": 100 * float(error.mean()),
-        "its scatter, percent": 100 * float(error.std()),
-        "mean half width of the interval, percent": 100
-        * float(((high - low) / 2 / medians).mean()),
-        "error against the labels' D50, percent": 100
-        * float((ours["diameter_d50_nm"] / ours["diameter_d50_nm_label"] - 1).mean()),
-    }
+    inside = int(((low <= medians) & (medians <= high)).sum())
+    return {"images": len(ours), "level": 0.95, "hold the median of the population": inside}
 
 
-PARTS = {"speed": speed, "labels": labels, "synthetic": network, "objects": network}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("part", nargs="?", default="speed", choices=[*PARTS])
-    parser.add_argument("--repetitions", type=int, help="of speed, but for the slowest")
-    parser.add_argument("--training", type=int, default=40, help="micrographs of each set")
-    parser.add_argument("--images", type=int, help="judge on fewer images of each set")
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    drawn = synthesize(FIRST_SEED["mixed"], **SETS["mixed"])[0].pixels
-    told = {"dataset": generated("synthetic micrographs, mixed and spheres", drawn), "seed": 0}
-    told |= PARTS[arguments.part](arguments)
-    name = "particles" if arguments.part == "speed" else arguments.part
-    yield result("measure", name, command=arguments.again(), quick=arguments.quick, **told)
+MEASUREMENTS = {
+    "speed": speed,
+    "labels": labels,
+    "synthetic": partial(network, "synthetic"),
+    "objects": partial(network, "objects"),
+}

@@ -15,8 +15,6 @@ distance of the two cumulative distributions; 1 where only one side has particle
 neither has.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -41,9 +39,6 @@ def boundary_f1(truth: np.ndarray, predicted: np.ndarray, classes: int, *, px: f
     Returns:
         mean: over the foreground classes; NaN where neither map has a boundary.
         each: (classes - 1,) float64; NaN for a class without a boundary in both maps.
-
-    Example:
-        >>> mean, each = boundary_f1(truth, prediction.classes, 2)
     """
     reach = tolerance_px(truth.shape) if px is None else px
     each = np.array([_of_class(truth == k, predicted == k, reach) for k in range(1, classes)])
@@ -99,6 +94,14 @@ def ks_statistic(true: np.ndarray, found: np.ndarray) -> float:
     return float(np.abs(shares[0] - shares[1]).max())
 
 
+def size_errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Of one image's diameters, with the error of their number."""
+    count = len(found) / len(true) - 1 if len(true) else math.nan
+    d50, ks = d50_error(true, found), ks_statistic(true, found)
+    errors = {"relative_count_error": count, "absolute_count_error": abs(count), "d50_error": d50}
+    return errors | {"absolute_d50_error": abs(d50), "ks_statistic": ks}
+
+
 def pooled_sizes(
     true: Sequence[np.ndarray], found: Sequence[np.ndarray], weights: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -111,13 +114,9 @@ def pooled_sizes(
     Returns:
         by "d50_error" and "ks_statistic": (B,).
     """
-    rows = [(_together(true, weight), _together(found, weight)) for weight in weights]
-    return {
-        "d50_error": np.array([d50_error(*row) for row in rows]),
-        "ks_statistic": np.array([ks_statistic(*row) for row in rows]),
-    }
-
-
-def _together(parts: Sequence[np.ndarray], weight: np.ndarray) -> np.ndarray:
-    repeated = [np.tile(part, times) for part, times in zip(parts, weight, strict=True)]
-    return np.concatenate([np.zeros(0), *repeated])
+    rows = [
+        [np.concatenate([np.zeros(0), *map(np.tile, parts, weight)]) for parts in (true, found)]
+        for weight in weights
+    ]
+    kinds = {"d50_error": d50_error, "ks_statistic": ks_statistic}
+    return {name: np.array([error(*row) for row in rows]) for name, error in kinds.items()}

@@ -11,32 +11,27 @@ takes r images a second from memory and f from the pipeline, a step is longer by
 1 - f / r, within what such a rate spreads.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from benchmarks.datasets import generated, in_memory
-from benchmarks.records import result
 from benchmarks.timing import rates, seconds_of
 from temzoo.core.types import Example
 from temzoo.data.augment import SegmentationMapsOnImage, iaa
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import training_stream
+from temzoo.data.examples import class_names
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import class_map
-from temzoo.tasks import semantic
 from temzoo.zoo.building import get_model
+from temzoo.zoo.task import task_named
 
-CLASSES = ("particle",)
 # The speed of a step does not depend on the weights, so none have to be at hand.
 MODELS = {"unet": {}, "unet_mobilenet": {"encoder_weights": None}}
 
@@ -102,89 +97,67 @@ def micrographs(count: int, side: int) -> list[Example]:
     return examples
 
 
-class Particles(semantic.ClassMaps):
-    """Every class as one, so that the models need two: background and particle."""
-
-    def draw(self, labels):
-        return np.minimum(super().draw(labels), 1)
-
-    def encode(self, drawn, whole, magnification):
-        return np.eye(2, dtype=np.uint8)[drawn]
-
-
-def stream(examples: list[Example], plan: Plan) -> tf.data.Dataset:
-    names = tuple(sorted({s.label for e in examples for s in e.labels.shapes})) or CLASSES
+def stream(examples: list[Example], plan: Plan) -> Iterator:
     crops = CropPlan(size=plan.size, augment="em", seed=0)
-    return training_stream(examples, crops, target=Particles(names), batch=plan.batch)
+    target = task_named("semantic").target(class_names(examples))
+    return iter(training_stream(examples, crops, target=target, batch=plan.batch))
 
 
-def per_second(work: Callable[[int], None], images: int, repetitions: int) -> dict[str, float]:
-    """Images per second of ``work(images)``."""
-    work(max(1, images // 4))  # caches fill, graphs are traced
-    return rates([seconds_of(lambda: work(images)) for _ in range(repetitions)], images)
+def per_second(work: Callable[[], Any], times: int, images: int, plan: Plan) -> dict[str, float]:
+    """Images per second of calls, so many times in a repetition, each of so many images."""
+
+    def several(count: int) -> None:
+        for _ in range(count):
+            work()
+
+    several(max(1, times // 4))  # caches fill, graphs are traced
+    turns = [seconds_of(lambda: several(times)) for _ in range(plan.repetitions)]
+    return rates(turns, times * images)
 
 
-def pipeline_rate(examples: list[Example], plan: Plan) -> dict[str, float]:
-    batches = iter(stream(examples, plan))
+def plain_loop(examples: list[Example], plan: Plan) -> Callable[[], Any]:
+    """The next crop of a plain loop."""
+    change, names = plain_imgaug(plan.size), class_names(examples)
+    pairs = itertools.cycle(
+        [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
+    )
 
-    def take(images: int) -> None:
-        for _ in range(-(-images // plan.batch)):
-            next(batches)
+    def crop() -> None:
+        pixels, target = next(pairs)
+        maps = SegmentationMapsOnImage(target, pixels.shape)
+        change(image=pixels, segmentation_maps=maps)
 
-    return per_second(take, plan.crops, plan.repetitions)
-
-
-def plain_loop_rate(examples: list[Example], plan: Plan) -> dict[str, float]:
-    change = plain_imgaug(plan.size)
-    pairs = [
-        (
-            e.micrograph.pixels[..., None],
-            class_map(e.labels, tuple({s.label for s in e.labels.shapes})),
-        )
-        for e in examples
-    ]
-
-    def loop(images: int) -> None:
-        for pixels, target in itertools.islice(itertools.cycle(pairs), images):
-            maps = SegmentationMapsOnImage(target, pixels.shape)
-            change(image=pixels, segmentation_maps=maps)
-
-    return per_second(loop, plan.crops, plan.repetitions)
+    return crop
 
 
 def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict, float]:
     """Images per second that training takes, from memory and from the pipeline; its waiting."""
-    model = get_model(name, classes=2, **MODELS[name])
-    batches = iter(stream(examples, plan))
+    model = get_model(name, classes=1 + len(class_names(examples)), **MODELS[name])
+    batches, taken = stream(examples, plan), []
     first = next(batches)
 
-    def from_memory(images: int) -> None:
-        for _ in range(-(-images // plan.batch)):
-            model.train_on_batch(*first)
+    def fed_step() -> None:
+        began = time.perf_counter()
+        batch = next(batches)
+        there = time.perf_counter()
+        model.train_on_batch(*batch)
+        taken.append((there - began, time.perf_counter() - began))
 
-    waited = []
-
-    def from_pipeline(images: int) -> None:
-        began, blocked = time.perf_counter(), 0.0
-        for _ in range(-(-images // plan.batch)):
-            asked = time.perf_counter()
-            batch = next(batches)
-            blocked += time.perf_counter() - asked
-            model.train_on_batch(*batch)
-        waited.append(blocked / (time.perf_counter() - began))
-
-    images = plan.steps * plan.batch
-    free = per_second(from_memory, images, plan.repetitions)
-    fed = per_second(from_pipeline, images, plan.repetitions)
-    return free, fed, statistics.median(waited[1:])  # the first warms up
+    free = per_second(lambda: model.train_on_batch(*first), plan.steps, plan.batch, plan)
+    fed = per_second(fed_step, plan.steps, plan.batch, plan)
+    steps = np.array(taken[-plan.repetitions * plan.steps :])  # those before warm up
+    waited, whole = steps.reshape(plan.repetitions, -1, 2).sum(axis=1).T
+    return free, fed, float(np.median(waited / whole))
 
 
 def measure(plan: Plan) -> dict[str, Any]:
     """Images per second by what takes them; of a step what is waited, and what it is longer."""
     examples = micrographs(plan.micrographs, plan.side)
+    batches, loop = stream(examples, plan), plain_loop(examples, plan)
+    times = -(-plan.crops // plan.batch)
     found = {
-        "pipeline": pipeline_rate(examples, plan),
-        "plain imgaug loop": plain_loop_rate(examples, plan),
+        "pipeline": per_second(lambda: next(batches), times, plan.batch, plan),
+        "plain imgaug loop": per_second(loop, plan.crops, 1, plan),
     }
     waiting, longer = {}, {}
     for name in plan.models:
@@ -195,21 +168,9 @@ def measure(plan: Plan) -> dict[str, Any]:
     return {"images_per_s": found, "waiting": waiting, "longer": longer}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It has none of its own."""
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else Plan()
     drawn = micrographs(1, plan.side)[0].micrograph.pixels
-    yield result(
-        "pipeline",
-        "pipeline",
-        about=f"crops of {plan.size} px, preset em",
-        command=arguments.again(),
-        settings=asdict(plan),
-        figures=measure(plan),
-        quick=arguments.quick,
-        dataset=generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn),
-        seed=0,
-    )
+    told = {"name": "pipeline", "about": f"crops of {plan.size} px, preset em", "seed": 0}
+    told |= {"dataset": generated(f"synthetic, {plan.micrographs} of {plan.side} px", drawn)}
+    yield told | {"settings": asdict(plan), "figures": measure(plan)}

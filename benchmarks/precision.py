@@ -1,7 +1,6 @@
 """Speed of prediction beside IoU, for each engine and precision of ``temzoo.accelerate``.
 
     python -m benchmarks precision --weights unet_mobilenet/emps-frozen --data emps
-    python -m benchmarks precision --quick              # a network trained for a minute
 
 Every image is predicted whole by all engines in turn, so that other work on the machine slows them
 alike; the same predictions are scored. Speed is of ``temzoo.predict`` from pixels to class map,
@@ -15,10 +14,7 @@ nine turns; and the pixels computed for each that the image has, since what lies
 computed twice. Batches: seconds of a tile alone, and of one of eight.
 """
 
-from __future__ import annotations
-
 import argparse
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,10 +23,8 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks import accuracy
-from benchmarks.datasets import Dataset, open_dataset
-from benchmarks.records import result
-from benchmarks.timing import in_turns, ratio, seconds_of, spread
+from benchmarks.datasets import dataset_of
+from benchmarks.timing import in_turns, ratio, seconds_of, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.deploy.engines import AcceleratedModel
@@ -49,19 +43,7 @@ TURNS, TURNS_S = (3, 9), 6.0  # least and most of a tiled image, and the seconds
 QUICK_SIDE, QUICK_TILE = 512, 256  # of an image that would not be tiled by itself
 
 
-def network_of(weights: str | None, dataset: Dataset, quick: bool) -> Any:
-    """The model that is measured: of weights, or a small one that is trained here."""
-    if weights is not None:
-        return trained(weights)
-    recipe = accuracy.curve_recipe("unet", quick)
-    model = temzoo.get_model(recipe.model, **recipe.config)
-    with accuracy.throwaway_folder():
-        settings = {**recipe.settings, "progress": False}
-        temzoo.train(model, dataset.train, dataset.val, out="run", **settings)
-    return model
-
-
-def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
+def made(network: Any) -> tuple[dict, dict[str, str]]:
     """The models by engine and precision, Keras' first; and what is left out, with the reason."""
     models, left_out = {KERAS: network.model}, {}
     for key in MAKERS:
@@ -70,7 +52,7 @@ def made(network: Any, threads: int | None) -> tuple[dict, dict[str, str]]:
         except ImportError as error:
             left_out["-".join(key)] = str(error)
             continue
-        models[key] = AcceleratedModel(network, *key, threads or cores())
+        models[key] = AcceleratedModel(network, *key, cores())
     return models, left_out
 
 
@@ -79,52 +61,44 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
     prepared = set()
-    for example in track(examples, "judging"):
-        micrograph = example.micrograph
+    for micrograph in track([example.micrograph for example in examples], "judging"):
         for key, model in models.items():
+            ask = partial(temzoo.predict, model, micrograph, instances=None)
             if (key, micrograph.pixels.shape) not in prepared:
-                temzoo.predict(model, micrograph, instances=None)
+                ask()
                 prepared.add((key, micrograph.pixels.shape))
-            began = time.perf_counter()
-            found[key].append(temzoo.predict(model, micrograph, instances=None))
-            seconds[key].append(time.perf_counter() - began)
+            prediction, took = timed(ask)
+            found[key].append(prediction)
+            seconds[key].append(took)
     names = class_names_of(models[KERAS]) or None
     judged = {
         key: score_predictions(examples, each, classes=names, with_instances=False)
         for key, each in found.items()
     }
-    return {
-        key: {
-            "engine": key[0],
-            "precision": key[1],
-            "seconds": spread(seconds[key]),
+    rows = {}
+    for key in models:
+        pairs = zip(found[key], found[KERAS], strict=True)
+        rows[key] = {
+            **{"engine": key[0], "precision": key[1], "seconds": spread(seconds[key])},
             "ratio_to_keras": ratio(seconds[KERAS], seconds[key]),
             "iou": vars(judged[key].iou),
             "iou_change": vars(compare(judged[key], judged[KERAS], metric="iou").difference),
-            "pixels_that_differ": _differing(found[key], found[KERAS]),
+            "pixels_that_differ": float(
+                np.mean([(a.classes != b.classes).mean() for a, b in pairs])
+            ),
         }
-        for key in models
-    }
-
-
-def _differing(found: Sequence, reference: Sequence) -> float:
-    shares = [(a.classes != b.classes).mean() for a, b in zip(found, reference, strict=True)]
-    return float(np.mean(shares))
+    return rows
 
 
 def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     """What a prediction in tiles costs beside one pass of the network over the image's pixels.
 
-    Args:
-        model: is asked.
-        side: of the micrograph, px.
-        tile: edge of the tiles, px; None: as by default.
-
     Returns:
         ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
         the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
     """
-    micrograph = _micrograph(side)
+    pixels = synthesize(0, size=512, n_particles=8)[0].pixels
+    micrograph = np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]
     step = pixel_network(model).step
     rows, columns = tile_layout(step, micrograph.shape, tile=tile)
     ask = _asked_directly(model, (rows.size, columns.size))
@@ -145,11 +119,6 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     }
 
 
-def _micrograph(side: int) -> np.ndarray:
-    pixels = synthesize(0, size=512, n_particles=8)[0].pixels
-    return np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]
-
-
 def _asked_directly(model: Any, tile: tuple[int, int], batch: int = 1) -> Callable[[], Any]:
     """The network alone, on normalised pixels that are there."""
     shape = (batch, *tile, model.input_shape[-1])
@@ -167,31 +136,14 @@ def batches(model: Any) -> dict[str, Any]:
     return {"batch_1_s": alone, "batch_8_s": together, "batch_1_over_8": alone / together - 1}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", help="MODEL/NAME, a run folder or a weights file")
-    parser.add_argument("--data", default="synthetic", help="emps, super1, synthetic, or a folder")
-    parser.add_argument("--limit", type=int, help="so many images at most")
-    parser.add_argument("--threads", type=int, help="of OpenVINO and ONNX Runtime; all cores")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    weights, limit, quick = arguments.weights, arguments.limit, arguments.quick
-    dataset = open_dataset(arguments.data, data=arguments.data_folder.resolve(), quick=quick)
-    model, examples = network_of(weights, dataset, quick), dataset.val[:limit]
-    models, left_out = made(Network(model, dataset.train), arguments.threads)
-    side, tile = (QUICK_SIDE, QUICK_TILE) if quick else (TILED_SIDE, None)
-    rows = scored(models, examples)
+    weights, dataset = arguments.weights, dataset_of(arguments)
+    models, left_out = made(Network(trained(weights), dataset.train))
+    side, tile = (QUICK_SIDE, QUICK_TILE) if arguments.quick else (TILED_SIDE, None)
+    rows = scored(models, dataset.val)
     for key, row in rows.items():
         row |= {"tiling": tiling(models[key], side, tile), **batches(models[key])}
-    yield result(
-        "precision",
-        f"{dataset.name}-{weights or 'small'}" + (f"-{limit}-images" if limit else ""),
-        about=f"{weights or 'a small U-Net'} on {len(examples)} images of {dataset.name}",
-        command=arguments.again(),
-        model=weights or "unet",
-        dataset=dataset.told("val"),
-        seed=0,
-        figures={"rows": list(rows.values()), "left_out": left_out},
-        quick=quick,
-        settings={"threads": arguments.threads, "limit": limit, "tile": tile, "side": side},
-    )
+    told = {"name": f"{dataset.name}-{weights}", "model": weights, "dataset": dataset.told("val")}
+    told |= {"about": f"{weights} on {len(dataset.val)} images of {dataset.name}", "seed": 0}
+    told |= {"settings": {"tile": tile, "side": side}}
+    yield told | {"figures": {"rows": list(rows.values()), "left_out": left_out}}

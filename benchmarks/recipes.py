@@ -1,23 +1,24 @@
 """Trains a named recipe on real micrographs and scores it: one command for each figure.
 
-    python -m benchmarks recipe --help                 # lists the recipes
     python -m benchmarks recipe emps-frozen            # trains in runs/, scores
     python -m benchmarks recipe emps-frozen --run DIR  # scores a finished run
     python -m benchmarks recipe emps-unet-fast --seed 1  # again: how much is chance?
 
-Scores are those of ``temzoo.evaluate`` by its defaults, at full resolution: instances are connected
-components. A training that was stopped goes on. The data are not part of the repository;
-``--data-folder`` names the folder that holds ``emps/`` and ``super1/``. ImageNet weights are found
-where Keras keeps them, or in ``keras/`` beside the data.
+Recipes: emps-frozen, emps-pyramid, emps-scratch-encoder, emps-unet, emps-unet-fast, emps-forest,
+emps-otsu; emps10-frozen, emps10-unet, emps10-forest, emps10-otsu (on ten images); super1,
+super1-frozen. Scores are those of ``temzoo.evaluate`` at full resolution; instances are connected
+components. A training that was stopped goes on. ``--data-folder`` names the folder that holds
+``emps/`` and ``super1/``, which are not part of the repository. ImageNet weights are found where
+Keras keeps them, or in ``keras/`` beside the data.
 """
 
-from __future__ import annotations
-
 import argparse
+import contextlib
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,37 +26,38 @@ import keras
 import numpy as np
 
 import temzoo
-from benchmarks.contestants import CONTESTANTS
-from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.datasets import open_dataset
 from benchmarks.metrics import CONNECTED
-from benchmarks.records import result
-from benchmarks.timing import in_turns, spread
-from temzoo.evaluation.pixels import scores
-from temzoo.training.run_folder import fingerprint
+from benchmarks.own import registering
+from benchmarks.records import scores
+from benchmarks.timing import repeated, timed
+from temzoo.cli.common import trained
+from temzoo.core.files import read_json
+from temzoo.core.types import Example
+from temzoo.data.examples import class_names
+from temzoo.evaluation import baselines
 
-BASELINES = ("otsu", "forest")  # of ``benchmarks.contestants``: fitted, not trained
+PROGRESS = Path("state") / "progress.json"  # of a run
+# What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
+# the training images: here, or in a file of your own, as ``benchmarks.own`` shows.
+CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {}
+contestant = registering(CONTESTANTS)
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
 # Crops show most of a micrograph, since the objects of many fill a third of it; particles are dark
 # in some micrographs and bright in others, and from 4 px to 500 px large.
-WIDE = {
-    "batch": 4,
-    "crop": 384,
-    "magnification": (0.45, 1.4),
-    "augment": "em_invert",
-    "steps_per_epoch": 150,
-    "validate_every": 2,
-    "average": 0.998,
-    "seed": 0,
-}
-SMALL = {
-    **EMPS,
-    "augment": "em_invert",
-    "average": 0.998,
-    "validate_every": 4,
-    "mixed_precision": True,
-}
+WIDE = {"batch": 4, "crop": 384, "magnification": (0.45, 1.4), "augment": "em_invert", "seed": 0}
+WIDE |= {"steps_per_epoch": 150, "validate_every": 2, "average": 0.998}
+SMALL = {**EMPS, "augment": "em_invert", "average": 0.998, "validate_every": 4}
+SMALL |= {"mixed_precision": True, "epochs": 12, "steps_per_epoch": 150}
 PYRAMID = {"alpha": 0.75, "pyramid": (1, 2, 4), "decoder_filters": (128, 96, 64, 24, 8)}
+FINE = {"alpha": 0.75, "pyramid": (0.5, 1), "decoder_filters": (128, 96, 64, 32, 24)}
+TWO_SCALES = {"epochs": 16, "steps_per_epoch": 40, "batch": 4, "crop": 256, "validate_every": 4}
+TWO_SCALES |= {"magnification": (0.9, 1.1), "average": 0.995}
 FEW = {**EMPS, "epochs": 5, "steps_per_epoch": 60}
+SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
+FOREST, OTSU = ("random forest on pixels", "emps", "forest"), ("Otsu's threshold", "emps", "otsu")
+MOBILENET = ("U-Net on MobileNet 0.75, ImageNet, frozen", "emps", "unet_mobilenet", {"alpha": 0.75})
+UNET = ("U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16})
 
 
 @dataclass(frozen=True)
@@ -64,109 +66,73 @@ class Recipe:
 
     about: str  # in words
     data: str  # a dataset's name
-    model: str  # a registered name, or one of ``BASELINES``
+    model: str  # a registered name, or one of ``CONTESTANTS``
     config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
     settings: Mapping[str, Any] = field(default_factory=dict)  # of ``temzoo.train``
     images: int | None = None  # train on so many images, drawn with the seed; None: all
 
+    def told(self) -> dict[str, Any]:
+        """What a record says of it."""
+        how = {"config": dict(self.config), "settings": dict(self.settings)}
+        return {"about": self.about, "model": self.model, "seed": self.settings.get("seed"), **how}
 
-SCRATCH = {"alpha": 0.75, "encoder_weights": None, "encoder_trainable": True}
+
+def finetuned(epochs: int, rate: float) -> dict[str, Any]:
+    """Settings of a second phase, in which the deep blocks of the encoder learn."""
+    deep = {"encoder_trainable": "deep"}
+    return {"finetune": deep, "finetune_epochs": epochs, "finetune_rate": rate}
+
+
 RECIPES: dict[str, Recipe] = {
-    "emps-frozen": Recipe(
-        "U-Net on MobileNet 0.75, ImageNet, frozen",
-        "emps",
-        "unet_mobilenet",
-        {"alpha": 0.75},
-        {**EMPS, "epochs": 18},
-    ),
+    "emps-frozen": Recipe(*MOBILENET, {**EMPS, "epochs": 18}),
     "emps-pyramid": Recipe(
         "U-Net on MobileNet 0.75 at three scales, ImageNet, frozen (fine-tuning it lowers this)",
-        "emps",
-        "unet_mobilenet",
-        PYRAMID,
-        {
-            **WIDE,
-            "epochs": 24,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 6,
-            "finetune_rate": 1e-4,
-        },
+        *("emps", "unet_mobilenet", PYRAMID),
+        {**WIDE, "epochs": 24, **finetuned(6, 1e-4)},
     ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",
-        "emps",
-        "unet_mobilenet",
-        SCRATCH,
-        {**EMPS, "epochs": 4},
+        *("emps", "unet_mobilenet", SCRATCH, {**EMPS, "epochs": 4}),
     ),
-    "emps-unet": Recipe(
-        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, {**EMPS, "epochs": 5}
-    ),
+    "emps-unet": Recipe(*UNET, {**EMPS, "epochs": 5}),
     "emps-unet-fast": Recipe(
         "U-Net, 8 filters, three levels, from scratch",
-        "emps",
-        "unet",
-        {"filters": 8, "depth": 3},
-        {**SMALL, "epochs": 12, "steps_per_epoch": 150},
+        *("emps", "unet", {"filters": 8, "depth": 3}, SMALL),
     ),
-    "emps-forest": Recipe("random forest on pixels", "emps", "forest"),
-    "emps-otsu": Recipe("Otsu's threshold", "emps", "otsu"),
-    "emps10-frozen": Recipe(
-        "U-Net on MobileNet 0.75, ImageNet, frozen",
-        "emps",
-        "unet_mobilenet",
-        {"alpha": 0.75},
-        FEW,
-        images=10,
-    ),
-    "emps10-unet": Recipe(
-        "U-Net, 16 filters, from scratch", "emps", "unet", {"filters": 16}, FEW, images=10
-    ),
-    "emps10-forest": Recipe("random forest on pixels", "emps", "forest", images=10),
-    "emps10-otsu": Recipe("Otsu's threshold", "emps", "otsu", images=10),
+    "emps-forest": Recipe(*FOREST),
+    "emps-otsu": Recipe(*OTSU),
+    "emps10-frozen": Recipe(*MOBILENET, FEW, images=10),
+    "emps10-unet": Recipe(*UNET, FEW, images=10),
+    "emps10-forest": Recipe(*FOREST, images=10),
+    "emps10-otsu": Recipe(*OTSU, images=10),
     "super1-frozen": Recipe(
         "U-Net on MobileNet 0.75, frozen, then its deep blocks fine-tuned",
-        "super1",
-        "unet_mobilenet",
-        {"alpha": 0.75, "classes": 3},
-        {
-            "epochs": 5,
-            "steps_per_epoch": 30,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 2,
-            "finetune_rate": 2e-4,
-        },
+        *("super1", "unet_mobilenet", {"alpha": 0.75, "classes": 3}),
+        {"epochs": 5, "steps_per_epoch": 30, **finetuned(2, 2e-4)},
     ),
     "super1": Recipe(
         "U-Net on MobileNet 0.75 at two scales, ImageNet, frozen (fine-tuning it lowers this)",
-        "super1",
-        "unet_mobilenet",
-        {
-            "alpha": 0.75,
-            "classes": 3,
-            "pyramid": (0.5, 1),
-            "decoder_filters": (128, 96, 64, 32, 24),
-        },
-        {
-            "epochs": 16,
-            "steps_per_epoch": 40,
-            "batch": 4,
-            "crop": 256,
-            "magnification": (0.9, 1.1),
-            "average": 0.995,
-            "validate_every": 4,
-            "finetune": {"encoder_trainable": "deep"},
-            "finetune_epochs": 8,
-            "finetune_rate": 3e-5,
-        },
+        *("super1", "unet_mobilenet", {**FINE, "classes": 3}, TWO_SCALES | finetuned(8, 3e-5)),
     ),
 }
 
 
-def load(recipe: Recipe, data: Path) -> Dataset:
-    """The dataset of a recipe, with as many training images as it has."""
-    found = open_dataset(recipe.data, data=data)
-    return found.drawn(recipe.images) if recipe.images else found
+@contestant("otsu")
+def otsu(learn: Sequence[Example]) -> Any:
+    return baselines.Otsu(class_names(learn)).fit(learn)
+
+
+@contestant("forest")
+def forest(learn: Sequence[Example]) -> Any:
+    return baselines.PixelForest(class_names(learn)).fit(learn)
+
+
+def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
+    """What a word of ``--weights`` names, fitted to training images where it has to be.
+
+    It is one of ``CONTESTANTS``, MODEL/NAME, a run folder or a weights file.
+    """
+    return CONTESTANTS[weights](learn) if weights in CONTESTANTS else trained(weights)
 
 
 def fitted(
@@ -184,86 +150,62 @@ def fitted(
         ValueError: the folder holds a run of something else, or ``run`` is not finished.
         SystemExit: the training was stopped.
     """
-    start = time.monotonic()
-    if recipe.model in BASELINES:
-        model = CONTESTANTS[recipe.model](learn)
-        return model, {"minutes": (time.monotonic() - start) / 60}
+    if recipe.model in CONTESTANTS:
+        model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
+        return model, {"minutes": seconds / 60}
     folder = run or Path("runs") / name
-    if not _finished(name, recipe, folder, learn):
-        if run is not None:
-            raise ValueError(
-                f"--run names a finished run of {name}. Received: {run}. Leave it out."
-            )
-        keras.utils.set_random_seed(recipe.settings.get("seed", 0))
-        model = temzoo.get_model(recipe.model, **recipe.config)
-        stopped = (folder / "state" / "progress.json").exists()
-        done = temzoo.train(model, learn, judge, out=folder, resume=stopped, **recipe.settings)
-        if done.interrupted:
-            raise SystemExit(f"{name} was stopped; run it again to go on.")
-    told, progress = _read(folder / "run.json"), _read(folder / "state" / "progress.json")
+    begun = _begun(name, recipe, folder)
+    if run is not None and begun != "finished":
+        raise ValueError(f"--run names a finished run of {name}. Received: {run}. Leave it out.")
+    keras.utils.set_random_seed(recipe.settings.get("seed", 0))
+    model = temzoo.get_model(recipe.model, **recipe.config)
+    # Of a finished run there is nothing left to do but to compare model and data.
+    done = temzoo.train(model, learn, judge, out=folder, resume=bool(begun), **recipe.settings)
+    if done.interrupted:
+        raise SystemExit(f"{name} was stopped; run it again to go on.")
+    told, progress = read_json(folder / "run.json"), read_json(folder / PROGRESS)
     training = {key: told[key] for key in ("command", "date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
+    training["loss"] = [row["loss"] for row in progress["history"]]
     return temzoo.get_model(recipe.model, weights=folder, compile=False), training
 
 
-def _finished(name: str, recipe: Recipe, folder: Path, learn: Sequence) -> bool:
-    """Whether the folder holds this recipe's run, whole; another's is not filed under its name."""
-    if not (folder / "state" / "progress.json").exists():
-        return False
-    told = _read(folder / "run.json")
-    plain = json.loads(json.dumps({"config": recipe.config, "settings": recipe.settings}))
-    for part, wanted in plain.items():
-        for key, value in wanted.items():
-            if told[part].get(key) != value:
-                raise ValueError(
-                    f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
-                    f" {key}={told[part].get(key)!r}. Name another --run, or move it away."
-                )
-    seen, given = told["data"]["train"]["fingerprint"], fingerprint(learn)
-    if seen != given:
-        raise ValueError(
-            f'"{name}" learns from data of fingerprint {given}. Received: {folder}, trained on'
-            f" {seen}. Move it away."
-        )
-    progress = _read(folder / "state" / "progress.json")
-    return progress.get("phase", 0) > bool(told["settings"]["finetune"])
+@contextlib.contextmanager
+def throwaway_folder() -> Iterator[None]:
+    """A working folder that is removed, for runs that are not to be taken up again."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        yield
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _begun(name: str, recipe: Recipe, folder: Path) -> str:
+    """ "", "stopped" or "finished"; a run with other settings is not filed under this name."""
+    if not (folder / PROGRESS).exists():
+        return ""
+    told = read_json(folder / "run.json")["settings"]
+    for key, value in json.loads(json.dumps(dict(recipe.settings))).items():
+        if told.get(key) != value:
+            raise ValueError(
+                f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
+                f" {key}={told.get(key)!r}. Name another --run, or move it away."
+            )
+    phases = read_json(folder / PROGRESS).get("phase", 0)
+    return "finished" if phases > bool(told["finetune"]) else "stopped"
 
 
-def measure(name: str, recipe: Recipe, data: Path, run: Path | None, **told: Any) -> dict[str, Any]:
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains a recipe and gives the record of its scores."""
-    dataset = load(recipe, data)
-    model, training = fitted(name, recipe, dataset.train, dataset.val, run)
+    recipe = RECIPES[name]
+    if arguments.seed is not None:
+        name, recipe = f"{name}-seed{arguments.seed}", seeded(name, arguments.seed)
+    dataset = open_dataset(recipe.data, data=arguments.data_folder)
+    dataset = dataset.drawn(recipe.images) if recipe.images else dataset
+    model, training = fitted(name, recipe, dataset.train, dataset.val, arguments.run)
     found = temzoo.evaluate(model, dataset.val, progress=True, **CONNECTED)
-    confusion = found.confusions.sum(axis=0)
-    each = map(float, scores(confusion)["iou"])
-    micrograph = dataset.val[0].micrograph
-    seconds = in_turns(
-        {name: lambda: temzoo.predict(model, micrograph, instances=None)}, least=5, most=5
-    )
-    return result(
-        "recipe",
-        name,
-        about=recipe.about,
-        model=recipe.model,
-        config=dict(recipe.config),
-        settings=dict(recipe.settings),
-        training=training,
-        dataset=dataset.told(),
-        seed=recipe.settings.get("seed"),
-        figures={
-            "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
-            "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
-            "pooled_iou_of_classes": dict(zip(("background", *found.classes), each, strict=True)),
-            "joint_iou": joint_iou(confusion),
-            "iou_of_images": {row["name"]: row["iou"] for row in found.table},
-            "seconds_per_image": spread(seconds[name]),
-        },
-        **told,
-    )
+    ask = partial(temzoo.predict, model, dataset.val[0].micrograph, instances=None)
+    figures = scores(found) | {"joint_iou": joint_iou(found.confusions.sum(axis=0))}
+    figures["seconds_per_image"] = repeated(ask, 5)
+    told = {"name": name, "training": training, "dataset": dataset.told(), "figures": figures}
+    return recipe.told() | told
 
 
 def joint_iou(confusion: np.ndarray) -> float:
@@ -280,22 +222,9 @@ def joint_iou(confusion: np.ndarray) -> float:
 def seeded(name: str, seed: int) -> Recipe:
     """A recipe with another seed."""
     recipe = RECIPES[name]
-    if recipe.model in BASELINES:
+    if recipe.model in CONTESTANTS:
         raise ValueError(f"{name} has no seed that decides. Leave --seed out.")
     return replace(recipe, settings={**recipe.settings, "seed": seed})
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", choices=[*RECIPES, []], metavar="NAME", help="--list")
-    parser.add_argument("--list", action="store_true", help="list the recipes")
-    parser.add_argument("--run", type=Path, help="score this finished run instead of training")
-    parser.add_argument("--seed", type=int, help="another seed, recorded beside the first")
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        run, recipe = name, RECIPES[name]
-        if arguments.seed is not None:
-            run, recipe = f"{name}-seed{arguments.seed}", seeded(name, arguments.seed)
-        command = arguments.again(names=[name])
-        yield measure(run, recipe, arguments.data_folder, arguments.run, command=command)
+MEASUREMENTS: dict[str, Callable] = {name: partial(measure, name) for name in RECIPES}

@@ -5,8 +5,6 @@ A record is a dict with every field of ``FIELDS``; what is not known of a result
 quick runs, sorted by name. ``python -m benchmarks page`` makes ``results/README.md`` of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import json
@@ -24,7 +22,7 @@ from temzoo.core.files import atomic_path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DATA = ROOT.parent / "shared" / "data"
-ENGINES = ("onnxruntime", "openvino", "nncf")
+OTHERS = ("onnxruntime", "openvino", "nncf", "jax", "jaxlib", "optax", "torch")
 FIELDS: dict[str, tuple[type, ...]] = {
     "what": (str,),  # kind of the result: it names the file
     "name": (str,),  # unique within the kind
@@ -47,31 +45,15 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "converted": (dict, NoneType),  # of a record of another schema: its file and its command
 }
 WIDTH = 100  # characters of a line in a file of results
-_BEGAN: dict[str, Any] = {}  # by ``measuring``
+_BEGAN: dict[str, Any] = {}  # by ``begin``
 
 
-def use_encoder_beside(data: Path) -> None:
-    """Lets Keras find ImageNet's files in ``keras/`` beside the data, where they are."""
-    home = data.parent / "keras"
-    if (home / "models").is_dir():
-        os.environ.setdefault("KERAS_HOME", str(home))
-
-
-@contextlib.contextmanager
-def measuring() -> Iterator[None]:
+def begin() -> None:
     """Notes the commit and how busy the machine is, before anything is measured.
 
-    Records made within name these: a measurement is a load itself, and writes results.
+    Records made afterwards name these: a measurement is a load itself, and writes results.
     """
-    _BEGAN.update(_now())
-    try:
-        yield
-    finally:
-        _BEGAN.clear()
-
-
-def _now() -> dict[str, Any]:
-    return {"commit": _commit(), "load_before": round(os.getloadavg()[0], 2)}
+    _BEGAN.update(commit=_commit(), load_before=round(os.getloadavg()[0], 2))
 
 
 def _commit() -> str | None:
@@ -88,48 +70,33 @@ def _commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of what temzoo trains with, and of the engines that are installed."""
+    """Of Python, of what temzoo trains with, and of the others that are installed."""
     from temzoo.training import run_folder
 
     found = run_folder.versions()
-    for package in ENGINES:
+    for package in OTHERS:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
 
 
-def _here() -> dict[str, Any]:
-    from temzoo.training.run_folder import hardware
-
-    return {"versions": versions(), "hardware": hardware(), **(_BEGAN or _now())}
-
-
 def result(
     what: str, name: str, *, about: str, command: str, figures: Mapping[str, Any], **told: Any
 ) -> dict[str, Any]:
-    """A record, with date, commit, versions and hardware unless ``told`` brings them.
-
-    Args:
-        what, name, about, command, figures: see ``FIELDS``.
-        **told: other fields.
+    """A record of some of ``FIELDS``, with date, commit, versions and hardware unless told.
 
     Raises:
         ValueError: a field is unknown or has a value of another type.
     """
-    record = {
-        **dict.fromkeys(FIELDS),
-        "what": what,
-        "name": name,
-        "about": about,
-        "command": command,
-        "quick": False,
-        "repetitions": max(_repetitions(figures), default=1),
-        "figures": dict(figures),
-        "date": datetime.date.today().isoformat(),
-        **({} if "hardware" in told else _here()),
-        **told,
-    }
-    return checked(record)
+    from temzoo.training.run_folder import hardware
+
+    if not _BEGAN:
+        begin()
+    fields = {"what": what, "name": name, "about": about, "command": command, "quick": False}
+    fields |= {"repetitions": max(_repetitions(figures), default=1), "figures": dict(figures)}
+    fields |= {"date": datetime.date.today().isoformat(), **_BEGAN}
+    fields |= {"versions": versions(), "hardware": hardware()}
+    return checked({**dict.fromkeys(FIELDS), **fields, **told})
 
 
 def checked(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +114,19 @@ def checked(record: Mapping[str, Any]) -> dict[str, Any]:
                 f" Received: {record[field]!r} in {record['name']}."
             )
     return dict(record)
+
+
+def scores(found: Any) -> dict[str, Any]:
+    """What a record keeps of an evaluation: means over images, pooled figures, every image's."""
+    from temzoo.evaluation import pixels
+
+    iou = map(float, pixels.scores(found.confusions.sum(axis=0))["iou"])
+    return {
+        "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
+        "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
+        "pooled_iou_of_classes": dict(zip(("background", *found.classes), iou, strict=True)),
+        "images": [dict(row) for row in found.table],
+    }
 
 
 def _repetitions(figures: Any) -> Iterator[int]:
@@ -197,12 +177,13 @@ def _text(value: Any, indent: int = 0) -> str:
     line = json.dumps(value)
     if not isinstance(value, dict | list) or len(line) + indent <= WIDTH:
         return line
-    inner = "\n" + " " * (indent + 1)
     if isinstance(value, dict):
         parts = [f"{json.dumps(key)}: {_text(each, indent + 1)}" for key, each in value.items()]
-        return "{" + ",".join(inner + part for part in parts) + "\n" + " " * indent + "}"
-    parts = [_text(each, indent + 1) for each in value]
-    return "[" + ",".join(inner + part for part in parts) + "\n" + " " * indent + "]"
+    else:
+        parts = [_text(each, indent + 1) for each in value]
+    first, *_, last = line
+    inner = ",".join("\n" + " " * (indent + 1) + part for part in parts)
+    return f"{first}{inner}\n{' ' * indent}{last}"
 
 
 def _plain(value: Any) -> Any:

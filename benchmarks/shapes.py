@@ -9,15 +9,11 @@ each mask is replaced: by its filled box, by the ellipse in that box, or by the 
 detection. Background and black frames without any object are shown as well.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -28,7 +24,7 @@ import tensorflow as tf
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.metrics import CONNECTED
-from benchmarks.records import result
+from benchmarks.recipes import Recipe, fitted, throwaway_folder
 from benchmarks.timing import seconds_of
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Shape
 from temzoo.data.crop_plan import CropPlan
@@ -75,27 +71,23 @@ def scene(
 def outline(kind: str, radius: float, rng: np.random.Generator) -> np.ndarray:
     """(N, 2) vertices of a shape about the origin, turned at random, inside the radius."""
     turn = rng.uniform(0, 2 * np.pi)
-    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     if kind == "rod":
-        length, width = radius * 0.95, radius * 0.3
-        points = np.array([[-length, -width], [length, -width], [length, width], [-length, width]])
+        points = np.array([[-0.95, -0.3], [0.95, -0.3], [0.95, 0.3], [-0.95, 0.3]])
     elif kind == "triangle":
-        corners = np.array([0, 2, 4]) * np.pi / 3
-        points = radius * np.stack([np.cos(corners), np.sin(corners)], axis=1)
+        points = _arc(np.array([0, 2, 4]) * np.pi / 3)
     elif kind == "ellipse":
-        points = radius * np.stack([np.cos(angles), 0.65 * np.sin(angles)], axis=1)
+        points = _arc(np.linspace(0, 2 * np.pi, 48, endpoint=False)) * (1, 0.65)
     else:  # a crescent: an outer arc, and back along an inner one
         outer = np.linspace(-0.75 * np.pi, 0.75 * np.pi, 40)
-        inner = outer[::-1]
-        points = np.concatenate(
-            [
-                np.stack([np.cos(outer), np.sin(outer)], axis=1),
-                np.stack([0.62 * np.cos(inner) - 0.12, 0.72 * np.sin(inner)], axis=1),
-            ]
-        )
-        points = radius * points
+        points = np.concatenate([_arc(outer), _arc(outer[::-1]) * (0.62, 0.72) - (0.12, 0)])
+    points = radius * points
     cos, sin = np.cos(turn), np.sin(turn)
     return points @ np.array([[cos, -sin], [sin, cos]])
+
+
+def _arc(angles: np.ndarray) -> np.ndarray:
+    """(N, 2) points of the unit circle."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def _drawn(labels: LabelledImage, seed: int) -> Micrograph:
@@ -146,13 +138,12 @@ def held_out() -> dict[str, Any]:
     choose = [scene(seed, side=256, objects=12) for seed in range(2000, 2006)]
     judge = [scene(seed, side=256, objects=12) for seed in range(3000, 3030)]
     crowded = [scene(seed, side=256, objects=24, apart=0.7) for seed in range(5000, 5010)]
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model("mask_rcnn", image_size=256, **SMALL, compile=False)
     settings = {"epochs": 4, "steps_per_epoch": 300, "batch": 2, "learning_rate": 2e-3}
     settings |= {"magnification": (1.0, 1.0), "augment": "light"}
-    with tempfile.TemporaryDirectory() as folder:
-        run = temzoo.train(model, learn, choose, out=Path(folder) / "run", **settings)
-    figures = {"steps": 1200, "minutes": run.history[-1]["minutes"]}
+    recipe = Recipe("", "drawn", "mask_rcnn", {"image_size": 256, **SMALL}, settings)
+    with throwaway_folder():
+        model, training = fitted("run", recipe, learn, choose)
+    figures = {"steps": 1200, "minutes": training["minutes"]}
     figures["crowded"] = judged(model, crowded)["masks"]["trained"]
     return figures | judged(model, judge) | false_alarms(model)
 
@@ -161,28 +152,19 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     """Average precisions of the model's masks, and of what stands in for them."""
     options = {"min_score": 0.05, **CONNECTED}
     found = [temzoo.predict(model, e.micrograph, **options).detections for e in examples]
-    standing_in: dict[str, Callable] = {
-        "trained": lambda detections, rng: detections,
-        "filled boxes": lambda detections, rng: [filled(one) for one in detections],
-        "filled ellipses": lambda detections, rng: [ellipse(one) for one in detections],
-        "shuffled": shuffled,
-    }
     rng = np.random.default_rng(0)
-    return {
-        "masks": {
-            name: precision(examples, [change(detections, rng) for detections in found])
-            for name, change in standing_in.items()
-        }
-    }
+    masks = {"trained": found, "filled boxes": [[*map(filled, each)] for each in found]}
+    masks["filled ellipses"] = [[*map(ellipse, each)] for each in found]
+    masks["shuffled"] = [shuffled(each, rng) for each in found]
+    return {"masks": {name: precision(examples, each) for name, each in masks.items()}}
 
 
 def precision(examples: Sequence[Example], found: Sequence[Sequence[Detection]]) -> dict:
     """COCO's average precisions of boxes and masks over all images."""
+    truth = [object_overlaps.true_objects(example.labels, CLASSES) for example in examples]
     matches = [
-        objects.match(
-            object_overlaps.true_objects(example.labels, CLASSES), detections, classes=len(CLASSES)
-        )
-        for example, detections in zip(examples, found, strict=True)
+        objects.match(true, detections, classes=len(CLASSES))
+        for true, detections in zip(truth, found, strict=True)
     ]
     figures = objects.metrics(matches)
     names = [f"{kind}_{metric}" for kind in ("box", "mask") for metric in ("ap", "ap50", "ap75")]
@@ -223,24 +205,12 @@ def false_alarms(model) -> dict[str, float]:
     return {"false objects on the ground": found(ground), "false objects on zeros": found(zeros)}
 
 
-TRAININGS = {"overfit": overfit, "held-out": held_out}
+def measure(trained: Callable[[], dict], arguments: argparse.Namespace) -> dict[str, Any]:
+    figures = trained()
+    drawn = generated("drawn shapes", scene(0, side=128, objects=7).micrograph.pixels)
+    about = f"Mask R-CNN on drawn shapes, {figures['steps']} steps"
+    told = {"about": about, "model": "mask_rcnn", "config": SMALL, "seed": 0}
+    return told | {"dataset": drawn, "figures": figures}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", choices=TRAININGS)
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for name in arguments.names:
-        figures = TRAININGS[name]()
-        yield result(
-            "shapes",
-            name,
-            about=f"Mask R-CNN on drawn shapes, {figures['steps']} steps",
-            command=arguments.again(names=[name]),
-            model="mask_rcnn",
-            config=SMALL,
-            dataset=generated("drawn shapes", scene(0, side=128, objects=7).micrograph.pixels),
-            seed=0,
-            figures=figures,
-        )
+MEASUREMENTS = {"overfit": partial(measure, overfit), "held-out": partial(measure, held_out)}

@@ -1,6 +1,5 @@
 """Makes a set of shipped weights of a finished run.
 
-    python -m benchmarks ship --help                        # lists the sets and what trains them
     python -m benchmarks ship unet_mobilenet/emps --run runs/emps-pyramid
     python -m benchmarks ship vae/particles                 # trains, two minutes
     python -m benchmarks ship vae/particles --seed 1        # again: how much is chance?
@@ -8,14 +7,12 @@
 
 writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
 ``weights/index.json``, and scores it after loading, so that the card states what is shipped.
+weights/README.md lists the sets, and the command that trains each.
 """
-
-from __future__ import annotations
 
 import argparse
 import datetime
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,12 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks import denoise, instances, latent
+from benchmarks import denoise, latent
 from benchmarks.datasets import open_dataset
 from benchmarks.metrics import CONNECTED
 from benchmarks.records import RESULTS, ROOT, keep, kept, write_lines
-from temzoo.latent import correlations, encode_images
-from temzoo.latent.information import strongest
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
@@ -45,7 +40,7 @@ class Set:
     scores: Callable[[Any, Path], dict[str, float]]  # of the loaded model, with the folder of data
     source: tuple[str, str] = EMPS  # the data that it learns from, and their licence
     complete: bool = True  # frozen layers are in the file too, so that no other file is needed
-    # makes the run, of a folder and a seed, where no command leaves a run folder
+    # makes the run, of a folder and a seed, where no command leaves one
     train: Callable[..., None] | None = None
     # keywords of the model that differ from those it was trained with
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -57,39 +52,34 @@ def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
     def scores(model, data):
         judge = open_dataset(name, data=data).val
         iou = temzoo.evaluate(model, judge, instances=None).iou
-        figures = {"iou": round(iou.value, 5), "low": round(iou.low, 5), "high": round(iou.high, 5)}
-        return {**figures, "images": len(judge)}
+        figures = {"iou": iou.value, "low": iou.low, "high": iou.high}
+        return {**{key: round(v, 5) for key, v in figures.items()}, "images": len(judge)}
 
     return scores
 
 
 def psnr(model, data: Path) -> dict[str, float]:
     """At each dose, on the validation images."""
-    judge = denoise.clean(data).val
-    found = {dose: denoise.restored_scores(model, judge, dose)[0] for dose in denoise.DOSES}
-    means = {
-        f"psnr_db {dose}": round(statistics.fmean(one.psnr for one in scores), 2)
-        for dose, scores in found.items()
-    }
-    return {**means, "images": len(judge)}
+    judge = open_dataset("emps", data=data).val
+    found = {d: each["psnr_db"]["value"] for d, each in denoise.judged(model, judge).items()}
+    return {**{f"psnr_db {d}": round(value, 2) for d, value in found.items()}, "images": len(judge)}
 
 
 def objects(model, data: Path) -> dict[str, float]:
     """Pooled over the validation images, as a user predicts them: defaults, tiles of the model."""
-    judge = open_dataset(instances.DETECTOR.data, data=data).val
+    judge = open_dataset("emps", data=data).val
     pooled = temzoo.evaluate(model, judge, **CONNECTED).pooled
-    names = {"ap50": "mask_ap50", "ap": "mask_ap", "f1": "instance_f1"}
-    figures = {short: round(pooled[name].value, 4) for short, name in names.items()}
-    bounds = {"low": pooled["mask_ap50"].low, "high": pooled["mask_ap50"].high}
-    return {**figures, **{k: round(v, 4) for k, v in bounds.items()}, "images": len(judge)}
+    ap50 = pooled["mask_ap50"]
+    figures = {"ap50": ap50.value, "ap": pooled["mask_ap"].value, "f1": pooled["instance_f1"].value}
+    figures |= {"low": ap50.low, "high": ap50.high}
+    return {**{key: round(v, 4) for key, v in figures.items()}, "images": len(judge)}
 
 
 def factors(model, data: Path) -> dict[str, float]:
     """The greatest correlation of any latent mean with what was drawn, on other particles."""
-    _, held, drawn = latent.drawn(latent.HELD_OUT)
-    table = correlations(encode_images(model, held).means, drawn, periods=latent.PERIODS)
+    found = latent.known(model)
     names = ("diameter_px", "aspect_ratio", "angle_deg")
-    return {f"r {name}": round(strongest(table, name, latent.PERIODS), 4) for name in names}
+    return {f"r {name}": round(found[f"r {name}"]["value"], 4) for name in names}
 
 
 def drawn_particles(folder: Path, seed: int = 0) -> None:
@@ -98,8 +88,7 @@ def drawn_particles(folder: Path, seed: int = 0) -> None:
     seen, *_ = latent.drawn(latent.COUNT)
     model, _ = latent.trained(config, seen, epochs=latent.EPOCHS, seed=seed)
     pretrained.save(model, folder / pretrained.BEST)
-    how = built.built(model)
-    card = pretrained.WeightsCard(model=how.name, config=dict(how.config))
+    card = pretrained.WeightsCard(model="vae", config=dict(built.built(model).config))
     pretrained.write_card(folder / pretrained.BEST, card)
 
 
@@ -127,16 +116,10 @@ def ship(name: str, run: Path, data: Path) -> Path:
     model = temzoo.get_model(model_name, weights=run, compile=False, **what.config)
     pretrained.save_trained(model, path, complete=what.complete)
     trained = pretrained.read_card(run / pretrained.BEST)
-    card = replace(
-        trained,
-        config={**trained.config, **what.config},
-        dataset=what.source[0],
-        licence=what.source[1],
-        command=f"python -m benchmarks {what.command}",
-        date=datetime.date.today().isoformat(),
-        partial=not what.complete,
-        scores={},
-    )
+    told = {"dataset": what.source[0], "licence": what.source[1], "scores": {}}
+    told |= {"command": f"python -m benchmarks {what.command}", "partial": not what.complete}
+    told |= {"date": datetime.date.today().isoformat()}
+    card = replace(trained, config={**trained.config, **what.config}, **told)
     pretrained.write_card(path, card)
     again = temzoo.get_model(model_name, weights=path, compile=False)
     pretrained.write_card(path, replace(card, scores=what.scores(again, data)))
@@ -148,29 +131,12 @@ def ship(name: str, run: Path, data: Path) -> Path:
     return path
 
 
-def again(name: str, seed: int, data: Path) -> dict[str, float]:
-    """Trains a set of these once more with another seed, ships nothing, and gives its scores."""
-    with tempfile.TemporaryDirectory() as folder:
-        SETS[name].train(Path(folder), seed)
-        model = temzoo.get_model(name.partition("/")[0], weights=folder, compile=False)
-        return SETS[name].scores(model, data)
-
-
 def vouch(name: str, folder: Path = RESULTS) -> Path:
-    """Enters what ``python -m benchmarks precision`` found into the card of a set; its path.
-
-    Raises:
-        ValueError: there is no record of these weights on all images.
-    """
-    found = [
-        record
-        for record in kept(folder, quick=False)
-        if (record["what"], record["model"]) == ("precision", name)
-        and not record["settings"].get("limit")
-    ]
+    """Enters what ``python -m benchmarks precision`` found into the card of a set; its path."""
+    found = [r for r in kept(folder, quick=False) if (r["what"], r["model"]) == ("precision", name)]
     if not found:
         raise ValueError(
-            f"{folder} has no record of {name} on all images. Received: --precisions. First run"
+            f"{folder} has no record of {name}. Received: --precisions. First run"
             f" `python -m benchmarks precision --weights {name} --data DATA`."
         )
     changes = {
@@ -183,17 +149,11 @@ def vouch(name: str, folder: Path = RESULTS) -> Path:
     return path
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    rows = [f"  {name:28} {what.command}" for name, what in SETS.items()]
-    parser.epilog = "\n".join(["sets, and the command that trains each:", *rows])
-    parser.add_argument("name", choices=[*SETS], metavar="MODEL/NAME", help="see below")
-    parser.add_argument("--run", type=Path, help="the folder of its finished run")
-    parser.add_argument("--seed", type=int, help="train again with this seed and ship nothing")
-    parser.add_argument("--precisions", action="store_true", help="enter them into the card")
-
-
 def main(arguments: argparse.Namespace) -> None:
-    name, data, train = arguments.name, arguments.data_folder, SETS[arguments.name].train
+    name, data = arguments.name, arguments.data_folder
+    if name not in SETS:
+        raise ValueError(f"A set is one of {', '.join(SETS)}. Received: {name}.")
+    train = SETS[name].train
     if arguments.precisions:
         path = vouch(name, arguments.out)
         print(path, pretrained.read_card(path).precisions)
@@ -201,18 +161,19 @@ def main(arguments: argparse.Namespace) -> None:
     if (train is None) == (arguments.run is None):
         raise ValueError(
             "--run names the finished run of a set that another command trains. Received:"
-            f" {name}, --run {arguments.run}. `--help` lists the commands."
+            f" {name}, --run {arguments.run}. weights/README.md has the commands."
         )
-    if arguments.seed is not None:
-        if train is None:
-            raise ValueError(
-                f"--seed trains again what this command trains. Received: {name}. Others:"
-                f" `python -m benchmarks {SETS[name].command} --seed {arguments.seed}`."
-            )
-        print(name, again(name, arguments.seed, data))
-        return
+    if arguments.seed is not None and train is None:
+        raise ValueError(
+            f"--seed trains again what this command trains. Received: {name}. Others:"
+            f" `python -m benchmarks {SETS[name].command} --seed {arguments.seed}`."
+        )
     with tempfile.TemporaryDirectory() as scratch:
         if train:
-            train(Path(scratch))
+            train(Path(scratch), arguments.seed or 0)
+        if arguments.seed is not None:
+            model = temzoo.get_model(name.partition("/")[0], weights=scratch, compile=False)
+            print(name, SETS[name].scores(model, data))
+            return
         path = ship(name, arguments.run or Path(scratch), data)
     print(path, pretrained.read_card(path).scores)

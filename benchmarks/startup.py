@@ -7,8 +7,6 @@ TensorFlow, the floor of what can be reached. "first prediction" makes an untrai
 filters and predicts 512 px, from the start of the process to the class map.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from benchmarks.datasets import generated
-from benchmarks.records import result
 from benchmarks.timing import in_turns, last_line, spread
 
 FIRST = """
@@ -32,7 +29,6 @@ COMMANDS = {
     "import tensorflow": ["-c", "import tensorflow"],
     "first prediction": ["-c", FIRST],
 }
-REPETITIONS, QUICK_REPETITIONS = 9, 2
 
 
 def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str, Any]:
@@ -41,19 +37,7 @@ def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str
     return {n: spread(s) for n, s in in_turns(runs, least=repetitions, most=repetitions).items()}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repetitions", type=int, help="fresh processes of each")
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    usual = QUICK_REPETITIONS if arguments.quick else REPETITIONS
-    yield result(
-        "startup",
-        "startup",
-        about="fresh processes, wall time",
-        command=arguments.again(),
-        figures=measure(COMMANDS, arguments.repetitions or usual),
-        quick=arguments.quick,
-        dataset=generated("random pixels, 512 px", FIRST.encode()),
-        seed=0,
-    )
+    figures = measure(COMMANDS, 2 if arguments.quick else arguments.repetitions)
+    told = {"name": "startup", "about": "fresh processes, wall time", "figures": figures, "seed": 0}
+    yield told | {"dataset": generated("random pixels, 512 px", FIRST.encode())}

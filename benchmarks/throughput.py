@@ -5,170 +5,162 @@
 
 One batch of random uint8 pixels, already in memory, is predicted again and again; the engines take
 turns in one process, repetition by repetition, so that other work on the machine slows them alike.
-Latency: seconds of one call, its median (p50) and 95th percentile (p95, no more than the longest
-where there are few repetitions). Speed: images of a batch over the median. ``peak share``: the
-network's operations (``benchmarks.operations``) over the median, as a share of what a large
-float32 matrix product reached in the same minutes. Peak memory (``VmHWM``) is that of a process of
-its own for each engine, reset after it was made, while it predicts once; beside it stands what
-``temzoo.predict`` needs for one large micrograph. Networks have random weights, which cost no time
-by their values.
-"""
+Latency: seconds of one call. Speed: images of a batch over the median. Peak memory (``VmHWM``) is
+that of a process of its own for each engine, reset after it was made, while it predicts once;
+beside it stands what ``temzoo.predict`` needs for one large micrograph. Networks have random
+weights, which cost no time by their values.
 
-from __future__ import annotations
+``tensorflow`` float32 is the model as Keras has it, as a graph; ``accelerated tensorflow`` the same
+as ``temzoo.accelerate`` has it, of constants. The other engines are those of ``temzoo.accelerate``
+too: a call normalises each image in NumPy, and the rest is the engine's. int8 is calibrated on
+random pixels here, which are what is predicted. One more engine gets a Keras model and the input's
+shape, and gives a function from (B, H, W, C) uint8 to the output; it raises ImportError where its
+library is not there, and the table then says so::
+
+    @engine("onnxruntime")
+    def onnxruntime(model, shape):
+        session = onnxruntime.InferenceSession(exported(model))
+        return lambda pixels: session.run(None, {"images": pixels})[0]
+"""
 
 import argparse
 import gc
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 import temzoo
 from benchmarks.datasets import generated
-from benchmarks.engines import ENGINES, REFERENCE
 from benchmarks.limits import micrograph
-from benchmarks.operations import gflop, matrix_peak, share_of_peak
-from benchmarks.records import result
+from benchmarks.own import registering
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
+from temzoo.deploy.engines import AcceleratedModel
+from temzoo.deploy.engines.makers import MAKERS, check_installed, cores
+from temzoo.deploy.engines.network import Network
 
-MODELS: dict[str, dict[str, Any]] = {
-    "unet": {},
-    "unet_mobilenet": {"alpha": 0.75, "encoder_weights": None},
-}
+Configs = Mapping[str, Mapping[str, Any]]
+RANDOM = {"encoder_weights": None}
+MODELS: Configs = {"unet": {}, "unet_mobilenet": {"alpha": 0.75, **RANDOM}}
 # Small, so that the largest micrographs take minutes.
-MEMORY_MODELS: dict[str, dict[str, Any]] = {
-    "unet": {"filters": 8},
-    "unet_mobilenet": {"alpha": 0.25, "encoder_weights": None},
-}
+MEMORY_MODELS: Configs = {"unet": {"filters": 8}, "unet_mobilenet": {"alpha": 0.25, **RANDOM}}
 MOST_PIXELS = 2 * 1024**2  # of a batch of several: ``predict`` has tiles of 1408 px, one at a time
-FEW_PIXELS = 1024**2  # of a batch, in a process that need not have the memory to itself
+Shape = tuple[int, int, int, int]
+Run = Callable[[np.ndarray], np.ndarray]
+ENGINES: dict[tuple[str, str], Callable[[Any, Shape], Run]] = {}
+REFERENCE = ("tensorflow", "float32")  # what the others' speed and output are compared with
+CROPS, CROP = 8, 256  # of random pixels for int8, and their side
+
+
+def engine(name: str, precision: str = "float32") -> Callable:
+    """Registers a maker under a name and a precision."""
+    return registering(ENGINES)((name, precision))
+
+
+@engine("tensorflow")
+def tensorflow(model: Any, shape: Shape) -> Run:
+    """A traced graph of one size, as a SavedModel's signature is."""
+    call = tf.function(
+        lambda x: model(x, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
+    )
+    return lambda pixels: call(tf.constant(pixels)).numpy()
+
+
+@engine("keras predict")
+def keras_predict(model: Any, shape: Shape) -> Run:
+    """``model.predict``, with what it does about a call."""
+    return lambda pixels: model.predict(pixels, batch_size=shape[0], verbose=0)
+
+
+def accelerated(name: str, precision: str, model: Any, shape: Shape) -> Run:
+    """An engine of ``temzoo.accelerate``."""
+    check_installed(name, precision)
+    return AcceleratedModel(network(model), name, precision, cores())
+
+
+@cache
+def network(model: Any) -> Network:
+    """What the engines run: converted and calibrated once, for all of them."""
+    _, height, width, channels = model.input_shape
+    shape = (CROPS, height or CROP, width or CROP, channels)
+    return Network(model, list(np.random.default_rng(1).integers(0, 256, shape, np.uint8)))
+
+
+engine("accelerated tensorflow")(partial(accelerated, *REFERENCE))
+for _key in [key for key in MAKERS if key != REFERENCE]:
+    engine(*_key)(partial(accelerated, *_key))
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured."""
 
-    models: Mapping[str, Mapping[str, Any]]  # config by registered name, for speed
-    memory_models: Mapping[str, Mapping[str, Any]]  # the same, for the memory of ``temzoo.predict``
+    models: Configs  # by registered name, for speed
+    memory_models: Configs  # the same, for the memory of ``temzoo.predict``
     sides: Sequence[int] = (256, 512, 1024, 2048)  # sides, batches: of the input
     batches: Sequence[int] = (1, 8)
-    engines: Sequence[tuple[str, str]] | None = None  # (name, precision) of ``ENGINES``; None: all
     seconds: float = 30.0  # of repetitions, for each input; 3 are always made, more than 40 never
     # of the micrographs that ``temzoo.predict`` takes
     memory_sides: Sequence[int] = (512, 1024, 2048, 4096, 8192, 16384)
-    peak_side: int = 2048  # of the matrix product that shows the peak; 2048 is past every cache
 
 
 # Memory of one model: what grows with the image is the same, and 16,384 px take minutes.
 FULL = Plan(MODELS, {"unet_mobilenet": MEMORY_MODELS["unet_mobilenet"]})
-QUICK = Plan(
-    {"unet": {"filters": 8, "depth": 3}},
-    {"unet": {"filters": 8, "depth": 3}},
-    sides=(256,),  # a process for each engine's memory takes most of the time
-    batches=(1,),
-    seconds=4.0,
-    memory_sides=(512, 1024),
-)
+# A process for each engine's memory takes most of the time.
+TINY = {"unet": {"filters": 8, "depth": 3}}
+QUICK = Plan(TINY, TINY, (256,), (1,), seconds=4.0, memory_sides=(512, 1024))
 
 
 def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """Speed of a model in every engine, at every side and batch: what a record says."""
-    model = temzoo.get_model(name, compile=False, **config)
-    channels = model.input_shape[-1]
-    cells, left_out = [], []
-    for side in plan.sides:
-        for batch in plan.batches:
-            if batch > 1 and batch * side**2 > MOST_PIXELS:
-                left_out.append(f"{batch} of {side} px")
-                continue
-            tell(f"{name}, {batch} of {side} px: speed")
-            # Nine engines hold as much memory as their inputs asked for: a process for each size.
-            asked = (name, dict(config), (batch, side, side, channels))
-            how = (plan.engines, plan.seconds, plan.peak_side)
-            measured = in_child("benchmarks.throughput:child_cells", *asked, *how)
-            tell(f"{name}, {batch} of {side} px: memory")
-            _add_peaks(name, config, measured)
-            cells += measured
-    figures = {
-        "parameters": model.count_params(),
-        "gflop_per_256px": _gflop(model, (1, 256, 256, channels)),
-        "cells": cells,
-        "too_large": left_out,
-    }
+    channels = temzoo.get_model(name, compile=False, **config).input_shape[-1]
+    cells: list[dict[str, Any]] = []
+    for side, batch in itertools.product(plan.sides, plan.batches):
+        if batch > 1 and batch * side**2 > MOST_PIXELS:
+            continue
+        tell(f"{name}, {batch} of {side} px: speed")
+        # Nine engines hold as much memory as their inputs asked for: a process for each size.
+        asked = (name, dict(config), (batch, side, side, channels), plan.seconds)
+        measured = in_child("benchmarks.throughput:child_cells", *asked)
+        tell(f"{name}, {batch} of {side} px: memory")
+        ask = partial(in_child, "benchmarks.throughput:child_peak", name, dict(config))
+        for cell in (cell for cell in measured if "left_out" not in cell):
+            key = (cell["engine"], cell["precision"], batch, side)
+            cell["peak_bytes"] = ask(*key)
+        cells += measured
     dataset = generated("random pixels", _pixels((1, 256, 256, channels)))
-    return {"about": f"{name}, {_said(config)}", "figures": figures, "dataset": dataset}
+    return {"about": f"{name}, {_said(config)}", "figures": {"cells": cells}, "dataset": dataset}
 
 
-def child_cells(name: str, config: Mapping[str, Any], shape: Sequence[int], *how: Any):
-    """In the child: ``cells_of``, with the engines as lists."""
-    engines, seconds, peak_side = how
-    keys = None if engines is None else [tuple(key) for key in engines]
-    plan = Plan({}, {}, engines=keys, seconds=seconds, peak_side=peak_side)
-    return cells_of(temzoo.get_model(name, compile=False, **config), tuple(shape), plan)
-
-
-def cells_of(model: Any, shape: tuple[int, int, int, int], plan: Plan) -> list[dict[str, Any]]:
-    """One row of the table for each engine, at one shape of the input."""
-    pixels = _pixels(shape)
-    runs, cells = {}, []
-    for key in plan.engines or list(ENGINES):
+def child_cells(
+    name: str, config: Mapping[str, Any], shape: Sequence[int], seconds: float
+) -> list[dict[str, Any]]:
+    """In the child: one row of the table for each engine, at one shape of the input."""
+    model = temzoo.get_model(name, compile=False, **config)
+    pixels, runs, cells = _pixels(shape), {}, {}
+    for key, maker in ENGINES.items():
         told = {"engine": key[0], "precision": key[1], "batch": shape[0], "side": shape[1]}
         try:
-            runs[key] = partial(ENGINES[key](model, shape), pixels)
+            runs[key] = partial(maker(model, tuple(shape)), pixels)
         except ImportError as error:
-            cells.append({**told, "left_out": str(error), "peak_bytes": None})
-            continue
-        cells.append(told)
-    peaks = matrix_peak(side=plan.peak_side)
-    seconds = in_turns(runs, budget=plan.seconds)
-    peaks += matrix_peak(side=plan.peak_side)
-    reference = runs[REFERENCE]() if REFERENCE in runs else None
-    operations = _gflop(model, shape)
-    for cell in cells:
-        key = (cell["engine"], cell["precision"])
-        if key not in runs:
-            continue
-        cell |= timing(seconds[key], shape[0]) | {"matrix_peak_gflop_per_s": spread(peaks)}
-        if operations is not None:
-            rate = operations / cell["latency_s"]["median"]
-            cell |= {"gflop": operations, "peak_share": share_of_peak(rate, peaks)}
-        if reference is not None:
-            cell["ratio_to_reference"] = ratio(seconds[REFERENCE], seconds[key])
-            cell["difference_to_reference"] = float(np.abs(runs[key]() - reference).max())
-    return cells
+            told["left_out"] = str(error)
+        cells[key] = told
+    taken, reference = in_turns(runs, budget=seconds), runs[REFERENCE]()
+    for key, times in taken.items():
+        apart = float(np.abs(runs[key]() - reference).max())
+        cells[key] |= {"latency_s": spread(times), "images_per_s": rates(times, shape[0])}
+        cells[key] |= {"ratio_to_reference": ratio(taken[REFERENCE], times)}
+        cells[key]["difference_to_reference"] = apart
+    return list(cells.values())
 
 
 def _pixels(shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def timing(seconds: Sequence[float], batch: int) -> dict[str, Any]:
-    """Latency and speed of some repetitions."""
-    latency = spread(seconds) | {"p95": float(np.percentile(seconds, 95))}
-    return {"latency_s": latency, "images_per_s": rates(seconds, batch)}
-
-
-def _gflop(model: Any, shape: tuple[int, int, int, int]) -> float | None:
-    try:
-        return gflop(model, shape)
-    except ValueError:
-        return None
-
-
-def _add_peaks(name: str, config: Mapping[str, Any], cells: Sequence[dict[str, Any]]) -> None:
-    """Peak memory of each cell's engine; small inputs two processes at a time."""
-    keys = ("engine", "precision", "batch", "side")
-    wanted = [cell for cell in cells if "peak_bytes" not in cell]
-    side_by_side = all(cell["batch"] * cell["side"] ** 2 <= FEW_PIXELS for cell in wanted)
-    ask = partial(in_child, "benchmarks.throughput:child_peak", name, dict(config))
-    with ThreadPoolExecutor(2 if side_by_side else 1) as pool:
-        peaks = pool.map(lambda cell: ask(*(cell[key] for key in keys)), wanted)
-        for cell, peak in zip(wanted, peaks, strict=True):
-            cell["peak_bytes"] = peak
 
 
 def child_peak(
@@ -186,35 +178,27 @@ def child_peak(
 
 def memory_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     """Peak memory of ``temzoo.predict`` on square micrographs, each in a process of its own."""
-    rows = []
+    rows, asked = [], {"model": name, "config": dict(config)}
     for side in plan.memory_sides:
         tell(f"{name}, a micrograph of {side} px: memory")
-        told = in_child("benchmarks.limits:child_predicts_with", name, dict(config), side)
-        used = told["peak"] - told["baseline"] - told["input"]
-        rows.append({**told, "side": side, "used": used})
+        rows.append(in_child("benchmarks.limits:child_predicts", asked, side))
     dataset = generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512))
     about = f"temzoo.predict with {name}, {_said(config)}"
-    return {"about": about, "figures": {"sides": rows, "repetitions": 1}, "dataset": dataset}
+    return {"about": about, "figures": {"sides": rows}, "dataset": dataset}
 
 
 def _said(config: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in config.items() if value is not None) or (
-        "its defaults"
-    )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", nargs="+", metavar="MODEL", help="registered names")
+    said = [f"{key} {value}" for key, value in config.items() if value is not None]
+    return ", ".join(said) or "its defaults"
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = QUICK if arguments.quick else FULL
     if not arguments.models:
         return plan
-    small = MEMORY_MODELS | plan.memory_models
     models = {name: plan.models.get(name, {}) for name in arguments.models}
-    memory_models = {name: small.get(name, {}) for name in arguments.models}
-    return replace(plan, models=models, memory_models=memory_models)
+    others = {name: MEMORY_MODELS.get(name, {}) for name in arguments.models}
+    return replace(plan, models=models, memory_models=others)
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -222,6 +206,6 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     tasks = [("throughput", speed_of, plan.models), ("memory", memory_of, plan.memory_models)]
     for what, measure, models in tasks:
         for name, config in models.items():
-            told = {"command": arguments.again(models=[name]), "quick": arguments.quick}
-            told |= {"model": name, "config": dict(config), **measure(name, config, plan)}
-            yield result(what, name, seed=0, **told)
+            told = {"what": what, "name": name, "command": arguments.again(models=[name])}
+            told |= {"model": name, "config": dict(config), "seed": 0}
+            yield told | measure(name, config, plan)

@@ -1,7 +1,5 @@
 """Timings that can be compared: repetitions in turns, their spread, processes of their own."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os
@@ -16,6 +14,7 @@ from benchmarks.records import ROOT
 
 LEAST, MOST = 3, 40  # repetitions
 WARM_S = 5.0  # a first call of so many seconds is warm-up enough; else there is a second
+Clock = Callable[[], float]
 
 
 def tell(doing: str) -> None:
@@ -25,12 +24,8 @@ def tell(doing: str) -> None:
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, least and most of some repetitions, and how many they were."""
-    return {
-        "median": statistics.median(values),
-        "least": min(values),
-        "most": max(values),
-        "repetitions": len(values),
-    }
+    median, least, most = statistics.median(values), min(values), max(values)
+    return {"median": median, "least": least, "most": most, "repetitions": len(values)}
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
@@ -39,20 +34,20 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 
 
 def rates(seconds: Sequence[float], images: int = 1) -> dict[str, float]:
-    """Spread of the images per second of calls that take so many."""
-    return {
-        "median": images / statistics.median(seconds),
-        "least": images / max(seconds),
-        "most": images / min(seconds),
-        "repetitions": len(seconds),
-    }
+    """Spread of the images per second of calls that take so many; of the median call its own."""
+    return spread([images / s for s in seconds]) | {"median": images / statistics.median(seconds)}
 
 
-def seconds_of(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+def seconds_of(call: Callable[[], Any], clock: Clock = time.perf_counter) -> float:
     """How long a call takes, by a clock."""
+    return timed(call, clock)[1]
+
+
+def timed(call: Callable[[], Any], clock: Clock = time.perf_counter) -> tuple[Any, float]:
+    """What a call gives, and how long it takes."""
     began = clock()
-    call()
-    return clock() - began
+    found = call()
+    return found, clock() - began
 
 
 def in_turns(
@@ -61,7 +56,8 @@ def in_turns(
     budget: float = 0.0,
     least: int = LEAST,
     most: int = MOST,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
+    rest_s: float = 0.0,
 ) -> dict[Any, list[float]]:
     """Seconds of each call; the runs take turns, so that other work slows them alike.
 
@@ -70,18 +66,25 @@ def in_turns(
         budget: seconds, after which there are no more turns than ``least``.
         least, most: turns.
         clock: that is read.
+        rest_s: seconds before each call, where threads that spin after one would slow the next.
     """
     for run in runs.values():
         if seconds_of(run) < WARM_S:
             run()
     found: dict[Any, list[float]] = {name: [] for name in runs}
     began = time.perf_counter()
-    for turn in range(most):
+    for turn in range(max(least, most)):
         if turn >= least and time.perf_counter() - began > budget:
             break
         for name, run in runs.items():
+            time.sleep(rest_s)
             found[name].append(seconds_of(run, clock))
     return found
+
+
+def repeated(run: Callable[[], Any], times: int, **how: Any) -> dict[str, float]:
+    """Spread of the seconds of one call, so many times, after a call or two to warm up."""
+    return spread(in_turns({"": run}, least=times, most=times, **how)[""])
 
 
 def memory(what: str) -> int:
@@ -91,15 +94,13 @@ def memory(what: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def in_child(function: str, *arguments: Any) -> Any:
-    """What a function gives in a fresh process.
+def in_child(function: str, *arguments: Any, **environment: str) -> Any:
+    """What ``module:function`` gives in a fresh process, with more variables of the environment.
 
-    Args:
-        function: ``module:function``; its answer is what JSON can hold.
-        *arguments: what JSON can hold.
+    Arguments and answer are what JSON can hold.
     """
     command = [sys.executable, "-m", "benchmarks.timing", function, json.dumps(arguments)]
-    return json.loads(last_line(command))
+    return json.loads(last_line(command, **environment))
 
 
 def last_line(command: Sequence[Any], **environment: str) -> str:
@@ -118,10 +119,17 @@ def last_line(command: Sequence[Any], **environment: str) -> str:
     return (run.stdout.splitlines() or [""])[-1]
 
 
+def threads_of(count: int) -> dict[str, str]:
+    """Variables of the environment of a process with so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    counts = dict.fromkeys((*names, "TF_NUM_INTRAOP_THREADS"), str(count))
+    quiet = {"TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
+    return counts | quiet | {"PYTHONPATH": str(ROOT)}
+
+
 if __name__ == "__main__":
     from benchmarks import own
 
     own.load_inherited()
     module, _, name = sys.argv[1].partition(":")
-    answer = getattr(importlib.import_module(module), name)(*json.loads(sys.argv[2]))
-    print(json.dumps(answer))
+    print(json.dumps(getattr(importlib.import_module(module), name)(*json.loads(sys.argv[2]))))

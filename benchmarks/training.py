@@ -17,12 +17,10 @@ same crops, and scored by ``temzoo.evaluate`` in float32 on the validation image
 difference of the two stands that of two float32 trainings with different seeds: what chance does.
 """
 
-from __future__ import annotations
-
 import argparse
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,118 +29,99 @@ import tensorflow as tf
 
 import temzoo
 from benchmarks.accuracy import difference
-from benchmarks.datasets import Dataset, open_dataset, synthetic
-from benchmarks.recipes import PYRAMID, Recipe
-from benchmarks.records import result
-from benchmarks.timing import in_turns, rates, ratio, spread, tell
+from benchmarks.datasets import Dataset, dataset_of, synthetic
+from benchmarks.recipes import PYRAMID, Recipe, fitted, throwaway_folder
+from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
-from temzoo.deploy.engines.makers import has_bfloat16
 from temzoo.tasks.training_data import with_classes
 from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
+from temzoo.zoo.cards import model_card
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 ENCODER = "encoder"  # what is timed beside the steps, and the layer's name
-PARTS = ("steps", "iou")
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
 LOADED = {"encoder_weights": "deferred"}
-TRAINABLE: dict[str, bool | str] = {"frozen": False, "deep blocks": "deep", "all of it": True}
-
-
-@dataclass(frozen=True)
-class Network:
-    """What is timed together."""
-
-    about: str  # in words; the record's name
-    model: str  # a registered name
-    config: Mapping[str, Any]  # the model's keywords
-    crop: int  # side, px
-    batch: int
-    encoders: Mapping[str, bool | str] | None = None  # ``encoder_trainable`` by its name in tables
-
-    def variants(self) -> dict[str, dict[str, Any]]:
-        """The config of each variant by its name, which is "" where there is but one."""
-        if not self.encoders:
-            return {"": dict(self.config)}
-        return {
-            name: {**self.config, **LOADED, "encoder_trainable": trainable}
-            for name, trainable in self.encoders.items()
-        }
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured."""
 
-    networks: Sequence[Network]  # whose steps are timed
+    networks: Sequence[Recipe]  # whose steps are timed
+    encoders: Mapping[str, bool | str]  # ``encoder_trainable`` by its name in tables
     seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
     side: int  # of the drawn micrographs that crops are cut from, px
     training: Recipe  # what is trained in either precision, on any data
     chance: bool = True  # whether it is trained with another seed too, to show what that changes
 
 
-ABOUT_SMALL = "unet, filters 8, depth 3"
-SMALL = {"filters": 8, "depth": 3}
+SMALL = ("unet, filters 8, depth 3", "any", "unet", {"filters": 8, "depth": 3})
 SETTINGS = {"crop": 256, "augment": "light", "learning_rate": 3e-3}
-LONG = {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}
-SHORT = {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}
+STEP = {"crop": 256, "batch": 8}
+PYRAMIDS = ("unet_mobilenet, pyramid 1 2 4", "any", "unet_mobilenet", PYRAMID)
 FULL = Plan(
     (
-        Network("unet", "unet", {}, 256, 8),
-        Network("unet, filters 16", "unet", {"filters": 16}, 256, 8),
-        Network(ABOUT_SMALL, "unet", SMALL, 256, 8),
-        Network("unet_mobilenet, pyramid 1 2 4", "unet_mobilenet", PYRAMID, 384, 4, TRAINABLE),
+        Recipe("unet", "any", "unet", {}, STEP),
+        Recipe("unet, filters 16", "any", "unet", {"filters": 16}, STEP),
+        Recipe(*SMALL, STEP),
+        Recipe(*PYRAMIDS, {"crop": 384, "batch": 4}),
     ),
+    {"frozen": False, "deep blocks": "deep", "all of it": True},
     seconds=20.0,
     side=512,
-    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, LONG),
+    training=Recipe(*SMALL, {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}),
 )
 # Tracing is most of what it costs: one network with an encoder has all there is to show.
 TINY = {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)}
-ENDS = {"frozen": False, "all of it": True}
+TINY_NETWORK = ("unet_mobilenet, alpha 0.25", "any", "unet_mobilenet", TINY)
 QUICK = Plan(
-    (Network("unet_mobilenet, alpha 0.25", "unet_mobilenet", TINY, 128, 2, ENDS),),
+    (Recipe(*TINY_NETWORK, {"crop": 128, "batch": 2}),),
+    {"frozen": False, "all of it": True},
     seconds=0.0,
     side=256,
-    training=Recipe(ABOUT_SMALL, "any", "unet", SMALL, SHORT),
+    training=Recipe(*SMALL, {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}),
     chance=False,
 )
 
 
-def steps_of(network: Network, plan: Plan) -> dict[str, Any]:
+def variants(network: Recipe, encoders: Mapping[str, bool | str]) -> dict[str, dict[str, Any]]:
+    """The config of each variant by its name, which is "" of a network without an encoder."""
+    if "encoder_trainable" not in model_card(network.model).config:
+        return {"": dict(network.config)}
+    return {
+        name: {**network.config, **LOADED, "encoder_trainable": trainable}
+        for name, trainable in encoders.items()
+    }
+
+
+def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
     """What the record of a network says: seconds of each variant's step, and their ratios."""
     tell(f"{network.about}: steps")
     keras.utils.set_random_seed(0)
     drawn = synthetic(train=4, val=1, size=plan.side)
     runs: dict[tuple[str, str], Callable] = {}
-    parameters = {}
-    for name, config in network.variants().items():
+    for name, config in variants(network, plan.encoders).items():
         for precision in PRECISIONS:
             twin, batch = trained_by_train(network, config, precision, drawn)
-            parameters[name] = sum(w.shape.num_elements() for w in twin.trainable_variables)
-            runs[name, precision] = lambda twin=twin, batch=batch: twin.train_on_batch(*batch)
+            runs[name, precision] = partial(twin.train_on_batch, *batch)
             if config.get("encoder_trainable") is False:
-                runs[ENCODER, precision] = encoder_alone(twin, config, network)
-    seconds = in_turns(runs, budget=plan.seconds)
-    told = {"bfloat16_in_hardware": has_bfloat16(), "trainable_parameters": parameters}
-    return {
-        "about": f"{network.about}; crops of {network.crop} px, batch {network.batch}",
-        "model": network.model,
-        "config": {**network.config, **(LOADED if network.encoders else {})},
-        "figures": step_figures(seconds, network.batch) | told,
-        "settings": {"crop": network.crop, "batch": network.batch},
-        "dataset": drawn.told("train"),
-    }
+                runs[ENCODER, precision] = encoder_alone(twin, config, network.settings)
+    crop, batch = (network.settings[key] for key in ("crop", "batch"))
+    about = f"{network.about}; crops of {crop} px, batch {batch}"
+    told = {"name": network.about, "about": about, "dataset": drawn.told("train"), "seed": 0}
+    figures = step_figures(in_turns(runs, budget=plan.seconds))
+    return network.told() | told | {"figures": figures}
 
 
 def trained_by_train(
-    network: Network, config: Mapping[str, Any], precision: str, drawn: Dataset
+    network: Recipe, config: Mapping[str, Any], precision: str, drawn: Dataset
 ) -> tuple[Any, tuple]:
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = task_of(model).training_data()
-    asked = {"crop": network.crop, "batch": network.batch, "steps_per_epoch": 100}
-    settings = Settings(**asked, mixed_precision=precision != "float32")
+    how = {"steps_per_epoch": 100, "mixed_precision": precision != "float32"}
+    settings = Settings(**network.settings, **how)
     settings = kind.complete(model, settings, drawn.train)
     data = kind(model, settings, drawn.train, drawn.val)
     trainer = Trainer(Path(), settings, data, drawn.val, False)  # of the folder nothing is used
@@ -151,12 +130,12 @@ def trained_by_train(
     return twin, next(iter(data.training(0, []).take(1)))
 
 
-def encoder_alone(twin: Any, config: Mapping[str, Any], network: Network) -> Callable:
+def encoder_alone(twin: Any, config: Mapping[str, Any], settings: Mapping[str, int]) -> Callable:
     """The forward pass of a network's encoder, without its gradient, at each of its scales."""
     encoder = twin.get_layer(ENCODER)
-    sides = [round(network.crop / reduction) for reduction in config.get("pyramid", (1,))]
+    sides = [round(settings["crop"] / reduction) for reduction in config.get("pyramid", (1,))]
     channels, draw = twin.input_shape[-1], tf.random.Generator.from_seed(0).normal
-    images = [draw((network.batch, side, side, channels)) for side in sides]
+    images = [draw((settings["batch"], side, side, channels)) for side in sides]
     forward = tf.function(lambda shown: [encoder(image, training=False) for image in shown])
 
     def run() -> None:
@@ -166,39 +145,22 @@ def encoder_alone(twin: Any, config: Mapping[str, Any], network: Network) -> Cal
     return run
 
 
-def step_figures(
-    seconds: Mapping[tuple[str, str], Sequence[float]], batch: int
-) -> dict[str, dict[str, Any]]:
-    """Rows and ratios of the seconds, turn by turn.
-
-    Args:
-        seconds: by variant (or ``ENCODER``) and precision, of each turn.
-        batch: crops in a step.
-    """
+def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
+    """Rows and ratios of the seconds, turn by turn, by variant (or ``ENCODER``) and precision."""
     names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
-    figures: dict[str, Any] = {"steps": [_row(name, seconds, batch) for name in names]}
+    figures: dict[str, Any] = {"steps": []}
+    for name in names:
+        each = [seconds[name, precision] for precision in PRECISIONS]
+        row = {"step_s": dict(zip(PRECISIONS, map(spread, each), strict=True))}
+        figures["steps"].append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
     if (ENCODER, PRECISIONS[0]) in seconds:
-        of = {p: (seconds[ENCODER, p], seconds["frozen", p]) for p in PRECISIONS}
-        figures["encoder"] = {
-            "forward_s": {p: spread(alone) for p, (alone, _) in of.items()},
-            "share_of_step": {p: ratio(*each) for p, each in of.items()},
-        }
-        figures["freezing"] = {
-            name: {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
-            for name in names
-            if name != "frozen"
-        }
+
+        def beside_frozen(name: str) -> dict[str, Any]:
+            return {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
+
+        figures["encoder"] = {"share_of_step": beside_frozen(ENCODER)}
+        figures["freezing"] = {name: beside_frozen(name) for name in names if name != "frozen"}
     return figures
-
-
-def _row(name: str, seconds: Mapping[tuple[str, str], Sequence[float]], batch: int):
-    each = {precision: seconds[name, precision] for precision in PRECISIONS}
-    return {
-        "variant": name,
-        "step_s": {p: spread(found) for p, found in each.items()},
-        "images_per_s": {p: rates(found, batch) for p, found in each.items()},
-        "float32_over_bfloat16": ratio(*each.values()),
-    }
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
@@ -210,75 +172,43 @@ def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     told, found = {}, {}
     for name, (precision, seed) in asked.items():
         tell(f"{chosen.about}: trains in {name}")
-        told[name], found[name] = fitted(chosen, dataset, precision, seed)
-    others = [*asked][1:]
-    changes = {name: difference(found[name], found["float32"], "iou") for name in others}
+        told[name], found[name] = scored(chosen, dataset, precision, seed)
+    changes = {n: difference(e, found["float32"], "iou") for n, e in found.items()}
+    del changes["float32"]
     steps = chosen.settings["epochs"] * chosen.settings["steps_per_epoch"]
-    return {
-        "about": f"{chosen.about}, {steps} steps on {dataset.name}",
-        "model": chosen.model,
-        "config": dict(chosen.config),
-        "settings": dict(chosen.settings),
-        "dataset": dataset.told("val"),
-        "figures": {
-            "trainings": told,
-            "iou_change": changes,
-            "bfloat16_in_hardware": has_bfloat16(),
-        },
-    }
+    about = f"{chosen.about}, {steps} steps on {dataset.name}"
+    record = {"name": f"iou-{dataset.name}", "about": about, "dataset": dataset.told("val")}
+    record |= {"figures": {"trainings": told, "iou_change": changes}, "seed": 0}
+    return chosen.told() | record
 
 
-def fitted(
+def scored(
     chosen: Recipe, dataset: Dataset, precision: str, seed: int
 ) -> tuple[dict[str, Any], Any]:
     """Trains, and gives what a record says of it and its evaluation on the validation images."""
+    how = {"mixed_precision": precision != "float32", "seed": seed}
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
-    keras.utils.set_random_seed(seed)
-    model = temzoo.get_model(chosen.model, **config)
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {**chosen.settings, "mixed_precision": precision != "float32", "seed": seed}
-        run = temzoo.train(
-            model, dataset.train, dataset.val, out=Path(folder) / "run", progress=False, **settings
-        )
+    recipe = replace(chosen, config=config, settings={**chosen.settings, **how})
+    with throwaway_folder():
+        model, training = fitted("run", recipe, dataset.train, dataset.val)
     found = temzoo.evaluate(model, dataset.val, instances=None)
-    told = {
-        "precision": precision,
-        "seed": seed,
-        "iou": vars(found.iou),
-        "best_epoch": run.epoch,
-        "loss": [row["loss"] for row in run.history],
-        "minutes": run.history[-1]["minutes"],
-    }
-    return told, found
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", default="synthetic", help="of the IoU: emps, super1, synthetic, or a folder"
-    )
-    parser.add_argument("--only", choices=PARTS, help="one of the two parts")
-    parser.add_argument("--epochs", type=int, help="of the trainings that IoU is compared of")
+    told = {key: training[key] for key in ("best_epoch", "loss", "minutes")}
+    return {"precision": precision, "seed": seed, "iou": vars(found.iou), **told}, found
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    """The quick or the full plan, with what the command line changes."""
     plan = QUICK if arguments.quick else FULL
-    if arguments.epochs:
-        settings = {**plan.training.settings, "epochs": arguments.epochs}
-        plan = replace(plan, training=replace(plan.training, settings=settings))
-    return plan
+    if not arguments.epochs:
+        return plan
+    settings = {**plan.training.settings, "epochs": arguments.epochs}
+    return replace(plan, training=replace(plan.training, settings=settings))
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    plan, parts = plan_of(arguments), (arguments.only,) if arguments.only else PARTS
-    told = {"quick": arguments.quick, "seed": 0}
-    if "steps" in parts:
+    plan = plan_of(arguments)
+    if arguments.only != "iou":
         command = arguments.again(only="steps", data="synthetic", epochs=None)
         for network in plan.networks:
-            of = steps_of(network, plan)
-            yield result("training", network.about, command=command, **told, **of)
-    if "iou" in parts:
-        where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
-        dataset = open_dataset(arguments.data, **where)
-        told["command"] = arguments.again(only="iou")
-        yield result("training", f"iou-{dataset.name}", **told, **iou_of(plan, dataset))
+            yield {"command": command, **steps_of(network, plan)}
+    if arguments.only != "steps":
+        yield {"command": arguments.again(only="iou"), **iou_of(plan, dataset_of(arguments))}

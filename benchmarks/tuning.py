@@ -8,29 +8,26 @@ number of trials, of which the first is the default, and each trial is as short:
 the best setting for a short training, not for a long one.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import Dataset, in_memory
-from benchmarks.records import result
-from benchmarks.timing import seconds_of
+from benchmarks.timing import timed
 from temzoo.core.types import Example
 from temzoo.data.synthetic.scene import Scene
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.workflows.training import tune
 
-STRATEGIES = ("grid", "random", "bayesian")
 MODEL = "unet"
 CONFIG = {"filters": 8, "depth": 3}
+TRIALS = 9
 SETTINGS = {"epochs": 4, "crop": 96, "magnification": (1.0, 1.0), "augment": "light"}
 SEARCH = {"dropout": None, "upsampling": None}
-TRAIN, VAL, SIDE, TRIALS, SEED = 10, 5, 192, 9, 0
+TRAIN, VAL, SIDE, SEED = 10, 5, 192, 0
 
 
 def examples(
@@ -46,56 +43,23 @@ def examples(
     return found
 
 
-def measure(strategy: str, folder: Path, *, trials: int, epochs: int) -> dict[str, Any]:
-    """One search: the figures."""
-    searches: list[Any] = []
-    how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **SETTINGS, "epochs": epochs}
+def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One search."""
     learn, judge = examples(TRAIN), examples(VAL, first=TRAIN)
-
-    def search() -> None:
-        of = {"strategy": strategy, "trials": trials, **how}
-        searches.append(tune(MODEL, learn, judge, out=folder, **of))
-
-    seconds = seconds_of(search)
-    (found,) = searches
-    ranges = json.loads((folder / "search.json").read_text(encoding="utf-8"))["ranges"]
+    how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **SETTINGS}
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "run"
+        how |= {"strategy": strategy, "trials": TRIALS, "out": folder}
+        found, seconds = timed(partial(tune, MODEL, learn, judge, **how))
+        ranges = json.loads((folder / "search.json").read_text(encoding="utf-8"))["ranges"]
     best = found.best["trial"]
-    return {
-        "score": found.score_name,
-        "default_score": found.default_score,
-        "best_score": found.best["score"],
-        "best_trial": best,
-        "best": {name: found.table[best][name] for name in ranges},
-        "trials": len(found.table),
-        "minutes": seconds / 60,
-        "table": found.table,
-        "ranges": ranges,
-    }
+    figures = {"score": found.score_name, "default_score": found.default_score, "ranges": ranges}
+    figures |= {"best_score": found.best["score"], "best_trial": best, "minutes": seconds / 60}
+    figures |= {"best": {name: found.table[best][name] for name in ranges}}
+    figures |= {"trials": len(found.table), "table": found.table}
+    told = {"about": f"{strategy} search of {len(found.table)} trials", "seed": SEED}
+    told |= {"model": MODEL, "config": CONFIG, "settings": SETTINGS, "figures": figures}
+    return told | {"dataset": Dataset("synthetic", learn, judge, f"{SIDE} px, drawn").told()}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("strategy", nargs="?", default="all", choices=[*STRATEGIES, "all"])
-    parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--epochs", type=int, default=SETTINGS["epochs"])
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    chosen = STRATEGIES if arguments.strategy == "all" else (arguments.strategy,)
-    drawn = Dataset("synthetic", examples(TRAIN), examples(VAL, first=TRAIN), f"{SIDE} px, drawn")
-    for strategy in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            figures = measure(
-                strategy, Path(folder) / "run", trials=arguments.trials, epochs=arguments.epochs
-            )
-        yield result(
-            "tuning",
-            strategy,
-            about=f"{strategy} search of {figures['trials']} trials",
-            command=arguments.again(strategy=strategy),
-            model=MODEL,
-            config=CONFIG,
-            settings={**SETTINGS, "epochs": arguments.epochs},
-            dataset=drawn.told(),
-            seed=SEED,
-            figures=figures,
-        )
+MEASUREMENTS = {name: partial(measure, name) for name in ("grid", "random", "bayesian")}

@@ -141,26 +141,13 @@ def test_commands_exist(page):
         check(words)
 
 
-@pytest.fixture(scope="module")
-def parse():
-    """Takes a command's words after ``python -m benchmarks``; exits where they are wrong."""
-    main = pytest.importorskip("benchmarks.__main__")
-    found = getattr(main, "asked", None) or main.parser().parse_args
-    try:
-        found(["recipe", "emps-frozen"])
-    except SystemExit:
-        pytest.skip("the benchmarks of this checkout have several command lines")
-    # To parse these switches the process to another backend, for the other tests too.
-    named = getattr(main, "UNDER_JAX", ())
-    return lambda words: None if words[0] in named else found(words)
-
-
 @PAGES
-def test_commands_of_the_benchmarks_parse(page, parse, capsys):
+def test_commands_of_the_benchmarks_parse(page, capsys):
+    commands = pytest.importorskip("benchmarks.commands")
     for words in commands_of(page):
         if words[:3] == ["python", "-m", "benchmarks"] and words[3:] != ["--help"]:
             try:
-                parse(words[3:])
+                commands.asked(words[3:])
             except SystemExit:
                 pytest.fail(f"{shlex.join(words)}: {capsys.readouterr().err}")
 

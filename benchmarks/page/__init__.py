@@ -4,19 +4,17 @@
 
 ``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
 ``benchmarks.page.scores`` makes of the records of that kind, ``<!-- KIND PATH: COLUMN … -->`` for a
-table that ``benchmarks.page.generic`` makes of their figures. A section without records is left
+table that ``benchmarks.page.tables`` makes of their figures. A section without records is left
 out; the quick runs stand in a part of their own, by the same template.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import generic, scores
-from benchmarks.page.cells import Record, by
+from benchmarks.page import plots, scores, tables
+from benchmarks.page.tables import Record, by
 from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
@@ -24,10 +22,10 @@ SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
 # Pictures by the kind that they stand under: who draws them, and who gives their points.
 PLOTS = {
     "accuracy": {
-        "iou-speed": ("iou_and_speed", scores.speed_points),
-        "learning-curve": ("learning_curve", scores.curve_points),
+        "iou-speed": (plots.iou_and_speed, scores.speed_points),
+        "learning-curve": (plots.learning_curve, scores.curve_points),
     },
-    "memory": {"memory": ("memory_and_size", scores.memory_points)},
+    "memory": {"memory": (plots.memory_and_size, scores.memory_points)},
 }
 QUICK = """# The quick run
 
@@ -39,33 +37,27 @@ that everything runs, and how machines compare; its scores say little of real im
 def write_page(folder: Path = RESULTS) -> Path:
     """Writes page and plots from the records in ``folder``; gives the page's path."""
     head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
-    full, quick = (_of_kind(kept(folder, quick=short)) for short in (False, True))
-    parts = [part for text in sections if (part := _filled(text, full, folder, ""))]
-    short = [part for text in sections if (part := _filled(text, quick, folder, "quick-"))]
+    parts, short = [], []
+    for found, prefix, quick in ((parts, "", False), (short, "quick-", True)):
+        of: dict[str, list[Record]] = {}
+        for record in kept(folder, quick=quick):
+            of.setdefault(record["what"], []).append(record)
+        found += [part for text in sections if (part := _filled(text, of, folder, prefix))]
     text = "\n".join([head, _contents(parts), *parts, *([QUICK] if short else []), *short])
     return write_lines(folder / "README.md", [text.rstrip()])
 
 
 def shown(record: Record) -> list[str]:
     """What the page will say of one record."""
-    slots = [
-        slot for slot in SLOT.findall(TEMPLATE.read_text("utf-8")) if slot[0] == record["what"]
-    ]
-    tables = [_table(*slot, [record]) for slot in slots]
-    return [line for lines in tables if lines for line in (*lines, "")][:-1]
+    slots = SLOT.findall(TEMPLATE.read_text("utf-8"))
+    found = [_table(*slot, [record]) for slot in slots if slot[0] == record["what"]]
+    return [line for lines in found if lines for line in (*lines, "")][:-1]
 
 
 def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
     if not path:
         return scores.TABLES[kind](found)
-    return generic.lines(found, path, columns.split())
-
-
-def _of_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
-    of: dict[str, list[Record]] = {}
-    for record in records:
-        of.setdefault(record["what"], []).append(record)
-    return of
+    return tables.lines(found, path, columns)
 
 
 def _contents(sections: Iterable[str]) -> str:
@@ -95,9 +87,7 @@ def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:
     for name, (drawn_by, points_of) in PLOTS.get(kind, {}).items():
         points = points_of(of)
         if points:
-            from benchmarks.page import plots  # takes matplotlib, which not every command needs
-
-            getattr(plots, drawn_by)(points, folder / f"{prefix}{name}.png")
+            drawn_by(points, folder / f"{prefix}{name}.png")
             lines += [f"![{name.replace('-', ' ')}]({prefix}{name}.png)", ""]
     return lines
 

@@ -5,35 +5,31 @@ does not. Error bars are what the records state: 95 % bootstrap intervals over i
 and most of the repetitions sideways.
 """
 
-from __future__ import annotations
-
 import itertools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-from benchmarks.page.cells import Point
 from temzoo.core.files import atomic_path
 
 DPI = 150
 PANEL, LEGEND = (5.2, 3.3), 2.4  # inches: a panel's width and least height; width of a legend
 LEGEND_ROW, WRAP = 0.19, 38  # inches of a row of the legend, and its most characters
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, "#000000")
+# Blue, vermilion, green, purple, orange, sky blue, black.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = "osD^vPXh*<>"
 WHISKERS = {"lw": 1.4, "elinewidth": 1.0, "capsize": 2.5}
+
+
+class Point(NamedTuple):
+    """A figure of a plot with its interval, and what it stands over."""
+
+    panel: str  # the plot that it belongs to
+    series: str  # the line, or marker
+    x: tuple[float, float, float]  # x, y: (value, low, high)
+    y: tuple[float, float, float]
 
 
 def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
@@ -42,7 +38,8 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
     for axis, panel in axes.items():
         best_first = sorted(panel, key=lambda point: -point.y[0])
         for point, style in zip(best_first, _styles(), strict=False):
-            axis.errorbar(*_bars(point), label=point.series, linestyle="none", **style)
+            bars = {"yerr": _bars([point.y]), "xerr": _bars([point.x]), "linestyle": "none"}
+            axis.errorbar(point.x[:1], point.y[:1], label=point.series, **bars, **style)
         axis.set_xscale("log")
         low, high = (choose(v for point in panel for v in point.x) for choose in (min, max))
         steps = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
@@ -53,30 +50,23 @@ def iou_and_speed(points: Sequence[Point], path: Path) -> Path:
     return _written(figure, path, axes)
 
 
-def memory_and_size(points: Sequence[Point], path: Path) -> Path:
-    """What prediction needs on top of libraries and image, over the side of the micrograph."""
-    labels = ("side of the micrograph, px", "GB on top of libraries and image")
-    return _curves(points, path, labels, base=2, ylim=(0, None))
-
-
-def learning_curve(points: Sequence[Point], path: Path) -> Path:
-    """IoU over labelled images, a panel a dataset, a line a model."""
-    labels = ("labelled images to train on", "IoU, mean over images")
-    return _curves(points, path, labels, base=10, ylim=(0, 1))
-
-
-def _curves(points: Sequence[Point], path: Path, labels, *, base: int, ylim) -> Path:
+def curves(points: Sequence[Point], path: Path, *, base: int, **labels: Any) -> Path:
     """A panel a plot, a line a series, over a logarithmic axis that names every place."""
     figure, axes = _panels(points)
     for axis, panel in axes.items():
         for (series, line), style in zip(_lines(panel).items(), _styles(), strict=False):
             places, values = [p.x[0] for p in line], [p.y[0] for p in line]
-            bars = [[p.y[0] - p.y[1] for p in line], [p.y[2] - p.y[0] for p in line]]
-            axis.errorbar(places, values, yerr=bars, label=series, **style)
+            axis.errorbar(places, values, yerr=_bars([p.y for p in line]), label=series, **style)
         axis.set_xscale("log", base=base)
         _ticks(axis, sorted({point.x[0] for point in panel}), "{:,.0f}")
-        axis.set(xlabel=labels[0], ylabel=labels[1], ylim=ylim)
+        axis.set(**labels)
     return _written(figure, path, axes)
+
+
+LEARNING = {"xlabel": "labelled images to train on", "ylabel": "IoU, mean over images"}
+MEMORY = {"xlabel": "side of the micrograph, px", "ylabel": "GB on top of libraries and image"}
+learning_curve = partial(curves, base=10, ylim=(0, 1), **LEARNING)
+memory_and_size = partial(curves, base=2, ylim=(0, None), **MEMORY)
 
 
 def _panels(points: Sequence[Point]):
@@ -84,10 +74,15 @@ def _panels(points: Sequence[Point]):
 
     A panel is as high as its legend needs, which stands at its right.
     """
+    from matplotlib.figure import Figure  # not every command needs it
+
     of: dict[str, list[Point]] = {}
     for point in points:
         of.setdefault(point.panel, []).append(point)
-    rows = [sum(map(_lines_of_label, {point.series for point in each})) for each in of.values()]
+    rows = [
+        sum(_wrapped(series).count("\n") + 1 for series in {point.series for point in each})
+        for each in of.values()
+    ]
     heights = [max(PANEL[1], LEGEND_ROW * count + 0.6) for count in rows]
     figure = Figure(figsize=(PANEL[0] + LEGEND, sum(heights)), layout="constrained")
     axes = figure.subplots(len(of), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -97,10 +92,6 @@ def _panels(points: Sequence[Point]):
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     return figure, dict(zip(axes, of.values(), strict=True))
-
-
-def _lines_of_label(series: str) -> int:
-    return _wrapped(series).count("\n") + 1
 
 
 def _wrapped(series: str) -> str:
@@ -113,9 +104,9 @@ def _styles() -> Iterator[dict[str, Any]]:
         yield {"color": colour, "marker": marker, "ms": 6, "mec": "white", "mew": 0.6} | WHISKERS
 
 
-def _bars(point: Point):
-    x, y = point.x, point.y
-    return ([x[0]], [y[0]], [[y[0] - y[1]], [y[2] - y[0]]], [[x[0] - x[1]], [x[2] - x[0]]])
+def _bars(of: Sequence[tuple[float, float, float]]) -> list[list[float]]:
+    """How far the intervals reach down and up."""
+    return [[value - low for value, low, _ in of], [high - value for value, _, high in of]]
 
 
 def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
@@ -126,23 +117,19 @@ def _lines(points: Sequence[Point]) -> Mapping[str, list[Point]]:
     return dict(sorted(lines.items(), key=lambda line: -line[1][-1].y[0]))
 
 
-def _ticks(axis: Axes, places: Sequence[float], form: str) -> None:
+def _ticks(axis: Any, places: Sequence[float], form: str) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     axis.xaxis.set_major_locator(FixedLocator(places))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form.format(value)))
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def _written(figure: Figure, path: Path, axes: Mapping[Axes, Sequence[Point]]) -> Path:
+def _written(figure: Any, path: Path, axes: Mapping[Any, Sequence[Point]]) -> Path:
+    where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02)}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
-        axis.legend(
-            handles,
-            map(_wrapped, labels),
-            fontsize=7.5,
-            frameon=False,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1.02),
-        )
+        axis.legend(handles, map(_wrapped, labels), fontsize=7.5, frameon=False, **where)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png")
     return path

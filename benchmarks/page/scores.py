@@ -1,33 +1,17 @@
-"""Tables that need more than the names of figures, and the points of the plots.
+"""What needs more than the names of figures, and the points of the plots.
 
-Each function takes the records of a kind and gives lines.
+Each function of ``TABLES`` takes the records of a kind and gives lines.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.page.cells import (
-    GB,
-    Point,
-    Record,
-    by,
-    command,
-    images_of,
-    number,
-    score,
-    table,
-    timed,
-)
+from benchmarks.page.plots import Point
+from benchmarks.page.tables import Record, by, command, lines, number, rate, score, table
 
 Records = Sequence[Record]
 Figures = Mapping[str, Any]
-PIXELS = ("per_image iou", "pooled iou", "per_image dice", "per_image boundary_f1")
-OBJECTS = (
-    *("pooled mask_ap", "pooled mask_ap50", "pooled panoptic_quality"),
-    *("pooled relative_count_error", "pooled d50_error", "pooled ks_statistic"),
-)
+GB = 1e9
 MAPS = 5  # bytes a pixel of what predict returns: classes in one, instances in four
 METHODS = {
     "noisy": "nothing",
@@ -38,33 +22,24 @@ METHODS = {
     "supervised": "autoencoder, clean images and noise",
     "supervised-flips": "the same, mean over mirror images",
 }
-GAINS = (
-    ("supervised", "nlm"),
-    ("supervised", "bm3d"),
-    ("supervised-flips", "bm3d"),
-    ("blind-spot", "nlm"),
-    ("blind-spot", "supervised"),
-)
+GAINS = {
+    "supervised": ("nlm", "bm3d"),
+    "supervised-flips": ("bm3d",),
+    "blind-spot": ("nlm", "supervised"),
+}
 
 
 def accuracy(found: Records) -> list[str]:
+    """Under the tables: classes, what the cards say, learning curves."""
     judged = [r for r in found if "curve" not in r["settings"]]
-    lines = [
-        *table(
-            "data, images | model | IoU | pooled IoU | Dice | boundary F1 | images/s | command",
-            [[*_scores(r, PIXELS), timed(_rate(r)), command(r)] for r in judged],
-        ),
-        "",
-        *table(
-            "data, images | model | AP | AP50 | PQ | count error | D50 error | KS",
-            [_scores(r, OBJECTS) for r in judged],
-        ),
+    told = [
+        f"`{r['model']}` on {r['dataset']['name']}: {_classes(each)}."
+        for r in judged
+        if len(each := r["figures"]["pooled_iou_of_classes"]) > 2
     ]
-    for r in judged:
-        each = r["figures"]["pooled_iou_of_classes"]
-        if len(each) > 2:
-            lines += ["", f"`{r['model']}` on {r['dataset']['name']}: {_classes(each)}."]
-    return lines + _cards(judged) + _curves([r for r in found if "curve" in r["settings"]])
+    parts = [[line] for line in (*told, *_cards(judged))]
+    curves = _curves([r for r in found if "curve" in r["settings"]])
+    return [line for part in (*parts, curves) if part for line in (*part, "")]
 
 
 def _curves(found: Records) -> list[str]:
@@ -78,15 +53,7 @@ def _curves(found: Records) -> list[str]:
         row[r["dataset"]["train_images"]] = score(r["figures"]["per_image"]["iou"])
     cells = [[*key, *(row.get(count, "–") for count in counts)] for key, row in rows.items()]
     head = " | ".join(["data", "IoU of, trained on", *(f"{count} images" for count in counts)])
-    return ["", *table(head, cells), *by(found[:1])]
-
-
-def _scores(r: Record, metrics: Sequence[str]) -> list[str]:
-    cells = []
-    for part, metric in (each.split() for each in metrics):
-        form = ("{:+.1%}" if metric.endswith("_error") else "{:.3f}").format
-        cells.append(score(r["figures"][part].get(metric), form))
-    return [images_of(r), r["about"], *cells]
+    return [*table(head, cells), *by(found[:1])]
 
 
 def _classes(each: Mapping[str, float]) -> str:
@@ -97,203 +64,44 @@ def _classes(each: Mapping[str, float]) -> str:
 
 def _cards(found: Records) -> list[str]:
     """What the cards of shipped weights say, beside what was found; of the images they speak of."""
-    told = []
-    for r in found:
-        said = r["settings"].get("card_scores", {})
-        if "iou" in said and said.get("images") == r["dataset"]["images"]:
-            value = r["figures"]["per_image"]["iou"]["value"]
-            told.append(f"`{r['model']}` {said['iou']:.4f}, here {value:.4f}")
-    return ["", f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
-
-
-def _rate(r: Record) -> dict[str, float] | None:
-    seconds = r["figures"].get("seconds_per_image")
-    if seconds is None:
-        return None
-    pairs = {"median": "median", "least": "most", "most": "least"}
-    return {key: 1 / seconds[other] for key, other in pairs.items()}
+    said = [(r, r["settings"].get("card_scores", {})) for r in found]
+    told = [
+        f"`{r['model']}` {card['iou']:.4f}, here {r['figures']['per_image']['iou']['value']:.4f}"
+        for r, card in said
+        if "iou" in card and card.get("images") == r["dataset"]["images"]
+    ]
+    return [f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
 
 
 def speed_points(of: Mapping[str, Records]) -> list[Point]:
     """One of each model, of a learning curve the end; recipes where nothing else is judged."""
     last: dict[tuple[str, str], Record] = {}
-    judged = [r for r in of.get("accuracy", ()) if _rate(r)]
+    judged = [r for r in of.get("accuracy", ()) if "seconds_per_image" in r["figures"]]
     for r in sorted(judged, key=lambda r: r["dataset"]["train_images"]):
         last[r["dataset"]["name"], r["settings"].get("curve") or r["model"]] = r
     known = {r["dataset"]["name"] for r in judged if "curve" not in r["settings"]}
     others = [r for r in of.get("recipe", ()) if r["dataset"]["name"] not in known]
     rows = [*((r["about"], r) for r in last.values()), *((r["name"], r) for r in others)]
-    return [_point(r, series, tuple(_rate(r).values())) for series, r in rows]
+    return [
+        _point(r, series, tuple(rate(r["figures"]["seconds_per_image"]).values()))
+        for series, r in rows
+    ]
 
 
 def curve_points(of: Mapping[str, Records]) -> list[Point]:
     """IoU over training images, of series that have more than one number of them."""
-    lines: dict[tuple[str, str], list[Point]] = {}
+    series: dict[tuple[str, str], list[Point]] = {}
     for r in (*of.get("accuracy", ()), *of.get("recipe", ())):
-        series = r["about"] if r["what"] == "recipe" else r["settings"].get("curve")
-        if series and "-seed" not in r["name"]:
-            point = _point(r, series, (r["dataset"]["train_images"],) * 3)
-            lines.setdefault((point.panel, series), []).append(point)
-    return [p for line in lines.values() if len({p.x for p in line}) > 1 for p in line]
+        name = r["about"] if r["what"] == "recipe" else r["settings"].get("curve")
+        if name and "-seed" not in r["name"]:
+            point = _point(r, name, (r["dataset"]["train_images"],) * 3)
+            series.setdefault((point.panel, name), []).append(point)
+    return [p for line in series.values() if len({p.x for p in line}) > 1 for p in line]
 
 
 def _point(r: Record, series: str, x: tuple) -> Point:
     iou = r["figures"]["per_image"]["iou"]
     return Point(r["dataset"]["name"], series, x, (iou["value"], iou["low"], iou["high"]))
-
-
-def recipe(found: Records) -> list[str]:
-    first = {r["name"]: r for r in found if "-seed" not in r["name"]}
-    lines = table(
-        "data, training images | model | IoU | pooled IoU | instance F1 | training, min |"
-        " s per image | command",
-        map(_recipe_row, first.values()),
-    )
-    for r in first.values():
-        if len(r["figures"]["pooled_iou_of_classes"]) > 2:
-            joint = r["figures"]["joint_iou"]
-            more = f"; of all classes counted together {joint:.3f}" if joint else ""
-            told = _classes(r["figures"]["pooled_iou_of_classes"])
-            lines += ["", f"`{r['name']}`: {told}{more}."]
-    again = [_again_row(r, first) for r in found if r["name"].partition("-seed")[0] != r["name"]]
-    head = "trained again | IoU | with another seed | inside the interval | command"
-    return lines + (["", *table(head, again)] if again else [])
-
-
-def _recipe_row(r: Record) -> list[str]:
-    figures = r["figures"]
-    return [
-        f"{r['dataset']['name']}, {r['dataset']['train_images']}",
-        r["about"],
-        score(figures["per_image"]["iou"]),
-        *(f"{figures['pooled'][metric]['value']:.3f}" for metric in ("iou", "instance_f1")),
-        f"{r['training']['minutes']:.1f}",
-        f"{figures['seconds_per_image']['median']:.2f}",
-        command(r),
-    ]
-
-
-def _again_row(r: Record, first: Mapping[str, Record]) -> list[str]:
-    old, new = first.get(r["name"].partition("-seed")[0]), r["figures"]["per_image"]["iou"]["value"]
-    if old is None:
-        return [r["about"], "–", f"{new:.3f}", "–", command(r)]
-    iou = old["figures"]["per_image"]["iou"]
-    inside = "yes" if iou["low"] <= new <= iou["high"] else "no"
-    return [r["about"], score(iou), f"{new:.3f}", inside, command(r)]
-
-
-def instances(found: Records) -> list[str]:
-    scored = [r for r in found if "pooled" in r["figures"]]
-    head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
-    lines = table(head, map(_instances_row, scored)) if scored else []
-    for r in scored:
-        lines += ["", *_instances_said(r)]
-    return lines
-
-
-def _instances_row(r: Record) -> list[str]:
-    pooled, minutes = r["figures"]["pooled"], r["training"]["minutes"]
-    with_interval = ("mask_ap50", "instance_f1") if r["dataset"]["images"] > 1 else ()
-    metrics = ("mask_ap50", "mask_ap", "mask_ap75", "instance_f1", "panoptic_quality")
-    cells = [
-        score(pooled[m]) if m in with_interval else f"{pooled[m]['value']:.3f}"
-        for m in (*metrics, "stardist_ap50")
-    ]
-    told = "shipped" if minutes is None else f"{minutes:.0f}"
-    return [r["name"].split("-")[0], r["about"], *cells, told, command(r)]
-
-
-def _instances_said(r: Record) -> list[str]:
-    figures, name = r["figures"], f"`{r['name']}`"
-    if "density" in figures:
-        told = ", ".join(f"{key} {value:.1%}" for key, value in figures["density"].items())
-        more = "the data's publisher reports an accuracy of 83.6 % (creme, 316L), on another split"
-        return [f"{name}, areal density: {told}; {more}."]
-    if "relative count error" in figures:
-        true = figures["images"][0]["instances_true"]
-        error, seconds = figures["relative count error"], figures["seconds"]
-        return [f"{name}: count error {error:+.1%} of {true} particles, in {seconds:.0f} s."]
-    sizes = ("small", "medium", "large")
-    told = ", ".join(f"{s} {figures['pooled'][f'mask_ap_{s}']['value']:.3f}" for s in sizes)
-    if "at score 0.5" in figures:
-        default = figures["at score 0.5"]["instance_f1"]["value"]
-        told += f"; F1 at the default score of 0.5: {default:.3f}"
-    return [f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."]
-
-
-def denoise(found: Records) -> list[str]:
-    of: dict[str, dict[str, Any]] = {}  # figures by dose and method
-    for r in (r for r in found if "clean" not in r["figures"]):
-        for dose, methods in r["figures"]["doses"].items():
-            of.setdefault(dose, {}).update({k: v for k, v in methods.items() if v})
-    lines = _denoise_table(of, found) if of else []
-    for r in (r for r in found if "clean" in r["figures"]):
-        doses, clean = r["figures"]["doses"], r["figures"]["clean"]["value"]
-        rows = [
-            [
-                "noisy" if name == "noisy" else METHODS[name],
-                *(score(d[name]) for d in doses.values()),
-            ]
-            for name in doses["low-dose"]
-        ]
-        lines += [f"IoU of `{r['model']}` on the same images, {clean:.3f} on the clean ones:", ""]
-        lines += table(" | ".join(["images, denoised by", *doses]), rows)
-    return [*lines, *by(found)]
-
-
-def _denoise_table(of: Mapping[str, Figures], found: Records) -> list[str]:
-    minutes = {r["name"]: f"{r['training']['minutes']:.0f}" for r in found if r["training"]}
-    rows = []
-    for name in (name for name in METHODS if name in of["low-dose"]):
-        cells = [f"{of[d][name]['psnr_db']:.2f}, {of[d][name]['ssim']:.3f}" for d in of]
-        seconds = of["medium-dose"][name]["seconds"]
-        cells += [f"{seconds:.2f}" if seconds else "", minutes.get(name, "")]
-        rows.append([METHODS[name], *cells])
-    doses = [f"{dose}: PSNR, SSIM" for dose in of]
-    lines = table(" | ".join(["method", *doses, "s per image", "training, min"]), rows)
-    return [*lines, "", *_denoise_gains(of), ""]
-
-
-def _denoise_gains(of: Mapping[str, Figures]) -> list[str]:
-    """Gains of the networks over others on the same images."""
-    from temzoo.evaluation.bootstrap import mean_interval  # takes TensorFlow
-
-    lines = ["Mean gain in dB on the same images:", ""]
-    for name, other in (pair for pair in GAINS if {*pair} <= {*of["low-dose"]}):
-        gains = []
-        for dose, methods in of.items():
-            pairs = zip(methods[name]["of_images"], methods[other]["of_images"], strict=True)
-            gain = vars(mean_interval([ours[0] - theirs[0] for ours, theirs in pairs]))
-            gains.append(f"{dose} {score(gain, '{:+.2f}'.format)}")
-        lines.append(f"- {METHODS[name]}, beside {METHODS[other]}: {', '.join(gains)}")
-    return lines
-
-
-def tuning(found: Records) -> list[str]:
-    rows = []
-    for r in sorted(found, key=lambda r: ("grid", "random", "bayesian").index(r["name"])):
-        figures = r["figures"]
-        cells = [f"{figures[key]:.3f}" for key in ("default_score", "best_score")]
-        cells += [figures["best_trial"], figures["trials"], f"{figures['minutes']:.1f}"]
-        best = ", ".join(f"{name} {value}" for name, value in figures["best"].items())
-        rows.append([r["name"], *cells, best, command(r)])
-    head = "strategy | default IoU | best IoU | in trial | of | minutes | found | command"
-    return table(head, rows)
-
-
-def compared(found: Records) -> list[str]:
-    """Latent spaces of several models, by every figure of theirs."""
-    models = [m for r in found if r["name"] == "compare" for m in r["figures"]["models"]]
-    if not models:
-        return []
-    columns = [key for key in models[0]["figures"] if key != "model"]
-    rows = [
-        [m["figures"]["model"]]
-        + [v if isinstance(v := m["figures"][key], int) else number(v) for key in columns]
-        + [f"{m['seconds']:.0f}"]
-        for m in models
-    ]
-    return table(" | ".join(["model", *columns, "training, s"]), rows)
 
 
 def memory_points(of: Mapping[str, Records]) -> list[Point]:
@@ -307,6 +115,132 @@ def memory_points(of: Mapping[str, Records]) -> list[Point]:
             (", without the maps", (row["used"] - MAPS * row["side"] ** 2) / GB),
         )
     ]
+
+
+def recipe(found: Records) -> list[str]:
+    first = {r["name"]: r for r in found if "-seed" not in r["name"]}
+    told = lines(
+        [*first.values()],
+        "-",
+        "@dataset.name+@dataset.train_images:data,_training_images @about:model"
+        " per_image.iou/.3f:IoU pooled.iou.value/.3f:pooled_IoU"
+        " pooled.instance_f1.value/.3f:instance_F1 @training.minutes/.1f:training,_min"
+        " seconds_per_image.median/.2f:s_per_image @command",
+    )
+    for r in first.values():
+        each, joint = (r["figures"][key] for key in ("pooled_iou_of_classes", "joint_iou"))
+        if len(each) > 2:
+            more = f"; of all classes counted together {joint:.3f}" if joint else ""
+            told += ["", f"`{r['name']}`: {_classes(each)}{more}."]
+    again = [_again_row(r, first) for r in found if r["name"] not in first]
+    head = "trained again | IoU | with another seed | inside the interval | command"
+    return told + (["", *table(head, again)] if again else [])
+
+
+def _again_row(r: Record, first: Mapping[str, Record]) -> list[str]:
+    old, new = first.get(r["name"].partition("-seed")[0]), r["figures"]["per_image"]["iou"]["value"]
+    iou = old and old["figures"]["per_image"]["iou"]
+    inside = "–" if iou is None else "yes" if iou["low"] <= new <= iou["high"] else "no"
+    return [r["about"], score(iou), f"{new:.3f}", inside, command(r)]
+
+
+def instances(found: Records) -> list[str]:
+    scored = [r for r in found if "pooled" in r["figures"]]
+    head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
+    told = table(head, map(_instances_row, scored)) if scored else []
+    return [*told, *(line for r in scored for line in ("", _instances_said(r)))]
+
+
+def _instances_row(r: Record) -> list[str]:
+    pooled, minutes = r["figures"]["pooled"], r["training"]["minutes"]
+    metrics = ("mask_ap50", "mask_ap", "mask_ap75", "instance_f1", "panoptic_quality")
+    cells = {m: f"{pooled[m]['value']:.3f}" for m in (*metrics, "stardist_ap50")}
+    if r["dataset"]["images"] > 1:
+        cells |= {m: score(pooled[m]) for m in ("mask_ap50", "instance_f1")}
+    told = "shipped" if minutes is None else f"{minutes:.0f}"
+    return [r["name"].split("-")[0], r["about"], *cells.values(), told, command(r)]
+
+
+def _instances_said(r: Record) -> str:
+    figures, name = r["figures"], f"`{r['name']}`"
+    if "density" in figures:
+        told = ", ".join(f"{key} {value:.1%}" for key, value in figures["density"].items())
+        more = "the data's publisher reports an accuracy of 83.6 % (creme, 316L), on another split"
+        return f"{name}, areal density: {told}; {more}."
+    if "relative count error" in figures:
+        true = figures["images"][0]["instances_true"]
+        error, seconds = figures["relative count error"], figures["seconds"]
+        return f"{name}: count error {error:+.1%} of {true} particles, in {seconds:.0f} s."
+    sizes = ("small", "medium", "large")
+    told = ", ".join(f"{s} {figures['pooled'][f'mask_ap_{s}']['value']:.3f}" for s in sizes)
+    if "at score 0.5" in figures:
+        default = figures["at score 0.5"]["instance_f1"]["value"]
+        told += f"; F1 at the default score of 0.5: {default:.3f}"
+    return f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."
+
+
+def denoise(found: Records) -> list[str]:
+    of: dict[str, dict[str, Any]] = {}  # figures by dose and method
+    for r in (r for r in found if "clean" not in r["figures"]):
+        for dose, methods in r["figures"]["doses"].items():
+            of.setdefault(dose, {}).update({k: v for k, v in methods.items() if v})
+    told = [*_denoise_table(of, found), "", *_denoise_gains(of), ""] if of else []
+    for r in (r for r in found if "clean" in r["figures"]):
+        doses, clean = r["figures"]["doses"], r["figures"]["clean"]["value"]
+        shown = {name: METHODS[name] for name in doses["low-dose"]} | {"noisy": "noisy"}
+        rows = [[said, *(score(d[name]) for d in doses.values())] for name, said in shown.items()]
+        told += [f"IoU of `{r['model']}` on the same images, {clean:.3f} on the clean ones:", ""]
+        told += table(" | ".join(["images, denoised by", *doses]), rows)
+    return [*told, *by(found)]
+
+
+def _denoise_table(of: Mapping[str, Figures], found: Records) -> list[str]:
+    minutes = {r["name"]: f"{r['training']['minutes']:.0f}" for r in found if r["training"]}
+    rows = []
+    for name in (name for name in METHODS if name in of["low-dose"]):
+        cells = [f"{of[d][name]['psnr_db']:.2f}, {of[d][name]['ssim']:.3f}" for d in of]
+        seconds = of["medium-dose"][name]["seconds"]
+        cells += [f"{seconds:.2f}" if seconds else "", minutes.get(name, "")]
+        rows.append([METHODS[name], *cells])
+    doses = [f"{dose}: PSNR, SSIM" for dose in of]
+    return table(" | ".join(["method", *doses, "s per image", "training, min"]), rows)
+
+
+def _denoise_gains(of: Mapping[str, Figures]) -> list[str]:
+    """Gains of the networks over others on the same images."""
+    from temzoo.evaluation.bootstrap import mean_interval  # takes NumPy
+
+    told = ["Mean gain in dB on the same images:", ""]
+    known = [(name, other) for name, others in GAINS.items() for other in others]
+    for name, other in (pair for pair in known if {*pair} <= {*of["low-dose"]}):
+        gains = []
+        for dose, methods in of.items():
+            pairs = zip(methods[name]["of_images"], methods[other]["of_images"], strict=True)
+            gain = vars(mean_interval([ours[0] - theirs[0] for ours, theirs in pairs]))
+            gains.append(f"{dose} {score(gain, '{:+.2f}'.format)}")
+        told.append(f"- {METHODS[name]}, beside {METHODS[other]}: {', '.join(gains)}")
+    return told
+
+
+def tuning(found: Records) -> list[str]:
+    order = ("grid", "random", "bayesian")
+    return lines(
+        sorted(found, key=lambda r: order.index(r["name"])),
+        "-",
+        "@name:strategy default_score/.3f:default_IoU best_score/.3f:best_IoU best_trial:in_trial"
+        " trials:of minutes/.1f best:found @command",
+    )
+
+
+def compared(found: Records) -> list[str]:
+    """Latent spaces of several models, by every figure of theirs."""
+    models = [m for r in found if r["name"] == "compare" for m in r["figures"]["models"]]
+    rows = [
+        [v if isinstance(v, int | str) else number(v) for v in m["figures"].values()]
+        + [f"{m['seconds']:.0f}"]
+        for m in models
+    ]
+    return table(" | ".join([*models[0]["figures"], "training, s"]), rows) if models else []
 
 
 TABLES = {

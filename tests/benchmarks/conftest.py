@@ -3,20 +3,14 @@
 import pytest
 
 from benchmarks import __main__ as suite
+from benchmarks.commands import asked
 from benchmarks.datasets import synthetic
-from benchmarks.records import checked
 
 
 @pytest.fixture
 def measured(tmp_path):
-    """Runs a command's ``main`` on a command line; gives its records, checked, and writes none."""
-
-    def run(*words):
-        arguments = suite.asked([*words, "--out", str(tmp_path)])
-        module = suite._module(arguments.command)
-        return [checked(record) for record in module.main(arguments) or ()]
-
-    return run
+    """Runs a command; gives its records, checked, and writes none."""
+    return lambda *words: [*suite.measured(asked([*words, "--out", str(tmp_path)]))]
 
 
 @pytest.fixture(scope="session")

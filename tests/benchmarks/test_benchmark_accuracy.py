@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import temzoo
-from benchmarks import accuracy, contestants, judges
+from benchmarks import accuracy, denoise, latent, recipes
 from benchmarks.datasets import Dataset, open_dataset
 from benchmarks.page import shown
+from benchmarks.records import scores
 from temzoo.labels.shapes.raster import class_map
 
 
@@ -42,7 +43,7 @@ def test_the_truth_scores_one_and_no_error(drawn):
     means = judged.per_image
     for metric in ("iou", "dice", "boundary_f1"):
         assert means[metric].value == 1.0
-    assert accuracy.iou_of_classes(judged) == {"background": 1.0, "particle": 1.0}
+    assert scores(judged)["pooled_iou_of_classes"] == {"background": 1.0, "particle": 1.0}
     assert means["ks_statistic"].low >= 0
     assert set(accuracy.GAINS + accuracy.ERRORS) <= {*judged.table[0]}
 
@@ -65,8 +66,9 @@ def test_pooled_count_error_is_that_of_all_objects(drawn):
     assert found.pooled["relative_count_error"].value == pytest.approx(predicted / true - 1)
 
 
-def test_instances_below_the_least_area_are_no_particles(drawn):
-    found = accuracy.judge(Oracle(drawn.val), drawn.val, min_area_px=10**6, bootstrap=20)
+def test_instances_below_the_least_area_are_no_particles(drawn, monkeypatch):
+    monkeypatch.setitem(accuracy.OBJECTS, "min_area_px", 10**6)
+    found = accuracy.judge(Oracle(drawn.val), drawn.val, bootstrap=20)
     assert found.iou.value == 1.0
     assert found.pooled["relative_count_error"].value == -1.0
     assert found.per_image["ks_statistic"].value == 1.0
@@ -119,18 +121,18 @@ def test_paired_differences_are_means_over_the_images(drawn):
 
 
 def test_a_run_of_two_contestants_is_recorded_and_compared(monkeypatch, drawn, measured):
-    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
-    monkeypatch.setitem(contestants.CONTESTANTS, "oracle", lambda learn: Oracle(drawn.val))
-    words = ["--weights", "otsu", "--compare", "oracle", "--min-area-px", "5", "--quick"]
+    monkeypatch.setattr(accuracy, "dataset_of", lambda arguments: drawn)
+    monkeypatch.setitem(recipes.CONTESTANTS, "oracle", lambda learn: Oracle(drawn.val))
+    words = ["--weights", "otsu", "--compare", "oracle", "--quick"]
     records = {record["model"]: record for record in measured("accuracy", *words)}
-    assert set(records) == {"otsu from 5 px", "oracle from 5 px", None}
-    second, paired = records["oracle from 5 px"], records[None]
+    assert set(records) == {"otsu", "oracle", None}
+    second, paired = records["oracle"], records[None]
     (pair,) = paired["figures"]["pairs"]
-    assert [pair["model"], pair["beside"]] == ["oracle from 5 px", "otsu from 5 px"]
+    assert [pair["model"], pair["beside"]] == ["oracle", "otsu"]
     assert pair["metrics"]["iou"]["verdict"] == "better"
     start = "python -m benchmarks accuracy --weights"
-    assert paired["command"] == f"{start} otsu --compare oracle --min-area-px 5 --quick"
-    assert second["command"] == f"{start} oracle --min-area-px 5 --quick"
+    assert paired["command"] == f"{start} otsu --compare oracle --quick"
+    assert second["command"] == f"{start} oracle --quick"
     assert second["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
     assert second["figures"]["seconds_per_image"]["repetitions"] == 3
 
@@ -153,7 +155,7 @@ def test_a_curve_trains_on_as_many_images_each_and_leaves_no_run(
     tmp_path, monkeypatch, drawn, measured
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
+    monkeypatch.setattr(accuracy, "dataset_of", lambda arguments: drawn)
     monkeypatch.setattr(accuracy, "QUICK_CONFIG", {"filters": 4, "depth": 2})
     settings = {"epochs": 1, "steps_per_epoch": 1, "batch": 1, "crop": 32, "seed": 0}
     monkeypatch.setattr(accuracy, "QUICK_CURVE", settings)
@@ -168,9 +170,7 @@ def test_a_curve_trains_on_as_many_images_each_and_leaves_no_run(
 
 def test_restorers_are_scored_beside_the_noisy_image():
     model = temzoo.get_model("autoencoder", filters=4, depth=2, compile=False)
-    assert judges.task_of(model) == "restoration"
-    assert judges.task_of(lambda batch: batch) is None
-    found = judges.restored(model, open_dataset("synthetic", quick=True).val[:2])
+    found = denoise.judged(model, open_dataset("synthetic", quick=True).val[:2])
     assert set(found) == {"low-dose", "medium-dose", "high-dose"}
     noisy = [found[dose]["noisy_psnr_db"]["value"] for dose in found]
     assert noisy == sorted(noisy)
@@ -181,9 +181,8 @@ def test_restorers_are_scored_beside_the_noisy_image():
 
 def test_a_vae_is_judged_by_what_its_latent_numbers_know():
     model = temzoo.get_model("vae", latent_dim=3, image_size=16, filters=4, depth=1)
-    assert judges.task_of(model) == "generative"
-    figures = judges.known(model, count=80)
-    images, factors = judges.pictures(model, 80)
+    figures = latent.known(model, count=80)
+    images, factors = latent.pictures(model, 80)
     means = np.asarray(model.encode(images)[0])
     again = np.asarray(model.decode(means))
     error = figures["reconstruction_error"]
@@ -196,16 +195,16 @@ def test_a_vae_is_judged_by_what_its_latent_numbers_know():
 
 def test_a_vae_of_colour_is_refused():
     with pytest.raises(ValueError, match=r"drawn grey particles. Received: one of 3 channels"):
-        judges.pictures(SimpleNamespace(channels=3, image_size=16), 1)
+        latent.pictures(SimpleNamespace(channels=3, image_size=16), 1)
 
 
 def test_models_of_every_task_are_judged_in_one_run(monkeypatch, drawn, measured):
     restorer = temzoo.get_model("autoencoder", filters=4, depth=1, compile=False)
     vae = temzoo.get_model("vae", latent_dim=2, image_size=16, filters=4, depth=1)
-    monkeypatch.setattr(accuracy, "open_dataset", lambda *args, **options: drawn)
-    monkeypatch.setattr(judges, "QUICK_PICTURES", 40)
+    monkeypatch.setattr(accuracy, "dataset_of", lambda arguments: drawn)
+    monkeypatch.setattr(latent, "QUICK_PICTURES", 40)
     for name, model in (("restorer", restorer), ("vae", vae)):
-        monkeypatch.setitem(contestants.CONTESTANTS, name, lambda learn, model=model: model)
+        monkeypatch.setitem(recipes.CONTESTANTS, name, lambda learn, model=model: model)
     records = measured("accuracy", "--weights", "otsu", "--compare", "restorer", "vae", "--quick")
     assert [r["what"] for r in records] == ["accuracy", "restoration", "vae"]
     for record in records:
@@ -222,11 +221,11 @@ def test_what_is_judged_must_be_named(measured):
 
 def test_a_word_that_names_no_weights_is_refused():
     with pytest.raises(FileNotFoundError, match="Give a run folder"):
-        contestants.contestant_of("nothing-of-the-kind", [])
+        recipes.contestant_of("nothing-of-the-kind", [])
 
 
 def test_one_more_contestant_is_a_function(drawn):
-    @contestants.contestant("dark")
+    @recipes.contestant("dark")
     def dark(learn):
         level = np.mean([e.micrograph.pixels.mean() for e in learn])
 
@@ -237,11 +236,10 @@ def test_one_more_contestant_is_a_function(drawn):
         return network
 
     try:
-        model = contestants.contestant_of("dark", drawn.train)
+        model = recipes.contestant_of("dark", drawn.train)
         assert 0 <= accuracy.judge(model, drawn.val, bootstrap=20).iou.value <= 1
-        assert accuracy.parameters(model) is None
     finally:
-        del contestants.CONTESTANTS["dark"]
+        del recipes.CONTESTANTS["dark"]
 
 
 def test_a_dataset_part_is_named_in_the_record(drawn):

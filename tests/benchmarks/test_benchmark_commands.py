@@ -1,15 +1,21 @@
 """The command line: one program, steps that go on and are resumed, commands that repeat."""
 
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as suite
-from benchmarks import own
+from benchmarks import commands, own
+from benchmarks.commands import COMMANDS, UNDER_JAX, asked
 from temzoo.cli import demonstrating
 from temzoo.cli.common import app
 from temzoo.training import run_folder
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -23,16 +29,16 @@ from temzoo.training import run_folder
     ],
 )
 def test_a_command_is_repeated_by_the_words_that_differ_from_the_usual(words):
-    command = suite.asked(words).again()
+    command = asked(words).again()
     assert shlex.split(command)[:3] == ["python", "-m", "benchmarks"]
-    again = suite.asked(shlex.split(command)[3:])
-    first = vars(suite.asked(words))
+    again = asked(shlex.split(command)[3:])
+    first = vars(asked(words))
     assert {**vars(again), "again": None} == {**first, "again": None}
-    assert suite.asked([*words, "--out", "elsewhere"]).again() == command
+    assert asked([*words, "--out", "elsewhere"]).again() == command
 
 
 def test_some_words_of_a_repeated_command_may_change():
-    arguments = suite.asked(["accuracy", "--weights", "a", "--compare", "b", "--quick"])
+    arguments = asked(["accuracy", "--weights", "a", "--compare", "b", "--quick"])
     command = arguments.again(weights="b", compare=[])
     assert command == "python -m benchmarks accuracy --weights b --quick"
 
@@ -41,20 +47,38 @@ def test_every_command_is_told_of(capsys):
     with pytest.raises(SystemExit):
         suite.main(["--help"])
     told = capsys.readouterr().out
-    for name in (*suite.COMMANDS, "all", "page"):
+    for name in COMMANDS:
         assert f"    {name} " in told or f"    {name}\n" in told
 
 
-@pytest.mark.parametrize("name", [n for n in suite.COMMANDS if n not in suite.UNDER_JAX])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_says_how_it_measures(name, capsys):
     with pytest.raises(SystemExit):
-        suite.asked([name, "--help"])
-    assert suite._module(name).__doc__.splitlines()[0] in capsys.readouterr().out
+        asked([name, "--help"])
+    told = capsys.readouterr().out
+    assert commands._head(COMMANDS[name][0]) in told
+    if name not in UNDER_JAX:
+        for measurement in getattr(suite.module_of(name), "MEASUREMENTS", ()):
+            assert measurement in told
+
+
+def test_help_imports_no_more_than_it_needs():
+    code = (
+        "import sys, benchmarks.__main__ as suite\n"
+        "try:\n    suite.main(['accuracy', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'tensorflow', 'keras', 'numpy', 'matplotlib'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_a_measurement_that_does_not_exist_is_refused(measured):
+    with pytest.raises(ValueError, match=r"A name is one of overfit, held-out, all. Received: x"):
+        measured("shapes", "x")
 
 
 def test_the_suite_runs_its_steps_and_goes_on_after_one_that_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.startup.COMMANDS", {"bare Python": ["-c", "pass"]})
-    steps = (("accuracy", "--weights", "no-such"), ("startup", "--repetitions", "1"))
+    steps = "accuracy --weights no-such; startup --repetitions 1"
     monkeypatch.setattr(suite, "QUICK", steps)
     assert suite.main(["all", "--quick", "--out", str(tmp_path)]) == 1
     assert "accuracy failed: FileNotFoundError: Give a run folder" in capsys.readouterr().err
@@ -64,15 +88,13 @@ def test_the_suite_runs_its_steps_and_goes_on_after_one_that_fails(tmp_path, mon
     assert "`python -m benchmarks startup --repetitions 1 --quick`" in page
 
 
-def test_the_value_that_a_command_returns_is_the_exit_status(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "benchmarks.peers.environments.set_up", lambda names, folder: {"sklearn": "no network"}
-    )
-    assert suite.main(["peers", "--setup", "sklearn", "--out", str(tmp_path)]) == 1
-    monkeypatch.setattr(
-        "benchmarks.peers.environments.set_up", lambda names, folder: {"sklearn": "ready"}
-    )
-    assert suite.main(["peers", "--setup", "sklearn", "--out", str(tmp_path)]) == 0
+def test_an_environment_that_was_not_made_is_an_error(tmp_path, monkeypatch):
+    words = ["peers", "--setup", "sklearn", "--out", str(tmp_path)]
+    monkeypatch.setattr("benchmarks.environments.set_up", lambda _: {"sklearn": "no network"})
+    with pytest.raises(SystemExit, match=r"made by pip\. Received: no sklearn"):
+        suite.main(words)
+    monkeypatch.setattr("benchmarks.environments.set_up", lambda _: {"sklearn": "ready"})
+    assert suite.main(words) == 0
 
 
 def test_all_hands_on_files_of_one_s_own(tmp_path, monkeypatch):
@@ -80,7 +102,7 @@ def test_all_hands_on_files_of_one_s_own(tmp_path, monkeypatch):
     mine.write_text("", encoding="utf-8")
     monkeypatch.setenv(own.VARIABLE, "")  # is set, and with it what later tests would start
     got = []
-    monkeypatch.setattr(suite, "QUICK", (("startup",), ("peers",)))
+    monkeypatch.setattr(suite, "QUICK", "startup; peers")
     monkeypatch.setattr(suite, "_step", lambda words: got.append(list(words)) or 0)
     assert suite.main(["all", "--quick", "--with", str(mine), "--out", str(tmp_path)]) == 0
     assert [words[-2:] for words in got] == [["--with", str(mine)]] * 2
@@ -90,7 +112,7 @@ def test_all_hands_on_files_of_one_s_own(tmp_path, monkeypatch):
 def two_steps(monkeypatch):
     """Two steps, of which the second fails until the fixture's answer says otherwise."""
     ran, fails = [], {"measure"}
-    monkeypatch.setattr(suite, "QUICK", (("startup",), ("measure", "--x")))
+    monkeypatch.setattr(suite, "QUICK", "startup; measure --x")
     monkeypatch.setattr(suite, "_step", lambda words: ran.append(words[0]) or words[0] in fails)
     return ran, fails
 
@@ -137,17 +159,18 @@ def test_a_run_is_not_resumed_on_another_machine(tmp_path, two_steps, capsys, mo
 
 
 def test_all_judges_the_shipped_weights_on_their_own_data():
-    steps = {step[2]: step for step in suite.shipped() if step[0] == "accuracy"}
-    assert ("accuracy", "--weights", "vae/particles") in suite.shipped()
-    measured = ("precision", "--data", "emps", "--weights", "unet_mobilenet/emps-frozen")
-    assert measured in suite.shipped()
-    assert {"unet_mobilenet/emps-frozen", "autoencoder/emps-denoise"} <= {*steps["emps"]}
-    assert "autoencoder/emps-denoise" not in steps.get("super1", ())
+    steps = suite.shipped()
+    assert "accuracy --weights vae/particles" in steps
+    assert "precision --data emps --weights unet_mobilenet/emps-frozen" in steps
+    emps, *others = [step.split() for step in steps if step.startswith("accuracy --data")]
+    assert {"emps", "unet_mobilenet/emps-frozen", "autoencoder/emps-denoise"} <= {*emps}
+    assert all("autoencoder/emps-denoise" not in words for words in others)
 
 
 def test_the_steps_of_all_are_command_lines():
-    for words in (*suite.QUICK, *suite.FULL, *suite.shipped()):
-        assert suite.asked(words).command == words[0]
+    for quick in (True, False):
+        for step in suite.planned(quick):
+            assert asked(step.split()).command == step.split()[0]
 
 
 def test_temzoo_benchmark_is_the_program(tmp_path):

@@ -13,31 +13,16 @@ import pytest
 import temzoo
 from benchmarks import __main__ as suite
 from benchmarks.datasets import synthetic
-from benchmarks.gpu.packed import LOSSLESS, of_8_bits, pack, unpack
-from benchmarks.gpu.recipes import RECIPES
 from benchmarks.page import shown
 from benchmarks.records import checked, kept
-from temzoo.labels.shapes.raster import class_map
-from temzoo.training.run_folder import fingerprint
-from temzoo.zoo import built, cards
+from temzoo.zoo import built
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZE = 96
 
 needs_jax = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("jax", "optax"))),
     reason="needs the extra gpu: pip install 'temzoo[gpu]'",
 )
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return synthetic(train=2, val=1, size=SIZE)
-
-
-@pytest.fixture(scope="module")
-def packed(dataset, tmp_path_factory):
-    return pack(dataset, tmp_path_factory.mktemp("packed"))
 
 
 def under_jax(code: str, *words) -> dict:
@@ -51,33 +36,10 @@ def under_jax(code: str, *words) -> dict:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def test_micrographs_and_labels_travel_unchanged(dataset, packed):
-    read = unpack(packed)
-    assert read.class_names == ("particle",)
-    assert read.quality == LOSSLESS
-    assert read.fingerprint == fingerprint(dataset.part("all"))
-    assert [len(read.parts[part]) for part in ("train", "val")] == [2, 1]
-    for example, (pixels, classes) in zip(dataset.train, read.parts["train"], strict=True):
-        np.testing.assert_array_equal(pixels, example.micrograph.pixels)
-        np.testing.assert_array_equal(classes, class_map(example.labels, ("particle",)))
-
-
-def test_more_than_8_bits_are_refused():
-    with pytest.raises(ValueError, match=r"has 8 bits. Received: a.tif, uint16. Convert it first"):
-        of_8_bits(np.full((4, 4), 900, np.uint16), "a.tif")
-
-
 def test_another_backend_is_refused(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     with pytest.raises(ValueError, match=r"needs KERAS_BACKEND=jax. Received: torch. Unset it."):
-        suite.main(["gpu-train", "emps-unet"])
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_names_what_there_is(name):
-    recipe = RECIPES[name]
-    assert cards.model_card(recipe.model).task == "semantic"
-    assert set(recipe.config) <= set(cards.model_card(recipe.model).config)
+        suite.module_of("gpu-train")
 
 
 CROPS = """
@@ -86,10 +48,17 @@ from dataclasses import replace
 from pathlib import Path
 import jax, numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from benchmarks.gpu import packed, scenes
-from benchmarks.gpu.recipes import Changes
+from benchmarks import gpu_scenes as scenes
+from benchmarks import gpu_train
+from benchmarks.datasets import synthetic
+from benchmarks.gpu_scenes import Changes
 
-images = packed.unpack(Path(sys.argv[1])).parts["val"]
+images = gpu_train.drawn(synthetic(train=2, val=1, size=96), ("particle",))["val"]
+assert "tensorflow" not in sys.modules
+try:
+    gpu_train.of_8_bits(np.full((4, 4), 900, np.uint16), "a.tif")
+except ValueError as error:
+    refusal = str(error)
 side = 32
 plain = Changes(recorded=1.0, negative=0.0, gamma=0.0, shading=0.0, blur=0.0, noise=0.0)
 def cut(seed, images, changes):
@@ -117,6 +86,7 @@ blurred = np.asarray(scenes._blurred(jax.numpy.eye(15)[7][:, None] * jax.numpy.e
 changed, hot = cut(1, images, Changes())
 print(json.dumps({
     "found": found,
+    "refusal": refusal,
     "agree": agree,
     "slope": float(np.median(np.hypot(rows, cols))),
     "blurred": blurred[6:9, 7].tolist(),
@@ -128,8 +98,9 @@ print(json.dumps({
 
 
 @needs_jax
-def test_crops_are_what_was_recorded_with_its_labels_or_turned_and_resized(packed):
-    told = under_jax(CROPS, packed)
+def test_crops_are_what_was_recorded_with_its_labels_or_turned_and_resized():
+    told = under_jax(CROPS)
+    assert "8 bits train. Received: a.tif, uint16. Convert it" in told.pop("refusal")
     assert told.pop("agree") > 0.999  # turned and resized, labels stay on their pixels
     assert told.pop("slope") == pytest.approx(1 / 0.8, rel=1e-3)
     side = np.exp(-0.5) * (middle := told["blurred"][1])
@@ -147,31 +118,28 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from benchmarks.gpu import learning, packed
-from benchmarks.gpu.recipes import RECIPES
-from benchmarks.page import shown
-from benchmarks.records import checked, kept
+from benchmarks import gpu_train
+from benchmarks.datasets import synthetic
+from benchmarks.recipes import RECIPES
 
-learning.CHUNK, learning.TILE = 5, 96
-recipe = replace(
-    RECIPES["emps-unet"], config={"filters": 4, "depth": 1}, crop=32, batch=4, rate=2e-2
+gpu_train.CHUNK, gpu_train.TILE = 5, 96
+recipe = replace(RECIPES["emps-unet"], config={"filters": 4, "depth": 1})
+names, folder = ("particle",), Path(sys.argv[1])
+images = gpu_train.drawn(synthetic(train=2, val=1, size=96), names)
+plan = gpu_train.Plan(40, until=0.75, bfloat16=False, crop=32, batch=4, rate=2e-2)
+told = {"seed": 0, "name": "tiny", "command": "it", "training": {}}
+done = gpu_train.train(
+    recipe, images, 2, plan, lambda trained: gpu_train.write(trained, recipe, names, folder, **told)
 )
-data, folder = packed.unpack(Path(sys.argv[1])), Path(sys.argv[2])
-done = learning.train(
-    recipe, data, learning.Plan(40, until=0.75, bfloat16=False), say=lambda line: None,
-    save=lambda trained: learning.write(
-        trained, recipe, data.class_names, folder, seed=0, name="tiny", command="it", training={}
-    ),
-)
-pixels = data.parts["val"][0][0][None, :, :, None].astype("float32")
+pixels = images["val"][0][0][None, :, :, None].astype("float32")
 np.save(folder / "answer.npy", np.asarray(done.model(pixels, training=False)))
 print(json.dumps(done.history))
 """
 
 
 @needs_jax
-def test_a_run_learns_and_answers_the_same_under_tensorflow(packed, tmp_path):
-    history = under_jax(TRAINING, packed, tmp_path)
+def test_a_run_learns_and_answers_the_same_under_tensorflow(tmp_path):
+    history = under_jax(TRAINING, tmp_path)
     assert [*history[0]] == ["steps", "loss", "iou", "seconds"]
     assert [row["steps"] for row in history] == [10, 20, 30]  # of 40
     assert history[-1]["loss"] < history[0]["loss"]
@@ -181,15 +149,14 @@ def test_a_run_learns_and_answers_the_same_under_tensorflow(packed, tmp_path):
     assert any(line.startswith("| tiny | U-Net, 16 filters") for line in shown(told))
     model = temzoo.get_model("unet", weights=tmp_path, compile=False)
     assert built.built(model).class_names == ("particle",)
-    pixels = unpack(packed).parts["val"][0][0][None, :, :, None].astype("float32")
-    # The file holds float16.
-    np.testing.assert_allclose(model(pixels), np.load(tmp_path / "answer.npy"), atol=5e-3)
+    pixels = synthetic(train=0, val=1, size=96).val[0].micrograph.pixels
+    answer = model(pixels[None, :, :, None].astype("float32"))
+    np.testing.assert_allclose(answer, np.load(tmp_path / "answer.npy"), atol=5e-3)  # float16
 
 
 SHIPPED = """
 import json, sys
-import jax, keras, numpy as np
-from benchmarks.gpu import learning
+import jax, numpy as np
 import temzoo
 
 pixels = np.load(sys.argv[1])
@@ -198,17 +165,7 @@ kinds = (shipped.trainable_variables, shipped.non_trainable_variables)
 parts = [[variable.value for variable in kind] for kind in kinds]
 answer = jax.jit(lambda x: shipped.stateless_call(*parts, x, training=False)[0])(pixels)
 np.save(sys.argv[2], np.asarray(answer))
-apart = []
-for layer in (keras.layers.DepthwiseConv2D(3, padding="same"), keras.layers.DepthwiseConv2D(3, 2)):
-    apart.append(layer(pixels) - learning._depthwise(layer, keras.ops.convert_to_tensor(pixels)))
-inner, outer = keras.Input((3,)), keras.Input((3,))
-encoder = keras.Model(inner, keras.layers.Dense(4)(inner), name="encoder")
-model = keras.Model(outer, keras.layers.Dense(2)(encoder(outer)))
-gentle = [id(v) in learning.encoder_of(model) for v in model.trainable_variables]
-print(json.dumps({
-    "apart": max(float(np.abs(each).max()) for each in apart),
-    "gentle": gentle,
-}))
+print(json.dumps({}))
 """
 
 
@@ -216,30 +173,36 @@ print(json.dumps({
 def test_shipped_weights_answer_under_jax_as_under_tensorflow(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (1, 65, 70, 1)).astype("float32")
     np.save(tmp_path / "pixels.npy", pixels)
-    told = under_jax(SHIPPED, tmp_path / "pixels.npy", tmp_path / "answer.npy")
-    assert told["apart"] < 1e-3  # of pixels up to 255
-    assert told["gentle"] == [True, True, False, False]  # kernels and offsets
+    under_jax(SHIPPED, tmp_path / "pixels.npy", tmp_path / "answer.npy")
     model = temzoo.get_model("unet", weights="emps-fast", compile=False)
     np.testing.assert_allclose(model(pixels), np.load(tmp_path / "answer.npy"), atol=1e-4)
 
 
 IOU = """
-import json
+import json, sys
+from types import SimpleNamespace
 import numpy as np
-from benchmarks.gpu.learning import _tiles, ious_of, mean_iou, rate
+from benchmarks import beside_torch
+from benchmarks.gpu_train import iou_of_tiles, rate
 
-found, true = np.array([[1, 1, 0, 0]]), np.array([[1, 0, 0, 2]])
-nan = float("nan")
-wide = np.arange(600 * 1100).reshape(600, 1100) % 251
-covered = np.zeros(wide.shape)
-for (top, left), cut in _tiles(wide):
-    covered[top : top + cut.shape[0], left : left + cut.shape[1]] += 1
+class Truth:
+    output_shape = (None, None, None, 2)
+    def predict(self, x, **how):
+        return np.concatenate([x < 100, x >= 100], axis=-1).astype(np.float32)
+
+wide = (np.arange(600 * 1100).reshape(600, 1100) % 251).astype(np.uint8)
+right, half = (wide >= 100).astype(np.uint8), (wide >= 50).astype(np.uint8)
+none = np.zeros((8, 8), np.uint8)
+sys.modules["torch"] = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
+try:
+    beside_torch.child_on_device("training", "float32", 8, beside_torch.SMALL, 0.0)
+except ValueError as error:
+    refusal = str(error)
 print(json.dumps({
-    "ious": ious_of(found, true, 3),
-    "mean": mean_iou(np.array([[1.0, 0.5, nan], [1.0, 0.3, 0.1], [1.0, nan, nan]])),
-    "one class": mean_iou(np.array([[1.0, 0.25], [1.0, nan], [1.0, 0.75]])),
-    "covered": [covered.min(), len(_tiles(wide))],
+    "iou": iou_of_tiles(Truth(), [(wide, right), (wide, half), (none, none)]),
+    "expected": (1 + right.sum() / half.sum()) / 2,
     "rates": [float(rate(share)) for share in (0.0, 0.05, 0.525, 1.0)],
+    "refusal": refusal,
 }))
 """
 
@@ -247,38 +210,10 @@ print(json.dumps({
 @needs_jax
 def test_scores_tiles_and_rates():
     told = under_jax(IOU)
-    assert told["ious"] == pytest.approx([1 / 3, 1 / 2, 0])
     # The image without foreground in labels and answer does not count.
-    assert told["mean"] == pytest.approx({"iou": 0.35, "iou_1": 0.4, "iou_2": 0.1})
-    assert told["one class"] == pytest.approx({"iou": 0.5})
-    assert told["covered"] == [1, 6]
+    assert told["iou"] == pytest.approx(told["expected"])
     assert told["rates"] == pytest.approx([0.01, 1, 0.5, 0], abs=1e-6)
-
-
-SPEED = """
-import json, sys
-from types import SimpleNamespace
-from benchmarks.gpu import speed
-
-taken = {speed.REFERENCE: [0.2, 0.4], "temzoo, JAX": [0.1, 0.1], speed.SCAN: [1.0, 1.0]}
-rows = speed.rows_of(8, taken, {"temzoo, JAX": 0.5})
-sys.modules["torch"] = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
-try:
-    speed.child_rows("training", "float32", 8, speed.SMALL, 0.0)
-except ValueError as error:
-    refusal = str(error)
-print(json.dumps({"refusal": refusal} | {row["engine"]: row for row in rows}))
-"""
-
-
-@needs_jax
-def test_a_scan_counts_as_its_steps_and_ratios_are_by_turns():
-    rows = under_jax(SPEED)
-    assert rows["temzoo, JAX"]["images_per_s"]["median"] == pytest.approx(80)
-    assert rows["temzoo, JAX"]["ratio"]["median"] == pytest.approx(3)  # 2 and 4
-    assert rows["temzoo, JAX"]["difference"] == 0.5
-    assert "must compute on one device. Received: cpu and gpu. Install" in rows["refusal"]
-    assert rows["temzoo, JAX, scan of 10"]["images_per_s"]["median"] == pytest.approx(80)
+    assert "must compute on one device. Received: cpu and gpu. Install" in told["refusal"]
 
 
 TRAIN = """
@@ -298,34 +233,37 @@ print(json.dumps({"iou": found, "classes": shape}))
 
 TRAIN_AND_SPEED = """
 import json, sys
+from functools import partial
 from pathlib import Path
 from benchmarks import __main__ as suite
-from benchmarks.gpu import learning, recipes, speed
+from benchmarks import beside_torch, datasets, gpu_train, recipes
 
-tiny = recipes.Recipe("tiny", "synthetic", "unet", {"filters": 2, "depth": 1}, 32, 2, steps=5)
-learning.RECIPES["tiny"] = tiny
-learning.CHUNK, learning.TILE = 5, 96
-speed.in_child = lambda *asked: [
+tiny = recipes.Recipe("tiny", "synthetic", "unet", {"filters": 2, "depth": 1})
+gpu_train.RECIPES["emps-unet"] = tiny
+gpu_train.open_dataset = lambda *asked, **how: datasets.synthetic(train=2, val=1, size=96)
+gpu_train.CHUNK, gpu_train.TILE = 5, 96
+gpu_train.Plan = partial(gpu_train.Plan, crop=32, batch=2)
+beside_torch.in_child = lambda *asked: [
     {"what": "training", "precision": "float32", "batch": 2, "engine": "temzoo, JAX",
      "images_per_s": {"median": 2.0, "least": 1.0, "most": 3.0}, "difference": None,
      "ratio": {"median": 1.5, "least": 1.0, "most": 2.0}}]
-out = ["--out", sys.argv[2]]
-words = ["gpu-train", "tiny", "--packed", sys.argv[1], "--run", sys.argv[2] + "/run"]
+out = ["--out", sys.argv[1]]
+words = ["gpu-train", "emps-unet", "--steps", "5", "--run", sys.argv[1] + "/run"]
 assert suite.main([*words, *out]) == 0
 assert suite.main(["gpu-speed", *out]) == 0
-print(json.dumps(sorted(path.name for path in Path(sys.argv[2]).iterdir())))
+print(json.dumps(sorted(path.name for path in Path(sys.argv[1]).iterdir())))
 """
 
 
 @needs_jax
-def test_trainings_and_speeds_are_kept_without_a_page(packed, tmp_path):
-    assert under_jax(TRAIN_AND_SPEED, packed.parent, tmp_path) == [
+def test_trainings_and_speeds_are_kept_without_a_page(tmp_path):
+    assert under_jax(TRAIN_AND_SPEED, tmp_path) == [
         "gpu-speed.json",
         "gpu-train.json",
         "run",
     ]
     training, speeds = kept(tmp_path)[-1], kept(tmp_path)[0]
-    assert training["command"].startswith("python -m benchmarks gpu-train tiny --packed")
+    assert training["command"].startswith("python -m benchmarks gpu-train emps-unet --steps 5")
     assert training["versions"]["jax"]
     row = "| training | float32 | 2 | temzoo, JAX | 2.00 [1.00, 3.00] | 1.50 [1.00, 2.00] |"
     assert row in shown(speeds)

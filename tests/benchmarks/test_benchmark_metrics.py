@@ -1,16 +1,14 @@
-"""Boundary F1, errors of the size distribution, counted operations: beside independent ones."""
+"""Boundary F1, errors of the size distribution: beside independent ones."""
 
 import math
 
-import keras
 import numpy as np
 import pytest
 from scipy import ndimage, stats
 from scipy.spatial import cKDTree
 from skimage.segmentation import find_boundaries
 
-import temzoo
-from benchmarks import metrics, operations
+from benchmarks import metrics
 
 RNG = np.random.default_rng(0)
 
@@ -93,48 +91,3 @@ def test_pooled_sizes_are_those_of_the_images_as_often_as_they_are_drawn():
     for row, (t, f) in enumerate((first, second)):
         assert pooled["d50_error"][row] == pytest.approx(np.median(f) / np.median(t) - 1)
         assert pooled["ks_statistic"][row] == pytest.approx(stats.ks_2samp(t, f).statistic)
-
-
-def test_gflop_is_the_closed_form_of_each_kind_of_layer():
-    pixels = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", groups=1)(pixels)  # 16 x 16 x 8
-    x = keras.layers.DepthwiseConv2D(5, padding="same")(x)  # 16 x 16 x 8
-    x = keras.layers.Conv2DTranspose(4, 2, strides=2)(x)  # 32 x 32 x 4
-    x = keras.layers.Dense(6)(keras.layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(pixels, x)
-    counted = 16 * 16 * 8 * 27 + 16 * 16 * 8 * 25 + 16 * 16 * 8 * 4 * 4 + 4 * 6
-    assert operations.gflop(model, (2, 32, 32, 3)) * 1e9 == pytest.approx(2 * 2 * counted)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_gflop_of_a_network_is_near_what_tensorflows_profiler_says():
-    """The profiler counts additions of biases and the like as well, which are few."""
-    import tensorflow as tf
-    from tensorflow.python.profiler.model_analyzer import profile
-    from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
-
-    model = temzoo.get_model("unet", filters=16, depth=2, compile=False)
-    shape = (1, 64, 64, 1)
-    call = tf.function(lambda x: model(x, training=False))
-    graph = call.get_concrete_function(tf.TensorSpec(shape, tf.uint8)).graph
-    options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation())
-    told = profile(graph, options=options.with_empty_output().build()).total_float_ops / 1e9
-    assert operations.gflop(model, shape) == pytest.approx(told, rel=0.05)
-    assert operations.gflop(model, shape) <= told
-
-
-def test_a_size_that_only_running_tells_is_refused():
-    import tensorflow as tf
-
-    pixels = keras.Input((None, None, 1))
-    x = keras.layers.Lambda(lambda p: p[:, : tf.cast(tf.reduce_max(p), tf.int32)])(pixels)
-    model = keras.Model(pixels, keras.layers.Conv2D(2, 3)(x))
-    with pytest.raises(ValueError, match=r"counted at a known size. Received: .*by hand"):
-        operations.gflop(model, (1, 8, 8, 1))
-
-
-def test_the_matrix_peak_is_a_rate_per_repetition_and_shares_are_of_its_median():
-    rates = operations.matrix_peak(side=64, repeats=3)
-    assert len(rates) == 3
-    assert min(rates) > 0
-    assert operations.share_of_peak(50.0, [80.0, 100.0, 400.0]) == 0.5

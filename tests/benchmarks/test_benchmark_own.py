@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as suite
-from benchmarks import contestants, datasets, own
+from benchmarks import datasets, own, recipes
 
 MINE = """
 import numpy as np
 import temzoo
 from benchmarks.datasets import Dataset, dataset, synthetic
-from benchmarks.contestants import contestant
+from benchmarks.recipes import contestant
 
 @dataset("my micrographs")
 def ours(folder):
@@ -37,8 +37,8 @@ def mine(tmp_path, monkeypatch):
     monkeypatch.setenv(own.VARIABLE, "")
     yield path
     datasets.DATASETS.pop("my micrographs", None)
-    contestants.CONTESTANTS.pop("my threshold", None)
-    sys.modules.pop("benchmarks_own_mine", None)
+    recipes.CONTESTANTS.pop("my threshold", None)
+    sys.modules.pop("temzoo_with_mine", None)
 
 
 def test_its_dataset_and_contestant_can_be_named(mine, tmp_path, capsys):
@@ -63,7 +63,7 @@ def test_processes_that_are_started_run_it_too(mine):
     own.load([mine])
     code = (
         "from benchmarks import own; own.load_inherited();"
-        " from benchmarks.contestants import CONTESTANTS as c; print(*c, sep=',')"
+        " from benchmarks.recipes import CONTESTANTS as c; print(*c, sep=',')"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "otsu,forest,my threshold"

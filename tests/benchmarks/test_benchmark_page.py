@@ -5,8 +5,9 @@ import math
 import cv2
 import pytest
 
-from benchmarks.page import SLOT, TEMPLATE, generic, plots, scores, shown, write_page
-from benchmarks.page.cells import Point, number, table, timed
+from benchmarks.page import SLOT, TEMPLATE, plots, scores, shown, tables, write_page
+from benchmarks.page.plots import Point
+from benchmarks.page.tables import number, table, timed
 from benchmarks.records import keep, kept, result
 from benchmarks.timing import spread
 
@@ -17,8 +18,10 @@ def figure(value):
 
 def accuracy(model, iou, *, images=293, quick=False, classes=("particle",), **settings):
     per_image = {name: figure(iou) for name in ("iou", "dice", "boundary_f1")}
-    pooled = {each.split()[1]: figure(0.5) for each in scores.OBJECTS} | {"iou": figure(0.5)}
-    pooled["d50_error"] = {"value": math.nan, "low": math.nan, "high": math.nan}
+    objects = ("mask_ap", "mask_ap50", "panoptic_quality", "relative_count_error", "ks_statistic")
+    pooled = dict.fromkeys((*objects, "iou"), figure(0.5))
+    undefined = dict.fromkeys(("value", "low", "high"), math.nan)
+    pooled["d50_error"] = figure(0.1) if model == "several" else undefined
     each = dict.fromkeys(("background", *classes), 0.75)
     seconds = {"median": 0.5, "least": 0.25, "most": 1.0}
     figures = {"per_image": per_image, "pooled": pooled, "pooled_iou_of_classes": each}
@@ -125,6 +128,7 @@ def test_a_score_without_a_speed_has_a_dash_and_no_point(tmp_path):
     record = accuracy("good", 0.8)
     del record["figures"]["seconds_per_image"]
     keep(record, tmp_path)
+    keep(accuracy("timed", 0.7), tmp_path)
     assert scores.speed_points({"accuracy": [record]}) == []
     assert "| – | `python -m benchmarks accuracy" in write_page(tmp_path).read_text()
 
@@ -162,7 +166,7 @@ def test_every_kind_of_record_has_a_table_and_every_table_is_filled():
     for kind, path, columns in slots:
         found = [record for record in kept() if record["what"] == kind]
         if path and found:
-            head, *_ = generic.lines(found, path, columns.split())
+            head, *_ = tables.lines(found, path, columns)
             wanted = sum("=" not in column for column in columns.split())
             assert head.count("|") - 1 >= wanted - 1, (kind, path)  # what none has is left out
 
@@ -186,22 +190,22 @@ def test_a_generic_table_follows_its_columns():
     }
     record = result("startup", "r", about="about it", command="c", figures=figures)
     columns = ["@about:What", "engine", "s:time,_s", "n", "iou", "bytes/MB", "tile.px_all/%:more"]
-    assert generic.lines([record], "rows", columns) == [
+    assert tables.lines([record], "rows", " ".join(columns)) == [
         "| What | engine | time, s | n | iou | bytes | more |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         "| about it | a | 1.50 [1.00, 2.00] | 1,200 | 0.500 [0.490, 0.510] | 2.00 | – |",
         "| about it | b | 3.00 | – | – | – | +25.00% |",
     ]
-    assert generic.lines([record], "rows", ["engine", "n", "engine=a"])[2:] == ["| a | 1,200 |"]
-    assert generic.lines([record], "deep.*.in", ["key", "value"])[2:] == [
+    assert tables.lines([record], "rows", "engine n engine=a")[2:] == ["| a | 1,200 |"]
+    assert tables.lines([record], "deep.*.in", "key value")[2:] == [
         "| x, k | 1.00 |",
         "| y, l | 2.00 |",
     ]
-    assert generic.lines([record], "-", ["@name", "deep.x.in.k"])[::2] == [
+    assert tables.lines([record], "-", "@name deep.x.in.k")[::2] == [
         "| name | k |",
         "| r | 1.00 |",
     ]
-    assert generic.lines([record], "absent", ["key", "value"]) == []
+    assert tables.lines([record], "absent", "key value") == []
 
 
 def test_scores_of_pixels_and_objects_have_their_intervals(folder):

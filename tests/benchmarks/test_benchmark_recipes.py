@@ -1,15 +1,15 @@
 """Recipes: a run is filed under no name but its own; scores of a trained one."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import recipes
-from benchmarks.recipes import RECIPES, Recipe, _finished, fitted, joint_iou, seeded
+from benchmarks.recipes import RECIPES, Recipe, _begun, fitted, joint_iou, seeded
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
-from temzoo.training.run_folder import fingerprint
 
 NAME = "emps-unet"
 DISC = Shape("ellipse", "particle", np.array([[8.0, 8.0], [4.0, 4.0]]))
@@ -23,7 +23,6 @@ EXAMPLES = [
 def run_of(folder, **settings):
     experiment = RECIPES[NAME]
     told = {"config": experiment.config, "settings": {**experiment.settings, "finetune": None}}
-    told["data"] = {"train": {"fingerprint": fingerprint(EXAMPLES)}}
     told["settings"].update(settings)
     (folder / "state").mkdir()
     (folder / "run.json").write_text(json.dumps(told))
@@ -31,18 +30,11 @@ def run_of(folder, **settings):
 
 
 def test_a_run_is_finished_after_its_last_phase(tmp_path):
-    assert not _finished(NAME, RECIPES[NAME], tmp_path, EXAMPLES)
+    assert _begun(NAME, RECIPES[NAME], tmp_path) == ""
     folder = run_of(tmp_path)
-    for phase, finished in ((0, False), (1, True)):
+    for phase, begun in ((0, "stopped"), (1, "finished")):
         (folder / "state" / "progress.json").write_text(json.dumps({"phase": phase}))
-        assert _finished(NAME, RECIPES[NAME], folder, EXAMPLES) == finished
-
-
-def test_a_run_trained_on_other_data_is_refused(tmp_path):
-    folder = run_of(tmp_path)
-    (folder / "state" / "progress.json").write_text('{"phase": 1}')
-    with pytest.raises(ValueError, match=r"learns from data of fingerprint .* Move it away"):
-        _finished(NAME, RECIPES[NAME], folder, EXAMPLES[1:])
+        assert _begun(NAME, RECIPES[NAME], folder) == begun
 
 
 def test_a_run_trained_otherwise_is_refused(tmp_path):
@@ -51,7 +43,7 @@ def test_a_run_trained_otherwise_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3. Name another'
     ):
-        _finished(NAME, RECIPES[NAME], folder, EXAMPLES)
+        _begun(NAME, RECIPES[NAME], folder)
 
 
 def test_an_unfinished_run_is_not_trained_by_scoring_it(tmp_path):
@@ -89,15 +81,20 @@ def test_a_recipe_is_trained_scored_and_taken_up_again(tmp_path, monkeypatch, dr
     tiny = Recipe("tiny", "synthetic", "unet", {"filters": 2, "depth": 1}, settings, images=1)
     monkeypatch.setitem(recipes.RECIPES, "tiny", tiny)
     monkeypatch.setitem(recipes.RECIPES, "otsu", Recipe("Otsu", "synthetic", "otsu"))
+    for name in ("tiny", "otsu"):
+        monkeypatch.setitem(recipes.MEASUREMENTS, name, partial(recipes.measure, name))
     net, otsu = measured("recipe", "tiny", "otsu")
     assert net["command"] == "python -m benchmarks recipe tiny"
     assert net["dataset"]["train_images"] == 1
     assert net["training"]["best_epoch"] == 1
     scores = [r["figures"]["per_image"]["iou"]["value"] for r in (net, otsu)]
-    assert scores[1] == pytest.approx(np.mean(list(otsu["figures"]["iou_of_images"].values())))
+    assert scores[1] == pytest.approx(np.mean([row["iou"] for row in otsu["figures"]["images"]]))
     (again,) = measured("recipe", "tiny", "--seed", "1")
     assert [again["name"], again["seed"]] == ["tiny-seed1", 1]
     trained = (tmp_path / "runs" / "tiny" / "run.json").stat().st_mtime_ns
     (once_more,) = measured("recipe", "tiny", "--run", "runs/tiny")
     assert once_more["figures"]["per_image"]["iou"]["value"] == scores[0]
+    monkeypatch.setattr(recipes, "open_dataset", lambda *where, **how: drawn.drawn(1, seed=3))
+    with pytest.raises(ValueError, match=r"resumed with the data it was started with"):
+        measured("recipe", "tiny", "--run", "runs/tiny")
     assert (tmp_path / "runs" / "tiny" / "run.json").stat().st_mtime_ns == trained

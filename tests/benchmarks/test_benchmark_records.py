@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as suite
 from benchmarks import records
+from benchmarks.commands import asked
 from benchmarks.page import SLOT, TEMPLATE, write_page
 from benchmarks.recipes import RECIPES
 from benchmarks.records import RESULTS, checked, keep, kept, result
@@ -41,7 +41,7 @@ def test_every_committed_command_is_one_of_the_program():
     for command in commands:
         words = shlex.split(command)
         assert words[:3] == ["python", "-m", "benchmarks"]
-        assert suite.asked(words[3:]).command == words[3]
+        assert asked(words[3:]).command == words[3]
 
 
 def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
@@ -105,11 +105,12 @@ def test_a_field_that_is_unknown_or_of_another_type_is_refused():
 
 
 def test_a_record_tells_what_was_noted_before_the_measurement(monkeypatch):
-    monkeypatch.setattr(records, "_now", lambda: {"commit": "before", "load_before": 0.25})
-    with records.measuring():
-        monkeypatch.setattr(records, "_now", lambda: {"commit": "after", "load_before": 2.0})
-        assert (of()["commit"], of()["load_before"]) == ("before", 0.25)
-    assert (of()["commit"], of()["load_before"]) == ("after", 2.0)
+    monkeypatch.setattr(records, "_BEGAN", {})
+    for commit in ("before", "after"):
+        monkeypatch.setattr(records, "_commit", lambda commit=commit: commit)
+        records.begin()
+        monkeypatch.setattr(records, "_commit", lambda: "since")
+        assert of()["commit"] == commit
 
 
 def test_repetitions_are_the_most_of_any_timing():

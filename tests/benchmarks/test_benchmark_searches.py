@@ -1,11 +1,11 @@
-"""Commands that measure a search, an export, a ranking and averages, on drawn micrographs."""
+"""Commands that measure a search, an export, a ranking and detectors, on drawn micrographs."""
 
 import json
 
 import pytest
 
 import temzoo
-from benchmarks import export, instances, label_next, tuning, variants
+from benchmarks import export, instances, label_next, tuning
 from benchmarks.datasets import in_memory
 from benchmarks.page import shown
 from benchmarks.recipes import Recipe
@@ -18,13 +18,14 @@ def test_a_search_is_compared_with_the_default(monkeypatch, measured):
         monkeypatch.setattr(tuning, name, value)
     examples = tuning.examples
     monkeypatch.setattr(tuning, "examples", lambda n, first=0: examples(n, first=first, side=96))
-    settings = {**tuning.SETTINGS, "crop": 32, "steps_per_epoch": 1}
+    settings = {**tuning.SETTINGS, "crop": 32, "steps_per_epoch": 1, "epochs": 1}
+    monkeypatch.setattr(tuning, "TRIALS", 2)
     monkeypatch.setattr(tuning, "SETTINGS", settings)
-    (record,) = measured("tuning", "random", "--trials", "2", "--epochs", "1")
+    (record,) = measured("tuning", "random")
     figures = record["figures"]
     assert figures["trials"] == 2
     assert figures["best_score"] >= figures["default_score"]
-    assert record["command"] == "python -m benchmarks tuning random --trials 2 --epochs 1"
+    assert record["command"] == "python -m benchmarks tuning random"
     assert shown(record)[2].startswith("| random | 0.")
 
 
@@ -38,7 +39,7 @@ def test_an_export_and_its_check_are_timed(measured):
 
 
 def test_measures_are_compared_with_the_true_error(drawn, monkeypatch, measured):
-    monkeypatch.setattr(label_next, "open_dataset", lambda *where, **how: drawn)
+    monkeypatch.setattr(label_next, "dataset_of", lambda arguments: drawn)
     (record,) = measured("label-next", "--weights", "unet/emps-fast", "--data", "synthetic")
     assert [*record["figures"]["measures"]] == [*label_next.MEASURES]
     assert record["figures"]["images"] == 3
@@ -46,17 +47,6 @@ def test_measures_are_compared_with_the_true_error(drawn, monkeypatch, measured)
         record["figures"]["mean_error"]
     )
     assert json.dumps(record)
-
-
-def test_averages_of_predictions_are_scored(drawn, monkeypatch, measured):
-    monkeypatch.setattr(variants, "open_dataset", lambda *where, **how: drawn)
-    (record,) = measured("variants", "unet/emps-fast", "--set", "dropout=0")
-    found = record["figures"]
-    plain = temzoo.get_model("unet", weights="emps-fast", compile=False)
-    iou = temzoo.evaluate(plain, drawn.val, instances=None).iou.value
-    assert found["as it is"] == pytest.approx(iou, abs=1e-6)
-    assert found["best"] >= max(v for name, v in found.items() if name != "best")
-    assert record["command"] == "python -m benchmarks variants unet/emps-fast --set dropout=0"
 
 
 def test_detectors_are_trained_and_their_objects_counted(tmp_path, monkeypatch, measured):

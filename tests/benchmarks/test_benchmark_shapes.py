@@ -1,5 +1,7 @@
 """What Mask R-CNN must have learnt after two real trainings; minutes each: ``make test-slow``."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -90,7 +92,7 @@ def test_a_training_is_judged_with_stand_ins_for_its_masks(monkeypatch, measured
         found = shapes.judged(model, [shapes.scene(0, side=64, objects=2)])
         return {"steps": 0, "minutes": 0.0, **found}
 
-    monkeypatch.setitem(shapes.TRAININGS, "overfit", untrained)
+    monkeypatch.setitem(shapes.MEASUREMENTS, "overfit", partial(shapes.measure, untrained))
     (record,) = measured("shapes", "overfit")
     assert [*record["figures"]["masks"]] == [
         "trained",

@@ -1,28 +1,24 @@
-"""Networks in PyTorch, and how they learn and predict here.
+"""temzoo's U-Net in PyTorch, and the loss that networks learn by.
 
-``UNet`` is temzoo's U-Net: the same layers, widths and order, so that weights carry over. (B, 1, H,
-W) normalised pixels to (B, classes, H, W) logits; H and W are multiples of 2^depth. All learn by
-Dice and cross-entropy with AdamW, and predict whole images.
+The same layers, widths and order, so that weights carry over. (B, 1, H, W) normalised pixels to (B,
+classes, H, W) logits; H and W are multiples of 2^depth.
 """
-
-from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import torch
-from replay import PEAK_RATE, WEIGHT_DECAY, learn, padded, predict_all, stretched, tell
 from torch import nn
 from torch.nn import functional
 
 EPSILON = 1e-3  # of Keras' batch normalisation
 MOMENTUM = 0.1  # the new share; 0.9 of the old one, as in temzoo
-STRIDE = 32  # micrographs are mirrored up to multiples of it
+# Keras' names of what a layer has.
 PARTS = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
+    nn.Conv2d: {"weight": "kernel", "bias": "bias"},
+    nn.BatchNorm2d: {
+        **{"weight": "gamma", "bias": "beta"},
+        **{"running_mean": "moving_mean", "running_var": "moving_variance"},
+    },
 }
 
 
@@ -71,29 +67,20 @@ class UNet(nn.Module):
 def load_keras(network: UNet, arrays: dict) -> None:
     """Takes the weights of temzoo's U-Net: {"down0a_conv/kernel": array …}."""
     depth = len(network.up)
-    names = [*(f"down{level}" for level in range(depth)), "bottom"]
-    blocks = dict(zip(names, network.down, strict=True))
-    levels = list(reversed(range(depth)))
-    blocks |= {f"up{level}": block for level, block in zip(levels, network.up, strict=True)}
+    downs, ups = [f"down{level}" for level in range(depth)], [f"up{n}" for n in range(depth)][::-1]
+    layers = {"logits": network.logits}
+    layers |= {f"{name}_reduce": conv for name, conv in zip(ups, network.reduce, strict=True)}
+    blocks = [*network.down, *network.up]
+    for name, block in zip([*downs, "bottom", *ups], blocks, strict=True):
+        for half, first in (("a", 0), ("b", 3)):
+            layers |= {f"{name}{half}_conv": block[first], f"{name}{half}_bn": block[first + 1]}
     with torch.no_grad():
-        for name, block in blocks.items():
-            for half, conv, norm in (("a", block[0], block[1]), ("b", block[3], block[4])):
-                _convolution(conv, arrays, f"{name}{half}_conv")
-                _norm(norm, arrays, f"{name}{half}_bn")
-        for level, conv in zip(levels, network.reduce, strict=True):
-            _convolution(conv, arrays, f"up{level}_reduce")
-        _convolution(network.logits, arrays, "logits")
-
-
-def _convolution(conv: nn.Conv2d, arrays: dict, name: str) -> None:
-    conv.weight.copy_(torch.from_numpy(arrays[f"{name}/kernel"].transpose(3, 2, 0, 1).copy()))
-    if conv.bias is not None:
-        conv.bias.copy_(torch.from_numpy(arrays[f"{name}/bias"]))
-
-
-def _norm(norm: nn.BatchNorm2d, arrays: dict, name: str) -> None:
-    for ours, keras in PARTS.items():
-        getattr(norm, ours).copy_(torch.from_numpy(arrays[f"{name}/{keras}"]))
+        for name, layer in layers.items():
+            for ours, theirs in PARTS[type(layer)].items():
+                if getattr(layer, ours) is not None:
+                    array = arrays[f"{name}/{theirs}"]
+                    array = array.transpose(3, 2, 0, 1).copy() if array.ndim == 4 else array
+                    getattr(layer, ours).copy_(torch.from_numpy(array))
 
 
 def loss_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -104,38 +91,6 @@ def loss_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     hit, total = (truth * found).sum(over), truth.sum(over) + found.sum(over)
     dice = ((hit + 1) / (0.5 * total + 1)).mean()
     return functional.cross_entropy(logits, classes) + 1 - dice
-
-
-def contest(job, out, make, packages, **told) -> None:
-    """Trains what ``make()`` gives on the job, predicts and tells."""
-    torch.set_num_threads(job.threads)
-    torch.manual_seed(job.seed)
-    job.prepare("train", stretched)
-    network = make()
-    optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    network.train()
-
-    def step(batch, rate):
-        pixels, classes = (torch.from_numpy(array) for array in batch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
-        loss_of(network(pixels[:, None]), classes.long()).backward()
-        optimizer.step()
-
-    learning = learn(job, step, "pixels", "classes")
-    network.eval()
-    prediction = predict_all(job, out, lambda number, raw: {"probabilities": probe(network, raw)})
-    count = sum(p.numel() for p in network.parameters())
-    tell(out, packages, learning=learning, prediction=prediction, parameters=count, **told)
-
-
-def probe(network: torch.nn.Module, raw: np.ndarray) -> np.ndarray:
-    """(H, W) raw pixels to (H, W, classes) probabilities, the whole image at once."""
-    pixels = torch.from_numpy(padded(stretched(raw), STRIDE))[None, None]
-    with torch.inference_mode():
-        found = network(pixels).softmax(dim=1)[0]
-    return found.permute(1, 2, 0)[: raw.shape[0], : raw.shape[1]].numpy()
 
 
 def ensure_torchvision() -> None:

@@ -1,20 +1,16 @@
 """A job as a peer's script sees it: micrographs, the crops to learn from, the time there is.
 
-Every contestant, temzoo too, runs as ``python run_NAME.py JOB OUT OPTIONS`` in an environment of
-its own and reads a job through this module, which needs NumPy alone. What lies in a job's folder
-is said in ``benchmarks.peers.jobs``, which writes it.
+Every contestant, temzoo too, reads a job through this module, which needs NumPy alone. What lies in
+a job's folder is said in ``benchmarks.peers``, which writes it.
 """
-
-from __future__ import annotations
 
 import importlib.metadata
 import json
 import math
-import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,66 +116,25 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return np.clip((grey - low) / (high - low if high > low else 1), -1, 2).astype(np.float32)
 
 
-def predict_all(
-    job: Job, out: Path, predict: Callable[[int, np.ndarray], dict[str, np.ndarray]]
-) -> dict[str, float]:
-    """Writes what ``predict(number, pixels)`` gives for each micrograph that judges.
+def finish(
+    job: Job, out: Path, predict: Callable[..., dict], packages: Sequence[str], **told: Any
+) -> None:
+    """Writes what ``predict(pixels)`` gives for each micrograph that judges, and ``told.json``.
 
-    Its answer is {"probabilities": (H, W, classes)}, or {"instances": (H, W), "scores": (N,)}.
+    That comes last of all, with versions: it is there when the rest is whole.
     """
     clock = Clock(1.0)
     for number in range(job.told["val"]):
-        for kind, array in predict(number, job.array("val", number, "pixels")).items():
+        for kind, array in predict(job.array("val", number, "pixels")).items():
             small = np.float16 if kind == "probabilities" else array.dtype
             np.save(out / f"val-{number:04d}-{kind}.npy", array.astype(small))
-    return clock.told()
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    told |= {"prediction": clock.told(), "packages": versions, "python": sys.version.split()[0]}
+    (out / ".told.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    (out / ".told.json").replace(out / "told.json")
 
 
 def padded(pixels: np.ndarray, multiple: int) -> np.ndarray:
     """(H, W) mirrored at the bottom and right to whole multiples."""
     widths = [(0, -n % multiple) for n in pixels.shape]
     return np.pad(pixels, widths, mode="symmetric")
-
-
-def tell(
-    out: Path,
-    packages: Sequence[str],
-    *,
-    uninstalled: Mapping[str, Mapping[str, str]] | None = None,
-    **told: Any,
-) -> None:
-    """Writes ``told.json``, last of all: its presence means that the rest is whole.
-
-    Args:
-        packages: whose versions and licences are told.
-        uninstalled: the same, of what runs from its source.
-        **told: what else is known.
-    """
-    about = {
-        name: {"version": importlib.metadata.version(name), "licence": licence(name)}
-        for name in packages
-    }
-    about = {**(uninstalled or {}), **about}
-    told = {"packages": about, "python": sys.version.split()[0], **told}
-    temporary = out / ".told.json"
-    temporary.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    os.replace(temporary, out / "told.json")
-
-
-def licence(package: str) -> str:
-    """As the package states it."""
-    found = importlib.metadata.metadata(package)
-    stated = found.get("License-Expression") or (found.get("License") or "").strip()
-    if stated and "\n" not in stated and len(stated) < 150:
-        return stated
-    kinds = [c for c in found.get_all("Classifier") or () if c.startswith("License ::")]
-    return kinds[-1].rsplit(":: ", 1)[-1] if kinds else "not stated"
-
-
-def arguments() -> Iterator[Any]:
-    """JOB, OUT and OPTIONS of the command line: a job, a folder, a dict."""
-    yield Job(sys.argv[1])
-    out = Path(sys.argv[2])
-    out.mkdir(parents=True, exist_ok=True)
-    yield out
-    yield json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}

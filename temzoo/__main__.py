@@ -1,4 +1,4 @@
-"""``python -m temzoo.cli``."""
+"""``python -m temzoo``."""
 
 from temzoo.cli import main
 

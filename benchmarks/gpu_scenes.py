@@ -7,16 +7,40 @@ Then grey values change: negative, gamma, shading, blur, noise. The network norm
 brightness and contrast need no change of their own.
 """
 
-from __future__ import annotations
-
+import os
+import platform
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.gpu.recipes import Changes
+Images = Sequence[tuple[np.ndarray, np.ndarray]]  # (pixels, class map), (H, W) uint8 each
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How crops differ from what was recorded."""
+
+    # least and most, drawn evenly on a logarithmic scale
+    magnification: tuple[float, float] = (0.45, 1.4)
+    stretch: float = 0.08  # standard deviation of the logarithm of height over width, halved
+    # share of crops whose geometry is as recorded, but for quarter turns and mirrors
+    recorded: float = 0.2
+    negative: float = 0.5  # share whose dark and bright are exchanged
+    gamma: float = 0.3  # standard deviation of log gamma
+    # Of half of the crops, the others have none:
+    shading: float = 0.1  # standard deviation of slow changes of brightness, of the grey range
+    blur: float = 1.0  # greatest standard deviation, px
+    noise: float = 0.06  # greatest standard deviation, of the grey range
+
+
+def device() -> dict[str, Any]:
+    """Hardware for a record: the device as JAX names it."""
+    kind, system = jax.devices()[0].device_kind, platform.platform()
+    return {"hardware": {"processor": kind, "cores": os.cpu_count(), "system": system}}
 
 
 class Store(NamedTuple):
@@ -29,8 +53,8 @@ class Store(NamedTuple):
     widths: jax.Array
 
 
-def store(images: Sequence[tuple[np.ndarray, np.ndarray]]) -> Store:
-    """Puts (pixels, class map) pairs onto the device."""
+def store(images: Images) -> Store:
+    """Puts micrographs onto the device."""
     pixels, classes = zip(*images, strict=True)
     shapes = np.array([image.shape for image in pixels], np.int32)
     first = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))[:-1]]).astype(np.int32)
@@ -71,10 +95,11 @@ def _cut(key, images: Store, side: int, classes: int, changes: Changes):
     free = jnp.maximum(size - side / scale, 0)  # rows and columns to spare
     middle = jnp.round(size / 2 + (jax.random.uniform(next(keys), (2,)) - 0.5) * free)
     spread = jnp.clip(1 / scale - 1, 0, 1) / 4
-    pixels, shares = 0.0, 0.0
+    line, pixels, shares = jnp.arange(side) - (side - 1) / 2, 0.0, 0.0
+    grid = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1)  # from the crop's middle
     for offset in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
-        grid = _grid(side, jnp.array(offset) * spread)
-        positions = grid @ matrix.T + middle - 0.5  # of samples, from the first pixel's middle
+        moved = grid + jnp.array(offset) * spread
+        positions = moved @ matrix.T + middle - 0.5  # of samples, from the first pixel's middle
         seen, found = _sampled(images, number, size, positions, classes)
         pixels, shares = pixels + seen / 4, shares + found / 4
     return pixels / 255, shares
@@ -84,12 +109,6 @@ def _half(key):
     return jax.random.bernoulli(key, 0.5)
 
 
-def _grid(side: int, offset):
-    """(side, side, 2) positions of a crop's pixels from its middle."""
-    line = jnp.arange(side) - (side - 1) / 2
-    return jnp.stack(jnp.meshgrid(line, line, indexing="ij"), axis=-1) + offset
-
-
 def _sampled(images: Store, number, size, positions, classes: int):
     """Pixels and shares of classes at (…, 2) positions, bilinear, mirrored at the borders."""
     corner = jnp.floor(positions)
@@ -97,19 +116,14 @@ def _sampled(images: Store, number, size, positions, classes: int):
     pixels, shares = 0.0, 0.0
     for row in (0, 1):
         for col in (0, 1):
-            at = _mirrored(corner + jnp.array([row, col]), size).astype(jnp.int32)
+            at = jnp.mod(corner + jnp.array([row, col]), 2 * size)
+            at = jnp.minimum(at, 2 * size - 1 - at).astype(jnp.int32)  # the border pixel twice
             index = images.first[number] + at[..., 0] * images.widths[number] + at[..., 1]
             weight = jnp.abs(1 - row - part[..., 0]) * jnp.abs(1 - col - part[..., 1])
             pixels = pixels + weight * images.pixels[index].astype(jnp.float32)
             hot = jax.nn.one_hot(images.classes[index], classes)
             shares = shares + weight[..., None] * hot
     return pixels, shares
-
-
-def _mirrored(index, size):
-    """Whole numbers to 0 … size - 1, mirrored with the border pixel twice."""
-    folded = jnp.mod(index, 2 * size)
-    return jnp.minimum(folded, 2 * size - 1 - folded)
 
 
 def _changed(key, x, changes: Changes):

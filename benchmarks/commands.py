@@ -1,0 +1,183 @@
+"""What can be asked of the benchmarks: every command with its options.
+
+Nothing here imports what a command needs, so that ``--help`` need not wait for it. A command's
+module has ``MEASUREMENTS`` by the names that its first argument takes: each gets the arguments and
+gives the fields of a record, or None where it has to be left out. Or it has ``main``, which gets
+the arguments and yields them. See ``benchmarks.records.FIELDS``.
+"""
+
+import argparse
+import ast
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import DATA, RESULTS
+
+# Commands to their modules, and what they are for.
+COMMANDS = {
+    "accuracy": ("accuracy", "IoU, boundaries, objects and sizes of weights; learning curves"),
+    "recipe": ("recipes", "train a named recipe on real micrographs and score it"),
+    "instances": ("instances", "particles told apart: AP, panoptic quality, counts"),
+    "shapes": ("shapes", "whether Mask R-CNN learns outlines, on drawn shapes"),
+    "denoise": ("denoise", "restorers beside classical filters: PSNR, SSIM, segmentation"),
+    "colour": ("colour", "colouring of grey images, and the check of likeness"),
+    "latent": ("latent", "what the latent numbers of VAEs know"),
+    "label-next": ("label_next", "whether `temzoo label-next` finds the images with errors"),
+    "measure": ("measure", "whether `temzoo measure` is right, and how fast"),
+    "tuning": ("tuning", "what a search gains over the default configuration"),
+    "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
+    "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
+    "batch-one": ("batch_one", "an image alone beside one of eight, in OpenVINO"),
+    "training": ("training", "speed of training steps; bfloat16, frozen encoders"),
+    "pipeline": ("pipeline", "whether training waits for its crops"),
+    "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
+    "limits": ("limits", "bounds of memory at full size"),
+    "startup": ("startup", "seconds until import, help and first prediction"),
+    "export": ("export", "seconds and sizes of exports"),
+    "peers": ("peers", "other packages on the same data, crops and minutes"),
+    "ship": ("ship", "make shipped weights of a finished run"),
+    "gpu-train": ("gpu_train", "train a recipe on a GPU under JAX"),
+    "gpu-speed": ("beside_torch", "speed on a GPU under JAX beside PyTorch"),
+    "all": ("__main__", "all that needs no choice"),
+    "page": ("page", "results/README.md anew from the records"),
+}
+UNDER_JAX = ("gpu-train", "gpu-speed")  # they need no TensorFlow and write no page
+Option = tuple[str, dict[str, Any]]
+
+
+def option(flag: str, about: str, default: Any = None, **how: Any) -> Option:
+    """As ``argparse`` takes it; a default is told, and gives the type of a single value."""
+    if default is not None:
+        how |= {"default": default}
+        if isinstance(default, str | int | float | Path):
+            how |= {} if "nargs" in how else {"type": type(default)}
+            about = f"{about} ({default})"
+    return flag, {"help": about, **how}
+
+
+def data(default: str) -> Option:
+    return option("--data", "emps, super1, synthetic, or a folder", default)
+
+
+WEIGHTS = "MODEL/NAME, a run folder or a weights file"
+NAMES = option("names", "which of those above, or all", nargs="+")
+OPTIONS: dict[str, list[Option]] = {
+    "accuracy": [
+        option("--weights", f"{WEIGHTS}, otsu or forest"),
+        data("synthetic"),
+        option("--compare", "beside these", [], nargs="+", metavar="WEIGHTS"),
+        option("--curve", "train on N images each", nargs="+", type=int, metavar="N"),
+        option("--curve-model", "that is trained", "unet"),
+    ],
+    "recipe": [
+        NAMES,
+        option("--run", "score this finished run instead of training", type=Path),
+        option("--seed", "another seed, recorded beside the first", type=int),
+    ],
+    "instances": [NAMES],
+    "shapes": [NAMES],
+    "denoise": [NAMES],
+    "colour": [NAMES],
+    "latent": [NAMES, option("--seeds", "of the trainings", (0, 1, 2), nargs="+", type=int)],
+    "label-next": [option("--weights", WEIGHTS, "unet_mobilenet/emps-frozen"), data("emps")],
+    "measure": [
+        option("names", "one of those above", "speed", nargs="?"),
+        option("--images", "judge on so many images of each set", 60),
+    ],
+    "tuning": [option("names", "one of those above", "all", nargs="?")],
+    "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
+    "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
+    "batch-one": [
+        option("--weights", WEIGHTS, "unet_mobilenet/emps"),
+        option("--sides", "px", [256, 512], nargs="+", type=int),
+        option("--repetitions", "of each", 7),
+    ],
+    "training": [
+        data("synthetic"),
+        option("--only", "one of the two parts", choices=("steps", "iou")),
+        option("--epochs", "of the trainings that IoU is compared of", type=int),
+    ],
+    "limits": [NAMES],
+    "startup": [option("--repetitions", "fresh processes of each", 9)],
+    "export": [option("models", "registered names; all", nargs="*", metavar="MODEL")],
+    "peers": [
+        option("--setup", "make these environments; all", nargs="*", metavar="NAME"),
+        data("emps"),
+        option("--minutes", "of learning", 5.0),
+        option("--threads", "of each contestant", 2),
+        option("--names", "of the contestants", nargs="+"),
+        option("--encoder-weights", 'of segmentation_models.pytorch: "imagenet" downloads'),
+        option("--speed", "speed of one architecture instead", action="store_true"),
+        option("--work", "folder", Path("runs") / "peers"),
+    ],
+    "ship": [
+        option("name", "as below", metavar="MODEL/NAME"),
+        option("--run", "the folder of its finished run", type=Path),
+        option("--seed", "train again with this seed and ship nothing", type=int),
+        option("--precisions", "enter what `precision` found", action="store_true"),
+    ],
+    "gpu-train": [
+        option("recipe", "what is trained", choices=("emps-unet", "emps-unet-fast")),
+        option("--steps", "over which the rate rises and falls", 10_000),
+        option("--until", "stop at this share of them", 1.0),
+        option("--seed", "of weights, crops and changes", 0),
+        option("--run", "folder of the run; runs/gpu-RECIPE", type=Path),
+    ],
+    "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
+    "all": [
+        option("--resume", "leave out what was finished on this machine", action="store_true"),
+        option("--only", "the steps of these alone", nargs="+", metavar="COMMAND"),
+    ],
+}
+MINE = "run this first: datasets, contestants, engines, models of your own"
+COMMON = [
+    option("--quick", "small: minutes, without data", action="store_true"),
+    option("--out", "folder of the results", RESULTS),
+    option("--data-folder", "of named datasets", DATA),
+    option("--with", MINE, [], dest="own", type=Path, action="append", metavar="FILE.py"),
+]
+
+
+def asked(words: Sequence[str], about: str | None = None) -> argparse.Namespace:
+    """The parsed command line; ``again(**changes)`` of it gives the command that repeats it."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks", description=about, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, told) in COMMANDS.items():
+        head = _head(module) if name in words[:1] else None
+        added = commands.add_parser(name, help=told, description=head, formatter_class=raw)
+        for flag, how in (*OPTIONS.get(name, ()), *COMMON):
+            added.add_argument(flag, **how)
+    arguments = parser.parse_args(words)
+    actions = commands.choices[arguments.command]._actions
+    arguments.again = lambda **changes: _command(actions, {**vars(arguments), **changes})
+    return arguments
+
+
+def _head(module: str) -> str | None:
+    """What a module says of itself, read without running it."""
+    path = Path(__file__).with_name(module)
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _command(actions: Sequence[argparse.Action], asked: dict[str, Any]) -> str:
+    """The command of some arguments: what differs from the usual, but for the folder of results."""
+    words, options = ["python", "-m", "benchmarks", asked["command"]], []
+    for action in actions:
+        value = asked.get(action.dest)
+        if action.dest == "out" or value in (None, False, []) or value == action.default:
+            continue
+        values = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
+        flag = max(action.option_strings, key=len, default="")
+        if not flag:
+            words += values
+        elif value is True:
+            options.append(flag)
+        elif isinstance(action, argparse._AppendAction):
+            options += [word for each in values for word in (flag, each)]
+        else:
+            options += [flag, *values]
+    return shlex.join([*words, *options])
