@@ -157,6 +157,11 @@ def test_finding_on_a_shape(shapes, level, code, index, text):
     assert check([image(*shapes)]).exit_status == (level == "error")
 
 
+def test_undeclared_label_unlike_every_class_suggests_none():
+    found = only(check([image(box(5, 5, 9, 9, "l"), classes=("zz", "pa"))]), "undeclared-label")
+    assert "Did you mean" not in found.text
+
+
 @pytest.mark.parametrize(
     ("shapes", "absent"),
     [
