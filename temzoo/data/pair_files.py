@@ -138,7 +138,11 @@ def split_in_time(examples: Sequence[Example], share: float) -> tuple[list[Examp
 
 
 def frames_in(path: str | Path) -> int:
-    """Number of frames of an image file; 1 of what cannot be a movie."""
+    """Number of frames of an image file; 1 of what cannot be a movie.
+
+    Raises:
+        MicrographError: a damaged file.
+    """
     return _movie_size(Path(path))[0] if Path(path).suffix.lower() in MOVIE_SUFFIXES else 1
 
 
