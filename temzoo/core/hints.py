@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """The words " Did you mean …?" with close matches; an empty text where there are none."""
+def did_you_mean(word: str, words: Iterable[str], show: Callable[[str], str] = str) -> str:
+    """The words " Did you mean …?" with close matches, as ``show`` writes them; "" without any."""
     close = difflib.get_close_matches(str(word), [str(w) for w in words], n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
+    return f" Did you mean {' or '.join(map(show, close))}?" if close else ""
 
 
 def require_choice(name: str, value: object, choices: Iterable) -> None:

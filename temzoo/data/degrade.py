@@ -121,7 +121,11 @@ NAMED: Mapping[str, Degradation] = MappingProxyType(
 
 
 def degradation(how: str | Degradation) -> Degradation:
-    """A degradation by its name; one that is given comes back as it is."""
+    """A degradation by its name; one that is given comes back as it is.
+
+    Raises:
+        ValueError: no degradation is called so; close matches are named.
+    """
     if isinstance(how, Degradation):
         return how
     if how not in NAMED:

@@ -73,7 +73,7 @@ def load_pairs(
     examples, better = load_images(images, groups), _named_files(truths)
     partner = _partners([example.name for example in examples], list(better), images, truths)
     truth_of = [better[partner[example.name]] for example in examples]
-    _require_equal_sizes(examples, truth_of)
+    _require_equal_sizes(examples, Path(images), truth_of)
     return [
         replace(example, load_truth=partial(load_micrograph, truth))
         for example, truth in zip(examples, truth_of, strict=True)
@@ -138,7 +138,11 @@ def split_in_time(examples: Sequence[Example], share: float) -> tuple[list[Examp
 
 
 def frames_in(path: str | Path) -> int:
-    """Number of frames of an image file; 1 of what cannot be a movie."""
+    """Number of frames of an image file; 1 of what cannot be a movie.
+
+    Raises:
+        MicrographError: a damaged file.
+    """
     return _movie_size(Path(path))[0] if Path(path).suffix.lower() in MOVIE_SUFFIXES else 1
 
 
@@ -203,13 +207,13 @@ def _unmatched(what: str, partner: str, matches: Mapping[str, list[str]]) -> Ite
             yield f"{what} {name!r} {several if found else f'without {partner}'}"
 
 
-def _require_equal_sizes(examples: Sequence[Example], truths: Sequence[Path]) -> None:
+def _require_equal_sizes(examples: Sequence[Example], folder: Path, truths: Sequence[Path]) -> None:
     wrong = []
     for example, truth in zip(examples, truths, strict=True):
         ours, theirs = (example.labels.height, example.labels.width), image_size(truth)
         if ours != theirs:
             sizes = f"{_written(ours)} px with {truth} of {_written(theirs)} px"
-            wrong.append(f"{example.name} of {sizes}")
+            wrong.append(f"{folder / example.name} of {sizes}")
     if wrong:
         raise ValueError(
             "image and truth must have one size. Received (height x width): "

@@ -143,7 +143,7 @@ def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Find
 
     found = []
     if image.classes and shape.label not in image.classes:
-        hint = did_you_mean(repr(shape.label), map(repr, image.classes))
+        hint = did_you_mean(shape.label, image.classes, repr)
         text = f"label {shape.label!r} is not among the classes that the file declares.{hint}"
         found.append(finding("warning", "undeclared-label", text))
     fault = _fault(shape)

@@ -95,8 +95,8 @@ def parse_anno_file(xml: str | Path, train_img_filename: str | Path) -> Labelled
             f"{', '.join(repr(image.name) for image in found[:5])}. Give the whole name; where "
             "names repeat, export the tasks one by one."
         )
-    bases = {repr(PurePosixPath(image.name.replace("\\", "/")).name) for image in images}
-    hint = did_you_mean(repr(PurePosixPath(name).name), sorted(bases))
+    bases = {PurePosixPath(image.name.replace("\\", "/")).name for image in images}
+    hint = did_you_mean(PurePosixPath(name).name, sorted(bases), repr)
     raise ValueError(
         f"train_img_filename must be one of the {len(images)} images of {path}. Received: "
         f"train_img_filename={name!r}.{hint} Names are compared letter by letter."
@@ -203,7 +203,7 @@ def _read_image(path: Path) -> np.ndarray:
     except MicrographError as error:
         raise ValueError(
             f"train_img_names must be PNG, JPEG, BMP or TIFF images. Received: {str(path)!r}, "
-            "which cannot be read as one. Read a microscope's own format with "
+            f"which cannot be read as one: {error} Read a microscope's own format with "
             "temzoo.load_micrograph."
         ) from error
     if pixels.dtype != np.uint8:

@@ -157,6 +157,11 @@ def test_finding_on_a_shape(shapes, level, code, index, text):
     assert check([image(*shapes)]).exit_status == (level == "error")
 
 
+def test_undeclared_label_unlike_every_class_suggests_none():
+    found = only(check([image(box(5, 5, 9, 9, "l"), classes=("zz", "pa"))]), "undeclared-label")
+    assert "Did you mean" not in found.text
+
+
 @pytest.mark.parametrize(
     ("shapes", "absent"),
     [
@@ -193,6 +198,18 @@ def test_finding_on_a_shape(shapes, level, code, index, text):
 )
 def test_no_finding_where_there_is_nothing_to_find(shapes, absent):
     assert not codes(check([image(*shapes)])) & absent
+
+
+def test_holes_are_patches_joined_through_edges_that_reach_no_border():
+    numbers = np.ones((6, 7), int)
+    numbers[:, 4:] = 2
+    numbers[1, 1] = numbers[2, 2] = numbers[3, 3] = numbers[3, 4] = numbers[4, 4] = 0
+    numbers[0, 6] = numbers[5, 1] = 0  # at the border
+    assert soundness.enclosed_holes(numbers) == [
+        soundness.Hole(1, 1, 1, (1,)),
+        soundness.Hole(2, 2, 1, (1,)),
+        soundness.Hole(3, 3, 3, (1, 2)),
+    ]
 
 
 def test_three_copies_are_two_findings_that_name_the_first():

@@ -188,6 +188,20 @@ def test_images_without_shapes_come_back(tmp_path):
     assert (back.width, back.height, back.shapes) == (3, 2, ())
 
 
+@pytest.mark.parametrize("kind", ["BMP", "TIFF"])
+def test_label_image_named_png_is_read_by_its_content(tmp_path, kind):
+    (expected,) = masks.read(save(tmp_path / "png", a=CLASSES))
+    (tmp_path / "other").mkdir()
+    Image.fromarray(CLASSES).save(tmp_path / "other" / "a.png", kind)
+    assert masks.read(tmp_path / "other") == [expected]
+
+
+def test_jpeg_named_png_is_refused_since_it_does_not_keep_numbers(tmp_path):
+    Image.fromarray(CLASSES).save(tmp_path / "a.png", "JPEG")
+    with pytest.raises(ValueError, match=r"a\.png: a label image must be .*Received: JPEG, by how"):
+        masks.read(tmp_path)
+
+
 def test_unsafe_and_colliding_names_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"inside the folder of images.*'../a.png'"):
         masks.write(tmp_path / "out", [drawn_image("../a.png")])

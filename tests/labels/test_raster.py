@@ -398,6 +398,8 @@ def test_unknown_label_names_image_label_matches_and_remedy():
         raster.class_map(drawn, ["particle", "void"])
     with pytest.raises(ValueError, match="every label must be one of the classes"):
         raster.instance_map(drawn, classes=["particle"])
+    with pytest.raises(ValueError, match=r"classes=\['b', 'zz'\]\. Add it to the classes"):
+        raster.class_map(image(box(0, 0, 5, 5, "a")), ["b", "zz"])
     assert not raster.class_map(drawn, ["particle"], ignore=["partcle"]).any()
     assert not raster.class_map(drawn, ["particle"], ignore="partcle").any()
 

@@ -88,6 +88,9 @@ def test_missing_unreadable_16_bit_and_single_names_are_refused(tmp_path):
         (tmp_path / "bad.png").write_bytes(content)
         with pytest.raises(ValueError, match=r"bad\.png', which cannot be read.*load_micrograph"):
             get_imgs([tmp_path / "bad.png"])
+    (tmp_path / "scan").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"scan', which cannot be read as one: .*must end in one"):
+        get_imgs([tmp_path / "scan"])
     cv2.imwrite(str(tmp_path / "deep.png"), np.full((4, 4), 3000, dtype=np.uint16))
     with pytest.raises(ValueError, match=r"8 bits. Received: '.*deep\.png' of uint16"):
         get_imgs([tmp_path / "deep.png"])

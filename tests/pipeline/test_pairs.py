@@ -128,7 +128,7 @@ def test_every_pair_of_two_sizes_is_named(tmp_path):
     with pytest.raises(ValueError, match="must have one size") as refused:
         load_pairs(tmp_path / "poor", tmp_path / "better")
     assert "a.png" not in str(refused.value)
-    assert "b.png of 20 x 20 px with" in str(refused.value)
+    assert f"{tmp_path / 'poor' / 'b.png'} of 20 x 20 px with" in str(refused.value)
     assert "c.png of 9 x 8 px" in str(refused.value)
 
 

@@ -22,6 +22,7 @@ from temzoo.labels.names import class_names, label_paths, with_area
 from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.run_lengths import mask_geometry
 from temzoo.micrographs import image_size, list_images
+from temzoo.micrographs.loading import format_of
 from temzoo.micrographs.plain_files import open_with_pillow
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
@@ -124,10 +125,13 @@ def _load(path: Path) -> np.ndarray:
 
     try:
         require_size(*image_size(path))
-        if path.suffix.lower() in TIFF_SUFFIXES:
+        kind = format_of(path)  # by its content: a file named .png may be another
+        if kind not in ("PNG", "TIFF", "BMP"):
+            raise ValueError(f"{kind}, by how the file begins")
+        if kind == "TIFF":
             pixels = tifffile.imread(path)
         else:
-            with open_with_pillow(path, "Png") as opened:
+            with open_with_pillow(path, kind.capitalize()) as opened:
                 pixels = np.asarray(opened.image)
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(

@@ -203,6 +203,6 @@ def _require_known(image: LabelledImage, shapes: list[Shape], names: tuple[str, 
         raise ValueError(
             f"every label must be one of the classes. Received: label={unknown!r} in image "
             f"{image.name!r}, classes={list(names)}."
-            f"{did_you_mean(repr(unknown), map(repr, names))} Add it to the classes, or leave it "
+            f"{did_you_mean(unknown, names, repr)} Add it to the classes, or leave it "
             f"out with ignore=[{unknown!r}]."
         )

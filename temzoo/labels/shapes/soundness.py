@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from scipy import ndimage
-from skimage.measure import regionprops
-from skimage.segmentation import clear_border
 
 from temzoo.labels.shapes.windows import Window, area
 
@@ -92,14 +90,19 @@ def enclosed_holes(numbers: np.ndarray) -> list[Hole]:
     """
     holes = []
     patches, _ = ndimage.label(numbers == 0)
-    for patch in regionprops(clear_border(patches)):
-        top, left, bottom, right = patch.bbox
+    # Not by skimage's clear_border and regionprops, which take more than twice as long.
+    border = np.concatenate([patches[0], patches[-1], patches[:, 0], patches[:, -1]])
+    outside = set(np.unique(border).tolist())
+    for patch, (rows, cols) in enumerate(ndimage.find_objects(patches), start=1):
+        if patch in outside:
+            continue
         # The patch does not reach the border, so one pixel more on each side is in the image.
-        around = numbers[top - 1 : bottom + 1, left - 1 : right + 1]
-        inside = np.pad(patch.image, 1)
+        around = slice(rows.start - 1, rows.stop + 1), slice(cols.start - 1, cols.stop + 1)
+        inside = patches[around] == patch
         ring = ndimage.binary_dilation(inside) & ~inside
-        row, col = patch.coords[0].tolist()
-        holes.append(Hole(row, col, int(patch.area), tuple(np.unique(around[ring]).tolist())))
+        row, col = np.argwhere(inside)[0].tolist()
+        objects = tuple(np.unique(numbers[around][ring]).tolist())
+        holes.append(Hole(rows.start - 1 + row, cols.start - 1 + col, int(inside.sum()), objects))
     return holes
 
 
