@@ -166,16 +166,6 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
     import keras
     from stardist.models import Config2D, StarDist2D
 
-    class Stop(keras.callbacks.Callback):
-        """Ends the training when the time is used."""
-
-        steps = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.steps += 1
-            if clock.share >= 1:
-                self.model.stop_training = True
-
     keras.utils.set_random_seed(job.seed)
     job.prepare("train", stretched)
     held = np.random.default_rng(job.seed).permutation(job.told["train"])
@@ -189,7 +179,8 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
     with tempfile.TemporaryDirectory() as folder:
         model = StarDist2D(Config2D(**how, **sizes, **options), name="peer", basedir=folder)
         model.prepare_for_training()
-        clock, stop = Clock(job.budget_s), Stop()
+        clock = Clock(job.budget_s)
+        stop = _stop_in_time(clock)
         model.callbacks.append(stop)
         model.train(
             *([job.cut(k, kind) for k in teaching] for kind in kinds),
@@ -213,6 +204,21 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
 
     packages, count = ("stardist", "csbdeep", "tensorflow"), int(model.keras_model.count_params())
     return {"packages": packages, "learning": learning, "parameters": count}, predict
+
+
+def _stop_in_time(clock: Clock) -> Any:
+    """A Keras callback that ends the training when the time is used, and counts its ``steps``."""
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+            if clock.share >= 1:
+                self.model.stop_training = True
+
+    return Stop()
 
 
 def of_sklearn(job: Job, options: dict[str, Any]) -> Learnt:

@@ -33,7 +33,7 @@ ANCHOR_SIZES = (12.0, 24.0, 48.0, 96.0)
 GRID = 32  # image_size is a multiple of P5's stride
 PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
 LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
-# networks.Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
+# Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
 # Half, not more: sizes that double leave every third particle without an anchor of 0.6.
 ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.5, 0.3, 512
 ANCHORS_POSITIVE = 256

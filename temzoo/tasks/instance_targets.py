@@ -95,6 +95,7 @@ def encode(
         drawn: (S, S, L) int32 layers of the crop.
         whole: ``measure`` of the micrograph's layers; None: the crop is all of it.
         magnification: of the crop, against the micrograph.
+
     Returns:
         ``"boxes"``: (G, 4) float32 y1, x1, y2, x2 px, tight: y2 is the last row + 1.
         ``"classes"``: (G,) int32, 1 and up.

@@ -163,6 +163,8 @@ class _Rate(keras.optimizers.schedules.LearningRateSchedule):
 
     Keras puts a schedule into the graph of a step twice for each variable, which takes seconds to
     trace and time in each step. This one is a variable there, set before each step.
+    Under JAX that holds since ``Task.compile`` leaves steps uncompiled: its jit would take the
+    variable for a constant.
 
     Args:
         peak: the highest rate.

@@ -144,7 +144,10 @@ def _write_warmup(path: Path, name: str, questions: Iterable[Question]) -> None:
             record = prediction_log_pb2.PredictionLog(predict_log=log)
             writer.write(record.SerializeToString())
     if warmup_requests(path) != requests:
-        raise ExportError(f"Warm-up records must parse to what was written. Received: {path}.")
+        raise ExportError(
+            f"Warm-up records must parse to what was written. Received: others in {path}. Check the"
+            " free space of the disk, and export again."
+        )
 
 
 def _request(name: str, question: Question) -> predict_pb2.PredictRequest:
