@@ -114,7 +114,7 @@ def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
     Asked is for a ``model`` with its ``config``, or the ``classes`` of the identity model;
     ``noise``: as many instances as an image can have, not blobs; ``save``: maps and overlay too.
     """
-    from temzoo.store.with_pictures import save_prediction
+    from temzoo.store.with_overlay import save_prediction
 
     if "model" in asked:
         model = temzoo.get_model(asked["model"], compile=False, **asked["config"])

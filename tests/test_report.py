@@ -19,7 +19,7 @@ from temzoo.pictures.overlays import (
 )
 from temzoo.pictures.plots import plot_history, plot_iou
 from temzoo.pictures.sheets import Panel, sheet
-from temzoo.store.with_pictures import save_prediction
+from temzoo.store.with_overlay import save_prediction
 from temzoo.tasks.validation_sheet import validation_panel, validation_sheet
 
 GREY = np.random.default_rng(0).integers(90, 170, (60, 80)).astype(np.uint8)

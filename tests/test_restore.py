@@ -17,7 +17,7 @@ from temzoo.data.pairs import PairPlan, degraded, pair_of
 from temzoo.evaluation.restoration import compared, data_range, evaluate_restoration
 from temzoo.inference.restore import as_stored, restore
 from temzoo.pictures.restoration import restoration_sheet
-from temzoo.store.with_pictures import save_restored
+from temzoo.store.restored import save_restored
 from temzoo.training import loop
 from temzoo.zoo import cards
 

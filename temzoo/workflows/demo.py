@@ -28,7 +28,7 @@ from temzoo.inference.predict import predict
 from temzoo.labels.shapes.raster import class_map
 from temzoo.models.mobilenet import imagenet_file
 from temzoo.pictures import plots
-from temzoo.store import with_pictures as pictures
+from temzoo.store.with_overlay import save_prediction
 from temzoo.tasks import validation_sheet
 from temzoo.training import run_folder
 from temzoo.workflows.demo_data import (
@@ -291,7 +291,7 @@ def _predict_large(files: Files, name: str, method: Any, parts: Parts) -> None:
     there = iou[np.isfinite(iou)]  # of the classes that are labelled or found in it
     score = f"IoU {there.mean():.3f}" if len(there) else "nothing is labelled in it"
     print(f"{score}; {found.instances.max()} objects found")
-    paths = pictures.save_prediction(found, files.folder / "prediction", micrograph=micrograph)
+    paths = save_prediction(found, files.folder / "prediction", micrograph=micrograph)
     files.add(paths["overlay"], f"{micrograph.name} with what {name} found, object by object")
     files.add(paths["classes"], "its class of each pixel")
     files.add(paths["instances"], "its objects, numbered; opens in Fiji with its scale")

@@ -19,7 +19,7 @@ from temzoo.inference.predict import predict
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
 from temzoo.micrographs.listing import image_paths, require_own_names
 from temzoo.store.sidecar import Origin
-from temzoo.store.with_pictures import save_prediction
+from temzoo.store.with_overlay import save_prediction
 
 # A larger file is not read ahead, nor written behind: two of them might not fit into memory.
 AHEAD_BYTES = 2**28

@@ -12,7 +12,7 @@ from temzoo.evaluation.unlike_images import Likeness
 from temzoo.inference.restore import restore
 from temzoo.micrographs import load_micrograph
 from temzoo.micrographs.listing import image_paths
-from temzoo.store.with_pictures import save_restored
+from temzoo.store.restored import save_restored
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Predictions and restored micrographs on disk, each with a picture beside it."""
+"""Restored micrographs on disk."""
 
 from __future__ import annotations
 
@@ -7,50 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from temzoo.core.files import file_stem
-from temzoo.core.types import MIN_SCORE, Micrograph, Prediction
+from temzoo.core.types import Micrograph
 from temzoo.core.writers import write_tiff
 from temzoo.inference.restore import as_stored
-from temzoo.pictures.overlays import (
-    MAX_SIDE,
-    outlines,
-    overlay,
-    shrunk,
-    shrunk_labels,
-    stretched,
-)
+from temzoo.pictures.overlays import stretched
 from temzoo.pictures.restoration import shades_of, shown
 from temzoo.pictures.sheets import Panel, sheet
-from temzoo.store import predictions, sidecar
-
-
-def save_prediction(
-    prediction: Prediction,
-    folder: str | Path,
-    *,
-    micrograph: Micrograph,
-    probabilities: bool = False,
-    min_score: float = MIN_SCORE,
-    origin: sidecar.Origin | None = None,
-) -> dict[str, Path]:
-    """Writes what ``predictions.save`` does, and beside it an overlay picture ("overlay").
-
-    The overlay outlines a detector's objects from ``min_score`` on; else it shows instances where
-    there are any, else classes. It is shrunk to 2048 pixels.
-    """
-    if prediction.detections is not None:
-        kept = [one for one in prediction.detections if one.score >= min_score]
-        picture = outlines(micrograph.pixels, kept)
-    else:
-        instances = bool(prediction.instances.any())
-        shown = shrunk_labels(prediction.instances if instances else prediction.classes, MAX_SIDE)
-        picture = overlay(shrunk(micrograph.pixels, MAX_SIDE), shown, instances=instances)
-    return predictions.save(
-        prediction,
-        folder,
-        probabilities=probabilities,
-        pictures={"overlay": picture},
-        origin=origin,
-    )
 
 
 def save_restored(
