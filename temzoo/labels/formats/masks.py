@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from skimage.measure import label, regionprops
+from skimage import measure
 
 from temzoo.core.files import atomic_path
 from temzoo.core.hints import require_choice, require_classes
@@ -183,7 +183,7 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
 def _labelled(path: Path, folder: Path, meaning: str, names: dict[int, str]) -> LabelledImage:
     pixels = _load(path)
     shapes = []
-    for region in regionprops(_numbered(pixels, meaning)):
+    for region in measure.regionprops(_numbered(pixels, meaning)):
         number = int(pixels[region.slice][region.image][0]) if meaning == "classes" else 1
         points, runs = mask_geometry(region.image, *region.bbox[:2])
         shapes.append((number, Shape("mask", names[number], points, runs=runs, source="file")))
@@ -198,7 +198,7 @@ def _numbered(pixels: np.ndarray, meaning: str) -> np.ndarray:
         numbers, order = np.unique(pixels, return_inverse=True)
         return order.reshape(pixels.shape) + int(numbers[0] != 0)
     # Pixels that touch at a corner belong together.
-    return label(pixels if meaning == "classes" else pixels != 0, connectivity=2)
+    return measure.label(pixels if meaning == "classes" else pixels != 0, connectivity=2)
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:

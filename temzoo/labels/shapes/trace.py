@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.distance import cdist
-from skimage.measure import approximate_polygon, find_contours, regionprops
+from skimage import measure  # its parts are loaded when first asked for
 
 from temzoo.core.types import Shape
 from temzoo.labels.shapes.windows import area, shape_window
@@ -51,7 +51,7 @@ def polygons(
     numbered, _ = ndimage.label(mask, structure=NEIGHBOURS)
     return [
         _fitting(part.image, tolerance_px, least_iou) + np.array(part.bbox[:2])
-        for part in regionprops(numbered)
+        for part in measure.regionprops(numbered)
     ]
 
 
@@ -68,7 +68,7 @@ def _fitting(part: np.ndarray, tolerance_px: float, least_iou: float) -> np.ndar
 def _rings(part: np.ndarray) -> list[np.ndarray]:
     """The outline of one connected part, then those of its holes: closed rings (N, 2)."""
     # Diagonal neighbours are joined, as they are in a part.
-    found = find_contours(np.pad(part, 1).astype(np.float64), 0.5, fully_connected="high")
+    found = measure.find_contours(np.pad(part, 1).astype(np.float64), 0.5, fully_connected="high")
     # A padded pixel (1, 1) is the part's (0, 0), whose centre lies at 0.5.
     return sorted((ring - 0.5 for ring in found), key=area, reverse=True)
 
@@ -77,7 +77,9 @@ def _simplified(
     outer: np.ndarray, holes: Sequence[np.ndarray], tolerance_px: float
 ) -> np.ndarray | None:
     """One open polygon of all rings; None where the outer one would have no area."""
-    points, *inner = (approximate_polygon(ring, tolerance_px)[:-1] for ring in (outer, *holes))
+    points, *inner = (
+        measure.approximate_polygon(ring, tolerance_px)[:-1] for ring in (outer, *holes)
+    )
     if len(points) < 3:
         return None
     for hole in inner:
