@@ -1,6 +1,7 @@
 """Imports point down: the table says which rooms a room may import, and nothing gets round it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -297,6 +298,18 @@ def test_an_architecture_that_is_named_is_noticed(planted):
     import temzoo
 
     assert len(architectures_named(planted, temzoo.list_models())) >= 1
+
+
+def test_what_a_model_is_is_asked_in_tasks_and_models_alone():
+    """No attribute of a model is looked for elsewhere: its Task says what it can do."""
+    asked = re.compile(r"\b(?:hasattr|getattr)\(\s*model\b")
+    rooms = {"tasks", "models"}
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.relative_to(PACKAGE).parts[0] not in rooms and asked.search(path.read_text("utf-8"))
+    ]
+    assert found == []
 
 
 if __name__ == "__main__":

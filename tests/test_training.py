@@ -92,6 +92,23 @@ def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_zero():
     assert (np.diff(rate[10:]) < 0).all()
 
 
+def test_each_step_has_its_rate_also_when_resumed(tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr(
+        loop._SetRate,
+        "on_train_batch_end",
+        lambda self, batch, logs=None: used.append(float(self.model.optimizer.learning_rate)),
+    )
+    settings = {"epochs": 2, "steps_per_epoch": 3, "warmup": 0.4}
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, KilledError())
+        with pytest.raises(KilledError):
+            fit(tmp_path, **settings)
+    fit(tmp_path, resume=True)
+    rate = loop._Rate(Settings().learning_rate, 6, warmup=0.4)
+    assert used == pytest.approx([rate.at(step) for step in range(6)])
+
+
 def test_training_shows_how_far_it_is(tmp_path, capsys):
     settings = {**QUICK, "epochs": 1, "steps_per_epoch": 2}
     temzoo.train(tiny(), TRAIN, VAL, out=tmp_path / "run", **settings)

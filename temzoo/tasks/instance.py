@@ -84,6 +84,10 @@ class Instance(Task):
         )
         model.set_anchor_sizes(sizes)
 
+    def bare(self, model: keras.Model) -> keras.Model:
+        # A model that is more than a graph of layers says itself what it is without its optimizer.
+        return model.bare() if hasattr(model, "bare") else super().bare(model)
+
     def judge(
         self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
     ) -> dict[str, float]:
@@ -115,6 +119,9 @@ class Instance(Task):
 
     def recognises(self, model: Any) -> bool:
         return hasattr(model, DETECTS)
+
+    def class_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(getattr(model, "class_names", ()))
 
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         _check_options(options)

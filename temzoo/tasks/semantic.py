@@ -81,6 +81,9 @@ class Semantic(PixelTask):
     def recognises(self, model: Any) -> bool:
         return True
 
+    def class_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(getattr(model, "class_names", ()))
+
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         if options.min_score is not None:
             raise ValueError(

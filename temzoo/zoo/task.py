@@ -131,14 +131,10 @@ class Task:
         )
 
     def bare(self, model: keras.Model) -> keras.Model:
-        """The same layers and weights in a model that was never compiled.
-
-        A model that is more than a graph of layers says so itself, by a method ``bare``.
-        """
+        """The same layers and weights in a model that was never compiled."""
         import keras
 
-        own = getattr(model, "bare", None)
-        return own() if own else keras.Model(model.inputs, model.outputs)
+        return keras.Model(model.inputs, model.outputs)
 
     # How it is judged.
 
@@ -174,7 +170,7 @@ class Task:
 
     def class_names(self, model: Any) -> tuple[str, ...]:
         """Names of the classes 1, 2, … of an object that is not from ``get_model``."""
-        return tuple(getattr(model, "class_names", ()))
+        return ()
 
     def answer(self, model: Any, micrograph: Micrograph, options: Any) -> Prediction:
         """Classes and objects of a micrograph.
