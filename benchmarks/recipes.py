@@ -36,6 +36,7 @@ from temzoo.core.files import read_json
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation import baselines
+from temzoo.zoo import pretrained
 
 PROGRESS = Path("state") / "progress.json"  # of a run
 # What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
@@ -70,10 +71,12 @@ class Recipe:
     config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
     settings: Mapping[str, Any] = field(default_factory=dict)  # of ``temzoo.train``
     images: int | None = None  # train on so many images, drawn with the seed; None: all
+    start: str | None = None  # shipped weights of a model that shares layers with this one
 
     def told(self) -> dict[str, Any]:
         """What a record says of it."""
         how = {"config": dict(self.config), "settings": dict(self.settings)}
+        how |= {"start": self.start} if self.start else {}
         return {"about": self.about, "model": self.model, "seed": self.settings.get("seed"), **how}
 
 
@@ -89,6 +92,12 @@ RECIPES: dict[str, Recipe] = {
         "U-Net on MobileNet 0.75 at three scales, ImageNet, frozen (fine-tuning it lowers this)",
         *("emps", "unet_mobilenet", PYRAMID),
         {**WIDE, "epochs": 24, **finetuned(6, 1e-4)},
+    ),
+    "emps-particles": Recipe(
+        "the decoder of emps-pyramid goes on, with a head for the distance, without negatives",
+        *("emps", "particles", {}),
+        {**WIDE, "epochs": 12, "steps_per_epoch": 100, "validate_every": 4, "average": 0.995},
+        start="unet_mobilenet/emps",
     ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",
@@ -159,6 +168,8 @@ def fitted(
         raise ValueError(f"--run names a finished run of {name}. Received: {run}. Leave it out.")
     keras.utils.set_random_seed(recipe.settings.get("seed", 0))
     model = temzoo.get_model(recipe.model, **recipe.config)
+    if recipe.start:
+        pretrained.take_over(model, pretrained.find_trained(recipe.start))
     # Of a finished run there is nothing left to do but to compare model and data.
     done = temzoo.train(model, learn, judge, out=folder, resume=bool(begun), **recipe.settings)
     if done.interrupted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,14 @@ from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels
-from temzoo.inference.regions import Watershed, instance_scores, label_instances
+from temzoo.inference.regions import (
+    FULL,
+    Watershed,
+    instance_scores,
+    keep_sure,
+    label_instances,
+    mean_inside,
+)
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.zoo.built import task_of
 
@@ -90,55 +97,100 @@ def segment(
     micrograph: Micrograph,
     options: PredictOptions,
     class_names: tuple[str, ...],
+    *,
+    distance: bool = False,
 ) -> Prediction:
-    """Class map and instances of a micrograph, from a network that gives class probabilities."""
+    """Class map and instances of a micrograph, from a network that gives class probabilities.
+
+    Args:
+        distance: whether the network's last channel is a learnt distance to the outline.
+    """
     pixels = checked_pixels(micrograph)
     blocks = answer_blocks(network, pixels, options)
     with closing(blocks):
-        classes, sure, kept = collect(
-            blocks, pixels.shape[:2], options.probabilities, options.threshold, class_names
-        )
-    numbered = label_instances(sure, method=options.instances, min_area_px=options.min_area_px)
+        found = collect(blocks, pixels.shape[:2], options, class_names, distance=distance)
+    numbered = label_instances(
+        found.sure,
+        method=options.instances,
+        min_area_px=options.min_area_px,
+        distance=found.distance,
+    )
+    scores = None
+    if found.probabilities is not None:
+        scores = instance_scores(numbered, found.classes, found.probabilities)
+    elif found.own is not None:
+        scores = mean_inside(numbered, found.own) / FULL
+    if options.min_score is not None and scores is not None:
+        scores = keep_sure(numbered, scores, options.min_score)
     return Prediction(
-        classes=classes,
+        classes=found.classes,
         instances=numbered,
-        probabilities=kept,
-        scores=None if kept is None else instance_scores(numbered, classes, kept),
+        probabilities=found.probabilities,
+        scores=scores,
         class_names=class_names,
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,
     )
 
 
+@dataclass
+class Answer:
+    """A network's answer for a whole micrograph.
+
+    Attributes:
+        classes: (H, W) likeliest class.
+        sure: the same, with the background where the threshold says so; ``classes`` without one.
+        probabilities: (H, W, classes) float32 where they are kept.
+        distance: (H, W) uint8, ``FULL`` times the learnt distance.
+        own: (H, W) uint8, ``FULL`` times the probability of the likeliest class.
+    """
+
+    classes: np.ndarray
+    sure: np.ndarray
+    probabilities: np.ndarray | None
+    distance: np.ndarray | None
+    own: np.ndarray | None
+
+
 def collect(
     blocks: Iterator[tuple[int, np.ndarray]],
     shape: tuple[int, int],
-    keep: bool,
-    threshold: float | None,
+    options: PredictOptions,
     class_names: Sequence[str],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """From finished blocks of rows: class map, the same where it is sure, kept probabilities."""
-    classes: Any = None
-    sure: Any = None
-    kept: Any = None
+    *,
+    distance: bool = False,
+) -> Answer:
+    """From finished blocks of rows: what is kept of a network's answer."""
+    found: Any = None
     for top, block in blocks:
-        if classes is None:
-            count = block.shape[-1]
+        count = block.shape[-1] - distance
+        if found is None:
             if class_names and len(class_names) != count - 1:
                 raise ValueError(
                     "class_names must name each class but the background. Received: class_names="
                     f"{tuple(class_names)} for a model of {count} classes. Pass {count - 1} names."
                 )
             classes = np.empty(shape, np.uint8 if count <= 256 else np.int32)
-            kept = np.empty((*shape, count), np.float32) if keep else None
-            sure = classes if threshold is None else np.empty_like(classes)
+            found = Answer(
+                classes,
+                sure=classes if options.threshold is None else np.empty_like(classes),
+                probabilities=np.empty((*shape, count), np.float32)
+                if options.probabilities
+                else None,
+                distance=np.empty(shape, np.uint8) if distance else None,
+                own=np.empty(shape, np.uint8) if distance else None,
+            )
         rows = slice(top, top + len(block))
-        likeliest(block, out=classes[rows])
-        if threshold is not None:
-            sure[rows] = sure_classes(classes[rows], block, threshold)
-        if keep:
-            kept[rows] = block
-    return classes, sure, kept
+        if distance:
+            found.distance[rows] = np.rint(np.clip(block[..., -1], 0, 1) * FULL)
+            block = block[..., :-1]
+            found.own[rows] = np.rint(block.max(axis=-1) * FULL)
+        likeliest(block, out=found.classes[rows])
+        if options.threshold is not None:
+            found.sure[rows] = sure_classes(found.classes[rows], block, options.threshold)
+        if options.probabilities:
+            found.probabilities[rows] = block
+    return found
 
 
 def likeliest(probabilities: np.ndarray, *, out: np.ndarray) -> None:

@@ -15,6 +15,8 @@ from temzoo.inference.pixels import BLOCK_ROWS
 
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
 SEPARATIONS = ("auto", "components", "watershed")
+FULL = 255  # what stands for a learnt distance, or a probability, of 1
+LEAST = 0.1  # of learnt distances: differences among smaller ones are no necks
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
 
 
@@ -47,7 +49,11 @@ class Watershed:
 
 
 def label_instances(
-    classes: np.ndarray, *, method: str | Watershed | None = "components", min_area_px: int = 0
+    classes: np.ndarray,
+    *,
+    method: str | Watershed | None = "components",
+    min_area_px: int = 0,
+    distance: np.ndarray | None = None,
 ) -> np.ndarray:
     """Numbers the instances of a class map.
 
@@ -56,6 +62,8 @@ def label_instances(
         method: "components", "watershed" or ``Watershed(neck=…)`` (as in ``predict``; there are no
             probabilities here for its threshold), or None for no instances.
         min_area_px: smaller instances become background.
+        distance: (H, W) uint8, ``FULL`` times a learnt distance to the outline, 1 in the middle of
+            each object; it takes the place of the distance in pixels.
 
     Returns:
         (H, W) int32; 0 is background, 1..N number the instances. With ``method=None`` all zero
@@ -66,7 +74,7 @@ def label_instances(
     numbered = connected_components(classes)
     cut = Watershed() if method in ("auto", "watershed") else method
     if isinstance(cut, Watershed):
-        split_touching(numbered, neck=cut.neck)
+        split_touching(numbered, neck=cut.neck, distance=distance)
         _drop_small(numbered, min_area_px)
     elif min_area_px > 1:
         _drop_small(numbered, min_area_px)
@@ -105,7 +113,9 @@ def connected_components(classes: np.ndarray) -> np.ndarray:
     return numbered
 
 
-def split_touching(instances: np.ndarray, *, neck: float = NECK) -> None:
+def split_touching(
+    instances: np.ndarray, *, neck: float = NECK, distance: np.ndarray | None = None
+) -> None:
     """Cuts instances at necks, in place, by a watershed on the distance to their outline.
 
     Two maxima of the distance are two particles when the neck between them is narrower than
@@ -116,12 +126,17 @@ def split_touching(instances: np.ndarray, *, neck: float = NECK) -> None:
     Args:
         instances: (H, W) int32, connected regions numbered from 1; changed.
         neck: 0 (never cut) to 1 (cut at any neck).
+        distance: learnt, as in ``label_instances``; None: in pixels.
     """
     following = int(instances.max(initial=0)) + 1
     for number, box in enumerate(ndimage.find_objects(instances), start=1):
         if box is None or instances[box].size > LARGEST_SPLIT:
             continue
-        parts = _parts(instances[box] == number, neck)
+        mask = instances[box] == number
+        heights = _heights(mask) if distance is None else _learnt_heights(mask, distance[box])
+        if heights is None:
+            continue
+        parts = _parts(np.pad(mask, 1), heights, neck)
         added = max(int(parts.max()) - 1, 0)
         later = parts > 1
         instances[box][later] = parts[later] + (following - 2)
@@ -138,6 +153,24 @@ def instance_scores(
     areas = np.bincount(numbers, minlength=1)[1:]
     sums = np.bincount(numbers, weights=own[:, 0], minlength=1)[1:]
     return (sums / areas).astype(np.float32)
+
+
+def mean_inside(instances: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean of a map (H, W) over each instance's pixels; (N,) float32."""
+    count = int(instances.max(initial=0)) + 1
+    areas, sums = np.zeros(count, np.int64), np.zeros(count)
+    for top in range(0, len(instances), BLOCK_ROWS):
+        numbers = instances[top : top + BLOCK_ROWS].ravel()
+        areas += np.bincount(numbers, minlength=count)
+        sums += np.bincount(numbers, values[top : top + BLOCK_ROWS].ravel(), minlength=count)
+    return (sums[1:] / np.maximum(areas[1:], 1)).astype(np.float32)
+
+
+def keep_sure(instances: np.ndarray, scores: np.ndarray, least: float) -> np.ndarray:
+    """Sets instances that score below ``least`` to 0, in place, and gives the others' scores."""
+    kept = np.concatenate([[False], scores >= least])
+    _renumber(instances, np.where(kept, np.cumsum(kept), 0))
+    return scores[kept[1:]]
 
 
 def _renumber(instances: np.ndarray, numbers: np.ndarray) -> None:
@@ -158,16 +191,30 @@ def _drop_small(instances: np.ndarray, min_area_px: int) -> None:
     _renumber(instances, np.where(kept, np.cumsum(kept), 0))
 
 
-def _parts(mask: np.ndarray, neck: float) -> np.ndarray:
-    """One region's parts between necks: (h, w) int32, 0 outside the region, 1..N inside."""
-    inside = np.pad(mask, 1)
-    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+def _heights(mask: np.ndarray) -> np.ndarray | None:
+    """Logarithm of the distance to a region's outline, padded by 1; None: too thin to be cut."""
+    inside = np.pad(mask, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     if distance.max() < 2:
-        return mask.astype(np.int32)
+        return None
     # A difference of logarithms is a ratio of widths; smoothing takes out the pixel staircase.
-    height = np.log1p(ndimage.gaussian_filter(distance, 1.0).astype(np.float64))
-    height[~inside] = 0
-    lowered = np.clip(height + np.log(max(neck, 1e-9)), 0, None)
-    peaks = local_maxima(reconstruction(lowered, height), connectivity=2) & inside
-    parts = watershed(-height, label(peaks, connectivity=2), mask=inside)
+    return np.log1p(ndimage.gaussian_filter(distance, 1.0).astype(np.float64))
+
+
+def _learnt_heights(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """The same of a learnt distance, which is 1 in the middle of each object."""
+    inside = np.pad(np.where(mask, distance, 0).astype(np.float32) / FULL, 1)
+    return np.log(ndimage.gaussian_filter(inside, 1.0).astype(np.float64) + LEAST) - np.log(LEAST)
+
+
+def _parts(inside: np.ndarray, heights: np.ndarray, neck: float) -> np.ndarray:
+    """One region's parts between necks: (h, w) int32, 0 outside the region, 1..N inside.
+
+    Args:
+        inside, heights: (h + 2, w + 2) the region and the logarithm of its distance, both padded.
+    """
+    heights[~inside] = 0
+    lowered = np.clip(heights + np.log(max(neck, 1e-9)), 0, None)
+    peaks = local_maxima(reconstruction(lowered, heights), connectivity=2) & inside
+    parts = watershed(-heights, label(peaks, connectivity=2), mask=inside)
     return parts[1:-1, 1:-1].astype(np.int32)

@@ -27,6 +27,9 @@ without, learnt best with the augmentation "em_invert".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import keras
 
 from temzoo.models import layers, mobilenet
@@ -86,7 +89,58 @@ def unet_mobilenet(
             4, 8, or several.
         negatives: whether answers for the image and its negative are averaged.
     """
-    layers.check_choices(classes=classes, norm=norm, upsampling=upsampling)
+    layers.check_choices(classes=classes)
+    body = build_body(
+        channels=channels,
+        alpha=alpha,
+        encoder_weights=encoder_weights,
+        encoder_trainable=encoder_trainable,
+        decoder_filters=decoder_filters,
+        norm=norm,
+        dropout=dropout,
+        upsampling=upsampling,
+        pyramid=pyramid,
+        negatives=negatives,
+    )
+    x = layers.class_probabilities(body.features, classes)
+    if negatives:
+        x = layers.MeanOfNegative(dtype="float32", name="mean_of_negative")(x)
+    x = layers.CropBack(body.stride, dtype="float32", name="probabilities")([x, body.normalized])
+    return keras.Model(body.pixels, x, name="unet_mobilenet")
+
+
+@dataclass(frozen=True)
+class Body:
+    """A network up to its heads.
+
+    Attributes:
+        pixels: its input.
+        normalized: the same after the normalisation, of which an answer has the size.
+        features: the decoder's, (B, H', W', filters), padded to the coarsest step.
+        stride: px, the coarsest step.
+    """
+
+    pixels: Any
+    normalized: Any
+    features: Any
+    stride: int
+
+
+def build_body(
+    *,
+    channels: int,
+    alpha: float,
+    encoder_weights: str | None,
+    encoder_trainable: bool | str,
+    decoder_filters: tuple[int, ...],
+    norm: str | None,
+    dropout: float,
+    upsampling: str,
+    pyramid: tuple[float, ...],
+    negatives: bool = False,
+) -> Body:
+    """Encoder and decoder, for what ``unet_mobilenet`` takes."""
+    layers.check_choices(norm=norm, upsampling=upsampling)
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
     _check(decoder_filters, pyramid, negatives)
     stride = int(STRIDE * max(pyramid))
@@ -119,11 +173,7 @@ def unet_mobilenet(
         x = keras.layers.Concatenate(name=f"join{level}")([skip, x])
         x = layers.conv_norm_relu(x, filters, norm, f"up{level}a")
         x = layers.conv_norm_relu(x, filters, norm, f"up{level}b")  # (H / stride_here, …, filters)
-    x = layers.class_probabilities(x, classes)
-    if negatives:
-        x = layers.MeanOfNegative(dtype="float32", name="mean_of_negative")(x)
-    x = layers.CropBack(stride, dtype="float32", name="probabilities")([x, normalized])
-    return keras.Model(pixels, x, name="unet_mobilenet")
+    return Body(pixels, normalized, x, stride)
 
 
 def _reduced(x, times: float):

@@ -23,8 +23,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
-from temzoo.evaluation import objects
-from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_objects
 from temzoo.inference.detection import Detector, find_objects
 from temzoo.inference.options import PredictOptions
@@ -32,6 +30,7 @@ from temzoo.inference.pixels import as_micrograph
 from temzoo.inference.regions import no_instances
 from temzoo.tasks import endpoints
 from temzoo.tasks.instance_targets import anchor_sizes, encode, layers, measure
+from temzoo.tasks.objects_found import objects_found
 from temzoo.zoo.built import built, class_names_of
 from temzoo.zoo.task import Task, register_task
 
@@ -96,19 +95,7 @@ class Instance(Task):
         Predicted objects of a score of 0.5 and more are matched one to one with the labelled ones
         of their class at a mask IoU of 0.5.
         """
-        counts = np.zeros(3, np.int64)
-        for example in examples:
-            true = true_objects(example.labels, class_names)
-            found = predict_detections(model, example.micrograph).detections
-            match = objects.match(true, found, classes=len(class_names), ap=False)
-            counts += match.matched.sum(), match.true.sum(), match.predicted.sum()
-        matched, true, found = counts
-        # Nothing found, or nothing to find, scores 0: it is no epoch to choose.
-        return {
-            "val_f1": 2 * matched / max(true + found, 1),
-            "val_precision": matched / max(found, 1),
-            "val_recall": matched / max(true, 1),
-        }
+        return objects_found(model, examples, class_names, predict_detections)
 
     def picture(
         self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more

@@ -7,7 +7,7 @@ is asked in tiles, with the statistics of the whole micrograph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -84,6 +84,16 @@ def pixel_network(model: Any) -> PixelNetwork:
         whole=getattr(model, "predict_probabilities", None),
         name=str(getattr(model, "address", None) or getattr(model, "name", None) or model),
     )
+
+
+def classes_alone(network: PixelNetwork) -> PixelNetwork:
+    """A network whose answer ends in a distance, without it."""
+
+    def on(channels: np.ndarray) -> Network:
+        ask = network.on(channels)
+        return lambda batch: ask(batch)[..., :-1]
+
+    return replace(network, on=on)
 
 
 def _network(model: Any, channels: np.ndarray, *, is_keras: bool) -> Network:

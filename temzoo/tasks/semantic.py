@@ -61,15 +61,19 @@ class Semantic(PixelTask):
     ) -> dict[str, Any]:
         from temzoo.tasks.semantic_graph import ImageIoU, SegmentationLoss
 
+        self.check_weights(model, class_weights)
+        if loss is None or isinstance(loss, str):
+            loss = SegmentationLoss(loss or self.losses[0], class_weights)
+        return {"loss": loss, "metrics": [ImageIoU()]}
+
+    def check_weights(self, model: keras.Model, class_weights: Sequence[float] | None) -> None:
+        """Raises ValueError unless there is one per class."""
         count = self.classes(model)
         if class_weights is not None and len(class_weights) != count:
             raise ValueError(
                 f"class_weights must give one factor per class, background first: {count} here."
                 f" Received: class_weights={list(class_weights)}."
             )
-        if loss is None or isinstance(loss, str):
-            loss = SegmentationLoss(loss or self.losses[0], class_weights)
-        return {"loss": loss, "metrics": [ImageIoU()]}
 
     def picture(
         self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more
@@ -104,7 +108,10 @@ class Semantic(PixelTask):
         """The class map and the probabilities."""
         from temzoo.tasks.semantic_graph import class_map_and_probabilities
 
-        return self.pixel_endpoints(model, class_map_and_probabilities, compare=deviations)
+        def answer(network, images):
+            return class_map_and_probabilities(network(images, training=False))
+
+        return self.pixel_endpoints(model, answer, compare=deviations)
 
 
 @dataclass(frozen=True)
@@ -128,10 +135,15 @@ class ClassMaps:
 
     def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
         """(h, w, classes) uint8, one-hot, of a crop's class map."""
-        hot = np.empty((*drawn.shape, len(self.class_names) + 1), bool)
-        for value in range(hot.shape[-1]):  # six times faster than comparing along the last axis
-            np.equal(drawn, value, out=hot[..., value])
-        return hot.view(np.uint8)
+        return one_hot(drawn, len(self.class_names) + 1)
+
+
+def one_hot(drawn: np.ndarray, classes: int) -> np.ndarray:
+    """(H, W) class map to (H, W, classes) uint8."""
+    hot = np.empty((*drawn.shape, classes), bool)
+    for value in range(classes):  # six times faster than comparing along the last axis
+        np.equal(drawn, value, out=hot[..., value])
+    return hot.view(np.uint8)
 
 
 def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:

@@ -40,10 +40,13 @@ class SegmentationLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def call(self, truth, probabilities):
-        truth = ops.cast(truth, probabilities.dtype)
+        return self.of_classes(ops.cast(truth, probabilities.dtype), probabilities)
+
+    def of_classes(self, truth, probabilities, weight=1.0):
+        """The loss; ``weight``, (B, H, W, 1), is that of a pixel in the cross-entropy."""
         loss = 0.0
         if self.kind in ("ce", "dice_ce", "focal"):
-            loss = loss + self._cross_entropy(truth, probabilities)
+            loss = loss + self._cross_entropy(truth * weight, probabilities)
         if self.kind in MISSES:
             index = _tversky_index(truth, probabilities, MISSES[self.kind])
             loss = loss + 1.0 - self._mean_of_foreground(index)
@@ -107,9 +110,8 @@ class ImageIoU(keras.metrics.Metric):
         return self.total / ops.maximum(self.images, 1.0)
 
 
-def class_map_and_probabilities(network: keras.Model, images) -> dict:
-    """(B, H, W) class map, as ``predict`` has it, and (B, H, W, classes) probabilities."""
-    probabilities = network(images, training=False)
+def class_map_and_probabilities(probabilities) -> dict:
+    """(B, H, W) class map, as ``predict`` has it, of (B, H, W, classes) probabilities; both."""
     dtype = "uint8" if probabilities.shape[-1] <= 256 else "int32"
     # Of whole numbers, since Keras takes floats apart bit by bit for it, which ONNX cannot.
     highest = ops.cast(probabilities >= ops.max(probabilities, axis=-1, keepdims=True), "int32")

@@ -73,14 +73,18 @@ class Weights:
         Raises:
             ValueError: the file's sha256 is not the card's.
         """
+        self.check()
+        load_any = load_trained if self.card.partial or _is_by_name(self.path) else load
+        load_any(model, self.path)
+
+    def check(self) -> None:
+        """Raises ValueError where the file's sha256 is not the card's."""
         found = sha256(self.path)
         if found != self.card.sha256:
             raise ValueError(
                 f"{self.path} is damaged or not the file of its card: its sha256 must be"
                 f" {self.card.sha256}. Received: {found}. Copy or download it again."
             )
-        load_any = load_trained if self.card.partial or _is_by_name(self.path) else load
-        load_any(model, self.path)
 
 
 def save(model: keras.Model, path: str | Path) -> None:
@@ -130,6 +134,41 @@ def load_trained(model: keras.Model, path: str | Path) -> None:
                     f"{path} must hold all weights but those of frozen layers. Received: none for"
                     f" {variable.path}. Load it into a model of the config on its card."
                 )
+
+
+def take_over(model: keras.Model, weights: Weights) -> int:
+    """Begins a model with what another has under the same names and in the same shapes.
+
+    Args:
+        model: a new one, such as "particles".
+        weights: of another model, such as unet_mobilenet/emps, that shares layers with it.
+
+    Returns:
+        how many arrays were taken over.
+
+    Raises:
+        ValueError: none fits; the file is not by name, as shipped weights are, or damaged.
+    """
+    import h5py
+
+    weights.check()
+    if not _is_by_name(weights.path):
+        raise ValueError(
+            f"Only weights that are stored by name can begin another model. Received:"
+            f" {weights.path}, of a run. Use shipped weights, or the run's own model."
+        )
+    fitting = []
+    with h5py.File(weights.path, "r") as file:
+        for variable in model.weights:
+            if variable.path in file and file[variable.path].shape == tuple(variable.shape):
+                variable.assign(file[variable.path][()].astype("float32"))
+                fitting.append(variable.path)
+    if not fitting:
+        raise ValueError(
+            f"{weights.path} must share layers with the model that it begins. Received: a model"
+            f' "{weights.card.model}" without any of {model.name}. Use weights of a model like it.'
+        )
+    return len(fitting)
 
 
 def _is_by_name(path: Path) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # The package's own tasks, loaded when first asked for. The last takes any function of pixels.
-BUILT_IN = ("instance", "restoration", "generative", "semantic")
+BUILT_IN = ("instance", "distance", "restoration", "generative", "semantic")
 
 
 class Task:

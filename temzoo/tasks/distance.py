@@ -1,0 +1,110 @@
+"""Instance segmentation by distance: a class for every pixel, and how deep in its object it lies.
+
+Truth is (B, H, W, classes + 2) uint8: one-hot classes, then the distance to the outline over the
+object's largest and the nearness of two objects, 0 to 255. Answers are (B, H, W, classes + 1):
+probabilities that sum to 1, class 0 the background, then the distance, 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
+from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
+from temzoo.inference.options import PredictOptions
+from temzoo.inference.predict import predict, segment
+from temzoo.tasks import endpoints
+from temzoo.tasks.distance_targets import distance_maps
+from temzoo.tasks.objects_found import objects_found
+from temzoo.tasks.pixel_models import classes_alone, pixel_network
+from temzoo.tasks.semantic import Semantic, deviations, one_hot
+from temzoo.zoo.built import class_names_of
+from temzoo.zoo.task import register_task
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Distance(Semantic):
+    """Models that part touching objects where their learnt distance to the outline has a valley."""
+
+    name = "distance"
+    score = "val_f1"
+    score_name = "F1"
+    judged_by_fit = False
+
+    def target(self, class_names: tuple[str, ...]) -> DistanceMaps:
+        return DistanceMaps(tuple(class_names))
+
+    def classes(self, model: keras.Model) -> int:
+        return model.output_shape[-1] - 1
+
+    def balanced_weights(self, maps: Iterable[np.ndarray], classes: int) -> list[float]:
+        return super().balanced_weights((drawn[..., 0] for drawn in maps), classes)
+
+    def loss_and_metrics(
+        self, model: keras.Model, loss: Any, class_weights: Sequence[float] | None
+    ) -> dict[str, Any]:
+        from temzoo.tasks.distance_graph import ClassIoU, DistanceLoss
+
+        self.check_weights(model, class_weights)
+        if loss is None or isinstance(loss, str):
+            loss = DistanceLoss(loss or self.losses[0], class_weights)
+        return {"loss": loss, "metrics": [ClassIoU()]}
+
+    def judge(
+        self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
+    ) -> dict[str, float]:
+        """F1, precision and recall of all micrographs together, as ``evaluate`` gives them."""
+        return objects_found(model, examples, class_names, predict)
+
+    def recognises(self, model: Any) -> bool:
+        return False  # a function of pixels is taken to give classes alone
+
+    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+        names = tuple(options.class_names) or class_names_of(model)
+        return segment(pixel_network(model), micrograph, options, names, distance=True)
+
+    def scored(self, least: float | None) -> dict[str, Any]:
+        return {"min_score": least}
+
+    def doubts(self, model: Any, pixels: np.ndarray, mirrors: Sequence[tuple]) -> Doubts:
+        return doubts_of_pixels(classes_alone(pixel_network(model)), pixels, mirrors)
+
+    def endpoints(self, model: keras.Model) -> Mapping[str, endpoints.Endpoint]:
+        """The class map, the probabilities and the distance."""
+        from temzoo.tasks.distance_graph import class_map_probabilities_distance
+
+        return self.pixel_endpoints(model, class_map_probabilities_distance, compare=deviations)
+
+
+@dataclass(frozen=True)
+class DistanceMaps:
+    """What a model learns of a micrograph, as ``data.crop_plan.Target`` asks.
+
+    Attributes:
+        class_names: of the classes 1, 2, …
+        padding: None, because all crops have maps of one size.
+    """
+
+    class_names: tuple[str, ...]
+    padding: ClassVar[None] = None
+
+    def draw(self, labels: LabelledImage) -> np.ndarray:
+        """The (H, W, 3) uint8 maps of a whole micrograph: see ``distance_maps``."""
+        return distance_maps(labels, self.class_names)
+
+    def measure(self, drawn: np.ndarray) -> None:
+        """Nothing: distances of the whole micrograph's objects are in the maps."""
+
+    def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
+        """(h, w, classes + 2) uint8 of a crop's maps."""
+        hot = one_hot(drawn[..., 0], len(self.class_names) + 1)
+        return np.concatenate([hot, drawn[..., 1:]], axis=-1)
+
+
+register_task(Distance())
