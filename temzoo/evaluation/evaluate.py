@@ -42,7 +42,7 @@ from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.objects import flattened
 from temzoo.inference.predict import predict
-from temzoo.inference.regions import Watershed
+from temzoo.inference.regions import Watershed, keep_sure
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
 from temzoo.zoo.built import class_names_of, task_of
 
@@ -72,11 +72,11 @@ def evaluate(
             those that have an area in the labels.
         instances: how predicted instances are told apart, as in ``predict``; None leaves the
             instance metrics out.
-        min_score: of a detector alone: objects below it count for AP, neither as instances nor in
-            the class map; None: 0.5.
-        ap: COCO's average precision of boxes and masks. None: of detectors, whose objects are
-            ranked from score 0.05 on; True: of models that label pixels too, whose instances are
-            ranked by their mean probability, which takes memory and time; False: of none.
+        min_score: of models whose objects have scores: objects below it count for AP, neither as
+            instances nor in a detector's class map; None: as in ``predict``.
+        ap: COCO's average precision of boxes and masks. None: of models whose objects have scores,
+            which are ranked from 0.05 on; True: of all models that label pixels, whose instances
+            are ranked by their mean probability, which takes memory and time; False: of none.
         area_ranges: (low, high) in px by name, for AP by size; by default COCO's, 32 and 96 px
             squared, of the micrograph as it is.
         bootstrap: resamples for the intervals; AP uses the first 200 of them.
@@ -93,10 +93,11 @@ def evaluate(
     _check_examples(examples, bootstrap)
     known = classes or class_names_of(model) or class_names(examples)
     names = foreground_classes(known)
-    counted = MIN_SCORE if min_score is None else min_score
     task = task_of(model)
-    if task.instances == "objects":
-        options["min_score"] = counted if ap is False else min(counted, LEAST_SCORE)
+    counted = task.least_score if min_score is None else min_score
+    if task.least_score is not None:
+        ap = ap is not False
+        options["min_score"] = min(counted, LEAST_SCORE) if ap else counted
     elif min_score is not None:
         options["min_score"] = min_score  # predict refuses it
     elif ap:
@@ -107,7 +108,8 @@ def evaluate(
         (predict(model, one.micrograph, instances=instances, **options) for one in shown),
         classes=names,
         with_instances=instances is not None,
-        min_score=counted,
+        scored=task.least_score is not None,
+        min_score=MIN_SCORE if counted is None else counted,
         ap=ap,
         area_ranges=area_ranges,
         bootstrap=bootstrap,
@@ -121,6 +123,7 @@ def score_predictions(
     *,
     classes: Sequence[str] | None = None,
     with_instances: bool = True,
+    scored: bool = False,
     min_score: float = MIN_SCORE,
     ap: bool | None = None,
     area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
@@ -133,6 +136,8 @@ def score_predictions(
         examples: micrographs with their labels; only the labels are read.
         predictions: one per example, in their order; taken one at a time.
         with_instances: False leaves the instance metrics out.
+        scored: whether instances of a map count from ``min_score`` on, as detections do; else all
+            of them count.
 
     The other arguments and the errors are those of ``evaluate``; there must not be fewer or more
     predictions than examples.
@@ -141,6 +146,7 @@ def score_predictions(
     _check_examples(examples, bootstrap)
     names = foreground_classes(classes or class_names(examples))
     each, rows, matches = [], [], []
+    least = min_score if scored else 0.0  # of the instances of a map
     for example, prediction in _paired(examples, predictions):
         with located(example.name):
             truth = class_map(example.labels, names)
@@ -148,9 +154,10 @@ def score_predictions(
             row = _named(scores(each[-1]), names)
             if with_instances:
                 ranked = prediction.detections is not None if ap is None else ap
-                how = {"min_score": min_score, "ap": ranked, "area_ranges": area_ranges}
+                counts = least if prediction.detections is None else min_score
+                how = {"min_score": counts, "ap": ranked, "area_ranges": area_ranges}
                 matches.append(_match_objects(example, prediction, names, **how))
-                row |= _score_instances(example, prediction, truth, matches[-1])
+                row |= _score_instances(example, prediction, truth, matches[-1], least)
         rows.append({key: np.asarray(value).item() for key, value in row.items()})
     confusions = np.stack(each)
     weights = resamples(len(rows), bootstrap, seed)
@@ -215,14 +222,13 @@ def _match_objects(
 ) -> ImageMatches:
     found = prediction.detections
     if found is None:
-        how["min_score"] = 0.0  # each of its instances is one that the model stands by
         found = map_objects(prediction.instances, prediction.classes, prediction.scores)
     true = true_objects(example.labels, names)
     return objects.match(true, found, classes=len(names), **how)
 
 
 def _score_instances(
-    example: Example, prediction: Prediction, truth: np.ndarray, found: ImageMatches
+    example: Example, prediction: Prediction, truth: np.ndarray, found: ImageMatches, least: float
 ) -> dict[str, Any]:
     """The instances' part of an image's row."""
     if prediction.detections is not None:
@@ -231,7 +237,7 @@ def _score_instances(
     else:
         match = match_instances(
             instance_map(example.labels),
-            prediction.instances,
+            sure_instances(prediction, least),
             truth_classes=truth,
             predicted_classes=prediction.classes,
         )
@@ -243,6 +249,15 @@ def _score_instances(
         **{f"instances_{key}": value for key, value in counts.items()},
         **{k: v[0] for k, v in objects.metrics([found]).items() if not k.endswith(sizes)},
     }
+
+
+def sure_instances(prediction: Prediction, least: float) -> np.ndarray:
+    """The instance map without those that score below ``least``."""
+    if prediction.scores is None or (prediction.scores >= least).all():
+        return prediction.instances
+    instances = prediction.instances.copy()
+    keep_sure(instances, prediction.scores, least)
+    return instances
 
 
 def _named(values: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, Any]:

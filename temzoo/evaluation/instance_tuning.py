@@ -133,7 +133,7 @@ def _counts(
         sure = found.classes
         if found.probabilities is not None:
             sure = sure_classes(found.classes, found.probabilities, cut.threshold)
-        instances = label_instances(sure, method=cut)
+        instances = label_instances(sure, method=cut, distance=found.distance)
         match = match_instances(
             truth, instances, truth_classes=true_classes, predicted_classes=sure
         )

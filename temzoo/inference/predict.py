@@ -69,16 +69,19 @@ def predict(
         probabilities: keep the (H, W, K) float32 probabilities, and score the instances by them.
         instances: "auto" and "watershed" cut connected regions of one class at their necks, for
             particles that touch, and ``Watershed(neck=…, threshold=…)`` does so with settings of
-            one's own; "components" numbers the regions (sharing a side) as they are; None: none.
+            one's own; the necks are those of the learnt distance where a model has one.
+            "components" numbers the regions (sharing a side) as they are; None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
-        min_score: of a detector alone: objects that score less are dropped; None: 0.5.
+        min_score: of models whose objects have scores: those that score less are dropped; None: 0.5
+            of a detector, 0.8 of a model that learns distances ("particles").
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.
 
     Returns:
-        Class map, instance map and, when asked for, probabilities. ``scores`` are the mean
-        probability of an instance's class over its pixels, None without ``probabilities``.
+        Class map, instance map and, when asked for, probabilities. ``scores`` are a detector's own,
+        else the mean probability of an instance's class over its pixels; None where a model that
+        learns no distance was not asked for ``probabilities``.
 
     Raises:
         ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
@@ -120,13 +123,14 @@ def segment(
         scores = instance_scores(numbered, found.classes, found.probabilities)
     elif found.own is not None:
         scores = mean_inside(numbered, found.own) / FULL
-    if options.min_score is not None and scores is not None:
+    if options.min_score is not None and scores is not None and len(scores):
         scores = keep_sure(numbered, scores, options.min_score)
     return Prediction(
         classes=found.classes,
         instances=numbered,
         probabilities=found.probabilities,
         scores=scores,
+        distance=found.distance if options.probabilities else None,
         class_names=class_names,
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,

@@ -8,7 +8,7 @@ probabilities that sum to 1, class 0 the background, then the distance, 0 to 1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -28,6 +28,10 @@ from temzoo.zoo.task import register_task
 if TYPE_CHECKING:
     import keras
 
+# Mean probability of an object's class over its pixels, from which it counts: of EMPS' validation
+# images, cross-validated by publication (benchmarks/results/tried.md).
+SURE = 0.8
+
 
 class Distance(Semantic):
     """Models that part touching objects where their learnt distance to the outline has a valley."""
@@ -36,6 +40,7 @@ class Distance(Semantic):
     score = "val_f1"
     score_name = "F1"
     judged_by_fit = False
+    least_score = SURE
 
     def target(self, class_names: tuple[str, ...]) -> DistanceMaps:
         return DistanceMaps(tuple(class_names))
@@ -67,6 +72,8 @@ class Distance(Semantic):
 
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         names = tuple(options.class_names) or class_names_of(model)
+        if options.min_score is None:
+            options = replace(options, min_score=self.least_score)
         return segment(pixel_network(model), micrograph, options, names, distance=True)
 
     def scored(self, least: float | None) -> dict[str, Any]:
@@ -79,7 +86,13 @@ class Distance(Semantic):
         """The class map, the probabilities and the distance."""
         from temzoo.tasks.distance_graph import class_map_probabilities_distance
 
-        return self.pixel_endpoints(model, class_map_probabilities_distance, compare=deviations)
+        return self.pixel_endpoints(model, class_map_probabilities_distance, compare=_deviations)
+
+
+def _deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:
+    """How far a served model's answers are from what was expected."""
+    distance = endpoints.deviation(expected["distance"], found["distance"])
+    return {**deviations(expected, found), "distance": distance}
 
 
 @dataclass(frozen=True)

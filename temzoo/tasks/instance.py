@@ -52,6 +52,7 @@ class Instance(Task):
     # object for a while, then many.
     optimizer = MappingProxyType({"clipnorm": 5.0})
     instances = "objects"
+    least_score = MIN_SCORE
 
     def training_data(self) -> type:
         from temzoo.tasks.training_data import LabelledData  # brings TensorFlow
@@ -116,7 +117,7 @@ class Instance(Task):
             model,
             micrograph,
             overlap=options.overlap,
-            min_score=MIN_SCORE if options.min_score is None else options.min_score,
+            min_score=self.least_score if options.min_score is None else options.min_score,
             min_area_px=options.min_area_px,
             batch_size=options.batch_size,
             progress=options.progress,

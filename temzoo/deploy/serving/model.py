@@ -5,8 +5,8 @@ pixels are normalised, at what multiples tiles are cut) comes from the signature
 ``unused`` (B,), output ``card`` (B,), each row the model's card as JSON. Without it the classes are
 numbered, and the rest is taken to be as in temzoo's models by default.
 
-What a signature answers with tells what a model is for: ``probabilities``, ``restored`` pixels, or
-``boxes`` of objects.
+What a signature answers with tells what a model is for: ``probabilities``, beside which may be a
+``distance`` by which ``predict`` parts objects here; ``restored`` pixels; or ``boxes`` of objects.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from temzoo.deploy.serving.line import Line, Signature
 from temzoo.deploy.serving.transports import OverGrpc, OverHttp
 from temzoo.inference.tiles import on_tiles
 from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
+from temzoo.zoo.built import stands_for
+from temzoo.zoo.task import task_named
 
 DESCRIBE = "describe"
+DISTANCE = "distance"  # an output, and the task of a model that has it
 NORMALIZE_KEYWORDS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
 DETECTED = {"boxes": 3, "classes": 2, "scores": 2, "masks": 4, "count": 1}  # and their axes
 
@@ -132,13 +135,18 @@ class ServedModel:
         self.line, self.card, self.signature, self.answers = line, card, signature, answers
         self.in_flight = line.in_flight
         self.class_names = tuple(map(str, card.get("class_names") or ()))
+        self.asked = [answers]
+        if DISTANCE in line.signatures[signature].outputs:
+            self.asked.append(DISTANCE)
+            stands_for(self, task_named(DISTANCE), self.class_names)
         self.tile_step = card.get("step")
         told = line.signatures[signature]
         height, width, channels = _lengths(told.inputs[IMAGES][1:], 3)
         size = card.get("image_size")
         channels = card.get("channels") or channels
         self.input_shape = (None, size or height, size or width, channels)
-        self.output_shape = (*self.input_shape[:3], *_lengths(told.outputs[answers][3:], 1))
+        (values,) = _lengths(told.outputs[answers][3:], 1)
+        self.output_shape = (*self.input_shape[:3], values and values + len(self.asked) - 1)
         if channels is None:
             raise ValueError(
                 f"A served model must say how many channels it takes. Received: {self.address},"
@@ -166,9 +174,13 @@ class ServedModel:
         )
 
     def _answer(self, batch: np.ndarray) -> np.ndarray:
-        told = self.line.ask(self.signature, {IMAGES: batch}, [self.answers])
+        told = self.line.ask(self.signature, {IMAGES: batch}, self.asked)
         answer = _numbers(self.address, told, self.answers, 4)
-        named = len(self.class_names) + 1 if self.class_names and not self.restores else None
+        if DISTANCE in told:
+            distance = _numbers(self.address, told, DISTANCE, 3)
+            answer = np.concatenate([answer, distance[..., None]], axis=-1)
+        named = len(self.class_names) + len(self.asked)
+        named = named if self.class_names and not self.restores else None
         promised = self.output_shape[-1] or named
         if promised and answer.shape[-1] != promised:
             said = f"which gave {answer.shape[-1]} values a pixel and has promised {promised}"

@@ -1,0 +1,234 @@
+"""Separation by distance: what is learnt, the loss, and objects parted where the distance dips."""
+
+import keras
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import temzoo
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.inference.regions import FULL, Watershed, label_instances
+from temzoo.tasks import distance_graph, distance_targets
+from temzoo.tasks.distance import SURE, DistanceMaps
+from temzoo.tasks.semantic_graph import SegmentationLoss
+from temzoo.zoo.task import task_named
+
+SIDE = 96
+
+
+def circle(row, col, radius, label="p", z_order=0):
+    return Shape("ellipse", label, np.array([[row, col], [radius, radius]], float), z_order=z_order)
+
+
+def labelled(*shapes, side=SIDE):
+    return LabelledImage("a.png", side, side, tuple(shapes))
+
+
+def learnt(*shapes, names=("p",)):
+    maps = distance_targets.distance_maps(labelled(*shapes), names)
+    return maps[..., 0], maps[..., 1] / FULL, maps[..., 2] / FULL
+
+
+def test_the_distance_is_scipys_over_the_largest_of_each_object():
+    classes, distance, _ = learnt(circle(30, 30, 20), circle(70, 70, 8))
+    parts, count = ndimage.label(classes)
+    assert count == 2
+    for number in (1, 2):
+        exact = ndimage.distance_transform_edt(parts == number)
+        np.testing.assert_allclose(
+            distance[parts == number], (exact / exact.max())[parts == number], atol=0.01
+        )
+    assert (distance[classes == 0] == 0).all()
+
+
+def test_touching_objects_have_a_valley_between_them():
+    classes, distance, nearness = learnt(circle(48, 28, 20), circle(48, 68, 20))
+    assert ndimage.label(classes)[1] == 1  # one region
+    line = distance[48]
+    assert line[28] > 0.95
+    assert line[68] > 0.95
+    assert line[47:50].max() < 0.15
+    assert nearness[48, 48] > 0.8
+    assert nearness[48, 28] < 0.01
+
+
+def test_the_images_edge_is_no_outline():
+    _, distance, _ = learnt(circle(0, 48, 20))
+    assert distance[0, 48] == 1
+    assert distance[:, 48].argmax() == 0
+
+
+def test_parts_of_a_hidden_object_each_have_a_middle():
+    bar = Shape("box", "p", np.array([[40, 10], [56, 86]], float))
+    over = Shape("box", "q", np.array([[20, 40], [76, 56]], float), z_order=1)
+    classes, distance, _ = learnt(bar, over, names=("p", "q"))
+    parts, count = ndimage.label(classes == 1)
+    assert count == 2
+    assert [distance[parts == number].max() for number in (1, 2)] == [1, 1]
+
+
+def test_nearness_is_the_u_nets_formula():
+    _, _, nearness = learnt(
+        Shape("box", "p", np.array([[10, 10], [80, 40]], float)),
+        Shape("box", "p", np.array([[10, 46], [80, 80]], float)),
+    )
+    # Between columns 39 and 46 lie six; a pixel of them is d1 + d2 = 7 from the two.
+    expected = np.exp(-(7**2) / (2 * distance_targets.GAP**2))
+    np.testing.assert_allclose(nearness[45, 40:46], expected, atol=0.01)
+    assert nearness[45, 5] < 0.01
+
+
+def test_a_crop_is_encoded_with_its_classes_first():
+    drawn = DistanceMaps(("p", "q")).draw(labelled(circle(30, 30, 12, "q")))
+    encoded = DistanceMaps(("p", "q")).encode(drawn)
+    assert encoded.shape == (SIDE, SIDE, 5)
+    assert encoded.dtype == np.uint8
+    np.testing.assert_array_equal(encoded[..., :3].argmax(-1), drawn[..., 0])
+    np.testing.assert_array_equal(encoded[..., 3:], drawn[..., 1:])
+
+
+def answer_of(hot, distance):
+    return np.concatenate([hot, distance[..., None]], axis=-1).astype("float32")
+
+
+def test_the_loss_is_that_of_the_classes_and_the_weighted_error_of_the_distance():
+    rng = np.random.default_rng(0)
+    hot = np.eye(2)[rng.integers(0, 2, (1, 8, 8))]
+    probabilities = rng.dirichlet([1, 1], (1, 8, 8))
+    distance, found, near = rng.random((3, 1, 8, 8))
+    truth = np.concatenate([hot, FULL * distance[..., None], FULL * near[..., None]], axis=-1)
+    weight = 1 + distance_graph.NEAR * near
+    entropy = np.mean(-weight * np.log((hot * probabilities).sum(-1)))
+    dice = float(SegmentationLoss("dice")(hot.astype("float32"), probabilities.astype("float32")))
+    expected = entropy + dice + distance_graph.DISTANCE * np.mean(weight * abs(found - distance))
+    loss = distance_graph.DistanceLoss()(truth.astype("float32"), answer_of(probabilities, found))
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_score_is_that_of_the_classes():
+    hot = np.eye(2, dtype="uint8")[np.arange(64).reshape(1, 8, 8) % 2]
+    truth = np.concatenate([hot, 255 * hot, 0 * hot[..., :1]], axis=-1)[..., :4]
+    metric = distance_graph.ClassIoU()
+    metric.update_state(truth, answer_of(hot, np.zeros((1, 8, 8))))
+    assert float(metric.result()) == 1
+
+
+def valley(depth):
+    """Two peaks of 1 in one region, with a lowest distance of ``depth`` between them."""
+    classes = np.zeros((40, 90), np.uint8)
+    classes[5:35, 5:85] = 1
+    columns = np.abs(np.arange(90) - 45) / 40
+    distance = np.where(classes, np.clip(depth + (1 - depth) * columns * 1.6, 0, 1), 0)
+    return classes, np.rint(FULL * distance).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("depth", "count"), [(0.2, 2), (0.5, 2), (0.95, 1)])
+def test_a_region_is_parted_where_the_learnt_distance_dips(depth, count):
+    classes, distance = valley(depth)
+    found = label_instances(classes, method="auto", distance=distance)
+    assert found.max() == count
+    assert (found[classes > 0] > 0).all()
+    if count == 2:
+        assert set(found[20, [10, 80]]) == {1, 2}
+        assert abs((found == 1).sum() - (found == 2).sum()) < 0.1 * (found > 0).sum()
+
+
+def test_the_neck_decides_how_deep_a_dip_must_be():
+    classes, distance = valley(0.7)
+    counts = [
+        label_instances(classes, method=Watershed(neck=neck), distance=distance).max()
+        for neck in (0.0, 0.5, 0.95)
+    ]
+    assert counts == [1, 1, 2]
+
+
+class Stub:
+    """A network that gives drawn maps, whatever it is shown."""
+
+    def __init__(self, probabilities, distance):
+        self.answered = np.concatenate([probabilities, distance[..., None]], axis=-1)
+
+    def tile_network(self, channels):
+        return lambda batch: np.asarray(self.answered[None, : batch.shape[1], : batch.shape[2]])
+
+
+def two_discs(sure=(0.95, 0.6)):
+    rows, cols = np.mgrid[:64, :96]
+    probabilities = np.zeros((64, 96, 2), np.float32)
+    distance = np.zeros((64, 96), np.float32)
+    for centre, value in zip((24, 68), sure, strict=True):
+        depth = 1 - np.hypot(rows - 32, cols - centre) / 18
+        inside = depth > 0
+        probabilities[..., 1][inside] = value
+        distance[inside] = depth[inside]
+    probabilities[..., 0] = 1 - probabilities[..., 1]
+    return probabilities, distance
+
+
+def asked(network, **options):
+    from temzoo.zoo.built import stands_for
+
+    stands_for(network, task_named("distance"), ("p",))
+    return temzoo.predict(network, np.zeros((64, 96), np.uint8), **options)
+
+
+def test_doubtful_objects_are_left_out_unless_asked_for():
+    found = asked(Stub(*two_discs()))
+    assert found.instances.max() == 1
+    assert found.scores == pytest.approx([0.95], abs=0.01)
+    assert found.instances[32, 68] == 0
+    assert found.classes[32, 68] == 1  # the class map keeps what is likelier than not
+    every = asked(Stub(*two_discs()), min_score=0.0)
+    assert every.scores == pytest.approx([0.95, 0.6], abs=0.01)
+    assert SURE > 0.6
+
+
+def test_probabilities_bring_the_distance_along():
+    found = asked(Stub(*two_discs()), probabilities=True, min_score=0.0)
+    assert found.probabilities.shape == (64, 96, 2)
+    assert found.distance.max() == FULL
+    assert found.scores == pytest.approx([0.95, 0.6], abs=1e-5)
+    assert asked(Stub(*two_discs())).distance is None
+
+
+def test_evaluation_counts_the_sure_and_ranks_all():
+    network = Stub(*two_discs())
+    labels = LabelledImage("a.png", 96, 64, (circle(32.5, 24.5, 18), circle(32.5, 68.5, 18)))
+    example = Example(labels, lambda: Micrograph(np.zeros((64, 96), np.uint8), name="a.png"))
+    asked(network)
+    found = temzoo.evaluate(network, [example], bootstrap=1)
+    assert found.pooled["instance_recall"].value == 0.5
+    assert found.pooled["instance_precision"].value == 1
+    assert found.pooled["mask_ap50"].value == 1
+    every = temzoo.evaluate(network, [example], bootstrap=1, min_score=0.5)
+    assert every.pooled["instance_recall"].value == 1
+
+
+def test_the_neck_and_size_are_tuned_with_the_learnt_distance():
+    network = Stub(*two_discs((0.95, 0.95)))
+    labels = LabelledImage("a.png", 96, 64, (circle(32.5, 24.5, 18), circle(32.5, 68.5, 18)))
+    example = Example(labels, lambda: Micrograph(np.zeros((64, 96), np.uint8), name="a.png"))
+    asked(network)
+    assert temzoo.tune_instances(network, [example]).best["f1"] == 1
+
+
+def test_a_run_learns_to_part_touching_discs(tmp_path):
+    """A network small enough for a test finds each of two touching discs."""
+    keras.utils.set_random_seed(0)
+    model = temzoo.get_model(
+        "particles", alpha=0.25, encoder_weights=None, pyramid=(1,), decoder_filters=(8, 8, 8, 8, 8)
+    )
+    shapes = circle(48, 28, 20), circle(48, 68, 20)
+    pixels = np.full((SIDE, SIDE), 200, np.uint8)
+    rows, cols = np.mgrid[:SIDE, :SIDE] + 0.5
+    for shape in shapes:
+        (row, col), (radius, _) = shape.points
+        pixels[np.hypot(rows - row, cols - col) < radius] = 60
+    maps = DistanceMaps(("p",)).encode(DistanceMaps(("p",)).draw(labelled(*shapes)))[None]
+    model.optimizer.learning_rate = 1e-2
+    history = model.fit(
+        pixels[None, ..., None].astype("float32"), maps, epochs=80, verbose=0
+    ).history
+    assert history["loss"][-1] < 0.3 * history["loss"][0]
+    found = temzoo.predict(model, pixels, min_score=0.0)
+    assert found.instances[48, 28] != found.instances[48, 68]
