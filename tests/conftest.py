@@ -21,6 +21,19 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def eager_steps(monkeypatch):
+    """Models step outside a graph, where a few small steps take less time than tracing one."""
+    import keras
+
+    compiled = keras.Model.compile
+
+    def compile(self, *args, **keywords):
+        compiled(self, *args, **{**keywords, "run_eagerly": True})
+
+    monkeypatch.setattr(keras.Model, "compile", compile)
+
+
 class Finder:
     """A detector of 64 px that finds regions of one value, scored by that value of 200."""
 

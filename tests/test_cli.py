@@ -26,6 +26,11 @@ def call(*arguments, status=0):
     return result.output
 
 
+@pytest.fixture(autouse=True)
+def small_steps(eager_steps):
+    """Of the trainings of single tests; those of the fixtures step in a graph, as users' do."""
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("data"), n=5, size=160, n_particles=5)

@@ -20,7 +20,7 @@ from temzoo.zoo.building import get_model
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
+def small(monkeypatch, tmp_path, eager_steps):
     """The demo's own path with less work: fewer steps, smaller networks, images and crops."""
     monkeypatch.setattr(module, "STEPS", 2)
     monkeypatch.setattr(module, "SETTINGS", {**module.SETTINGS, "batch": 2, "crop": 64})

@@ -218,6 +218,7 @@ def test_noisy_images_alone_teach_a_blind_spot(tmp_path):
     assert found.figures["psnr_db"].value > found.figures["psnr_before_db"].value + 4
 
 
+@pytest.mark.usefixtures("eager_steps")
 def test_two_folders_teach_their_pairs(tmp_path):
     for folder in ("noisy", "clean"):
         (tmp_path / folder).mkdir()
@@ -237,9 +238,11 @@ def test_two_folders_teach_their_pairs(tmp_path):
     assert '"pairs": "given"' in told
 
 
+@pytest.mark.usefixtures("eager_steps")
 @pytest.mark.parametrize("source", ["any-dose", "blind_spot", Degradation(dose_e_per_px=(4, 8))])
 def test_a_restorer_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypatch, source):
     """Also where its settings come back from a file as a mapping."""
+    monkeypatch.setattr("temzoo.workflows.training.draw", lambda *args: None)
 
     def fit(folder, **more):
         keras.utils.set_random_seed(4)
@@ -268,6 +271,7 @@ def test_a_restorer_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.usefixtures("eager_steps")
 def test_a_model_of_one_size_is_drawn_on_micrographs(tmp_path):
     model = temzoo.get_model("autoencoder", skips=False, image_size=32, filters=4, depth=1)
     settings = {"pairs": "same", "epochs": 1, "steps_per_epoch": 1, "batch": 2}

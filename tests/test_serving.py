@@ -288,7 +288,8 @@ def write_saved_model(folder, functions, tracked=()):
     signatures = {}
     for name, (function, specs) in functions.items():
         named = {k: tf.TensorSpec(s.shape, s.dtype, k) for k, s in specs.items()}
-        signatures[name] = tf.function(function).get_concrete_function(**named)
+        asked = tf.function(function, autograph=False)  # as temzoo's own export
+        signatures[name] = asked.get_concrete_function(**named)
     tf.saved_model.save(module, str(folder), signatures=signatures)
 
 

@@ -17,6 +17,7 @@ from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
 from temzoo.models import layers
 from temzoo.tasks import instance_targets, training_data
 from temzoo.training import loop
+from temzoo.workflows import training
 from temzoo.zoo import cards, pretrained
 from temzoo.zoo.task import task_named
 
@@ -59,6 +60,15 @@ def two_convolutions(*, classes=2, channels=1, dropout=0.0, encoder_trainable=Tr
     x = keras.layers.BatchNormalization()(encoder(x))
     x = keras.layers.Dropout(dropout)(keras.ops.relu(x))
     return keras.Model(pixels, layers.class_probabilities(x, classes))
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """Runs of single tests leave their pictures out; those of the fixtures are drawn."""
+    monkeypatch.setattr(training, "draw", lambda run, model, data: None)
+
+
+outside_a_graph = pytest.mark.usefixtures("eager_steps")
 
 
 def fit(folder, model=None, **settings):
@@ -109,6 +119,7 @@ def test_each_step_has_its_rate_also_when_resumed(tmp_path, monkeypatch):
     assert used == pytest.approx([rate.at(step) for step in range(6)])
 
 
+@outside_a_graph
 def test_training_shows_how_far_it_is(tmp_path, capsys):
     settings = {**QUICK, "epochs": 1, "steps_per_epoch": 2}
     temzoo.train(tiny(), TRAIN, VAL, out=tmp_path / "run", **settings)
@@ -163,6 +174,7 @@ def test_a_flipped_byte_is_noticed(finished, tmp_path):
         temzoo.get_model("unet", weights=path)
 
 
+@outside_a_graph
 def test_one_seed_gives_one_run(tmp_path):
     first, again = (fit(tmp_path / name, epochs=2) for name in ("a", "b"))
     other = fit(tmp_path / "c", epochs=2, seed=1)
@@ -238,6 +250,7 @@ def test_the_average_of_weights_is_that_of_the_formula(tmp_path):
     np.testing.assert_array_equal(model.now[0], 5.0)
 
 
+@outside_a_graph
 def test_the_averaged_weights_are_judged_and_kept(tmp_path):
     plain, averaged = tiny(), tiny()
     fit(tmp_path / "plain", plain, epochs=1)
@@ -249,6 +262,7 @@ def test_the_averaged_weights_are_judged_and_kept(tmp_path):
     assert temzoo.evaluate(averaged, VAL).iou.value == pytest.approx(run.score, abs=0.02)
 
 
+@outside_a_graph
 def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkeypatch):
     whole = fit(tmp_path / "whole", epochs=3)
     original = loop.Trainer.save_progress
@@ -267,6 +281,7 @@ def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkey
     assert [p.name for p in (tmp_path / "cut" / "state").iterdir()] == ["progress.json"]
 
 
+@outside_a_graph
 def test_a_finished_run_is_not_trained_further_by_resuming(tmp_path):
     first = fit(tmp_path, epochs=8, learning_rate=1e-9, patience=1)
     again = fit(tmp_path, resume=True)
@@ -279,6 +294,7 @@ def two_phases(folder, **settings):
     return fit(folder, model, **{**changes, "epochs": 2, "finetune_epochs": 2, **settings}), model
 
 
+@outside_a_graph
 def test_killed_in_the_second_phase_it_goes_on_there(tmp_path, monkeypatch):
     whole, _ = two_phases(tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -289,6 +305,7 @@ def test_killed_in_the_second_phase_it_goes_on_there(tmp_path, monkeypatch):
     assert [r["loss"] for r in resumed.history] == [r["loss"] for r in whole.history]
 
 
+@outside_a_graph
 def test_patience_ends_a_phase_and_the_next_has_its_own(tmp_path):
     run, _ = two_phases(
         tmp_path, epochs=9, learning_rate=1e-9, finetune_rate=1e-9, finetune_epochs=1, patience=1
@@ -298,6 +315,7 @@ def test_patience_ends_a_phase_and_the_next_has_its_own(tmp_path):
     assert card["config"]["encoder_trainable"] is True
 
 
+@outside_a_graph
 def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     stop_at(monkeypatch, 2, KeyboardInterrupt())
     model = tiny()
@@ -309,11 +327,13 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again(x), model(x))
 
 
+@outside_a_graph
 def test_patience_stops_early(tmp_path):
     run = fit(tmp_path, epochs=30, learning_rate=1e-9, patience=2)
     assert len(run.history) <= 6
 
 
+@outside_a_graph
 def test_the_second_phase_changes_a_keyword_and_learns_more(tmp_path):
     before = [v.numpy() for v in tiny().get_layer("encoder").variables]
     run, _ = two_phases(tmp_path, epochs=1, finetune_epochs=3)
@@ -337,6 +357,7 @@ def test_mixed_precision_trains_and_leaves_float32_weights(tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["balanced", [0.5, 2.0]])
+@outside_a_graph
 def test_class_weights(tmp_path, weights):
     assert np.isfinite(fit(tmp_path, epochs=1, class_weights=weights).history[0]["loss"])
 
@@ -381,6 +402,7 @@ def test_a_specimen_on_both_sides_is_refused(tmp_path):
         temzoo.train(tiny(), of_specimen(TRAIN), of_specimen(VAL), out=tmp_path)
 
 
+@outside_a_graph
 def test_what_a_loader_raises_arrives_as_it_was(tmp_path):
     def broken():
         raise OSError("b.tif is truncated. Copy it again.")
@@ -430,6 +452,7 @@ def test_what_is_no_weights_file_is_explained(tmp_path):
         pretrained.card_path(tmp_path / "bare.h5")
 
 
+@outside_a_graph
 def test_epochs_between_validations_are_neither_judged_nor_chosen(tmp_path):
     run = fit(tmp_path, epochs=3, validate_every=2)
     assert ["val_iou" in row for row in run.history] == [False, True, True]
@@ -632,6 +655,7 @@ def test_a_detector_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
     assert resumed_model.anchor_sizes.tolist() == pytest.approx(chosen)
 
 
+@outside_a_graph
 def test_while_nothing_is_found_the_latest_epoch_counts_and_patience_waits(tmp_path):
     run = find(tmp_path, epochs=3, steps_per_epoch=1, learning_rate=1e-9, patience=1)
     assert [row["val_f1"] for row in run.history] == [0, 0, 0]
@@ -688,6 +712,7 @@ def test_mask_rcnn_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypat
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+@outside_a_graph
 def test_validation_without_the_tasks_score_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(task_named("semantic"), "score", "val_purity")
     with pytest.raises(ValueError, match=r'judged by "val_purity".*validation that gave val_'):

@@ -37,6 +37,13 @@ RANGES = {"width": [2, 3], "kernel": [1, 2, 3], "rates": [(1, 1), (1, 2)]}
 RATE = {"learning_rate": [1e-3, 1e-2]}
 
 
+class Eager(keras.Model):
+    """A model whose few small steps take less time outside a graph than tracing one."""
+
+    def compile(self, *args, **keywords):
+        super().compile(*args, **{**keywords, "run_eagerly": True})
+
+
 def dots(*, classes=2, channels=1, width=2, kernel=3, rates=(1, 1)):
     """Three convolutions; an even kernel is refused."""
     if kernel % 2 == 0:
@@ -47,7 +54,7 @@ def dots(*, classes=2, channels=1, width=2, kernel=3, rates=(1, 1)):
         x = keras.layers.Conv2D(
             width, kernel, padding="same", activation="relu", dilation_rate=rate
         )(x)
-    return keras.Model(pixels, keras.layers.Conv2D(classes, 1, activation="softmax")(x))
+    return Eager(pixels, keras.layers.Conv2D(classes, 1, activation="softmax")(x))
 
 
 def register():
@@ -60,6 +67,13 @@ def toy():
     yield
     cards.BUILDERS.pop("dots")
     cards._CARDS.pop("dots")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs and searches without their pictures, which those of the fixture ``grid`` have."""
+    for name in ("draw", "plot_search"):
+        monkeypatch.setattr(f"temzoo.workflows.training.{name}", lambda *args: None)
 
 
 def find(out, **options):
@@ -143,7 +157,7 @@ def test_the_summary_says_what_was_gained(grid):
     assert nothing.summary() == "no trial was finished"
 
 
-def test_what_is_finished_is_not_repeated_and_a_best_is_retrained_once(grid, monkeypatch, tmp_path):
+def test_what_is_finished_is_not_repeated_and_a_best_is_retrained_once(grid, monkeypatch, undrawn):
     calls = []
     real = train_model
 
@@ -207,7 +221,7 @@ test_tuning.find(sys.argv[1], trials=2)
 """
 
 
-def test_killed_and_resumed_it_ends_as_if_nothing_had_been(tmp_path, monkeypatch):
+def test_killed_and_resumed_it_ends_as_if_nothing_had_been(tmp_path, monkeypatch, undrawn):
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here), str(here.parent)])
     command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]

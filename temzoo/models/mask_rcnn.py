@@ -402,7 +402,7 @@ class MaskRCNN(keras.Model):
                 " numpy.nan_to_num for instance."
             )
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _found_in_graph(self, normalized, min_score, *, proposals: int, max_detections: int):
         return self.found(normalized, min_score, proposals, max_detections)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,15 +26,59 @@ needs_jax = pytest.mark.skipif(
 )
 
 
-def under_jax(code: str, *words) -> dict:
-    """The last line that a script prints, run under the JAX backend in a process of its own."""
+# Runs one script a line, each in a namespace of its own. XLA would compile one program for every
+# shape of the initial weights, which costs more than all that is tested here: NumPy draws them.
+SERVER = """
+import contextlib, io, json, sys, traceback
+import keras, numpy as np
+
+def drawn(self, shape, dtype=None, **_):
+    fan_in = np.prod(shape[:-1])
+    return np.random.default_rng(0).normal(0, np.sqrt(2 / fan_in), shape).astype(dtype)
+
+keras.initializers.VarianceScaling.__call__ = drawn
+for line in sys.stdin:
+    code, sys.argv = json.loads(line)
+    error, said = None, io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            exec(code, {})
+        except BaseException:
+            error = traceback.format_exc()
+    print(json.dumps([said.getvalue(), error]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def under_jax(tmp_path_factory):
+    """Gives the last line that a script prints, run under the JAX backend.
+
+    One other process runs all scripts, since its imports take seconds. It compiles quickly, not
+    for speed.
+    """
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", code, *map(str, words)]
-    run = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    errors = tmp_path_factory.mktemp("jax") / "stderr"
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            **{"cwd": ROOT, "env": environment, "text": True},
+            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr},
+        ) as process,
+    ):
+
+        def run(code: str, *words) -> Any:
+            process.stdin.write(json.dumps([code, ["-c", *map(str, words)]]) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            assert answer, errors.read_text()[-3000:]
+            said, error = json.loads(answer)
+            assert error is None, error[-3000:]
+            return json.loads(said.splitlines()[-1])
+
+        yield run
+        process.stdin.close()  # it ends
 
 
 def test_another_backend_is_refused(monkeypatch):
@@ -98,7 +143,7 @@ print(json.dumps({
 
 
 @needs_jax
-def test_crops_are_what_was_recorded_with_its_labels_or_turned_and_resized():
+def test_crops_are_what_was_recorded_with_its_labels_or_turned_and_resized(under_jax):
     told = under_jax(CROPS)
     assert "8 bits train. Received: a.tif, uint16. Convert it" in told.pop("refusal")
     assert told.pop("agree") > 0.999  # turned and resized, labels stay on their pixels
@@ -138,7 +183,7 @@ print(json.dumps(done.history))
 
 
 @needs_jax
-def test_a_run_learns_and_answers_the_same_under_tensorflow(tmp_path):
+def test_a_run_learns_and_answers_the_same_under_tensorflow(tmp_path, under_jax):
     history = under_jax(TRAINING, tmp_path)
     assert [*history[0]] == ["steps", "loss", "iou", "seconds"]
     assert [row["steps"] for row in history] == [10, 20, 30]  # of 40
@@ -170,7 +215,7 @@ print(json.dumps({}))
 
 
 @needs_jax
-def test_shipped_weights_answer_under_jax_as_under_tensorflow(tmp_path):
+def test_shipped_weights_answer_under_jax_as_under_tensorflow(tmp_path, under_jax):
     pixels = np.random.default_rng(0).integers(0, 255, (1, 65, 70, 1)).astype("float32")
     np.save(tmp_path / "pixels.npy", pixels)
     under_jax(SHIPPED, tmp_path / "pixels.npy", tmp_path / "answer.npy")
@@ -208,7 +253,7 @@ print(json.dumps({
 
 
 @needs_jax
-def test_scores_tiles_and_rates():
+def test_scores_tiles_and_rates(under_jax):
     told = under_jax(IOU)
     # The image without foreground in labels and answer does not count.
     assert told["iou"] == pytest.approx(told["expected"])
@@ -256,7 +301,7 @@ print(json.dumps(sorted(path.name for path in Path(sys.argv[1]).iterdir())))
 
 
 @needs_jax
-def test_trainings_and_speeds_are_kept_without_a_page(tmp_path):
+def test_trainings_and_speeds_are_kept_without_a_page(tmp_path, under_jax):
     assert under_jax(TRAIN_AND_SPEED, tmp_path) == [
         "gpu-speed.json",
         "gpu-train.json",
@@ -271,7 +316,7 @@ def test_trainings_and_speeds_are_kept_without_a_page(tmp_path):
 
 @pytest.mark.slow
 @needs_jax
-def test_train_evaluate_and_predict_run_under_jax(tmp_path):
+def test_train_evaluate_and_predict_run_under_jax(tmp_path, under_jax):
     told = under_jax(TRAIN, tmp_path / "run")
     assert 0 <= told["iou"] <= 1
     assert told["classes"] == [96, 96]

@@ -7,13 +7,18 @@ import pytest
 import temzoo
 
 SIZE = 64
+SMALL = {"alpha": 0.25, "features": 16}
 DETECTORS = temzoo.list_models(task="instance")
 
 
 def build(name, **config):
     keras.utils.set_random_seed(1)
-    offline = dict.fromkeys(temzoo.model_card(name).deferred)
-    return temzoo.get_model(name, **{"image_size": SIZE, "classes": 3, **offline, **config})
+    card = temzoo.model_card(name)
+    small = {key: value for key, value in SMALL.items() if key in card.config}
+    offline = dict.fromkeys(card.deferred)
+    return temzoo.get_model(
+        name, **{"image_size": SIZE, "classes": 3, **small, **offline, **config}
+    )
 
 
 @pytest.fixture(scope="module", params=DETECTORS)

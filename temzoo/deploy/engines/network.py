@@ -97,7 +97,8 @@ class Network:
     def _traced(self, core: keras.Model):
         import tensorflow as tf
 
-        asked = tf.function(lambda images: {ANSWER: core(images, training=False)})
+        # Keras' models need no AutoGraph, which takes longer to rewrite them than tracing does.
+        asked = tf.function(lambda images: {ANSWER: core(images, training=False)}, autograph=False)
         return asked.get_concrete_function(images=self._spec)
 
     def _under(self, policy: str) -> keras.Model:

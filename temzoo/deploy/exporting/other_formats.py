@@ -49,7 +49,7 @@ def write_onnx(signature: Signature, path: Path) -> None:
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)
-    asked = tf.function(lambda images: signature.function(images=images))
+    asked = tf.function(lambda images: signature.function(images=images), autograph=False)
     model, _ = tf2onnx.convert.from_function(
         asked, input_signature=list(signature.inputs.values()), opset=OPSET
     )

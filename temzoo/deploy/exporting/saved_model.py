@@ -116,7 +116,9 @@ def _traced(endpoint: Endpoint, answer: Callable, inputs: Mapping[str, tuple]) -
         name: tf.TensorSpec((None, *shape), dtype, name=name)
         for name, (shape, dtype) in inputs.items()
     }
-    return Signature(endpoint, specs, tf.function(answer).get_concrete_function(**specs))
+    # As Keras itself traces models: AutoGraph would take longer to rewrite them than tracing does.
+    asked = tf.function(answer, autograph=False)
+    return Signature(endpoint, specs, asked.get_concrete_function(**specs))
 
 
 def pixels_of(image_bytes, shape: tuple[int | None, ...], *, unit: bool = False):
