@@ -75,8 +75,8 @@ class Recipe:
 
     def told(self) -> dict[str, Any]:
         """What a record says of it."""
-        how = {"config": dict(self.config), "settings": dict(self.settings)}
-        how |= {"start": self.start} if self.start else {}
+        settings = {**self.settings, "start": self.start} if self.start else dict(self.settings)
+        how = {"config": dict(self.config), "settings": settings}
         return {"about": self.about, "model": self.model, "seed": self.settings.get("seed"), **how}
 
 

@@ -75,6 +75,17 @@ def objects(model, data: Path) -> dict[str, float]:
     return {**{key: round(v, 4) for key, v in figures.items()}, "images": len(judge)}
 
 
+def particles_found(model, data: Path) -> dict[str, float]:
+    """Pooled over the validation images, with the defaults that users meet, and the pixels' IoU."""
+    judge = open_dataset("emps", data=data).val
+    found = temzoo.evaluate(model, judge)
+    figures = {"f1": found.pooled["instance_f1"], "ap50": found.pooled["mask_ap50"]}
+    figures |= {"pq": found.pooled["panoptic_quality"], "pixel_iou": found.iou}
+    low, high = figures["f1"].low, figures["f1"].high
+    told = {**{key: figure.value for key, figure in figures.items()}, "low": low, "high": high}
+    return {**{key: round(v, 4) for key, v in told.items()}, "images": len(judge)}
+
+
 def factors(model, data: Path) -> dict[str, float]:
     """The greatest correlation of any latent mean with what was drawn, on other particles."""
     found = latent.known(model)
@@ -98,6 +109,7 @@ SETS = {
     "unet_mobilenet/super1": Set("recipe super1", iou_of("super1"), SUPER1),
     "unet/emps": Set("gpu-train emps-unet --steps 7280 --until 0.75", iou_of("emps")),
     "unet/emps-fast": Set("gpu-train emps-unet-fast --steps 10260", iou_of("emps")),
+    "particles/emps": Set("recipe emps-particles", particles_found),
     "mask_rcnn/emps": Set("instances emps-mask-rcnn", objects),
     "autoencoder/emps-denoise": Set("denoise supervised", psnr, complete=False),
     "vae/particles": Set("ship vae/particles", factors, DRAWN, train=drawn_particles),

@@ -1,6 +1,7 @@
 """Models and kinds of models of one's own: a file that registers them, and no other edit."""
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -72,7 +73,9 @@ class Rims(temzoo.Task):
 
     def answer(self, model, micrograph, options):
         blocks = answer_blocks(pixel_models.pixel_network(model), micrograph.pixels, options)
-        drawn, _, kept = collect(blocks, micrograph.pixels.shape[:2], True, None, ())
+        every = replace(options, probabilities=True)
+        found = collect(blocks, micrograph.pixels.shape[:2], every, ())
+        drawn, kept = found.classes, found.probabilities
         found = label_instances((drawn == 1).astype(np.uint8), method="components")
         return Prediction(
             classes=(drawn > 0).astype(np.uint8),

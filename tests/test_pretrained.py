@@ -106,3 +106,33 @@ def test_a_weights_file_is_known_by_its_ending(tmp_path):
     told = r"A weights file ends in \.weights\.h5\. Received: .*a\.h5"
     with pytest.raises(ValueError, match=told):
         pretrained.card_path(tmp_path / "a.h5")
+
+
+def test_another_models_weights_begin_what_they_share():
+    found = pretrained.find_trained("unet_mobilenet/emps")
+    model = temzoo.get_model("particles", encoder_weights=None, compile=False)
+    taken = pretrained.take_over(model, found)
+    own = {v.path for v in model.weights if v.path.startswith("distance")}
+    assert own
+    assert taken == len(model.weights) - len(own)
+    donor = temzoo.get_model("unet_mobilenet", weights="emps", compile=False)
+    theirs = {v.path: v.numpy() for v in donor.weights}
+    for variable in model.weights:
+        if variable.path not in own:
+            np.testing.assert_array_equal(variable.numpy(), theirs[variable.path])
+
+
+def test_weights_that_share_nothing_begin_no_model():
+    found = pretrained.find_trained("vae/particles")
+    model = temzoo.get_model("unet", filters=4, depth=2, compile=False)
+    with pytest.raises(ValueError, match="must share layers with the model that it begins"):
+        pretrained.take_over(model, found)
+
+
+def test_weights_of_a_run_begin_no_other_model(tmp_path):
+    model = temzoo.get_model("unet", filters=4, depth=2, compile=False)
+    path = tmp_path / "a.weights.h5"
+    pretrained.save(model, path)
+    pretrained.write_card(path, pretrained.WeightsCard(model="unet", config={}))
+    with pytest.raises(ValueError, match="stored by name can begin another model"):
+        pretrained.take_over(model, pretrained.find_trained(path))

@@ -65,7 +65,8 @@ def predict(
     threshold: Threshold = None,
     min_area_px: MinArea = MIN_AREA_PX,
     min_score: Annotated[
-        float | None, typer.Option(help="Detectors: drop objects that score less; 0.5.")
+        float | None,
+        typer.Option(help="Drop objects that score less; by default the model's own."),
     ] = None,
     server: Annotated[
         str | None,

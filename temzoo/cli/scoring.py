@@ -45,11 +45,11 @@ def evaluate(
     min_area_px: MinArea = MIN_AREA_PX,
     ap: Annotated[
         bool | None,
-        typer.Option("--ap/--no-ap", help="COCO's AP too; by default of detectors alone."),
+        typer.Option("--ap/--no-ap", help="COCO's AP too; by default where objects have scores."),
     ] = None,
     min_score: Annotated[
         float | None,
-        typer.Option(help="Detectors: objects count from this score on, save for AP; 0.5."),
+        typer.Option(help="Objects count from this score on, save for AP; the model's own."),
     ] = None,
     flips: common.Flips = False,
     out: Annotated[

@@ -73,7 +73,7 @@ def predict(
             "components" numbers the regions (sharing a side) as they are; None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
         min_score: of models whose objects have scores: those that score less are dropped; None: 0.5
-            of a detector, 0.8 of a model that learns distances ("particles").
+            of a detector, 0.85 of a model that learns distances ("particles").
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.

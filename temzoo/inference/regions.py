@@ -16,8 +16,11 @@ from temzoo.inference.pixels import BLOCK_ROWS
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
 SEPARATIONS = ("auto", "components", "watershed")
 FULL = 255  # what stands for a learnt distance, or a probability, of 1
-LEAST = 0.1  # of learnt distances: differences among smaller ones are no necks
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
+# The same of learnt distances, which are 1 in the middle of each object: a dip below this part of
+# the lower peak is cut. ``LEAST`` is added, so that differences among small ones are no dips, after
+# smoothing by ``SMOOTH`` px. Chosen on EMPS' validation images: benchmarks/results/tried.md.
+LEARNT_NECK, LEAST, SMOOTH = 0.5, 0.1, 1.5
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def label_instances(
     if method is None:
         return no_instances(classes)
     numbered = connected_components(classes)
-    cut = Watershed() if method in ("auto", "watershed") else method
+    usual = Watershed(neck=NECK if distance is None else LEARNT_NECK)
+    cut = usual if method in ("auto", "watershed") else method
     if isinstance(cut, Watershed):
         split_touching(numbered, neck=cut.neck, distance=distance)
         _drop_small(numbered, min_area_px)
@@ -204,7 +208,8 @@ def _heights(mask: np.ndarray) -> np.ndarray | None:
 def _learnt_heights(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """The same of a learnt distance, which is 1 in the middle of each object."""
     inside = np.pad(np.where(mask, distance, 0).astype(np.float32) / FULL, 1)
-    return np.log(ndimage.gaussian_filter(inside, 1.0).astype(np.float64) + LEAST) - np.log(LEAST)
+    smooth = ndimage.gaussian_filter(inside, SMOOTH).astype(np.float64)
+    return np.log1p(smooth / LEAST)
 
 
 def _parts(inside: np.ndarray, heights: np.ndarray, neck: float) -> np.ndarray:

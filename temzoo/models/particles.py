@@ -33,7 +33,7 @@ HEAD_FILTERS = 16  # of the distance's own convolution, at full resolution
     paper="Howard et al. 2017, arXiv:1704.04861; Naylor et al. 2019, doi:10.1109/TMI.2018.2865709",
     input="(B, H, W, 1 or 3) raw pixels, H and W >= 16",
     output="(B, H, W, classes + 1) float32 probabilities, and distance to the outline",
-    parameters=4_042_131,
+    parameters=4_142_819,
     ranges={
         "alpha": [0.25, 0.5, 0.75, 1.0],
         "encoder_trainable": [False, "deep"],

@@ -32,6 +32,7 @@ EVERY = {"serving_default", "serving_uint8", "serving_uint16", "serving_bytes", 
 CONVERTED = []
 ANSWERS = {
     "semantic": {"class_map", "probabilities"},
+    "distance": {"class_map", "probabilities", "distance"},
     "instance": {"boxes", "classes", "scores", "masks", "count"},
     "restoration": {"restored"},
     "generative": {"mean", "log_variance", "reconstruction"},

@@ -14,7 +14,8 @@ from temzoo.zoo import built, cards, plugins
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 SMALL = {"filters": 8, "alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8)}
 EXAMPLE = "tiny"  # the model that CONTRIBUTING.md adds
-SEMANTIC = [*temzoo.list_models(task="semantic"), EXAMPLE]
+DISTANCE = temzoo.list_models(task="distance")  # classes, and a distance behind them
+SEMANTIC = [*temzoo.list_models(task="semantic"), *DISTANCE, EXAMPLE]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,6 +46,15 @@ def model(request):
     return temzoo.get_model(request.param, classes=3, **small(request.param))
 
 
+def truth_of(model, classes, count: int) -> np.ndarray:
+    """What the model's loss compares with, of a class map (B, H, W)."""
+    hot = np.eye(count, dtype="uint8")[classes]
+    if built.task_of(model).name != "distance":
+        return hot
+    inside = np.uint8(255) * (classes > 0)[..., None].astype("uint8")
+    return np.concatenate([hot, inside, 0 * inside], axis=-1)
+
+
 def says_frozen(name: str) -> bool:
     """Whether a model's config leaves a part of it untrained."""
     config = temzoo.model_card(name).config
@@ -59,9 +69,12 @@ def micrographs(*shape, dtype="uint8", seed=0):
 @pytest.mark.parametrize("size", [(16, 16), (17, 33), (40, 75), (64, 48)])
 def test_any_size_gives_probabilities_of_that_size(model, size):
     y = np.asarray(model(micrographs(2, *size, 1)))
-    assert y.shape == (2, *size, 3)
+    more = built.task_of(model).name == "distance"
+    assert y.shape == (2, *size, 3 + more)
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(y[..., :3].sum(-1), 1, atol=1e-5)
+    assert (y >= 0).all()
+    assert (y <= 1).all()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -82,7 +95,7 @@ def test_gradients_reach_all_trainable_weights(model):
     import tensorflow as tf
 
     x = micrographs(2, 32, 32, 1).astype("float32")
-    truth = np.eye(3, dtype="float32")[micrographs(2, 32, 32) % 3]
+    truth = truth_of(model, micrographs(2, 32, 32) % 3, 3)
     weights = [v.value for v in model.weights]
     with tf.GradientTape() as tape:
         loss = model.loss(truth, model(x, training=True))
@@ -112,7 +125,7 @@ def test_mixed_precision_returns_float32_probabilities(name):
         keras.config.set_dtype_policy("float32")
     y = np.asarray(model(micrographs(1, 32, 40, 1)))
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(y[..., :2].sum(-1), 1, atol=1e-5)
 
 
 @pytest.fixture(scope="module", params=SEMANTIC)
@@ -127,7 +140,7 @@ def fitted(request):
     rows, cols = np.mgrid[:32, :32]
     disc = ((rows - 15) ** 2 + (cols - 17) ** 2 < 81).astype("uint8")
     x = (200 - 120 * disc + micrographs(32, 32) % 20)[None, ..., None]
-    y = np.eye(2, dtype="uint8")[disc][None]
+    y = truth_of(model, disc[None], 2)
     model.optimizer.learning_rate = 1e-2
     history = model.fit(x, y, epochs=40, verbose=0).history
     after = [v.numpy() for v in fixed], model.trainable_variables[0].numpy()
@@ -159,7 +172,7 @@ def test_shared_keywords_build(name, norm, upsampling):
         name, norm=norm, upsampling=upsampling, dropout=0.5, compile=False, **small(name)
     )
     assert built.built(model).config["norm"] == norm
-    assert model.compute_output_shape((None, 64, 64, 1)) == (None, 64, 64, 2)
+    assert model.compute_output_shape((None, 64, 64, 1)) == (None, 64, 64, 2 + (name in DISTANCE))
 
 
 @pytest.mark.parametrize("name", SEMANTIC)
@@ -187,7 +200,7 @@ def test_the_card_counts_the_parameters(name):
 @pytest.mark.parametrize("name", SEMANTIC)
 def test_colour_input(name):
     model = temzoo.get_model(name, channels=3, compile=False, **small(name))
-    assert model(micrographs(1, 20, 30, 3)).shape == (1, 20, 30, 2)
+    assert model(micrographs(1, 20, 30, 3)).shape == (1, 20, 30, 2 + (name in DISTANCE))
 
 
 @pytest.mark.parametrize("name", SEMANTIC)

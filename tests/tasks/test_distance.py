@@ -122,7 +122,7 @@ def valley(depth):
     return classes, np.rint(FULL * distance).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("depth", "count"), [(0.2, 2), (0.5, 2), (0.95, 1)])
+@pytest.mark.parametrize(("depth", "count"), [(0.1, 2), (0.3, 2), (0.9, 1)])
 def test_a_region_is_parted_where_the_learnt_distance_dips(depth, count):
     classes, distance = valley(depth)
     found = label_instances(classes, method="auto", distance=distance)
