@@ -94,8 +94,9 @@ def evaluate(
     known = classes or class_names_of(model) or class_names(examples)
     names = foreground_classes(known)
     task = task_of(model)
-    counted = task.least_score if min_score is None else min_score
+    counted = min_score
     if task.least_score is not None:
+        counted = task.least_score if min_score is None else min_score
         ap = ap is not False
         options["min_score"] = min(counted, LEAST_SCORE) if ap else counted
     elif min_score is not None:
