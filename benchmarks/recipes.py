@@ -41,7 +41,10 @@ from temzoo.zoo import pretrained
 PROGRESS = Path("state") / "progress.json"  # of a run
 # What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
 # the training images: here, or in a file of your own, as ``benchmarks.own`` shows.
-CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {}
+CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {
+    "otsu": lambda learn: baselines.Otsu(class_names(learn)).fit(learn),
+    "forest": lambda learn: baselines.PixelForest(class_names(learn)).fit(learn),
+}
 contestant = registering(CONTESTANTS)
 EMPS = {"batch": 8, "crop": 256, "magnification": (0.5, 1.0), "seed": 0}
 # Crops show most of a micrograph, since the objects of many fill a third of it; particles are dark
@@ -124,16 +127,6 @@ RECIPES: dict[str, Recipe] = {
         *("super1", "unet_mobilenet", {**FINE, "classes": 3}, TWO_SCALES | finetuned(8, 3e-5)),
     ),
 }
-
-
-@contestant("otsu")
-def otsu(learn: Sequence[Example]) -> Any:
-    return baselines.Otsu(class_names(learn)).fit(learn)
-
-
-@contestant("forest")
-def forest(learn: Sequence[Example]) -> Any:
-    return baselines.PixelForest(class_names(learn)).fit(learn)
 
 
 def contestant_of(weights: str, learn: Sequence[Example]) -> Any:

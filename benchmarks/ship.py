@@ -16,6 +16,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,25 +66,15 @@ def psnr(model, data: Path) -> dict[str, float]:
     return {**{f"psnr_db {d}": round(value, 2) for d, value in found.items()}, "images": len(judge)}
 
 
-def objects(model, data: Path) -> dict[str, float]:
-    """Pooled over the validation images, as a user predicts them: defaults, tiles of the model."""
+def objects(model, data: Path, score: str, **how: Any) -> dict[str, float]:
+    """Pooled over the validation images of EMPS; ``score`` comes first and has the interval."""
     judge = open_dataset("emps", data=data).val
-    pooled = temzoo.evaluate(model, judge, **CONNECTED).pooled
-    ap50 = pooled["mask_ap50"]
-    figures = {"ap50": ap50.value, "ap": pooled["mask_ap"].value, "f1": pooled["instance_f1"].value}
-    figures |= {"low": ap50.low, "high": ap50.high}
+    found = temzoo.evaluate(model, judge, **how)
+    names = {"ap50": "mask_ap50", "ap": "mask_ap", "f1": "instance_f1", "pq": "panoptic_quality"}
+    main, figures = found.pooled[names[score]], {score: 0.0, "pixel_iou": found.iou.value}
+    figures |= {key: found.pooled[name].value for key, name in names.items()}
+    figures |= {"low": main.low, "high": main.high}
     return {**{key: round(v, 4) for key, v in figures.items()}, "images": len(judge)}
-
-
-def particles_found(model, data: Path) -> dict[str, float]:
-    """Pooled over the validation images, with the defaults that users meet, and the pixels' IoU."""
-    judge = open_dataset("emps", data=data).val
-    found = temzoo.evaluate(model, judge)
-    figures = {"f1": found.pooled["instance_f1"], "ap50": found.pooled["mask_ap50"]}
-    figures |= {"pq": found.pooled["panoptic_quality"], "pixel_iou": found.iou}
-    low, high = figures["f1"].low, figures["f1"].high
-    told = {**{key: figure.value for key, figure in figures.items()}, "low": low, "high": high}
-    return {**{key: round(v, 4) for key, v in told.items()}, "images": len(judge)}
 
 
 def factors(model, data: Path) -> dict[str, float]:
@@ -109,8 +100,8 @@ SETS = {
     "unet_mobilenet/super1": Set("recipe super1", iou_of("super1"), SUPER1),
     "unet/emps": Set("gpu-train emps-unet --steps 7280 --until 0.75", iou_of("emps")),
     "unet/emps-fast": Set("gpu-train emps-unet-fast --steps 10260", iou_of("emps")),
-    "particles/emps": Set("recipe emps-particles", particles_found),
-    "mask_rcnn/emps": Set("instances emps-mask-rcnn", objects),
+    "particles/emps": Set("recipe emps-particles", partial(objects, score="f1")),
+    "mask_rcnn/emps": Set("instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED)),
     "autoencoder/emps-denoise": Set("denoise supervised", psnr, complete=False),
     "vae/particles": Set("ship vae/particles", factors, DRAWN, train=drawn_particles),
 }
