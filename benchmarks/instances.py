@@ -2,6 +2,7 @@
 
     python -m benchmarks instances emps-mask-rcnn        # trains in runs/, scores
     python -m benchmarks instances emps-watershed        # the shipped U-Net, watershed tuned
+    python -m benchmarks instances emps-particles        # the shipped network of distances, tuned
 
 ``emps-…``: the 73 images of ``val.csv`` at full resolution. ``loops-mask-rcnn``,
 ``loops-watershed``: dislocation loops, every frame predicted by a model that was trained without it
@@ -26,6 +27,7 @@ from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import RECIPES, Recipe, fitted
 from benchmarks.records import scores
 from benchmarks.timing import repeated, timed
+from temzoo.cli.common import trained
 from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
 from temzoo.evaluation.evaluate import score_predictions
@@ -62,6 +64,7 @@ LOOPS = {
         {"epochs": 8, "steps_per_epoch": 30, "batch": 8, "magnification": (1.0, 1.5), "seed": 0},
     ),
 }
+WATERSHED_CUT = replace(RECIPES["emps-frozen"], about=WATERSHED)
 DENSE = Recipe(
     FROZEN,
     *("dense", "mask_rcnn", {**MOBILENET, "image_size": 256}),
@@ -121,14 +124,13 @@ def _from(prediction, least: float):
     return replace(flattened(kept, prediction.classes.shape), **told)
 
 
-def emps_watershed(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The shipped U-Net; the cutting is tuned on one half of the publications, judged on the other.
+def emps_tuned(recipe: Recipe, weights: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """A shipped network; the cutting is tuned on one half of the publications, judged on the other.
 
     So no image is judged by a setting that was chosen on it or on its publication.
     """
-    recipe = replace(RECIPES["emps-frozen"], about=WATERSHED)
     dataset = open_dataset("emps", data=arguments.data_folder)
-    model = temzoo.get_model("unet_mobilenet", weights="emps-frozen", compile=False)
+    model = trained(weights)
     predictions, settings = {}, []
     for tune, test in _halves(dataset.val):
         tuned = temzoo.tune_instances(model, tune)
@@ -248,7 +250,8 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "emps-mask-rcnn": emps_mask_rcnn,
-    "emps-watershed": emps_watershed,
+    "emps-watershed": partial(emps_tuned, WATERSHED_CUT, "unet_mobilenet/emps-frozen"),
+    "emps-particles": partial(emps_tuned, RECIPES["emps-particles"], "particles/emps"),
     "loops-mask-rcnn": partial(loops, "mask_rcnn"),
     "loops-watershed": partial(loops, "unet_mobilenet"),
     "dense": dense,

@@ -475,6 +475,36 @@ def test_a_model_without_normalisation_gets_raw_pixels(tmp_path, scheme):
 
 
 @pytest.fixture(scope="module")
+def parting():
+    """A network that learns distances, untrained, so that many objects are found and parted."""
+    keras.utils.set_random_seed(3)
+    filters = {"decoder_filters": (8, 8, 8, 8, 8), "alpha": 0.25, "pyramid": (1,)}
+    return temzoo.get_model("particles", encoder_weights=None, compile=False, **filters)
+
+
+@pytest.fixture(scope="module")
+def parting_server(parting, tmp_path_factory):
+    card = card_of(parting, class_names=["particle"], channels=1)
+    served = serve(parting, tmp_path_factory.mktemp("parting"), card)
+    yield served
+    served.stop()
+
+
+def test_a_served_network_of_distances_parts_objects_as_the_local_one(
+    parting, parting_server, scheme
+):
+    pixels, options = micrograph(97, 163), {"probabilities": True, "min_score": 0.0, "tile": 64}
+    expected = temzoo.predict(parting, pixels, **options)
+    with connect(parting_server.url(scheme)) as served:
+        found = temzoo.predict(served, pixels, **options)
+        assert served.output_shape[-1] == 3
+    check_same(found, expected)
+    np.testing.assert_array_equal(found.distance, expected.distance)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    assert expected.instances.max() > 1
+
+
+@pytest.fixture(scope="module")
 def restorer():
     keras.utils.set_random_seed(2)
     model = temzoo.get_model("autoencoder", filters=4, depth=2, compile=False)

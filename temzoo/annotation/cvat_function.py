@@ -26,7 +26,7 @@ from temzoo.core.hints import require_choice
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction, Shape
 from temzoo.inference.predict import predict
-from temzoo.inference.regions import NECK, Watershed
+from temzoo.inference.regions import Watershed
 from temzoo.labels.shapes.run_lengths import decode_runs
 from temzoo.labels.shapes.trace import TOLERANCE_PX, polygons
 from temzoo.zoo.building import trained_model
@@ -88,7 +88,7 @@ def create(
     names = names or class_names_of(model)
     cut: str | Watershed = instances
     if neck is not None or threshold is not None:
-        cut = Watershed(neck=NECK if neck is None else neck, threshold=threshold)
+        cut = Watershed(neck, threshold)
     options = {"instances": cut, "flips": flips, "min_area_px": min_area_px}
     # What cannot work is said before the images of a task are fetched.
     blank = np.zeros((TRIAL_SIDE, TRIAL_SIDE), np.uint8)

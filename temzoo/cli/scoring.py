@@ -167,15 +167,18 @@ def tune_instances(
     examples = _to_score(weights, temzoo.load_dataset(images=images, labels=labels), names)
     tuned = temzoo.tune_instances(trained(weights), examples)
     ranked = sorted(tuned.table, key=lambda row: -row["f1"])
-    print("F1     matched  true   found  neck  threshold  least area, px")
+    print("F1     matched  true   found  neck  threshold  least score  least area, px")
     for row in ranked[:8]:
-        threshold = "-" if row["threshold"] is None else f"{row['threshold']:g}"
+        threshold, score = (
+            "-" if row[name] is None else f"{row[name]:g}" for name in ("threshold", "min_score")
+        )
         print(
             f"{row['f1']:.3f}  {row['matched']:7d}  {row['true']:5d}  {row['predicted']:5d}"
-            f"  {row['neck']:4g}  {threshold:>9}  {row['min_area_px']:6d}"
+            f"  {row['neck']:4g}  {threshold:>9}  {score:>11}  {row['min_area_px']:6d}"
         )
     best = tuned.best
     limit = "" if best["threshold"] is None else f" --threshold {best['threshold']:g}"
+    limit += "" if best["min_score"] is None else f" --min-score {best['min_score']:g}"
     print(
         f"temzoo predict {weights} IMAGES --instances watershed --neck {best['neck']:g}{limit}"
         f" --min-area-px {best['min_area_px']}"
@@ -184,7 +187,7 @@ def tune_instances(
 
 def separation_of(instances: str, neck: float | None, threshold: float | None):
     """How instances are told apart: the word, or a watershed with settings of one's own."""
-    from temzoo.inference.regions import NECK, Watershed
+    from temzoo.inference.regions import Watershed
 
     if neck is None and threshold is None:
         return instances
@@ -193,4 +196,4 @@ def separation_of(instances: str, neck: float | None, threshold: float | None):
             "--neck and --threshold are settings of the watershed. Received: "
             f"--instances {instances}. Add --instances watershed."
         )
-    return Watershed(neck=NECK if neck is None else neck, threshold=threshold)
+    return Watershed(neck, threshold)

@@ -186,11 +186,11 @@ class Prediction:
         detections: of a detector, each with its own mask, so that overlaps survive; instance k of
             ``instances`` is detections[k - 1], as far as no higher score covers it. None where a
             model labels pixels.
-        distance: (H, W) uint8, 255 times the learnt distance to the outline, of a model that has
-            one, where probabilities were asked for; else None.
         class_names: names of the classes 1, 2, …
         nm_per_pixel: (row, col), from the micrograph; None when uncalibrated.
         name: of the micrograph.
+        distance: (H, W) uint8, 255 times the learnt distance to the outline, of a model that has
+            one, where probabilities were asked for; else None.
     """
 
     classes: np.ndarray
@@ -198,7 +198,7 @@ class Prediction:
     probabilities: np.ndarray | None = None
     scores: np.ndarray | None = None
     detections: tuple[Detection, ...] | None = None
-    distance: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     nm_per_pixel: tuple[float, float] | None = None
     name: str = ""
+    distance: np.ndarray | None = None

@@ -8,6 +8,7 @@ small grid. Use the images the model was validated on: a setting chosen on test 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,13 @@ from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.inference.predict import predict, sure_classes
-from temzoo.inference.regions import Watershed, label_instances
+from temzoo.inference.regions import Watershed, instance_scores, label_instances
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
 from temzoo.zoo.built import class_names_of, task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
+# Of models whose objects have scores, and which have learnt where objects part.
+LEARNT_NECKS, MIN_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7), (0.5, 0.7, 0.8, 0.85, 0.9)
 THRESHOLDS = (None, 0.7)
 MIN_AREAS_PX = (0, 25, 50, 100, 200, 400, 800)
 
@@ -33,8 +36,9 @@ class InstanceTuning:
 
     Attributes:
         best: row of the table with the highest F1; of equal ones the first, which changes least.
-        table: one dict per setting: "neck", "threshold", "min_area_px", then over all images
-            together "f1", "matched", "true" and "predicted" instances.
+        table: one dict per setting: "neck", "threshold", "min_score" (None where objects have
+            none), "min_area_px", then over all images together "f1", "matched", "true" and
+            "predicted" instances.
     """
 
     best: Mapping[str, Any]
@@ -44,7 +48,9 @@ class InstanceTuning:
     def options(self) -> dict[str, Any]:
         """Of ``predict`` and ``evaluate``, for the best setting."""
         cut = Watershed(neck=self.best["neck"], threshold=self.best["threshold"])
-        return {"instances": cut, "min_area_px": self.best["min_area_px"]}
+        found = {"instances": cut, "min_area_px": self.best["min_area_px"]}
+        least = self.best["min_score"]
+        return found if least is None else {**found, "min_score": least}
 
 
 def tune_instances(
@@ -52,7 +58,7 @@ def tune_instances(
     examples: Sequence[Example],
     *,
     classes: Sequence[str] | None = None,
-    necks: Sequence[float] = NECKS,
+    necks: Sequence[float] | None = None,
     thresholds: Sequence[float | None] = THRESHOLDS,
     min_areas_px: Sequence[int] = MIN_AREAS_PX,
     **options: Any,
@@ -63,7 +69,7 @@ def tune_instances(
         model: whatever labels pixels for ``predict``.
         examples: of validation, with their labels.
         classes: names of the classes 1, 2, …; None: as in ``evaluate``.
-        necks, thresholds: of ``Watershed``, each with each.
+        necks, thresholds: of ``Watershed``, each with each. necks=None: some around the default.
         min_areas_px: of ``predict``.
         **options: for ``predict`` (tile, overlap, flips …).
 
@@ -75,22 +81,28 @@ def tune_instances(
         >>> evaluate(model, test, **tuned.options)
     """
     examples = list(examples)
+    scored = task_of(model).least_score is not None
+    min_scores: Sequence[float | None] = MIN_SCORES if scored else (None,)
+    if necks is None:
+        necks = LEARNT_NECKS if scored else NECKS
     _check(model, examples, necks, thresholds, min_areas_px)
     names = foreground_classes(classes or class_names_of(model) or class_names(examples))
     cuts = [Watershed(neck, threshold) for threshold in thresholds for neck in necks]
-    each = [list(_counts(model, one, names, cuts, min_areas_px, options)) for one in examples]
-    settings = ((cut, area) for cut in cuts for area in min_areas_px)
+    leasts = list(itertools.product(min_scores, min_areas_px))
+    each = [list(_counts(model, one, names, cuts, leasts, options)) for one in examples]
+    settings = ((cut, *least) for cut in cuts for least in leasts)
     table = tuple(
         {
             "neck": cut.neck,
             "threshold": cut.threshold,
+            "min_score": score,
             "min_area_px": area,
             "f1": 2 * matched / (true + predicted) if true + predicted else 1.0,
             "matched": matched,
             "true": true,
             "predicted": predicted,
         }
-        for (cut, area), (matched, true, predicted) in zip(
+        for (cut, score, area), (matched, true, predicted) in zip(
             settings, np.sum(each, axis=0).tolist(), strict=True
         )
     )
@@ -123,10 +135,10 @@ def _counts(
     example: Example,
     names: tuple[str, ...],
     cuts: Sequence[Watershed],
-    min_areas_px: Sequence[int],
+    leasts: Sequence[tuple[float | None, int]],
     options: Mapping[str, Any],
 ) -> Iterator[tuple[int, int, int]]:
-    """Matched, true and predicted instances of one image, by setting and then by least area."""
+    """Matched, true and predicted instances of one image, by cut, then by least score and area."""
     truth, true_classes = instance_map(example.labels), class_map(example.labels, names)
     found = predict(model, example.micrograph, probabilities=True, instances=None, **options)
     for cut in cuts:
@@ -137,8 +149,12 @@ def _counts(
         match = match_instances(
             truth, instances, truth_classes=true_classes, predicted_classes=sure
         )
-        areas = np.bincount(instances.ravel())
-        matched = areas[match.pairs[:, 1]]  # to drop other instances changes no match above IoU 0.5
-        for least in min_areas_px:
-            predicted = int(np.count_nonzero(areas[1:] >= max(least, 1)))
-            yield int(np.count_nonzero(matched >= least)), match.true, predicted
+        areas = np.bincount(instances.ravel())[1:]
+        scores = np.zeros(len(areas))
+        if leasts[0][0] is not None:
+            scores = instance_scores(instances, found.classes, found.probabilities)
+        paired = match.pairs[:, 1] - 1
+        for score, area in leasts:
+            # To drop instances changes no match of the others, which are above an IoU of 0.5.
+            kept = (areas >= max(area, 1)) & (scores >= (score or 0.0))
+            yield int(np.count_nonzero(kept[paired])), match.true, int(np.count_nonzero(kept))

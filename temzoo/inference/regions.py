@@ -29,17 +29,18 @@ class Watershed:
 
     Attributes:
         neck: 0 (never) to 1 (always): a neck narrower than this part of the slimmer neighbour is
-            cut. ``temzoo.tune_instances`` finds what suits one's own images.
+            cut. None: 0.8, or 0.5 where a model has learnt the distance. ``temzoo.tune_instances``
+            finds what suits one's own images.
         threshold: 0.5 to 1: pixels whose background has a probability above 1 - threshold belong
             to no instance. Weak bridges between particles vanish, and particles of which the
             model is unsure; the others shrink a little. None: all pixels of the class map.
     """
 
-    neck: float = NECK
+    neck: float | None = None
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.neck <= 1:
+        if self.neck is not None and not 0 <= self.neck <= 1:
             raise ValueError(
                 f"neck must be from 0 to 1. Received: neck={self.neck}. Use {NECK}, or more to cut "
                 "more."
@@ -75,8 +76,7 @@ def label_instances(
     if method is None:
         return no_instances(classes)
     numbered = connected_components(classes)
-    usual = Watershed(neck=NECK if distance is None else LEARNT_NECK)
-    cut = usual if method in ("auto", "watershed") else method
+    cut = Watershed() if method in ("auto", "watershed") else method
     if isinstance(cut, Watershed):
         split_touching(numbered, neck=cut.neck, distance=distance)
         _drop_small(numbered, min_area_px)
@@ -118,7 +118,7 @@ def connected_components(classes: np.ndarray) -> np.ndarray:
 
 
 def split_touching(
-    instances: np.ndarray, *, neck: float = NECK, distance: np.ndarray | None = None
+    instances: np.ndarray, *, neck: float | None = None, distance: np.ndarray | None = None
 ) -> None:
     """Cuts instances at necks, in place, by a watershed on the distance to their outline.
 
@@ -129,9 +129,11 @@ def split_touching(
 
     Args:
         instances: (H, W) int32, connected regions numbered from 1; changed.
-        neck: 0 (never cut) to 1 (cut at any neck).
+        neck: 0 (never cut) to 1 (cut at any neck); None: as in ``Watershed``.
         distance: learnt, as in ``label_instances``; None: in pixels.
     """
+    if neck is None:
+        neck = NECK if distance is None else LEARNT_NECK
     following = int(instances.max(initial=0)) + 1
     for number, box in enumerate(ndimage.find_objects(instances), start=1):
         if box is None or instances[box].size > LARGEST_SPLIT:
@@ -151,12 +153,12 @@ def instance_scores(
     instances: np.ndarray, classes: np.ndarray, probabilities: np.ndarray
 ) -> np.ndarray:
     """Mean probability of its own class over each instance's pixels; (N,) float32."""
-    inside = instances > 0
-    numbers = instances[inside]
-    own = np.take_along_axis(probabilities[inside], classes[inside][:, None].astype(np.intp), 1)
-    areas = np.bincount(numbers, minlength=1)[1:]
-    sums = np.bincount(numbers, weights=own[:, 0], minlength=1)[1:]
-    return (sums / areas).astype(np.float32)
+    own = np.empty(classes.shape, np.float32)
+    for top in range(0, len(own), BLOCK_ROWS):
+        rows = slice(top, top + BLOCK_ROWS)
+        index = classes[rows][..., None].astype(np.intp)
+        own[rows] = np.take_along_axis(probabilities[rows], index, -1)[..., 0]
+    return mean_inside(instances, own)
 
 
 def mean_inside(instances: np.ndarray, values: np.ndarray) -> np.ndarray:

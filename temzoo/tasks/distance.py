@@ -8,8 +8,8 @@ probabilities that sum to 1, class 0 the background, then the distance, 0 to 1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from temzoo.tasks import endpoints
 from temzoo.tasks.distance_targets import distance_maps
 from temzoo.tasks.objects_found import objects_found
 from temzoo.tasks.pixel_models import classes_alone, pixel_network
-from temzoo.tasks.semantic import Semantic, deviations, one_hot
+from temzoo.tasks.semantic import ClassMaps, Semantic, deviations
 from temzoo.zoo.built import class_names_of
 from temzoo.zoo.task import register_task
 
@@ -95,29 +95,16 @@ def _deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[s
     return {**deviations(expected, found), "distance": distance}
 
 
-@dataclass(frozen=True)
-class DistanceMaps:
-    """What a model learns of a micrograph, as ``data.crop_plan.Target`` asks.
-
-    Attributes:
-        class_names: of the classes 1, 2, …
-        padding: None, because all crops have maps of one size.
-    """
-
-    class_names: tuple[str, ...]
-    padding: ClassVar[None] = None
+class DistanceMaps(ClassMaps):
+    """What a model learns of a micrograph: its classes, and where in its object a pixel lies."""
 
     def draw(self, labels: LabelledImage) -> np.ndarray:
         """The (H, W, 3) uint8 maps of a whole micrograph: see ``distance_maps``."""
         return distance_maps(labels, self.class_names)
 
-    def measure(self, drawn: np.ndarray) -> None:
-        """Nothing: distances of the whole micrograph's objects are in the maps."""
-
     def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
         """(h, w, classes + 2) uint8 of a crop's maps."""
-        hot = one_hot(drawn[..., 0], len(self.class_names) + 1)
-        return np.concatenate([hot, drawn[..., 1:]], axis=-1)
+        return np.concatenate([super().encode(drawn[..., 0]), drawn[..., 1:]], axis=-1)
 
 
 register_task(Distance())

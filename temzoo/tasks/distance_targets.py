@@ -30,14 +30,18 @@ def distance_maps(labels: LabelledImage, class_names: Sequence[str]) -> np.ndarr
         that object (1 in its middle, 0 outside); ``FULL`` times the nearness of two objects.
 
     Raises:
-        ValueError: a label is not among the classes.
+        ValueError: a label is not among the classes, or there are more than 255 of them.
     """
+    if len(class_names) > FULL:
+        raise ValueError(
+            f"Separation by distance tells at most {FULL} classes apart. Received:"
+            f" {len(class_names)} classes. Join some of them in the label file."
+        )
     objects = instance_map(labels, classes=class_names)
     parts = connected_parts(objects, background=0, connectivity=1).astype(np.int32)
-    maps = class_map(labels, class_names), *_distance_and_nearness(parts, objects)
-    return np.stack([maps[0], *(np.rint(FULL * each) for each in maps[1:])], axis=-1).astype(
-        np.uint8
-    )
+    distance, nearness = _distance_and_nearness(parts, objects)
+    maps = class_map(labels, class_names), np.rint(FULL * distance), np.rint(FULL * nearness)
+    return np.stack(maps, axis=-1).astype(np.uint8)
 
 
 def _distance_and_nearness(parts: np.ndarray, objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,8 +65,7 @@ def _distance_and_nearness(parts: np.ndarray, objects: np.ndarray) -> tuple[np.n
 
 def _to_outline(inside: np.ndarray, box: tuple[slice, ...], shape: tuple[int, int]) -> np.ndarray:
     """Distance of a part's pixels to the nearest pixel outside it, px."""
-    widths = [(1, 1), (1, 1)]
-    padded = np.pad(inside.astype(np.uint8), widths)
+    padded = np.pad(inside.astype(np.uint8), 1)
     for axis, (place, length) in enumerate(zip(box, shape, strict=True)):
         lines = np.moveaxis(padded, axis, 0)
         if place.start == 0:

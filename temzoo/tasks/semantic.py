@@ -135,15 +135,10 @@ class ClassMaps:
 
     def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
         """(h, w, classes) uint8, one-hot, of a crop's class map."""
-        return one_hot(drawn, len(self.class_names) + 1)
-
-
-def one_hot(drawn: np.ndarray, classes: int) -> np.ndarray:
-    """(H, W) class map to (H, W, classes) uint8."""
-    hot = np.empty((*drawn.shape, classes), bool)
-    for value in range(classes):  # six times faster than comparing along the last axis
-        np.equal(drawn, value, out=hot[..., value])
-    return hot.view(np.uint8)
+        hot = np.empty((*drawn.shape, len(self.class_names) + 1), bool)
+        for value in range(hot.shape[-1]):  # six times faster than comparing along the last axis
+            np.equal(drawn, value, out=hot[..., value])
+        return hot.view(np.uint8)
 
 
 def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:

@@ -11,6 +11,7 @@ SMALL = {
     "hidden": 16,
     "alpha": 0.25,
     "decoder_filters": (8, 8, 8, 8, 8),
+    "pyramid": (1,),
     "features": 16,
     "proposals": 40,
     "max_detections": 12,

@@ -12,7 +12,7 @@ import temzoo
 from temzoo.zoo import built, cards, plugins
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
-SMALL = {"filters": 8, "alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8)}
+SMALL = {"filters": 8, "alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8), "pyramid": (1,)}
 EXAMPLE = "tiny"  # the model that CONTRIBUTING.md adds
 DISTANCE = temzoo.list_models(task="distance")  # classes, and a distance behind them
 SEMANTIC = [*temzoo.list_models(task="semantic"), *DISTANCE, EXAMPLE]

@@ -48,7 +48,7 @@ def truth(*counts):
 def test_every_task_has_a_contract():
     """test_contract.py, this file, test_restorer_contract.py and test_generative_contract.py."""
     tasks = {temzoo.model_card(name).task for name in temzoo.list_models()}
-    assert tasks == {"semantic", "instance", "restoration", "generative"}
+    assert tasks == {"semantic", "distance", "instance", "restoration", "generative"}
 
 
 def test_detections_are_sorted_boxes_in_the_image_with_masks(model):

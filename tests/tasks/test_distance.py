@@ -67,6 +67,17 @@ def test_parts_of_a_hidden_object_each_have_a_middle():
     assert [distance[parts == number].max() for number in (1, 2)] == [1, 1]
 
 
+def test_an_object_that_fills_the_image_is_all_middle():
+    _, distance, nearness = learnt(Shape("box", "p", np.array([[0, 0], [SIDE, SIDE]], float)))
+    assert (distance == 1).all()
+    assert (nearness == 0).all()
+
+
+def test_more_classes_than_a_byte_holds_are_refused():
+    with pytest.raises(ValueError, match=r"at most 255 classes apart\. Received: 256"):
+        distance_targets.distance_maps(labelled(), [f"c{k}" for k in range(256)])
+
+
 def test_nearness_is_the_u_nets_formula():
     _, _, nearness = learnt(
         Shape("box", "p", np.array([[10, 10], [80, 40]], float)),
@@ -204,12 +215,25 @@ def test_evaluation_counts_the_sure_and_ranks_all():
     assert every.pooled["instance_recall"].value == 1
 
 
-def test_the_neck_and_size_are_tuned_with_the_learnt_distance():
-    network = Stub(*two_discs((0.95, 0.95)))
+def test_neck_and_score_are_tuned_as_evaluate_counts_them():
+    network = Stub(*two_discs())
     labels = LabelledImage("a.png", 96, 64, (circle(32.5, 24.5, 18), circle(32.5, 68.5, 18)))
     example = Example(labels, lambda: Micrograph(np.zeros((64, 96), np.uint8), name="a.png"))
     asked(network)
-    assert temzoo.tune_instances(network, [example]).best["f1"] == 1
+    tuned = temzoo.tune_instances(network, [example], min_areas_px=[10])
+    assert tuned.best["f1"] == 1
+    assert tuned.options["min_score"] == 0.5
+    found = temzoo.evaluate(network, [example], bootstrap=1, **tuned.options)
+    assert found.pooled["instance_f1"].value == 1
+    row = next(row for row in tuned.table if row["min_score"] == SURE)
+    assert row["predicted"] == 1
+
+
+def test_a_watershed_without_a_neck_has_that_of_the_learnt_distance():
+    classes, distance = valley(0.6)  # cut at 0.8, left whole at 0.5
+    how = {"distance": distance}
+    assert label_instances(classes, method=Watershed(neck=0.8), **how).max() == 2
+    assert label_instances(classes, method=Watershed(), **how).max() == 1
 
 
 def test_a_run_learns_to_part_touching_discs(tmp_path):
@@ -232,3 +256,16 @@ def test_a_run_learns_to_part_touching_discs(tmp_path):
     assert history["loss"][-1] < 0.3 * history["loss"][0]
     found = temzoo.predict(model, pixels, min_score=0.0)
     assert found.instances[48, 28] != found.instances[48, 68]
+
+
+def test_another_engine_parts_the_same_objects():
+    model = temzoo.get_model(
+        "particles", alpha=0.25, encoder_weights=None, pyramid=(1,), decoder_filters=(8, 8, 8, 8, 8)
+    )
+    fast = temzoo.accelerate(model, "tensorflow")
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 70), np.uint8)
+    how = {"min_score": 0.0, "probabilities": True}
+    expected, found = (temzoo.predict(each, pixels, **how) for each in (model, fast))
+    assert found.distance is not None
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(found.distance.astype(int), expected.distance, atol=1)
