@@ -328,13 +328,17 @@ def serve(model, folder, card):
     return Served(Servable(folder))
 
 
+def balance(model, said):
+    """No class is likelier than another on the whole, by the logarithms of what was said."""
+    model.get_layer("logits").bias.assign(-said.mean(axis=(0, 1, 2)))
+
+
 @pytest.fixture(scope="module")
 def unet():
     """Untrained, but with its classes in balance, so that each is found somewhere."""
     keras.utils.set_random_seed(1)
     model = temzoo.get_model("unet", classes=3, filters=4, depth=2, compile=False)
-    said = np.log(model(micrograph(1, 96, 96)[..., None]).numpy())
-    model.get_layer("logits").bias.assign(-said.mean(axis=(0, 1, 2)))
+    balance(model, np.log(model(micrograph(1, 96, 96)[..., None]).numpy()))
     return model
 
 
@@ -479,7 +483,9 @@ def parting():
     """A network that learns distances, untrained, so that many objects are found and parted."""
     keras.utils.set_random_seed(3)
     filters = {"decoder_filters": (8, 8, 8, 8, 8), "alpha": 0.25, "pyramid": (1,)}
-    return temzoo.get_model("particles", encoder_weights=None, compile=False, **filters)
+    model = temzoo.get_model("particles", encoder_weights=None, compile=False, **filters)
+    balance(model, np.log(model(micrograph(1, 96, 96)[..., None]).numpy()[..., :2]))
+    return model
 
 
 @pytest.fixture(scope="module")

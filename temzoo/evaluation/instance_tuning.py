@@ -151,7 +151,7 @@ def _counts(
         )
         areas = np.bincount(instances.ravel())[1:]
         scores = np.zeros(len(areas))
-        if leasts[0][0] is not None:
+        if leasts[0][0] is not None and found.probabilities is not None:
             scores = instance_scores(instances, found.classes, found.probabilities)
         paired = match.pairs[:, 1] - 1
         for score, area in leasts:
