@@ -136,6 +136,9 @@ def _size_table(row: Row, unit: str) -> str:
         f"diameter_d10_{unit}": ("D10", unit),
         f"diameter_d50_{unit}": ("D50, median", unit),
         f"diameter_d90_{unit}": ("D90", unit),
+        f"diameter_d43_{unit}": ("D[4,3], mean by volume", unit),
+        f"diameter_d32_{unit}": ("D[3,2], mean by surface", unit),
+        **{f"diameter_dv{q}_{unit}": (f"Dv{q}, by volume", unit) for q in (10, 50, 90)},
         f"geometric_mean_{unit}": ("Log-normal: geometric mean", unit),
         "geometric_sd": ("Log-normal: geometric SD", ""),
     }
