@@ -223,7 +223,9 @@ def _finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]
 
 
 def _kept_row(name: str, told: Mapping[str, Any]) -> Row:
-    return Row(name, "kept", told["instance_count"], told["covered_share"], told["seconds"])
+    found = (told[key] for key in ("instance_count", "covered_share", "seconds"))
+    scale = told["nm_per_pixel"] or (None, None)
+    return Row(name, "kept", *found, *scale, told["calibration"])
 
 
 def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:
