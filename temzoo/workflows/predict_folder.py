@@ -223,9 +223,9 @@ def _finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]
 
 
 def _kept_row(name: str, told: Mapping[str, Any]) -> Row:
-    found = (told[key] for key in ("instance_count", "covered_share", "seconds"))
-    scale = told["nm_per_pixel"] or (None, None)
-    return Row(name, "kept", *found, *scale, told["calibration"])
+    down, along = told["nm_per_pixel"] or (None, None)
+    found = told["instance_count"], told["covered_share"], told["seconds"]
+    return Row(name, "kept", *found, down, along, told["calibration"])
 
 
 def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:
