@@ -158,9 +158,10 @@ def score_predictions(
             if with_instances:
                 ranked = prediction.detections is not None if ap is None else ap
                 counts = least if prediction.detections is None else min_score
-                how = {"min_score": counts, "ap": ranked, "area_ranges": area_ranges}
                 true, found = _objects(example, prediction, names)
-                matches.append(objects.match(true, found, classes=len(names), **how))
+                how: dict[str, Any] = {"min_score": counts, "ap": ranked}
+                how |= {"classes": len(names), "area_ranges": area_ranges}
+                matches.append(objects.match(true, found, **how))
                 row |= _score_instances(example, prediction, truth, matches[-1], least)
                 errors.append(image_errors(true, [o for o in found if o.score >= counts]))
                 row |= {f"instances_{key}": value for key, value in errors[-1].items()}
