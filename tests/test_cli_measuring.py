@@ -256,7 +256,7 @@ def test_the_error_of_the_model_widens_the_intervals_where_its_card_tells(
 
     made = {"model": "unet", "weights": "unet/emps", "weights_sha256": "abc"}
     wide, said = summary("known", **made)
-    assert "sampling and model; by itself the model is off by about 20.0% in D50 and 30.0%" in said
+    assert "sampling and model; by itself the model is off by a factor of 1.22 in D50 and" in said
     assert wide["diameter_d50_low_nm"] < wide["diameter_d50_sampling_low_nm"]
     assert wide["density_per_um2_high"] > wide["density_per_um2_sampling_high"]
     for place, origin in (

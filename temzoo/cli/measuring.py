@@ -196,8 +196,9 @@ def interval_parts(row: pd.Series) -> str:
     if math.isnan(d50):
         return "95 % intervals: sampling alone; the error of what found the particles is not known."
     return (
-        f"95 % intervals of D50 and number: sampling and model; by itself the model is off by about"
-        f" {d50:.1%} in D50 and {count:.1%} in number (of labelled validation images)."
+        "95 % intervals of D50 and number: sampling and model; by itself the model is off by a"
+        f" factor of {math.exp(d50):.3g} in D50 and {math.exp(count):.3g} in number (root of mean"
+        " square on validation images)."
     )
 
 

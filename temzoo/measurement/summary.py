@@ -74,7 +74,8 @@ def summarize(
     ``diameter_dv10_nm``, ``diameter_dv50_nm``, ``diameter_dv90_nm``. Intervals are by sampling;
     with ``model`` those of the number and of the diameter's D50 hold its error too. Both parts
     stand apart as well: ``density_per_um2_sampling_low``, ``diameter_d50_sampling_low_nm`` and
-    their ``high``, and ``model_count_error`` and ``model_d50_error``, relative, NaN without model.
+    their ``high``, and ``model_count_error`` and ``model_d50_error``, of the logarithm (about the
+    relative error), NaN without model.
 
     Args:
         table: what ``measure`` returned, or several of them after ``pandas.concat``; particles

@@ -12,7 +12,7 @@ from temzoo.measurement.summary import sized, summarize, table_unit
 from temzoo.pages.charts import Sizes, size_chart
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import text
-from temzoo.pages.numbers import column, counted, figure, interval, percent
+from temzoo.pages.numbers import column, counted, figure, interval
 from temzoo.pages.page import KeyFigure, Section
 from temzoo.pages.tables import figure_table, name_cell
 
@@ -161,7 +161,8 @@ def _parts_of_interval(row: Row, unit: str) -> str:
     if math.isnan(own):
         return "; it is by sampling alone"
     limits = (row[f"diameter_d50_sampling_{side}_{unit}"] for side in ("low", "high"))
-    return f": {interval(*limits)} by sampling, widened by the model's own error of {percent(own)}"
+    factor = figure(math.exp(own))
+    return f": {interval(*limits)} by sampling, widened by the model's own factor of {factor}"
 
 
 def _size_table(row: Row, unit: str) -> str:
@@ -215,8 +216,8 @@ def _model_note(model: ModelError | None) -> str:
         return "The error of what found the particles is not known, and not in the intervals."
     return (
         "Intervals of D50 and density also hold the model's own error on its"
-        f" {model.images} validation images: {percent(model.d50.size)} in D50,"
-        f" {percent(model.count.size)} in number."
+        f" {model.images} validation images: a factor of {figure(math.exp(model.d50.size))} in D50,"
+        f" of {figure(math.exp(model.count.size))} in number."
     )
 
 

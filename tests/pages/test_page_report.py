@@ -131,8 +131,8 @@ def test_intervals_hold_the_models_error_where_it_is_known_and_say_so(folder, mo
     errors = {"d50": {"mean": 0.0, "sd": 0.2}, "count": {"mean": 0.0, "sd": 0.3}, "images": 30}
     monkeypatch.setattr(sidecar, "card_errors", lambda told: errors)
     known = Reader(write_report(folder)).text
-    assert "the model's own error on its 30 validation images: 20.0 % in D50, 30.0 % in" in known
-    assert "by sampling, widened by the model's own error of 20.0 %" in known
+    assert "own error on its 30 validation images: a factor of 1.22 in D50, of 1.35 in" in known
+    assert "by sampling, widened by the model's own factor of 1.22" in known
 
 
 def test_uncalibrated_micrographs_are_summarised_apart_and_it_is_said(tmp_path):
