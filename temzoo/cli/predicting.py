@@ -266,12 +266,12 @@ def accelerated(
 def trained_and_told(weights: str, set_: list[str] | None):
     """Builds the model; where the user chose none, prints which it is and how well it scores."""
     from temzoo.zoo import pretrained
+    from temzoo.zoo.cards import score_texts
 
     if weights == pretrained.GENERAL:
         scores = pretrained.find_trained(weights).card.scores
         print(
-            f"using {weights}, IoU {scores['iou']:.3f} [{scores['low']:.3f},"
-            f" {scores['high']:.3f}] on {scores['images']} validation images"
+            f"using {weights}: {score_texts(scores)[0]} on {scores['images']} validation images"
         )
     load_tensorflow()
     return trained(weights, set_)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from temzoo.inference.regions import (
     mean_inside,
 )
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import task_of
 
 FEW_CLASSES = 16  # up to here classes are compared one by one
@@ -30,7 +33,7 @@ FEW_CLASSES = 16  # up to here classes are compared one by one
 
 def predict(
     model: Any,
-    micrograph: Micrograph | np.ndarray | str | Path,
+    micrograph: Micrograph | np.ndarray | str | Path | None = None,
     *,
     tile: int | None = None,
     overlap: int | None = None,
@@ -53,7 +56,8 @@ def predict(
         model: a segmentation model of temzoo; or one that is served (``temzoo.connect``); or any
             callable on raw pixels (B, H, W, C) that returns (B, H, W, K) class probabilities; or
             an object whose ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to
-            (H, W, K).
+            (H, W, K). Left out, the micrograph alone is passed: the shipped weights
+            ``particles/emps`` find particles in it, and stay in memory for the next one.
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
         tile: edge of the tiles in pixels, a multiple of the model's coarsest step (32 serves
             all). None: the whole image at once up to 1408 x 1408 pixels, else as few tiles of at
@@ -87,12 +91,20 @@ def predict(
         ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
 
     Example:
-        >>> prediction = predict(get_model("unet", weights="run/"), "particles.tif")
+        >>> prediction = predict("particles.tif")
         >>> prediction.classes.shape, prediction.instances.max()
+        >>> prediction = predict(get_model("unet", weights="runs/first"), "particles.tif")
     """
     given = dict(locals())
+    if micrograph is None:
+        model, micrograph = _general_model(), model
     options = PredictOptions(**{one.name: given[one.name] for one in fields(PredictOptions)})
     return task_of(model).answer(model, as_micrograph(micrograph), options)
+
+
+@cache
+def _general_model() -> Any:
+    return trained_model(pretrained.GENERAL)
 
 
 def segment(
