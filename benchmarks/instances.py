@@ -31,7 +31,7 @@ from temzoo.cli.common import trained
 from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
 from temzoo.evaluation.evaluate import score_predictions
-from temzoo.inference.objects import flattened
+from temzoo.inference.objects import counted_from
 from temzoo.zoo.built import task_of
 
 # Small particles come by the hundred in one image; the defaults would leave some out.
@@ -88,14 +88,14 @@ def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
     predictions = {e.name: temzoo.predict(model, e.micrograph, **RANKED) for e in judge}
 
     def scored(examples: Sequence, least: float):
-        some = [_from(predictions[e.name], least) for e in examples]
+        some = [counted_from(predictions[e.name], least) for e in examples]
         return score_predictions(examples, some, ap=False, min_score=0.0, bootstrap=1)
 
     kept, settings = {}, []
     for tune, test in _halves(judge):
         least = max(MIN_SCORES, key=lambda m: scored(tune, m).pooled["instance_f1"].value)
         settings.append({"min_score": least})
-        kept |= {e.name: _from(predictions[e.name], least) for e in test}
+        kept |= {e.name: counted_from(predictions[e.name], least) for e in test}
     found = score_predictions(judge, [predictions[e.name] for e in judge])
     tuned = score_predictions(judge, [kept[e.name] for e in judge], ap=False, min_score=0.0)
     figures = scores(found)
@@ -115,13 +115,6 @@ def _halves(judge: Sequence) -> list[tuple[list, list]]:
     chosen = set(np.random.default_rng(0).permutation(groups)[: len(groups) // 2].tolist())
     halves = [[e for e in judge if (e.group in chosen) == side] for side in (True, False)]
     return [(halves[0], halves[1]), (halves[1], halves[0])]
-
-
-def _from(prediction, least: float):
-    """A prediction without the detections that score less."""
-    kept = [one for one in prediction.detections if one.score >= least]
-    told = {"class_names": prediction.class_names, "name": prediction.name}
-    return replace(flattened(kept, prediction.classes.shape), **told)
 
 
 def emps_tuned(recipe: Recipe, weights: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -270,9 +270,7 @@ def trained_and_told(weights: str, set_: list[str] | None):
 
     if weights == pretrained.GENERAL:
         scores = pretrained.find_trained(weights).card.scores
-        print(
-            f"using {weights}: {score_texts(scores)[0]} on {scores['images']} validation images"
-        )
+        print(f"using {weights}: {score_texts(scores)[0]} on {scores['images']} validation images")
     load_tensorflow()
     return trained(weights, set_)
 

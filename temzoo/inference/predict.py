@@ -13,15 +13,16 @@ import numpy as np
 
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Micrograph, Prediction
+from temzoo.inference.confidence import confidences
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels
 from temzoo.inference.regions import (
     FULL,
     Watershed,
+    doubtful_objects,
     instance_scores,
     keep_sure,
     label_instances,
-    mean_inside,
 )
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.zoo import pretrained
@@ -76,16 +77,17 @@ def predict(
             one's own; the necks are those of the learnt distance where a model has one.
             "components" numbers the regions (sharing a side) as they are; None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
-        min_score: of models whose objects have scores: those that score less are dropped; None: 0.5
-            of a detector, 0.85 of a model that learns distances ("particles").
+        min_score: of models whose objects have scores: those that score less are no instances, and
+            the likelier ones of them are ``doubtful``; None: 0.5, and 0.7 of a detector.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.
 
     Returns:
-        Class map, instance map and, when asked for, probabilities. ``scores`` are a detector's own,
-        else the mean probability of an instance's class over its pixels; None where a model that
-        learns no distance was not asked for ``probabilities``.
+        Class map, instance map and, when asked for, probabilities. ``scores`` are a detector's own;
+        of a model that learns distances ("particles") how likely each object is real; else the mean
+        probability of an instance's class over its pixels, where ``probabilities`` were asked for,
+        or None.
 
     Raises:
         ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
@@ -130,12 +132,13 @@ def segment(
         min_area_px=options.min_area_px,
         distance=found.distance,
     )
-    scores = None
-    if found.probabilities is not None:
+    scores, doubtful = None, ()
+    if found.own is not None and found.distance is not None:
+        scores = confidences(numbered, found.own, found.distance)
+    elif found.probabilities is not None:
         scores = instance_scores(numbered, found.classes, found.probabilities)
-    elif found.own is not None:
-        scores = mean_inside(numbered, found.own) / FULL
     if options.min_score is not None and scores is not None and len(scores):
+        doubtful = doubtful_objects(numbered, found.classes, scores, options.min_score)
         scores = keep_sure(numbered, scores, options.min_score)
     return Prediction(
         classes=found.classes,
@@ -143,6 +146,7 @@ def segment(
         probabilities=found.probabilities,
         scores=scores,
         distance=found.distance if options.probabilities else None,
+        doubtful=doubtful,
         class_names=class_names,
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,

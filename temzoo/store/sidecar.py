@@ -84,7 +84,7 @@ def about(path: str | Path) -> dict[str, Any]:
 
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
-        instance_count, covered_share, files (by what they hold), source, source_bytes,
+        doubtful, instance_count, covered_share, files (by what they hold), source, source_bytes,
         source_mtime_ns, source_sha256, frame, image (see ``Origin``), model, weights,
         weights_sha256, options, seconds, temzoo, date.
 
@@ -100,8 +100,9 @@ def about(path: str | Path) -> dict[str, Any]:
         )
     told = read_json(path)
     if isinstance(told, dict):
-        # Sidecars of before stacks were told apart are of single images.
-        told = {"frame": 0, "image": "", **told}
+        # Sidecars of before stacks were told apart are of single images, those of before doubtful
+        # objects were kept have none.
+        told = {"frame": 0, "image": "", "doubtful": [], **told}
     try:
         _check(told)
     except ValueError as error:
@@ -136,6 +137,7 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         "files": dict(files),
         "scores": None if scores is None else [_number_or_none(score) for score in scores],
         "detections": None if found is None else [_encoded(one, height, width) for one in found],
+        "doubtful": [_encoded(one, height, width) for one in prediction.doubtful],
     }
 
 
@@ -264,6 +266,7 @@ _RULES = {
     "files": ("an object", lambda value: isinstance(value, dict)),
     "scores": ("null or a list of numbers", or_null(is_list_of(or_null(is_finite_number)))),
     "detections": ("null or a list", or_null(lambda value: isinstance(value, list))),
+    "doubtful": ("a list", lambda value: isinstance(value, list)),
     "source": ("null or a path", or_null(is_text)),
     "source_bytes": ("null or a whole number", or_null(is_count)),
     "source_mtime_ns": ("null or a whole number", or_null(is_count)),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
+from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import predict, segment
@@ -28,10 +28,6 @@ from temzoo.zoo.task import register_task
 if TYPE_CHECKING:
     import keras
 
-# Mean probability of an object's class over its pixels, from which it counts. Chosen on EMPS'
-# validation images: benchmarks/results/tried.md.
-SURE = 0.85
-
 
 class Distance(Semantic):
     """Models that part touching objects where their learnt distance to the outline has a valley."""
@@ -40,7 +36,7 @@ class Distance(Semantic):
     score = "val_f1"
     score_name = "F1"
     judged_by_fit = False
-    least_score = SURE
+    least_score = MIN_SCORE
 
     def target(self, class_names: tuple[str, ...]) -> DistanceMaps:
         return DistanceMaps(tuple(class_names))

@@ -8,8 +8,9 @@ from scipy import ndimage
 import temzoo
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
 from temzoo.inference.regions import FULL, Watershed, label_instances
+from temzoo.store.predictions import list_predictions, load_prediction, save
 from temzoo.tasks import distance_graph, distance_targets
-from temzoo.tasks.distance import SURE, DistanceMaps
+from temzoo.tasks.distance import DistanceMaps
 from temzoo.tasks.semantic_graph import SegmentationLoss
 from temzoo.zoo.task import task_named
 
@@ -163,7 +164,7 @@ class Stub:
         return lambda batch: np.asarray(self.answered[None, : batch.shape[1], : batch.shape[2]])
 
 
-def two_discs(sure=(0.95, 0.6)):
+def two_discs(sure=(0.95, 0.75)):
     rows, cols = np.mgrid[:64, :96]
     probabilities = np.zeros((64, 96, 2), np.float32)
     distance = np.zeros((64, 96), np.float32)
@@ -183,22 +184,36 @@ def asked(network, **options):
     return temzoo.predict(network, np.zeros((64, 96), np.uint8), **options)
 
 
-def test_doubtful_objects_are_left_out_unless_asked_for():
+def test_doubtful_objects_are_not_counted_but_kept_apart():
     found = asked(Stub(*two_discs()))
     assert found.instances.max() == 1
-    assert found.scores == pytest.approx([0.95], abs=0.01)
+    assert found.scores[0] > 0.9
     assert found.instances[32, 68] == 0
     assert found.classes[32, 68] == 1  # the class map keeps what is likelier than not
+    (doubtful,) = found.doubtful
+    assert 0.2 <= doubtful.score < 0.5
+    assert doubtful.class_id == 1
+    assert abs(doubtful.top + doubtful.mask.shape[0] / 2 - 32) < 1
+    assert abs(doubtful.left + doubtful.mask.shape[1] / 2 - 68) < 1
     every = asked(Stub(*two_discs()), min_score=0.0)
-    assert every.scores == pytest.approx([0.95, 0.6], abs=0.01)
-    assert SURE > 0.6
+    assert every.scores == pytest.approx([found.scores[0], doubtful.score])
+    assert every.doubtful == ()
+
+
+def test_doubtful_objects_are_saved_and_read(tmp_path):
+    found = asked(Stub(*two_discs()))
+    save(found, tmp_path)
+    (path,) = list_predictions(tmp_path)
+    (read,) = load_prediction(path).doubtful
+    assert np.array_equal(read.mask, found.doubtful[0].mask)
+    assert read.score == pytest.approx(found.doubtful[0].score)
 
 
 def test_probabilities_bring_the_distance_along():
     found = asked(Stub(*two_discs()), probabilities=True, min_score=0.0)
     assert found.probabilities.shape == (64, 96, 2)
     assert found.distance.max() == FULL
-    assert found.scores == pytest.approx([0.95, 0.6], abs=1e-5)
+    assert found.scores == pytest.approx(asked(Stub(*two_discs()), min_score=0.0).scores)
     assert asked(Stub(*two_discs())).distance is None
 
 
@@ -211,7 +226,7 @@ def test_evaluation_counts_the_sure_and_ranks_all():
     assert found.pooled["instance_recall"].value == 0.5
     assert found.pooled["instance_precision"].value == 1
     assert found.pooled["mask_ap50"].value == 1
-    every = temzoo.evaluate(network, [example], bootstrap=1, min_score=0.5)
+    every = temzoo.evaluate(network, [example], bootstrap=1, min_score=0.2)
     assert every.pooled["instance_recall"].value == 1
 
 
@@ -222,10 +237,10 @@ def test_neck_and_score_are_tuned_as_evaluate_counts_them():
     asked(network)
     tuned = temzoo.tune_instances(network, [example], min_areas_px=[10])
     assert tuned.best["f1"] == 1
-    assert tuned.options["min_score"] == 0.5
+    assert tuned.options["min_score"] < 0.5
     found = temzoo.evaluate(network, [example], bootstrap=1, **tuned.options)
     assert found.pooled["instance_f1"].value == 1
-    row = next(row for row in tuned.table if row["min_score"] == SURE)
+    row = next(row for row in tuned.table if row["min_score"] == 0.5)
     assert row["predicted"] == 1
 
 
