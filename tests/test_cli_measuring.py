@@ -193,13 +193,51 @@ def test_two_images_of_one_name_are_refused(folder, tmp_path):
     assert "the names must differ" in refused(folder / "predictions", tmp_path)
 
 
-def test_calibrated_and_uncalibrated_images_are_not_mixed(folder, tmp_path):
+def test_uncalibrated_images_have_a_summary_of_their_own(folder, tmp_path):
     instances = np.zeros((50, 50), np.uint16)
     instances[5:9, 5:9] = 1
     write_tiff(tmp_path / "z.tif", Micrograph(instances))
-    said = refused(folder / "predictions", tmp_path / "z.tif")
-    assert "in nm or in px, all of them" in said
-    assert "z.tif, not calibrated" in said
+    out = tmp_path / "out"
+    said = call(folder / "predictions", tmp_path / "z.tif", "--out", out)
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        WRITTEN + [name.replace(".", "_px.") for name in WRITTEN]
+    )
+    nm, px = (pd.read_csv(out / name) for name in ("summary.csv", "summary_px.csv"))
+    assert nm["image"].tolist() == ["m0.tif", "m1.tif", "m2.tif", "all"]
+    assert px["image"].tolist() == ["z.tif"]
+    assert px["diameter_mean_px"].tolist() == pytest.approx([2 * np.sqrt(16 / np.pi)])
+    assert pd.read_parquet(out / "particles_px.parquet")["area_px2"].tolist() == [16]
+    assert len(pd.read_parquet(out / "particles.parquet")) == 32
+    assert "D50 nm" in said
+    assert "D50 px" in said
+    assert "sizes are in pixels, for z.tif carry no calibration" in said
+    # With a calibration of all there is one summary again, and nothing is left of the other.
+    call(folder / "predictions", tmp_path / "z.tif", "--nm-per-pixel", 2, "--out", out)
+    assert sorted(path.name for path in out.iterdir()) == WRITTEN
+    assert len(pd.read_parquet(out / "particles.parquet")) == 33
+
+
+def test_small_particles_are_left_out_of_the_summary_and_said(folder, tmp_path):
+    call(folder / "predictions", "--out", tmp_path)
+    table = pd.read_parquet(tmp_path / "particles.parquet")
+    least = round(table["diameter_nm"].median(), 2)
+    small = int((table["diameter_nm"] < least).sum())
+    assert 0 < small < len(table)
+    for option, value in (("--min-diameter-nm", least), ("--min-diameter-px", 2 * least)):
+        said = call(folder / "predictions", "--out", tmp_path, option, value)
+        summary = pd.read_csv(tmp_path / "summary.csv")
+        assert len(pd.read_parquet(tmp_path / "particles.parquet")) == len(table)
+        assert summary["too_small"].iloc[-1] == summary["too_small"].iloc[:-1].sum() == small
+        assert summary["particles"].iloc[-1] == len(table) - small
+        assert f"Too small to count, below {least:.4g} nm: {small}; they stay in the table." in said
+
+
+def test_a_smallest_diameter_in_nm_needs_calibrated_images(folder, tmp_path):
+    instances = np.zeros((50, 50), np.uint16)
+    instances[5:9, 5:9] = 1
+    write_tiff(tmp_path / "z.tif", Micrograph(instances))
+    said = refused(tmp_path / "z.tif", "--min-diameter-nm", 5, "--out", tmp_path / "out")
+    assert "for 'z.tif', which has no calibration" in said
 
 
 def test_measuring_needs_no_tensorflow(folder, tmp_path):

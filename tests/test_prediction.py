@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.draw import disk
-from skimage.measure import label
 
 import temzoo
 from temzoo.core.files import file_stem
@@ -22,7 +21,6 @@ from temzoo.inference import tiles as tiling
 from temzoo.inference.predict import likeliest, predict
 from temzoo.inference.regions import (
     Watershed,
-    connected_components,
     instance_scores,
     label_instances,
     split_touching,
@@ -323,27 +321,6 @@ def test_class_names_of_the_weights_are_the_default():
 def test_a_constant_image_gives_a_result(network):
     result = predict(network, np.full((40, 40), 7, np.uint8), probabilities=True)
     assert np.isfinite(result.probabilities).all()
-
-
-@pytest.mark.parametrize("sigma", [0.7, 3])
-@pytest.mark.parametrize("levels", [2, 3])
-def test_components_agree_with_scikit_image_across_block_borders(monkeypatch, sigma, levels):
-    monkeypatch.setattr(regions, "BLOCK_ROWS", 7)
-    classes = blobs(61, 80, levels=levels, sigma=sigma)
-    expected = label(classes, background=0, connectivity=1)
-    np.testing.assert_array_equal(connected_components(classes), expected)
-
-
-def test_components_of_one_spiral_are_one(monkeypatch):
-    monkeypatch.setattr(regions, "BLOCK_ROWS", 2)
-    comb = np.zeros((11, 21), np.uint8)
-    comb[:, ::2] = 1
-    comb[0, 1::4] = comb[-1, 3::4] = 1
-    assert connected_components(comb).max() == 1
-
-
-def test_pixels_that_share_only_a_corner_are_two_instances():
-    assert connected_components(np.eye(2, dtype=np.uint8)).max() == 2
 
 
 def test_small_instances_are_dropped_and_numbers_stay_dense():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +15,11 @@ from temzoo.cli.common import app, calibration, load_tensorflow
 if TYPE_CHECKING:
     import pandas as pd
 
+    from temzoo.workflows.measure_folder import Particles
+
 FILES = ("particles.csv", "particles.parquet", "summary.csv", "sizes.png")
 MOST_LINES = 30  # of images in the table on the screen
+MOST_NAMES = 5  # of images in a notice
 
 
 @app.command()
@@ -37,11 +40,15 @@ def measure(
         list[str] | None, typer.Option("--class", help="Measure this class alone; repeatable.")
     ] = None,
     min_area_px: Annotated[int, typer.Option(help="Leave out smaller particles.")] = 0,
+    min_diameter_nm: Annotated[
+        float, typer.Option(help="Smaller ones stay in the table and count in nothing.")
+    ] = 0.0,
+    min_diameter_px: Annotated[float, typer.Option(help="The same in pixels.")] = 0.0,
     border: Annotated[
         str,
         typer.Option(
             help="Sizes of particles at the border: exclude; correct for those missing"
-            " (Miles-Lantuejoul); include."
+            " (ISO 13322-1, Miles-Lantuejoul); include."
         ),
     ] = "exclude",
     over: Annotated[
@@ -54,6 +61,7 @@ def measure(
     Writes particles.csv and particles.parquet, a row each; summary.csv, an image a row and all of
     them together, with 95 % intervals; sizes.png, the size distribution. Lengths are in nm where
     the micrographs are calibrated, or calibrated here, else in px; each column's name says which.
+    Where only some are, those that are not have files of their own: particles_px.csv …
 
     Example: temzoo measure predictions --out measured
 
@@ -63,23 +71,53 @@ def measure(
 
     by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
     measured = measure_folder(
-        predictions, images=images, by_hand=by_hand, min_area_px=min_area_px, classes=classes
+        predictions,
+        images=images,
+        by_hand=by_hand,
+        min_area_px=min_area_px,
+        min_diameter_nm=min_diameter_nm,
+        min_diameter_px=min_diameter_px,
+        classes=classes,
     )
-    table = measured.table
-    how = {"border": border, "over": over, "frames": measured.frames, "seed": seed}
-    summary = summarized(table, how)
-    written = write(table, summary, out, border, seed)
-    print(shown(summary))
-    print("".join(f"{path}\n" for path in written), end="")
-    notices = intensity_notices(measured.without_micrograph)
-    notices.append(by_hand.notice(measured.own_scales))
-    if "area_px2" in table:
-        notices.append(
-            "sizes are in pixels, for the images carry no calibration. Give --nm-per-pixel 0.5, or"
-            " --scale-bar ROW,COL,ROW,COL=LENGTH_NM."
-        )
+    how = {"border": border, "over": over, "seed": seed}
+    summaries = {
+        unit: summarized(part.table, {**how, "frames": part.frames})
+        for unit, part in measured.by_unit.items()
+    }
+    remove_plots(out)  # there may be none this time
+    for unit, part in measured.by_unit.items():
+        paths = [out / named(name, unit, measured.by_unit) for name in FILES]
+        written = write(part.table, summaries[unit], paths, border, seed)
+        print(shown(summaries[unit]))
+        print("".join(f"{path}\n" for path in written), end="")
+    notices = [*intensity_notices(measured.without_micrograph), by_hand.notice(measured.own_scales)]
+    if "px" in measured.by_unit:
+        notices.append(pixel_notice(measured.by_unit))
     for line in filter(None, notices):
         typer.echo(f"temzoo: {line}", err=True)
+
+
+def named(name: str, unit: str, units: Collection[str]) -> str:
+    """A file's name: those in pixels have another where there are two units."""
+    stem, _, suffix = name.partition(".")
+    return f"{stem}_px.{suffix}" if unit == "px" and len(units) > 1 else name
+
+
+def remove_plots(out: Path) -> None:
+    """And all in pixels beside nanometres."""
+    for path in (FILES[-1], *(named(name, "px", ("nm", "px")) for name in FILES)):
+        (out / path).unlink(missing_ok=True)
+
+
+def pixel_notice(by_unit: Mapping[str, Particles]) -> str:
+    """Why sizes are in pixels, and of which images, where not of all."""
+    names = list(by_unit["px"].frames)
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    which = f"{', '.join(names[:MOST_NAMES])}{more}" if len(by_unit) > 1 else "the images"
+    return (
+        f"sizes are in pixels, for {which} carry no calibration. Give --nm-per-pixel 0.5, or"
+        " --scale-bar ROW,COL,ROW,COL=LENGTH_NM."
+    )
 
 
 def intensity_notices(without: Mapping[str, str]) -> list[str]:
@@ -107,23 +145,21 @@ def summarized(table: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def write(
-    table: pd.DataFrame, summary: pd.DataFrame, out: Path, border: str, seed: int
+    table: pd.DataFrame, summary: pd.DataFrame, paths: Sequence[Path], border: str, seed: int
 ) -> list[Path]:
-    """Each file whole or not at all."""
+    """Each file whole or not at all; the last, the plot, only where there are sizes."""
     import temzoo
     from temzoo.core.files import atomic_path
     from temzoo.core.writers import write_csv
 
-    paths = [out / name for name in FILES]
-    paths[-1].unlink(missing_ok=True)  # there may be none this time
     for path, frame in ((paths[0], table), (paths[2], summary)):
         write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
     with atomic_path(paths[1]) as temporary:
         table.to_parquet(temporary, index=False)
-    if len(table) and (border == "include" or not table["touches_border"].all()):
-        temzoo.plot_sizes(table, paths[-1], border=border, seed=seed)
-        return paths
-    return paths[:-1]
+    if not summary["sized"].any():
+        return [*paths[:-1]]
+    temzoo.plot_sizes(table, paths[-1], border=border, seed=seed)
+    return [*paths]
 
 
 def shown(summary: pd.DataFrame) -> str:
@@ -131,26 +167,44 @@ def shown(summary: pd.DataFrame) -> str:
     unit = "nm" if "diameter_mean_nm" in summary else "px"
     area = "um2" if unit == "nm" else "px2"
     head = ("image", "particles", "at border", f"D10 {unit}", f"D50 {unit}", "95 %", f"D90 {unit}")
-    head += (f"mean {unit}", "GSD", "per µm²" if unit == "nm" else "per px²", "coverage")
+    head += (
+        f"mean {unit}",
+        f"D[4,3] {unit}",
+        "GSD",
+        "per µm²" if unit == "nm" else "per px²",
+        "coverage",
+    )
     rows = [line_of(row, unit, area) for _, row in summary.iterrows()]
     if len(rows) > MOST_LINES:
         left = len(rows) - MOST_LINES
-        rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 10, rows[-1]]
+        rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 11, rows[-1]]
     widths = [max(len(cells[k]) for cells in (head, *rows)) for k in range(len(head))]
-    return "\n".join(
+    lines = "\n".join(
         "  ".join(
             cell.ljust(width) if k == 0 else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
         for cells in (head, *rows)
     )
+    return lines + left_out(summary, unit)
+
+
+def left_out(summary: pd.DataFrame, unit: str) -> str:
+    """A line on particles that count in nothing, if any; the limit is the largest of all images."""
+    single = summary[summary["image"] != "all"]
+    small, least = single["too_small"].sum(), single[f"min_diameter_{unit}"].max()
+    if not least > 0:
+        return ""
+    return f"\nToo small to count, below {figure(least)} {unit}: {small}; they stay in the table."
 
 
 def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:
     """The cells of one line."""
     name = row["image"] if row["class"] == "all" else f"{row['image']}, {row['class']}"
     low, high = (figure(row[f"diameter_d50_{side}_{unit}"]) for side in ("low", "high"))
-    sizes = [figure(row[f"diameter_{name}_{unit}"]) for name in ("d10", "d50", "d90", "mean")]
+    sizes = [
+        figure(row[f"diameter_{name}_{unit}"]) for name in ("d10", "d50", "d90", "mean", "d43")
+    ]
     between = f"{low} – {high}" if low else ""
     others = (row["geometric_sd"], row[f"density_per_{area}"], row["coverage"])
     return (

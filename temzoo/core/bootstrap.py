@@ -61,7 +61,7 @@ def percentile_interval(values: np.ndarray) -> Interval:
 
 
 def corrected_interval(
-    figure: float, replicates: np.ndarray, *, units: int, level: float
+    figure: float, replicates: np.ndarray, *, units: float, level: float
 ) -> Interval:
     """The percentile interval of a figure of few units, bias-corrected and expanded.
 

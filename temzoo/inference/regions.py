@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import ndimage
 from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+from temzoo.core.connected import connected_components, renumber
 from temzoo.core.types import Detection
 from temzoo.inference.pixels import BLOCK_ROWS
 
@@ -91,34 +92,6 @@ def no_instances(classes: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.int32(0), classes.shape)
 
 
-def connected_components(classes: np.ndarray) -> np.ndarray:
-    """Numbers the regions of one class whose pixels share sides, in reading order.
-
-    Works in blocks of rows that are joined afterwards, so that beside the result it needs little
-    memory.
-
-    Args:
-        classes: (H, W) integer class map; 0 is background.
-
-    Returns:
-        (H, W) int32; 0 is background, 1..N number the regions.
-    """
-    numbered = np.zeros(classes.shape, np.int32)
-    found, joins = 0, [np.zeros((2, 0), np.int32)]
-    for top in range(0, classes.shape[0], BLOCK_ROWS):
-        rows = slice(top, top + BLOCK_ROWS)
-        block, count = label(classes[rows], background=0, connectivity=1, return_num=True)
-        np.add(block, found, out=numbered[rows], where=block > 0, casting="unsafe")
-        if top:
-            same = (classes[top - 1] == classes[top]) & (classes[top] > 0)
-            joins.append(np.unique(numbered[top - 1 : top + 1, same], axis=1))
-        found += count
-    above, below = np.concatenate(joins, axis=1)
-    graph = sparse.coo_array((np.ones(len(above), bool), (above, below)), shape=(found + 1,) * 2)
-    _renumber(numbered, sparse.csgraph.connected_components(graph, directed=False)[1])
-    return numbered
-
-
 def split_touching(
     instances: np.ndarray, *, neck: float | None = None, distance: np.ndarray | None = None
 ) -> None:
@@ -192,16 +165,8 @@ def doubtful_objects(
 def keep_sure(instances: np.ndarray, scores: np.ndarray, least: float) -> np.ndarray:
     """Sets instances that score below ``least`` to 0, in place, and gives the others' scores."""
     kept = np.concatenate([[False], scores >= least])
-    _renumber(instances, np.where(kept, np.cumsum(kept), 0))
+    renumber(instances, np.where(kept, np.cumsum(kept), 0))
     return scores[kept[1:]]
-
-
-def _renumber(instances: np.ndarray, numbers: np.ndarray) -> None:
-    """Replaces number k by numbers[k], in place and in blocks of rows."""
-    numbers = numbers.astype(np.int32)
-    for top in range(0, len(instances), BLOCK_ROWS):
-        rows = instances[top : top + BLOCK_ROWS]
-        rows[...] = numbers[rows]
 
 
 def _drop_small(instances: np.ndarray, min_area_px: int) -> None:
@@ -211,7 +176,7 @@ def _drop_small(instances: np.ndarray, min_area_px: int) -> None:
         areas += np.bincount(instances[top : top + BLOCK_ROWS].ravel(), minlength=len(areas))
     kept = areas >= max(min_area_px, 1)
     kept[0] = False
-    _renumber(instances, np.where(kept, np.cumsum(kept), 0))
+    renumber(instances, np.where(kept, np.cumsum(kept), 0))
 
 
 def _heights(mask: np.ndarray) -> np.ndarray | None:

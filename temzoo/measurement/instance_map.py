@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from skimage.measure import label
 
+from temzoo.core.connected import connected_components
 from temzoo.core.types import Prediction
 from temzoo.micrographs import load_micrograph
 
@@ -19,7 +19,7 @@ def load_instance_map(path: str | Path) -> Prediction:
 
     It may be what ``temzoo predict`` wrote (STEM_instances.tif), or a 16- or 32-bit TIFF of ImageJ,
     Cellpose, StarDist …; its calibration is kept. Where all particles have one number, as in a
-    mask, those whose pixels do not share a side are told apart.
+    mask, they are told apart as predictions are (``temzoo.core.connected``).
 
     Args:
         path: whatever ``temzoo.load_micrograph`` reads.
@@ -59,7 +59,7 @@ def load_instance_map(path: str | Path) -> Prediction:
         )
     instances = pixels.astype(np.int32)
     if pixels.max() > 0 and len(np.unique(pixels[pixels > 0])) == 1:
-        instances = label(pixels > 0, connectivity=1).astype(np.int32)
+        instances = connected_components(pixels > 0)
     return Prediction(
         classes=(instances > 0).astype(np.uint8),
         instances=instances,

@@ -6,6 +6,9 @@ and made D10 and D90 of few particles worse.
 How often a nominal 95 % interval held the truth, of 300 to 1,000 log-normal samples each: mean,
 D50 and mu 91 to 98 % from 8 particles on, all figures 92 to 97 % from 50 on. The spread sigma of
 20 particles 88 %, of 8 only 80 %: so it has no interval below 36, as D10 and D90 have none.
+
+By volume a few large particles decide. Dv10 and Dv50 held in 90 to 97 % from an effective number of
+36 on. D[3,2] held in 78 to 92 %, D[4,3] in 62 to 87 %, Dv90 in 24 to 81 %: they have no interval.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ from scipy.special import chdtri
 from temzoo.core.bootstrap import Interval, corrected_interval, resamples_in_pieces
 
 QUANTILES = {"d10": 0.1, "d50": 0.5, "d90": 0.9}
-# Share of the particles in the tail that a figure hangs on; half of them where it hangs on none.
+# Share of the particles in the tail that a figure hangs on; half of them where it hangs on none,
+# none where no sample reaches far enough.
 TAILS = {"d10": 0.1, "d90": 0.1, "lognormal_sigma": 0.1}
-STATISTICS = ("mean", *QUANTILES, "lognormal_mu", "lognormal_sigma")
+TAILS |= {"dv10": 0.1, "dv50": 0.1, "dv90": 0.0, "d43": 0.0, "d32": 0.0}
+BY_VOLUME = ("d43", "d32", *(name.replace("d", "dv") for name in QUANTILES))
+STATISTICS = ("mean", *QUANTILES, "lognormal_mu", "lognormal_sigma", *BY_VOLUME)
 LEAST = 6  # particles, or images where those are drawn; of fewer there is no interval
 
 
@@ -63,14 +69,18 @@ def size_statistics(
 ) -> dict[str, Interval]:
     """Mean, quantiles and log-normal fit of a sample, each with its interval.
 
-    All count particles, not volumes. Quantiles are Hazen's (piecewise linear through the middle of
-    each value's weight). The log-normal fit is by moments of the logarithms, which is its maximum
-    likelihood but for n - 1 in place of n.
+    Quantiles are Hazen's (piecewise linear through the middle of each value's weight). The
+    log-normal fit is by moments of the logarithms, which is its maximum likelihood but for n - 1 in
+    place of n. These count particles. ``BY_VOLUME`` are ISO 9276-2's moment ratios D[4,3], the mean
+    weighted by volume, and D[3,2], Sauter's mean weighted by surface, and quantiles by volume; the
+    volume is taken as the cube of the size.
 
     Returns:
         By the names of ``STATISTICS``; undefined for an empty sample. The interval alone is
         undefined below 6 values, and where the sample misses a tail more often than the interval
-        may fail: D10, D90 and sigma need 36 values at 95 %.
+        may fail: D10, D90 and sigma need 36 values at 95 %, and Dv10 and Dv50 36 of Kish's
+        effective number, (sum of the volumes)² / sum of their squares. The others by volume have
+        none.
     """
     if not len(sample.values):
         return dict.fromkeys(STATISTICS, UNDEFINED)
@@ -82,13 +92,17 @@ def size_statistics(
     if sample.units >= LEAST:
         draws = sample.counts(bootstrap, np.random.default_rng(seed))
         replicates += [_figures(sample, counts) for counts in draws]
+    volumes = sample.weights * sample.values**3
+    effective = volumes.sum() ** 2 / (volumes**2).sum()
     found = {}
     for name, figure, replicate in zip(
         STATISTICS, figures, np.concatenate(replicates, axis=1), strict=True
     ):
-        reached = (1 - TAILS.get(name, 0.5)) ** len(order) <= (1 - level) / 2
+        number = effective if name in BY_VOLUME else len(order)
+        reached = (1 - TAILS.get(name, 0.5)) ** number <= (1 - level) / 2
         known = replicate if reached else replicate[:0]
-        found[name] = corrected_interval(figure, known, units=sample.units, level=level)
+        units = min(sample.units, number) if name in BY_VOLUME else sample.units
+        found[name] = corrected_interval(figure, known, units=units, level=level)
     return found
 
 
@@ -151,11 +165,15 @@ def _figures(sample: Sample, counts: np.ndarray) -> np.ndarray:
     logs = np.log(sample.values)
     centre = logs.mean()  # so that the squares lose no digit
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample of nothing is NaN
-        mean, mu, square = (
+        mean, mu, spread = (
             mass @ x / total for x in (sample.values, logs - centre, (logs - centre) ** 2)
         )
-        sigma = np.sqrt(np.maximum(square - mu**2, 0) * number / (number - 1))
-    quantiles = weighted_quantiles(
-        sample.values, sample.weights, counts, np.array([*QUANTILES.values()])
+        sigma = np.sqrt(np.maximum(spread - mu**2, 0) * number / (number - 1))
+        square, cube, fourth = (mass @ sample.values**power for power in (2, 3, 4))
+        moments = fourth / cube, cube / square
+    shares = np.array([*QUANTILES.values()])
+    by_number, by_volume = (
+        weighted_quantiles(sample.values, weights, counts, shares)
+        for weights in (sample.weights, sample.weights * sample.values**3)
     )
-    return np.stack([mean, *quantiles, mu + centre, sigma])
+    return np.stack([mean, *by_number, mu + centre, sigma, *moments, *by_volume])

@@ -3,12 +3,16 @@
 **Which particles count.** Those that touch the border stay in the table, and in the coverage, but
 their size is unknown. Leaving them out favours small ones, which meet the border less often. So
 
-- the *number* per area is always that of Miles and Lantuéjoul: each particle that lies free counts
-  1 / ((H - h)(W - w)), where H x W is the frame and h x w the particle's bounding box: the area in
-  which it could have lain free (Miles, 1974; Lantuéjoul, 1980). A particle of h x w pixels has
-  (H - h - 1)(W - w - 1) free places, so a pixel is taken off on top;
+- the *number* per area is always that of Miles and Lantuéjoul, the border correction of ISO
+  13322-1: each particle that lies free counts 1 / ((H - h)(W - w)), where H x W is the frame and
+  h x w the particle's bounding box: the area in which it could have lain free (Miles, 1974;
+  Lantuéjoul, 1980). A particle of h x w pixels has (H - h - 1)(W - w - 1) free places, so a pixel
+  is taken off on top;
 - the *sizes* are of the free particles, each counting the same (``border="exclude"``), or by that
   weight (``"correct"``), or of all particles as if none were cut (``"include"``).
+
+Particles below the smallest diameter that ``measure`` was given stay in the table too, and count in
+nothing.
 
 **How sure it is.** Sizes: bootstrap over particles, see ``temzoo.measurement.resampling``. Number
 and coverage: limits of a Poisson process. Both take the particles as independent of each other.
@@ -56,13 +60,15 @@ def summarize(
     """Number, density, coverage and size distribution of particles, with intervals.
 
     Columns: ``image``, ``class`` ("all" where pooled), ``images``, ``particles`` (all in the
-    table), ``touching_border``, ``sized`` (those in the size statistics), ``border``, ``level``;
+    table but those too small), ``too_small``, ``min_diameter_nm`` (the limit; 0: none),
+    ``touching_border``, ``sized`` (those in the size statistics), ``border``, ``level``;
     then figures, each followed by its ``_low`` and ``_high``: ``density_per_um2`` (or
-    ``_per_px2``); ``coverage`` (share of the area; overlaps count twice); of the diameter, all
-    number-weighted: ``diameter_mean_nm``, ``diameter_d10_nm``, ``diameter_d50_nm`` (the median),
-    ``diameter_d90_nm``; and the log-normal fit: ``lognormal_mu`` and ``lognormal_sigma`` (mean and
-    standard deviation of ln(diameter in nm)), and the same as ``geometric_mean_nm`` and
-    ``geometric_sd``.
+    ``_per_px2``); ``coverage`` (share of the area, at most 1; overlaps count twice); of the
+    diameter, number-weighted: ``diameter_mean_nm``, ``diameter_d10_nm``, ``diameter_d50_nm`` (the
+    median), ``diameter_d90_nm``; the log-normal fit: ``lognormal_mu`` and ``lognormal_sigma``
+    (mean and standard deviation of ln(diameter in nm)), and the same as ``geometric_mean_nm`` and
+    ``geometric_sd``; and by volume (ISO 9276-2): ``diameter_d43_nm``, ``diameter_d32_nm``,
+    ``diameter_dv10_nm``, ``diameter_dv50_nm``, ``diameter_dv90_nm``.
 
     Args:
         table: what ``measure`` returned, or several of them after ``pandas.concat``; particles
@@ -123,6 +129,7 @@ def sized(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sizes that count and their weights, (n,) each, as ``summarize`` takes them."""
     unit = table_unit(table)
+    table = _large(table, unit)
     part = table if border == "include" else _free(table)
     weights = _free_weights(part, unit) if border == "correct" else np.ones(len(part))
     return part[f"{of}_{unit}"].to_numpy(float), weights
@@ -194,7 +201,8 @@ def _parts(
 
 def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[str, Any]:
     """The cells of one group but its names."""
-    free, unit = _free(part), how.unit
+    unit, whole, part = how.unit, part, _large(part, how.unit)
+    free = _free(part)
     sizes, weights = sized(part, of=how.of, border=how.border)
     measured = part if how.border == "include" else free
     groups = _image_index(measured, fields) if how.over == "images" else None
@@ -205,11 +213,13 @@ def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[s
         seed=how.seed,
     )
     density = _per_area(_free_weights(free, unit), free, fields, how, unseen=1.0)
-    coverage = _per_area(part[f"area_{unit}2"].to_numpy(float), part, fields, how)
+    coverage = _share(_per_area(part[f"area_{unit}2"].to_numpy(float), part, fields, how))
     scale, area_unit = (NM2_PER_UM2, "um2") if unit == "nm" else (1.0, "px2")
     return {
         "images": len(fields),
         "particles": len(part),
+        "too_small": len(whole) - len(part),
+        f"min_diameter_{unit}": _least(whole, unit).max() if len(whole) else 0.0,
         "touching_border": len(part) - len(free),
         "sized": len(sizes),
         "border": how.border,
@@ -263,6 +273,31 @@ def _per_area(
     replicates = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
     replicates = np.concatenate([np.zeros(0), *replicates])
     return corrected_interval(sums.sum() / total, replicates, units=len(areas), level=how.level)
+
+
+def _share(sums: Interval) -> Interval:
+    """Sums of areas by that of the frames as a share, from 0 to 1 as its limits are.
+
+    What is left free shrinks exponentially with the sum of areas laid at random (Boolean model;
+    Chiu et al., Stochastic Geometry, 2013, section 3.1): where the sum may be ``high`` / ``value``
+    times as much, at most 1 - (1 - value) ** (high / value) is covered. For small shares that is
+    ``high`` itself.
+    """
+    value, low = min(sums.value, 1.0), min(sums.low, 1.0)
+    if not sums.value:
+        return Interval(value, low, min(sums.high, 1.0))
+    return Interval(value, low, 1 - (1 - value) ** (sums.high / sums.value))
+
+
+def _large(part: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """The particles that are not below the smallest diameter that counts."""
+    return part[part[f"diameter_{unit}"].to_numpy(float) >= _least(part, unit)]
+
+
+def _least(part: pd.DataFrame, unit: str) -> np.ndarray:
+    """(n,) the smallest diameter that counts, by particle; 0 in tables that know of none."""
+    name = f"min_diameter_{unit}"
+    return part[name].to_numpy(float) if name in part else np.zeros(len(part))
 
 
 def _free(part: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,8 @@ def measure(
     *,
     nm_per_pixel: float | Scale | None = None,
     min_area_px: int = 0,
+    min_diameter_nm: float = 0.0,
+    min_diameter_px: float = 0.0,
     classes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Measures each particle of a micrograph, in nanometres where it is calibrated.
@@ -46,7 +48,8 @@ def measure(
     - ``touches_border``: it has pixels in the first or last row or column, so that it may be cut;
     - ``box_height_nm``, ``box_width_nm``: of its bounding box; ``frame_height_nm``,
       ``frame_width_nm``: of the micrograph; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
-      calibration, NaN where there is none. ``summarize`` counts by them.
+      calibration, NaN where there is none; ``min_diameter_nm``: the smallest that counts, 0 for
+      all. ``summarize`` counts by them.
 
     Args:
         prediction: what ``temzoo.predict`` returned or ``temzoo.load_prediction`` read.
@@ -54,6 +57,9 @@ def measure(
         nm_per_pixel: one number or (row, col), in place of the calibration of the prediction, or
             of the micrograph where the prediction has none.
         min_area_px: smaller particles are left out; neighbours are those that remain.
+        min_diameter_nm, min_diameter_px: particles of a smaller equivalent diameter stay in the
+            table, but have and are no neighbours, and ``summarize`` counts them as too small
+            alone. A pixel is the square of a pixel's area. Of both the larger holds.
         classes: names of the classes to keep; None: all.
 
     Returns:
@@ -61,7 +67,8 @@ def measure(
         where there is none.
 
     Raises:
-        ValueError: an unknown class, a calibration that is none, or a micrograph of another size.
+        ValueError: an unknown class, a calibration that is none, a micrograph of another size, a
+            smallest diameter below 0, or in nm of a micrograph that has no calibration.
 
     Example:
         >>> table = measure(temzoo.predict(model, "particles.tif"))
@@ -73,6 +80,7 @@ def measure(
     if nm_per_pixel is None:
         nm_per_pixel = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
     spacing = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
+    least = _least_diameter(min_diameter_nm, min_diameter_px, spacing, prediction.name)
     runs, ids = _particles(prediction)
     keep = (runs.area_px >= min_area_px) & _is_wanted(prediction, ids, classes)
     runs, ids = runs.picked(keep), ids[keep]
@@ -81,12 +89,28 @@ def measure(
         "particle": runs.numbers,
         "class": _texts([_class_name(prediction, one) for one in ids]),
         "score": _scores(prediction, runs),
-        **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px"),
+        **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px", least),
     }
     columns["mean_intensity"] = _mean_intensity(runs, source)
     for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):
         columns[f"nm_per_pixel_{axis}"] = np.full(len(runs), size)
+    columns["min_diameter_nm" if spacing else "min_diameter_px"] = np.full(len(runs), least)
     return pd.DataFrame(columns)
+
+
+def _least_diameter(nm: float, px: float, spacing: Scale | None, image: str) -> float:
+    """The smallest diameter that counts, in nm where there is a calibration, else in px."""
+    for name, value in (("min_diameter_nm", nm), ("min_diameter_px", px)):
+        if not 0 <= value < math.inf:
+            raise ValueError(
+                f"{name} must be a length, 0 or more. Received: {name}={value}. Use 0 for all."
+            )
+    if spacing is None and nm:
+        raise ValueError(
+            f"min_diameter_nm needs a calibrated micrograph. Received: min_diameter_nm={nm:g} for "
+            f"{image!r}, which has no calibration. Give nm_per_pixel, or min_diameter_px."
+        )
+    return max(nm, px * math.sqrt(math.prod(spacing))) if spacing else px
 
 
 def _particles(prediction: Prediction) -> tuple[Runs, np.ndarray]:
@@ -100,17 +124,18 @@ def _particles(prediction: Prediction) -> tuple[Runs, np.ndarray]:
     return runs, prediction.classes[first].astype(np.int64)
 
 
-def _measures(runs: Runs, spacing: Scale, unit: str) -> dict[str, np.ndarray]:
+def _measures(runs: Runs, spacing: Scale, unit: str, least: float) -> dict[str, np.ndarray]:
     """The columns that depend on the pixels' size, and the place that the intensity will have."""
     area = runs.area_px * (spacing[0] * spacing[1])
     hull, ellipse = hulls(runs), ellipses(runs, spacing)
     longest, narrowest = ferets(hull, spacing)
     perimeter = perimeters(runs, spacing)
+    diameter = 2 * np.sqrt(area / math.pi)
     top, left, bottom, right = runs.boxes.T
     height, width = runs.shape
     return {
         f"area_{unit}2": area,
-        f"diameter_{unit}": 2 * np.sqrt(area / math.pi),
+        f"diameter_{unit}": diameter,
         f"feret_max_{unit}": longest,
         f"feret_min_{unit}": narrowest,
         f"perimeter_{unit}": perimeter,
@@ -121,7 +146,7 @@ def _measures(runs: Runs, spacing: Scale, unit: str) -> dict[str, np.ndarray]:
         f"centroid_row_{unit}": ellipse.centroid[:, 0],
         f"centroid_col_{unit}": ellipse.centroid[:, 1],
         "mean_intensity": np.full(len(runs), math.nan),
-        f"nearest_neighbour_{unit}": _nearest(ellipse.centroid),
+        f"nearest_neighbour_{unit}": _nearest(ellipse.centroid, diameter >= least),
         "touches_border": runs.touches_border,
         f"box_height_{unit}": (bottom - top) * spacing[0],
         f"box_width_{unit}": (right - left) * spacing[1],
@@ -159,11 +184,13 @@ def _texts(values: Sequence[str]) -> pd.Series:
     return pd.Series(list(values), dtype="str")
 
 
-def _nearest(centroids: np.ndarray) -> np.ndarray:
-    """(N,) distance to the nearest other point; NaN where there is none."""
-    if len(centroids) < 2:
-        return np.full(len(centroids), math.nan)
-    return KDTree(centroids).query(centroids, k=2)[0][:, 1]
+def _nearest(centroids: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(N,) distance to the nearest other point of those that count; NaN where there is none."""
+    distances = np.full(len(centroids), math.nan)
+    if np.count_nonzero(counts) > 1:
+        points = centroids[counts]
+        distances[counts] = KDTree(points).query(points, k=2)[0][:, 1]
+    return distances
 
 
 def _mean_intensity(runs: Runs, source: Micrograph | None) -> np.ndarray:

@@ -12,6 +12,7 @@ from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.measurement.by_hand import ByHand
+from temzoo.measurement.summary import table_unit
 from temzoo.measurement.table import measure
 from temzoo.pages import plates
 from temzoo.pages.numbers import counted, figure, percent
@@ -33,7 +34,6 @@ class Gallery:
 
     Attributes:
         pictured: how many plates there will be.
-        calibrated: False: all sizes are in pixels, since some micrographs have no pixel size.
         by_hand: the calibration that was given, for micrographs without one or for all.
         plates: HTML of each.
         names, own, frames, tables: of all micrographs: their names, the calibrations that they
@@ -41,7 +41,6 @@ class Gallery:
     """
 
     pictured: int
-    calibrated: bool = True
     by_hand: ByHand = field(default_factory=ByHand)
     plates: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -87,11 +86,18 @@ class Gallery:
         """The number of each plate, from 1, by the micrograph's name."""
         return {name: k for k, name in enumerate(self.names[: len(self.plates)], start=1)}
 
-    def table(self) -> pd.DataFrame:
-        """The particles of all micrographs."""
+    def by_unit(self) -> dict[str, tuple[pd.DataFrame, dict[str, tuple[float, float]]]]:
+        """Particles and frames of the micrographs with a calibration, "nm", and without, "px"."""
         import pandas as pd
 
-        return pd.concat(self.tables, ignore_index=True)
+        found = {}
+        named = list(zip(self.names, self.tables, strict=True))
+        for unit in ("nm", "px"):
+            tables = {name: table for name, table in named if table_unit(table) == unit}
+            if tables:
+                frames = {name: self.frames[name] for name in tables}
+                found[unit] = pd.concat(tables.values(), ignore_index=True), frames
+        return found
 
     def _calibrated(
         self, prediction: Prediction, micrograph: Micrograph | None
@@ -100,7 +106,7 @@ class Gallery:
         if own is None and micrograph is not None:
             own = micrograph.nm_per_pixel
         self.own[prediction.name] = own
-        scale = self.by_hand.of(own) if self.calibrated else None
+        scale = self.by_hand.of(own)
         shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
         return replace(prediction, nm_per_pixel=scale), shown
 

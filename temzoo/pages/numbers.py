@@ -58,8 +58,7 @@ def column(key: str) -> Column:
 
 def shown_columns(keys: list[str]) -> list[str]:
     """Those of a table's keys that the page shows, in its order."""
-    by_stem = {column(key).stem: key for key in keys}
-    return [by_stem[stem] for stem in SHOWN if stem in by_stem]
+    return [key for stem in SHOWN for key in keys if column(key).stem == stem]
 
 
 def figure(value: float | int | None, digits: int = 3) -> str:

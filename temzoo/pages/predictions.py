@@ -44,10 +44,6 @@ def read_sidecars(source: Path) -> list[Sidecar]:
     return [Sidecar(path, sidecar.about(path)) for path in paths]
 
 
-def all_calibrated(sidecars: Sequence[Sidecar]) -> bool:
-    return all(one.told["nm_per_pixel"] is not None for one in sidecars)
-
-
 def gather(
     sidecars: Sequence[Sidecar],
     gallery: Gallery,

@@ -114,13 +114,13 @@ def _check(source: Path, images: Any, labels: Any, limit: int) -> None:
 
 def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> dict[str, Any]:
     sidecars = predictions.read_sidecars(source)
-    calibrated = by_hand.scale is not None or predictions.all_calibrated(sidecars)
-    gallery = Gallery(min(limit, len(sidecars)), calibrated=calibrated, by_hand=by_hand)
+    gallery = Gallery(min(limit, len(sidecars)), by_hand=by_hand)
     predictions.gather(sidecars, gallery, images=images, progress=progress)
     found = measured(gallery)
     by = predictions.model_names(sidecars)
     micrographs = counted(len(sidecars), "micrograph")
-    particles = f"{counted(len(found.table), 'particle')} in {micrographs}"
+    count = sum(len(one.table) for one in found)
+    particles = f"{counted(count, 'particle')} in {micrographs}"
     what = sidecars[0].told["name"] if len(sidecars) == 1 else micrographs
     return {
         "title": f"Particles in {what}",
@@ -142,9 +142,7 @@ def _run_content(source: Path, *, images, labels, limit, progress, by_hand) -> d
     gallery = Gallery(0)
     if images is not None:
         examples = runs.validated(run, images, labels)
-        stated = (example.micrograph.nm_per_pixel is not None for example in examples)
-        calibrated = by_hand.scale is not None or all(stated)
-        gallery = Gallery(min(limit, len(examples)), calibrated=calibrated, by_hand=by_hand)
+        gallery = Gallery(min(limit, len(examples)), by_hand=by_hand)
         found = runs.evaluated(run, examples, gallery, progress=progress)
         run = runs.with_figures(run, found)
     seen = bool(gallery.names)
@@ -191,7 +189,10 @@ def _viewer_section(gallery: Gallery) -> Section:
 
 
 def _data(gallery: Gallery, source: Path) -> str:
-    table = gallery.table()
+    import pandas as pd
+
+    # Columns in the other unit are empty.
+    table = pd.concat(gallery.tables, ignore_index=True)
     if not len(table):
         return ""
     file = f"{source.resolve().name.split('.')[0] or 'particles'}_particles.csv"
@@ -201,10 +202,13 @@ def _data(gallery: Gallery, source: Path) -> str:
 def _notices(gallery: Gallery) -> list[str]:
     given = gallery.by_hand.notice(gallery.own)
     notices = [given] if given else []
-    if not gallery.calibrated:
+    by_unit = gallery.by_unit()
+    if "px" in by_unit:
+        which = counted(len(by_unit["px"][1]), "micrograph")
         notices.append(
-            "Sizes are in pixels: not all of these micrographs state the size of a pixel. Where it"
-            " is known, --nm-per-pixel gives sizes in nanometres."
+            f"Sizes of {which} are in pixels, for no size of a pixel is known there."
+            f"{' They are summarised apart.' if 'nm' in by_unit else ''} --nm-per-pixel gives sizes"
+            " in nanometres."
         )
     count = sum(len(table) for table in gallery.tables)
     if count > MOST_ROWS:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from temzoo.measurement.summary import sized, summarize, table_unit
@@ -44,13 +44,28 @@ class Measured:
         return table_unit(self.table)
 
 
-def measured(gallery: Gallery) -> Measured:
-    table = gallery.table()
-    return Measured(table, _pooled(table, gallery.frames), gallery.frames)
+def measured(gallery: Gallery) -> list[Measured]:
+    """Of the calibrated micrographs, then of the others."""
+    parts = gallery.by_unit().values()
+    return [Measured(table, _pooled(table, frames), frames) for table, frames in parts]
 
 
-def key_figures(found: Measured) -> list[KeyFigure]:
-    """How many particles, how large, how dense, how much of the area."""
+def key_figures(found: Sequence[Measured]) -> list[KeyFigure]:
+    """How many particles, how large, how dense, how much of the area; of each unit."""
+    return [
+        replace(key, name=f"{key.name}{_apart(one, found)}")
+        for one in found
+        for key in _key_figures(one)
+    ]
+
+
+def _apart(one: Measured, found: Sequence[Measured]) -> str:
+    """What is added to a name, so that two units are told apart."""
+    where = {"nm": "calibrated micrographs", "px": "uncalibrated micrographs"}
+    return f", {where[one.unit]}" if len(found) > 1 else ""
+
+
+def _key_figures(found: Measured) -> list[KeyFigure]:
     unit, row = found.unit, found.pooled
     value, low, high = _density(row, unit)
     cut = int(row["touching_border"])
@@ -77,10 +92,13 @@ def key_figures(found: Measured) -> list[KeyFigure]:
     ]
 
 
-def size_sections(found: Measured, plates: Mapping[str, int]) -> list[Section]:
+def size_sections(found: Sequence[Measured], plates: Mapping[str, int]) -> list[Section]:
     """The distribution of sizes, and the figures of each micrograph."""
-    parts = [_distribution(found)] if len(found.table) else []
-    return [*parts, _each(found, plates)]
+    return [
+        replace(section, name=f"{section.name}{_apart(one, found)}")
+        for one in found
+        for section in [*([_distribution(one)] if len(one.table) else []), _each(one, plates)]
+    ]
 
 
 def _pooled(table: pd.DataFrame, frames: Mapping[str, tuple[float, float]]) -> Row:
@@ -136,6 +154,9 @@ def _size_table(row: Row, unit: str) -> str:
         f"diameter_d10_{unit}": ("D10", unit),
         f"diameter_d50_{unit}": ("D50, median", unit),
         f"diameter_d90_{unit}": ("D90", unit),
+        f"diameter_d43_{unit}": ("D[4,3], mean by volume", unit),
+        f"diameter_d32_{unit}": ("D[3,2], mean by surface", unit),
+        **{f"diameter_dv{q}_{unit}": (f"Dv{q}, by volume", unit) for q in (10, 50, 90)},
         f"geometric_mean_{unit}": ("Log-normal: geometric mean", unit),
         "geometric_sd": ("Log-normal: geometric SD", ""),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,18 +21,29 @@ MAP_ENDING = "_instances.tif"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured of several images.
+class Particles:
+    """What was measured of the images of one unit.
 
     Attributes:
         table: a row a particle, as ``temzoo.measure`` gives it.
-        frames: (height, width) of each image by its name, in nm where it is calibrated, else px.
-        own_scales: the calibration that each image states itself.
-        without_micrograph: why an image has no intensities, where that is a surprise.
+        frames: (height, width) of each image by its name, in that unit.
     """
 
     table: pd.DataFrame
     frames: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of several images.
+
+    Attributes:
+        by_unit: "nm", of calibrated images, and "px", of the others; either only where there are.
+        own_scales: the calibration that each image states itself.
+        without_micrograph: why an image has no intensities, where that is a surprise.
+    """
+
+    by_unit: Mapping[str, Particles]
     own_scales: Mapping[str, Scale | None]
     without_micrograph: Mapping[str, str]
 
@@ -41,8 +53,7 @@ def measure_folder(
     *,
     images: Path | None = None,
     by_hand: ByHand | None = None,
-    min_area_px: int = 0,
-    classes: Sequence[str] | None = None,
+    **options: Any,
 ) -> Measured:
     """Measures the particles of predictions on disk.
 
@@ -50,31 +61,32 @@ def measure_folder(
         predictions: folders that ``temzoo predict`` wrote, sidecars, or label images.
         images: folder of the micrographs, for intensities, if they were moved.
         by_hand: a calibration that is given for them; None: their own.
-        min_area_px, classes: as for ``temzoo.measure``.
+        **options: for ``temzoo.measure``: min_area_px, min_diameter_nm, classes …
 
     Raises:
         FileNotFoundError: there are no predictions.
-        ValueError: two are of images of one name; some images are calibrated and some are not.
+        ValueError: two are of images of one name, or as ``temzoo.measure`` does.
     """
     by_hand = by_hand or ByHand()
-    tables, frames, own, without = [], {}, {}, {}
+    own, without = {}, {}
+    tables: dict[str, list[pd.DataFrame]] = {"nm": [], "px": []}
+    frames: dict[str, dict[str, tuple[float, float]]] = {"nm": {}, "px": {}}
     micrographs = {} if images is None else sources.sources_in(images)
     for path in _paths(predictions):
         prediction, micrograph, why = _loaded(path, micrographs)
         name, known = prediction.name, prediction.nm_per_pixel
         own[name] = known or (micrograph.nm_per_pixel if micrograph else None)
         prediction = replace(prediction, nm_per_pixel=by_hand.of(own[name]))
-        tables.append(measure(prediction, micrograph, min_area_px=min_area_px, classes=classes))
-        frames[name] = _frame(prediction)
+        unit = "px" if prediction.nm_per_pixel is None else "nm"
+        tables[unit].append(measure(prediction, micrograph, **options))
+        frames[unit][name] = _frame(prediction)
         without |= {name: why} if why else {}
-        if (prediction.nm_per_pixel is not None) != ("area_nm2" in tables[0]):
-            raise ValueError(
-                f"images are measured in nm or in px, all of them. Received: {path},"
-                f" {'' if prediction.nm_per_pixel else 'not '}calibrated, unlike those before it."
-                " Give --nm-per-pixel, which is taken for those without a calibration, or measure"
-                " them apart."
-            )
-    return Measured(pd.concat(tables, ignore_index=True), frames, own, without)
+    by_unit = {
+        unit: Particles(pd.concat(parts, ignore_index=True), frames[unit])
+        for unit, parts in tables.items()
+        if parts
+    }
+    return Measured(by_unit, own, without)
 
 
 def _paths(places: Sequence[Path]) -> list[Path]:

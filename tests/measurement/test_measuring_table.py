@@ -258,3 +258,31 @@ def test_classes_without_a_name_are_called_by_their_number_as_labels_are():
     unnamed = replace(two_particles(), class_names=())
     labels = {shape.label for shape in labels_of(unnamed).shapes}
     assert set(temzoo.measure(unnamed)["class"]) == {"1", "2"} == labels
+
+
+def test_a_smallest_diameter_is_kept_with_the_particles():
+    """The disc has 24 px, the bar 2 sqrt(40 / pi) = 7.14 px."""
+    for options, least, unit in (
+        ({"min_diameter_px": 8}, 8, "px"),
+        ({"min_diameter_nm": 4, "nm_per_pixel": 0.5}, 4, "nm"),
+        ({"min_diameter_px": 8, "nm_per_pixel": (0.5, 2)}, 8, "nm"),
+        ({"min_diameter_px": 8, "min_diameter_nm": 1, "nm_per_pixel": 0.5}, 4, "nm"),
+    ):
+        table = temzoo.measure(two_particles(), **options)
+        assert table["particle"].tolist() == [2, 5]  # both stay
+        assert table[f"min_diameter_{unit}"].tolist() == [least, least]
+        assert table[f"nearest_neighbour_{unit}"].isna().all()  # one alone counts
+        assert temzoo.summarize(table)["too_small"].tolist() == [1]
+    plain = temzoo.measure(two_particles())
+    assert temzoo.summarize(plain)["too_small"].tolist() == [0]
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_a_smallest_diameter_that_is_none_is_refused(value):
+    with pytest.raises(ValueError, match=f"min_diameter_px must be a length.*={value}. Use 0"):
+        temzoo.measure(two_particles(), min_diameter_px=value)
+
+
+def test_a_smallest_diameter_in_nanometres_needs_a_calibration():
+    with pytest.raises(ValueError, match=r"a calibrated micrograph.*=5 for 'a.tif', which has no"):
+        temzoo.measure(two_particles(), min_diameter_nm=5)

@@ -8,6 +8,7 @@ from scipy import stats
 
 from temzoo.core.bootstrap import corrected_interval
 from temzoo.measurement.resampling import (
+    BY_VOLUME,
     QUANTILES,
     STATISTICS,
     Sample,
@@ -64,9 +65,47 @@ def test_the_figures_equal_numpys_and_scipys():
     assert found["lognormal_sigma"].value == pytest.approx(shape * math.sqrt(80 / 79), rel=1e-6)
 
 
+def test_figures_by_volume_equal_closed_forms():
+    """Of 8 spheres of 1 and one of 2 half of the volume is in each."""
+    found = of([1.0] * 8 + [2.0])
+    assert found["d43"].value == pytest.approx((8 + 16) / (8 + 8))
+    assert found["d32"].value == pytest.approx((8 + 8) / (8 + 4))
+    assert found["dv10"].value == 1
+    assert found["dv90"].value == 2
+    weighted = of([1.0, 2.0], np.array([8.0, 1.0]))
+    assert weighted["d43"].value == pytest.approx(found["d43"].value)
+    assert weighted["d32"].value == pytest.approx(found["d32"].value)
+    alone = of([3.0])
+    assert {alone[name].value for name in BY_VOLUME} == {3.0}
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 0.5])
+def test_figures_by_volume_of_a_log_normal_population_are_hatch_and_choates(sigma):
+    """By volume it is log-normal of the same sigma, about exp(3 sigma²) times the median."""
+    sizes = 20 * np.exp(sigma * np.random.default_rng(0).standard_normal(200_000))
+    found = of(sizes, bootstrap=0)
+    assert found["d43"].value == pytest.approx(20 * math.exp(3.5 * sigma**2), rel=0.02)
+    assert found["d32"].value == pytest.approx(20 * math.exp(2.5 * sigma**2), rel=0.02)
+    for name, share in QUANTILES.items():
+        truth = 20 * math.exp(3 * sigma**2 + sigma * stats.norm.ppf(share))
+        assert found[name.replace("d", "dv")].value == pytest.approx(truth, rel=0.02)
+
+
+def test_intervals_by_volume_count_by_the_effective_number_of_particles():
+    """Where one particle has nearly all of the volume, the others say nothing of Dv50."""
+    values = np.random.default_rng(6).lognormal(3, 0.1, 60)
+    found = of(values)
+    assert all(math.isfinite(found[name].low) for name in ("dv10", "dv50"))
+    assert all(math.isnan(found[name].low) for name in ("d43", "d32", "dv90"))
+    one = of([*values, 1e4])
+    assert math.isnan(one["dv50"].low)
+    assert one["dv50"].value == pytest.approx(1e4)
+    assert math.isfinite(one["d50"].low)
+
+
 def test_one_seed_gives_one_interval_whatever_the_order():
     values = np.random.default_rng(3).lognormal(3, 0.5, 50)
-    assert of(values) == of(values[::-1])
+    assert str(of(values)) == str(of(values[::-1]))  # some limits are NaN, equal to nothing
     assert of(values) != of(values, seed=1)
 
 
@@ -75,19 +114,27 @@ def test_intervals_hold_the_truth_as_often_as_they_say(n, sigma):
     """1,000 log-normal samples: 95 % of the intervals hold the population's figure, ± 3 %."""
     rng = np.random.default_rng(n)
     normal = stats.norm.ppf([*QUANTILES.values()])
-    truth = dict(
-        zip(
-            STATISTICS,
-            [math.exp(sigma**2 / 2), *np.exp(sigma * normal), 0.0, sigma],
-            strict=True,
-        )
-    )
-    held = dict.fromkeys(STATISTICS, 0)
+    figures = [math.exp(sigma**2 / 2), *np.exp(sigma * normal), 0.0, sigma]
+    truth = dict(zip(STATISTICS, figures, strict=False))
+    held = dict.fromkeys(truth, 0)
     for seed in range(1000):
         found = of(np.exp(sigma * rng.standard_normal(n)), bootstrap=199, seed=seed)
-        for name, bounds in found.items():
-            held[name] += bounds.low <= truth[name] <= bounds.high
+        for name, figure in truth.items():
+            held[name] += found[name].low <= figure <= found[name].high
     assert all(920 <= count <= 980 for count in held.values()), held
+
+
+@pytest.mark.parametrize(("n", "sigma"), [(150, 0.3), (400, 0.4)])
+def test_intervals_by_volume_hold_the_truth_as_often_as_they_say(n, sigma):
+    rng = np.random.default_rng(n)
+    truth = {"dv50": math.exp(3 * sigma**2)}
+    truth["dv10"] = truth["dv50"] * math.exp(sigma * stats.norm.ppf(0.1))
+    held = dict.fromkeys(truth, 0)
+    for seed in range(400):
+        found = of(np.exp(sigma * rng.standard_normal(n)), bootstrap=199, seed=seed)
+        for name, figure in truth.items():
+            held[name] += found[name].low <= figure <= found[name].high
+    assert all(356 <= count <= 392 for count in held.values()), held
 
 
 def test_intervals_of_another_level_hold_at_that_level():

@@ -76,6 +76,61 @@ def test_the_coverage_is_the_mean_area_times_the_density(everything):
     assert row["coverage_low"] < truth < row["coverage_high"]
 
 
+@pytest.mark.parametrize("over", ["particles", "images"])
+@pytest.mark.parametrize("number", [1, 2, 30, 90])
+def test_a_coverage_and_its_limits_are_shares(number, over):
+    """Bars that leave little of an image free, up to nearly nothing."""
+    instances = np.zeros((100, 100), np.int32)
+    for k in range(number):
+        instances[100 * k // number : 100 * (k + 1) // number, 1:99] = k + 1
+    names = [f"{k}.tif" for k in range(8)]
+    table = pd.concat(
+        [temzoo.measure(Prediction(instances, instances, name=name)) for name in names]
+    )
+    row = temzoo.summarize(table, by=None, over=over).iloc[0]
+    assert row["coverage"] == pytest.approx(0.98)
+    assert 0 < row["coverage_low"] <= 0.98 <= row["coverage_high"] <= 1
+    if over == "particles":
+        alone = temzoo.summarize(table.iloc[:number]).iloc[0]
+        assert 0 < alone["coverage_low"] < 0.98 < alone["coverage_high"] <= 1
+
+
+def test_overlaps_that_count_twice_cover_no_more_than_everything():
+    mask = np.ones((10, 10), bool)
+    empty = np.zeros((10, 10), np.int32)
+    twice = (temzoo.Detection(0, 0, mask, 1, 1.0),) * 2
+    row = temzoo.summarize(temzoo.measure(Prediction(empty, empty, detections=twice))).iloc[0]
+    assert row["coverage"] == row["coverage_high"] == 1
+    assert row["coverage_low"] < 1
+
+
+def test_particles_below_the_smallest_diameter_are_counted_as_too_small_alone(tables):
+    table = tables[0]
+    least = table["diameter_px"].median()
+    limited = table.assign(min_diameter_px=least)
+    kept = table[table["diameter_px"] >= least]
+    found, wanted = temzoo.summarize(limited), temzoo.summarize(kept)
+    assert found["too_small"].tolist() == [len(table) - len(kept)]
+    assert found["min_diameter_px"].tolist() == [least]
+    same = [name for name in found if name not in ("too_small", "min_diameter_px")]
+    pd.testing.assert_frame_equal(found[same], wanted[same])
+    assert sized(limited)[0].min() >= least
+    # Tables of before there was a limit have none.
+    older = temzoo.summarize(table.drop(columns="min_diameter_px"))
+    pd.testing.assert_frame_equal(older, temzoo.summarize(table))
+
+
+def test_an_image_of_small_ones_alone_counts_by_its_area(tables):
+    least = {"0.tif": 0.0, "1.tif": 1e3}
+    table = pd.concat(tables[:2])
+    table = table.assign(min_diameter_px=table["image"].map(least))
+    pooled, alone = temzoo.summarize(table, by=None), temzoo.summarize(tables[0])
+    assert pooled["too_small"].iloc[0] == len(tables[1])
+    assert pooled["density_per_px2"].iloc[0] == pytest.approx(alone["density_per_px2"].iloc[0] / 2)
+    empty = temzoo.summarize(table).iloc[1]
+    assert (empty["particles"], empty["sized"], empty["coverage"]) == (0, 0, 0)
+
+
 def test_leaving_out_the_border_favours_small_ones_and_the_correction_mends_it(everything):
     truth = 14 * math.exp(0.4**2 / 2)
     means = {
@@ -240,7 +295,7 @@ def test_few_or_equal_sizes_are_plotted_too(tmp_path, sizes):
     instances = np.zeros((50, 60), np.int32)
     table = temzoo.measure(Prediction(instances, instances))
     one = dict.fromkeys(table, 1.0) | {"image": "a", "class": "particle", "particle": 1}
-    fixed = {**one, "touches_border": False}
+    fixed = {**one, "touches_border": False, "min_diameter_px": 0.0}
     rows = [fixed | {"particle": k, "diameter_px": size} for k, size in enumerate(sizes)]
     assert temzoo.plot_sizes(pd.DataFrame(rows), tmp_path / "a.png").stat().st_size > 5000
 

@@ -124,15 +124,23 @@ def test_names_with_surrogates_are_written(tmp_path):
     assert page.block("particles")["images"] == ["x?.png"]
 
 
-def test_uncalibrated_micrographs_are_in_pixels_and_say_so(tmp_path):
+def test_uncalibrated_micrographs_are_summarised_apart_and_it_is_said(tmp_path):
     folder = save_disks(tmp_path / "p", tmp_path / "i", ["a.png"], nm_per_pixel=(0.5, 0.5))
     save_disks(folder, tmp_path / "i", ["b.png"])
     page = Reader(write_report(folder))
     data = page.block("particles")
-    assert "diameter_px" in data["keys"]
-    assert "diameter_nm" not in data["keys"]
-    assert "Sizes are in pixels" in page.text
-    assert not page.all("div", class_="bar")
+    nm, px, image = (data["keys"].index(key) for key in ("diameter_nm", "diameter_px", "image"))
+    known = {(row[image], row[nm] is None, row[px] is None) for row in data["rows"]}
+    assert known == {(0, False, True), (1, True, False)}
+    assert data["shown"][1:3] == ["diameter_nm", "diameter_px"]
+    assert "Sizes of 1 micrograph are in pixels" in page.text
+    for heading in ("Size distribution", "Summary by micrograph", "Median diameter, D50"):
+        for kind in ("calibrated", "uncalibrated"):
+            assert f"{heading}, {kind} micrographs" in page.text
+    assert len(page.all("div", class_="bar")) == 1
+    alone = Reader(write_report(folder / "b.prediction.json"))
+    assert "diameter_nm" not in alone.block("particles")["keys"]
+    assert "uncalibrated micrographs" not in alone.text
     given = Reader(write_report(folder, nm_per_pixel=0.25))
     assert "diameter_nm" in given.block("particles")["keys"]
     assert (

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from skimage import measure
 
+from temzoo.core.connected import connected_components
 from temzoo.core.files import atomic_path
 from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import LabelledImage, Shape
@@ -42,7 +43,8 @@ def read(
     Args:
         folder: of the label images; 0 is background everywhere.
         values: what the pixels mean.
-            "binary": anything but 0 is the one class; each connected part is a shape.
+            "binary": anything but 0 is the one class; each connected part is a shape, by the
+            rule of ``temzoo.core.connected``.
             "classes": the class's number; each connected part of a class is a shape.
             "instances": the object's number, of one class; each number is a shape.
             "auto": looks at all files. "binary" when there is nothing but 0 and 1, or 0 and 255;
@@ -197,8 +199,7 @@ def _numbered(pixels: np.ndarray, meaning: str) -> np.ndarray:
     if meaning == "instances":  # renumbered, for the largest number costs memory
         numbers, order = np.unique(pixels, return_inverse=True)
         return order.reshape(pixels.shape) + int(numbers[0] != 0)
-    # Pixels that touch at a corner belong together.
-    return measure.label(pixels if meaning == "classes" else pixels != 0, connectivity=2)
+    return connected_components(pixels if meaning == "classes" else pixels != 0)
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:
