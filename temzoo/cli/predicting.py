@@ -57,8 +57,9 @@ def predict(
     instances: Annotated[
         str,
         typer.Option(
-            help="components: regions; watershed: cut where particles touch; auto: watershed, or a"
-            " detector's own objects."
+            help="components: regions; watershed: cut where particles touch; fused: of particles,"
+            " cut where mask_rcnn/emps sees several too; auto: watershed, or a detector's own"
+            " objects."
         ),
     ] = SEPARATION,
     neck: Neck = None,

@@ -12,10 +12,11 @@ import numpy as np
 from temzoo.inference.regions import FULL, mean_inside
 
 # Of the measures, in their order, and of 1. Fitted on EMPS' validation images.
-WEIGHTS = 2.19, 1.38, -0.90, 1.00
-BIAS = 3.95
+WEIGHTS = 2.08, 1.21, -0.88, 1.37
+BIAS = 4.34
 LIKELY = 0.85  # mean probability of the objects whose median area is the usual one
 LEAST_SHARE = 1 / FULL  # nearest to 0 and to 1 that a mean is taken to be
+AREAS_PX = 20, 100_000  # those of EMPS; beyond, an area counts as the nearer of these
 
 
 def confidences(instances: np.ndarray, own: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -40,16 +41,16 @@ def object_measures(instances: np.ndarray, own: np.ndarray, distance: np.ndarray
 
     Returns:
         (N, 4) float64: log odds of the mean probability; log odds of the mean distance; logarithm
-        of the area in px; and of the area over the usual one, the median of the likely objects.
+        of the area in px; and of the area over the usual one, the median of the likely objects,
+        as far as it is smaller.
     """
     probability = mean_inside(instances, own) / FULL
     depth = mean_inside(instances, distance) / FULL
     area = np.bincount(instances.ravel(), minlength=len(probability) + 1)[1:].astype(np.float64)
     likely = area[probability >= LIKELY]
     usual = np.median(likely if len(likely) else area) if len(area) else 1.0
-    return np.stack(
-        [_log_odds(probability), _log_odds(depth), np.log(area), np.log(area / usual)], axis=-1
-    )
+    sizes = np.log(np.clip(area, *AREAS_PX)), np.log(np.minimum(area / usual, 1.0))
+    return np.stack([_log_odds(probability), _log_odds(depth), *sizes], axis=-1)
 
 
 def _log_odds(share: np.ndarray) -> np.ndarray:

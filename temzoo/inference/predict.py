@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
-from temzoo.core.types import Micrograph, Prediction
+from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.inference.confidence import confidences
+from temzoo.inference.fused import fuse
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels
 from temzoo.inference.regions import (
@@ -75,7 +76,9 @@ def predict(
         instances: "auto" and "watershed" cut connected regions of one class at their necks, for
             particles that touch, and ``Watershed(neck=…, threshold=…)`` does so with settings of
             one's own; the necks are those of the learnt distance where a model has one.
-            "components" numbers the regions (sharing a side) as they are; None: none.
+            "components" numbers the regions as they are; "fused", of a model of one class that has
+            learnt distances, also asks the detector ``mask_rcnn/emps`` where regions are several
+            objects: more work, and the best counts. None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
         min_score: of models whose objects have scores: those that score less are no instances, and
             the likelier ones of them are ``doubtful``; None: 0.5, and 0.7 of a detector.
@@ -116,12 +119,22 @@ def segment(
     class_names: tuple[str, ...],
     *,
     distance: bool = False,
+    detections: Sequence[Detection] = (),
 ) -> Prediction:
     """Class map and instances of a micrograph, from a network that gives class probabilities.
 
     Args:
         distance: whether the network's last channel is a learnt distance to the outline.
+        detections: of a detector, to be fused with the instances of such a network.
+
+    Raises:
+        ValueError: fused instances of another network were asked for.
     """
+    if options.instances == "fused" and not distance:
+        raise ValueError(
+            'instances="fused" needs a model that has learnt distances, such as particles/emps.'
+            ' Received: a model of pixels alone. Use instances="watershed".'
+        )
     pixels = checked_pixels(micrograph)
     blocks = answer_blocks(network, pixels, options)
     with closing(blocks):
@@ -135,6 +148,8 @@ def segment(
     scores, doubtful = None, ()
     if found.own is not None and found.distance is not None:
         scores = confidences(numbered, found.own, found.distance)
+        if options.instances == "fused":
+            scores = fuse(numbered, scores, found.distance, detections)
     elif found.probabilities is not None:
         scores = instance_scores(numbered, found.classes, found.probabilities)
     if options.min_score is not None and scores is not None and len(scores):

@@ -16,7 +16,7 @@ from temzoo.core.types import Detection
 from temzoo.inference.pixels import BLOCK_ROWS
 
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
-SEPARATIONS = ("auto", "components", "watershed")
+SEPARATIONS = ("auto", "components", "watershed", "fused")
 FULL = 255  # what stands for a learnt distance, or a probability, of 1
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
 # The same of learnt distances, which are 1 in the middle of each object: a dip below this part of
@@ -79,7 +79,7 @@ def label_instances(
     if method is None:
         return no_instances(classes)
     numbered = connected_components(classes)
-    cut = Watershed() if method in ("auto", "watershed") else method
+    cut = Watershed() if method in ("auto", "watershed", "fused") else method
     if isinstance(cut, Watershed):
         split_touching(numbered, neck=cut.neck, distance=distance)
         _drop_small(numbered, min_area_px)

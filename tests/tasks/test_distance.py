@@ -6,7 +6,8 @@ import pytest
 from scipy import ndimage
 
 import temzoo
-from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Shape
+from temzoo.inference.fused import fuse
 from temzoo.inference.regions import FULL, Watershed, label_instances
 from temzoo.store.predictions import list_predictions, load_prediction, save
 from temzoo.tasks import distance_graph, distance_targets
@@ -228,6 +229,46 @@ def test_evaluation_counts_the_sure_and_ranks_all():
     assert found.pooled["mask_ap50"].value == 1
     every = temzoo.evaluate(network, [example], bootstrap=1, min_score=0.2)
     assert every.pooled["instance_recall"].value == 1
+
+
+def disc_at(column, score, radius=14):
+    rows, cols = np.mgrid[: 2 * radius, : 2 * radius] + 0.5
+    mask = np.hypot(rows - radius, cols - radius) < radius
+    return Detection(32 - radius, column - radius, mask, 1, score)
+
+
+def test_a_detector_parts_what_the_distance_does_not_and_adds_nothing_by_itself():
+    rows, cols = np.mgrid[:64, :96]
+    merged = np.hypot(rows - 32, np.minimum(abs(cols - 20), abs(cols - 44))) < 14
+    doubtful = np.hypot(rows - 32, cols - 76) < 14
+    instances = (merged + 2 * doubtful).astype(np.int32)
+    distance = np.full((64, 96), 200, np.uint8)
+    seen = disc_at(20, 0.95), disc_at(44, 0.9), disc_at(76, 0.85)
+    ghost = Detection(0, 0, np.ones((10, 90), bool), 1, 0.99)
+    weak = disc_at(32, 0.5)
+    scores = fuse(instances, np.array([0.9, 0.3]), distance, (ghost, weak, *seen))
+    assert scores == pytest.approx([0.95, 0.85, 0.9])
+    numbers = [instances[32, column] for column in (20, 76, 44)]
+    assert numbers == [1, 2, 3]
+    assert np.array_equal(instances > 0, merged | doubtful)
+    assert abs(int((instances == 1).sum()) - int((instances == 3).sum())) < 40
+    # One object that the detector sees in one piece stays as it is.
+    whole = merged.astype(np.int32)
+    assert fuse(whole, np.array([0.9]), distance, seen[:1]) == pytest.approx([0.9])
+    assert whole.max() == 1
+
+
+def test_fused_instances_need_a_learnt_distance_and_one_class():
+    found = asked(Stub(*two_discs()), instances="fused")  # the detector sees a blank field
+    assert np.array_equal(found.instances, asked(Stub(*two_discs())).instances)
+    with pytest.raises(ValueError, match='"fused" serves one class. Received: p, q'):
+        asked(Stub(*two_discs()), instances="fused", class_names=("p", "q"))
+    with pytest.raises(ValueError, match="needs a model that has learnt distances"):
+        temzoo.predict(lambda batch: two_discs()[0][None], np.zeros((64, 96)), instances="fused")
+    with pytest.raises(ValueError, match="a detector has tiles of its own"):
+        temzoo.predict(
+            temzoo.get_model("mask_rcnn", weights="emps"), np.zeros((64, 96)), instances="fused"
+        )
 
 
 def test_neck_and_score_are_tuned_as_evaluate_counts_them():
