@@ -117,13 +117,15 @@ def checked(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scores(found: Any) -> dict[str, Any]:
-    """What a record keeps of an evaluation: means over images, pooled figures, every image's."""
+    """What a record keeps of an evaluation: figures over images, pooled, fates, every image's."""
     from temzoo.evaluation import pixels
 
     iou = map(float, pixels.scores(found.confusions.sum(axis=0))["iou"])
     return {
         "per_image": {metric: vars(figure) for metric, figure in found.per_image.items()},
         "pooled": {metric: vars(figure) for metric, figure in found.pooled.items()},
+        "over_images": {name: vars(one) for name, one in found.objects.over_images.items()},
+        "fates": found.objects.fates,
         "pooled_iou_of_classes": dict(zip(("background", *found.classes), iou, strict=True)),
         "images": [dict(row) for row in found.table],
     }

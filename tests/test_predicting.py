@@ -102,6 +102,21 @@ def test_each_micrograph_gets_maps_an_overlay_and_a_sidecar(run, images, tmp_pat
     assert shares == [(one.classes > 0).mean() for one in found]
     assert {row["status"] for row in rows} == {"predicted"}
     assert all(float(row["seconds"]) > 0 for row in rows)
+    assert {(row["nm_per_pixel_row"], row["nm_per_pixel_col"]) for row in rows} == {("0.5", "0.5")}
+    assert {row["calibration"] for row in rows} == {"TIFF header"}
+    assert said.count("of the area; 0.5 nm per pixel (TIFF header)") == 5
+    assert about(list_predictions(tmp_path)[0])["calibration"] == "TIFF header"
+    call("predict", run, images, "--out", tmp_path, "--probabilities")  # kept, and known still
+    assert {row["calibration"] for row in table(tmp_path)} == {"TIFF header"}
+    assert {row["nm_per_pixel_col"] for row in table(tmp_path)} == {"0.5"}
+
+
+def test_an_image_without_a_calibration_says_so(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 50), np.uint8))
+    said = call("predict", run, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert "of the area; no calibration" in said
+    [row] = table(tmp_path / "out")
+    assert (row["nm_per_pixel_row"], row["calibration"]) == ("", "")
 
 
 def test_the_function_writes_what_the_command_writes(run, images, tmp_path, capsys):

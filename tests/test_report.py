@@ -8,7 +8,7 @@ from skimage.color import rgb2lab
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.inference.predict import predict
-from temzoo.pictures.colours import ERROR_COLOURS, MARKS, OUTLINE_COLOURS, error_legend
+from temzoo.pictures.colours import CLASS_COLOURS, ERROR_COLOURS, MARKS, error_legend
 from temzoo.pictures.overlays import (
     error_map,
     error_overlay,
@@ -206,8 +206,8 @@ def detector_prediction(*found, size=(60, 80)):
 
 
 def test_outlines_lie_on_the_edge_pixels_and_leave_the_rest():
-    picture = outlines(GREY, [square(10, 20)])
-    drawn = near(picture, OUTLINE_COLOURS[0])
+    picture = outlines(GREY, [square(10, 20)], alpha=0)
+    drawn = near(picture, CLASS_COLOURS[0])
     edge = np.zeros((60, 80), bool)
     edge[10:26, 20:36] = True
     edge[11:25, 21:35] = False
@@ -217,17 +217,30 @@ def test_outlines_lie_on_the_edge_pixels_and_leave_the_rest():
     assert not changed[:7].any()
 
 
+def test_objects_are_filled_like_instances_holes_left_open():
+    mask = np.ones((30, 30), bool)
+    mask[10:20, 10:20] = False
+    instances = np.zeros((60, 80), np.int32)
+    instances[5:35, 5:35][mask] = 1
+    by_map = overlay(GREY, instances, instances=True)
+    picture = outlines(GREY, [Detection(5, 5, mask, 1, 1.0)])
+    inside = np.s_[9:11, 9:31]  # away from the lines and their casing
+    assert np.abs(picture[inside].astype(int) - by_map[inside]).max() <= 1
+    assert (picture[inside] != stretched(GREY)[inside]).any(axis=-1).all()
+    np.testing.assert_array_equal(picture[19:21, 19:21], stretched(GREY)[19:21, 19:21])
+
+
 def test_a_hole_is_outlined_too():
     mask = np.ones((30, 30), bool)
     mask[10:20, 10:20] = False
-    drawn = near(outlines(GREY, [Detection(5, 5, mask, 1, 1.0)]), OUTLINE_COLOURS[0])
+    drawn = near(outlines(GREY, [Detection(5, 5, mask, 1, 1.0)]), CLASS_COLOURS[0])
     assert drawn[14, 20]
     assert not drawn[20, 20]
 
 
 def test_overlapping_objects_are_outlined_whole_in_two_colours():
     picture = outlines(GREY, [square(10, 20), square(10, 28)])
-    first, second = (near(picture, colour) for colour in OUTLINE_COLOURS[:2])
+    second, first = (near(picture, colour) for colour in CLASS_COLOURS[:2])
     assert first[12:24, 20].all()
     assert second[12:24, 28].all()
 
@@ -245,7 +258,7 @@ def test_neighbours_differ_in_colour():
 def test_outlines_of_a_large_micrograph_fall_where_its_objects_do():
     pixels = np.zeros((600, 4000), np.uint8)
     picture = outlines(pixels, [square(200, 1000, 300)])
-    rows, columns = np.nonzero(near(picture, OUTLINE_COLOURS[0]))
+    rows, columns = np.nonzero(near(picture, CLASS_COLOURS[0]))
     scale = 2048 / 4000
     assert picture.shape == (307, 2048, 3)
     assert abs(rows.min() - 200 * scale) < 3

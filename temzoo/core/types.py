@@ -28,11 +28,13 @@ class Micrograph:
         pixels: (H, W) or (H, W, C), in the stored dtype and range (uint8, uint16, float32 …).
         nm_per_pixel: size of a pixel (row, col) in nanometres; None when uncalibrated.
         name: the file's name, for messages and outputs.
+        calibration: where ``nm_per_pixel`` was read, such as "TIFF header"; "" where nobody knows.
     """
 
     pixels: np.ndarray
     nm_per_pixel: tuple[float, float] | None = None
     name: str = ""
+    calibration: str = ""
 
     @property
     def height(self) -> int:

@@ -18,7 +18,8 @@ Conventions, so that a figure can be compared with others:
   pixels are compared as maps, labels drawn over each other as in ``instance_map``; a detector's
   (``Prediction.detections``) as masks, from ``min_score`` on, with the labels' whole masks, so that
   overlaps survive. Panoptic quality, StarDist's measure and AP compare whole masks for both; their
-  definitions are in ``evaluation.objects``.
+  definitions are in ``evaluation.objects``. So do the fates of objects and the errors of an image's
+  count and sizes, in ``evaluation.fates``.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ import numpy as np
 
 from temzoo.core.hints import located
 from temzoo.core.settings import SEPARATION
-from temzoo.core.types import MIN_SCORE, Example, Prediction
+from temzoo.core.types import MIN_SCORE, Detection, Example, Prediction
 from temzoo.data.examples import class_names
 from temzoo.evaluation import objects
 from temzoo.evaluation.average_precision import ImageMatches
 from temzoo.evaluation.bootstrap import interval, nanmean, ratio, resamples, weighted_mean
+from temzoo.evaluation.fates import ObjectErrors, image_errors, object_errors
 from temzoo.evaluation.object_overlaps import map_objects, match_instances, true_objects
 from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
@@ -146,7 +148,7 @@ def score_predictions(
     examples = list(examples)
     _check_examples(examples, bootstrap)
     names = foreground_classes(classes or class_names(examples))
-    each, rows, matches = [], [], []
+    each, rows, matches, errors = [], [], [], []
     least = min_score if scored else 0.0  # of the instances of a map
     for example, prediction in _paired(examples, predictions):
         with located(example.name):
@@ -156,9 +158,13 @@ def score_predictions(
             if with_instances:
                 ranked = prediction.detections is not None if ap is None else ap
                 counts = least if prediction.detections is None else min_score
-                how = {"min_score": counts, "ap": ranked, "area_ranges": area_ranges}
-                matches.append(_match_objects(example, prediction, names, **how))
+                true, found = _objects(example, prediction, names)
+                how: dict[str, Any] = {"min_score": counts, "ap": ranked}
+                how |= {"classes": len(names), "area_ranges": area_ranges}
+                matches.append(objects.match(true, found, **how))
                 row |= _score_instances(example, prediction, truth, matches[-1], least)
+                errors.append(image_errors(true, [o for o in found if o.score >= counts]))
+                row |= {f"instances_{key}": value for key, value in errors[-1].items()}
         rows.append({key: np.asarray(value).item() for key, value in row.items()})
     confusions = np.stack(each)
     weights = resamples(len(rows), bootstrap, seed)
@@ -175,6 +181,7 @@ def score_predictions(
         confusions=confusions,
         per_image={key: interval(value) for key, value in means.items()},
         pooled={key: interval(value) for key, value in pooled.items()},
+        objects=object_errors(errors, weights) if errors else ObjectErrors(),
     )
 
 
@@ -218,14 +225,14 @@ def _class_map(prediction: Prediction, min_score: float) -> np.ndarray:
     return flattened(counted, prediction.classes.shape).classes
 
 
-def _match_objects(
-    example: Example, prediction: Prediction, names: tuple[str, ...], **how: Any
-) -> ImageMatches:
+def _objects(
+    example: Example, prediction: Prediction, names: tuple[str, ...]
+) -> tuple[Sequence[Detection], Sequence[Detection]]:
+    """The labelled and the found ones, with their whole masks."""
     found = prediction.detections
     if found is None:
         found = map_objects(prediction.instances, prediction.classes, prediction.scores)
-    true = true_objects(example.labels, names)
-    return objects.match(true, found, classes=len(names), **how)
+    return true_objects(example.labels, names), found
 
 
 def _score_instances(

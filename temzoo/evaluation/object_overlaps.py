@@ -22,12 +22,14 @@ class Overlaps:
     Attributes:
         true, found: (P,) positions in the two sequences of objects.
         mask_iou, box_iou: (P,) float64; the first is 0 where only the boxes meet.
+        shared_px: (P,) float64 pixels that both masks have.
     """
 
     true: np.ndarray
     found: np.ndarray
     mask_iou: np.ndarray
     box_iou: np.ndarray
+    shared_px: np.ndarray
 
     def one_to_one(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``one_to_one`` by masks, of the pairs that are good, (P,) bool."""
@@ -101,7 +103,8 @@ def overlaps(true: Sequence[Detection], found: Sequence[Detection]) -> Overlaps:
     shared = [_shared_px(true[r], found[c]) for r, c in zip(rows, columns, strict=True)]
     shared = np.array(shared, np.float64)
     union = areas_of(true)[rows] + areas_of(found)[columns] - shared
-    return Overlaps(rows, columns, shared / union, _box_iou(edges_of(true)[rows], edges[columns]))
+    boxes = _box_iou(edges_of(true)[rows], edges[columns])
+    return Overlaps(rows, columns, shared / union, boxes, shared)
 
 
 def one_to_one(

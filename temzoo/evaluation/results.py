@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from temzoo.core.files import write_json
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
+from temzoo.evaluation.fates import ObjectErrors
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Evaluation:
         per_image: mean over images of each metric of the table, by its name.
         pooled: the metrics over all images taken together; AP by size is here alone, since few
             single images have objects of each size.
+        objects: errors of count and sizes over images, and the fates of objects; empty without
+            instances.
     """
 
     classes: tuple[str, ...]
@@ -33,6 +36,7 @@ class Evaluation:
     confusions: np.ndarray
     per_image: Mapping[str, Interval]
     pooled: Mapping[str, Interval]
+    objects: ObjectErrors = field(default_factory=ObjectErrors)
 
     @property
     def iou(self) -> Interval:
@@ -49,6 +53,11 @@ class Evaluation:
         for metric in self.per_image | self.pooled:
             mean, pooled = self.per_image.get(metric, ""), self.pooled.get(metric, "")
             lines.append(f"{metric:<24}{mean!s:<30}{pooled!s}".rstrip())
+        lines += [f"{name:<24}{figure}" for name, figure in self.objects.over_images.items()]
+        for side, counts in self.objects.fates.items():
+            every = sum(counts.values())
+            parts = (f"{n} {fate} ({n / max(every, 1):.1%})" for fate, n in counts.items())
+            lines.append(f"{f'{side}_objects':<24}{every}: {', '.join(parts)}")
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> None:
@@ -63,6 +72,8 @@ class Evaluation:
             "classes": list(self.classes),
             "per_image": {metric: vars(figure) for metric, figure in self.per_image.items()},
             "pooled": {metric: vars(figure) for metric, figure in self.pooled.items()},
+            "over_images": {name: vars(one) for name, one in self.objects.over_images.items()},
+            "fates": {side: dict(counts) for side, counts in self.objects.fates.items()},
             "confusion": self.confusions.sum(axis=0).tolist(),
             "table": [dict(row) for row in self.table],
         }

@@ -269,7 +269,9 @@ def _micrograph(
             f"max_pixels={math.prod(size)}."
         )
     pixels, scale = images.read(frame)
-    return Micrograph(_usable(pixels, path), by_hand or scale, path.name)
+    read = f"{format_of(path)} header" if scale else ""
+    read = "given by hand" if by_hand else read
+    return Micrograph(_usable(pixels, path), by_hand or scale, path.name, read)
 
 
 def _usable(pixels: np.ndarray, path: Path) -> np.ndarray:

@@ -14,6 +14,7 @@ from temzoo.core.types import Detection, Prediction
 from temzoo.evaluation.object_overlaps import map_objects
 from temzoo.pages.html import data_uri, image_element, text
 from temzoo.pictures.overlays import outlines
+from temzoo.pictures.scale_bar import length_text
 
 SIDE = 1600  # px; the longest side of a picture
 QUALITIES = (90, 82, 72, 60, 45)
@@ -163,15 +164,6 @@ def _scale_bar(plate: Plate) -> str:
         f'<div class="bar" aria-hidden="true"><i style="width:{100 * length / across:.3f}%"></i>'
         f"<span>{length_text(length)}</span></div>"
     )
-
-
-def length_text(nanometres: float) -> str:
-    """A length with the unit that suits it: "200 nm", "5 µm"."""
-    if nanometres >= 1e6:
-        return f"{nanometres / 1e6:.3g} mm"
-    if nanometres >= 1000:
-        return f"{nanometres / 1000:.3g} µm"
-    return f"{nanometres:.3g} nm"
 
 
 def objects_of(prediction: Prediction) -> list[tuple[int, Detection]]:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 BLUE, VERMILION, PURPLE, BLACK = (0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)
 CLASS_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE, BLUE)
@@ -30,10 +28,6 @@ ERROR_NAMES = {
     MISSED: "missed",
     WRONG_CLASS: "wrong class",
 }
-# Dark blue is left out: a thin line of it is lost on dark particles.
-OUTLINE_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE)
-MOST_TOLD_APART = 10_000  # objects whose neighbours are looked for: seconds, and no more
-NEAR = 6  # pixels; objects whose boxes are closer are neighbours and differ in colour
 
 
 @dataclass(frozen=True)
@@ -58,31 +52,13 @@ MARKS = {
     "missed": Mark(YELLOW, width=2, dashed=True),
     "false": Mark(VERMILION, width=2, crossed=True),
 }
+DOUBTFUL = Mark(YELLOW, dashed=True)  # objects of which a model is not sure
 
 
 def error_legend(*, several_classes: bool = False) -> dict[str, tuple[int, int, int]]:
     """Names and colours (R, G, B) of ``error_overlay``, for a legend."""
     codes = [code for code in ERROR_COLOURS if several_classes or code != WRONG_CLASS]
     return {ERROR_NAMES[code]: ERROR_COLOURS[code] for code in codes}
-
-
-def neighbour_colours(boxes: np.ndarray, colours: int) -> list[int]:
-    """A colour's number for each object, one that no neighbour before it has, if there is one.
-
-    Args:
-        boxes: (N, 4) top, left, height, width.
-        colours: how many there are.
-    """
-    low, high = boxes[:, :2] - NEAR, boxes[:, :2] + boxes[:, 2:]
-    chosen = np.full(len(boxes), -1)
-    used = np.zeros(colours)
-    for k in range(len(boxes)):
-        near = ((low[k] < high) & (low < high[k])).all(axis=1)
-        taken = np.bincount(chosen[near & (chosen >= 0)], minlength=len(used))
-        # Fewest neighbours first; of those, the colour that is rarest in the whole picture.
-        chosen[k] = np.lexsort([used, taken])[0]
-        used[chosen[k]] += 1
-    return chosen.tolist()
 
 
 def rgb(colour: tuple[int, int, int]) -> tuple[float, ...]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from temzoo.core.types import Detection
@@ -18,16 +17,15 @@ from temzoo.pictures.colours import (
     BLACK,
     CLASS_COLOURS,
     CORRECT,
+    DOUBTFUL,
     ERROR_COLOURS,
     FALSE_POSITIVE,
     MARKS,
     MISSED,
-    MOST_TOLD_APART,
-    OUTLINE_COLOURS,
     WRONG_CLASS,
     Mark,
-    neighbour_colours,
 )
+from temzoo.pictures.neighbours import colour_numbers, neighbours, neighbours_of_objects, palette
 
 DASH, GAP = 6.0, 5.0  # pixels of the picture
 SUBPIXEL = 4  # bits of OpenCV's fixed-point coordinates
@@ -66,8 +64,7 @@ def overlay(
         labels: (H, W) class map or instance map; 0 is left as it is. A number has one colour,
             repeating after seven.
         alpha: opacity of the filling, 0 to 1.
-        instances: whether they are; then neighbours differ in colour, whatever their numbers, up to
-            ten thousand of them.
+        instances: whether they are; then neighbours differ in colour, whatever their numbers.
 
     Returns:
         (H, W, 3) uint8.
@@ -75,20 +72,10 @@ def overlay(
     Example:
         >>> picture = overlay(micrograph.pixels, prediction.instances)
     """
-    numbers = _neighbours_apart(labels) if instances else (labels - 1) % len(CLASS_COLOURS)
-    colours = np.array(CLASS_COLOURS, np.float32)[numbers]
-    return _painted(pixels, labels, colours, alpha)
-
-
-def _neighbours_apart(labels: np.ndarray) -> np.ndarray:
-    """(H, W) numbers of ``CLASS_COLOURS`` for an instance map."""
-    if not len(CLASS_COLOURS) < labels.max(initial=0) <= MOST_TOLD_APART:
-        return (labels - 1) % len(CLASS_COLOURS)
-    found = [(n, box) for n, box in enumerate(ndimage.find_objects(labels), start=1) if box]
-    boxes = [(r.start, c.start, r.stop - r.start, c.stop - c.start) for _, (r, c) in found]
-    numbers = np.zeros(int(labels.max()) + 1, np.int64)
-    numbers[[n for n, _ in found]] = neighbour_colours(np.array(boxes), len(CLASS_COLOURS))
-    return numbers[labels]
+    numbers = np.arange(-1, int(labels.max(initial=0))) % len(CLASS_COLOURS)
+    if instances:
+        numbers = colour_numbers(neighbours(labels), len(numbers) - 1)
+    return _painted(pixels, labels, palette(numbers).astype(np.float32)[labels], alpha)
 
 
 def error_map(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -133,15 +120,16 @@ def error_overlay(
 
 
 def outlines(
-    pixels: np.ndarray, objects: Sequence[Detection], *, side: int = MAX_SIDE
+    pixels: np.ndarray, objects: Sequence[Detection], *, alpha: float = 0.35, side: int = MAX_SIDE
 ) -> np.ndarray:
-    """A micrograph with objects outlined, neighbours in different colours.
+    """A micrograph with objects filled translucently and outlined, neighbours in different colours.
 
-    Overlapping objects are seen whole. Colours repeat; up to six neighbours have one each.
+    Overlapping objects are outlined whole, and filled one over the other.
 
     Args:
         pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
-        objects: what to outline.
+        objects: what to draw, from the lowest up.
+        alpha: opacity of the filling, 0 to 1.
         side: longest side of the picture; a larger micrograph is shrunk to it.
 
     Returns:
@@ -152,10 +140,23 @@ def outlines(
     """
     picture, scale = _canvas(pixels, side)
     width = _line_width(picture)
-    boxes = np.array([(o.top, o.left, *o.mask.shape) for o in objects]).reshape(-1, 4)
-    numbers = neighbour_colours(boxes, len(OUTLINE_COLOURS))
-    marks = [Mark(OUTLINE_COLOURS[k], width) for k in numbers]
-    return _drawn_objects(picture, list(zip(objects, marks, strict=True)), scale)
+    pairs = neighbours_of_objects(objects, pixels.shape[:2])
+    colours = palette(colour_numbers(pairs, len(objects)))[1:].tolist()
+    marks = [Mark(tuple(colour), width) for colour in colours]
+    marked = list(zip(objects, marks, strict=True))
+    return _drawn_objects(_filled(picture, marked, alpha, scale), marked, scale)
+
+
+def with_doubtful(picture: np.ndarray, objects: Sequence[Detection], scale: float) -> np.ndarray:
+    """An overlay with doubtful objects outlined by broken lines.
+
+    Args:
+        picture: (h, w, 3) uint8.
+        objects: in the pixels of the micrograph.
+        scale: the picture's pixels over the micrograph's.
+    """
+    mark = replace(DOUBTFUL, width=_line_width(picture))
+    return _drawn_objects(picture, [(one, mark) for one in objects], scale)
 
 
 def match_overlay(
@@ -241,6 +242,16 @@ def sorted_out(
     )
 
 
+def _filled(
+    picture: np.ndarray, marked: Sequence[tuple[Detection, Mark]], alpha: float, scale: float
+) -> np.ndarray:
+    painted = picture.copy()
+    for one, mark in marked:
+        rings = [np.rint(ring * 2**SUBPIXEL).astype(np.int32) for ring in _rings(one, scale)]
+        cv2.fillPoly(painted, rings, mark.colour, cv2.LINE_8, SUBPIXEL)
+    return cv2.addWeighted(painted, alpha, picture, 1 - alpha, 0)
+
+
 def _drawn_objects(
     picture: np.ndarray, marked: Sequence[tuple[Detection, Mark]], scale: float
 ) -> np.ndarray:
@@ -267,12 +278,7 @@ def _lines(
     one: Detection, mark: Mark, scale: float
 ) -> list[tuple[np.ndarray, tuple[int, int, int], int]]:
     """What is drawn of an object: (N, 2) points (x, y) of the picture, with colour and width."""
-    padded = np.pad(one.mask, 1).astype(np.uint8)
-    contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    # OpenCV takes a pixel's centre as whole numbers; the window starts one pixel early.
-    offset = np.array([one.left - 1, one.top - 1]) + 0.5
-    rings = [(contour[:, 0] + offset) * scale - 0.5 for contour in contours]
-    rings = [np.concatenate([ring, ring[:1]]) for ring in rings]
+    rings = _rings(one, scale)
     lines = [dash for ring in rings for dash in _dashes(ring)] if mark.dashed else rings
     lines = [(line, mark.colour, mark.width) for line in lines]
     if mark.crossed:
@@ -281,6 +287,16 @@ def _lines(
         width = mark.width if reach > 3 * mark.width else 1
         lines += [(arm, mark.colour, width) for arm in arms]
     return lines
+
+
+def _rings(one: Detection, scale: float) -> list[np.ndarray]:
+    """The outlines of an object and its holes, closed, (N, 2) points (x, y) of the picture."""
+    padded = np.pad(one.mask, 1).astype(np.uint8)
+    contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    # OpenCV takes a pixel's centre as whole numbers; the window starts one pixel early.
+    offset = np.array([one.left - 1, one.top - 1]) + 0.5
+    rings = [(contour[:, 0] + offset) * scale - 0.5 for contour in contours]
+    return [np.concatenate([ring, ring[:1]]) for ring in rings]
 
 
 def _dashes(ring: np.ndarray) -> list[np.ndarray]:

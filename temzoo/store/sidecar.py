@@ -43,6 +43,7 @@ class Origin:
         frame: of a stack, which of its images; 0 of a file with one.
         image: the micrograph's name in label files, with folders where CVAT knows it so; "": as
             the prediction's.
+        calibration: where the size of a pixel was read; "": not known.
     """
 
     source: Path | None = None
@@ -53,6 +54,7 @@ class Origin:
     seconds: float | None = None
     frame: int = 0
     image: str = ""
+    calibration: str = ""
 
     @property
     def is_served(self) -> bool:
@@ -85,8 +87,8 @@ def about(path: str | Path) -> dict[str, Any]:
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
         doubtful, instance_count, covered_share, files (by what they hold), source, source_bytes,
-        source_mtime_ns, source_sha256, frame, image (see ``Origin``), model, weights,
-        weights_sha256, options, seconds, temzoo, date.
+        source_mtime_ns, source_sha256, frame, image, calibration (see ``Origin``), model,
+        weights, weights_sha256, options, seconds, temzoo, date.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -100,9 +102,9 @@ def about(path: str | Path) -> dict[str, Any]:
         )
     told = read_json(path)
     if isinstance(told, dict):
-        # Sidecars of before stacks were told apart are of single images, those of before doubtful
-        # objects were kept have none.
-        told = {"frame": 0, "image": "", "doubtful": [], **told}
+        # Older sidecars are of single images, do not say where a calibration was read, and keep no
+        # doubtful objects.
+        told = {"frame": 0, "image": "", "calibration": "", "doubtful": [], **told}
     try:
         _check(told)
     except ValueError as error:
@@ -168,6 +170,7 @@ def made(origin: Origin) -> dict[str, Any]:
         "source_sha256": None if status is None else file_hash(source, *stamp(status)),
         "frame": origin.frame,
         "image": _written_name(origin.image),
+        "calibration": origin.calibration,
         "model": origin.model,
         "weights": origin.weights,
         "weights_sha256": origin.weights_sha256,
@@ -273,6 +276,7 @@ _RULES = {
     "source_sha256": ("null or a text", or_null(is_text)),
     "frame": ("a whole number", is_count),
     "image": ("a text", is_text),
+    "calibration": ("a text", is_text),
     "model": ("a text", is_text),
     "weights": ("a text", is_text),
     "weights_sha256": ("a text", is_text),

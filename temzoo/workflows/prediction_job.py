@@ -16,6 +16,7 @@ from typing import Any
 from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.predict import predict
+from temzoo.measurement.by_hand import scale_text
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
 from temzoo.micrographs.listing import image_paths, require_own_names
 from temzoo.store.sidecar import Origin
@@ -52,6 +53,9 @@ class Row:
         status: "predicted", "kept" from an earlier job, or "failed".
         instances, covered_share, seconds: how many were found, their share of the image, 0 to 1,
             and what the prediction took; None of an image that failed.
+        doubtful: objects of which the model is not sure enough to count them.
+        nm_per_pixel_row, nm_per_pixel_col, calibration: the size of a pixel, None where it is not
+            known, and where it was read.
         message: why it failed.
     """
 
@@ -60,7 +64,11 @@ class Row:
     instances: int | None = None
     covered_share: float | None = None
     seconds: float | None = None
+    nm_per_pixel_row: float | None = None
+    nm_per_pixel_col: float | None = None
+    calibration: str = ""
     message: str = ""
+    doubtful: int | None = None
 
 
 @dataclass(frozen=True)
@@ -259,14 +267,22 @@ def _written(
         job.out,
         micrograph=micrograph,
         probabilities=job.options["probabilities"],
-        min_score=0.0,
-        origin=replace(job.origin_of(image), seconds=round(seconds, 3)),
+        origin=replace(
+            job.origin_of(image), seconds=round(seconds, 3), calibration=micrograph.calibration
+        ),
     )
     # The maps alone would miss objects that lie wholly under others.
     count = int(found.instances.max()) if found.detections is None else len(found.detections)
     share = float((found.classes > 0).mean())
-    job.say(f"{image.name}: {count} instances, {share:.1%} of the area")
-    return Row(image.name, "predicted", count, share, round(seconds, 3))
+    scale, read = found.nm_per_pixel, micrograph.calibration
+    size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
+    size += f" ({read})" if read else ""
+    doubtful = len(found.doubtful)
+    more = f" and {doubtful} doubtful" if doubtful else ""
+    job.say(f"{image.name}: {count} instances{more}, {share:.1%} of the area; {size}")
+    seconds = round(seconds, 3)
+    side = scale or (None, None)
+    return Row(image.name, "predicted", count, share, seconds, *side, read, doubtful=doubtful)
 
 
 @contextmanager

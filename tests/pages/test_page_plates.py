@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from temzoo.pages.plates import Outlined, Plate, jpeg, length_text, plate_html
+from temzoo.pages.plates import Outlined, Plate, jpeg, plate_html
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -75,15 +75,6 @@ def test_pixels_that_are_not_square_are_drawn_as_they_are():
     assert 'transform="scale(1 2)"' in html
     assert '<text x="20.0" y="100.0">1</text>' in html
     assert bar_of(html) == (pytest.approx(20.0), "20 nm")  # along columns
-
-
-def test_lengths_take_the_unit_that_suits():
-    assert [length_text(v) for v in (0.2, 200, 5000, 2e6)] == [
-        "0.2 nm",
-        "200 nm",
-        "5 µm",
-        "2 mm",
-    ]
 
 
 def test_classes_have_colours_of_their_own_and_small_objects_lie_on_top():

@@ -261,7 +261,7 @@ def test_a_detector_parts_what_the_distance_does_not_and_adds_nothing_by_itself(
 def test_fused_instances_need_a_learnt_distance_and_one_class():
     found = asked(Stub(*two_discs()), instances="fused")  # the detector sees a blank field
     assert np.array_equal(found.instances, asked(Stub(*two_discs())).instances)
-    with pytest.raises(ValueError, match='"fused" serves one class. Received: p, q'):
+    with pytest.raises(ValueError, match="serves one class"):
         asked(Stub(*two_discs()), instances="fused", class_names=("p", "q"))
     with pytest.raises(ValueError, match="needs a model that has learnt distances"):
         temzoo.predict(lambda batch: two_discs()[0][None], np.zeros((64, 96)), instances="fused")
