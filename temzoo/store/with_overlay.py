@@ -28,8 +28,8 @@ def save_prediction(
     """Writes what ``predictions.save`` does, and beside it an overlay picture ("overlay").
 
     The overlay shows a detector's objects; else instances where there are any, else classes of a
-    model whose objects have no scores. Doubtful objects are outlined by broken lines. It is shrunk to 2048 pixels, and has a scale bar where the size of a pixel is
-    known.
+    model whose objects have no scores. Doubtful objects are outlined by broken lines. It is shrunk
+    to 2048 pixels, and has a scale bar where the size of a pixel is known.
     """
     if prediction.detections is not None:
         picture = outlines(micrograph.pixels, prediction.detections)
