@@ -6,9 +6,10 @@
     python -m benchmarks instances emps-confidence       # are 80 % real of what it says so of?
 
 ``emps-…``: the 73 images of ``val.csv`` at full resolution. ``loops-mask-rcnn``,
-``loops-watershed``: dislocation loops, every frame predicted by a model that was trained without it
-and the frames beside it. ``dense``: synthetic training, then one micrograph of 2048 x 2048 px with
-1,500 particles that touch and overlap. ``speed``: what a 512 px image costs, by stage.
+``loops-watershed``, ``loops-particles``: dislocation loops, every frame predicted by a model that
+was trained without it and the frames beside it. ``dense``: synthetic training, then one micrograph
+of 2048 x 2048 px with 1,500 particles that touch and overlap. ``speed``: what a 512 px image costs,
+by stage.
 """
 
 import argparse
@@ -70,6 +71,12 @@ LOOPS = {
         WATERSHED,
         *("loops", "unet_mobilenet", {"alpha": 0.75}),
         {"epochs": 8, "steps_per_epoch": 30, "batch": 8, "magnification": (1.0, 1.5), "seed": 0},
+    ),
+    "particles": Recipe(
+        "particles/emps, trained further; tuned",
+        *("loops", "particles", {}),
+        {"epochs": 6, "steps_per_epoch": 40, "batch": 8, "magnification": (0.9, 1.4), "seed": 0},
+        start="particles/emps",
     ),
 }
 WATERSHED_CUT = replace(RECIPES["emps-frozen"], about=WATERSHED)
@@ -296,6 +303,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "emps-confidence": emps_confidence,
     "loops-mask-rcnn": partial(loops, "mask_rcnn"),
     "loops-watershed": partial(loops, "unet_mobilenet"),
+    "loops-particles": partial(loops, "particles"),
     "dense": dense,
     "speed": speed,
 }
