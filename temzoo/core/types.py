@@ -194,7 +194,7 @@ class Prediction:
         distance: (H, W) uint8, 255 times the learnt distance to the outline, of a model that has
             one, where probabilities were asked for; else None.
         doubtful: objects of which the model is not sure enough to count them: they are in no other
-            field but ``classes``. () of models whose objects have no scores.
+            field but ``classes``. None of models whose objects have no confidence.
     """
 
     classes: np.ndarray
@@ -206,4 +206,4 @@ class Prediction:
     nm_per_pixel: tuple[float, float] | None = None
     name: str = ""
     distance: np.ndarray | None = None
-    doubtful: tuple[Detection, ...] = ()
+    doubtful: tuple[Detection, ...] | None = None

@@ -145,7 +145,7 @@ def segment(
         min_area_px=options.min_area_px,
         distance=found.distance,
     )
-    scores, doubtful = None, ()
+    scores, doubtful = None, () if distance else None
     if found.own is not None and found.distance is not None:
         scores = confidences(numbered, found.own, found.distance)
         if options.instances == "fused":

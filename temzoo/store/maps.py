@@ -110,8 +110,9 @@ def read_detections(
 
 def read_doubtful(
     sidecar: Path, told: Mapping[str, Any], shape: tuple[int, int]
-) -> tuple[Detection, ...]:
-    return _all_decoded(sidecar, told, "doubtful object", told["doubtful"], shape)
+) -> tuple[Detection, ...] | None:
+    entries = told["doubtful"]
+    return None if entries is None else _all_decoded(sidecar, told, "doubtful", entries, shape)
 
 
 def _all_decoded(

@@ -104,7 +104,7 @@ def about(path: str | Path) -> dict[str, Any]:
     if isinstance(told, dict):
         # Older sidecars are of single images, do not say where a calibration was read, and keep no
         # doubtful objects.
-        told = {"frame": 0, "image": "", "calibration": "", "doubtful": [], **told}
+        told = {"frame": 0, "image": "", "calibration": "", "doubtful": None, **told}
     try:
         _check(told)
     except ValueError as error:
@@ -126,6 +126,7 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
     """What a sidecar says of the prediction itself."""
     height, width = prediction.classes.shape
     found, scores, scale = prediction.detections, prediction.scores, prediction.nm_per_pixel
+    doubtful = prediction.doubtful
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -139,7 +140,9 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         "files": dict(files),
         "scores": None if scores is None else [_number_or_none(score) for score in scores],
         "detections": None if found is None else [_encoded(one, height, width) for one in found],
-        "doubtful": [_encoded(one, height, width) for one in prediction.doubtful],
+        "doubtful": None
+        if doubtful is None
+        else [_encoded(one, height, width) for one in doubtful],
     }
 
 
@@ -269,7 +272,7 @@ _RULES = {
     "files": ("an object", lambda value: isinstance(value, dict)),
     "scores": ("null or a list of numbers", or_null(is_list_of(or_null(is_finite_number)))),
     "detections": ("null or a list", or_null(lambda value: isinstance(value, list))),
-    "doubtful": ("a list", lambda value: isinstance(value, list)),
+    "doubtful": ("null or a list", or_null(lambda value: isinstance(value, list))),
     "source": ("null or a path", or_null(is_text)),
     "source_bytes": ("null or a whole number", or_null(is_count)),
     "source_mtime_ns": ("null or a whole number", or_null(is_count)),

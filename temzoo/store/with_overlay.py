@@ -37,7 +37,7 @@ def save_prediction(
         instances = bool(prediction.instances.any()) or prediction.scores is not None
         shown = shrunk_labels(prediction.instances if instances else prediction.classes, MAX_SIDE)
         picture = overlay(shrunk(micrograph.pixels, MAX_SIDE), shown, instances=instances)
-    picture = with_doubtful(picture, prediction.doubtful, picture.shape[1] / micrograph.width)
+    picture = with_doubtful(picture, prediction.doubtful or (), picture.shape[1] / micrograph.width)
     if prediction.nm_per_pixel is not None:
         across = micrograph.width * prediction.nm_per_pixel[1]
         picture = with_scale_bar(picture, across / picture.shape[1])

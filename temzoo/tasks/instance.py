@@ -129,8 +129,7 @@ class Instance(Task):
             progress=options.progress,
             class_names=options.class_names,
         )
-        if least > MIN_SCORE:
-            found = counted_from(found, least)
+        found = counted_from(found, least)
         return found if options.instances else replace(found, instances=no_instances(found.classes))
 
     def scored(self, least: float | None) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def _written(
     scale, read = found.nm_per_pixel, micrograph.calibration
     size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
     size += f" ({read})" if read else ""
-    doubtful = len(found.doubtful)
+    doubtful = None if found.doubtful is None else len(found.doubtful)
     more = f" and {doubtful} doubtful" if doubtful else ""
     job.say(f"{image.name}: {count} instances{more}, {share:.1%} of the area; {size}")
     seconds = round(seconds, 3)
