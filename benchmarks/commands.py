@@ -26,6 +26,7 @@ COMMANDS = {
     "latent": ("latent", "what the latent numbers of VAEs know"),
     "label-next": ("label_next", "whether `temzoo label-next` finds the images with errors"),
     "measure": ("measure", "whether `temzoo measure` is right, and how fast"),
+    "sizes": ("size_errors", "how far weights are off in D50 and number, and their intervals"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
@@ -86,6 +87,7 @@ OPTIONS: dict[str, list[Option]] = {
         option("names", "one of those above", "speed", nargs="?"),
         option("--images", "judge on so many images of each set", 60),
     ],
+    "sizes": [option("--weights", WEIGHTS, ["particles/emps"], nargs="+"), data("synthetic")],
     "tuning": [option("names", "one of those above", "all", nargs="?")],
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
@@ -117,6 +119,7 @@ OPTIONS: dict[str, list[Option]] = {
         option("--run", "the folder of its finished run", type=Path),
         option("--seed", "train again with this seed and ship nothing", type=int),
         option("--precisions", "enter what `precision` found", action="store_true"),
+        option("--errors", "enter what `sizes` found", action="store_true"),
     ],
     "gpu-train": [
         option("recipe", "what is trained", choices=("emps-unet", "emps-unet-fast")),

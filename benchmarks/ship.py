@@ -4,6 +4,7 @@
     python -m benchmarks ship vae/particles                 # trains, two minutes
     python -m benchmarks ship vae/particles --seed 1        # again: how much is chance?
     python -m benchmarks ship unet_mobilenet/emps --precisions   # of the record of `precision`
+    python -m benchmarks ship particles/emps --errors            # of the record of `sizes`
 
 writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
 ``weights/index.json``, and scores it after loading, so that the card states what is shipped.
@@ -28,6 +29,7 @@ from benchmarks.records import RESULTS, ROOT, keep, kept, write_lines
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
+ENTRIES = {"precision": "--precisions", "sizes": "--errors"}  # of a card, by the record they are of
 EMPS = ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT")
 SUPER1 = ("NASA pretrained-microscopy-models, Super1, training part", "MIT")
 DRAWN = ("temzoo.data.synthetic.particle_images.particle_images, seed 1", "MIT")
@@ -134,22 +136,34 @@ def ship(name: str, run: Path, data: Path) -> Path:
     return path
 
 
-def vouch(name: str, folder: Path = RESULTS) -> Path:
-    """Enters what ``python -m benchmarks precision`` found into the card of a set; its path."""
-    found = [r for r in kept(folder, quick=False) if (r["what"], r["model"]) == ("precision", name)]
+def vouch(name: str, what: str, folder: Path = RESULTS) -> Path:
+    """Enters what ``python -m benchmarks WHAT`` found into the card of a set; its path.
+
+    Args:
+        what: "precision" or "sizes".
+    """
+    found = [r for r in kept(folder, quick=False) if (r["what"], r["model"]) == (what, name)]
     if not found:
         raise ValueError(
-            f"{folder} has no record of {name}. Received: --precisions. First run"
-            f" `python -m benchmarks precision --weights {name} --data DATA`."
+            f"{folder} has no record of {name}. Received: {ENTRIES[what]}. First run"
+            f" `python -m benchmarks {what} --weights {name} --data DATA`."
         )
-    changes = {
+    figures = found[-1]["figures"]
+    if what == "sizes":
+        changes: dict[str, Any] = {"errors": figures["errors"]}
+    else:
+        changes = {"precisions": _precisions(figures["rows"])}
+    path = path_of(name)
+    pretrained.write_card(path, replace(pretrained.read_card(path), **changes))
+    return path
+
+
+def _precisions(rows: list[Mapping[str, Any]]) -> dict[str, float]:
+    return {
         f"{row['engine']} {row['precision']}": round(row["iou_change"]["value"], 5)
-        for row in found[-1]["figures"]["rows"]
+        for row in rows
         if row["precision"] != "float32"
     }
-    path = path_of(name)
-    pretrained.write_card(path, replace(pretrained.read_card(path), precisions=changes))
-    return path
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -157,10 +171,12 @@ def main(arguments: argparse.Namespace) -> None:
     if name not in SETS:
         raise ValueError(f"A set is one of {', '.join(SETS)}. Received: {name}.")
     train = SETS[name].train
-    if arguments.precisions:
-        path = vouch(name, arguments.out)
-        print(path, pretrained.read_card(path).precisions)
-        return
+    for what, flag in ENTRIES.items():
+        if getattr(arguments, flag.removeprefix("--")):
+            path = vouch(name, what, arguments.out)
+            card = pretrained.read_card(path)
+            print(path, card.errors if what == "sizes" else card.precisions)
+            return
     if (train is None) == (arguments.run is None):
         raise ValueError(
             "--run names the finished run of a set that another command trains. Received:"

@@ -17,6 +17,7 @@ from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize, write_tiff
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.store import predictions, sidecar
+from temzoo.zoo import pretrained
 
 RUNNER = CliRunner()
 WRITTEN = ["particles.csv", "particles.parquet", "sizes.png", "summary.csv"]
@@ -256,6 +257,37 @@ def test_a_smallest_diameter_in_nm_needs_calibrated_images(folder, tmp_path):
     write_tiff(tmp_path / "z.tif", Micrograph(instances))
     said = refused(tmp_path / "z.tif", "--min-diameter-nm", 5, "--out", tmp_path / "out")
     assert "for 'z.tif', which has no calibration" in said
+
+
+def test_the_error_of_the_model_widens_the_intervals_where_its_card_tells(
+    folder, tmp_path, monkeypatch
+):
+    errors = {"d50": {"mean": 0.0, "sd": 0.2}, "count": {"mean": 0.0, "sd": 0.3}, "images": 30}
+    card = pretrained.WeightsCard("unet", sha256="abc", errors=errors)
+    monkeypatch.setattr(pretrained, "available", lambda model: {"emps": card})
+    prediction = predictions.load_prediction(folder / "predictions" / "m0.prediction.json")
+
+    def summary(place, **origin):
+        predictions.save(prediction, tmp_path / place, origin=sidecar.Origin(**origin))
+        said = call(tmp_path / place, "--out", tmp_path / f"{place}-out")
+        return pd.read_csv(tmp_path / f"{place}-out" / "summary.csv").iloc[-1], said
+
+    made = {"model": "unet", "weights": "unet/emps", "weights_sha256": "abc"}
+    wide, said = summary("known", **made)
+    assert "sampling and model; by itself the model is off by about 20.0% in D50 and 30.0%" in said
+    assert wide["diameter_d50_low_nm"] < wide["diameter_d50_sampling_low_nm"]
+    assert wide["density_per_um2_high"] > wide["density_per_um2_sampling_high"]
+    for place, origin in (
+        ("other", {**made, "weights_sha256": "def"}),
+        ("cut", {**made, "options": {"instances": "components"}}),
+        ("none", {}),
+    ):
+        plain, said = summary(place, **origin)
+        assert "sampling alone; the error of what found the particles is not known" in said
+        assert plain["diameter_d50_low_nm"] == plain["diameter_d50_sampling_low_nm"]
+        assert plain["diameter_d50_nm"] == wide["diameter_d50_nm"]
+    usual = {"instances": "auto", "min_area_px": 10, "min_score": None, "flips": True}
+    assert summary("usual", **made, options=usual)[0]["model_d50_error"] == 0.2
 
 
 def test_measuring_needs_no_tensorflow(folder, tmp_path):

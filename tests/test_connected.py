@@ -9,6 +9,7 @@ from skimage.measure import label
 import temzoo
 from temzoo.core import connected
 from temzoo.core.connected import connected_components
+from temzoo.inference.regions import label_instances
 from temzoo.measurement import load_instance_map
 
 
@@ -101,3 +102,16 @@ def test_a_perfect_prediction_of_a_mask_has_its_objects(tmp_path, draw, number, 
     assert found.table[0]["instances_predicted"] == found.table[0]["instances_true"] == number
     assert found.pooled["instance_f1"].value == 1
     assert load_instance_map(tmp_path / "masks" / "a.png").instances.max() == number
+
+
+def test_where_regions_are_cut_thin_lines_stay_with_the_part_that_they_touch():
+    rows, cols = np.mgrid[:60, :90]
+    discs = [(rows - 30) ** 2 + (cols - c) ** 2 <= 15**2 for c in (25, 54)]
+    mask = discs[0] | discs[1]
+    mask[[14, 13, 12], [55, 56, 57]] = True  # hangs on the second disc by a corner
+    assert mask[15, 54]
+    assert not mask[14, 54]
+    found = label_instances(mask.astype(np.uint8), method="watershed")
+    assert found.max() == 2
+    assert found[12, 57] == found[30, 54] != found[30, 25]
+    assert all(label(found == k, connectivity=2).max() == 1 for k in (1, 2))

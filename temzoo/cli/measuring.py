@@ -61,7 +61,8 @@ def measure(
     Writes particles.csv and particles.parquet, a row each; summary.csv, an image a row and all of
     them together, with 95 % intervals; sizes.png, the size distribution. Lengths are in nm where
     the micrographs are calibrated, or calibrated here, else in px; each column's name says which.
-    Where only some are, those that are not have files of their own: particles_px.csv …
+    Where only some are, those that are not have files of their own: particles_px.csv … Where the
+    card of the weights says how far they are off, the intervals of D50 and number hold that too.
 
     Example: temzoo measure predictions --out measured
 
@@ -81,7 +82,9 @@ def measure(
     )
     how = {"border": border, "over": over, "seed": seed}
     summaries = {
-        unit: summarized(part.table, {**how, "frames": part.frames}, measured.doubtful)
+        unit: summarized(
+            part.table, {**how, "frames": part.frames, "model": part.model}, measured.doubtful
+        )
         for unit, part in measured.by_unit.items()
     }
     remove_plots(out)  # there may be none this time
@@ -196,7 +199,19 @@ def shown(summary: pd.DataFrame) -> str:
         ).rstrip()
         for cells in (head, *rows)
     )
-    return lines + left_out(summary, unit) + doubtful_line(summary)
+    more = left_out(summary, unit) + doubtful_line(summary)
+    return f"{lines}{more}\n{interval_parts(summary.iloc[-1])}"
+
+
+def interval_parts(row: pd.Series) -> str:
+    """What the intervals of the last line hold."""
+    d50, count = row["model_d50_error"], row["model_count_error"]
+    if math.isnan(d50):
+        return "95 % intervals: sampling alone; the error of what found the particles is not known."
+    return (
+        f"95 % intervals of D50 and number: sampling and model; by itself the model is off by about"
+        f" {d50:.1%} in D50 and {count:.1%} in number (of labelled validation images)."
+    )
 
 
 def left_out(summary: pd.DataFrame, unit: str) -> str:

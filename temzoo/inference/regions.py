@@ -206,4 +206,6 @@ def _parts(inside: np.ndarray, heights: np.ndarray, neck: float) -> np.ndarray:
     lowered = np.clip(heights + np.log(max(neck, 1e-9)), 0, None)
     peaks = local_maxima(reconstruction(lowered, heights), connectivity=2) & inside
     parts = watershed(-heights, label(peaks, connectivity=2), mask=inside)
+    if (inside & (parts == 0)).any():  # thin lines that hang on a corner
+        parts = watershed(-heights, parts, mask=inside, connectivity=2)
     return parts[1:-1, 1:-1].astype(np.int32)

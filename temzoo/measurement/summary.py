@@ -17,7 +17,8 @@ nothing.
 **How sure it is.** Sizes: bootstrap over particles, see ``temzoo.measurement.resampling``. Number
 and coverage: limits of a Poisson process. Both take the particles as independent of each other.
 Where images differ by more than chance (another place of the specimen, another dose), pooled
-intervals are then too narrow: with ``over="images"`` whole images are drawn, for all figures.
+intervals are then too narrow: with ``over="images"`` whole images are drawn, for all figures. What
+a model adds to that is known for D50 and the number alone: ``temzoo.measurement.model_error``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 import pandas as pd
 
 from temzoo.core.bootstrap import Interval, corrected_interval
+from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.resampling import (
     LEAST,
     Sample,
@@ -53,6 +55,7 @@ def summarize(
     border: str = "exclude",
     over: str = "particles",
     frames: Mapping[str, Pair] | None = None,
+    model: ModelError | None = None,
     bootstrap: int = 1000,
     level: float = LEVEL,
     seed: int = 0,
@@ -68,7 +71,10 @@ def summarize(
     median), ``diameter_d90_nm``; the log-normal fit: ``lognormal_mu`` and ``lognormal_sigma``
     (mean and standard deviation of ln(diameter in nm)), and the same as ``geometric_mean_nm`` and
     ``geometric_sd``; and by volume (ISO 9276-2): ``diameter_d43_nm``, ``diameter_d32_nm``,
-    ``diameter_dv10_nm``, ``diameter_dv50_nm``, ``diameter_dv90_nm``.
+    ``diameter_dv10_nm``, ``diameter_dv50_nm``, ``diameter_dv90_nm``. Intervals are by sampling;
+    with ``model`` those of the number and of the diameter's D50 hold its error too. Both parts
+    stand apart as well: ``density_per_um2_sampling_low``, ``diameter_d50_sampling_low_nm`` and
+    their ``high``, and ``model_count_error`` and ``model_d50_error``, relative, NaN without model.
 
     Args:
         table: what ``measure`` returned, or several of them after ``pandas.concat``; particles
@@ -79,6 +85,7 @@ def summarize(
         over: "particles", or "images" where they are drawn as a whole.
         frames: (height, width) of each image in the table's unit, by its name. Without it, images
             in which nothing was found are unknown, and their area missing from the pooled density.
+        model: the error of what found the particles, as ``ModelError.of_card`` reads it.
         bootstrap: resamples; 0: no intervals.
 
     Returns:
@@ -94,7 +101,7 @@ def summarize(
         >>> summarize(pandas.concat(tables), by=None, border="correct")
     """
     by = [by] if isinstance(by, str) else list(by or ())
-    how = _Method(table_unit(table), of, border, over, bootstrap, level, seed)
+    how = _Method(table_unit(table), of, border, over, bootstrap, level, seed, model)
     _check(table, by, how)
     fields = _fields(table, how.unit, frames)
     parts = _parts(table, by, fields)
@@ -146,6 +153,7 @@ class _Method:
     bootstrap: int
     level: float
     seed: int
+    model: ModelError | None
 
 
 def _check(table: pd.DataFrame, by: Sequence[str], how: _Method) -> None:
@@ -224,15 +232,27 @@ def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[s
         "sized": len(sizes),
         "border": how.border,
         "level": how.level,
-        **_cells(f"density_per_{area_unit}", density, scale=scale),
+        **_cells(f"density_per_{area_unit}", _with_model(density, "count", how), scale=scale),
         **_cells("coverage", coverage),
-        **_size_cells(found, how.of, unit),
+        **_size_cells(found, how),
+        **_limits(f"density_per_{area_unit}_sampling", density, scale=scale),
+        **_limits(f"{how.of}_d50_sampling", found["d50"], unit=f"_{unit}"),
+        "model_count_error": how.model.count.size if how.model else math.nan,
+        "model_d50_error": how.model.d50.size if how.model else math.nan,
     }
 
 
-def _size_cells(found: Mapping[str, Interval], of: str, unit: str) -> dict[str, float]:
-    cells = {}
+def _with_model(bounds: Interval, what: str, how: _Method) -> Interval:
+    if how.model is None:
+        return bounds
+    return how.model.widened(bounds, getattr(how.model, what), level=how.level)
+
+
+def _size_cells(found: Mapping[str, Interval], how: _Method) -> dict[str, float]:
+    cells, of, unit = {}, how.of, how.unit
     for name, bounds in found.items():
+        if (of, name) == ("diameter", "d50"):
+            bounds = _with_model(bounds, "d50", how)
         fit = name.startswith("lognormal")
         cells |= _cells(name, bounds) if fit else _cells(f"{of}_{name}", bounds, unit=f"_{unit}")
     mu, sigma = (
@@ -245,8 +265,12 @@ def _size_cells(found: Mapping[str, Interval], of: str, unit: str) -> dict[str, 
 
 def _cells(name: str, bounds: Interval, *, unit: str = "", scale: float = 1.0) -> dict[str, float]:
     """A figure and its limits, by the names of their columns; the unit comes last."""
+    limits = _limits(name, bounds, unit=unit, scale=scale)
+    return {f"{name}{unit}": bounds.value * scale, **limits}
+
+
+def _limits(name: str, bounds: Interval, *, unit: str = "", scale: float = 1.0) -> dict[str, float]:
     return {
-        f"{name}{unit}": bounds.value * scale,
         f"{name}_low{unit}": bounds.low * scale,
         f"{name}_high{unit}": bounds.high * scale,
     }

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.inference.concurrent import progress_bar
+from temzoo.measurement.model_error import ModelError, worst
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import folder_name, last_part, without_folders
 from temzoo.pages.numbers import counted
 from temzoo.pages.page import Section
-from temzoo.pages.tables import config_text, fact_list, find_card, joined, model_facts
+from temzoo.pages.tables import config_text, fact_list, joined, model_facts
 from temzoo.store import sidecar, sources
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
+from temzoo.zoo.pretrained import find_card
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,11 @@ def prediction_sections(sidecars: Sequence[Sidecar]) -> list[Section]:
     note = "" if len(models) < 2 else f"{counted(len(models), 'model')} made these predictions."
     sections = [Section("Model", "".join(models), note=note)] if models else []
     return [*sections, Section("How it was made", fact_list(_made(sidecars)))]
+
+
+def model_error(sidecars: Sequence[Sidecar]) -> ModelError | None:
+    """The error of what made the predictions; None where that of any is not known."""
+    return worst(ModelError.of_card(sidecar.card_errors(one.told)) for one in sidecars)
 
 
 def model_names(sidecars: Sequence[Sidecar]) -> str:

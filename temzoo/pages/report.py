@@ -116,7 +116,7 @@ def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> di
     sidecars = predictions.read_sidecars(source)
     gallery = Gallery(min(limit, len(sidecars)), by_hand=by_hand)
     predictions.gather(sidecars, gallery, images=images, progress=progress)
-    found = measured(gallery)
+    found = measured(gallery, predictions.model_error(sidecars))
     by = predictions.model_names(sidecars)
     micrographs = counted(len(sidecars), "micrograph")
     count = sum(len(one.table) for one in found)

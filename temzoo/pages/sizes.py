@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.summary import sized, summarize, table_unit
 from temzoo.pages.charts import Sizes, size_chart
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import text
-from temzoo.pages.numbers import column, counted, figure, interval
+from temzoo.pages.numbers import column, counted, figure, interval, percent
 from temzoo.pages.page import KeyFigure, Section
 from temzoo.pages.tables import figure_table, name_cell
 
@@ -33,21 +34,25 @@ class Measured:
         table: as ``temzoo.measure`` gives it, of all micrographs.
         pooled: the one row of ``temzoo.summarize``.
         frames: (height, width) of each micrograph by its name, in the unit of the table.
+        model: the error of what found the particles, where it is known.
     """
 
     table: pd.DataFrame
     pooled: Row
     frames: Mapping[str, tuple[float, float]]
+    model: ModelError | None
 
     @property
     def unit(self) -> str:
         return table_unit(self.table)
 
 
-def measured(gallery: Gallery) -> list[Measured]:
+def measured(gallery: Gallery, model: ModelError | None = None) -> list[Measured]:
     """Of the calibrated micrographs, then of the others."""
-    parts = gallery.by_unit().values()
-    return [Measured(table, _pooled(table, frames), frames) for table, frames in parts]
+    return [
+        Measured(table, _pooled(table, frames, model), frames, model)
+        for table, frames in gallery.by_unit().values()
+    ]
 
 
 def key_figures(found: Sequence[Measured]) -> list[KeyFigure]:
@@ -101,8 +106,10 @@ def size_sections(found: Sequence[Measured], plates: Mapping[str, int]) -> list[
     ]
 
 
-def _pooled(table: pd.DataFrame, frames: Mapping[str, tuple[float, float]]) -> Row:
-    return summarize(table, by=None, frames=frames).iloc[0].to_dict()
+def _pooled(
+    table: pd.DataFrame, frames: Mapping[str, tuple[float, float]], model: ModelError | None
+) -> Row:
+    return summarize(table, by=None, frames=frames, model=model).iloc[0].to_dict()
 
 
 def _distribution(found: Measured) -> Section:
@@ -111,7 +118,8 @@ def _distribution(found: Measured) -> Section:
     parts = {"": (table, found.pooled)}
     if len(kinds) > 1:
         of_kind = {kind: table[table["class"] == kind] for kind in kinds[:MOST_CLASSES]}
-        parts = {kind: (part, _pooled(part, found.frames)) for kind, part in of_kind.items()}
+        how = found.frames, found.model
+        parts = {kind: (part, _pooled(part, *how)) for kind, part in of_kind.items()}
     figures = "".join(_size_figure(name, *part) for name, part in parts.items())
     left_out = len(kinds) - MOST_CLASSES
     more = f" The {MOST_CLASSES} most frequent classes of {len(kinds)}." if left_out > 0 else ""
@@ -140,12 +148,20 @@ def _size_figure(name: str, part: pd.DataFrame, row: Row) -> str:
     )
     caption = (
         f"{counted(len(values), 'whole particle')}, log-normal fit as a line, {INTERVAL} of D50"
-        " shaded."
+        f" shaded{_parts_of_interval(row, unit)}."
     )
     return (
         f'<div class="sizes"><figure>{heading}{size_chart(sizes)}'
         f"<figcaption>{caption}</figcaption></figure>{_size_table(row, unit)}</div>"
     )
+
+
+def _parts_of_interval(row: Row, unit: str) -> str:
+    own = row["model_d50_error"]
+    if math.isnan(own):
+        return "; it is by sampling alone"
+    limits = (row[f"diameter_d50_sampling_{side}_{unit}"] for side in ("low", "high"))
+    return f": {interval(*limits)} by sampling, widened by the model's own error of {percent(own)}"
 
 
 def _size_table(row: Row, unit: str) -> str:
@@ -170,7 +186,7 @@ def _size_table(row: Row, unit: str) -> str:
 
 def _each(found: Measured, plates: Mapping[str, int]) -> Section:
     unit = found.unit
-    by_image = summarize(found.table, by="image", frames=found.frames)
+    by_image = summarize(found.table, by="image", frames=found.frames, model=found.model)
     rows = [_image_row(row, unit, plates) for row in by_image.to_dict("records")]
     total = _image_row({**found.pooled, "image": "All"}, unit, {}) if len(rows) > 1 else None
     head = (
@@ -189,7 +205,18 @@ def _each(found: Measured, plates: Mapping[str, int]) -> Section:
         body,
         note="Intervals of sizes: bootstrap over particles; of density: Poisson limits. Both hold"
         " for particles that are independent of each other. Densities count whole particles,"
-        " weighted by the area in which each could have lain whole (Miles and Lantuéjoul).",
+        " weighted by the area in which each could have lain whole (ISO 13322-1, Miles and"
+        f" Lantuéjoul). {_model_note(found.model)}",
+    )
+
+
+def _model_note(model: ModelError | None) -> str:
+    if model is None:
+        return "The error of what found the particles is not known, and not in the intervals."
+    return (
+        "Intervals of D50 and density also hold the model's own error on its"
+        f" {model.images} validation images: {percent(model.d50.size)} in D50,"
+        f" {percent(model.count.size)} in number."
     )
 
 

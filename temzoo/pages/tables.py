@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temzoo.pages.html import json_block, recorded_command, text
 from temzoo.pages.numbers import DASH, column, shown_columns
-from temzoo.zoo import pretrained
 from temzoo.zoo.cards import ModelCard, model_card, score_texts
 from temzoo.zoo.pretrained import WeightsCard
 
@@ -144,23 +141,6 @@ def _plain(value: Any) -> Any:
 
 def joined(parts: Sequence[Any]) -> str:
     return ", ".join(str(part) for part in parts) or DASH
-
-
-def find_card(model: str, weights: str, sha256: str) -> WeightsCard | None:
-    """The card of the weights that a prediction was made with: shipped ones, or a file's.
-
-    Args:
-        weights: a name, a file or a run folder; it may be gone.
-        sha256: of the weights file; a card of another hash is not taken.
-    """
-    cards = [*pretrained.available(model).values()]
-    path = Path(weights)
-    path = path / pretrained.BEST if path.is_dir() else path
-    if path.is_file() and path.name.endswith(pretrained.SUFFIX):
-        # It serves no reader of the report that somebody's card is broken.
-        with contextlib.suppress(OSError, ValueError):
-            cards.append(pretrained.read_card(path))
-    return next((card for card in cards if sha256 and card.sha256 == sha256), None)
 
 
 def model_facts(

@@ -15,10 +15,11 @@ import numpy as np
 
 from temzoo import __version__
 from temzoo.core.files import file_stem, read_json
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Detection, Prediction
 from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import safe_name
-from temzoo.zoo.pretrained import sha256
+from temzoo.zoo.pretrained import find_card, sha256
 
 FORMAT, VERSION = "temzoo prediction", 1
 SUFFIX = ".prediction.json"
@@ -110,6 +111,19 @@ def about(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return told
+
+
+def card_errors(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the card of the weights says of errors in number and size, see ``WeightsCard.errors``.
+
+    Empty where the weights are not known, or objects were told apart otherwise than by default, for
+    which the errors were found.
+    """
+    usual = {"instances": SEPARATION, "min_area_px": MIN_AREA_PX, "min_score": None}
+    if any(told["options"].get(name, value) != value for name, value in usual.items()):
+        return {}
+    card = find_card(told["model"], told["weights"], told["weights_sha256"])
+    return card.errors if card else {}
 
 
 def stamp(status: os.stat_result) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import pandas as pd
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.measurement import load_instance_map, measure
 from temzoo.measurement.by_hand import ByHand
+from temzoo.measurement.model_error import ModelError, worst
 from temzoo.micrographs import Scale
 from temzoo.store import sidecar, sources
 from temzoo.store.predictions import list_predictions, load_prediction
@@ -27,10 +28,12 @@ class Particles:
     Attributes:
         table: a row a particle, as ``temzoo.measure`` gives it.
         frames: (height, width) of each image by its name, in that unit.
+        model: the error of what found the particles; None where it is not known of all.
     """
 
     table: pd.DataFrame
     frames: Mapping[str, tuple[float, float]]
+    model: ModelError | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def measure_folder(
     own, without, doubtful = {}, {}, {}
     tables: dict[str, list[pd.DataFrame]] = {"nm": [], "px": []}
     frames: dict[str, dict[str, tuple[float, float]]] = {"nm": {}, "px": {}}
+    errors: dict[str, list[ModelError | None]] = {"nm": [], "px": []}
     micrographs = {} if images is None else sources.sources_in(images)
     for path in _paths(predictions):
         prediction, micrograph, why = _loaded(path, micrographs)
@@ -82,11 +86,12 @@ def measure_folder(
         unit = "px" if prediction.nm_per_pixel is None else "nm"
         tables[unit].append(measure(prediction, micrograph, **options))
         frames[unit][name] = _frame(prediction)
+        errors[unit].append(_model_error(path))
         without |= {name: why} if why else {}
         if prediction.doubtful is not None:
             doubtful[name] = len(prediction.doubtful)
     by_unit = {
-        unit: Particles(pd.concat(parts, ignore_index=True), frames[unit])
+        unit: Particles(pd.concat(parts, ignore_index=True), frames[unit], worst(errors[unit]))
         for unit, parts in tables.items()
         if parts
     }
@@ -135,6 +140,12 @@ def _loaded(
     told |= {"source_sha256": None, "height": height, "width": width}
     micrograph, why = sources.load_source(told, micrographs)
     return prediction, micrograph, why if micrographs else ""
+
+
+def _model_error(path: Path) -> ModelError | None:
+    """Of what a sidecar says that it was made with; of a label image it is not known."""
+    known = path.name.endswith(SUFFIX)
+    return ModelError.of_card(sidecar.card_errors(sidecar.about(path))) if known else None
 
 
 def _frame(prediction: Prediction) -> tuple[float, float]:

@@ -6,6 +6,7 @@ flipped bit without a word; the hash in the card is what notices.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ class WeightsCard:
             the config names (ImageNet's).
         precisions: IoU that lower precisions change on the validation images, by engine and
             precision ("openvino bfloat16"), as ``temzoo.accelerate`` would find it.
+        errors: of number and D50 on the validation images, as ``temzoo.measurement.model_error``
+            takes them: {"d50": {"mean": …, "sd": …}, "count": {…}, "images": …}.
     """
 
     model: str
@@ -58,6 +61,7 @@ class WeightsCard:
     sha256: str = ""
     partial: bool = False
     precisions: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -256,6 +260,23 @@ def _in_file(weights: str | Path, rule: str) -> Weights:
     if not path.is_file():
         raise FileNotFoundError(f"{rule} Received: {weights}, and {path} is not there.")
     return Weights(path, read_card(path))
+
+
+def find_card(model: str, weights: str, sha256: str) -> WeightsCard | None:
+    """The card of the weights that a prediction was made with: shipped ones, or a file's.
+
+    Args:
+        weights: a name, a file or a run folder; it may be gone.
+        sha256: of the weights file; a card of another hash is not taken.
+    """
+    cards = [*available(model).values()]
+    path = Path(weights)
+    path = path / BEST if path.is_dir() else path
+    if path.is_file() and path.name.endswith(SUFFIX):
+        # It serves no reader of the report that somebody's card is broken.
+        with contextlib.suppress(OSError, ValueError):
+            cards.append(read_card(path))
+    return next((card for card in cards if sha256 and card.sha256 == sha256), None)
 
 
 def card_path(path: Path) -> Path:

@@ -34,15 +34,29 @@ def recorded(folder):
 
 def test_a_card_says_what_lower_precisions_cost(weights):
     recorded(weights.parent / "results")
-    path = ship.vouch("unet/tiny", weights.parent / "results")
+    path = ship.vouch("unet/tiny", "precision", weights.parent / "results")
     assert pretrained.read_card(path).precisions == {"openvino bfloat16": -0.00012}
     assert temzoo.get_model("unet", weights=path, compile=False).count_params()
+
+
+def test_a_card_says_how_far_sizes_are_off(weights, monkeypatch, capsys, tmp_path):
+    errors = {"d50": {"mean": 0.01, "sd": 0.04}, "count": {"mean": 0.0, "sd": 0.1}, "images": 9}
+    told = {"about": "", "command": "it", "model": "unet/tiny"}
+    keep(result("sizes", "tiny", figures={"errors": errors}, **told), tmp_path / "out")
+    monkeypatch.setitem(ship.SETS, "unet/tiny", ship.Set("it", lambda model, data: {}))
+    ship.main(asked(["ship", "unet/tiny", "--errors", "--out", str(tmp_path / "out")]))
+    assert pretrained.read_card(weights).errors == errors
+    assert "'sd': 0.04" in capsys.readouterr().out
+    with pytest.raises(
+        ValueError, match=r"Received: --errors. First run .* sizes --weights unet/e"
+    ):
+        ship.vouch("unet/emps", "sizes", tmp_path / "out")
 
 
 def test_precisions_of_other_weights_are_refused(weights):
     recorded(weights.parent / "results")
     with pytest.raises(ValueError, match=r"has no record of unet/emps. Received: --pr"):
-        ship.vouch("unet/emps", weights.parent / "results")
+        ship.vouch("unet/emps", "precision", weights.parent / "results")
 
 
 @pytest.fixture

@@ -124,6 +124,17 @@ def test_names_with_surrogates_are_written(tmp_path):
     assert page.block("particles")["images"] == ["x?.png"]
 
 
+def test_intervals_hold_the_models_error_where_it_is_known_and_say_so(folder, monkeypatch):
+    plain = Reader(write_report(folder)).text
+    assert "The error of what found the particles is not known, and not in the intervals" in plain
+    assert "shaded; it is by sampling alone" in plain
+    errors = {"d50": {"mean": 0.0, "sd": 0.2}, "count": {"mean": 0.0, "sd": 0.3}, "images": 30}
+    monkeypatch.setattr(sidecar, "card_errors", lambda told: errors)
+    known = Reader(write_report(folder)).text
+    assert "the model's own error on its 30 validation images: 20.0 % in D50, 30.0 % in" in known
+    assert "by sampling, widened by the model's own error of 20.0 %" in known
+
+
 def test_uncalibrated_micrographs_are_summarised_apart_and_it_is_said(tmp_path):
     folder = save_disks(tmp_path / "p", tmp_path / "i", ["a.png"], nm_per_pixel=(0.5, 0.5))
     save_disks(folder, tmp_path / "i", ["b.png"])
