@@ -30,13 +30,12 @@ from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import Recipe, contestant_of, fitted, throwaway_folder
 from benchmarks.records import scores
 from benchmarks.timing import in_turns, spread
-from temzoo.core.types import MIN_SCORE
 from temzoo.data.examples import class_names
 from temzoo.evaluation.bootstrap import interval, mean_interval, ratio, resamples
 from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions
 from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.results import compare
-from temzoo.inference.objects import flattened
+from temzoo.inference.objects import counted_from
 from temzoo.labels.shapes.raster import class_map, foreground_classes
 from temzoo.zoo import cards, pretrained
 from temzoo.zoo.built import built_or_none, class_names_of, task_of
@@ -65,9 +64,10 @@ def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
         **resampling: seed and bootstrap, of the intervals.
     """
     names = foreground_classes(class_names_of(model) or class_names(examples))
-    examples, extras = _in_classes_of(names, examples), _Extras(names)
+    task = task_of(model)
+    examples, extras = _in_classes_of(names, examples), _Extras(names, task.least_score)
     # With what AP needs: scores of instances, or of all that a detector holds possible.
-    ranked = task_of(model).scored(LEAST_SCORE) | OBJECTS
+    ranked = task.scored(LEAST_SCORE) | OBJECTS
 
     def predictions() -> Iterator[Any]:
         for example in track(examples, "judging"):
@@ -76,7 +76,10 @@ def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
             yield prediction
 
     how = {**RESAMPLING, **resampling}
-    found = score_predictions(examples, predictions(), classes=names, ap=True, **how)
+    counts: dict[str, Any] = {}
+    if task.least_score is not None:
+        counts = {"scored": True, "min_score": task.least_score}
+    found = score_predictions(examples, predictions(), classes=names, ap=True, **counts, **how)
     return extras.added_to(found, **how)
 
 
@@ -95,13 +98,13 @@ def _in_classes_of(names: tuple[str, ...], examples: Sequence) -> list:
 class _Extras:
     """Looks at predictions on their way and keeps what few numbers the added metrics need."""
 
-    def __init__(self, classes: tuple[str, ...]):
-        self.classes = classes
+    def __init__(self, classes: tuple[str, ...], least_score: float | None):
+        self.classes, self.least_score = classes, least_score
         self.rows: list[dict[str, float]] = []
         self.sizes: list[tuple[np.ndarray, np.ndarray]] = []  # true, found: diameters
 
     def look(self, example, prediction) -> None:
-        classes, areas = _counted(prediction)
+        classes, areas = _counted(prediction, self.least_score)
         truth = class_map(example.labels, self.classes)
         f1, each = metrics.boundary_f1(truth, classes, len(self.classes) + 1)
         objects = true_objects(example.labels, self.classes)
@@ -131,14 +134,13 @@ class _Extras:
         return replace(evaluation, table=table, per_image=per_image, pooled=pooled)
 
 
-def _counted(prediction) -> tuple[np.ndarray, np.ndarray]:
+def _counted(prediction, least: float | None) -> tuple[np.ndarray, np.ndarray]:
     """Class map, and areas (px) of the objects, of what counts as found."""
-    if prediction.detections is None:
-        numbers = prediction.instances[prediction.instances > 0]
-        return prediction.classes, np.unique(numbers, return_counts=True)[1]
-    kept = [one for one in prediction.detections if one.score >= MIN_SCORE]
-    areas = np.array([np.count_nonzero(one.mask) for one in kept])
-    return flattened(kept, prediction.classes.shape).classes, areas
+    if prediction.detections is not None:
+        sure = counted_from(prediction, least)
+        return sure.classes, np.array([one.mask.sum() for one in sure.detections])
+    areas = np.bincount(prediction.instances.ravel())[1:]
+    return prediction.classes, areas if least is None else areas[prediction.scores >= least]
 
 
 def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:

@@ -3,14 +3,17 @@
     python -m benchmarks instances emps-mask-rcnn        # trains in runs/, scores
     python -m benchmarks instances emps-watershed        # the shipped U-Net, watershed tuned
     python -m benchmarks instances emps-particles        # the shipped network of distances, tuned
+    python -m benchmarks instances emps-confidence       # are 80 % real of what it says so of?
 
 ``emps-…``: the 73 images of ``val.csv`` at full resolution. ``loops-mask-rcnn``,
-``loops-watershed``: dislocation loops, every frame predicted by a model that was trained without it
-and the frames beside it. ``dense``: synthetic training, then one micrograph of 2048 x 2048 px with
-1,500 particles that touch and overlap. ``speed``: what a 512 px image costs, by stage.
+``loops-watershed``, ``loops-particles``: dislocation loops, every frame predicted by a model that
+was trained without it and the frames beside it. ``dense``: synthetic training, then one micrograph
+of 2048 x 2048 px with 1,500 particles that touch and overlap. ``speed``: what a 512 px image costs,
+by stage.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +23,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
 
 import temzoo
 from benchmarks.datasets import Dataset, generated, in_memory, open_dataset
@@ -28,10 +33,14 @@ from benchmarks.recipes import RECIPES, Recipe, fitted
 from benchmarks.records import scores
 from benchmarks.timing import repeated, timed
 from temzoo.cli.common import trained
-from temzoo.core.types import Example
+from temzoo.core.types import MIN_SCORE, Example
 from temzoo.data.synthetic import crowded
 from temzoo.evaluation.evaluate import score_predictions
-from temzoo.inference.objects import flattened
+from temzoo.evaluation.object_overlaps import match_instances
+from temzoo.inference.confidence import object_measures
+from temzoo.inference.objects import counted_from
+from temzoo.inference.regions import FULL
+from temzoo.labels.shapes.raster import instance_map
 from temzoo.zoo.built import task_of
 
 # Small particles come by the hundred in one image; the defaults would leave some out.
@@ -63,6 +72,12 @@ LOOPS = {
         *("loops", "unet_mobilenet", {"alpha": 0.75}),
         {"epochs": 8, "steps_per_epoch": 30, "batch": 8, "magnification": (1.0, 1.5), "seed": 0},
     ),
+    "particles": Recipe(
+        "particles/emps, trained further; tuned",
+        *("loops", "particles", {}),
+        {"epochs": 6, "steps_per_epoch": 40, "batch": 8, "magnification": (0.9, 1.4), "seed": 0},
+        start="particles/emps",
+    ),
 }
 WATERSHED_CUT = replace(RECIPES["emps-frozen"], about=WATERSHED)
 DENSE = Recipe(
@@ -71,6 +86,7 @@ DENSE = Recipe(
     {**SHORT, "epochs": 10, "magnification": (0.9, 1.1)},
 )
 FOLDS = 4
+CONFIDENCE_FOLDS, CONFIDENCE_BINS = 10, (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95)
 SIDE, REPEATS = 512, 9  # of what is timed
 
 
@@ -88,14 +104,14 @@ def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
     predictions = {e.name: temzoo.predict(model, e.micrograph, **RANKED) for e in judge}
 
     def scored(examples: Sequence, least: float):
-        some = [_from(predictions[e.name], least) for e in examples]
+        some = [counted_from(predictions[e.name], least) for e in examples]
         return score_predictions(examples, some, ap=False, min_score=0.0, bootstrap=1)
 
     kept, settings = {}, []
     for tune, test in _halves(judge):
         least = max(MIN_SCORES, key=lambda m: scored(tune, m).pooled["instance_f1"].value)
         settings.append({"min_score": least})
-        kept |= {e.name: _from(predictions[e.name], least) for e in test}
+        kept |= {e.name: counted_from(predictions[e.name], least) for e in test}
     found = score_predictions(judge, [predictions[e.name] for e in judge])
     tuned = score_predictions(judge, [kept[e.name] for e in judge], ap=False, min_score=0.0)
     figures = scores(found)
@@ -117,13 +133,6 @@ def _halves(judge: Sequence) -> list[tuple[list, list]]:
     return [(halves[0], halves[1]), (halves[1], halves[0])]
 
 
-def _from(prediction, least: float):
-    """A prediction without the detections that score less."""
-    kept = [one for one in prediction.detections if one.score >= least]
-    told = {"class_names": prediction.class_names, "name": prediction.name}
-    return replace(flattened(kept, prediction.classes.shape), **told)
-
-
 def emps_tuned(recipe: Recipe, weights: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """A shipped network; the cutting is tuned on one half of the publications, judged on the other.
 
@@ -138,6 +147,45 @@ def emps_tuned(recipe: Recipe, weights: str, arguments: argparse.Namespace) -> d
         predictions |= {e.name: _cut(model, e, tuned.options) for e in test}
     found = score_predictions(dataset.val, [predictions[e.name] for e in dataset.val], ap=True)
     return _told(recipe, dataset, {"minutes": None, "tuned": settings}, scores(found))
+
+
+def emps_confidence(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How often an object is real that is said to be so with a confidence of so much.
+
+    The regression of ``temzoo.inference.confidence`` is fitted on nine tenths of the publications
+    and judged on the other, ten times; ``weights`` and ``bias`` are those of a fit on all.
+    """
+    dataset, model = open_dataset("emps", data=arguments.data_folder), trained("particles/emps")
+    measured, real, groups, true = [], [], [], 0
+    for example in dataset.val:
+        found = temzoo.predict(model, example.micrograph, probabilities=True, min_score=0.0)
+        own = np.rint(found.probabilities.max(axis=-1) * FULL).astype(np.uint8)
+        match = match_instances(instance_map(example.labels), found.instances)
+        measured.append(object_measures(found.instances, own, found.distance))
+        real.append(np.isin(np.arange(len(measured[-1])), match.pairs[:, 1] - 1))
+        groups += [example.group] * len(real[-1])
+        true += match.true
+    measures, real = np.concatenate(measured), np.concatenate(real)
+    said = np.empty(len(real))
+    for fit, judge in GroupKFold(CONFIDENCE_FOLDS).split(measures, real, groups):
+        regression = LogisticRegression().fit(measures[fit], real[fit])
+        said[judge] = regression.predict_proba(measures[judge])[:, 1]
+    regression = LogisticRegression().fit(measures, real)
+    counted, bins = said >= MIN_SCORE, np.digitize(said, CONFIDENCE_BINS)
+    figures = {
+        "held_out_f1": 2 * real[counted].sum() / (counted.sum() + true),
+        "held_out": [
+            {"said": said[bins == k].mean(), "real": real[bins == k].mean(), "objects": n}
+            for k, n in zip(*np.unique(bins, return_counts=True), strict=True)
+        ],
+        "weights": regression.coef_[0].tolist(),
+        "bias": regression.intercept_[0],
+    }
+    about = "confidence of the objects of particles/emps"
+    return {"about": about, "model": "particles", "seed": None} | {
+        "dataset": dataset.told(),
+        "figures": json.loads(json.dumps(figures, default=float)),
+    }
 
 
 def _cut(model, example: Example, options: Mapping[str, Any]):
@@ -252,8 +300,10 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "emps-mask-rcnn": emps_mask_rcnn,
     "emps-watershed": partial(emps_tuned, WATERSHED_CUT, "unet_mobilenet/emps-frozen"),
     "emps-particles": partial(emps_tuned, RECIPES["emps-particles"], "particles/emps"),
+    "emps-confidence": emps_confidence,
     "loops-mask-rcnn": partial(loops, "mask_rcnn"),
     "loops-watershed": partial(loops, "unet_mobilenet"),
+    "loops-particles": partial(loops, "particles"),
     "dense": dense,
     "speed": speed,
 }

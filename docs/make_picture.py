@@ -1,7 +1,7 @@
 """Makes the README's picture: a synthetic micrograph, the particles found in it, and their sizes.
 
 Run in a checkout: ``python docs/make_picture.py``. It takes the shipped weights
-``unet_mobilenet/emps``, which never saw a synthetic micrograph, and needs no data.
+``particles/emps``, which never saw a synthetic micrograph, and needs no data.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ def main() -> None:
         dose_e_per_px=200.0,
         name="synthetic.tif",
     )
-    model = temzoo.get_model("unet_mobilenet", weights="emps")
-    prediction = temzoo.predict(model, micrograph)
+    prediction = temzoo.predict(micrograph)
     table = temzoo.measure(prediction, micrograph)
     whole = temzoo.summarize(table).iloc[0]
 

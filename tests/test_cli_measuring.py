@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
-from temzoo.core.types import Micrograph, Prediction
+from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize, write_tiff
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.store import predictions, sidecar
@@ -231,6 +231,24 @@ def test_small_particles_are_left_out_of_the_summary_and_said(folder, tmp_path):
         assert summary["too_small"].iloc[-1] == summary["too_small"].iloc[:-1].sum() == small
         assert summary["particles"].iloc[-1] == len(table) - small
         assert f"Too small to count, below {least:.4g} nm: {small}; they stay in the table." in said
+
+
+def test_doubtful_objects_are_said_and_count_in_nothing(folder, tmp_path):
+    before = call(folder / "predictions", "--out", tmp_path / "none")
+    assert "oubtful" not in before
+    assert pd.read_csv(tmp_path / "none" / "summary.csv")["doubtful"].isna().all()
+    for path in predictions.list_predictions(folder / "predictions"):
+        found = predictions.load_prediction(path)
+        one = Detection(0, 0, np.ones((3, 3), bool), 1, 0.3)
+        sure = np.full(int(found.instances.max()), 0.9, np.float32)
+        doubtful = () if path.name.startswith("m2") else (one,)
+        predictions.save(replace(found, scores=sure, doubtful=doubtful), tmp_path / "told")
+    said = call(tmp_path / "told", "--out", tmp_path)
+    assert "Doubtful, and not counted: 2; dashed in the overlays." in said
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert summary["doubtful"].tolist() == [1, 1, 0, 2]
+    assert summary["particles"].tolist() == [20, 12, 0, 32]
+    assert pd.read_csv(tmp_path / "particles.csv")["confidence"].eq(0.9).all()
 
 
 def test_a_smallest_diameter_in_nm_needs_calibrated_images(folder, tmp_path):

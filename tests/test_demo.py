@@ -28,8 +28,8 @@ def small(monkeypatch, tmp_path, eager_steps):
     monkeypatch.setattr(demo_data, "write_dataset", partial(write_dataset, size=128, n_particles=5))
     monkeypatch.setattr(module, "PixelForest", partial(PixelForest, trees=5, jobs=1))
     monkeypatch.setitem(module.NETWORKS, "unet", {"filters": 4, "depth": 1})
-    narrow = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8)}
-    monkeypatch.setitem(module.NETWORKS, "unet_mobilenet", narrow)
+    narrow = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8), "pyramid": (1,)}
+    monkeypatch.setitem(module.NETWORKS, "particles", narrow)
     # No encoder weights but those that a test puts there.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -66,14 +66,14 @@ def put_encoder(folder) -> None:
 
 def put_shipped(folder) -> None:
     """A narrow network, shipped complete as if its encoder had been ImageNet's."""
-    config = module.NETWORKS["unet_mobilenet"]
-    model = get_model("unet_mobilenet", **config, encoder_weights=None)
+    config = module.NETWORKS["particles"]
+    model = get_model("particles", **config, encoder_weights=None)
     name = module.SHIPPED.replace("/", "-")
     path = folder / f"{name}{pretrained.SUFFIX}"
     folder.mkdir()
     pretrained.save_trained(model, path, complete=True)
     config = {"classes": 2, **config, "encoder_weights": "imagenet"}
-    card = pretrained.WeightsCard("unet_mobilenet", config, ("particle",))
+    card = pretrained.WeightsCard("particles", config, ("particle",))
     pretrained.write_card(path, card)
     (folder / "index.json").write_text(json.dumps({"weights": [module.SHIPPED]}))
     pretrained._index.cache_clear()
@@ -83,7 +83,7 @@ def test_synthetic_micrographs_walk_the_whole_path(tmp_path, capsys, monkeypatch
     put_encoder(tmp_path / "keras" / "models")
     summary = demo(tmp_path / "out", n=4, epochs=1)
     printed = capsys.readouterr().out
-    assert list(summary.evaluations) == ["Otsu", "random forest", "unet", "unet_mobilenet"]
+    assert list(summary.evaluations) == ["Otsu", "random forest", "unet", "particles"]
     assert all(speed > 0 for speed in summary.images_per_second.values())
     for path in summary.files:
         assert path.exists(), path
@@ -108,16 +108,16 @@ def test_shipped_weights_are_judged_as_they_are_and_trained_further(tmp_path, mo
     summary = demo(tmp_path / "out", n=4, epochs=1)  # without an encoder's file
     as_shipped, further = f"{module.SHIPPED}, as shipped", f"{module.SHIPPED}, trained further"
     assert list(summary.evaluations)[2:] == ["unet", as_shipped, further]
-    shipped = get_model("unet_mobilenet", weights="emps")
+    shipped = get_model("particles", weights="emps")
     for ours, theirs in zip(judged[as_shipped].weights, shipped.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     decoder, start = judged[further].trainable_weights, shipped.trainable_weights
     assert not all(
         np.array_equal(ours, theirs) for ours, theirs in zip(decoder, start, strict=True)
     )
-    run = json.loads((summary.folder / "unet_mobilenet" / "run.json").read_text())
+    run = json.loads((summary.folder / "particles" / "run.json").read_text())
     assert run["settings"]["learning_rate"] == 1e-2
-    again = get_model("unet_mobilenet", weights=summary.folder / "unet_mobilenet")
+    again = get_model("particles", weights=summary.folder / "particles")
     np.testing.assert_array_equal(again.get_weights()[-1], judged[further].get_weights()[-1])
 
 
@@ -135,7 +135,7 @@ def test_own_micrographs_of_three_classes_without_an_encoder(tmp_path, capsys, o
     summary = demo(out, images=images, labels=labels, epochs=1)
     printed = capsys.readouterr().out
     assert summary.folder == out / "run-3"
-    assert "unet_mobilenet is left out: mobilenet_2_5_224_tf_no_top.h5 is not in" in printed
+    assert "particles is left out: mobilenet_2_5_224_tf_no_top.h5 is not in" in printed
     assert list(summary.evaluations) == ["Otsu", "random forest", "unet"]
     assert summary.evaluations["unet"].classes == ("sphere", "ellipsoid", "rod")
     results = json.loads((summary.folder / "results.json").read_text())
@@ -196,12 +196,12 @@ def test_table_has_a_line_per_method_with_its_interval():
     figures = {"iou": Interval(0.5, 0.25, 0.75), "instance_f1": Interval(1.0, 0.9, 1.0)}
     row = {"name": "a.tif"}
     evaluation = Evaluation(("particle",), (row, row), np.zeros((2, 2, 2), int), figures, {})
-    names = ("Otsu", "unet_mobilenet/emps, trained further")
+    names = ("Otsu", "particles/emps, trained further")
     lines = table(dict.fromkeys(names, evaluation), dict.fromkeys(names, 12.345)).splitlines()
     assert max(map(len, lines)) <= 100
     assert [line.index("0.500") for line in lines[1:3]] == [lines[0].index("IoU")] * 2
     assert re.split(r"\s{2,}", lines[2]) == [
-        "unet_mobilenet/emps, trained further",
+        "particles/emps, trained further",
         "0.500 [0.250, 0.750]",
         "1.000 [0.900, 1.000]",
         "12.35",

@@ -568,3 +568,13 @@ def test_a_tile_that_is_reflected_is_cut_so(lines):
     lines, places = np.array(lines), np.array([1, 2, 3])
     expected = channels[lines[:, None], places]
     np.testing.assert_array_equal(tiling._cut(channels, lines, places), expected)
+
+
+def test_a_micrograph_alone_is_predicted_by_the_shipped_weights():
+    pixels = temzoo.synthetic.synthesize(3, size=(96, 96), n_particles=4)[0].pixels
+    alone = temzoo.predict(pixels)
+    model = temzoo.get_model("particles", weights="emps", compile=False)
+    np.testing.assert_array_equal(alone.instances, temzoo.predict(model, pixels).instances)
+    assert alone.class_names == ("particle",)
+    with pytest.raises(ValueError, match="a micrograph must be real numbers"):
+        temzoo.predict(model)

@@ -1,5 +1,7 @@
 """Pictures of temzoo.report: colours where they belong, files that open, plots that hold data."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from skimage.color import rgb2lab
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.inference.predict import predict
-from temzoo.pictures.colours import CLASS_COLOURS, ERROR_COLOURS, MARKS, error_legend
+from temzoo.pictures.colours import CLASS_COLOURS, DOUBTFUL, ERROR_COLOURS, MARKS, error_legend
 from temzoo.pictures.overlays import (
     error_map,
     error_overlay,
@@ -332,14 +334,20 @@ def test_the_legend_draws_marks_as_lines(tmp_path):
         assert near(picture, mark.colour).sum() > 50
 
 
-def test_saved_detections_are_outlined_from_a_score_on(tmp_path):
+def test_saved_detections_are_outlined_and_doubtful_ones_dashed(tmp_path):
     micrograph = Micrograph(GREY, name="a.tif")
     sure, unsure = square(10, 10, score=0.9), square(30, 50, score=0.2)
-    prediction = detector_prediction(sure, unsure)
+    paths = save_prediction(detector_prediction(sure, unsure), tmp_path, micrograph=micrograph)
+    both = outlines(GREY, [sure, unsure])
+    np.testing.assert_array_equal(decoded(paths["overlay"]), both)
+    prediction = replace(detector_prediction(sure), doubtful=(unsure,))
     paths = save_prediction(prediction, tmp_path, micrograph=micrograph)
-    np.testing.assert_array_equal(decoded(paths["overlay"]), outlines(GREY, [sure]))
-    paths = save_prediction(prediction, tmp_path, micrograph=micrograph, min_score=0.1)
-    np.testing.assert_array_equal(decoded(paths["overlay"]), outlines(GREY, [sure, unsure]))
+    dashed, alone = decoded(paths["overlay"]), outlines(GREY, [sure])
+    drawn = (dashed != alone).any(axis=-1)
+    around = (both != alone).any(axis=-1)
+    assert 10 < drawn.sum() < around.sum()
+    assert near(dashed, DOUBTFUL.colour).any()
+    assert not drawn[:25, :40].any()
 
 
 def test_history_is_plotted_with_gaps(tmp_path):

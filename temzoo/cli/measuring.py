@@ -82,7 +82,9 @@ def measure(
     )
     how = {"border": border, "over": over, "seed": seed}
     summaries = {
-        unit: summarized(part.table, {**how, "frames": part.frames, "model": part.model})
+        unit: summarized(
+            part.table, {**how, "frames": part.frames, "model": part.model}, measured.doubtful
+        )
         for unit, part in measured.by_unit.items()
     }
     remove_plots(out)  # there may be none this time
@@ -133,8 +135,14 @@ def intensity_notices(without: Mapping[str, str]) -> list[str]:
     return [*lines, hint]
 
 
-def summarized(table: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:
-    """A row an image, then all together; classes apart where there are several."""
+def summarized(
+    table: pd.DataFrame, how: Mapping[str, Any], doubtful: Mapping[str, int]
+) -> pd.DataFrame:
+    """A row an image, then all together; classes apart where there are several.
+
+    Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
+    says so; they count in nothing.
+    """
     import pandas as pd
 
     import temzoo
@@ -142,7 +150,11 @@ def summarized(table: pd.DataFrame, how: Mapping[str, Any]) -> pd.DataFrame:
     kinds = ["class"] if table["class"].nunique() > 1 else []
     parts = [temzoo.summarize(table, by=["image", *kinds], **how)]
     parts += [temzoo.summarize(table, by=kinds, **how)] if len(how["frames"]) > 1 else []
-    return pd.concat(parts, ignore_index=True)
+    summary = pd.concat(parts, ignore_index=True)
+    known = {name: doubtful[name] for name in how["frames"] if name in doubtful}
+    counts = known | ({"all": sum(known.values())} if known else {})
+    summary.insert(4, "doubtful", summary["image"].map(counts).astype("Int64"))
+    return summary
 
 
 def write(
@@ -187,7 +199,8 @@ def shown(summary: pd.DataFrame) -> str:
         ).rstrip()
         for cells in (head, *rows)
     )
-    return f"{lines}{left_out(summary, unit)}\n{interval_parts(summary.iloc[-1])}"
+    more = left_out(summary, unit) + doubtful_line(summary)
+    return f"{lines}{more}\n{interval_parts(summary.iloc[-1])}"
 
 
 def interval_parts(row: pd.Series) -> str:
@@ -209,6 +222,15 @@ def left_out(summary: pd.DataFrame, unit: str) -> str:
     if not least > 0:
         return ""
     return f"\nToo small to count, below {figure(least)} {unit}: {small}; they stay in the table."
+
+
+def doubtful_line(summary: pd.DataFrame) -> str:
+    """A line on objects of which the model is not sure, if any."""
+    single = summary[summary["image"] != "all"].drop_duplicates("image")
+    count = int(single["doubtful"].sum())
+    if not count:
+        return ""
+    return f"\nDoubtful, and not counted: {count}; dashed in the overlays."
 
 
 def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def particles(
         bool, typer.Option(help="Replace other objects in a window by background.")
     ] = False,
     min_score: Annotated[
-        float | None, typer.Option(help="Of detectors: drop objects that score less; 0.5.")
+        float | None, typer.Option(help="Drop objects that score less; by default the model's own.")
     ] = None,
 ):
     """Cut single particles from labelled or predicted micrographs, centred, all in one window.

@@ -57,8 +57,9 @@ def predict(
     instances: Annotated[
         str,
         typer.Option(
-            help="components: regions; watershed: cut where particles touch; auto: watershed, or a"
-            " detector's own objects."
+            help="components: regions; watershed: cut where particles touch; fused: of particles,"
+            " cut where mask_rcnn/emps sees several too; auto: watershed, or a detector's own"
+            " objects."
         ),
     ] = SEPARATION,
     neck: Neck = None,
@@ -266,13 +267,11 @@ def accelerated(
 def trained_and_told(weights: str, set_: list[str] | None):
     """Builds the model; where the user chose none, prints which it is and how well it scores."""
     from temzoo.zoo import pretrained
+    from temzoo.zoo.cards import score_texts
 
     if weights == pretrained.GENERAL:
         scores = pretrained.find_trained(weights).card.scores
-        print(
-            f"using {weights}, IoU {scores['iou']:.3f} [{scores['low']:.3f},"
-            f" {scores['high']:.3f}] on {scores['images']} validation images"
-        )
+        print(f"using {weights}: {score_texts(scores)[0]} on {scores['images']} validation images")
     load_tensorflow()
     return trained(weights, set_)
 

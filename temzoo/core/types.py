@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 AREA_KINDS = frozenset({"polygon", "ellipse", "box", "mask"})
-# From which a detection counts as found: it is more likely an object than not.
+# From which an object counts as found: it is more likely real than not.
 MIN_SCORE = 0.5
 LINE_KINDS = frozenset({"polyline"})
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
@@ -193,6 +193,8 @@ class Prediction:
         name: of the micrograph.
         distance: (H, W) uint8, 255 times the learnt distance to the outline, of a model that has
             one, where probabilities were asked for; else None.
+        doubtful: objects of which the model is not sure enough to count them: they are in no other
+            field but ``classes``. None of models whose objects have no confidence.
     """
 
     classes: np.ndarray
@@ -204,3 +206,4 @@ class Prediction:
     nm_per_pixel: tuple[float, float] | None = None
     name: str = ""
     distance: np.ndarray | None = None
+    doubtful: tuple[Detection, ...] | None = None

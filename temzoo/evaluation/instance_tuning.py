@@ -18,14 +18,15 @@ import numpy as np
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.object_overlaps import match_instances
+from temzoo.inference.confidence import confidences
 from temzoo.inference.predict import predict, sure_classes
-from temzoo.inference.regions import Watershed, instance_scores, label_instances
+from temzoo.inference.regions import FULL, Watershed, label_instances
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
 from temzoo.zoo.built import class_names_of, task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
 # Of models whose objects have scores, and which have learnt where objects part.
-LEARNT_NECKS, MIN_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7), (0.5, 0.7, 0.8, 0.85, 0.9)
+LEARNT_NECKS, MIN_SCORES = (0.0, 0.45, 0.55, 0.65, 0.75), (0.3, 0.4, 0.5, 0.6, 0.7)
 THRESHOLDS = (None, 0.7)
 MIN_AREAS_PX = (0, 25, 50, 100, 200, 400, 800)
 
@@ -151,8 +152,9 @@ def _counts(
         )
         areas = np.bincount(instances.ravel())[1:]
         scores = np.zeros(len(areas))
-        if leasts[0][0] is not None and found.probabilities is not None:
-            scores = instance_scores(instances, found.classes, found.probabilities)
+        if found.distance is not None and found.probabilities is not None:
+            own = np.rint(found.probabilities.max(axis=-1) * FULL).astype(np.uint8)
+            scores = confidences(instances, own, found.distance)
         paired = match.pairs[:, 1] - 1
         for score, area in leasts:
             # To drop instances changes no match of the others, which are above an IoU of 0.5.

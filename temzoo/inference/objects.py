@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,20 @@ def flattened(found: Sequence[Detection], shape: tuple[int, int]) -> Prediction:
         classes[top:bottom, left:right][one.mask] = one.class_id
     scores = np.array([one.score for one in found], np.float32)
     return Prediction(classes, instances, scores=scores, detections=tuple(found))
+
+
+def counted_from(found: Prediction, least: float) -> Prediction:
+    """A detector's prediction in which objects that score less are doubtful, not instances."""
+    detections = found.detections or ()
+    sure = flattened([one for one in detections if one.score >= least], found.classes.shape)
+    return replace(
+        found,
+        classes=sure.classes,
+        instances=sure.instances,
+        scores=sure.scores,
+        detections=sure.detections,
+        doubtful=tuple(one for one in detections if one.score < least),
+    )
 
 
 def decode(

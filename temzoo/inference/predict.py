@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
-from temzoo.core.types import Micrograph, Prediction
+from temzoo.core.types import Detection, Micrograph, Prediction
+from temzoo.inference.confidence import confidences
+from temzoo.inference.fused import fuse
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels
 from temzoo.inference.regions import (
     FULL,
     Watershed,
+    doubtful_objects,
     instance_scores,
     keep_sure,
     label_instances,
-    mean_inside,
 )
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
+from temzoo.zoo import pretrained
+from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import task_of
 
 FEW_CLASSES = 16  # up to here classes are compared one by one
@@ -30,7 +35,7 @@ FEW_CLASSES = 16  # up to here classes are compared one by one
 
 def predict(
     model: Any,
-    micrograph: Micrograph | np.ndarray | str | Path,
+    micrograph: Micrograph | np.ndarray | str | Path | None = None,
     *,
     tile: int | None = None,
     overlap: int | None = None,
@@ -53,7 +58,8 @@ def predict(
         model: a segmentation model of temzoo; or one that is served (``temzoo.connect``); or any
             callable on raw pixels (B, H, W, C) that returns (B, H, W, K) class probabilities; or
             an object whose ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to
-            (H, W, K).
+            (H, W, K). Left out, the micrograph alone is passed: the shipped weights
+            ``particles/emps`` find particles in it, and stay in memory for the next one.
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
         tile: edge of the tiles in pixels, a multiple of the model's coarsest step (32 serves
             all). None: the whole image at once up to 1408 x 1408 pixels, else as few tiles of at
@@ -70,29 +76,40 @@ def predict(
         instances: "auto" and "watershed" cut connected regions of one class at their necks, for
             particles that touch, and ``Watershed(neck=…, threshold=…)`` does so with settings of
             one's own; the necks are those of the learnt distance where a model has one.
-            "components" numbers the regions (sharing a side) as they are; None: none.
+            "components" numbers the regions as they are; "fused", of a model of one class that has
+            learnt distances, also asks the detector ``mask_rcnn/emps`` where regions are several
+            objects: more work, and the best counts. None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
-        min_score: of models whose objects have scores: those that score less are dropped; None: 0.5
-            of a detector, 0.85 of a model that learns distances ("particles").
+        min_score: of models whose objects have scores: those that score less are no instances, and
+            the likelier ones of them are ``doubtful``; None: 0.5, and 0.7 of a detector.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.
 
     Returns:
-        Class map, instance map and, when asked for, probabilities. ``scores`` are a detector's own,
-        else the mean probability of an instance's class over its pixels; None where a model that
-        learns no distance was not asked for ``probabilities``.
+        Class map, instance map and, when asked for, probabilities. ``scores`` are a detector's own;
+        of a model that learns distances ("particles") how likely each object is real; else the mean
+        probability of an instance's class over its pixels, where ``probabilities`` were asked for,
+        or None.
 
     Raises:
         ValueError: for an empty image, NaN or infinite pixels, or an option out of range.
 
     Example:
-        >>> prediction = predict(get_model("unet", weights="run/"), "particles.tif")
+        >>> prediction = predict("particles.tif")
         >>> prediction.classes.shape, prediction.instances.max()
+        >>> prediction = predict(get_model("unet", weights="runs/first"), "particles.tif")
     """
     given = dict(locals())
+    if micrograph is None:
+        model, micrograph = _general_model(), model
     options = PredictOptions(**{one.name: given[one.name] for one in fields(PredictOptions)})
     return task_of(model).answer(model, as_micrograph(micrograph), options)
+
+
+@cache
+def _general_model() -> Any:
+    return trained_model(pretrained.GENERAL)
 
 
 def segment(
@@ -102,12 +119,22 @@ def segment(
     class_names: tuple[str, ...],
     *,
     distance: bool = False,
+    detections: Sequence[Detection] = (),
 ) -> Prediction:
     """Class map and instances of a micrograph, from a network that gives class probabilities.
 
     Args:
         distance: whether the network's last channel is a learnt distance to the outline.
+        detections: of a detector, to be fused with the instances of such a network.
+
+    Raises:
+        ValueError: fused instances of another network were asked for.
     """
+    if options.instances == "fused" and not distance:
+        raise ValueError(
+            'instances="fused" needs a model that has learnt distances, such as particles/emps.'
+            ' Received: a model of pixels alone. Use instances="watershed".'
+        )
     pixels = checked_pixels(micrograph)
     blocks = answer_blocks(network, pixels, options)
     with closing(blocks):
@@ -118,12 +145,15 @@ def segment(
         min_area_px=options.min_area_px,
         distance=found.distance,
     )
-    scores = None
-    if found.probabilities is not None:
+    scores, doubtful = None, () if distance else None
+    if found.own is not None and found.distance is not None:
+        scores = confidences(numbered, found.own, found.distance)
+        if options.instances == "fused":
+            scores = fuse(numbered, scores, found.distance, detections)
+    elif found.probabilities is not None:
         scores = instance_scores(numbered, found.classes, found.probabilities)
-    elif found.own is not None:
-        scores = mean_inside(numbered, found.own) / FULL
     if options.min_score is not None and scores is not None and len(scores):
+        doubtful = doubtful_objects(numbered, found.classes, scores, options.min_score)
         scores = keep_sure(numbered, scores, options.min_score)
     return Prediction(
         classes=found.classes,
@@ -131,6 +161,7 @@ def segment(
         probabilities=found.probabilities,
         scores=scores,
         distance=found.distance if options.probabilities else None,
+        doubtful=doubtful,
         class_names=class_names,
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,

@@ -12,16 +12,18 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from temzoo.core.connected import connected_components, renumber
+from temzoo.core.types import Detection
 from temzoo.inference.pixels import BLOCK_ROWS
 
 LARGEST_SPLIT = 4096**2  # pixels; a region with a larger box would need gigabytes to be split
-SEPARATIONS = ("auto", "components", "watershed")
+SEPARATIONS = ("auto", "components", "watershed", "fused")
 FULL = 255  # what stands for a learnt distance, or a probability, of 1
 NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour is cut
 # The same of learnt distances, which are 1 in the middle of each object: a dip below this part of
 # the lower peak is cut. ``LEAST`` is added, so that differences among small ones are no dips, after
 # smoothing by ``SMOOTH`` px. Chosen on EMPS' validation images: benchmarks/results/tried.md.
-LEARNT_NECK, LEAST, SMOOTH = 0.5, 0.1, 1.5
+LEARNT_NECK, LEAST, SMOOTH = 0.55, 0.1, 1.5
+DOUBTFUL = 0.2  # what scores less is not even a doubtful object
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Watershed:
 
     Attributes:
         neck: 0 (never) to 1 (always): a neck narrower than this part of the slimmer neighbour is
-            cut. None: 0.8, or 0.5 where a model has learnt the distance. ``temzoo.tune_instances``
+            cut. None: 0.8, or 0.55 where a model has learnt the distance. ``temzoo.tune_instances``
             finds what suits one's own images.
         threshold: 0.5 to 1: pixels whose background has a probability above 1 - threshold belong
             to no instance. Weak bridges between particles vanish, and particles of which the
@@ -77,7 +79,7 @@ def label_instances(
     if method is None:
         return no_instances(classes)
     numbered = connected_components(classes)
-    cut = Watershed() if method in ("auto", "watershed") else method
+    cut = Watershed() if method in ("auto", "watershed", "fused") else method
     if isinstance(cut, Watershed):
         split_touching(numbered, neck=cut.neck, distance=distance)
         _drop_small(numbered, min_area_px)
@@ -143,6 +145,21 @@ def mean_inside(instances: np.ndarray, values: np.ndarray) -> np.ndarray:
         areas += np.bincount(numbers, minlength=count)
         sums += np.bincount(numbers, values[top : top + BLOCK_ROWS].ravel(), minlength=count)
     return (sums[1:] / np.maximum(areas[1:], 1)).astype(np.float32)
+
+
+def doubtful_objects(
+    instances: np.ndarray, classes: np.ndarray, scores: np.ndarray, least: float
+) -> tuple[Detection, ...]:
+    """The instances that score below ``least``, but not below ``DOUBTFUL``, likelier ones first."""
+    numbers = np.flatnonzero((scores >= DOUBTFUL) & (scores < least)) + 1
+    boxes = ndimage.find_objects(instances) if len(numbers) else []
+    found = []
+    for number in sorted(numbers, key=lambda number: -scores[number - 1]):
+        box = boxes[number - 1]
+        mask = instances[box] == number
+        kind = int(classes[box][mask][0])
+        found.append(Detection(box[0].start, box[1].start, mask, kind, float(scores[number - 1])))
+    return tuple(found)
 
 
 def keep_sure(instances: np.ndarray, scores: np.ndarray, least: float) -> np.ndarray:

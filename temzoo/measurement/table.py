@@ -36,7 +36,8 @@ def measure(
     Columns, with ``nm`` for a calibrated micrograph and ``px`` else, never both:
 
     - ``image``, ``particle`` (its number in the instance map, or of the detection from 1 on),
-      ``class``, ``score`` (NaN where the model gives none);
+      ``class``, ``score`` (NaN where the model gives none), ``confidence``: how likely it is real,
+      of models that know ("particles"), else NaN. Doubtful objects are not in the table;
     - ``area_nm2``; ``diameter_nm`` of the circle of equal area; ``feret_max_nm``,
       ``feret_min_nm``; ``perimeter_nm`` (Crofton);
     - ``circularity``, 4 pi area / perimeter², not clipped: it scatters about 1 for circles and
@@ -84,11 +85,13 @@ def measure(
     runs, ids = _particles(prediction)
     keep = (runs.area_px >= min_area_px) & _is_wanted(prediction, ids, classes)
     runs, ids = runs.picked(keep), ids[keep]
+    scores = _scores(prediction, runs)
     columns = {
         "image": _texts([prediction.name] * len(runs)),
         "particle": runs.numbers,
         "class": _texts([_class_name(prediction, one) for one in ids]),
-        "score": _scores(prediction, runs),
+        "score": scores,
+        "confidence": scores if _is_calibrated(prediction) else np.full(len(runs), math.nan),
         **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px", least),
     }
     columns["mean_intensity"] = _mean_intensity(runs, source)
@@ -169,6 +172,11 @@ def _is_wanted(
     own = [_class_name(prediction, one) for one in ids.tolist()]
     require_classes(classes, {*prediction.class_names, *own} or None, "prediction")
     return np.array([name in classes for name in own], bool)
+
+
+def _is_calibrated(prediction: Prediction) -> bool:
+    """Whether a score is a probability: those of a detector are none."""
+    return prediction.doubtful is not None and prediction.detections is None
 
 
 def _scores(prediction: Prediction, runs: Runs) -> np.ndarray:

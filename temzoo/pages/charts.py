@@ -184,7 +184,7 @@ def _bars(frame: Frame, edges: np.ndarray, counts: np.ndarray) -> str:
 def _band(frame: Frame, interval: tuple[float, float] | None) -> str:
     if interval is None or not all(math.isfinite(v) for v in interval):
         return ""
-    left, right = (frame.at_x(v) for v in interval)
+    left, right = (frame.at_x(min(max(v, frame.x[0]), frame.x[1])) for v in interval)
     return (
         f'<rect class="band" x="{left:.1f}" y="{frame.top - 6}" width="{max(right - left, 1):.1f}"'
         f' height="{frame.height - frame.bottom - frame.top + 6}"/>'

@@ -52,6 +52,7 @@ MARKS = {
     "missed": Mark(YELLOW, width=2, dashed=True),
     "false": Mark(VERMILION, width=2, crossed=True),
 }
+DOUBTFUL = Mark(YELLOW, dashed=True)  # objects of which a model is not sure
 
 
 def error_legend(*, several_classes: bool = False) -> dict[str, tuple[int, int, int]]:

@@ -17,6 +17,7 @@ from temzoo.pictures.colours import (
     BLACK,
     CLASS_COLOURS,
     CORRECT,
+    DOUBTFUL,
     ERROR_COLOURS,
     FALSE_POSITIVE,
     MARKS,
@@ -144,6 +145,18 @@ def outlines(
     marks = [Mark(tuple(colour), width) for colour in colours]
     marked = list(zip(objects, marks, strict=True))
     return _drawn_objects(_filled(picture, marked, alpha, scale), marked, scale)
+
+
+def with_doubtful(picture: np.ndarray, objects: Sequence[Detection], scale: float) -> np.ndarray:
+    """An overlay with doubtful objects outlined by broken lines.
+
+    Args:
+        picture: (h, w, 3) uint8.
+        objects: in the pixels of the micrograph.
+        scale: the picture's pixels over the micrograph's.
+    """
+    mark = replace(DOUBTFUL, width=_line_width(picture))
+    return _drawn_objects(picture, [(one, mark) for one in objects], scale)
 
 
 def match_overlay(

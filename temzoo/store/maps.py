@@ -105,12 +105,25 @@ def read_detections(
             f"{sidecar}: there must be as many scores as detections. Received: "
             f"{len(told['scores'])} scores, {len(entries)} detections. Predict again."
         )
+    return _all_decoded(sidecar, told, "detection", entries, shape)
+
+
+def read_doubtful(
+    sidecar: Path, told: Mapping[str, Any], shape: tuple[int, int]
+) -> tuple[Detection, ...] | None:
+    entries = told["doubtful"]
+    return None if entries is None else _all_decoded(sidecar, told, "doubtful", entries, shape)
+
+
+def _all_decoded(
+    sidecar: Path, told: Mapping[str, Any], what: str, entries: list, shape: tuple[int, int]
+) -> tuple[Detection, ...]:
     found, left = [], max(MOST_MASKS * shape[0] * shape[1], MOST_MASK_PX)
     for number, entry in enumerate(entries, start=1):
         try:
             detection = _decoded(entry, shape, len(told["class_names"]), left)
         except ValueError as error:
-            raise ValueError(f"{sidecar}, detection {number}: {error}") from error
+            raise ValueError(f"{sidecar}, {what} {number}: {error}") from error
         left -= detection.mask.size
         found.append(detection)
     return tuple(found)

@@ -144,6 +144,7 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
         class_names=tuple(names),
         nm_per_pixel=None if told["nm_per_pixel"] is None else tuple(told["nm_per_pixel"]),
         name=told["name"],
+        doubtful=maps.read_doubtful(path, told, shape),
     )
 
 

@@ -87,7 +87,7 @@ def about(path: str | Path) -> dict[str, Any]:
 
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
-        instance_count, covered_share, files (by what they hold), source, source_bytes,
+        doubtful, instance_count, covered_share, files (by what they hold), source, source_bytes,
         source_mtime_ns, source_sha256, frame, image, calibration (see ``Origin``), model,
         weights, weights_sha256, options, seconds, temzoo, date.
 
@@ -103,8 +103,9 @@ def about(path: str | Path) -> dict[str, Any]:
         )
     told = read_json(path)
     if isinstance(told, dict):
-        # Older sidecars are of single images, and do not say where a calibration was read.
-        told = {"frame": 0, "image": "", "calibration": "", **told}
+        # Older sidecars are of single images, do not say where a calibration was read, and keep no
+        # doubtful objects.
+        told = {"frame": 0, "image": "", "calibration": "", "doubtful": None, **told}
     try:
         _check(told)
     except ValueError as error:
@@ -139,6 +140,7 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
     """What a sidecar says of the prediction itself."""
     height, width = prediction.classes.shape
     found, scores, scale = prediction.detections, prediction.scores, prediction.nm_per_pixel
+    doubtful = prediction.doubtful
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -152,6 +154,9 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         "files": dict(files),
         "scores": None if scores is None else [_number_or_none(score) for score in scores],
         "detections": None if found is None else [_encoded(one, height, width) for one in found],
+        "doubtful": None
+        if doubtful is None
+        else [_encoded(one, height, width) for one in doubtful],
     }
 
 
@@ -281,6 +286,7 @@ _RULES = {
     "files": ("an object", lambda value: isinstance(value, dict)),
     "scores": ("null or a list of numbers", or_null(is_list_of(or_null(is_finite_number)))),
     "detections": ("null or a list", or_null(lambda value: isinstance(value, list))),
+    "doubtful": ("null or a list", or_null(lambda value: isinstance(value, list))),
     "source": ("null or a path", or_null(is_text)),
     "source_bytes": ("null or a whole number", or_null(is_count)),
     "source_mtime_ns": ("null or a whole number", or_null(is_count)),

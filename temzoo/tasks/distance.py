@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
+from temzoo.core.types import MIN_SCORE, Detection, Example, LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
+from temzoo.inference.fused import DETECTOR, LEAST_SCORE
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import predict, segment
 from temzoo.tasks import endpoints
@@ -22,15 +24,12 @@ from temzoo.tasks.distance_targets import distance_maps
 from temzoo.tasks.objects_found import objects_found
 from temzoo.tasks.pixel_models import classes_alone, pixel_network
 from temzoo.tasks.semantic import ClassMaps, Semantic, deviations
+from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import class_names_of
 from temzoo.zoo.task import register_task
 
 if TYPE_CHECKING:
     import keras
-
-# Mean probability of an object's class over its pixels, from which it counts. Chosen on EMPS'
-# validation images: benchmarks/results/tried.md.
-SURE = 0.85
 
 
 class Distance(Semantic):
@@ -40,7 +39,7 @@ class Distance(Semantic):
     score = "val_f1"
     score_name = "F1"
     judged_by_fit = False
-    least_score = SURE
+    least_score = MIN_SCORE
 
     def target(self, class_names: tuple[str, ...]) -> DistanceMaps:
         return DistanceMaps(tuple(class_names))
@@ -74,7 +73,16 @@ class Distance(Semantic):
         names = tuple(options.class_names) or class_names_of(model)
         if options.min_score is None:
             options = replace(options, min_score=self.least_score)
-        return segment(pixel_network(model), micrograph, options, names, distance=True)
+        found: Sequence[Detection] = ()
+        if options.instances == "fused":
+            if len(names) > 1:
+                raise ValueError(
+                    f'instances="fused" serves one class. Received: {", ".join(names)}. Use'
+                    ' instances="auto".'
+                )
+            found = predict(_detector(), micrograph, min_score=LEAST_SCORE).detections or ()
+        network = pixel_network(model)
+        return segment(network, micrograph, options, names, distance=True, detections=found)
 
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"min_score": least}
@@ -87,6 +95,11 @@ class Distance(Semantic):
         from temzoo.tasks.distance_graph import class_map_probabilities_distance
 
         return self.pixel_endpoints(model, class_map_probabilities_distance, compare=_deviations)
+
+
+@cache
+def _detector() -> keras.Model:
+    return trained_model(DETECTOR)
 
 
 def _deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:

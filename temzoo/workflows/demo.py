@@ -57,14 +57,12 @@ SETTINGS = {
     "learning_rate": 3e-3,
     "warmup": 0.1,
 }
-NETWORKS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.25}}
-ENCODER = imagenet_file(NETWORKS["unet_mobilenet"]["alpha"])
+NETWORKS = {"unet": {"filters": 16}, "particles": {"alpha": 0.25}}
+ENCODER = imagenet_file(NETWORKS["particles"]["alpha"])
 # Particles of all kinds: the network named starts from these weights in place of its encoder's. A
 # third of the rate that suits random weights, so that they are not lost in the first steps.
-SHIPPED = "unet_mobilenet/emps"
+SHIPPED = "particles/emps"
 FURTHER = {"learning_rate": 1e-3}
-# Micrographs of one kind teach in half the time without their negatives.
-FURTHER_CONFIG = {"negatives": False}
 
 
 @dataclass(frozen=True)
@@ -217,7 +215,7 @@ def _trained_further(
     further = f"{SHIPPED}, trained further"
     with timed(further):
         shipped = trained_model(SHIPPED)
-        model = trained_model(SHIPPED, **FURTHER_CONFIG)
+        model = trained_model(SHIPPED)
         _train(model, name, parts, files, epochs, seed, **FURTHER)
     return {f"{SHIPPED}, as shipped": shipped, further: model}
 
@@ -285,7 +283,7 @@ def _draw(
 def _predict_large(files: Files, name: str, method: Any, parts: Parts) -> None:
     micrograph = parts.large.micrograph
     with timed(f"{name} on {micrograph.name}, {micrograph.width} x {micrograph.height} px"):
-        found = predict(method, micrograph, instances="watershed", class_names=parts.classes)
+        found = predict(method, micrograph, class_names=parts.classes)
     truth = class_map(parts.large.labels, parts.classes)
     iou = scores(confusion(truth, found.classes, len(parts.classes) + 1))["iou"][1:]
     there = iou[np.isfinite(iou)]  # of the classes that are labelled or found in it

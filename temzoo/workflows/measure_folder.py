@@ -44,11 +44,13 @@ class Measured:
         by_unit: "nm", of calibrated images, and "px", of the others; either only where there are.
         own_scales: the calibration that each image states itself.
         without_micrograph: why an image has no intensities, where that is a surprise.
+        doubtful: objects of each image that its model is not sure of, where it says so.
     """
 
     by_unit: Mapping[str, Particles]
     own_scales: Mapping[str, Scale | None]
     without_micrograph: Mapping[str, str]
+    doubtful: Mapping[str, int]
 
 
 def measure_folder(
@@ -71,7 +73,7 @@ def measure_folder(
         ValueError: two are of images of one name, or as ``temzoo.measure`` does.
     """
     by_hand = by_hand or ByHand()
-    own, without = {}, {}
+    own, without, doubtful = {}, {}, {}
     tables: dict[str, list[pd.DataFrame]] = {"nm": [], "px": []}
     frames: dict[str, dict[str, tuple[float, float]]] = {"nm": {}, "px": {}}
     errors: dict[str, list[ModelError | None]] = {"nm": [], "px": []}
@@ -86,12 +88,14 @@ def measure_folder(
         frames[unit][name] = _frame(prediction)
         errors[unit].append(_model_error(path))
         without |= {name: why} if why else {}
+        if prediction.doubtful is not None:
+            doubtful[name] = len(prediction.doubtful)
     by_unit = {
         unit: Particles(pd.concat(parts, ignore_index=True), frames[unit], worst(errors[unit]))
         for unit, parts in tables.items()
         if parts
     }
-    return Measured(by_unit, own, without)
+    return Measured(by_unit, own, without, doubtful)
 
 
 def _paths(places: Sequence[Path]) -> list[Path]:

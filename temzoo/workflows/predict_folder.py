@@ -225,7 +225,8 @@ def _finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]
 def _kept_row(name: str, told: Mapping[str, Any]) -> Row:
     down, along = told["nm_per_pixel"] or (None, None)
     found = told["instance_count"], told["covered_share"], told["seconds"]
-    return Row(name, "kept", *found, down, along, told["calibration"])
+    doubtful = None if told["doubtful"] is None else len(told["doubtful"])
+    return Row(name, "kept", *found, down, along, told["calibration"], doubtful=doubtful)
 
 
 def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:

@@ -53,6 +53,7 @@ class Row:
         status: "predicted", "kept" from an earlier job, or "failed".
         instances, covered_share, seconds: how many were found, their share of the image, 0 to 1,
             and what the prediction took; None of an image that failed.
+        doubtful: objects of which the model is not sure enough to count them.
         nm_per_pixel_row, nm_per_pixel_col, calibration: the size of a pixel, None where it is not
             known, and where it was read.
         message: why it failed.
@@ -67,6 +68,7 @@ class Row:
     nm_per_pixel_col: float | None = None
     calibration: str = ""
     message: str = ""
+    doubtful: int | None = None
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,6 @@ def _written(
         job.out,
         micrograph=micrograph,
         probabilities=job.options["probabilities"],
-        min_score=0.0,
         origin=replace(
             job.origin_of(image), seconds=round(seconds, 3), calibration=micrograph.calibration
         ),
@@ -276,9 +277,12 @@ def _written(
     scale, read = found.nm_per_pixel, micrograph.calibration
     size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
     size += f" ({read})" if read else ""
-    job.say(f"{image.name}: {count} instances, {share:.1%} of the area; {size}")
+    doubtful = None if found.doubtful is None else len(found.doubtful)
+    more = f" and {doubtful} doubtful" if doubtful else ""
+    job.say(f"{image.name}: {count} instances{more}, {share:.1%} of the area; {size}")
     seconds = round(seconds, 3)
-    return Row(image.name, "predicted", count, share, seconds, *(scale or (None, None)), read)
+    side = scale or (None, None)
+    return Row(image.name, "predicted", count, share, seconds, *side, read, doubtful=doubtful)
 
 
 @contextmanager

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 BY_NAME = "temzoo_by_name"  # attribute of files that hold weights by their names in the model
 SUFFIX = ".weights.h5"
 BEST = f"best{SUFFIX}"
-# What `temzoo predict IMAGES` uses: the set that serves most micrographs of particles best.
-GENERAL = "unet_mobilenet/emps"
+# What `temzoo predict IMAGES` uses: the set that counts and outlines most particles best.
+GENERAL = "particles/emps"
 # In a checkout the folder lies beside the package; in a wheel, inside it.
 FOLDERS = (Path(__file__).parents[1] / "weights", Path(__file__).parents[2] / "weights")
 

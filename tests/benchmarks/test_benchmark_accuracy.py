@@ -88,7 +88,7 @@ def test_a_detector_is_judged_by_its_objects(drawn, finder):
     pixels = np.zeros((64, 64), np.uint8)
     pixels[8:24, 8:24], pixels[40:52, 40:52] = 180, 60
     prediction = temzoo.predict(finder, pixels, min_score=0.05)
-    classes, areas = accuracy._counted(prediction)
+    classes, areas = accuracy._counted(prediction, 0.7)
     assert len(prediction.detections) == 2
     assert areas.tolist() == [256]
     assert np.array_equal(classes > 0, pixels == 180)
