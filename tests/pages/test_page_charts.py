@@ -75,6 +75,14 @@ def test_the_chart_names_its_quantiles_and_its_band():
     assert float(narrow.get("width")) < 360
 
 
+def test_a_band_that_is_wider_than_the_chart_ends_with_it():
+    for svg in drawn(size_chart(sizes(d50=(0.001, 1e4)))):
+        (band,) = [r for r in svg.iter("rect") if r.get("class") == "band"]
+        left, width = float(band.get("x")), float(band.get("width"))
+        assert 0 <= left
+        assert left + width <= float(svg.get("width"))
+
+
 def test_names_of_quantiles_do_not_lie_on_each_other():
     close = Sizes(SIZES, "nm", {"D10": 20.0, "D50": 20.5, "D90": 21.0})
     for svg in drawn(size_chart(close)):
