@@ -79,7 +79,7 @@ def test_a_band_that_is_wider_than_the_chart_ends_with_it():
     for svg in drawn(size_chart(sizes(d50=(0.001, 1e4)))):
         (band,) = [r for r in svg.iter("rect") if r.get("class") == "band"]
         left, width = float(band.get("x")), float(band.get("width"))
-        assert 0 <= left
+        assert left >= 0
         assert left + width <= float(svg.get("width"))
 
 
