@@ -1,0 +1,256 @@
+"""Scale bars by their pixels alone: where one may be, before any text is read.
+
+A bar was drawn after the exposure: its rows are flat, all begin and end at the same columns, and
+what lies above and below is all brighter or all darker. Three kinds more: a line with a tick at each end,
+a line broken by its own text ("|-- 5 µm --|"), and the ruler of eleven ticks that Hitachi's
+microscopes write.
+
+Positions are (row, col), continuous: pixel (0, 0) covers [0, 1) × [0, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+Box = tuple[int, int, int, int]
+# All in grey levels of 255: the largest step between neighbours inside a bar; the least from a bar
+# to what is around it.
+FLAT = 12
+CONTRAST = 25
+SHORTEST = 14  # px
+SLIMMEST = 2.4  # length / height
+THICKEST = 0.08  # of the image's height
+BLUR = 5  # px over which an edge may be smeared
+RULER_TICKS = 11
+# Of the bar's contrast: from here on a rim of the other polarity is a drawn outline, and no halo
+# of sharpening or compression.
+OUTLINE = 0.35
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A candidate.
+
+    Attributes:
+        top, bottom: rows, half-open.
+        left, right: its ends, px; right - left is what its text names.
+        level: its grey value.
+        sign: 1: brighter than what is around it; -1: darker.
+        ticks: which ends bear a tick, (left, right).
+        gap: columns (first, past the last) between its two parts, where the text must be; or None.
+    """
+
+    top: int
+    bottom: int
+    left: float
+    right: float
+    level: float
+    sign: int
+    ticks: tuple[bool, bool] = (False, False)
+    gap: tuple[float, float] | None = None
+
+    @property
+    def length(self) -> float:
+        return self.right - self.left
+
+    @property
+    def box(self) -> Box:
+        """(top, left, bottom, right), half-open."""
+        return self.top, int(self.left), self.bottom, int(np.ceil(self.right))
+
+
+def find_bars(grey: np.ndarray) -> list[Bar]:
+    """All candidates of an image, (H, W) float32 of 0 to 255; from left to right."""
+    if min(grey.shape) < SHORTEST + 2 * BLUR:
+        return []
+    closed = filter(None, (_closed(grey, bar) for bar in _rectangles(grey)))
+    single = list(_layers_merged(_with_ends(grey, bar) for bar in closed))
+    paired = list(_broken_by_text(single))
+    parts = {id(part) for pair in paired for part in pair}
+    whole = [each for each in single if id(each) not in parts and sum(each.ticks) != 1]
+    joined = [
+        replace(one, right=two.right, gap=(one.right, two.left), ticks=(True, True))
+        for one, two in paired
+    ]
+    return sorted([*whole, *joined, *find_rulers(grey)], key=lambda bar: bar.left)
+
+
+def _rectangles(grey: np.ndarray) -> Iterator[Bar]:
+    """Flat runs of columns that repeat from row to row."""
+    height = grey.shape[0]
+    open_ones: dict[tuple[int, int], list] = {}
+    last_row = -1
+    finished: list[list] = []
+    for row, start, end, level in _flat_runs(grey):
+        if row != last_row:
+            finished += [each for each in open_ones.values() if each[1] < row]
+            open_ones = {key: each for key, each in open_ones.items() if each[1] == row}
+            last_row = row
+        near = ((start + i, end + j) for i in (0, -1, 1) for j in (0, -1, 1))
+        key = next(
+            (k for k in near if k in open_ones and abs(open_ones[k][4] - level) <= FLAT), None
+        )
+        top = row if key is None else open_ones.pop(key)[0]
+        if (start, end) in open_ones:  # of another level
+            finished.append(open_ones[start, end])
+        open_ones[start, end] = [top, row + 1, start, end, level]
+    for top, bottom, start, end, level in (*finished, *open_ones.values()):
+        tall = bottom - top
+        if tall <= max(THICKEST * height, 12) and end - start >= SLIMMEST * tall:
+            yield Bar(top, bottom, start, end, level, 0)
+
+
+def _flat_runs(grey: np.ndarray) -> Iterator[tuple[int, int, int, float]]:
+    """(row, first column, past the last, level) of flat runs that stand out at both ends."""
+    width = grey.shape[1]
+    flat = np.zeros((grey.shape[0], width + 1), bool)
+    np.less_equal(np.abs(np.diff(grey, axis=1)), FLAT, out=flat[:, 1:width])
+    change = np.diff(flat.astype(np.int8), axis=1)  # 1 at a run's first pixel, -1 at its last
+    rows, starts = np.nonzero(change == 1)
+    ends = np.nonzero(change == -1)[1] + 1
+    long = (ends - starts >= SHORTEST) & (starts > 0) & (ends < width)
+    rows, starts, ends = rows[long], starts[long], ends[long]
+    levels = grey[rows, (starts + ends) // 2]
+    before = [np.abs(grey[rows, np.maximum(starts - k, 0)] - levels) for k in range(1, BLUR + 1)]
+    after = [np.abs(grey[rows, np.minimum(ends + k, width - 1)] - levels) for k in range(BLUR)]
+    apart = np.minimum(np.max(before, axis=0), np.max(after, axis=0)) >= CONTRAST
+    found = (each[apart].tolist() for each in (rows, starts, ends, levels))
+    yield from zip(*found, strict=True)
+
+
+def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
+    """The bar with its sign, if all around is darker than it, or all brighter; else None."""
+    cols = slice(int(bar.left), int(bar.right))
+    level = float(np.median(grey[bar.top : bar.bottom, cols]))
+    strips = (grey[max(bar.top - BLUR, 0) : bar.top, cols], grey[bar.bottom : bar.bottom + BLUR, cols])
+    for sign in (1, -1):
+        apart = [(sign * (level - strip)).max(axis=0) >= CONTRAST for strip in strips if len(strip)]
+        corners = [each[part] for each in apart for part in (slice(4), slice(-4, None))]
+        if apart and min(each.mean() for each in apart) >= 0.85 and all(map(np.all, corners)):
+            return replace(bar, level=level, sign=sign)
+    return None
+
+
+def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
+    """Its ends: half way to the outside, the middle of an outline, or the middle of a tick."""
+    core = grey[bar.top : bar.bottom]
+    if len(core) > 2:
+        core = core[1:-1]
+    profile = bar.sign * (core.mean(axis=0) - bar.level)  # 0 in the bar, negative around it
+    places = ((int(bar.left), -1), (int(bar.right) - 1, 1))
+    ticks = [_tick(grey, bar, *place) for place in places]
+    rims = [_rim(profile, *place) for place in places]
+    if None in rims:
+        rims = [_half_way(profile, *place) for place in places]
+    left, right = (rim if tick is None else tick for tick, rim in zip(ticks, rims, strict=True))
+    return replace(bar, left=left, right=right, ticks=(ticks[0] is not None, ticks[1] is not None))
+
+
+def _outside(profile: np.ndarray, last: int, step: int) -> np.ndarray:
+    """The profile from a bar's last flat column outwards, as far as there is an image."""
+    cols = last + step * np.arange(2 * BLUR)
+    return profile[cols[(cols >= 0) & (cols < len(profile))]]
+
+
+def _half_way(profile: np.ndarray, last: int, step: int) -> float:
+    outside = _outside(profile, last, step)
+    half = min(float(np.median(outside[BLUR - 1 : BLUR + 2])), -CONTRAST) / 2
+    k = int(np.argmax(outside < half))
+    if k == 0:  # no end here: ``_flat_runs`` saw it in another row
+        return last + 0.5 + step * 0.5
+    return last + 0.5 + step * (k - 1 + (outside[k - 1] - half) / (outside[k - 1] - outside[k]))
+
+
+def _rim(profile: np.ndarray, last: int, step: int) -> float | None:
+    """The middle of an outline, which stands out more than what is beyond it; or None."""
+    outside = _outside(profile, last, step)
+    if len(outside) < BLUR + 3:
+        return None
+    lowest = int(np.argmin(outside[: BLUR + 1]))
+    beyond = float(np.median(outside[lowest + 2 : lowest + 5]))
+    if beyond > 0 or outside[lowest] > min((1 + OUTLINE) * beyond, beyond - CONTRAST):
+        return None
+    rim = np.flatnonzero(outside[: lowest + 3] <= (outside[lowest] + beyond) / 2)
+    return last + 0.5 + step * float(rim.mean())
+
+
+def _layers_merged(bars: Iterable[Bar]) -> Iterator[Bar]:
+    """One bar of the rows that have other grey values, as its blurred first and last ones."""
+    layers: list[Bar] = []
+    for bar in sorted(bars, key=lambda bar: -abs(bar.level - 128)):
+        same = next((k for k, other in enumerate(layers) if _same_ends(bar, other)), None)
+        if same is None:
+            layers.append(bar)
+        else:
+            other = layers[same]
+            rows = min(bar.top, other.top), max(bar.bottom, other.bottom)
+            layers[same] = replace(other, top=rows[0], bottom=rows[1])
+    yield from layers
+
+
+def _same_ends(one: Bar, two: Bar) -> bool:
+    near = one.top <= two.bottom + 2 and two.top <= one.bottom + 2
+    return near and one.sign == two.sign and max(
+        abs(one.left - two.left), abs(one.right - two.right)
+    ) <= max(2.0, 0.02 * one.length)  # fmt: skip
+
+
+def _tick(grey: np.ndarray, bar: Bar, last: int, step: int) -> float | None:
+    """The middle of a tick at an end, which stands out on both sides of the bar; or None."""
+    cols = np.arange(max(last - 4, 0), min(last + 5, grey.shape[1]))
+    rows = np.array([bar.top - 4, bar.top - 3, bar.bottom + 2, bar.bottom + 3])
+    if rows[0] < 0 or rows[-1] >= grey.shape[0] or bar.bottom - bar.top > 8:
+        return None
+    inside = last - step * np.arange(8, 14)  # what is above and below the bar, away from its end
+    around = np.median(grey[np.ix_(rows, np.clip(inside, 0, grey.shape[1] - 1))], axis=1)
+    height = bar.sign * (grey[np.ix_(rows, cols)] - around[:, None])
+    high = height >= 0.5 * np.abs(bar.level - around)[:, None]
+    stem = high.all(axis=0)
+    if not 1 <= stem.sum() <= 4 or stem[0] or stem[-1]:
+        return None
+    return float(cols[stem].mean() + 0.5)
+
+
+def _broken_by_text(bars: Iterable[Bar]) -> Iterator[tuple[Bar, Bar]]:
+    """Two thin lines on one row, alike and with room for a text between them."""
+    thin = sorted((bar for bar in bars if bar.bottom - bar.top <= 5), key=lambda bar: bar.left)
+    for k, one in enumerate(thin):
+        for two in thin[k + 1 :]:
+            gap = two.left - one.right
+            alike = abs(one.length - two.length) <= 0.25 * max(one.length, two.length)
+            level = abs(one.level - two.level) <= 3 * FLAT and one.sign == two.sign
+            rows = abs(one.top - two.top) <= 1 and abs(one.bottom - two.bottom) <= 1
+            if rows and level and alike and 10 <= gap <= 3 * (one.length + two.length):
+                yield one, two
+                break
+
+
+def find_rulers(grey: np.ndarray) -> list[Bar]:
+    """Rows of exactly eleven bright ticks, alike and evenly spaced: ten divisions.
+
+    A longer or shorter row is none: a part of a ruler has another length than its text says.
+    """
+    found: list[Bar] = []
+    for threshold in (200, 140):
+        _, _, boxes, centres = cv2.connectedComponentsWithStats((grey > threshold).astype(np.uint8))
+        left, top, wide, tall, _ = boxes.T
+        slim = (wide <= 6) & (tall >= 3) & (tall <= 40) & (tall >= 1.3 * wide)
+        ticks = sorted(zip(top[slim], tall[slim], centres[slim, 0], left[slim], strict=True))
+        for k, (row, height, *_) in enumerate(ticks):
+            alike = sorted(
+                each[2] + 0.5 for each in ticks if abs(each[0] - row) <= 1 and abs(each[1] - height) <= 1
+            )
+            if len(alike) != RULER_TICKS or (k and abs(ticks[k - 1][0] - row) <= 1 and found):
+                continue
+            steps = np.diff(alike)
+            if steps.min() >= 4 and np.ptp(steps) <= max(1.6, 0.06 * steps.mean()):
+                found.append(
+                    Bar(int(row), int(row + height), float(alike[0]), float(alike[-1]), 255.0, 1)
+                )
+        if found:
+            break
+    return found[:1]

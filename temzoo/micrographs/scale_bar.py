@@ -1,0 +1,207 @@
+"""The calibration that a picture states by a scale bar drawn into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from temzoo.micrographs.channels import to_grey
+from temzoo.micrographs.drawn_bars import Bar, Box, find_bars
+from temzoo.micrographs.drawn_text import Length, lengths_in, read_text, require_text_reader
+from temzoo.micrographs.loading import load_micrograph
+
+LARGEST = 1600  # px; larger images are looked at in smaller copies
+AGREE = 0.03
+# nm per pixel between which an electron micrograph lies; finer than the first, "pm" was "µm".
+FINEST, COARSEST = 0.002, 5e4
+ZOOMS = (1.0, 0.6)  # of the crops that are read, until one is
+NEAR = 1.6  # heights of its text between a bar and its text
+MANY = 40  # candidates; more of them are texture
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A scale bar that was read.
+
+    Attributes:
+        nm_per_pixel: what is written, by ``length_px``; pixels are taken as square.
+        length_px: of the bar, between the middles of its edges, of its outline or of its ticks.
+        text: as it was read, "200 nm".
+        confidence: how sure the reader is of the text, 0 to 1.
+        box: (top, left, bottom, right) of bar and text in pixels, half-open: rows top to bottom - 1.
+    """
+
+    nm_per_pixel: float
+    length_px: float
+    text: str
+    confidence: float
+    box: Box
+
+
+def read_scale_bar(image: np.ndarray | str | Path) -> ScaleBar | None:
+    """Reads the scale bar of a picture: its length in pixels, and what is written beside it.
+
+    Bars may be dark or bright, outlined, in a box, with ticks at their ends, broken by their text,
+    or the ruler of eleven ticks of Hitachi's microscopes; horizontal, as all are. Units are nm,
+    µm (um), mm and Å. No number is given without a bar with both ends in the picture, a round
+    number and a unit: where the picture leaves a doubt, or states two scales that differ by more
+    than 3 %, the answer is None. "pm" is read as µm where picometres would be finer than any
+    microscope samples, 0.002 nm per pixel, and refused elsewhere.
+
+    Images without anything like a bar cost no reading of text. It takes well under a second per
+    image of 1,000 px; larger ones are looked at in a smaller copy.
+
+    Args:
+        image: (H, W) or (H, W, 3) pixels of any real dtype, or a file for ``load_micrograph``.
+
+    Returns:
+        the scale bar, or None where none can be read without doubt.
+
+    Raises:
+        MissingTextReaderError: (a ``MicrographError``) RapidOCR is not installed;
+            ``pip install 'temzoo[scalebar]'``.
+        FileNotFoundError, MicrographError: as ``load_micrograph``, where a path is given.
+
+    Example:
+        >>> temzoo.read_scale_bar("figure_2a.png").nm_per_pixel  # doctest: +SKIP
+        1.0638297872340425
+    """
+    require_text_reader()
+    pixels = load_micrograph(image).pixels if isinstance(image, str | Path) else np.asarray(image)
+    grey, factor = as_8_bit(pixels)
+    found = find_scale_bar(grey)
+    return None if found is None else _in_pixels(found, factor, pixels.shape)
+
+
+def as_8_bit(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """(H, W) float32 of 0 to 255, at most ``LARGEST`` px a side; and pixels in one of its pixels."""
+    grey = np.nan_to_num(to_grey(pixels).astype(np.float32))
+    factor = max(1.0, max(grey.shape) / LARGEST)
+    if factor > 1:
+        size = [max(1, round(n / factor)) for n in grey.shape[::-1]]
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    if pixels.dtype != np.uint8:
+        low, high = float(grey.min()), float(grey.max())
+        grey = (grey - low) * np.float32(255 / max(high - low, 1e-6))
+    return grey, factor
+
+
+def find_scale_bar(grey: np.ndarray) -> ScaleBar | None:
+    """The scale bar of an image as ``as_8_bit`` gives it, in its pixels."""
+    bars = find_bars(grey)[:MANY]
+    for zoom in ZOOMS if bars else ():
+        regions = text_regions(bars, grey.shape)
+        texts = (text for region in regions for text in read_text(grey, region, zoom))
+        pairs = pairs_of(bars, lengths_in(texts))
+        if pairs:
+            return agreed(pairs)
+    return None
+
+
+def text_regions(bars: Iterable[Bar], shape: tuple[int, ...]) -> list[Box]:
+    """Where the text of bars may be; regions that overlap are one."""
+    height, width = shape
+    rows, cols = np.clip(0.15 * height, 40, 160), np.clip(0.25 * height, 60, 260)
+    regions: list[Box] = []
+    for bar in bars:
+        top, left, bottom, right = bar.box
+        region = (
+            *(max(0, int(top - rows)), max(0, int(left - cols))),
+            *(min(height, int(bottom + rows)), min(width, int(right + cols))),
+        )
+        while others := [each for each in regions if _overlap(each, region)]:
+            regions = [each for each in regions if each not in others]
+            ends = np.array([region, *others])
+            region = (*map(int, ends[:, :2].min(axis=0)), *map(int, ends[:, 2:].max(axis=0)))
+        regions.append(region)
+    return regions
+
+
+def _overlap(one: Box, two: Box) -> bool:
+    return all(one[k] < two[k + 2] and two[k] < one[k + 2] for k in (0, 1))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A bar with a text that may be its own; distance in heights of the text."""
+
+    bar: Bar
+    length: Length
+    distance: float
+
+    @property
+    def nm_per_pixel(self) -> float:
+        return self.length.nm / self.bar.length
+
+
+def pairs_of(bars: Iterable[Bar], lengths: Iterable[Length]) -> list[Pair]:
+    """Every bar with every length that is near it and gives a scale that microscopes have."""
+    found = []
+    for bar, length in product(bars, lengths):
+        distance = _distance(bar, length)
+        if distance is None or distance > NEAR:
+            continue
+        pair = Pair(bar, length, distance)
+        if length.unit == "pm" and pair.nm_per_pixel < FINEST:
+            pair = replace(pair, length=replace(length, unit="µm"))
+        elif length.unit == "pm":
+            continue
+        if FINEST <= pair.nm_per_pixel <= COARSEST:
+            found.append(pair)
+    return found
+
+
+def _distance(bar: Bar, length: Length) -> float | None:
+    """In heights of the text; None where the bar is a stroke of its letters."""
+    top, left, bottom, right = length.text.box
+    tall = bottom - top
+    row = (bar.top + bar.bottom) / 2
+    if bar.gap is not None:
+        inside = bar.gap[0] - tall / 2 <= left and right <= bar.gap[1] + tall / 2
+        return 0.0 if inside and top <= row <= bottom else None
+    middle = top + 0.25 * tall <= row <= bottom - 0.25 * tall
+    if middle and bar.left < right and left < bar.right:
+        return None
+    apart = max(bar.top - bottom, top - bar.bottom, bar.left - right, left - bar.right, 0.0)
+    return apart / tall
+
+
+def agreed(pairs: list[Pair]) -> ScaleBar | None:
+    """The nearest pair, unless others state another scale, each nearest to its own."""
+    mutual = [
+        pair
+        for pair in pairs
+        if all(
+            pair.distance <= other.distance
+            for other in pairs
+            if other.bar is pair.bar or other.length is pair.length
+        )
+    ]
+    scales = [pair.nm_per_pixel for pair in mutual]
+    if max(scales) > (1 + AGREE) * min(scales):
+        return None
+    best = min(mutual, key=lambda pair: (pair.distance, -pair.length.text.score))
+    text = best.length.text
+    corners = np.array([best.bar.box, text.box])
+    box = (*np.floor(corners[:, :2].min(axis=0)), *np.ceil(corners[:, 2:].max(axis=0)))
+    shown = f"{best.length.value:g} {best.length.unit.replace('å', 'Å')}"
+    length_px, box = float(best.bar.length), tuple(int(each) for each in box)
+    return ScaleBar(best.length.nm / length_px, length_px, shown, text.score, box)
+
+
+def _in_pixels(found: ScaleBar, factor: float, shape: tuple[int, ...]) -> ScaleBar:
+    """What was found in a smaller copy, in the pixels of the image."""
+    box = [int(each * factor) for each in found.box[:2]]
+    box += [int(np.ceil(each * factor)) for each in found.box[2:]]
+    top, left, bottom, right = (min(max(n, 0), shape[k % 2]) for k, n in enumerate(box))
+    return replace(
+        found,
+        nm_per_pixel=found.nm_per_pixel / factor,
+        length_px=found.length_px * factor,
+        box=(top, left, bottom, right),
+    )
