@@ -24,6 +24,7 @@ CONTRAST = 25
 SHORTEST = 14  # px
 SLIMMEST = 2.4  # length / height
 THICKEST = 0.08  # of the image's height
+NOISE = 4  # standard deviation along a bar
 BLUR = 5  # px over which an edge may be smeared
 RULER_TICKS = 11
 # Of the bar's contrast: from here on a rim of the other polarity is a drawn outline, and no halo
@@ -40,6 +41,7 @@ class Bar:
         left, right: its ends, px; right - left is what its text names.
         level: its grey value.
         sign: 1: brighter than what is around it; -1: darker.
+        outlined: its ends are the middles of a rim of the other polarity.
         ticks: which ends bear a tick, (left, right).
         gap: columns (first, past the last) between its two parts, where the text must be; or None.
     """
@@ -50,7 +52,8 @@ class Bar:
     right: float
     level: float
     sign: int
-    ticks: tuple[bool, bool] = (False, False)
+    outlined: bool = False
+    ticks: tuple[bool, ...] = (False, False)
     gap: tuple[float, float] | None = None
 
     @property
@@ -68,7 +71,9 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
     if min(grey.shape) < SHORTEST + 2 * BLUR:
         return []
     closed = filter(None, (_closed(grey, bar) for bar in _rectangles(grey)))
-    single = list(_layers_merged(_with_ends(grey, bar) for bar in closed))
+    layers = _layers_merged(_with_ends(grey, bar) for bar in closed)
+    single = list(_without_outlines(bar for bar in layers if _is_drawn(grey, bar)))
+    single = list(_chained(single))
     paired = list(_broken_by_text(single))
     parts = {id(part) for pair in paired for part in pair}
     whole = [each for each in single if id(each) not in parts and sum(each.ticks) != 1]
@@ -135,6 +140,22 @@ def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
     return None
 
 
+def _is_drawn(grey: np.ndarray, bar: Bar) -> bool:
+    """Whether its flattest row is flatter than an exposure, and a single row entirely so."""
+    core = grey[bar.top : bar.bottom, int(bar.left) + 3 : int(bar.right) - 2]
+    noise = core.std(axis=1).min() if core.size else np.inf
+    return bool(noise <= (NOISE if len(core) > 1 else 1))
+
+
+def _without_outlines(bars: Iterable[Bar]) -> Iterator[Bar]:
+    """All but the lines that are a part of another bar's outline."""
+    bars = list(bars)
+    outlined = [bar for bar in bars if bar.outlined]
+    for bar in bars:
+        if bar.outlined or not any(_same_ends(bar, other, 6) for other in outlined):
+            yield bar
+
+
 def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
     """Its ends: half way to the outside, the middle of an outline, or the middle of a tick."""
     core = grey[bar.top : bar.bottom]
@@ -144,10 +165,12 @@ def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
     places = ((int(bar.left), -1), (int(bar.right) - 1, 1))
     ticks = [_tick(grey, bar, *place) for place in places]
     rims = [_rim(profile, *place) for place in places]
-    if None in rims:
+    outlined = None not in rims
+    if not outlined:
         rims = [_half_way(profile, *place) for place in places]
     left, right = (rim if tick is None else tick for tick, rim in zip(ticks, rims, strict=True))
-    return replace(bar, left=left, right=right, ticks=(ticks[0] is not None, ticks[1] is not None))
+    ends = {"left": left, "right": right, "ticks": tuple(tick is not None for tick in ticks)}
+    return replace(bar, outlined=outlined, **ends)
 
 
 def _outside(profile: np.ndarray, last: int, step: int) -> np.ndarray:
@@ -182,7 +205,10 @@ def _layers_merged(bars: Iterable[Bar]) -> Iterator[Bar]:
     """One bar of the rows that have other grey values, as its blurred first and last ones."""
     layers: list[Bar] = []
     for bar in sorted(bars, key=lambda bar: -abs(bar.level - 128)):
-        same = next((k for k, other in enumerate(layers) if _same_ends(bar, other)), None)
+        same = next(
+            (k for k, each in enumerate(layers) if each.sign == bar.sign and _same_ends(bar, each, 2)),
+            None,
+        )
         if same is None:
             layers.append(bar)
         else:
@@ -192,11 +218,11 @@ def _layers_merged(bars: Iterable[Bar]) -> Iterator[Bar]:
     yield from layers
 
 
-def _same_ends(one: Bar, two: Bar) -> bool:
+def _same_ends(one: Bar, two: Bar, margin: float) -> bool:
+    """Whether two bars lie on or beside each other and end alike, within so many px or 2 %."""
     near = one.top <= two.bottom + 2 and two.top <= one.bottom + 2
-    return near and one.sign == two.sign and max(
-        abs(one.left - two.left), abs(one.right - two.right)
-    ) <= max(2.0, 0.02 * one.length)  # fmt: skip
+    apart = max(abs(one.left - two.left), abs(one.right - two.right))
+    return near and apart <= max(margin, 0.02 * one.length)
 
 
 def _tick(grey: np.ndarray, bar: Bar, last: int, step: int) -> float | None:
@@ -213,6 +239,25 @@ def _tick(grey: np.ndarray, bar: Bar, last: int, step: int) -> float | None:
     if not 1 <= stem.sum() <= 4 or stem[0] or stem[-1]:
         return None
     return float(cols[stem].mean() + 0.5)
+
+
+def _chained(bars: Iterable[Bar]) -> Iterator[Bar]:
+    """One bar of black and white pieces in turn, end to end; two pieces alone are none."""
+    left = sorted(bars, key=lambda bar: bar.left)
+    while left:
+        chain = [left.pop(0)]
+        while after := next((bar for bar in left if _adjoins(chain[-1], bar)), None):
+            chain.append(after)
+            left.remove(after)
+        if len(chain) != 2:
+            rows = min(bar.top for bar in chain), max(bar.bottom for bar in chain)
+            yield replace(chain[0], top=rows[0], bottom=rows[1], right=chain[-1].right)
+
+
+def _adjoins(one: Bar, two: Bar) -> bool:
+    rows = min(one.bottom, two.bottom) - max(one.top, two.top)
+    alike = rows >= 0.5 * max(one.bottom - one.top, two.bottom - two.top)
+    return alike and one.sign != two.sign and abs(two.left - one.right) <= 3
 
 
 def _broken_by_text(bars: Iterable[Bar]) -> Iterator[tuple[Bar, Bar]]:

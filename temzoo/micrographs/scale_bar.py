@@ -19,8 +19,9 @@ LARGEST = 1600  # px; larger images are looked at in smaller copies
 AGREE = 0.03
 # nm per pixel between which an electron micrograph lies; finer than the first, "pm" was "µm".
 FINEST, COARSEST = 0.002, 5e4
-ZOOMS = (1.0, 0.6)  # of the crops that are read, until one is
+ZOOMS = (1.0, 0.6, 1.6)  # of the crops that are read, until one is
 NEAR = 1.6  # heights of its text between a bar and its text
+SHORTEST = 0.6  # heights of its text; a shorter line is a part of something
 MANY = 40  # candidates; more of them are texture
 
 
@@ -144,7 +145,7 @@ def pairs_of(bars: Iterable[Bar], lengths: Iterable[Length]) -> list[Pair]:
     found = []
     for bar, length in product(bars, lengths):
         distance = _distance(bar, length)
-        if distance is None or distance > NEAR:
+        if distance is None or distance > NEAR or bar.length < SHORTEST * length.text.height:
             continue
         pair = Pair(bar, length, distance)
         if length.unit == "pm" and pair.nm_per_pixel < FINEST:
