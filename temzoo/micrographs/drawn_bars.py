@@ -25,6 +25,7 @@ SHORTEST = 14  # px
 SLIMMEST = 2.4  # length / height
 THICKEST = 0.08  # of the image's height
 NOISE = 4  # standard deviation along a bar
+BORDER = 4  # px beyond a bar's end; nearer to the border it may be cut off
 BLUR = 5  # px over which an edge may be smeared
 RULER_TICKS = 11
 # Of the bar's contrast: from here on a rim of the other polarity is a drawn outline, and no halo
@@ -72,7 +73,8 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
         return []
     closed = filter(None, (_closed(grey, bar) for bar in _rectangles(grey)))
     layers = _layers_merged(_with_ends(grey, bar) for bar in closed)
-    single = list(_without_outlines(bar for bar in layers if _is_drawn(grey, bar)))
+    drawn = [bar for bar in layers if _is_drawn(grey, bar)]
+    single = [bar for bar in drawn if not any(_is_part(bar, other) for other in drawn)]
     single = list(_chained(single))
     paired = list(_broken_by_text(single))
     parts = {id(part) for pair in paired for part in pair}
@@ -117,7 +119,7 @@ def _flat_runs(grey: np.ndarray) -> Iterator[tuple[int, int, int, float]]:
     change = np.diff(flat.astype(np.int8), axis=1)  # 1 at a run's first pixel, -1 at its last
     rows, starts = np.nonzero(change == 1)
     ends = np.nonzero(change == -1)[1] + 1
-    long = (ends - starts >= SHORTEST) & (starts > 0) & (ends < width)
+    long = (ends - starts >= SHORTEST) & (starts >= BORDER) & (ends <= width - BORDER)
     rows, starts, ends = rows[long], starts[long], ends[long]
     levels = grey[rows, (starts + ends) // 2]
     before = [np.abs(grey[rows, np.maximum(starts - k, 0)] - levels) for k in range(1, BLUR + 1)]
@@ -143,17 +145,18 @@ def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
 def _is_drawn(grey: np.ndarray, bar: Bar) -> bool:
     """Whether its flattest row is flatter than an exposure, and a single row entirely so."""
     core = grey[bar.top : bar.bottom, int(bar.left) + 3 : int(bar.right) - 2]
-    noise = core.std(axis=1).min() if core.size else np.inf
+    noise = core.std(axis=1).min() if core.shape[1] else np.inf
     return bool(noise <= (NOISE if len(core) > 1 else 1))
 
 
-def _without_outlines(bars: Iterable[Bar]) -> Iterator[Bar]:
-    """All but the lines that are a part of another bar's outline."""
-    bars = list(bars)
-    outlined = [bar for bar in bars if bar.outlined]
-    for bar in bars:
-        if bar.outlined or not any(_same_ends(bar, other, 6) for other in outlined):
-            yield bar
+def _is_part(bar: Bar, other: Bar) -> bool:
+    """Whether a bar is a line of another's outline, or of its blurred edge."""
+    if bar is other or not (bar.top <= other.bottom + 2 and other.top <= bar.bottom + 2):
+        return False
+    if other.outlined and not bar.outlined and _same_ends(bar, other, 6):
+        return True
+    thinner = bar.bottom - bar.top < other.bottom - other.top and bar.sign == other.sign
+    return thinner and other.left - 2 <= bar.left and bar.right <= other.right + 2
 
 
 def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
@@ -275,27 +278,36 @@ def _broken_by_text(bars: Iterable[Bar]) -> Iterator[tuple[Bar, Bar]]:
 
 
 def find_rulers(grey: np.ndarray) -> list[Bar]:
-    """Rows of exactly eleven bright ticks, alike and evenly spaced: ten divisions.
+    """Rows of exactly eleven bright ticks on one baseline, evenly spaced: ten divisions.
 
     A longer or shorter row is none: a part of a ruler has another length than its text says.
     """
-    found: list[Bar] = []
-    for threshold in (200, 140):
-        _, _, boxes, centres = cv2.connectedComponentsWithStats((grey > threshold).astype(np.uint8))
-        left, top, wide, tall, _ = boxes.T
-        slim = (wide <= 6) & (tall >= 3) & (tall <= 40) & (tall >= 1.3 * wide)
-        ticks = sorted(zip(top[slim], tall[slim], centres[slim, 0], left[slim], strict=True))
-        for k, (row, height, *_) in enumerate(ticks):
-            alike = sorted(
-                each[2] + 0.5 for each in ticks if abs(each[0] - row) <= 1 and abs(each[1] - height) <= 1
-            )
-            if len(alike) != RULER_TICKS or (k and abs(ticks[k - 1][0] - row) <= 1 and found):
-                continue
-            steps = np.diff(alike)
-            if steps.min() >= 4 and np.ptp(steps) <= max(1.6, 0.06 * steps.mean()):
-                found.append(
-                    Bar(int(row), int(row + height), float(alike[0]), float(alike[-1]), 255.0, 1)
-                )
-        if found:
-            break
-    return found[:1]
+    narrow = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, np.ones((1, 9), np.uint8))
+    marks = (narrow > 2 * CONTRAST).astype(np.uint8)
+    _, _, boxes, centres = cv2.connectedComponentsWithStats(marks)
+    _, top, wide, tall, area = boxes.T
+    slim = (wide <= 6) & (tall >= 3) & (tall <= 40) & (tall >= 1.3 * wide) & (area >= 0.7 * wide * tall)
+    ends, tops, cols = (top + tall)[slim], top[slim], centres[slim, 0] + 0.5
+    for row in np.flatnonzero(np.bincount(ends) >= RULER_TICKS // 2):
+        near = np.abs(ends - row) <= 1
+        ruler = _evenly_spaced(np.sort(cols[near])) if near.sum() < 100 else None
+        if ruler is not None:
+            rows = int(np.median(tops[near])), int(row)
+            return [Bar(*rows, *ruler, 255.0, 1)]
+    return []
+
+
+def _evenly_spaced(cols: np.ndarray) -> tuple[float, float] | None:
+    """First and last of eleven columns, evenly spaced, where no twelfth goes on; or None."""
+    for first in cols:
+        for second in cols[(cols > first + 4)]:
+            step = second - first
+            margin = max(1.0, 0.06 * step)
+            row = [first, second]
+            while len(after := cols[np.abs(cols - row[-1] - step) <= margin]):
+                row.append(after[0])
+                step = (row[-1] - first) / (len(row) - 1)
+            before = np.any(np.abs(cols - first + step) <= margin)
+            if len(row) == RULER_TICKS and not before:
+                return float(first), float(row[-1])
+    return None
