@@ -150,13 +150,15 @@ def _is_drawn(grey: np.ndarray, bar: Bar) -> bool:
 
 
 def _is_part(bar: Bar, other: Bar) -> bool:
-    """Whether a bar is a line of another's outline, or of its blurred edge."""
-    if bar is other or not (bar.top <= other.bottom + 2 and other.top <= bar.bottom + 2):
+    """Whether a bar is a line of another's outline or blurred edge, or the ground beside it."""
+    between = max(bar.top - other.bottom, other.top - bar.bottom)
+    if bar is other or between > 2:
         return False
     if other.outlined and not bar.outlined and _same_ends(bar, other, 6):
         return True
-    thinner = bar.bottom - bar.top < other.bottom - other.top and bar.sign == other.sign
-    return thinner and other.left - 2 <= bar.left and bar.right <= other.right + 2
+    thinner = bar.bottom - bar.top < other.bottom - other.top
+    within = other.left - 2 <= bar.left and bar.right <= other.right + 2
+    return thinner and within and (bar.sign == other.sign or between >= 0)
 
 
 def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
@@ -286,7 +288,7 @@ def find_rulers(grey: np.ndarray) -> list[Bar]:
     marks = (narrow > 2 * CONTRAST).astype(np.uint8)
     _, _, boxes, centres = cv2.connectedComponentsWithStats(marks)
     _, top, wide, tall, area = boxes.T
-    slim = (wide <= 6) & (tall >= 3) & (tall <= 40) & (tall >= 1.3 * wide) & (area >= 0.7 * wide * tall)
+    slim = (wide <= 6) & (tall >= 3) & (tall <= 40) & (tall >= 1.3 * wide) & (area >= 0.6 * wide * tall)
     ends, tops, cols = (top + tall)[slim], top[slim], centres[slim, 0] + 0.5
     for row in np.flatnonzero(np.bincount(ends) >= RULER_TICKS // 2):
         near = np.abs(ends - row) <= 1
@@ -298,16 +300,20 @@ def find_rulers(grey: np.ndarray) -> list[Bar]:
 
 
 def _evenly_spaced(cols: np.ndarray) -> tuple[float, float] | None:
-    """First and last of eleven columns, evenly spaced, where no twelfth goes on; or None."""
+    """First and last of eleven evenly spaced columns, where no twelfth goes on; or None.
+
+    Up to two between them may be missing: a bright particle hides a tick.
+    """
     for first in cols:
-        for second in cols[(cols > first + 4)]:
-            step = second - first
-            margin = max(1.0, 0.06 * step)
-            row = [first, second]
-            while len(after := cols[np.abs(cols - row[-1] - step) <= margin]):
-                row.append(after[0])
-                step = (row[-1] - first) / (len(row) - 1)
-            before = np.any(np.abs(cols - first + step) <= margin)
-            if len(row) == RULER_TICKS and not before:
-                return float(first), float(row[-1])
+        for step in cols[cols > first + 4] - first:
+            last = first + (RULER_TICKS - 1) * step
+            nearest = cols[np.argmin(np.abs(cols - last))]
+            if abs(nearest - last) > 0.3 * step:
+                continue
+            grid = np.linspace(first, nearest, RULER_TICKS)
+            step = grid[1] - grid[0]
+            around = np.array([first - step, *grid, nearest + step])
+            there = np.abs(cols[:, None] - around).min(axis=0) <= max(1.0, 0.06 * step)
+            if there[1] and there[-2] and there.sum() >= RULER_TICKS - 2 and not there[[0, -1]].any():
+                return float(first), float(nearest)
     return None

@@ -82,16 +82,40 @@ def read_text(grey: np.ndarray, box: tuple[int, int, int, int], factor: float = 
     top, left, bottom, right = box
     crop = grey[top:bottom, left:right]
     zoom = factor * min(LARGEST_FACTOR, (PIXELS_READ / crop.size) ** 0.5)
-    size = [max(round(zoom * n), 32) for n in crop.shape[::-1]]
-    how = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
-    crop = np.clip(cv2.resize(crop, size, interpolation=how), 0, 255).astype(np.uint8)
-    found, _ = _engine()(cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR), use_cls=False)
+    found, _ = _engine()(_as_colour(crop, zoom), use_cls=False)
     lines = []
     for corners, text, score in found or ():
         (col0, row0), (col1, row1) = np.min(corners, axis=0), np.max(corners, axis=0)
         place = top + row0 / zoom, left + col0 / zoom, top + row1 / zoom, left + col1 / zoom
         lines.append(Text(str(text), float(score), tuple(map(float, place))))
     return lines
+
+
+def completed(grey: np.ndarray, texts: Iterable[Text]) -> list[Text]:
+    """Numbers alone and units alone, read once more with what stands left and right of them.
+
+    The reader finds lines before it reads them, and overlooks single digits.
+    """
+    found = []
+    for text in texts:
+        if not re.fullmatch(rf"{NUMBER.pattern}|[nuµμ]m", text.text.strip()):
+            continue
+        top, left, bottom, right = text.box
+        tall = bottom - top
+        rows = max(0, int(top)), min(grey.shape[0], int(np.ceil(bottom)))
+        cols = max(0, int(left - 3 * tall)), min(grey.shape[1], int(np.ceil(right + 3 * tall)))
+        line = _as_colour(grey[slice(*rows), slice(*cols)], 48 / max(rows[1] - rows[0], 1))
+        read, _ = _engine()(line, use_det=False, use_cls=False)
+        found += [Text(str(words), float(score), text.box) for words, score in read or ()]
+    return found
+
+
+def _as_colour(crop: np.ndarray, zoom: float) -> np.ndarray:
+    """A crop as the reader takes it, enlarged."""
+    size = [max(round(zoom * n), 32) for n in crop.shape[::-1]]
+    how = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
+    crop = np.clip(cv2.resize(crop, size, interpolation=how), 0, 255).astype(np.uint8)
+    return cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR)
 
 
 def lengths_in(texts: Iterable[Text]) -> list[Length]:
@@ -137,7 +161,7 @@ def length_of(text: Text) -> Length | None:
         return None
     digits = number.replace(",000", "000") if ",000" in number else number.replace(",", ".")
     value = float(digits)
-    # "92 nm" may be the end of "592 nm", or a width of the field: bars are of round numbers.
-    if value == 0 or len(f"{value:.3e}".split("e")[0].rstrip("0").replace(".", "")) > 2:
+    # "92 nm" may be the end of "592 nm", "11 nm" a bar's edge and "1 nm": bars are of round numbers.
+    if not re.match(r"[1-9]\.[05]0*e", f"{value:e}"):
         return None
     return Length(text, value, "å" if unit == "a" else unit)

@@ -12,7 +12,7 @@ import numpy as np
 
 from temzoo.micrographs.channels import to_grey
 from temzoo.micrographs.drawn_bars import Bar, Box, find_bars
-from temzoo.micrographs.drawn_text import Length, lengths_in, read_text, require_text_reader
+from temzoo.micrographs.drawn_text import Length, Text, completed, lengths_in, read_text, require_text_reader
 from temzoo.micrographs.loading import load_micrograph
 
 LARGEST = 1600  # px; larger images are looked at in smaller copies
@@ -20,7 +20,7 @@ AGREE = 0.03
 # nm per pixel between which an electron micrograph lies; finer than the first, "pm" was "µm".
 FINEST, COARSEST = 0.002, 5e4
 ZOOMS = (1.0, 0.6, 1.6)  # of the crops that are read, until one is
-NEAR = 1.6  # heights of its text between a bar and its text
+NEAR = 1.2  # heights of its text between a bar and its text
 SHORTEST = 0.6  # heights of its text; a shorter line is a part of something
 MANY = 40  # candidates; more of them are texture
 
@@ -95,10 +95,13 @@ def as_8_bit(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 def find_scale_bar(grey: np.ndarray) -> ScaleBar | None:
     """The scale bar of an image as ``as_8_bit`` gives it, in its pixels."""
     bars = find_bars(grey)[:MANY]
+    texts: list[Text] = []
     for zoom in ZOOMS if bars else ():
+        if zoom > 1 and not texts:
+            break
         regions = text_regions(bars, grey.shape)
-        texts = (text for region in regions for text in read_text(grey, region, zoom))
-        pairs = pairs_of(bars, lengths_in(texts))
+        texts = [text for region in regions for text in read_text(grey, region, zoom)]
+        pairs = pairs_of(bars, lengths_in([*texts, *completed(grey, texts)]))
         if pairs:
             return agreed(pairs)
     return None
@@ -165,7 +168,7 @@ def _distance(bar: Bar, length: Length) -> float | None:
     if bar.gap is not None:
         inside = bar.gap[0] - tall / 2 <= left and right <= bar.gap[1] + tall / 2
         return 0.0 if inside and top <= row <= bottom else None
-    middle = top + 0.25 * tall <= row <= bottom - 0.25 * tall
+    middle = top + 0.18 * tall <= row <= bottom - 0.18 * tall
     if middle and bar.left < right and left < bar.right:
         return None
     apart = max(bar.top - bottom, top - bar.bottom, bar.left - right, left - bar.right, 0.0)
