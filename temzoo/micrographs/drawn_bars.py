@@ -30,7 +30,7 @@ BLUR = 5  # px over which an edge may be smeared
 RULER_TICKS = 11
 # Of the bar's contrast: from here on a rim of the other polarity is a drawn outline, and no halo
 # of sharpening or compression.
-OUTLINE = 0.35
+OUTLINE = 0.6
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Bar:
         return self.right - self.left
 
     @property
+    def is_whole(self) -> bool:
+        """Whether both its ends are alike; what has one tick is the half of a line."""
+        return sum(self.ticks) != 1
+
+    @property
     def box(self) -> Box:
         """(top, left, bottom, right), half-open."""
         return self.top, int(self.left), self.bottom, int(np.ceil(self.right))
@@ -78,12 +83,12 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
     single = list(_chained(single))
     paired = list(_broken_by_text(single))
     parts = {id(part) for pair in paired for part in pair}
-    whole = [each for each in single if id(each) not in parts and sum(each.ticks) != 1]
+    apart = [each for each in single if id(each) not in parts]
     joined = [
         replace(one, right=two.right, gap=(one.right, two.left), ticks=(True, True))
         for one, two in paired
     ]
-    return sorted([*whole, *joined, *find_rulers(grey)], key=lambda bar: bar.left)
+    return sorted([*apart, *joined, *find_rulers(grey)], key=lambda bar: bar.left)
 
 
 def _rectangles(grey: np.ndarray) -> Iterator[Bar]:
@@ -169,8 +174,11 @@ def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
     profile = bar.sign * (core.mean(axis=0) - bar.level)  # 0 in the bar, negative around it
     places = ((int(bar.left), -1), (int(bar.right) - 1, 1))
     ticks = [_tick(grey, bar, *place) for place in places]
+    cols = slice(int(bar.left), int(bar.right))
+    across = bar.sign * (grey[:, cols].mean(axis=1) - bar.level)
     rims = [_rim(profile, *place) for place in places]
-    outlined = None not in rims
+    above_and_below = _rim(across, bar.top, -1), _rim(across, bar.bottom - 1, 1)
+    outlined = None not in (*rims, *above_and_below)
     if not outlined:
         rims = [_half_way(profile, *place) for place in places]
     left, right = (rim if tick is None else tick for tick, rim in zip(ticks, rims, strict=True))
@@ -209,7 +217,7 @@ def _rim(profile: np.ndarray, last: int, step: int) -> float | None:
 def _layers_merged(bars: Iterable[Bar]) -> Iterator[Bar]:
     """One bar of the rows that have other grey values, as its blurred first and last ones."""
     layers: list[Bar] = []
-    for bar in sorted(bars, key=lambda bar: -abs(bar.level - 128)):
+    for bar in sorted(bars, key=lambda bar: -bar.sign * bar.level):
         same = next(
             (k for k, each in enumerate(layers) if each.sign == bar.sign and _same_ends(bar, each, 2)),
             None,
@@ -292,7 +300,7 @@ def find_rulers(grey: np.ndarray) -> list[Bar]:
     ends, tops, cols = (top + tall)[slim], top[slim], centres[slim, 0] + 0.5
     for row in np.flatnonzero(np.bincount(ends) >= RULER_TICKS // 2):
         near = np.abs(ends - row) <= 1
-        ruler = _evenly_spaced(np.sort(cols[near])) if near.sum() < 100 else None
+        ruler = _evenly_spaced(np.sort(cols[near])) if near.sum() <= 60 else None
         if ruler is not None:
             rows = int(np.median(tops[near])), int(row)
             return [Bar(*rows, *ruler, 255.0, 1)]
@@ -305,15 +313,10 @@ def _evenly_spaced(cols: np.ndarray) -> tuple[float, float] | None:
     Up to two between them may be missing: a bright particle hides a tick.
     """
     for first in cols:
-        for step in cols[cols > first + 4] - first:
-            last = first + (RULER_TICKS - 1) * step
-            nearest = cols[np.argmin(np.abs(cols - last))]
-            if abs(nearest - last) > 0.3 * step:
-                continue
-            grid = np.linspace(first, nearest, RULER_TICKS)
-            step = grid[1] - grid[0]
-            around = np.array([first - step, *grid, nearest + step])
-            there = np.abs(cols[:, None] - around).min(axis=0) <= max(1.0, 0.06 * step)
-            if there[1] and there[-2] and there.sum() >= RULER_TICKS - 2 and not there[[0, -1]].any():
-                return float(first), float(nearest)
+        for last in cols[cols >= first + 4 * (RULER_TICKS - 1)]:
+            step = (last - first) / (RULER_TICKS - 1)
+            grid = first + step * np.arange(-1, RULER_TICKS + 1)
+            there = np.abs(cols[:, None] - grid).min(axis=0) <= max(1.0, 0.06 * step)
+            if there[1:-1].sum() >= RULER_TICKS - 2 and not there[[0, -1]].any():
+                return float(first), float(last)
     return None

@@ -21,7 +21,7 @@ from temzoo.micrographs.source import MicrographError
 
 PIXELS_READ = 450_000  # a crop is enlarged up to so many, or made smaller
 LARGEST_FACTOR = 3.0
-LEAST_SCORE = 0.7
+LEAST_SCORE, SURE = 0.7, 0.95
 NUMBER = re.compile(r"\d{1,3}(,000)+|[1-9]\d{0,3}([.,]\d{1,2})?|0[.,]\d{1,2}")
 DIGITS = re.compile(r"(?<=\d)[Oo](?=[\dOo]|\s|[nuµm])|(?<=\d[Oo])[Oo](?=\s|[nuµm])")
 UNITS = ("nm", "um", "µm", "mm", "pm", "a")
@@ -157,7 +157,8 @@ def length_of(text: Text) -> Length | None:
     if not match:
         return None
     number, unit = match[1], match.groups()[-1].lower().replace("um", "µm")
-    if unit not in UNITS:
+    # "nm" is misread as "mm", but not surely.
+    if unit not in UNITS or (unit == "mm" and text.score < SURE):
         return None
     digits = number.replace(",000", "000") if ",000" in number else number.replace(",", ".")
     value = float(digits)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import cv2
@@ -20,7 +19,7 @@ AGREE = 0.03
 # nm per pixel between which an electron micrograph lies; finer than the first, "pm" was "µm".
 FINEST, COARSEST = 0.002, 5e4
 ZOOMS = (1.0, 0.6, 1.6)  # of the crops that are read, until one is
-NEAR = 1.2  # heights of its text between a bar and its text
+NEAR, NEAR_ON_ITS_LINE = 1.2, 3.0  # heights of its text between a bar and its text
 SHORTEST = 0.6  # heights of its text; a shorter line is a part of something
 MANY = 40  # candidates; more of them are texture
 
@@ -143,21 +142,40 @@ class Pair:
         return self.length.nm / self.bar.length
 
 
-def pairs_of(bars: Iterable[Bar], lengths: Iterable[Length]) -> list[Pair]:
+def pairs_of(bars: Sequence[Bar], lengths: Iterable[Length]) -> list[Pair]:
     """Every bar with every length that is near it and gives a scale that microscopes have."""
     found = []
-    for bar, length in product(bars, lengths):
-        distance = _distance(bar, length)
-        if distance is None or distance > NEAR or bar.length < SHORTEST * length.text.height:
-            continue
-        pair = Pair(bar, length, distance)
-        if length.unit == "pm" and pair.nm_per_pixel < FINEST:
-            pair = replace(pair, length=replace(length, unit="µm"))
-        elif length.unit == "pm":
-            continue
-        if FINEST <= pair.nm_per_pixel <= COARSEST:
-            found.append(pair)
+    for length in lengths:
+        sides = {_side(bar, length) for bar in bars if bar.gap is None} - {0}
+        for bar in bars:
+            distance = _distance(bar, length)
+            side = _side(bar, length)
+            # Between two lines, a text breaks one bar: a half of it would be half as long.
+            if distance is None or not bar.is_whole or (side and len(sides) > 1):
+                continue
+            if distance > (NEAR_ON_ITS_LINE if side and length.unit != "mm" else NEAR):
+                continue
+            pair = Pair(bar, _in_micrometres(length, bar), distance)
+            long = bar.length >= SHORTEST * length.text.height
+            if long and FINEST <= pair.nm_per_pixel <= COARSEST:
+                found.append(pair)
     return found
+
+
+def _in_micrometres(length: Length, bar: Bar) -> Length:
+    """Picometres where a microscope could have them, micrometres where it could not."""
+    if length.unit != "pm" or length.nm / bar.length >= FINEST:
+        return length
+    return replace(length, unit="µm")
+
+
+def _side(bar: Bar, length: Length) -> int:
+    """-1 or 1 for a bar left or right of its text, on its line and near; else 0."""
+    top, left, bottom, right = length.text.box
+    near = NEAR_ON_ITS_LINE * (bottom - top)
+    if not top < (bar.top + bar.bottom) / 2 < bottom:
+        return 0
+    return int(0 <= bar.left - right + 2 <= near) - int(0 <= left - bar.right + 2 <= near)
 
 
 def _distance(bar: Bar, length: Length) -> float | None:
@@ -169,7 +187,7 @@ def _distance(bar: Bar, length: Length) -> float | None:
         inside = bar.gap[0] - tall / 2 <= left and right <= bar.gap[1] + tall / 2
         return 0.0 if inside and top <= row <= bottom else None
     middle = top + 0.18 * tall <= row <= bottom - 0.18 * tall
-    if middle and bar.left < right and left < bar.right:
+    if middle and bar.left < right - 3 and left + 3 < bar.right:
         return None
     apart = max(bar.top - bottom, top - bar.bottom, bar.left - right, left - bar.right, 0.0)
     return apart / tall
