@@ -75,7 +75,7 @@ def read_scale_bar(image: np.ndarray | str | Path) -> ScaleBar | None:
     pixels = load_micrograph(image).pixels if isinstance(image, str | Path) else np.asarray(image)
     grey, factor = as_8_bit(pixels)
     found = find_scale_bar(grey)
-    return None if found is None else _in_pixels(found, factor, pixels.shape)
+    return None if found is None else in_pixels(found, factor, pixels.shape)
 
 
 def as_8_bit(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -216,14 +216,19 @@ def agreed(pairs: list[Pair]) -> ScaleBar | None:
     return ScaleBar(best.length.nm / length_px, length_px, shown, text.score, box)
 
 
-def _in_pixels(found: ScaleBar, factor: float, shape: tuple[int, ...]) -> ScaleBar:
+def in_pixels(found: ScaleBar, factor: float, shape: tuple[int, ...]) -> ScaleBar:
     """What was found in a smaller copy, in the pixels of the image."""
-    box = [int(each * factor) for each in found.box[:2]]
-    box += [int(np.ceil(each * factor)) for each in found.box[2:]]
-    top, left, bottom, right = (min(max(n, 0), shape[k % 2]) for k, n in enumerate(box))
     return replace(
         found,
         nm_per_pixel=found.nm_per_pixel / factor,
         length_px=found.length_px * factor,
-        box=(top, left, bottom, right),
+        box=box_in_pixels(found.box, factor, shape),
     )
+
+
+def box_in_pixels(box: Box, factor: float, shape: tuple[int, ...]) -> Box:
+    """A box of a smaller copy in the pixels of the image, and inside it."""
+    corners = [int(each * factor) for each in box[:2]]
+    corners += [int(np.ceil(each * factor)) for each in box[2:]]
+    top, left, bottom, right = (min(max(n, 0), shape[k % 2]) for k, n in enumerate(corners))
+    return top, left, bottom, right
