@@ -26,6 +26,7 @@ COMMANDS = {
     "latent": ("latent", "what the latent numbers of VAEs know"),
     "label-next": ("label_next", "whether `temzoo label-next` finds the images with errors"),
     "measure": ("measure", "whether `temzoo measure` is right, and how fast"),
+    "scale-bars": ("scale_bars", "whether scale bars drawn into pictures are read right"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),

@@ -56,9 +56,7 @@ class Annotations:
         return drawn
 
 
-def annotations_drawn_in(
-    image: np.ndarray | str | Path, *, read_text: bool = True
-) -> Annotations:
+def annotations_drawn_in(image: np.ndarray | str | Path, *, read_text: bool = True) -> Annotations:
     """Finds scale bar, info bar and panel letters of a picture.
 
     Args:
@@ -147,7 +145,9 @@ def with_label(grey: np.ndarray, box: Box) -> Box:
         *(min(n + MARGIN, size) for n, size in zip(box[2:], grey.shape, strict=True)),
     )
     plain = top, left, bottom, right
-    frame = np.concatenate([grey[[top, bottom - 1], left:right].ravel(), grey[top:bottom, [left, right - 1]].ravel()])
+    frame = np.concatenate(
+        [grey[[top, bottom - 1], left:right].ravel(), grey[top:bottom, [left, right - 1]].ravel()]
+    )
     level = float(np.median(frame))
     if np.mean(np.abs(frame - level) <= FLAT) < 0.8:
         return plain

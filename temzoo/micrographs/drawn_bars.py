@@ -28,9 +28,10 @@ NOISE = 4  # standard deviation along a bar
 BORDER = 4  # px beyond a bar's end; nearer to the border it may be cut off
 BLUR = 5  # px over which an edge may be smeared
 RULER_TICKS = 11
-# Of the bar's contrast: from here on a rim of the other polarity is a drawn outline. Halos of sharpening
-# and compression are less; of the few outlined bars seen, the faintest has 0.56.
-OUTLINE = 0.5
+# Of the bar's contrast: from here on a rim of the other polarity is a drawn outline, and no halo
+# of sharpening or compression.
+OUTLINE = 0.35
+DOUBT = 0.06  # of its length, between the middles of its outline and its inner edges
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Bar:
         left, right: its ends, px; right - left is what its text names.
         level: its grey value.
         sign: 1: brighter than what is around it; -1: darker.
-        outlined: its ends are the middles of a rim of the other polarity.
-        ticks: which ends bear a tick, (left, right).
+        outlined: it has a rim of the other polarity.
+        whole: both its ends are alike, and certain within 3 %. What has one tick is half a line.
         gap: columns (first, past the last) between its two parts, where the text must be; or None.
     """
 
@@ -54,17 +55,12 @@ class Bar:
     level: float
     sign: int
     outlined: bool = False
-    ticks: tuple[bool, ...] = (False, False)
+    whole: bool = True
     gap: tuple[float, float] | None = None
 
     @property
     def length(self) -> float:
         return self.right - self.left
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether both its ends are alike; what has one tick is the half of a line."""
-        return sum(self.ticks) != 1
 
     @property
     def box(self) -> Box:
@@ -85,8 +81,7 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
     parts = {id(part) for pair in paired for part in pair}
     apart = [each for each in single if id(each) not in parts]
     joined = [
-        replace(one, right=two.right, gap=(one.right, two.left), ticks=(True, True))
-        for one, two in paired
+        replace(one, right=two.right, gap=(one.right, two.left), whole=True) for one, two in paired
     ]
     return sorted([*apart, *joined, *find_rulers(grey)], key=lambda bar: bar.left)
 
@@ -138,11 +133,18 @@ def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
     """The bar with its sign, if all around is darker than it, or all brighter; else None."""
     cols = slice(int(bar.left), int(bar.right))
     level = float(np.median(grey[bar.top : bar.bottom, cols]))
-    strips = (grey[max(bar.top - BLUR, 0) : bar.top, cols], grey[bar.bottom : bar.bottom + BLUR, cols])
+    strips = (
+        grey[max(bar.top - BLUR, 0) : bar.top, cols],
+        grey[bar.bottom : bar.bottom + BLUR, cols],
+    )
     for sign in (1, -1):
         apart = [(sign * (level - strip)).max(axis=0) >= CONTRAST for strip in strips if len(strip)]
-        corners = [each[part] for each in apart for part in (slice(4), slice(-4, None))]
-        if apart and min(each.mean() for each in apart) >= 0.85 and all(map(np.all, corners)):
+        # At an end only a tick may go on, above and below; a label goes on to one side alone.
+        corners = [[each[part] for each in apart] for part in (slice(4), slice(-4, None))]
+        ends = all(np.all(two) or np.array_equal(*two) for two in corners if len(two) == 2)
+        if len(apart) == 1:
+            ends = np.all(corners)
+        if apart and ends and min(each.mean() for each in apart) >= 0.85:
             return replace(bar, level=level, sign=sign)
     return None
 
@@ -167,7 +169,7 @@ def _is_part(bar: Bar, other: Bar) -> bool:
 
 
 def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
-    """Its ends: half way to the outside, the middle of an outline, or the middle of a tick."""
+    """Its ends: half way to the outside, the inner half of an outline, or the middle of a tick."""
     core = grey[bar.top : bar.bottom]
     if len(core) > 2:
         core = core[1:-1]
@@ -179,11 +181,14 @@ def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
     rims = [_rim(profile, *place) for place in places]
     above_and_below = _rim(across, bar.top, -1), _rim(across, bar.bottom - 1, 1)
     outlined = None not in (*rims, *above_and_below)
-    if not outlined:
-        rims = [_half_way(profile, *place) for place in places]
-    left, right = (rim if tick is None else tick for tick, rim in zip(ticks, rims, strict=True))
-    ends = {"left": left, "right": right, "ticks": tuple(tick is not None for tick in ticks)}
-    return replace(bar, outlined=outlined, **ends)
+    ends = [_half_way(profile, *place, outlined) for place in places]
+    doubt = 0.0
+    if outlined:  # nobody says whether the outline counts: half of it does
+        doubt = abs(rims[1] - rims[0] - ends[1] + ends[0]) / (rims[1] - rims[0])
+        ends = [(rim + end) / 2 for rim, end in zip(rims, ends, strict=True)]
+    left, right = (end if tick is None else tick for tick, end in zip(ticks, ends, strict=True))
+    whole = sum(tick is None for tick in ticks) != 1 and doubt <= DOUBT
+    return replace(bar, left=left, right=right, outlined=outlined, whole=whole)
 
 
 def _outside(profile: np.ndarray, last: int, step: int) -> np.ndarray:
@@ -192,9 +197,11 @@ def _outside(profile: np.ndarray, last: int, step: int) -> np.ndarray:
     return profile[cols[(cols >= 0) & (cols < len(profile))]]
 
 
-def _half_way(profile: np.ndarray, last: int, step: int) -> float:
+def _half_way(profile: np.ndarray, last: int, step: int, to_the_rim: bool) -> float:
+    """Where the profile is half way to what is outside the bar, or to its outline."""
     outside = _outside(profile, last, step)
-    half = min(float(np.median(outside[BLUR - 1 : BLUR + 2])), -CONTRAST) / 2
+    base = outside[: BLUR + 1].min() if to_the_rim else np.median(outside[BLUR - 1 : BLUR + 2])
+    half = min(float(base), -CONTRAST) / 2
     k = int(np.argmax(outside < half))
     if k == 0:  # no end here: ``_flat_runs`` saw it in another row
         return last + 0.5 + step * 0.5
@@ -219,7 +226,11 @@ def _layers_merged(bars: Iterable[Bar]) -> Iterator[Bar]:
     layers: list[Bar] = []
     for bar in sorted(bars, key=lambda bar: -bar.sign * bar.level):
         same = next(
-            (k for k, each in enumerate(layers) if each.sign == bar.sign and _same_ends(bar, each, 2)),
+            (
+                k
+                for k, each in enumerate(layers)
+                if each.sign == bar.sign and _same_ends(bar, each, 2)
+            ),
             None,
         )
         if same is None:
@@ -296,7 +307,13 @@ def find_rulers(grey: np.ndarray) -> list[Bar]:
     marks = (narrow > 2 * CONTRAST).astype(np.uint8)
     _, _, boxes, centres = cv2.connectedComponentsWithStats(marks)
     _, top, wide, tall, area = boxes.T
-    slim = (wide <= 6) & (tall >= 3) & (tall <= 40) & (tall >= 1.3 * wide) & (area >= 0.6 * wide * tall)
+    slim = (
+        (wide <= 6)
+        & (tall >= 3)
+        & (tall <= 40)
+        & (tall >= 1.3 * wide)
+        & (area >= 0.6 * wide * tall)
+    )
     ends, tops, cols = (top + tall)[slim], top[slim], centres[slim, 0] + 0.5
     for row in np.flatnonzero(np.bincount(ends) >= RULER_TICKS // 2):
         near = np.abs(ends - row) <= 1

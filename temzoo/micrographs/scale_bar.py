@@ -11,7 +11,14 @@ import numpy as np
 
 from temzoo.micrographs.channels import to_grey
 from temzoo.micrographs.drawn_bars import Bar, Box, find_bars
-from temzoo.micrographs.drawn_text import Length, Text, completed, lengths_in, read_text, require_text_reader
+from temzoo.micrographs.drawn_text import (
+    Length,
+    Text,
+    completed,
+    lengths_in,
+    read_text,
+    require_text_reader,
+)
 from temzoo.micrographs.loading import load_micrograph
 
 LARGEST = 1600  # px; larger images are looked at in smaller copies
@@ -30,7 +37,7 @@ class ScaleBar:
 
     Attributes:
         nm_per_pixel: what is written, by ``length_px``; pixels are taken as square.
-        length_px: of the bar, between the middles of its edges, of its outline or of its ticks.
+        length_px: of the bar, between its edges, or the middles of its ticks; of an outline half counts.
         text: as it was read, "200 nm".
         confidence: how sure the reader is of the text, 0 to 1.
         box: (top, left, bottom, right) of bar and text in pixels, half-open: rows top to bottom - 1.
@@ -151,7 +158,7 @@ def pairs_of(bars: Sequence[Bar], lengths: Iterable[Length]) -> list[Pair]:
             distance = _distance(bar, length)
             side = _side(bar, length)
             # Between two lines, a text breaks one bar: a half of it would be half as long.
-            if distance is None or not bar.is_whole or (side and len(sides) > 1):
+            if distance is None or not bar.whole or (side and len(sides) > 1):
                 continue
             if distance > (NEAR_ON_ITS_LINE if side and length.unit != "mm" else NEAR):
                 continue
