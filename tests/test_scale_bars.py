@@ -266,8 +266,10 @@ def test_lengths_and_misreadings_of_one_meaning(text, value, unit):
 
 @pytest.mark.parametrize(
     "text",
-    ["10m", "l00 nm", "5O0", "S0 nm", "nm", "200", ".00um", "00 nm", "20.nm", "592 nm", "11 nm"]
-    + ["15.0kV", "x25,000", "200 nm 3", "-5 nm", "1 cm", "", "5 ang", "0 nm"],
+    [
+        *("10m", "l00 nm", "5O0", "S0 nm", "nm", "200", ".00um", "00 nm", "20.nm", "592 nm"),
+        *("11 nm", "15.0kV", "x25,000", "200 nm 3", "-5 nm", "1 cm", "", "5 ang", "0 nm"),
+    ],
 )
 def test_what_has_no_one_meaning_is_no_length(text):
     assert length_of(Text(text, 0.99, (0, 0, 20, 90))) is None

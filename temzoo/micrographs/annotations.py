@@ -37,10 +37,10 @@ class Annotations:
     """Boxes are (top, left, bottom, right) in pixels, half-open.
 
     Attributes:
-        scale_bar: that was read, or None; the box of ``boxes`` is that of its label, where it is on one.
+        scale_bar: that was read, or None.
         info_bar: the strip below the image or above it, or None.
         letters: panel letters in the corners.
-        boxes: all of them.
+        boxes: all of them; a bar or letter that stands on a label, with the label.
     """
 
     scale_bar: ScaleBar | None = None
@@ -110,7 +110,7 @@ def _letters(grey: np.ndarray, info_bar: Box | None) -> list[Box]:
 
 
 def _glyphs(grey: np.ndarray, corner: Box) -> list[Box]:
-    """Black or white spots in a corner that are as high as a letter and not cut by its inner edges."""
+    """Black or white spots in a corner that are as high as a letter."""
     top, left, bottom, right = corner
     crop = grey[top:bottom, left:right]
     low, high = GLYPH[0] * grey.shape[0], GLYPH[1] * grey.shape[0]

@@ -1,9 +1,9 @@
 """Scale bars by their pixels alone: where one may be, before any text is read.
 
 A bar was drawn after the exposure: its rows are flat, all begin and end at the same columns, and
-what lies above and below is all brighter or all darker. Three kinds more: a line with a tick at each end,
-a line broken by its own text ("|-- 5 µm --|"), and the ruler of eleven ticks that Hitachi's
-microscopes write.
+what lies above and below is all brighter or all darker. Three kinds more: a line with a tick at
+each end, a line broken by its own text ("|-- 5 µm --|"), and the ruler of eleven ticks that
+Hitachi's microscopes write.
 
 Positions are (row, col), continuous: pixel (0, 0) covers [0, 1) × [0, 1).
 """

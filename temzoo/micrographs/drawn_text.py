@@ -129,10 +129,8 @@ def _joined(texts: list[Text]) -> Iterator[Text]:
     for one in texts:
         for two in texts:
             if NUMBER.fullmatch(one.text.strip()) and _follows(one, two):
-                box = (
-                    *(min(one.box[0], two.box[0]), one.box[1]),
-                    *(max(one.box[2], two.box[2]), two.box[3]),
-                )
+                top, bottom = min(one.box[0], two.box[0]), max(one.box[2], two.box[2])
+                box = top, one.box[1], bottom, two.box[3]
                 yield Text(f"{one.text} {two.text}", min(one.score, two.score), box)
 
 
@@ -162,7 +160,7 @@ def length_of(text: Text) -> Length | None:
         return None
     digits = number.replace(",000", "000") if ",000" in number else number.replace(",", ".")
     value = float(digits)
-    # "92 nm" may be the end of "592 nm", "11 nm" a bar's edge and "1 nm": bars are of round numbers.
+    # Bars are of round numbers: "92 nm" may be the end of "592 nm", "11 nm" an edge and "1 nm".
     if not re.match(r"[1-9]\.[05]0*e", f"{value:e}"):
         return None
     return Length(text, value, "å" if unit == "a" else unit)

@@ -28,7 +28,7 @@ FINEST, COARSEST = 0.002, 5e4
 ZOOMS = (1.0, 0.6, 1.6)  # of the crops that are read, until one is
 NEAR, NEAR_ON_ITS_LINE = 1.2, 3.0  # heights of its text between a bar and its text
 SHORTEST = 0.6  # heights of its text; a shorter line is a part of something
-MANY = 40  # candidates; more of them are texture
+MANY = 12  # candidates that a text is looked for beside, the longest ones
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class ScaleBar:
 
     Attributes:
         nm_per_pixel: what is written, by ``length_px``; pixels are taken as square.
-        length_px: of the bar, between its edges, or the middles of its ticks; of an outline half counts.
+        length_px: of the bar: between its edges, where the grey value is half way, or the middles
+            of its ticks. Of an outline half counts.
         text: as it was read, "200 nm".
         confidence: how sure the reader is of the text, 0 to 1.
-        box: (top, left, bottom, right) of bar and text in pixels, half-open: rows top to bottom - 1.
+        box: (top, left, bottom, right) of bar and text in pixels, half-open: its rows are top to
+            bottom - 1.
     """
 
     nm_per_pixel: float
@@ -82,12 +84,12 @@ def read_scale_bar(image: np.ndarray | str | Path) -> ScaleBar | None:
     pixels = load_micrograph(image).pixels if isinstance(image, str | Path) else np.asarray(image)
     grey, factor = as_8_bit(pixels)
     found = find_scale_bar(grey)
-    return None if found is None else in_pixels(found, factor, pixels.shape)
+    return found and in_pixels(found, factor, pixels.shape)
 
 
 def as_8_bit(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """(H, W) float32 of 0 to 255, at most ``LARGEST`` px a side; and pixels in one of its pixels."""
-    grey = np.nan_to_num(to_grey(pixels).astype(np.float32))
+    """(H, W) float32 of 0 to 255, at most ``LARGEST`` px a side; and how many times smaller."""
+    grey: np.ndarray = np.nan_to_num(to_grey(pixels).astype(np.float32))
     factor = max(1.0, max(grey.shape) / LARGEST)
     if factor > 1:
         size = [max(1, round(n / factor)) for n in grey.shape[::-1]]
@@ -100,12 +102,13 @@ def as_8_bit(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 def find_scale_bar(grey: np.ndarray) -> ScaleBar | None:
     """The scale bar of an image as ``as_8_bit`` gives it, in its pixels."""
-    bars = find_bars(grey)[:MANY]
+    bars = find_bars(grey)
+    longest = sorted(bars, key=lambda bar: -bar.length)[:MANY]
     texts: list[Text] = []
     for zoom in ZOOMS if bars else ():
         if zoom > 1 and not texts:
             break
-        regions = text_regions(bars, grey.shape)
+        regions = text_regions(longest, grey.shape)
         texts = [text for region in regions for text in read_text(grey, region, zoom)]
         pairs = pairs_of(bars, lengths_in([*texts, *completed(grey, texts)]))
         if pairs:
@@ -120,14 +123,15 @@ def text_regions(bars: Iterable[Bar], shape: tuple[int, ...]) -> list[Box]:
     regions: list[Box] = []
     for bar in bars:
         top, left, bottom, right = bar.box
-        region = (
-            *(max(0, int(top - rows)), max(0, int(left - cols))),
-            *(min(height, int(bottom + rows)), min(width, int(right + cols))),
+        region: Box = (
+            max(0, int(top - rows)),
+            max(0, int(left - cols)),
+            min(height, int(bottom + rows)),
+            min(width, int(right + cols)),
         )
         while others := [each for each in regions if _overlap(each, region)]:
             regions = [each for each in regions if each not in others]
-            ends = np.array([region, *others])
-            region = (*map(int, ends[:, :2].min(axis=0)), *map(int, ends[:, 2:].max(axis=0)))
+            region = union(region, *others)
         regions.append(region)
     return regions
 
@@ -216,11 +220,17 @@ def agreed(pairs: list[Pair]) -> ScaleBar | None:
         return None
     best = min(mutual, key=lambda pair: (pair.distance, -pair.length.text.score))
     text = best.length.text
-    corners = np.array([best.bar.box, text.box])
-    box = (*np.floor(corners[:, :2].min(axis=0)), *np.ceil(corners[:, 2:].max(axis=0)))
     shown = f"{best.length.value:g} {best.length.unit.replace('å', 'Å')}"
-    length_px, box = float(best.bar.length), tuple(int(each) for each in box)
+    length_px, box = float(best.bar.length), union(best.bar.box, text.box)
     return ScaleBar(best.length.nm / length_px, length_px, shown, text.score, box)
+
+
+def union(*boxes: Sequence[float]) -> Box:
+    """The smallest box of whole pixels that holds some boxes."""
+    ends = np.array(boxes)
+    top, left = np.floor(ends[:, :2].min(axis=0)).astype(int).tolist()
+    bottom, right = np.ceil(ends[:, 2:].max(axis=0)).astype(int).tolist()
+    return top, left, bottom, right
 
 
 def in_pixels(found: ScaleBar, factor: float, shape: tuple[int, ...]) -> ScaleBar:
