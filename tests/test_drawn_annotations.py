@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from test_scale_bars import boxed, field, needs_reader, with_bar, write
 
 from temzoo.micrographs.annotations import annotations_drawn_in
 from temzoo.micrographs.info_bar import find_info_bar
-from test_scale_bars import boxed, field, needs_reader, with_bar, write
 
 
 def with_info_bar(value=0, *, rows=40, top=False, pixels=None):
