@@ -27,6 +27,7 @@ COMMANDS = {
     "label-next": ("label_next", "whether `temzoo label-next` finds the images with errors"),
     "measure": ("measure", "whether `temzoo measure` is right, and how fast"),
     "sizes": ("size_errors", "how far weights are off in D50 and number, and their intervals"),
+    "scale-bars": ("scale_bars", "whether scale bars drawn into pictures are read right"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),

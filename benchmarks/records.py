@@ -22,7 +22,16 @@ from temzoo.core.files import atomic_path
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DATA = ROOT.parent / "shared" / "data"
-OTHERS = ("onnxruntime", "openvino", "nncf", "jax", "jaxlib", "optax", "torch")
+OTHERS = (
+    "onnxruntime",
+    "rapidocr-onnxruntime",
+    "openvino",
+    "nncf",
+    "jax",
+    "jaxlib",
+    "optax",
+    "torch",
+)
 FIELDS: dict[str, tuple[type, ...]] = {
     "what": (str,),  # kind of the result: it names the file
     "name": (str,),  # unique within the kind

@@ -32,6 +32,8 @@ GROUPS = {
             "load_micrograph",
             "iter_frames",
             "count_frames",
+            "read_scale_bar",
+            "ScaleBar",
             "load_dataset",
             "split",
             "split_by_names",

@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.micrographs import count_frames as count_frames
     from temzoo.micrographs import iter_frames as iter_frames
     from temzoo.micrographs import load_micrograph as load_micrograph
+    from temzoo.micrographs.scale_bar import ScaleBar as ScaleBar
+    from temzoo.micrographs.scale_bar import read_scale_bar as read_scale_bar
     from temzoo.pages import write_report as write_report
     from temzoo.pages.latent_page import latent_report as latent_report
     from temzoo.pictures.size_distribution import plot_sizes as plot_sizes
@@ -64,6 +66,8 @@ _HOMES = {
     "load_micrograph": "micrographs",
     "iter_frames": "micrographs",
     "count_frames": "micrographs",
+    "read_scale_bar": "micrographs.scale_bar",
+    "ScaleBar": "micrographs.scale_bar",
     "load_dataset": "data.examples",
     "split": "data.splits",
     "split_by_names": "data.splits",

@@ -58,6 +58,19 @@ OverrideCalibration = Annotated[
         "--override-calibration", help="Take that in place of what images state themselves, too."
     ),
 ]
+CropBar = Annotated[
+    bool,
+    typer.Option(
+        help="Leave out info bar, scale bar and panel letters; the last two need temzoo[scalebar]."
+    ),
+]
+IgnoreBox = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ROW,COL,ROW,COL",
+        help="Leave out this box too, in px: top, left, bottom, right. Repeatable.",
+    ),
+]
 Flips = Annotated[bool, typer.Option(help="Average over mirror images: 4 times slower.")]
 Set = Annotated[
     list[str] | None,

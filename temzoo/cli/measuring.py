@@ -32,6 +32,8 @@ def measure(
     nm_per_pixel: common.NmPerPixel = None,
     scale_bar: common.ScaleBar = None,
     override_calibration: common.OverrideCalibration = False,
+    crop_bar: common.CropBar = True,
+    ignore_box: common.IgnoreBox = None,
     images: Annotated[
         Path | None,
         typer.Option(help="Folder of the micrographs, for intensities, if they were moved."),
@@ -66,15 +68,21 @@ def measure(
 
     Example: temzoo measure predictions --out measured
 
+    --scale-bar takes the ends of a bar, or auto, off or require: auto reads the bar in the picture,
+    if temzoo[scalebar] is installed and nothing else states a calibration.
+
     Example: temzoo measure predictions --scale-bar 980,100,980,300=50
     """
+    from temzoo.workflows.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows.measure_folder import measure_folder
 
-    by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
+    mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
+    by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
     measured = measure_folder(
         predictions,
         images=images,
         by_hand=by_hand,
+        drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
         min_area_px=min_area_px,
         min_diameter_nm=min_diameter_nm,
         min_diameter_px=min_diameter_px,
@@ -89,10 +97,17 @@ def measure(
     }
     remove_plots(out)  # there may be none this time
     for unit, part in measured.by_unit.items():
+        told = summaries[unit]["image"].map(measured.calibrations).fillna("")
+        summaries[unit]["calibration"] = told
         paths = [out / named(name, unit, measured.by_unit) for name in FILES]
         written = write(part.table, summaries[unit], paths, border, seed)
         print(shown(summaries[unit]))
         print("".join(f"{path}\n" for path in written), end="")
+    seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}
+    for name in [*seen][:MOST_NAMES]:
+        print(f"{name}: {seen[name]}")
+    if len(seen) > MOST_NAMES:
+        print(f"… and {len(seen) - MOST_NAMES} more; summary.csv has them all")
     notices = [*intensity_notices(measured.without_micrograph), by_hand.notice(measured.own_scales)]
     if "px" in measured.by_unit:
         notices.append(pixel_notice(measured.by_unit))

@@ -94,6 +94,16 @@ def predict(
         int | None,
         typer.Option(min=0, help="Of stacks: this image alone, from 0; all by default."),
     ] = None,
+    scale_bar: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|require",
+            help="Calibrate by the scale bar in the picture, where the file states nothing; auto:"
+            " where temzoo[scalebar] is installed; require: else the image fails.",
+        ),
+    ] = "auto",
+    crop_bar: common.CropBar = True,
+    ignore_box: common.IgnoreBox = None,
     again: Annotated[bool, typer.Option("--again", help="Redo what is finished.")] = False,
 ):
     """Segment micrographs of any size: class map, instance map and overlay of each.
@@ -117,12 +127,16 @@ def predict(
     Objects that touch are cut apart, and those below 10 px dropped (--instances components
     --min-area-px 0 keeps connected regions as they are).
 
+    The scale bar drawn into a picture calibrates it, if its file states no calibration, and what
+    was drawn counts in nothing: not as objects, and not in the area of the field.
+
     A detector finds whole objects: --tile, --flips, --probabilities and a watershed are not for it.
 
     Example: temzoo predict micrographs/new
 
     Example: temzoo predict runs/first micrographs/new --out predictions --format cvat
     """
+    from temzoo.workflows.drawn import Drawn, boxes_of
     from temzoo.workflows.predict_folder import predict_folder
 
     formats = chosen_formats(format_)
@@ -148,6 +162,7 @@ def predict(
         instances=separation_of(instances, neck, threshold),
         min_area_px=min_area_px,
         min_score=min_score,
+        drawn=Drawn(scale_bar, crop_bar, boxes_of(ignore_box)),
         again=again,
         formats=formats,
         shapes=shapes,

@@ -195,6 +195,8 @@ class Prediction:
             one, where probabilities were asked for; else None.
         doubtful: objects of which the model is not sure enough to count them: they are in no other
             field but ``classes``. None of models whose objects have no confidence.
+        left_out: boxes (top, left, bottom, right), half-open, in which nothing was looked for: info
+            bar, scale bar, panel letters. The field is what remains.
     """
 
     classes: np.ndarray
@@ -207,3 +209,17 @@ class Prediction:
     name: str = ""
     distance: np.ndarray | None = None
     doubtful: tuple[Detection, ...] | None = None
+    left_out: tuple[tuple[int, int, int, int], ...] = ()
+
+    @property
+    def field(self) -> np.ndarray:
+        """(H, W) bool: True where something was looked for."""
+        looked_at = np.ones(self.classes.shape, bool)
+        for top, left, bottom, right in self.left_out:
+            looked_at[top:bottom, left:right] = False
+        return looked_at
+
+    @property
+    def field_share(self) -> float:
+        """The share of the image that is field, 0 to 1."""
+        return float(self.field.mean()) if self.left_out else 1.0

@@ -186,7 +186,10 @@ def _check(table: pd.DataFrame, by: Sequence[str], how: _Method) -> None:
 def _fields(table: pd.DataFrame, unit: str, frames: Mapping[str, Pair] | None) -> dict[str, Pair]:
     """(height, width) of each image, by its name; first those given, in their order."""
     sides = [f"frame_{side}_{unit}" for side in ("height", "width")]
-    known = table.drop_duplicates("image").set_index("image")[sides]
+    known = table.drop_duplicates("image").set_index("image")
+    if "field_share" in known:  # what was left out is no area
+        known[sides[0]] = known[sides[0]] * known["field_share"]
+    known = known[sides]
     found = {name: tuple(row) for name, row in zip(known.index, known.to_numpy(float), strict=True)}
     given = {name: tuple(map(float, sides)) for name, sides in (frames or {}).items()}
     return given | {name: sides for name, sides in found.items() if name not in given}

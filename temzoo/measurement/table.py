@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,11 @@ def measure(
     - ``centroid_row_nm``, ``centroid_col_nm`` from the micrograph's upper left corner;
     - ``mean_intensity`` in the micrograph's grey values, NaN without it;
     - ``nearest_neighbour_nm``, between centroids, NaN where there is no other particle;
-    - ``touches_border``: it has pixels in the first or last row or column, so that it may be cut;
+    - ``touches_border``: it has pixels in the first or last row or column, or beside a box that was
+      left out (``Prediction.left_out``), so that it may be cut;
     - ``box_height_nm``, ``box_width_nm``: of its bounding box; ``frame_height_nm``,
-      ``frame_width_nm``: of the micrograph; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
+      ``frame_width_nm``: of the micrograph, without an info bar; ``field_share``: what of the
+      frame was looked at, 0 to 1; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
       calibration, NaN where there is none; ``min_diameter_nm``: the smallest that counts, 0 for
       all. ``summarize`` counts by them.
 
@@ -94,11 +96,32 @@ def measure(
         "confidence": scores if _is_calibrated(prediction) else np.full(len(runs), math.nan),
         **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px", least),
     }
+    columns["field_share"] = np.ones(len(runs))
+    if prediction.left_out:
+        columns |= _in_the_field(columns, prediction, runs)
     columns["mean_intensity"] = _mean_intensity(runs, source)
     for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):
         columns[f"nm_per_pixel_{axis}"] = np.full(len(runs), size)
     columns["min_diameter_nm" if spacing else "min_diameter_px"] = np.full(len(runs), least)
     return pd.DataFrame(columns)
+
+
+def _in_the_field(
+    columns: Mapping[str, np.ndarray], prediction: Prediction, runs: Runs
+) -> dict[str, np.ndarray]:
+    """The columns that differ where a part was left out: the field is smaller, its edge longer."""
+    beside = set()
+    for top, left, bottom, right in prediction.left_out:
+        around = prediction.instances[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1]
+        beside |= set(np.unique(around).tolist())
+    height = next(name for name in columns if name.startswith("frame_height_"))
+    rows = prediction.field.any(axis=1).mean()  # an info bar makes the frame less high
+    share = prediction.field_share / rows if rows else 0.0
+    return {
+        "touches_border": columns["touches_border"] | np.isin(runs.numbers, [*beside]),
+        height: columns[height] * rows,
+        "field_share": np.full(len(runs), share),
+    }
 
 
 def _least_diameter(nm: float, px: float, spacing: Scale | None, image: str) -> float:

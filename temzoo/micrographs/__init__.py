@@ -5,6 +5,9 @@ PNG, JPEG or TIFF are a print size and never taken for one.
 
 ``plain_files``, ``tiff_file``, ``mrc_file`` and ``rosetta`` open a file, each importing its
 library only then; ``loading`` tells which, by how the file begins, and checks what they give.
+
+``scale_bar``, ``info_bar`` and ``annotations`` find what was drawn into a picture. They are
+imported by who needs them, with OpenCV.
 """
 
 from temzoo.micrographs.calibration import NM_PER_UNIT, Scale, checked_scale, nm_of

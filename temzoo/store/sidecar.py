@@ -87,9 +87,9 @@ def about(path: str | Path) -> dict[str, Any]:
 
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
-        doubtful, instance_count, covered_share, files (by what they hold), source, source_bytes,
-        source_mtime_ns, source_sha256, frame, image, calibration (see ``Origin``), model,
-        weights, weights_sha256, options, seconds, temzoo, date.
+        doubtful, left_out, instance_count, covered_share, files (by what they hold), source,
+        source_bytes, source_mtime_ns, source_sha256, frame, image, calibration (see ``Origin``),
+        model, weights, weights_sha256, options, seconds, temzoo, date.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -103,9 +103,10 @@ def about(path: str | Path) -> dict[str, Any]:
         )
     told = read_json(path)
     if isinstance(told, dict):
-        # Older sidecars are of single images, do not say where a calibration was read, and keep no
-        # doubtful objects.
-        told = {"frame": 0, "image": "", "calibration": "", "doubtful": None, **told}
+        # Older sidecars are of single images, do not say where a calibration was read, keep no
+        # doubtful objects and leave nothing out.
+        older = {"frame": 0, "image": "", "calibration": "", "doubtful": None, "left_out": []}
+        told = {**older, **told}
     try:
         _check(told)
     except ValueError as error:
@@ -150,13 +151,15 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         "class_names": list(prediction.class_names),
         "nm_per_pixel": None if scale is None else [float(side) for side in scale],
         "instance_count": int(prediction.instances.max(initial=0)) if found is None else len(found),
-        "covered_share": np.count_nonzero(prediction.classes) / (height * width),
+        "covered_share": np.count_nonzero(prediction.classes)
+        / max(height * width * prediction.field_share, 1),
         "files": dict(files),
         "scores": None if scores is None else [_number_or_none(score) for score in scores],
         "detections": None if found is None else [_encoded(one, height, width) for one in found],
         "doubtful": None
         if doubtful is None
         else [_encoded(one, height, width) for one in doubtful],
+        "left_out": [list(box) for box in prediction.left_out],
     }
 
 
@@ -271,6 +274,10 @@ def is_scale(value: Any) -> bool:
     )
 
 
+def is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(is_count, value))
+
+
 def or_null(holds: Any) -> Any:
     return lambda value: value is None or holds(value)
 
@@ -287,6 +294,7 @@ _RULES = {
     "scores": ("null or a list of numbers", or_null(is_list_of(or_null(is_finite_number)))),
     "detections": ("null or a list", or_null(lambda value: isinstance(value, list))),
     "doubtful": ("null or a list", or_null(lambda value: isinstance(value, list))),
+    "left_out": ("a list of [top, left, bottom, right]", is_list_of(is_box)),
     "source": ("null or a path", or_null(is_text)),
     "source_bytes": ("null or a whole number", or_null(is_count)),
     "source_mtime_ns": ("null or a whole number", or_null(is_count)),

@@ -12,11 +12,13 @@ import pandas as pd
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.measurement import load_instance_map, measure
 from temzoo.measurement.by_hand import ByHand
+from temzoo.measurement.left_out import leave_out
 from temzoo.measurement.model_error import ModelError, worst
 from temzoo.micrographs import Scale
 from temzoo.store import sidecar, sources
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
+from temzoo.workflows.drawn import Drawn
 
 MAP_ENDING = "_instances.tif"
 
@@ -43,12 +45,14 @@ class Measured:
     Attributes:
         by_unit: "nm", of calibrated images, and "px", of the others; either only where there are.
         own_scales: the calibration that each image states itself.
+        calibrations: where the calibration of each image was read, as far as that is known.
         without_micrograph: why an image has no intensities, where that is a surprise.
         doubtful: objects of each image that its model is not sure of, where it says so.
     """
 
     by_unit: Mapping[str, Particles]
     own_scales: Mapping[str, Scale | None]
+    calibrations: Mapping[str, str]
     without_micrograph: Mapping[str, str]
     doubtful: Mapping[str, int]
 
@@ -58,6 +62,7 @@ def measure_folder(
     *,
     images: Path | None = None,
     by_hand: ByHand | None = None,
+    drawn: Drawn | None = None,
     **options: Any,
 ) -> Measured:
     """Measures the particles of predictions on disk.
@@ -66,6 +71,8 @@ def measure_folder(
         predictions: folders that ``temzoo predict`` wrote, sidecars, or label images.
         images: folder of the micrographs, for intensities, if they were moved.
         by_hand: a calibration that is given for them; None: their own.
+        drawn: what is done about scale bars, info bars and panel letters of their micrographs;
+            None: they are left alone. Where ``temzoo predict`` left them out, it is done already.
         **options: for ``temzoo.measure``: min_area_px, min_diameter_nm, classes …
 
     Raises:
@@ -73,7 +80,7 @@ def measure_folder(
         ValueError: two are of images of one name, or as ``temzoo.measure`` does.
     """
     by_hand = by_hand or ByHand()
-    own, without, doubtful = {}, {}, {}
+    own, read, without, doubtful = {}, {}, {}, {}
     tables: dict[str, list[pd.DataFrame]] = {"nm": [], "px": []}
     frames: dict[str, dict[str, tuple[float, float]]] = {"nm": {}, "px": {}}
     errors: dict[str, list[ModelError | None]] = {"nm": [], "px": []}
@@ -81,7 +88,11 @@ def measure_folder(
     for path in _paths(predictions):
         prediction, micrograph, why = _loaded(path, micrographs)
         name, known = prediction.name, prediction.nm_per_pixel
+        read[name] = sidecar.about(path)["calibration"] if path.name.endswith(SUFFIX) else ""
+        if drawn is not None:
+            prediction, micrograph = _without_drawn(prediction, micrograph, drawn)
         own[name] = known or (micrograph.nm_per_pixel if micrograph else None)
+        read[name] = read[name] or (micrograph.calibration if micrograph else "")
         prediction = replace(prediction, nm_per_pixel=by_hand.of(own[name]))
         unit = "px" if prediction.nm_per_pixel is None else "nm"
         tables[unit].append(measure(prediction, micrograph, **options))
@@ -95,7 +106,28 @@ def measure_folder(
         for unit, parts in tables.items()
         if parts
     }
-    return Measured(by_unit, own, without, doubtful)
+    return Measured(by_unit, own, read, without, doubtful)
+
+
+def _without_drawn(
+    prediction: Prediction, micrograph: Micrograph | None, drawn: Drawn
+) -> tuple[Prediction, Micrograph | None]:
+    """The prediction without what was drawn, and its micrograph, calibrated by its scale bar.
+
+    Raises:
+        ValueError: a scale bar is required, and there is neither one nor a calibration.
+    """
+    if prediction.left_out or micrograph is None:
+        if drawn.scale_bar == "require" and prediction.nm_per_pixel is None:
+            raise ValueError(
+                f"{prediction.name}: its scale bar is read from its micrograph. Received: no"
+                " micrograph with one. Give --images, the folder where it lies, or --nm-per-pixel."
+            )
+        return leave_out(prediction, drawn.boxes), micrograph
+    if prediction.nm_per_pixel is not None and micrograph.nm_per_pixel is None:
+        micrograph = replace(micrograph, nm_per_pixel=prediction.nm_per_pixel)
+    micrograph, boxes = drawn.of(micrograph)
+    return leave_out(prediction, boxes), micrograph
 
 
 def _paths(places: Sequence[Path]) -> list[Path]:
@@ -149,7 +181,7 @@ def _model_error(path: Path) -> ModelError | None:
 
 
 def _frame(prediction: Prediction) -> tuple[float, float]:
-    """(height, width) of the micrograph, in nm where it is calibrated, else in px."""
+    """(height, width) of the field, in nm where it is calibrated, else in px; see ``measure``."""
     height, width = prediction.instances.shape
     down, along = prediction.nm_per_pixel or (1.0, 1.0)
-    return height * down, width * along
+    return height * down * prediction.field_share, width * along

@@ -17,6 +17,7 @@ from temzoo.labels import write as write_label_file
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
 from temzoo.store.sidecar import Origin, sidecar_path
+from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
@@ -103,6 +104,7 @@ def predict_folder(
     instances: str | Watershed | None = SEPARATION,
     min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
+    drawn: Drawn | None = None,
     again: bool = False,
     formats: Sequence[str] = (),
     shapes: str = "polygons",
@@ -128,6 +130,8 @@ def predict_folder(
         tile, overlap, flips, probabilities, instances, min_area_px, min_score: see
             ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
             told otherwise.
+        drawn: what is done about scale bars, info bars and panel letters of pictures; None: see
+            ``temzoo.workflows.drawn.Drawn``.
         again: predict what is finished too.
         formats: label files that are written too, of everything in the folder: "cvat"
             (predictions.xml), "coco" (predictions.coco.json).
@@ -162,10 +166,13 @@ def predict_folder(
         "min_area_px": min_area_px,
         "min_score": min_score,
     }
-    lazy = _as_lazy(model)
+    lazy, drawn = _as_lazy(model), drawn or Drawn()
     # As JSON holds them: a watershed as its fields, a tuple as a list.
-    stated = json.loads(json.dumps({**options, **lazy.origin.options}, default=vars))
-    job = Job(out, replace(lazy.origin, options=stated), options, len(found) == 1, say, progress)
+    stated = json.loads(
+        json.dumps({**options, **drawn.options(), **lazy.origin.options}, default=vars)
+    )
+    origin = replace(lazy.origin, options=stated)
+    job = Job(out, origin, options, len(found) == 1, say, progress, drawn)
     # Of a model without a name for its weights, nobody can tell what it predicted before.
     known = lazy.origin.weights and not again
     kept, left = _finished(found, job) if known else ([], found)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.predict import predict
 from temzoo.measurement.by_hand import scale_text
+from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
 from temzoo.micrographs.listing import image_paths, require_own_names
 from temzoo.store.sidecar import Origin
 from temzoo.store.with_overlay import save_prediction
+from temzoo.workflows.drawn import Drawn
 
 # A larger file is not read ahead, nor written behind: two of them might not fit into memory.
 AHEAD_BYTES = 2**28
@@ -51,7 +53,7 @@ class Row:
     Attributes:
         image: the micrograph's name, with the folders below the one that was given.
         status: "predicted", "kept" from an earlier job, or "failed".
-        instances, covered_share, seconds: how many were found, their share of the image, 0 to 1,
+        instances, covered_share, seconds: how many were found, their share of the field, 0 to 1,
             and what the prediction took; None of an image that failed.
         doubtful: objects of which the model is not sure enough to count them.
         nm_per_pixel_row, nm_per_pixel_col, calibration: the size of a pixel, None where it is not
@@ -79,6 +81,7 @@ class Job:
         origin: how predictions are made; its source is filled in for each.
         options: of ``temzoo.predict``.
         alone: there is one image: what is wrong with it is an error, not a row that says so.
+        drawn: what is done about scale bars, info bars and panel letters.
         say: is told about each image that is finished.
     """
 
@@ -88,6 +91,11 @@ class Job:
     alone: bool
     say: Callable[[str], None]
     progress: bool
+    drawn: Drawn = field(default_factory=Drawn)
+
+    def load(self, image: Image) -> tuple[Micrograph, tuple[Box, ...]]:
+        """The micrograph of an image, and the boxes of it that are left out."""
+        return self.drawn.of(image.load())
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -152,7 +160,7 @@ def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
         ThreadPoolExecutor(1) as writer,
         _shown(images, job) as advance,
     ):
-        for image, reading in _one_ahead(images, reader):
+        for image, reading in _one_ahead(images, job, reader):
             made = _attempt(model, image, reading, job, failures)
             if isinstance(made, Row):
                 rows.append(made)
@@ -178,16 +186,16 @@ def _sweep(images: Sequence[Image], job: Job) -> None:
 
 
 def _one_ahead(
-    images: Sequence[Image], reader: ThreadPoolExecutor
+    images: Sequence[Image], job: Job, reader: ThreadPoolExecutor
 ) -> Iterator[tuple[Image, Future]]:
     """Each image with its micrograph to come, while the next, unless large, is being read."""
     upcoming = None
     for image, following in zip(images, [*images[1:], None], strict=True):
-        reading = upcoming or reader.submit(image.load)
+        reading = upcoming or reader.submit(job.load, image)
         reading.exception()  # waits; who takes the result gets the error
         upcoming = None
         if following is not None and _size_of(following.path) <= AHEAD_BYTES:
-            upcoming = reader.submit(following.load)
+            upcoming = reader.submit(job.load, following)
         yield image, reading
 
 
@@ -213,11 +221,12 @@ def _attempt(
     began = time.monotonic()
     # A bad file must not end a job, whatever it breaks in whichever library reads it.
     try:
-        micrograph = reading.result()
+        micrograph, boxes = reading.result()
     except Exception as error:
         return _failed(image, error, job)
     try:
         found = predict(model, micrograph, progress=job.progress and job.alone, **job.options)
+        found = leave_out(found, boxes)
     except (ConnectionError, TimeoutError):
         raise
     except Exception as error:
@@ -273,7 +282,7 @@ def _written(
     )
     # The maps alone would miss objects that lie wholly under others.
     count = int(found.instances.max()) if found.detections is None else len(found.detections)
-    share = float((found.classes > 0).mean())
+    share = float((found.classes > 0).mean()) / (found.field_share or 1)
     scale, read = found.nm_per_pixel, micrograph.calibration
     size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
     size += f" ({read})" if read else ""

@@ -1,0 +1,67 @@
+"""Are scale bars that were drawn into published micrographs read right?
+
+    python -m benchmarks scale-bars   # EMPS; 2 minutes on one core
+
+``benchmarks/scale_bars.csv`` names images of EMPS, one of a publication, in an order drawn before
+anything was written: all with a whole bar and its text, and others without. Text and both ends
+were read by eye in enlarged crops: the outer edges where the grey value is half way, the middles of
+ticks and of outlines. ``left`` and ``right`` are continuous columns, pixel 0 covering [0, 1).
+
+Every second image is of the half "tune", which the reader was written on; "judge" is the other. A
+reading is right within 3 % of the true nanometres per pixel. On images without a whole bar, every
+reading is false.
+"""
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import temzoo
+from benchmarks.timing import spread
+from temzoo.micrographs import load_micrograph, nm_of
+
+TRUTH = Path(__file__).with_name("scale_bars.csv")
+WITHIN = 0.03
+
+
+def verdict(row: dict[str, str], read: temzoo.ScaleBar | None) -> str:
+    """What became of an image: "read", "refused", "wrong", "false" or, of one without, "none"."""
+    if not row["text"]:
+        return "none" if read is None else "false"
+    if read is None:
+        return "refused"
+    number, unit = row["text"].rstrip("nuµm").strip(), row["text"][-2:]
+    true = float(number) * (nm_of(unit) or 0) / (float(row["right"]) - float(row["left"]))
+    return "read" if abs(read.nm_per_pixel / true - 1) <= WITHIN else "wrong"
+
+
+def figures_of(half: str, folder: Path) -> dict[str, Any]:
+    """Counts of all verdicts, what became of each image, and seconds an image."""
+    with TRUTH.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if half in ("all", row["half"])]
+    images, seconds = {}, []
+    for row in rows:
+        pixels = load_micrograph(folder / f"{row['name']}.png").pixels
+        began = time.perf_counter()
+        read = temzoo.read_scale_bar(pixels)
+        seconds.append(time.perf_counter() - began)
+        images[row["name"]] = verdict(row, read)
+    kinds = ("read", "refused", "wrong", "none", "false")
+    counts = {kind: list(images.values()).count(kind) for kind in kinds}
+    counts["with_bar"] = sum(counts[kind] for kind in kinds[:3])
+    counts["without"] = counts["none"] + counts["false"]
+    return {**counts, "seconds": spread(seconds), "images": images}
+
+
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    folder = arguments.data_folder / "emps" / "images"
+    temzoo.read_scale_bar(next(iter(sorted(folder.glob("*.png")))))  # loads the networks
+    for half in ("tune", "judge"):
+        yield {
+            "name": half,
+            "about": f"scale bars of EMPS, half {half}",
+            "figures": figures_of(half, folder),
+        }
