@@ -145,7 +145,8 @@ def segment(
         min_area_px=options.min_area_px,
         distance=found.distance,
     )
-    scores, doubtful = None, () if distance else None
+    scores = None
+    doubtful: tuple[Detection, ...] | None = () if distance else None
     if found.own is not None and found.distance is not None:
         scores = confidences(numbered, found.own, found.distance)
         if options.instances == "fused":
