@@ -117,7 +117,7 @@ OPTIONS: dict[str, list[Option]] = {
     ],
     "ship": [
         option("name", "as below", metavar="MODEL/NAME"),
-        option("--run", "the folder of its finished run", type=Path),
+        option("--run", "folder of its finished run, or of several", type=Path, nargs="+"),
         option("--seed", "train again with this seed and ship nothing", type=int),
         option("--precisions", "enter what `precision` found", action="store_true"),
         option("--errors", "enter what `sizes` found", action="store_true"),

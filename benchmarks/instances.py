@@ -33,7 +33,7 @@ from benchmarks.recipes import RECIPES, Recipe, fitted
 from benchmarks.records import scores
 from benchmarks.timing import repeated, timed
 from temzoo.cli.common import trained
-from temzoo.core.types import MIN_SCORE, Example
+from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.evaluation.object_overlaps import match_instances
@@ -171,7 +171,7 @@ def emps_confidence(arguments: argparse.Namespace) -> dict[str, Any]:
         regression = LogisticRegression().fit(measures[fit], real[fit])
         said[judge] = regression.predict_proba(measures[judge])[:, 1]
     regression = LogisticRegression().fit(measures, real)
-    counted, bins = said >= MIN_SCORE, np.digitize(said, CONFIDENCE_BINS)
+    counted, bins = said >= task_of(model).least_score, np.digitize(said, CONFIDENCE_BINS)
     figures = {
         "held_out_f1": 2 * real[counted].sum() / (counted.sum() + true),
         "held_out": [

@@ -4,9 +4,9 @@
     python -m benchmarks recipe emps-frozen --run DIR  # scores a finished run
     python -m benchmarks recipe emps-unet-fast --seed 1  # again: how much is chance?
 
-Recipes: emps-frozen, emps-pyramid, emps-particles, emps-scratch-encoder, emps-unet, emps-unet-fast,
-emps-forest, emps-otsu; emps10-frozen, emps10-unet, emps10-forest, emps10-otsu (on ten images);
-super1, super1-frozen. Scores are those of ``temzoo.evaluate`` at full resolution; instances are
+Recipes: emps-frozen, emps-pyramid, emps-particles, emps-particles-longer, emps-scratch-encoder,
+emps-unet, emps-unet-fast, emps-forest, emps-otsu; emps10-frozen, emps10-unet, emps10-forest,
+emps10-otsu (on ten images); super1, super1-frozen. Scores are those of ``temzoo.evaluate`` at full resolution; instances are
 connected components. A training that was stopped goes on. ``--data-folder`` names the folder that
 holds ``emps/`` and ``super1/``, which are not part of the repository. ImageNet weights are found
 where Keras keeps them, or in ``keras/`` beside the data.
@@ -74,7 +74,7 @@ class Recipe:
     config: Mapping[str, Any] = field(default_factory=dict)  # the model's keywords
     settings: Mapping[str, Any] = field(default_factory=dict)  # of ``temzoo.train``
     images: int | None = None  # train on so many images, drawn with the seed; None: all
-    start: str | None = None  # shipped weights of a model that shares layers with this one
+    start: str | None = None  # weights, shipped or of a run, of a model that shares layers
 
     def told(self) -> dict[str, Any]:
         """What a record says of it."""
@@ -101,6 +101,13 @@ RECIPES: dict[str, Recipe] = {
         *("emps", "particles", {}),
         {**WIDE, "epochs": 12, "steps_per_epoch": 100, "validate_every": 4, "average": 0.995},
         start="unet_mobilenet/emps",
+    ),
+    "emps-particles-longer": Recipe(
+        "the run of emps-particles goes on, with other crops",
+        *("emps", "particles", {}),
+        {**WIDE, "epochs": 14, "steps_per_epoch": 100, "validate_every": 7, "average": 0.998}
+        | {"learning_rate": 7e-4, "seed": 1},
+        start="runs/emps-particles",
     ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",

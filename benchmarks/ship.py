@@ -1,13 +1,16 @@
 """Makes a set of shipped weights of a finished run.
 
     python -m benchmarks ship unet_mobilenet/emps --run runs/emps-pyramid
+    python -m benchmarks ship particles/emps --run runs/emps-particles runs/emps-particles-longer
     python -m benchmarks ship vae/particles                 # trains, two minutes
     python -m benchmarks ship vae/particles --seed 1        # again: how much is chance?
     python -m benchmarks ship unet_mobilenet/emps --precisions   # of the record of `precision`
     python -m benchmarks ship particles/emps --errors            # of the record of `sizes`
 
-writes ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters it into
-``weights/index.json``, and scores it after loading, so that the card states what is shipped.
+writes the weights of a run, or the mean of those of several that began with one another (Wortsman
+et al. 2022, arXiv:2203.05482), to ``weights/MODEL-NAME.weights.h5`` (float16) with its card, enters
+it into ``weights/index.json``, and scores it after loading, so that the card states what is
+shipped.
 weights/README.md lists the sets, and the command that trains each.
 """
 
@@ -15,11 +18,13 @@ import argparse
 import datetime
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import temzoo
 from benchmarks import denoise, latent
@@ -102,7 +107,9 @@ SETS = {
     "unet_mobilenet/super1": Set("recipe super1", iou_of("super1"), SUPER1),
     "unet/emps": Set("gpu-train emps-unet --steps 7280 --until 0.75", iou_of("emps")),
     "unet/emps-fast": Set("gpu-train emps-unet-fast --steps 10260", iou_of("emps")),
-    "particles/emps": Set("recipe emps-particles", partial(objects, score="f1")),
+    "particles/emps": Set(
+        "recipe emps-particles emps-particles-longer", partial(objects, score="f1")
+    ),
     "mask_rcnn/emps": Set("instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED)),
     "autoencoder/emps-denoise": Set("denoise supervised", psnr, complete=False),
     "vae/particles": Set("ship vae/particles", factors, DRAWN, train=drawn_particles),
@@ -114,11 +121,16 @@ def path_of(name: str) -> Path:
     return WEIGHTS / f"{name.replace('/', '-')}{pretrained.SUFFIX}"
 
 
-def ship(name: str, run: Path, data: Path) -> Path:
+def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
     """Writes file, card and index entry, keeps a record that the run brings; the file's path."""
     what, path = SETS[name], path_of(name)
     model_name = name.partition("/")[0]
-    model = temzoo.get_model(model_name, weights=run, compile=False, **what.config)
+    run = runs[-1]
+    models = [temzoo.get_model(model_name, weights=r, compile=False, **what.config) for r in runs]
+    model = models[-1]
+    if len(models) > 1:
+        each = zip(*(one.get_weights() for one in models), strict=True)
+        model.set_weights([np.mean(values, axis=0) for values in each])
     pretrained.save_trained(model, path, complete=what.complete)
     trained = pretrained.read_card(run / pretrained.BEST)
     told = {"dataset": what.source[0], "licence": what.source[1], "scores": {}}
@@ -194,5 +206,5 @@ def main(arguments: argparse.Namespace) -> None:
             model = temzoo.get_model(name.partition("/")[0], weights=scratch, compile=False)
             print(name, SETS[name].scores(model, data))
             return
-        path = ship(name, arguments.run or Path(scratch), data)
+        path = ship(name, arguments.run or [Path(scratch)], data)
     print(path, pretrained.read_card(path).scores)

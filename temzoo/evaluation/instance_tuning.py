@@ -26,7 +26,7 @@ from temzoo.zoo.built import class_names_of, task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
 # Of models whose objects have scores, and which have learnt where objects part.
-LEARNT_NECKS, MIN_SCORES = (0.0, 0.45, 0.55, 0.65, 0.75), (0.3, 0.4, 0.5, 0.6, 0.7)
+LEARNT_NECKS, MIN_SCORES = (0.0, 0.5, 0.6, 0.7, 0.8), (0.3, 0.4, 0.5, 0.6, 0.7)
 THRESHOLDS = (None, 0.7)
 MIN_AREAS_PX = (0, 25, 50, 100, 200, 400, 800)
 

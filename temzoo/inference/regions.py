@@ -22,7 +22,7 @@ NECK = 0.8  # watershed: a neck narrower than this part of the slimmer neighbour
 # The same of learnt distances, which are 1 in the middle of each object: a dip below this part of
 # the lower peak is cut. ``LEAST`` is added, so that differences among small ones are no dips, after
 # smoothing by ``SMOOTH`` px. Chosen on EMPS' validation images: benchmarks/results/tried.md.
-LEARNT_NECK, LEAST, SMOOTH = 0.55, 0.1, 1.5
+LEARNT_NECK, LEAST, SMOOTH = 0.6, 0.1, 1.5
 DOUBTFUL = 0.2  # what scores less is not even a doubtful object
 
 
@@ -32,7 +32,7 @@ class Watershed:
 
     Attributes:
         neck: 0 (never) to 1 (always): a neck narrower than this part of the slimmer neighbour is
-            cut. None: 0.8, or 0.55 where a model has learnt the distance. ``temzoo.tune_instances``
+            cut. None: 0.8, or 0.6 where a model has learnt the distance. ``temzoo.tune_instances``
             finds what suits one's own images.
         threshold: 0.5 to 1: pixels whose background has a probability above 1 - threshold belong
             to no instance. Weak bridges between particles vanish, and particles of which the
