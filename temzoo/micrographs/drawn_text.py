@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -106,7 +106,7 @@ def completed(grey: np.ndarray, texts: Iterable[Text]) -> list[Text]:
         cols = max(0, int(left - 3 * tall)), min(grey.shape[1], int(np.ceil(right + 3 * tall)))
         line = _as_colour(grey[slice(*rows), slice(*cols)], 48 / max(rows[1] - rows[0], 1))
         read, _ = _engine()(line, use_det=False, use_cls=False)
-        found += [Text(str(words), float(score), text.box) for words, score in read or ()]
+        found += [replace(text, text=words, score=float(score)) for words, score in read or ()]
     return found
 
 
@@ -131,7 +131,8 @@ def _joined(texts: list[Text]) -> Iterator[Text]:
             if NUMBER.fullmatch(one.text.strip()) and _follows(one, two):
                 top, bottom = min(one.box[0], two.box[0]), max(one.box[2], two.box[2])
                 box = top, one.box[1], bottom, two.box[3]
-                yield Text(f"{one.text} {two.text}", min(one.score, two.score), box)
+                score = min(one.score, two.score)
+                yield Text(f"{one.text} {two.text}", score, box)
 
 
 def _follows(one: Text, two: Text) -> bool:
