@@ -34,6 +34,7 @@ GROUPS = {
             "count_frames",
             "read_scale_bar",
             "ScaleBar",
+            "annotations_drawn_in",
             "load_dataset",
             "split",
             "split_by_names",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.micrographs import count_frames as count_frames
     from temzoo.micrographs import iter_frames as iter_frames
     from temzoo.micrographs import load_micrograph as load_micrograph
+    from temzoo.micrographs.annotations import annotations_drawn_in as annotations_drawn_in
     from temzoo.micrographs.scale_bar import ScaleBar as ScaleBar
     from temzoo.micrographs.scale_bar import read_scale_bar as read_scale_bar
     from temzoo.pages import write_report as write_report
@@ -68,6 +69,7 @@ _HOMES = {
     "count_frames": "micrographs",
     "read_scale_bar": "micrographs.scale_bar",
     "ScaleBar": "micrographs.scale_bar",
+    "annotations_drawn_in": "micrographs.annotations",
     "load_dataset": "data.examples",
     "split": "data.splits",
     "split_by_names": "data.splits",

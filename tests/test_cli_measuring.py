@@ -84,6 +84,7 @@ def test_the_tables_are_those_of_the_library(folder, tmp_path):
     found = pd.read_parquet(tmp_path / "particles.parquet")
     pd.testing.assert_frame_equal(found, wanted)
     summary = pd.read_csv(tmp_path / "summary.csv").drop(columns="doubtful")
+    assert summary.pop("calibration").notna().all()
     pd.testing.assert_frame_equal(summary, temzoo.summarize(wanted), check_dtype=False, rtol=1e-8)
 
 

@@ -11,8 +11,9 @@ import tifffile
 
 import temzoo
 from temzoo.micrographs import MicrographError, drawn_text
-from temzoo.micrographs.drawn_bars import find_bars
+from temzoo.micrographs.drawn_bars import Bar, find_bars
 from temzoo.micrographs.drawn_text import Text, length_of, lengths_in
+from temzoo.micrographs.scale_bar import pairs_of
 
 try:
     import rapidocr_onnxruntime  # noqa: F401
@@ -253,8 +254,8 @@ def test_bars_are_found_without_reading_text():
         ("1OO nm", 100, "nm"),
         ("50 nrn", 50, "nm"),
         ("200nml", 200, "nm"),
-        ("5 A", 5, "å"),
-        ("10 Å", 10, "å"),
+        ("5 A", 5, "Å"),
+        ("10 Å", 10, "Å"),
         ("500 pm", 500, "pm"),
         ("1 mm", 1, "mm"),
     ],
@@ -268,11 +269,30 @@ def test_lengths_and_misreadings_of_one_meaning(text, value, unit):
     "text",
     [
         *("10m", "l00 nm", "5O0", "S0 nm", "nm", "200", ".00um", "00 nm", "20.nm", "592 nm"),
-        *("11 nm", "15.0kV", "x25,000", "200 nm 3", "-5 nm", "1 cm", "", "5 ang", "0 nm"),
+        *(
+            "11 nm",
+            "15.0kV",
+            "x25,000",
+            "200 nm 3",
+            "-5 nm",
+            "1 cm",
+            "",
+            "5 ang",
+            "0 nm",
+            "3A",
+            "5 a",
+        ),
     ],
 )
 def test_what_has_no_one_meaning_is_no_length(text):
     assert length_of(Text(text, 0.99, (0, 0, 20, 90))) is None
+
+
+def test_picometres_are_micrometres_only_where_they_cannot_be_picometres():
+    bar = Bar(60, 66, 0, 100, 255, 1)
+    for text, nm_per_pixel in (("1 pm", [10]), ("100 pm", [1000]), ("500 pm", [])):
+        length = length_of(Text(text, 0.99, (30, 20, 50, 80)))
+        assert [pair.nm_per_pixel for pair in pairs_of([bar], [length])] == nm_per_pixel
 
 
 def test_doubtful_millimetres_are_no_length():

@@ -140,29 +140,24 @@ def _letter(text: Text, glyphs: list[Box]) -> Box | None:
 
 def with_label(grey: np.ndarray, box: Box) -> Box:
     """The box, with the label of one grey value on which it stands, where it stands on one."""
-    top, left, bottom, right = (
-        *(max(n - MARGIN, 0) for n in box[:2]),
-        *(min(n + MARGIN, size) for n, size in zip(box[2:], grey.shape, strict=True)),
-    )
-    plain = top, left, bottom, right
+    height, width = grey.shape
+    top, left = max(box[0] - MARGIN, 0), max(box[1] - MARGIN, 0)
+    bottom, right = min(box[2] + MARGIN, height), min(box[3] + MARGIN, width)
     frame = np.concatenate(
         [grey[[top, bottom - 1], left:right].ravel(), grey[top:bottom, [left, right - 1]].ravel()]
     )
     level = float(np.median(frame))
     if np.mean(np.abs(frame - level) <= FLAT) < 0.8:
-        return plain
+        return top, left, bottom, right
     rows = np.mean(np.abs(grey[:, left:right] - level) <= FLAT, axis=1) >= 0.7
     cols = np.mean(np.abs(grey[top:bottom] - level) <= FLAT, axis=0) >= 0.7
-    label = (
-        *(_reach(rows[:top][::-1], top), _reach(cols[:left][::-1], left)),
-        *(_reach(rows[bottom:], len(rows) - bottom), _reach(cols[right:], len(cols) - right)),
-    )
-    if None in label:  # no edge near: it is the ground of the image
-        return plain
-    return top - label[0], left - label[1], bottom + label[2], right + label[3]
+    up, down = _reach(rows[:top][::-1]), _reach(rows[bottom:])
+    before, after = _reach(cols[:left][::-1]), _reach(cols[right:])
+    if max(up, down, before, after) >= LABEL:  # no edge near: it is the ground of the image
+        return top, left, bottom, right
+    return top - up, left - before, bottom + down, right + after
 
 
-def _reach(same: np.ndarray, room: int) -> int | None:
-    """How far a label goes on; None where no edge of it is within reach."""
-    ends = int(np.argmin(same)) if not same.all() else room
-    return ends if ends < LABEL else None
+def _reach(same: np.ndarray) -> int:
+    """How far a label goes on, px."""
+    return len(same) if same.all() else int(np.argmin(same))

@@ -43,7 +43,8 @@ class Bar:
         left, right: its ends, px; right - left is what its text names.
         level: its grey value.
         sign: 1: brighter than what is around it; -1: darker.
-        outlined: it has a rim of the other polarity.
+        framed: it has an outline, or a tick at both ends: what lies beside it and ends alike is a
+            part of it.
         whole: both its ends are alike, and certain within 3 %. What has one tick is half a line.
         gap: columns (first, past the last) between its two parts, where the text must be; or None.
     """
@@ -54,7 +55,7 @@ class Bar:
     right: float
     level: float
     sign: int
-    outlined: bool = False
+    framed: bool = False
     whole: bool = True
     gap: tuple[float, float] | None = None
 
@@ -131,16 +132,18 @@ def _flat_runs(grey: np.ndarray) -> Iterator[tuple[int, int, int, float]]:
 
 def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
     """The bar with its sign, if all around is darker than it, or all brighter; else None."""
-    cols = slice(int(bar.left), int(bar.right))
+    cols = slice(int(bar.left) - 2, int(bar.right) + 2)  # to the ends, where the blur begins
     level = float(np.median(grey[bar.top : bar.bottom, cols]))
     strips = (
         grey[max(bar.top - BLUR, 0) : bar.top, cols],
         grey[bar.bottom : bar.bottom + BLUR, cols],
     )
     for sign in (1, -1):
-        apart = [(sign * (level - strip)).max(axis=0) >= CONTRAST for strip in strips if len(strip)]
+        steps = [(sign * (level - strip)).max(axis=0) for strip in strips if len(strip)]
+        least = max(CONTRAST, 0.2 * float(np.median(np.concatenate(steps)))) if steps else CONTRAST
+        apart = [step >= least for step in steps]
         # At an end only a tick may go on, above and below; a label goes on to one side alone.
-        corners = [[each[part] for each in apart] for part in (slice(4), slice(-4, None))]
+        corners = [[each[part] for each in apart] for part in (slice(6), slice(-6, None))]
         ends = all(np.all(two) or np.array_equal(*two) for two in corners if len(two) == 2)
         if len(apart) == 1:
             ends = np.all(corners)
@@ -151,21 +154,23 @@ def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
 
 def _is_drawn(grey: np.ndarray, bar: Bar) -> bool:
     """Whether its flattest row is flatter than an exposure, and a single row entirely so."""
-    core = grey[bar.top : bar.bottom, int(bar.left) + 3 : int(bar.right) - 2]
+    edge = 6 if bar.length >= 2 * SHORTEST else 3  # px of blur, and of ticks
+    core = grey[bar.top : bar.bottom, int(bar.left) + edge : int(bar.right) - edge + 1]
     noise = core.std(axis=1).min() if core.shape[1] else np.inf
     return bool(noise <= (NOISE if len(core) > 1 else 1))
 
 
 def _is_part(bar: Bar, other: Bar) -> bool:
-    """Whether a bar is a line of another's outline or blurred edge, or the ground beside it."""
+    """Whether a bar is a part of another's frame or blurred edge, or the ground beside it."""
     between = max(bar.top - other.bottom, other.top - bar.bottom)
     if bar is other or between > 2:
         return False
-    if other.outlined and not bar.outlined and _same_ends(bar, other, 6):
+    if other.framed and not bar.framed and _same_ends(bar, other, 6):
         return True
     thinner = bar.bottom - bar.top < other.bottom - other.top
     within = other.left - 2 <= bar.left and bar.right <= other.right + 2
-    return thinner and within and (bar.sign == other.sign or between >= 0)
+    ground = between >= 0 and not bar.framed
+    return thinner and within and (bar.sign == other.sign or ground)
 
 
 def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
@@ -188,7 +193,8 @@ def _with_ends(grey: np.ndarray, bar: Bar) -> Bar:
         ends = [(rim + end) / 2 for rim, end in zip(rims, ends, strict=True)]
     left, right = (end if tick is None else tick for tick, end in zip(ticks, ends, strict=True))
     whole = sum(tick is None for tick in ticks) != 1 and doubt <= DOUBT
-    return replace(bar, left=left, right=right, outlined=outlined, whole=whole)
+    framed = outlined or None not in ticks
+    return replace(bar, left=left, right=right, framed=framed, whole=whole)
 
 
 def _outside(profile: np.ndarray, last: int, step: int) -> np.ndarray:
@@ -251,7 +257,8 @@ def _same_ends(one: Bar, two: Bar, margin: float) -> bool:
 
 def _tick(grey: np.ndarray, bar: Bar, last: int, step: int) -> float | None:
     """The middle of a tick at an end, which stands out on both sides of the bar; or None."""
-    cols = np.arange(max(last - 4, 0), min(last + 5, grey.shape[1]))
+    cols = np.sort(last + step * np.arange(-3, 8))
+    cols = cols[(cols >= 0) & (cols < grey.shape[1])]
     rows = np.array([bar.top - 4, bar.top - 3, bar.bottom + 2, bar.bottom + 3])
     if rows[0] < 0 or rows[-1] >= grey.shape[0] or bar.bottom - bar.top > 8:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ LARGEST_FACTOR = 3.0
 LEAST_SCORE, SURE = 0.7, 0.95
 NUMBER = re.compile(r"\d{1,3}(,000)+|[1-9]\d{0,3}([.,]\d{1,2})?|0[.,]\d{1,2}")
 DIGITS = re.compile(r"(?<=\d)[Oo](?=[\dOo]|\s|[nuµm])|(?<=\d[Oo])[Oo](?=\s|[nuµm])")
-UNITS = ("nm", "um", "µm", "mm", "pm", "a")
+UNITS = ("nm", "µm", "mm", "pm", "A", "Å")
 
 
 class MissingTextReaderError(MicrographError):
@@ -106,7 +106,7 @@ def completed(grey: np.ndarray, texts: Iterable[Text]) -> list[Text]:
         cols = max(0, int(left - 3 * tall)), min(grey.shape[1], int(np.ceil(right + 3 * tall)))
         line = _as_colour(grey[slice(*rows), slice(*cols)], 48 / max(rows[1] - rows[0], 1))
         read, _ = _engine()(line, use_det=False, use_cls=False)
-        found += [Text(str(words), float(score), text.box) for words, score in read or ()]
+        found += [replace(text, text=words, score=float(score)) for words, score in read or ()]
     return found
 
 
@@ -131,7 +131,8 @@ def _joined(texts: list[Text]) -> Iterator[Text]:
             if NUMBER.fullmatch(one.text.strip()) and _follows(one, two):
                 top, bottom = min(one.box[0], two.box[0]), max(one.box[2], two.box[2])
                 box = top, one.box[1], bottom, two.box[3]
-                yield Text(f"{one.text} {two.text}", min(one.score, two.score), box)
+                score = min(one.score, two.score)
+                yield Text(f"{one.text} {two.text}", score, box)
 
 
 def _follows(one: Text, two: Text) -> bool:
@@ -145,16 +146,16 @@ def length_of(text: Text) -> Length | None:
     """The length that a text states; None unless it is a round number and a unit, and no more.
 
     Of misreadings, those are put right that have one meaning: the letter O between digits is a
-    zero, "rn" is m, "A" behind a number is Å, which the reader does not know. "l", "I" and "S" are
-    not taken for digits, nor is "m" for a unit that lost its first letter. "pm" is left to
-    the caller, who knows the pixels.
+    zero, "rn" is m, "A" behind 2, 5 or 10 and more is Å, which the reader does not know ("3A" may
+    be a panel). "l", "I" and "S" are not taken for digits, nor is "m" for a unit that lost its
+    first letter. "pm" is left to the caller, who knows the pixels.
     """
-    plain = text.text.strip().replace("\u03bc", "µ").replace("\u00c5", "a")
+    plain = text.text.strip().replace("\u03bc", "µ")
     plain = DIGITS.sub("0", plain.replace("rn", "m").replace("rm", "m"))
-    match = re.fullmatch(rf"({NUMBER.pattern})\s*([a-zµA]{{1,2}})[.,;:|l'_-]?", plain)
+    match = re.fullmatch(rf"({NUMBER.pattern})\s*([a-zµ]{{2}}|[AÅ])[.,;:|l'_-]?", plain)
     if not match:
         return None
-    number, unit = match[1], match.groups()[-1].lower().replace("um", "µm")
+    number, unit = match[1], match.groups()[-1].replace("um", "µm")
     # "nm" is misread as "mm", but not surely.
     if unit not in UNITS or (unit == "mm" and text.score < SURE):
         return None
@@ -163,4 +164,6 @@ def length_of(text: Text) -> Length | None:
     # Bars are of round numbers: "92 nm" may be the end of "592 nm", "11 nm" an edge and "1 nm".
     if not re.match(r"[1-9]\.[05]0*e", f"{value:e}"):
         return None
-    return Length(text, value, "å" if unit == "a" else unit)
+    if unit == "A" and value < 10 and value not in (2, 5):
+        return None
+    return Length(text, value, "Å" if unit == "A" else unit)

@@ -166,18 +166,15 @@ def pairs_of(bars: Sequence[Bar], lengths: Iterable[Length]) -> list[Pair]:
                 continue
             if distance > (NEAR_ON_ITS_LINE if side and length.unit != "mm" else NEAR):
                 continue
-            pair = Pair(bar, _in_micrometres(length, bar), distance)
+            pair = Pair(bar, length, distance)
+            if length.unit == "pm":  # µm misread, where it cannot be pm; else nobody knows
+                if pair.nm_per_pixel >= FINEST:
+                    continue
+                pair = replace(pair, length=replace(length, unit="µm"))
             long = bar.length >= SHORTEST * length.text.height
             if long and FINEST <= pair.nm_per_pixel <= COARSEST:
                 found.append(pair)
     return found
-
-
-def _in_micrometres(length: Length, bar: Bar) -> Length:
-    """Picometres where a microscope could have them, micrometres where it could not."""
-    if length.unit != "pm" or length.nm / bar.length >= FINEST:
-        return length
-    return replace(length, unit="µm")
 
 
 def _side(bar: Bar, length: Length) -> int:
@@ -220,7 +217,7 @@ def agreed(pairs: list[Pair]) -> ScaleBar | None:
         return None
     best = min(mutual, key=lambda pair: (pair.distance, -pair.length.text.score))
     text = best.length.text
-    shown = f"{best.length.value:g} {best.length.unit.replace('å', 'Å')}"
+    shown = f"{best.length.value:g} {best.length.unit}"
     length_px, box = float(best.bar.length), union(best.bar.box, text.box)
     return ScaleBar(best.length.nm / length_px, length_px, shown, text.score, box)
 
