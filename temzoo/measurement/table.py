@@ -36,8 +36,7 @@ def measure(
     Columns, with ``nm`` for a calibrated micrograph and ``px`` else, never both:
 
     - ``image``, ``particle`` (its number in the instance map, or of the detection from 1 on),
-      ``class``, ``score`` (NaN where the model gives none), ``confidence``: how likely it is real,
-      of models that know ("particles"), else NaN. Doubtful objects are not in the table;
+      ``class``, ``score`` (NaN where the model gives none); doubtful objects are not in the table;
     - ``area_nm2``; ``diameter_nm`` of the circle of equal area; ``feret_max_nm``,
       ``feret_min_nm``; ``perimeter_nm`` (Crofton);
     - ``circularity``, 4 pi area / perimeter², not clipped: it scatters about 1 for circles and
@@ -48,6 +47,7 @@ def measure(
     - ``nearest_neighbour_nm``, between centroids, NaN where there is no other particle;
     - ``touches_border``: it has pixels in the first or last row or column, or beside a box that was
       left out (``Prediction.left_out``), so that it may be cut;
+    - ``confidence``: how likely the particle is real, of models that know ("particles"), else NaN;
     - ``box_height_nm``, ``box_width_nm``: of its bounding box; ``frame_height_nm``,
       ``frame_width_nm``: of the micrograph, without an info bar; ``field_share``: what of the
       frame was looked at, 0 to 1; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
@@ -93,13 +93,14 @@ def measure(
         "particle": runs.numbers,
         "class": _texts([_class_name(prediction, one) for one in ids]),
         "score": scores,
-        "confidence": scores if _is_calibrated(prediction) else np.full(len(runs), math.nan),
         **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px", least),
     }
     columns["field_share"] = np.ones(len(runs))
     if prediction.left_out:
         columns |= _in_the_field(columns, prediction, runs)
     columns["mean_intensity"] = _mean_intensity(runs, source)
+    unknown = np.full(len(runs), math.nan)
+    columns["confidence"] = scores if _is_calibrated(prediction) else unknown
     for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):
         columns[f"nm_per_pixel_{axis}"] = np.full(len(runs), size)
     columns["min_diameter_nm" if spacing else "min_diameter_px"] = np.full(len(runs), least)
