@@ -35,7 +35,14 @@ def test_objects_under_a_box_are_gone_and_others_are_numbered_anew():
     assert found.field_share == pytest.approx(0.82)
 
 
-def test_an_object_that_loses_less_than_half_stays_without_those_pixels():
+def test_an_object_that_a_letter_hides_a_part_of_stays_whole():
+    found = leave_out(three_squares(), [(8, 28, 15, 44), (42, 30, 60, 40)])
+    assert (found.instances == 1).sum() == 100  # half of it is hidden; of the second 80 %
+    assert found.instances.max() == 2
+    assert (found.classes > 0).sum() == 200
+
+
+def test_an_object_that_an_info_bar_cuts_stays_without_those_pixels():
     found = leave_out(three_squares(), [(80, 0, 200, 80), (5, 5, 5, 9)])
     assert (found.instances == 3).sum() == 50
     assert found.left_out == ((80, 0, 100, 80),)
@@ -129,8 +136,8 @@ def test_predict_calibrates_by_the_bar_and_says_so(picture, capsys):
     assert row.calibration == "read from the picture: 200 nm = 140 px"
     assert f"({row.calibration})" in capsys.readouterr().out
     saved = temzoo.load_prediction(picture / "out" / "a.prediction.json")
-    [(top, left, bottom, right)] = saved.left_out
-    assert not saved.classes[top:bottom, left:right].any()
+    assert saved.field_share < 1
+    assert not saved.classes[~saved.field & (saved.instances == 0)].any()
     plain = temzoo.predict_folder(
         model, picture / "in", picture / "plain", drawn=Drawn("off", crop_bar=False)
     )

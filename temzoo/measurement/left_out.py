@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,14 +11,16 @@ import numpy as np
 from temzoo.core.types import Detection, Prediction
 
 Box = tuple[int, int, int, int]
-MOST_LOST = 0.5  # of an object's pixels; one that loses more is not counted
+MOST_LOST = 0.75  # of an object's pixels; one that loses more is not counted
 
 
 def leave_out(prediction: Prediction, boxes: Sequence[Box]) -> Prediction:
     """The prediction without what lies in some boxes.
 
-    Objects that lose more than half of their pixels are gone, and the others numbered anew; of
-    those that stay, the pixels in the boxes are. ``measure`` counts them as touching the border.
+    Objects of which more than three quarters lie in the boxes are gone, and the others numbered
+    anew. Where a box spans the image, as an info bar does, the field ends: pixels in it are gone
+    from those that stay. A scale bar or a letter lies on the specimen, so that what it hides a part
+    of stays whole. ``measure`` counts what meets a box as touching the border.
 
     Args:
         boxes: (top, left, bottom, right), half-open; what is outside the image does not matter.
@@ -31,19 +34,25 @@ def leave_out(prediction: Prediction, boxes: Sequence[Box]) -> Prediction:
     inside = [box for box in inside if box[0] < box[2] and box[1] < box[3]]
     if not inside:
         return prediction
-    drawn = np.zeros((height, width), bool)
-    for top, left, bottom, right in inside:
+    drawn, beyond = np.zeros((2, height, width), bool)
+    for box in inside:
+        top, left, bottom, right = box
         drawn[top:bottom, left:right] = True
+        if _spans(box, height, width):
+            beyond[top:bottom, left:right] = True
     stays = _stays(prediction, drawn)
     numbers = np.r_[0, np.where(stays, np.cumsum(stays), 0)]
+    kept = np.where(beyond, 0, numbers[prediction.instances]).astype(np.int32)
     found, scores, doubtful = prediction.detections, prediction.scores, prediction.doubtful
     return replace(
         prediction,
-        classes=np.where(drawn, 0, prediction.classes).astype(prediction.classes.dtype),
-        instances=np.where(drawn, 0, numbers[prediction.instances]).astype(np.int32),
+        classes=np.where(drawn & (kept == 0), 0, prediction.classes).astype(
+            prediction.classes.dtype
+        ),
+        instances=kept,
         scores=None if scores is None else scores[stays[: len(scores)]],
-        detections=None if found is None else _cut(found, drawn, stays),
-        doubtful=None if doubtful is None else _cut(doubtful, drawn, None),
+        detections=None if found is None else _cut(found, beyond, stays),
+        doubtful=None if doubtful is None else _cut(doubtful, beyond, _outside(doubtful, drawn)),
         left_out=(*prediction.left_out, *inside),
     )
 
@@ -54,9 +63,9 @@ def _clipped(box: Box, height: int, width: int) -> Box:
 
 
 def _stays(prediction: Prediction, drawn: np.ndarray) -> np.ndarray:
-    """(N,) bool of each object: whether at least half of it lies outside."""
+    """(N,) bool of each object: whether it lies outside for the most part."""
     if prediction.detections is not None:
-        return np.array([_lost(one, drawn) <= MOST_LOST for one in prediction.detections], bool)
+        return _outside(prediction.detections, drawn)
     scores = prediction.scores
     count = int(prediction.instances.max(initial=0)) if scores is None else len(scores)
     whole = np.bincount(prediction.instances.ravel(), minlength=count + 1)[1:]
@@ -64,8 +73,14 @@ def _stays(prediction: Prediction, drawn: np.ndarray) -> np.ndarray:
     return lost <= MOST_LOST * np.maximum(whole, 1)
 
 
-def _lost(one: Detection, drawn: np.ndarray) -> float:
-    return float(_under(one, drawn)[one.mask].mean())
+def _outside(found: Sequence[Detection], drawn: np.ndarray) -> np.ndarray:
+    """(N,) bool of each detection: whether it stays."""
+    return np.array([_under(one, drawn)[one.mask].mean() <= MOST_LOST for one in found], bool)
+
+
+def _spans(box: Box, height: int, width: int) -> bool:
+    top, left, bottom, right = box
+    return right - left >= width or bottom - top >= height
 
 
 def _under(one: Detection, drawn: np.ndarray) -> np.ndarray:
@@ -74,14 +89,12 @@ def _under(one: Detection, drawn: np.ndarray) -> np.ndarray:
 
 
 def _cut(
-    found: Sequence[Detection], drawn: np.ndarray, stays: np.ndarray | None
+    found: Sequence[Detection], beyond: np.ndarray, stays: np.ndarray
 ) -> tuple[Detection, ...]:
-    """Detections without the pixels that were drawn, cut to those that are left."""
+    """Those detections that stay, without the pixels beyond the field."""
     kept = []
-    for number, one in enumerate(found):
-        if _lost(one, drawn) > MOST_LOST if stays is None else not stays[number]:
-            continue
-        mask = one.mask & ~_under(one, drawn)
+    for one in itertools.compress(found, stays):
+        mask = one.mask & ~_under(one, beyond)
         rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         mask = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         top, left = one.top + int(rows[0]), one.left + int(cols[0])
