@@ -175,7 +175,7 @@ def _instances_said(r: Record) -> str:
     told = ", ".join(f"{s} {figures['pooled'][f'mask_ap_{s}']['value']:.3f}" for s in sizes)
     if "at score 0.5" in figures:
         default = figures["at score 0.5"]["instance_f1"]["value"]
-        told += f"; F1 at the default score of 0.5: {default:.3f}"
+        told += f"; F1 from a score of 0.5 on: {default:.3f}"
     return f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."
 
 
