@@ -49,7 +49,7 @@ class PredictOptions(TileOptions):
         super().__post_init__()
         if not isinstance(self.instances, Watershed) and self.instances not in (*SEPARATIONS, None):
             raise ValueError(
-                'instances must be "auto", "components", "watershed", "fused" or None. Received:'
+                'instances must be "auto", "fused", "components", "watershed" or None. Received:'
                 f" instances={self.instances!r}. Use one of them, or Watershed(neck={NECK})."
             )
 

@@ -287,8 +287,8 @@ def _written(
     size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
     size += f" ({read})" if read else ""
     doubtful = None if found.doubtful is None else len(found.doubtful)
-    more = f" and {doubtful} doubtful" if doubtful else ""
-    job.say(f"{image.name}: {count} instances{more}, {share:.1%} of the area; {size}")
+    more = f"; {doubtful} doubtful" if doubtful else ""
+    job.say(f"{image.name}: {count} instances, {share:.1%} of the area{more}; {size}")
     seconds = round(seconds, 3)
     side = scale or (None, None)
     return Row(image.name, "predicted", count, share, seconds, *side, read, doubtful=doubtful)
