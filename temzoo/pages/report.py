@@ -121,11 +121,13 @@ def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> di
     micrographs = counted(len(sidecars), "micrograph")
     count = sum(len(one.table) for one in found)
     particles = f"{counted(count, 'particle')} in {micrographs}"
+    doubtful = sum(len(one.told["doubtful"] or ()) for one in sidecars)
+    unsure = f" {counted(doubtful, 'doubtful object')} not counted." if doubtful else ""
     what = sidecars[0].told["name"] if len(sidecars) == 1 else micrographs
     return {
         "title": f"Particles in {what}",
         "kind": f"temzoo report · predictions · {_today()}",
-        "lede": f"{particles}, found by {by}." if by else f"{particles}.",
+        "lede": (f"{particles}, found by {by}." if by else f"{particles}.") + unsure,
         "figures": key_figures(found),
         "notices": _notices(gallery),
         "sections": [

@@ -49,6 +49,15 @@ def test_the_page_shows_what_was_measured(folder):
     )
 
 
+def test_the_page_says_how_many_objects_are_doubtful(folder):
+    assert "doubtful" not in Reader(write_report(folder)).text
+    path = predictions.list_predictions(folder)[0]
+    found = predictions.load_prediction(path)
+    one = Detection(0, 0, np.ones((3, 3), bool), 1, 0.3)
+    predictions.save(replace(found, doubtful=(one, one)), folder)
+    assert "2 doubtful objects not counted." in Reader(write_report(folder)).text
+
+
 def test_the_key_figures_are_those_of_summarize(folder):
     page = Reader(write_report(folder))
     tables = [
