@@ -37,9 +37,8 @@ from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.evaluation.object_overlaps import match_instances
-from temzoo.inference.confidence import object_measures
+from temzoo.inference.confidence import likeliest_share, object_measures
 from temzoo.inference.objects import counted_from
-from temzoo.inference.regions import FULL
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.zoo.built import task_of
 
@@ -159,7 +158,7 @@ def emps_confidence(arguments: argparse.Namespace) -> dict[str, Any]:
     measured, real, groups, true = [], [], [], 0
     for example in dataset.val:
         found = temzoo.predict(model, example.micrograph, probabilities=True, min_score=0.0)
-        own = np.rint(found.probabilities.max(axis=-1) * FULL).astype(np.uint8)
+        own = likeliest_share(found.probabilities)
         match = match_instances(instance_map(example.labels), found.instances)
         measured.append(object_measures(found.instances, own, found.distance))
         real.append(np.isin(np.arange(len(measured[-1])), match.pairs[:, 1] - 1))

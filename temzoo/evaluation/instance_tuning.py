@@ -18,9 +18,9 @@ import numpy as np
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.object_overlaps import match_instances
-from temzoo.inference.confidence import confidences
+from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.predict import predict, sure_classes
-from temzoo.inference.regions import FULL, Watershed, label_instances
+from temzoo.inference.regions import Watershed, label_instances
 from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
 from temzoo.zoo.built import class_names_of, task_of
 
@@ -153,7 +153,7 @@ def _counts(
         areas = np.bincount(instances.ravel())[1:]
         scores = np.zeros(len(areas))
         if found.distance is not None and found.probabilities is not None:
-            own = np.rint(found.probabilities.max(axis=-1) * FULL).astype(np.uint8)
+            own = likeliest_share(found.probabilities)
             scores = confidences(instances, own, found.distance)
         paired = match.pairs[:, 1] - 1
         for score, area in leasts:

@@ -34,6 +34,11 @@ def confidences(instances: np.ndarray, own: np.ndarray, distance: np.ndarray) ->
     return (1 / (1 + np.exp(-weighted))).astype(np.float32)
 
 
+def likeliest_share(probabilities: np.ndarray) -> np.ndarray:
+    """(H, W) uint8, ``FULL`` times the probability of the likeliest class, of (H, W, classes)."""
+    return np.rint(probabilities.max(axis=-1) * FULL).astype(np.uint8)
+
+
 def object_measures(instances: np.ndarray, own: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """What the confidence rests on.
 

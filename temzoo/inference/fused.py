@@ -16,7 +16,6 @@ from skimage.segmentation import watershed
 from temzoo.core.types import Detection
 from temzoo.inference.objects import box_of
 
-DETECTOR = "mask_rcnn/emps"
 # Chosen on EMPS' validation images: benchmarks/results/tried.md.
 LEAST_SCORE = 0.8  # of a detection that is believed
 INSIDE = 0.6  # least part of a detection in the region that it is of

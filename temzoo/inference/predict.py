@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Detection, Micrograph, Prediction
-from temzoo.inference.confidence import confidences
+from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels
@@ -27,7 +26,7 @@ from temzoo.inference.regions import (
 )
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.zoo import pretrained
-from temzoo.zoo.building import trained_model
+from temzoo.zoo.building import kept_model
 from temzoo.zoo.built import task_of
 
 FEW_CLASSES = 16  # up to here classes are compared one by one
@@ -102,14 +101,9 @@ def predict(
     """
     given = dict(locals())
     if micrograph is None:
-        model, micrograph = _general_model(), model
+        model, micrograph = kept_model(pretrained.GENERAL), model
     options = PredictOptions(**{one.name: given[one.name] for one in fields(PredictOptions)})
     return task_of(model).answer(model, as_micrograph(micrograph), options)
-
-
-@cache
-def _general_model() -> Any:
-    return trained_model(pretrained.GENERAL)
 
 
 def segment(
@@ -220,7 +214,7 @@ def collect(
         if distance:
             found.distance[rows] = np.rint(np.clip(block[..., -1], 0, 1) * FULL)
             block = block[..., :-1]
-            found.own[rows] = np.rint(block.max(axis=-1) * FULL)
+            found.own[rows] = likeliest_share(block)
         likeliest(block, out=found.classes[rows])
         if options.threshold is not None:
             found.sure[rows] = sure_classes(found.classes[rows], block, options.threshold)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
-from temzoo.inference.fused import DETECTOR, LEAST_SCORE
+from temzoo.inference.fused import LEAST_SCORE
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import predict, segment
 from temzoo.tasks import endpoints
@@ -24,8 +23,9 @@ from temzoo.tasks.distance_targets import distance_maps
 from temzoo.tasks.objects_found import objects_found
 from temzoo.tasks.pixel_models import classes_alone, pixel_network
 from temzoo.tasks.semantic import ClassMaps, Semantic, deviations
-from temzoo.zoo.building import trained_model
+from temzoo.zoo.building import kept_model
 from temzoo.zoo.built import class_names_of
+from temzoo.zoo.pretrained import DETECTOR
 from temzoo.zoo.task import register_task
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class Distance(Semantic):
                     f'instances="fused" serves one class. Received: {", ".join(names)}. Use'
                     ' instances="auto".'
                 )
-            found = predict(_detector(), micrograph, min_score=LEAST_SCORE).detections or ()
+            found = (
+                predict(kept_model(DETECTOR), micrograph, min_score=LEAST_SCORE).detections or ()
+            )
         network = pixel_network(model)
         return segment(network, micrograph, options, names, distance=True, detections=found)
 
@@ -99,11 +101,6 @@ class Distance(Semantic):
         from temzoo.tasks.distance_graph import class_map_probabilities_distance
 
         return self.pixel_endpoints(model, class_map_probabilities_distance, compare=_deviations)
-
-
-@cache
-def _detector() -> keras.Model:
-    return trained_model(DETECTOR)
 
 
 def _deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,12 @@ def trained_model(weights: str | Path, **config: Any) -> keras.Model:
     """
     found = pretrained.find_trained(weights)
     return get_model(found.card.model, weights=found.path, compile=False, **config)
+
+
+@cache
+def kept_model(weights: str) -> keras.Model:
+    """``trained_model`` of a shipped set, which stays in memory."""
+    return trained_model(weights)
 
 
 def _reconcile(card: ModelCard, stored: pretrained.Weights, config: Mapping[str, Any]) -> dict:

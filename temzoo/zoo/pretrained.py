@@ -26,6 +26,8 @@ SUFFIX = ".weights.h5"
 BEST = f"best{SUFFIX}"
 # What `temzoo predict IMAGES` uses: the set that counts and outlines most particles best.
 GENERAL = "particles/emps"
+# What `--instances fused` asks beside it: the set that finds whole objects, also overlapping ones.
+DETECTOR = "mask_rcnn/emps"
 # In a checkout the folder lies beside the package; in a wheel, inside it.
 FOLDERS = (Path(__file__).parents[1] / "weights", Path(__file__).parents[2] / "weights")
 

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import temzoo
 from benchmarks import ship
 from benchmarks.commands import asked
-from benchmarks.records import keep, result
+from benchmarks.records import RESULTS, keep, result
+from temzoo.inference import confidence
 from temzoo.zoo import pretrained
 
 ROWS = [
@@ -51,6 +53,27 @@ def test_a_card_says_how_far_sizes_are_off(weights, monkeypatch, capsys, tmp_pat
         ValueError, match=r"Received: --errors. First run .* sizes --weights unet/e"
     ):
         ship.vouch("unet/emps", "sizes", tmp_path / "out")
+
+
+def test_several_runs_are_shipped_as_the_mean_of_their_weights(weights, monkeypatch, tmp_path):
+    monkeypatch.setitem(ship.SETS, "unet/tiny", ship.Set("recipe it", lambda model, data: {}))
+    models, runs = [], [tmp_path / "first", tmp_path / "longer"]
+    for run in runs:
+        models.append(temzoo.get_model("unet", **TINY, compile=False))
+        run.mkdir()
+        pretrained.save(models[-1], run / pretrained.BEST)
+        pretrained.write_card(run / pretrained.BEST, pretrained.WeightsCard("unet", TINY))
+    shipped = temzoo.get_model("unet", weights=ship.ship("unet/tiny", runs, tmp_path))
+    for found, one, other in zip(*(m.get_weights() for m in (shipped, *models)), strict=True):
+        np.testing.assert_allclose(found, (one + other) / 2, atol=2e-3)  # stored as float16
+
+
+def test_the_confidence_is_that_of_the_recorded_fit():
+    records = json.loads((RESULTS / "instances.json").read_text(encoding="utf-8"))
+    fit = next(one["figures"] for one in records if one["name"] == "emps-confidence")
+    assert fit["weights"] == pytest.approx(confidence.WEIGHTS, abs=0.02)
+    assert fit["bias"] == pytest.approx(confidence.BIAS, abs=0.02)
+    assert all(abs(bin_["said"] - bin_["real"]) < 0.05 for bin_ in fit["held_out"])
 
 
 def test_precisions_of_other_weights_are_refused(weights):
