@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from temzoo.core.connected import BLOCK_ROWS
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import as_channels, load_micrograph
-
-BLOCK_ROWS = 64  # rows per step of whole-image work, so that temporaries stay small
 
 
 def as_micrograph(micrograph: Micrograph | np.ndarray | str | Path) -> Micrograph:
