@@ -274,7 +274,7 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path, stack):
     assert warnings.filters == before
 
 
-@pytest.mark.parametrize("name", list(WRITERS))
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "a.mrc"])
 def test_the_filters_of_warnings_change_in_one_thread_at_a_time(tmp_path, stack, monkeypatch, name):
     WRITERS[name](tmp_path / name, stack)
     alone = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,8 @@ import numpy as np
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import Micrograph
 from temzoo.micrographs.calibration import Scale, checked_scale
-from temzoo.micrographs.mrc_file import open_mrc
+from temzoo.micrographs.mrc_file import SUFFIXES as MRC_SUFFIXES
+from temzoo.micrographs.mrc_file import is_mrc, open_mrc
 from temzoo.micrographs.plain_files import open_npy, open_with_pillow
 from temzoo.micrographs.rosetta import open_digital_micrograph, open_emd, open_ser
 from temzoo.micrographs.source import Images, MicrographError
@@ -22,10 +23,11 @@ from temzoo.micrographs.tiff_file import open_tiff
 
 MAX_PIXELS = 2**30
 # Written by microscopes; their exports as TIFF or PNG often lie beside them.
-MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", ".mrc")
+MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", *MRC_SUFFIXES)
+# Of other programs' files too: in folders they count where they hold an MRC header.
+SHARED_SUFFIXES = tuple(suffix for suffix in MRC_SUFFIXES if suffix != ".mrc")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES, ".npy")
-# Where a signature lies in the file, and what it says. The longer ones are looked for first: by
-# its width alone, an MRC file may begin like a BMP or a Digital Micrograph file.
+# Where a signature lies in the file, and what it says.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\x89HDF\r\n\x1a\n", "EMD"),
@@ -37,6 +39,9 @@ SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"II\x97\x01", "TIA series"),
     (208, b"MAP", "MRC"),  # MRC2014, word 53
+)
+# Looked for last: by its width alone, an MRC file may begin like these.
+SHORT_SIGNATURES = (
     (0, b"\x00\x00\x00\x03", "Digital Micrograph"),
     (0, b"\x00\x00\x00\x04", "Digital Micrograph"),
     (0, b"BM", "BMP"),
@@ -204,11 +209,20 @@ def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> 
         if path.suffix.lower() in suffixes
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
+        and (path.suffix.lower() not in SHARED_SUFFIXES or _is_listed(path))
     )
 
 
+def _is_listed(path: Path) -> bool:
+    """Whether a file of a suffix that other programs use too is an image."""
+    try:
+        return format_of(path) == "MRC"
+    except (OSError, MicrographError):
+        return False
+
+
 def format_of(path: Path) -> str:
-    """The name of the format, one of those in ``SIGNATURES``.
+    """The name of the format, a key of ``OPENERS``.
 
     Raises:
         MicrographError: the file's suffix, or its beginning, is of no format that is read.
@@ -220,13 +234,20 @@ def format_of(path: Path) -> str:
         )
     with path.open("rb") as file:
         head = file.read(256)
-    for place, signature, kind in SIGNATURES:
-        if head.startswith(signature, place):
-            return kind
+    if kind := _signed(head, SIGNATURES):
+        return kind
+    if path.suffix.lower() in MRC_SUFFIXES and is_mrc(path):
+        return "MRC"
+    if kind := _signed(head, SHORT_SIGNATURES):
+        return kind
     raise MicrographError(
         f"{path}: does not begin like {NAMES}. Received: {head[:8]!r} as its first bytes. "
         "It is damaged or of another format; export it once more."
     )
+
+
+def _signed(head: bytes, signatures: Sequence[tuple[int, bytes, str]]) -> str | None:
+    return next((kind for place, sign, kind in signatures if head.startswith(sign, place)), None)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,12 @@ import numpy as np
 from temzoo.micrographs.calibration import Scale
 
 _ONE_THREAD = threading.Lock()
+LOG = logging.getLogger("temzoo.micrographs")
+
+
+def say(path: Path, how: str) -> None:
+    """Logs how a file was read that could be read in two ways; ``temzoo info`` shows it."""
+    LOG.info("%s: %s", path, how)
 
 
 class MicrographError(ValueError):
