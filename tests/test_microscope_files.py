@@ -427,6 +427,26 @@ def test_berkeley_rows_and_columns_are_told_by_their_names(tmp_path, stack, orde
     assert all(frame.nm_per_pixel == pytest.approx((2, 3)) for frame in frames)
 
 
+def test_berkeley_axes_named_after_their_place_keep_it(tmp_path, stack):
+    # ncempy writes them so.
+    axes = [("dim1", "n_m", 7.0), ("dim2", "n_m", 0.25), ("dim3", "n_m", 0.5)]
+    write_berkeley(tmp_path / "a.emd", stack, axes)
+    frames = list(iter_frames(tmp_path / "a.emd"))
+    assert np.array_equal([frame.pixels for frame in frames], stack)
+    assert frames[0].nm_per_pixel == pytest.approx((0.25, 0.5))
+    write_berkeley(tmp_path / "a.emd", stack[0], [("dim1", "nm", 0.25), ("dim2", "nm", 0.5)])
+    loaded = load_micrograph(tmp_path / "a.emd")
+    assert np.array_equal(loaded.pixels, stack[0])
+    assert loaded.nm_per_pixel == pytest.approx((0.25, 0.5))
+
+
+def test_berkeley_axes_without_names_are_hyperspys(tmp_path, stack):
+    write_berkeley(tmp_path / "a.emd", stack[0].T, [("", "[n_m]", 0.5), ("", "[n_m]", 0.25)])
+    loaded = load_micrograph(tmp_path / "a.emd")
+    assert np.array_equal(loaded.pixels, stack[0])
+    assert loaded.nm_per_pixel == pytest.approx((0.25, 0.5))
+
+
 @pytest.mark.parametrize("units", ["[1/n_m]", "1/nm", "pixels", ""])
 def test_berkeley_without_lengths_is_uncalibrated(tmp_path, stack, units):
     write_berkeley(tmp_path / "a.emd", stack[0], [("y", units, 2), ("x", units, 1)])

@@ -47,6 +47,10 @@ class Images(Protocol):
         """The pixels, and the size of one (row, col) in nm where the file says it."""
         ...
 
+    def stored(self, frame: int) -> tuple[np.ndarray, Scale | None]:
+        """The same, but the numbers that are stored: no palette's colours, nothing inverted."""
+        return self.read(frame)
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -70,7 +74,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Stacks:
+class Stacks(Images):
     """The frames of all stacks, one stack after the other, in the order of the file."""
 
     stacks: Sequence[Stack]
