@@ -4,6 +4,7 @@
     python -m benchmarks measure labels       # synthetic micrographs, measured by their labels
     python -m benchmarks measure synthetic    # … by a U-Net that is trained first, on others
     python -m benchmarks measure objects      # … by a Mask R-CNN, which parts overlapping ones
+    python -m benchmarks measure perimeters   # of discs, squares and ellipses, beside others
 
 Speed: seconds of the processor, since other work on the machine does not count there. The ratio is
 that of the medians; its ends are those of the least and most. Truth: two sets of synthetic
@@ -14,6 +15,8 @@ micrographs, of seeds that no network saw:
 - ``spheres``: one log-normal population an image, whose median is known exactly: the size that the
   generator draws first. How many of the images' 95 % intervals of D50 hold it, with the correction
   for the border.
+
+Perimeters are compared with closed forms; ``benchmarks.perimeters`` says how.
 
 ``labels`` shows what pixels and the border cost, the others what a network adds.
 """
@@ -30,6 +33,7 @@ from skimage import draw
 from skimage.measure import regionprops_table
 
 import temzoo
+from benchmarks import perimeters
 from benchmarks.datasets import generated, in_memory
 from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import Recipe, fitted
@@ -108,6 +112,12 @@ def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
         inside = draw.ellipse(*centre, *half, shape=(32, 32), rotation=rng.uniform(0, np.pi))
         instances[top : top + 32, left : left + 32][inside] = number + 1
     return rng.integers(0, 255, instances.shape).astype(np.uint8), instances
+
+
+def of_perimeters(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Errors in %, the least and the most of all angles; with few places where it is quick."""
+    found = perimeters.figures(4 if arguments.quick else perimeters.PLACES)
+    return {"about": "shapes of known perimeter", "seed": 0, "figures": found}
 
 
 def labels(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -201,4 +211,5 @@ MEASUREMENTS = {
     "labels": labels,
     "synthetic": partial(network, "synthetic"),
     "objects": partial(network, "objects"),
+    "perimeters": of_perimeters,
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from temzoo.core.connected import connected_components
 from temzoo.core.types import Prediction
-from temzoo.micrographs import load_micrograph
+from temzoo.micrographs import load_numbers
 
 CLASS_MAP = "_classes.png"  # of `temzoo predict`
 BUSIEST = 0.5  # share of the pixels that may differ from the one to their left
@@ -22,14 +22,14 @@ def load_instance_map(path: str | Path) -> Prediction:
     mask, they are told apart as predictions are (``temzoo.core.connected``).
 
     Args:
-        path: whatever ``temzoo.load_micrograph`` reads.
+        path: one plane of numbers, as ``temzoo.micrographs.load_numbers`` reads it.
 
     Returns:
         All of one class, "particle".
 
     Raises:
-        ValueError: the file holds colours, fractions or negative numbers, or is a micrograph, or
-            the map of classes that ``temzoo predict`` wrote.
+        ValueError: the file is no such plane, or a micrograph, or the map of classes that
+            ``temzoo predict`` wrote.
 
     Example:
         >>> measure(load_instance_map("predictions/a_instances.tif"))
@@ -42,15 +42,8 @@ def load_instance_map(path: str | Path) -> Prediction:
             f"{path}, a map of classes, where particles that touch are one. Measure "
             f"{stem}.prediction.json or {stem}_instances.tif, which lie beside it."
         )
-    image = load_micrograph(path)
+    image = load_numbers(path)
     pixels = image.pixels
-    whole = pixels.ndim == 2 and bool((pixels == np.rint(pixels)).all())
-    if not whole or pixels.min() < 0 or pixels.max() >= 2**31:
-        raise ValueError(
-            f"{path}: a map of particles is one plane of whole numbers from 0 on. Received: shape "
-            f"{pixels.shape}, {pixels.dtype} from {pixels.min()} to {pixels.max()}. Export the "
-            "labels, not a picture of them."
-        )
     if np.mean(pixels[:, 1:] != pixels[:, :-1]) > BUSIEST:
         raise ValueError(
             f"{path}: the pixels of a particle share its number. Received: an image where most "

@@ -10,12 +10,16 @@ A pixel is a rectangle of ``spacing`` (row, col). What that means for each measu
   hull of the pixels' corners would add 0.4 px on average, that of their centres lack 1 px. Of
   ellipses, largest diameters come out 0.2 to 0.8 px too large, as the largest of many directions
   does in a staircase, smallest ones within 0.5 px.
-- **Perimeter** is Crofton's: the number of crossings of the outline with all grid lines along
-  rows, columns and both diagonals. Each direction counts by the sector of directions it is nearest
-  to, and its lines lie as far apart as the pixels' sides say, so that it holds for pixels that are
-  not square (Lehmann & Legland, Insight Journal, 2012; Serra, Image Analysis and Mathematical
-  Morphology, 1982). With square pixels it equals ``skimage.measure.perimeter_crofton``. Holes and
-  the parts of the outline that lie on the micrograph's border count.
+- **Perimeter** is Crofton's: the number of chords that lines of many directions cut out of the
+  particle, by the distance of these lines (Serra, Image Analysis and Mathematical Morphology, 1982;
+  Lehmann & Legland, Insight Journal, 2012). Lines run along steps from pixel to pixel, in twelve
+  directions of nearly even spacing in nm, whatever the pixels' sides, each with the weight that
+  makes straight outlines count the same in all directions. At corners, chords
+  that are shorter than a step fall between two pixels. What steps twice as long miss tells how
+  many: of polygons all of it, of discs a third; 7/8 of it are taken. Particles less than 4 px thick
+  (twice their area by their perimeter) have too few pixels for this: steps to the neighbours alone
+  are taken of them, which with square pixels is ``skimage.measure.perimeter_crofton`` within 0.1 %.
+  Holes and the parts of the outline that lie on the micrograph's border count.
 - **Solidity** is the number of pixels by that of those whose centre lies in the convex hull of the
   particle's pixel centres, which Pick's theorem counts. It is exactly 1 for the pixels of any
   convex shape, and a ratio of numbers, so that the pixels' aspect does not matter.
@@ -27,12 +31,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import nnls
 
 from temzoo.measurement.pixel_runs import Runs
 
 Pair = tuple[float, float]
+Step = tuple[int, int]
+DIRECTIONS, EPSILON = 12, 1e-9
+# How far steps go, in pixels: to the neighbours, and beyond them.
+REACHES = (math.sqrt(2), math.sqrt(10))
+THINNEST_PX, FARTHEST_PX = 4, 64
+MISSED = 7 / 8  # discs and squares of 10 px are both within 2 % by it
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,27 +203,64 @@ def _opposite(particle: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def perimeters(runs: Runs, spacing: Pair) -> np.ndarray:
-    """(N,) by Crofton's formula, from four directions."""
-    down, along = spacing
-    diagonal = math.hypot(down, along)
-    slope = math.atan2(down, along)  # of the diagonals, from the rows
-    area = runs.area_px
-    rows = np.bincount(runs.particle, minlength=len(runs))
-    # Of a direction: chains of pixels, each crossed twice; distance of its lines; its sector.
-    directions = (
-        (rows, down, slope / math.pi),
-        (area - _in_both(runs, 0), along, 0.5 - slope / math.pi),
-        (area - _in_both(runs, 1), down * along / diagonal, 0.25),
-        (area - _in_both(runs, -1), down * along / diagonal, 0.25),
-    )
-    return sum(math.pi * share * apart * chains for chains, apart, share in directions)
+    """(N,) by Crofton's formula; see this module's head."""
+    pixel, coarse = spacing[0] * spacing[1], max(spacing)
+    short, long = (directions(spacing, reach) for reach in REACHES)
+    chords: dict[Step, np.ndarray] = {}
+
+    def crossed(step: Step) -> np.ndarray:
+        """(N,) chords along a step: pixels from which it leads out."""
+        if step not in chords:
+            chords[step] = runs.area_px - _in_both(runs, *step)
+        return chords[step]
+
+    def with_missed(step: Step) -> np.ndarray:
+        """Chords, and those at corners that fall between two pixels, by steps twice as long."""
+        twice = crossed((2 * step[0], 2 * step[1]))
+        return crossed(step) + MISSED * (crossed(step) - twice / 2)
+
+    found = sum(2 * pixel * weight * crossed(step) for step, weight in short.items())
+    thick = 2 * pixel * runs.area_px >= THINNEST_PX * coarse * found
+    if not thick.any():
+        return found
+    better = sum(2 * pixel * weight * with_missed(step) for step, weight in long.items())
+    return np.where(thick, better, found)
 
 
-def _in_both(runs: Runs, shift: int) -> np.ndarray:
-    """(N,) pixels whose neighbour in the next row, ``shift`` columns on, belongs too."""
+@lru_cache(maxsize=64)
+def directions(spacing: Pair, reach: float) -> dict[Step, float]:
+    """Steps (rows, columns) between pixels along which chords are counted, and their weights.
+
+    Of the steps up to ``reach`` times the pixel's longer side those nearest to evenly spaced
+    directions; weighted by least squares so that a straight outline counts the same whatever its
+    direction, as nearly as may be.
+    """
+    coarse = reach * max(spacing)
+    rows, cols = (min(int(coarse / side + EPSILON), FARTHEST_PX) for side in spacing)
+    steps = [
+        (row, col)
+        for row in range(rows + 1)
+        for col in range(-cols, cols + 1)
+        if math.gcd(row, col) == 1
+        and (row, col) > (0, 0)
+        and math.hypot(row * spacing[0], col * spacing[1]) <= coarse + EPSILON
+    ]
+    vectors = np.array(steps) * spacing
+    length, angle = np.hypot(*vectors.T), np.arctan2(*vectors.T)
+    even = np.arange(DIRECTIONS) * math.pi / DIRECTIONS
+    apart = np.abs((angle - even[:, None] + math.pi / 2) % math.pi - math.pi / 2)
+    kept = sorted({int(np.lexsort([length, np.round(each, 6)])[0]) for each in apart})
+    normals = np.linspace(0, math.pi, 720, endpoint=False)
+    seen = np.abs(np.stack([np.cos(normals), np.sin(normals)], axis=1) @ vectors[kept].T)
+    weights, _ = nnls(seen, np.ones(len(normals)))
+    return {steps[k]: float(weight) for k, weight in zip(kept, weights, strict=True) if weight}
+
+
+def _in_both(runs: Runs, rows: int, cols: int) -> np.ndarray:
+    """(N,) pixels whose neighbour so many rows and columns on belongs too."""
     height, width = runs.shape
-    stride = width + 2  # a shifted column still lies in its line
-    line = (runs.particle * (height + 1) + runs.row) * stride + 1
+    stride = width + 2 * abs(cols)  # a shifted column still lies in its line
+    line = (runs.particle * (height + rows) + runs.row) * stride + abs(cols)
     begins, lengths = line + runs.start, runs.stop - runs.start
     before = np.concatenate([[0], np.cumsum(lengths)])
 
@@ -221,8 +270,8 @@ def _in_both(runs: Runs, shift: int) -> np.ndarray:
         known = before[at] + np.minimum(position - begins[at], lengths[at])
         return np.where(at >= 0, known, 0)
 
-    below = line + stride + shift
-    return runs.sums(filled(below + runs.stop) - filled(below + runs.start))
+    there = line + rows * stride + cols
+    return runs.sums(filled(there + runs.stop) - filled(there + runs.start))
 
 
 def solidity(runs: Runs, hull: Hulls) -> np.ndarray:

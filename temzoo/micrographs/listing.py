@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from temzoo.core.files import file_stem
-from temzoo.micrographs.loading import MICROSCOPE_SUFFIXES, count_frames, list_images
+from temzoo.micrographs.loading import MICROSCOPE_SUFFIXES, SUFFIXES, count_frames, format_of
+from temzoo.micrographs.mrc_file import SUFFIXES as MRC_SUFFIXES
+from temzoo.micrographs.source import MicrographError
 
+# Endings of other programs' files too: in folders they count where the file is an MRC.
+SHARED_SUFFIXES = frozenset(MRC_SUFFIXES) - {".mrc"}
 MOST_LINES = 10  # of files that are passed over
+
+
+def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+    """All images below a folder, sorted; hidden ones are skipped.
+
+    Args:
+        folder: looked through with its subfolders.
+        suffixes: in lower case, with their points; by default what ``load_micrograph`` reads.
+
+    Raises:
+        NotADirectoryError: ``folder`` is not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"images must be a folder of images. Received: {str(folder)!r}, which is "
+            f"{'a file' if folder.exists() else 'not there'}. Give the folder that holds them."
+        )
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+        and (path.suffix.lower() not in SHARED_SUFFIXES or _is_listed(path))
+    )
+
+
+def _is_listed(path: Path) -> bool:
+    """Whether a file of a suffix that other programs use too is an image."""
+    try:
+        return format_of(path) == "MRC"
+    except (OSError, MicrographError):
+        return False
 
 
 def image_paths(

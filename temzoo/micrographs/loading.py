@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,18 +14,19 @@ import numpy as np
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import Micrograph
 from temzoo.micrographs.calibration import Scale, checked_scale
-from temzoo.micrographs.mrc_file import open_mrc
+from temzoo.micrographs.mrc_file import SUFFIXES as MRC_SUFFIXES
+from temzoo.micrographs.mrc_file import is_mrc, open_mrc
 from temzoo.micrographs.plain_files import open_npy, open_with_pillow
 from temzoo.micrographs.rosetta import open_digital_micrograph, open_emd, open_ser
 from temzoo.micrographs.source import Images, MicrographError
 from temzoo.micrographs.tiff_file import open_tiff
+from temzoo.micrographs.written_beside import scale_beside
 
 MAX_PIXELS = 2**30
 # Written by microscopes; their exports as TIFF or PNG often lie beside them.
-MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", ".mrc")
+MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", *MRC_SUFFIXES)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES, ".npy")
-# Where a signature lies in the file, and what it says. The longer ones are looked for first: by
-# its width alone, an MRC file may begin like a BMP or a Digital Micrograph file.
+# Where a signature lies in the file, and what it says.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\x89HDF\r\n\x1a\n", "EMD"),
@@ -37,6 +38,9 @@ SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"II\x97\x01", "TIA series"),
     (208, b"MAP", "MRC"),  # MRC2014, word 53
+)
+# Looked for last: by its width alone, an MRC file may begin like these.
+SHORT_SIGNATURES = (
     (0, b"\x00\x00\x00\x03", "Digital Micrograph"),
     (0, b"\x00\x00\x00\x04", "Digital Micrograph"),
     (0, b"BM", "BMP"),
@@ -53,6 +57,9 @@ OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
     "TIA series": open_ser,
     "EMD": open_emd,
 }
+
+# Of scanning microscopes, which write a text file beside them.
+PICTURES = ("PNG", "JPEG", "BMP", "TIFF")
 
 
 def load_micrograph(
@@ -72,9 +79,10 @@ def load_micrograph(
     images become uint8 with 0 and 255; palettes become RGB; alpha is dropped; one channel is
     squeezed.
 
-    Calibration is read from microscopes' files, axis by axis; from TIFF as ImageJ, Digital
-    Micrograph, FEI/Thermo Fisher, Zeiss and TVIPS write it, and from plain resolution tags finer
-    than 1,000 nm per pixel. Reciprocal axes, those of diffraction patterns, are none.
+    Calibration is read from microscopes' files, axis by axis; from TIFF as ``tiff_scale.SOURCES``
+    lists it, plain resolution tags finer than 1,000 nm per pixel included; and from the text file
+    that JEOL, Hitachi and TESCAN write beside a picture. Reciprocal axes, those of diffraction
+    patterns, are none. The logger ``temzoo.micrographs`` tells how a file was read (level INFO).
 
     Args:
         nm_per_pixel: overrides the file's calibration: one number, or (row, col).
@@ -182,33 +190,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
         return height, width
 
 
-def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
-    """All images below a folder, sorted; hidden ones are skipped.
-
-    Args:
-        folder: looked through with its subfolders.
-        suffixes: in lower case, with their points; by default what ``load_micrograph`` reads.
-
-    Raises:
-        NotADirectoryError: ``folder`` is not a folder.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise NotADirectoryError(
-            f"images must be a folder of images. Received: {str(folder)!r}, which is "
-            f"{'a file' if folder.exists() else 'not there'}. Give the folder that holds them."
-        )
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-
-
 def format_of(path: Path) -> str:
-    """The name of the format, one of those in ``SIGNATURES``.
+    """The name of the format, a key of ``OPENERS``.
 
     Raises:
         MicrographError: the file's suffix, or its beginning, is of no format that is read.
@@ -220,13 +203,20 @@ def format_of(path: Path) -> str:
         )
     with path.open("rb") as file:
         head = file.read(256)
-    for place, signature, kind in SIGNATURES:
-        if head.startswith(signature, place):
-            return kind
+    if kind := _signed(head, SIGNATURES):
+        return kind
+    if path.suffix.lower() in MRC_SUFFIXES and is_mrc(path):
+        return "MRC"
+    if kind := _signed(head, SHORT_SIGNATURES):
+        return kind
     raise MicrographError(
         f"{path}: does not begin like {NAMES}. Received: {head[:8]!r} as its first bytes. "
         "It is damaged or of another format; export it once more."
     )
+
+
+def _signed(head: bytes, signatures: Sequence[tuple[int, bytes, str]]) -> str | None:
+    return next((kind for place, sign, kind in signatures if head.startswith(sign, place)), None)
 
 
 @contextmanager
@@ -237,8 +227,13 @@ def _opened(path: Path) -> Iterator[Images]:
     try:
         with OPENERS[kind](path) as images:
             yield images
-    except (MicrographError, MemoryError):
+    except MicrographError:
         raise
+    except MemoryError as error:
+        raise MicrographError(
+            f"{path}: must fit in memory. Received: {str(error) or 'more than there is'}. Close"
+            " other programs, or cut the image into parts."
+        ) from error
     # Decoders raise anything from SyntaxError to struct.error on bytes that they do not expect.
     except Exception as error:
         raise MicrographError(
@@ -261,17 +256,84 @@ def _require_file(path: Path) -> None:
 def _micrograph(
     path: Path, images: Images, frame: int, by_hand: Scale | None, max_pixels: int
 ) -> Micrograph:
-    size = images.size(frame)
+    _require_at_most(max_pixels, images.size(frame), path)
+    pixels, scale = images.read(frame)
+    scale, read = _calibration(path, scale, by_hand, images.size(frame))
+    return Micrograph(_usable(pixels, path), scale, path.name, read)
+
+
+def _require_at_most(max_pixels: int, size: tuple[int, ...], path: Path) -> None:
     if math.prod(size) > max_pixels:
         raise MicrographError(
             f"{path}: an image must have at most {max_pixels:,} pixels. Received: "
             f"{' x '.join(f'{n:,}' for n in size)} = {math.prod(size):,}. If that is right, pass "
             f"max_pixels={math.prod(size)}."
         )
-    pixels, scale = images.read(frame)
-    read = f"{format_of(path)} header" if scale else ""
-    read = "given by hand" if by_hand else read
-    return Micrograph(_usable(pixels, path), by_hand or scale, path.name, read)
+
+
+def _calibration(
+    path: Path, scale: Scale | None, by_hand: Scale | None, size: tuple[int, ...]
+) -> tuple[Scale | None, str]:
+    """The size of a pixel, and where it was read."""
+    if by_hand:
+        return by_hand, "given by hand"
+    kind = format_of(path)
+    if scale is None and kind in PICTURES:
+        scale, beside = scale_beside(path, size)
+        return scale, f"{beside} beside it" if beside else ""
+    return scale, f"{kind} header" if scale else ""
+
+
+def load_numbers(path: str | Path) -> Micrograph:
+    """Reads a label image: the numbers that are stored, not what a program would show of them.
+
+    A palette's indices stay indices, and WhiteIsZero, as ImageJ writes an inverting LUT, inverts
+    nothing. Images of one bit have 0 and 1. Fractions are refused, whole numbers in floating point
+    become int32.
+
+    Returns:
+        (H, W) integers from 0 on, turned as the file's orientation says, with the calibration.
+
+    Raises:
+        FileNotFoundError, MicrographError: as ``load_micrograph``; a stack, a JPEG, colours,
+            fractions, and numbers below 0 or from 2**31 on.
+
+    Example:
+        >>> load_numbers("labels.tif").pixels.max()  # doctest: +SKIP
+        57
+    """
+    path = Path(path)
+    with _opened(path) as images:
+        size, count = images.size(0), images.count()
+        received = "a JPEG, which blurs them" if format_of(path) == "JPEG" else ""
+        received = f"a stack of {count} images" if count > 1 else received
+        if received:
+            raise MicrographError(
+                f"{path}: a label image must be one plane of numbers. Received: {received}. Save "
+                "each plane as a TIFF or PNG of its own."
+            )
+        _require_at_most(MAX_PIXELS, size, path)
+        pixels, scale = images.stored(0)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    pixels = pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+    if not _is_numbered(pixels):
+        values = f" from {pixels.min()} to {pixels.max()}" if pixels.size else ""
+        raise MicrographError(
+            f"{path}: a label image must have one channel of whole numbers from 0 on. Received: "
+            f"shape {pixels.shape}, {pixels.dtype}{values}. Save the class or object numbers, not "
+            "their colours."
+        )
+    dtype = np.int32 if pixels.dtype.kind == "f" else pixels.dtype.newbyteorder("=")
+    scale, read = _calibration(path, scale, None, size)
+    return Micrograph(np.ascontiguousarray(pixels, dtype=dtype), scale, path.name, read)
+
+
+def _is_numbered(pixels: np.ndarray) -> bool:
+    if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "uif":
+        return False
+    whole = pixels.dtype.kind != "f" or bool((pixels == np.rint(pixels)).all())
+    return whole and bool(pixels.min() >= 0 and pixels.max() < 2**31)
 
 
 def _usable(pixels: np.ndarray, path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from temzoo.micrographs.source import Images
+from temzoo.micrographs.whole_picture import require_bytes, require_whole_jpeg, require_whole_png
 
 if TYPE_CHECKING:
     # At work it is imported inside the reader: whoever only lists files does not need it.
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 # Annotation tools show the turned image, so labels are drawn on it.
 ORIENTATION = 274
 ROWS_BECOME_COLUMNS = (5, 6, 7, 8)
+# A JPEG's block of 8 x 8 px takes a bit at the least; a BMP's run of 255 px takes 2 bytes.
+PIXELS_PER_BYTE = 8 * 64
 FLIPPED_ROWS, FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
@@ -33,7 +37,7 @@ def open_with_pillow(path: Path, plugin: str) -> Iterator[PillowImage]:
     module = importlib.import_module(f"PIL.{plugin}ImagePlugin")
     with path.open("rb") as file:
         image = getattr(module, f"{plugin}ImageFile")(file)
-        yield PngImage(image, path) if plugin == "Png" else PillowImage(image)
+        yield KINDS[plugin](image, path)
 
 
 @contextmanager
@@ -58,9 +62,10 @@ class NumpyImage(Images):
 
 @dataclass(frozen=True)
 class PillowImage(Images):
-    """One image whose header is read."""
+    """One image whose header is read: a BMP, or the base of the others."""
 
     image: ImageFile
+    path: Path
 
     def size(self, frame: int) -> tuple[int, int]:
         return turned_size((self.image.height, self.image.width), self._turn())
@@ -68,21 +73,40 @@ class PillowImage(Images):
     def read(self, frame: int) -> tuple[np.ndarray, None]:
         from PIL import ImageOps
 
-        self.image.load()
+        self._load()
         return without_alpha(ImageOps.exif_transpose(self.image)), None
+
+    def stored(self, frame: int) -> tuple[np.ndarray, None]:
+        from PIL import ImageOps
+
+        self._load()
+        return np.array(ImageOps.exif_transpose(self.image)), None
+
+    def _load(self) -> None:
+        """Decodes the pixels. Decoders take the memory that a header promises, so it is checked."""
+        require_bytes(self.path, self.image.width * self.image.height, PIXELS_PER_BYTE)
+        self.image.load()
 
     def _turn(self) -> object:
         return self.image.getexif().get(ORIENTATION)
 
 
-@dataclass(frozen=True)
+class JpegImage(PillowImage):
+    """Missing rows come out grey, which is looked for."""
+
+    def _load(self) -> None:
+        super()._load()
+        require_whole_jpeg(self.path, np.asarray(self.image), self._decoded)
+
+    def _decoded(self, raw: bytes) -> np.ndarray:
+        return np.asarray(type(self.image)(io.BytesIO(raw)))
+
+
 class PngImage(PillowImage):
     """PNG has 16 bits per channel too, which Pillow reads in grey only."""
 
-    path: Path
-
     def read(self, frame: int) -> tuple[np.ndarray, None]:
-        self.image.load()
+        self._load()
         # Bits per channel, and colour type: 0 grey, 2 RGB, 3 palette, 4 grey + alpha, 6 RGBA.
         # After signature 8, length and name of IHDR 8, width and height 8 (PNG 3rd ed., 11.2.1).
         with self.path.open("rb") as file:
@@ -91,9 +115,16 @@ class PngImage(PillowImage):
             return _deep(self.path, colour), None
         return super().read(frame)
 
+    def _load(self) -> None:
+        require_whole_png(self.path)
+        self.image.load()
+
     def _turn(self) -> object:
         # Pillow decodes a PNG to look for Exif behind the pixels, where hardly any has it.
         return super()._turn() if "exif" in self.image.info else None
+
+
+KINDS = {"Png": PngImage, "Jpeg": JpegImage, "Bmp": PillowImage}
 
 
 def without_alpha(image: Image) -> np.ndarray:

@@ -7,6 +7,7 @@ that touches it, when such a file is read.
 from __future__ import annotations
 
 import importlib
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import numpy as np
 
 from temzoo.micrographs.calibration import Scale, nm_of, real_scale
 from temzoo.micrographs.source import (
+    Images,
     MicrographError,
     MissingReaderError,
     Stack,
@@ -29,6 +31,7 @@ from temzoo.micrographs.source import (
 Reader = Callable[..., list[dict[str, Any]]]
 MODULES = {"Digital Micrograph": "digitalmicrograph", "TIA series": "tia", "EMD": "emd"}
 UNITS_OF_ENERGY = ("ev", "kev")
+BY_PLACE = re.compile(r"dim\d")  # an axis that is named after its place in the array
 # A coarser "length" is a reciprocal one: a ser file does not say that it holds a diffraction
 # pattern, whose 1e7 per metre would pass for metres.
 COARSEST_NM = 1e6
@@ -119,7 +122,7 @@ def open_ser(path: Path) -> Iterator[SerImages]:
 
 
 @dataclass(frozen=True)
-class SerImages:
+class SerImages(Images):
     """The images of a ser file: RosettaSciIO reads all of them at once, when one is asked for."""
 
     path: Path
@@ -191,10 +194,13 @@ def _in_order(signal: dict[str, Any]) -> list[dict[str, Any]]:
     """The axes, each with its place in the array: those of a stack first, then rows, columns.
 
     Rows and columns are the axes named y and x. Programs that write Berkeley's EMD disagree about
-    which comes first. Where the names do not tell, they are the last two.
+    which comes first. ncempy names axes dim1, dim2 … by their place in the array, of which
+    RosettaSciIO gives the last one first. Where the names do not tell, they are the last two.
     """
     axes = [{**axis, "place": place} for place, axis in enumerate(signal["axes"])]
     names = [str(axis.get("name")).lower() for axis in axes]
+    if all(map(BY_PLACE.fullmatch, names)):
+        axes.sort(key=lambda axis: str(axis["name"]).lower())
     if names.count("y") == names.count("x") == 1:
         axes.sort(key=lambda axis: {"y": 1, "x": 2}.get(str(axis.get("name")).lower(), 0))
     return axes

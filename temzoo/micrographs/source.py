@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,12 @@ import numpy as np
 from temzoo.micrographs.calibration import Scale
 
 _ONE_THREAD = threading.Lock()
+LOG = logging.getLogger("temzoo.micrographs")
+
+
+def say(path: Path, how: str) -> None:
+    """Logs how a file was read that could be read in two ways; ``temzoo info`` shows it."""
+    LOG.info("%s: %s", path, how)
 
 
 class MicrographError(ValueError):
@@ -40,6 +47,10 @@ class Images(Protocol):
         """The pixels, and the size of one (row, col) in nm where the file says it."""
         ...
 
+    def stored(self, frame: int) -> tuple[np.ndarray, Scale | None]:
+        """The same, but the numbers that are stored: no palette's colours, nothing inverted."""
+        return self.read(frame)
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -63,7 +74,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Stacks:
+class Stacks(Images):
     """The frames of all stacks, one stack after the other, in the order of the file."""
 
     stacks: Sequence[Stack]

@@ -1,7 +1,8 @@
-"""TIFF, with what ImageJ, Digital Micrograph, FEI/Thermo Fisher, Zeiss and TVIPS write into it."""
+"""TIFF: its pages, their pixels as grey or colours; ``tiff_scale`` has the size of a pixel."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,23 +12,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temzoo.micrographs.calibration import Scale, nm_of, real_scale
+from temzoo.micrographs.calibration import Scale
 from temzoo.micrographs.plain_files import (
     ORIENTATION,
     ROWS_BECOME_COLUMNS,
     turned_size,
     upright,
-    without_alpha,
 )
+from temzoo.micrographs.source import MicrographError, say
+from temzoo.micrographs.tiff_scale import SIS, scale_of
+from temzoo.micrographs.whole_picture import require_bytes
 
 if TYPE_CHECKING:
     import tifffile
 
-PRINT_UNITS_FROM_NM = 1e6
-# 1,000 nm per pixel is 25,400 dpi, beyond any printer or scanner: finer means a microscope.
-COARSEST_NM_IN_PRINT_UNITS = 1000.0
-# Tags of Digital Micrograph's TIFF export: first image axis is x.
-DM_UNIT_X, DM_UNIT_Y, DM_SCALE_X, DM_SCALE_Y = 65003, 65004, 65009, 65010
+# Tags that say what a page is besides an image of its own: a smaller copy (bit 0) or a
+# transparency mask (bit 2) of another, the old tag a smaller copy (TIFF 6.0, section 8).
+NEW_SUBFILE_TYPE, SUBFILE_TYPE, COPY_OR_MASK, OLD_COPY = 254, 255, 0b101, 2
+JPEG = 7
+# Bytes of pixels that a byte can hold at the most: of none, LZW, JPEG, deflate (twice), PackBits.
+PER_BYTE = {1: 1, 5: 3_000, JPEG: 1_536, 8: 1_040, 32946: 1_040, 32773: 64}
+PHOTOMETRIC, INK_SET = 262, 332
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
 
 
 @contextmanager
@@ -50,7 +56,24 @@ class TiffImages:
     path: Path
 
     def count(self) -> int:
-        return len(self.tiff.pages) if self._stacked is None else self._stacked
+        return len(self._images) if self._stacked is None else self._stacked
+
+    @cached_property
+    def _images(self) -> range | list[int]:
+        """Which pages are images: no smaller copies, no masks, and no previews of Olympus SIS."""
+        pages = self.tiff.pages
+        if len(pages) == 1 or self.tiff.is_uniform:
+            return range(len(pages))
+        tags = [page.aspage().tags for page in pages]
+        own = [k for k, each in enumerate(tags) if SIS in each] or [
+            k
+            for k, each in enumerate(tags)
+            if not each.valueof(NEW_SUBFILE_TYPE, 0) & COPY_OR_MASK
+            and each.valueof(SUBFILE_TYPE) != OLD_COPY
+        ]
+        if own and len(own) < len(tags):
+            say(self.path, f"{len(tags) - len(own)} of its {len(tags)} pages are copies or masks")
+        return own or range(len(pages))
 
     @cached_property
     def _stacked(self) -> int | None:
@@ -72,28 +95,60 @@ class TiffImages:
 
     def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
         page = self._page(frame)
-        # A writer that was interrupted leaves strips of 0 bytes; tifffile fills them with zeros,
-        # which would pass for image.
-        missing = sum(count == 0 for count in page.databytecounts)
-        if missing or not page.databytecounts:
-            raise ValueError(f"{missing} of {len(page.databytecounts)} strips or tiles are missing")
-        scale = _scale(self.tiff, page)
-        turned = page.tags.valueof(ORIENTATION) in ROWS_BECOME_COLUMNS
-        return self._pixels(page, frame), scale[::-1] if scale and turned else scale
+        kind = page.photometric if PHOTOMETRIC in page.tags else BLACK_IS_ZERO
+        if kind not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE):
+            return _converted(page, self.path, self._images[frame]), self._scale(page)
+        pixels = self._samples(page, frame)
+        if kind == PALETTE:
+            pixels = (page.colormap[:, pixels] >> 8).astype(np.uint8).transpose(1, 2, 0)
+        if kind == WHITE_IS_ZERO and pixels.dtype.kind in "bu":
+            pixels = ~pixels
+        return pixels, self._scale(page)
 
-    def _pixels(self, page: tifffile.TiffPage, frame: int) -> np.ndarray:
-        if self._stacked is not None:
-            return _behind(self.tiff, page, frame)
+    def stored(self, frame: int) -> tuple[np.ndarray, Scale | None]:
+        page = self._page(frame)
+        return self._samples(page, frame), self._scale(page)
+
+    def _scale(self, page: tifffile.TiffPage) -> Scale | None:
+        scale = scale_of(self.tiff, page, self.path)
+        turned = page.tags.valueof(ORIENTATION) in ROWS_BECOME_COLUMNS
+        return scale[::-1] if scale and turned else scale
+
+    def _samples(self, page: tifffile.TiffPage, frame: int) -> np.ndarray:
+        """(H, W) or (H, W, channels) as stored, without alpha, turned as its orientation says."""
+        _require_whole(page, self.path)
         try:
-            return _shown(page.asarray(), page)
+            pixels = page.asarray() if self._stacked is None else _behind(self.tiff, page, frame)
         except ValueError as error:
             # For LZW, JPEG and fax compression tifffile needs a package that we do without.
             if "imagecodecs" not in str(error):
                 raise
-            return _compressed(page, self.path, frame)
+            pixels = _compressed(page, self.path, self._images[frame])
+        else:
+            pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+            pixels = upright(pixels, page.tags.valueof(ORIENTATION))
+        own = page.samplesperpixel - len(page.extrasamples)
+        return pixels[..., :own] if pixels.ndim == 3 else pixels
 
     def _page(self, frame: int) -> tifffile.TiffPage:
-        return self.tiff.pages[frame if self._stacked is None else 0].aspage()
+        return self.tiff.pages[self._images[frame] if self._stacked is None else 0].aspage()
+
+
+def _require_whole(page: tifffile.TiffPage, path: Path) -> None:
+    """Raises ValueError where strips or tiles are missing, or the file cannot hold them.
+
+    A writer that was interrupted leaves out strips, or leaves them at 0 bytes; tifffile fills them
+    with zeros, which would pass for image.
+    """
+    needed = math.prod(page.chunked)
+    missing = sum(count == 0 for count in page.databytecounts)
+    missing += max(0, needed - len(page.databytecounts))
+    if missing:
+        raise ValueError(f"{missing} of {needed} strips or tiles are missing")
+    if page.compression in PER_BYTE:
+        bits = int(np.max(page.bitspersample)) * page.samplesperpixel
+        row = -(-page.imagewidth * bits // 8)
+        require_bytes(path, page.imagelength * row, PER_BYTE[page.compression])
 
 
 def _behind(tiff: tifffile.TiffFile, page: tifffile.TiffPage, frame: int) -> np.ndarray:
@@ -105,34 +160,19 @@ def _behind(tiff: tifffile.TiffFile, page: tifffile.TiffPage, frame: int) -> np.
         raise ValueError(f"frame {frame} ends at byte {offset + page.nbytes:,} of {size:,}")
     tiff.filehandle.seek(offset)
     dtype = page.dtype.newbyteorder(tiff.byteorder)
-    pixels = tiff.filehandle.read_array(dtype, page.size).reshape(page.shape)
-    return _shown(pixels, page)
-
-
-def _shown(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
-    """Stored samples of a page as grey or colours, turned as its orientation says."""
-    from tifffile import PHOTOMETRIC
-
-    if page.axes == "SYX":
-        pixels = np.moveaxis(pixels, 0, -1)
-    if page.extrasamples:
-        pixels = pixels[..., : -len(page.extrasamples)]
-    if page.photometric == PHOTOMETRIC.PALETTE:
-        pixels = (page.colormap[:, pixels] >> 8).astype(np.uint8).transpose(1, 2, 0)
-    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
-        pixels = ~pixels
-    return upright(pixels, page.tags.valueof(ORIENTATION))
+    return tiff.filehandle.read_array(dtype, page.size).reshape(page.shape)
 
 
 def _compressed(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
-    # OpenCV multiplies 8-bit colours with their alpha; Pillow reads no 16-bit colours. Both turn
-    # the image as its orientation says.
-    if page.bitspersample <= 8:
-        from PIL.TiffImagePlugin import TiffImageFile
-
-        with TiffImageFile(path) as image:
-            image.seek(frame)
-            return without_alpha(image)
+    """Stored samples, decoded by others; both turn the image as its orientation says."""
+    # OpenCV multiplies 8-bit colours with their alpha; Pillow reads no 16-bit colours.
+    if np.max(page.bitspersample) <= 8:
+        pixels = _by_pillow(path, frame)
+        if page.photometric == WHITE_IS_ZERO and pixels.dtype.kind in "bu":
+            pixels = ~pixels  # Pillow shows it
+        spread = page.photometric != PALETTE and pixels.dtype == np.uint8
+        # Pillow spreads grey of fewer bits over 8.
+        return pixels >> (8 - int(np.max(page.bitspersample))) if spread else pixels
     import cv2
 
     done, pages = cv2.imreadmulti(str(path), start=frame, count=1, flags=cv2.IMREAD_UNCHANGED)
@@ -141,54 +181,24 @@ def _compressed(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
     return pages[0] if pages[0].ndim == 2 else pages[0][..., 2::-1]
 
 
-def _scale(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Scale | None:
-    """(row, col) in nm of the first calibration that somebody wrote on purpose."""
-    return next(filter(None, map(real_scale, _scales(tiff, page))), None)
+def _converted(page: tifffile.TiffPage, path: Path, frame: int) -> np.ndarray:
+    """CMYK, YCbCr or CIE L*a*b* of 8 bits as (H, W, 3) RGB."""
+    _require_whole(page, path)
+    # Pillow reads subsampled colours where JPEG holds them, and would misread them elsewhere.
+    known = page.photometric in (5, 6, 8) and page.tags.valueof(INK_SET, 1) == 1
+    subsampled = page.is_subsampled and page.compression != JPEG
+    if not known or subsampled or np.max(page.bitspersample) > 8:
+        raise MicrographError(
+            f"{path}: colours must be grey, RGB or a palette, or CMYK, YCbCr or L*a*b* of 8 bits. "
+            f"Received: {getattr(page.photometric, 'name', page.photometric)} of "
+            f"{np.max(page.bitspersample)} bits. Save it as RGB or as grey."
+        )
+    return _by_pillow(path, frame, "RGB")
 
 
-def _scales(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Iterator[Scale | None]:
-    yield _scale_dm(page)
-    yield _scale_vendor(tiff)
-    if tiff.is_imagej:
-        yield _scale_per_unit(page, (tiff.imagej_metadata or {}).get("unit"))
-    yield _scale_per_unit(page, {2: "inch", 3: "cm"}.get(page.tags.valueof(296, 2)))
+def _by_pillow(path: Path, frame: int, mode: str | None = None) -> np.ndarray:
+    from PIL.TiffImagePlugin import TiffImageFile
 
-
-def _scale_dm(page: tifffile.TiffPage) -> Scale | None:
-    tags = page.tags
-    nm_row, nm_col = nm_of(tags.valueof(DM_UNIT_Y)), nm_of(tags.valueof(DM_UNIT_X))
-    row, col = tags.valueof(DM_SCALE_Y), tags.valueof(DM_SCALE_X)
-    if None in (nm_row, nm_col, row, col):
-        return None
-    return row * nm_row, col * nm_col
-
-
-def _scale_vendor(tiff: tifffile.TiffFile) -> Scale | None:
-    if tiff.is_fei:
-        scan = tiff.fei_metadata.get("Scan") or tiff.fei_metadata.get("EScan") or {}
-        sides = scan.get("PixelHeight"), scan.get("PixelWidth")
-        numbers = all(isinstance(side, (int, float)) for side in sides)
-        return tuple(side * nm_of("m") for side in sides) if numbers else None
-    if tiff.is_tvips:
-        tvips = tiff.tvips_metadata
-        return tvips.get("PixelSizeY", 0.0), tvips.get("PixelSizeX", 0.0)
-    return _scale_zeiss(tiff.sem_metadata) if tiff.is_sem else None
-
-
-def _scale_zeiss(metadata: dict) -> Scale | None:
-    entry = metadata.get("ap_image_pixel_size") or metadata.get("ap_pixel_size")
-    if not entry or len(entry) < 3 or nm_of(entry[2]) is None:
-        return None
-    return entry[1] * nm_of(entry[2]), entry[1] * nm_of(entry[2])
-
-
-def _scale_per_unit(page: tifffile.TiffPage, unit: str | None) -> Scale | None:
-    """Pixel size from the tags 282 and 283, pixels per unit (TIFF 6.0, section 8)."""
-    nm = nm_of(unit)
-    resolution = page.tags.valueof(283), page.tags.valueof(282)
-    if nm is None or None in resolution or any(0 in fraction for fraction in resolution):
-        return None
-    row, col = (nm * below / above for above, below in resolution)
-    if nm >= PRINT_UNITS_FROM_NM and max(row, col) > COARSEST_NM_IN_PRINT_UNITS:
-        return None
-    return row, col
+    with TiffImageFile(path) as image:
+        image.seek(frame)
+        return np.array(image.convert(mode) if mode else image)

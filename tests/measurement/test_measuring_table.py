@@ -236,7 +236,7 @@ def test_the_regions_of_a_mask_are_told_apart(tmp_path):
 )
 def test_what_is_no_map_of_particles_is_refused(tmp_path, pixels):
     np.save(tmp_path / "a.npy", pixels)
-    with pytest.raises(ValueError, match="one plane of whole numbers from 0 on"):
+    with pytest.raises(ValueError, match="one channel of whole numbers from 0 on"):
         load_instance_map(tmp_path / "a.npy")
 
 

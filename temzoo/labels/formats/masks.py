@@ -18,13 +18,10 @@ from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.core.writers import write_png
 from temzoo.labels import not_areas
-from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import class_names, label_paths, with_area
 from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.run_lengths import mask_geometry
-from temzoo.micrographs import image_size, list_images
-from temzoo.micrographs.loading import format_of
-from temzoo.micrographs.plain_files import open_with_pillow
+from temzoo.micrographs import list_images, load_numbers
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 SUFFIXES = TIFF_SUFFIXES | {".png"}
@@ -121,33 +118,6 @@ def _label_images(folder: Path) -> list[Path]:
     return paths
 
 
-def _load(path: Path) -> np.ndarray:
-    """(H, W) whole numbers or bool; the palette's indices for a PNG with colours."""
-    import tifffile  # not paid for by the other formats
-
-    try:
-        require_size(*image_size(path))
-        kind = format_of(path)  # by its content: a file named .png may be another
-        if kind not in ("PNG", "TIFF", "BMP"):
-            raise ValueError(f"{kind}, by how the file begins")
-        if kind == "TIFF":
-            pixels = tifffile.imread(path)
-        else:
-            with open_with_pillow(path, kind.capitalize()) as opened:
-                pixels = np.asarray(opened.image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ValueError(
-            f"{path}: a label image must be a complete PNG or TIFF. Received: {error}. "
-            "Write it again."
-        ) from error
-    if pixels.ndim != 2 or pixels.dtype.kind not in "biu":
-        raise ValueError(
-            f"{path}: a label image must have one channel of whole numbers. Received: shape "
-            f"{pixels.shape}, {pixels.dtype}. Save the class or object numbers, not their colours."
-        )
-    return pixels
-
-
 def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
     """What the pixels mean, and the numbers other than 0 that stand in the files."""
     if values in ("binary", "instances"):
@@ -155,7 +125,7 @@ def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
     found: set[int] = set()
     bits = 1
     for path in paths:
-        pixels = _load(path)
+        pixels = load_numbers(path).pixels
         bits = max(bits, pixels.dtype.itemsize * 8)
         found.update(np.unique(pixels).tolist())
     if values == "auto" and (found <= {0, 1} or found <= {0, 255}):
@@ -183,7 +153,7 @@ def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> d
 
 
 def _labelled(path: Path, folder: Path, meaning: str, names: dict[int, str]) -> LabelledImage:
-    pixels = _load(path)
+    pixels = load_numbers(path).pixels
     shapes = []
     for region in measure.regionprops(_numbered(pixels, meaning)):
         number = int(pixels[region.slice][region.image][0]) if meaning == "classes" else 1

@@ -1,0 +1,219 @@
+"""The size of a pixel as programs write it into a TIFF.
+
+Each source gives what it states, or None where it states nothing; the first that states something
+decides. One that states a unit which is no length (rad, 1/nm) decides too: such an image has no
+size in nanometres, and a print resolution is none. "Pixels" and no unit at all state nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temzoo.micrographs.calibration import Scale, nm_of, real_scale, states_a_unit
+from temzoo.micrographs.source import say
+from temzoo.micrographs.written_beside import ini_sections
+
+if TYPE_CHECKING:
+    import tifffile
+
+PRINT_UNITS_FROM_NM = 1e6
+# 1,000 nm per pixel is 25,400 dpi, beyond any printer or scanner: finer means a microscope.
+COARSEST_NM_IN_PRINT_UNITS = 1000.0
+# Tag 296; 4 and 5 are not in TIFF 6.0, but known to ExifTool and tifffile.
+RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
+# Tags of Digital Micrograph's TIFF export: first image axis is x.
+DM_UNIT_X, DM_UNIT_Y, DM_SCALE_X, DM_SCALE_Y = 65003, 65004, 65009, 65010
+SIS, TESCAN, DESCRIPTION, MAKE = 33560, 50431, 270, 271
+OME_SIZES = (("Y", None), ("YUnit", "µm"), ("X", None), ("XUnit", "µm"))
+ZEISS_SCREEN_PX = 1024  # width of the screen that AP_PIXEL_SIZE refers to
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What one source states, in nm (None where that is no size of a pixel), and its words."""
+
+    scale: Scale | None
+    words: str
+
+
+def scale_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) -> Scale | None:
+    """(row, col) in nm of the first calibration that somebody wrote on purpose."""
+    for name, source in SOURCES.items():
+        stated = source(tiff, page)
+        if stated is None:
+            continue
+        if stated.scale is None:
+            say(path, f"{name} states {stated.words}, which is no size of a pixel")
+        else:
+            say(path, f"pixel size from {name}{stated.words and f': {stated.words}'}")
+        return stated.scale
+    return None
+
+
+def _stated(sizes: tuple[Any, Any], units: tuple[Any, Any], words: str = "") -> Stated | None:
+    """What sizes (row, col) in these units say; impossible numbers say nothing."""
+    row, col = (nm_of(unit) for unit in units)
+    if row is None or col is None:
+        named = [str(unit) for unit in units if states_a_unit(unit) and nm_of(unit) is None]
+        return Stated(None, f"units of {' and '.join(sorted(set(named)))}") if named else None
+    try:
+        nm = row * float(sizes[0]), col * float(sizes[1])
+    except (TypeError, ValueError):
+        return None
+    if scale := real_scale(nm):
+        return Stated(scale, words)
+    none = not all(math.isfinite(each) and each > 0 for each in nm)
+    return None if none else Stated(None, f"{nm[0]:.4g} x {nm[1]:.4g} nm")
+
+
+def _digital_micrograph(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    tags = page.tags
+    sizes = tags.valueof(DM_SCALE_Y), tags.valueof(DM_SCALE_X)
+    return _stated(sizes, (tags.valueof(DM_UNIT_Y, ""), tags.valueof(DM_UNIT_X, "")))
+
+
+def _fei(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    if not tiff.is_fei:
+        return None
+    scan = tiff.fei_metadata.get("Scan") or tiff.fei_metadata.get("EScan") or {}
+    return _stated((scan.get("PixelHeight"), scan.get("PixelWidth")), ("m", "m"))
+
+
+def _tvips(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    if not tiff.is_tvips:
+        return None
+    tvips = tiff.tvips_metadata
+    return _stated((tvips.get("PixelSizeY"), tvips.get("PixelSizeX")), ("nm", "nm"))
+
+
+def _zeiss(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    entries = (tiff.sem_metadata if tiff.is_sem else None) or {}
+    for key in ("ap_image_pixel_size", "ap_pixel_size"):
+        entry = entries.get(key) or ()
+        if len(entry) < 3:
+            continue
+        if key == "ap_image_pixel_size" or page.imagewidth == ZEISS_SCREEN_PX:
+            return _stated((entry[1], entry[1]), (entry[2], entry[2]))
+        # Zeiss states it for the screen, whatever the size at which the image was stored.
+        words = f"AP_PIXEL_SIZE, {entry[1]} {entry[2]} on a screen of {ZEISS_SCREEN_PX} px"
+        stored = float(entry[1]) * ZEISS_SCREEN_PX / page.imagewidth
+        return _stated((stored, stored), (entry[2], entry[2]), words)
+    return None
+
+
+def _sis(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    entries = page.tags.valueof(SIS)
+    if not isinstance(entries, Mapping):
+        return None
+    return _stated((entries.get("pixelsizey"), entries.get("pixelsizex")), ("m", "m"))
+
+
+def _tescan(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    raw = page.tags.valueof(TESCAN)
+    if isinstance(raw, bytes):
+        raw = raw.decode("latin-1")
+    main = ini_sections(raw).get("main", {}) if isinstance(raw, str) else {}
+    return _stated((main.get("pixelsizey"), main.get("pixelsizex")), ("m", "m"))
+
+
+def _ome(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    """PhysicalSizeY and X of all images of an OME-XML, where they agree; µm without a unit."""
+    if not tiff.is_ome:
+        return None
+    found = {
+        tuple(element.get(f"PhysicalSize{key}", default) for key, default in OME_SIZES)
+        for element in _elements(tiff.ome_metadata)
+        if element.tag.endswith("}Pixels") or element.tag == "Pixels"
+    }
+    if len(found) > 1:
+        return Stated(None, f"{len(found)} sizes for its images")
+    for row, row_unit, col, col_unit in found:
+        return _stated((row, col), (row_unit, col_unit)) if row and col else None
+    return None
+
+
+def _sightx(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    """JEOL's SightX: the resolution is the camera's, to be divided by the magnification."""
+    if not str(page.tags.valueof(MAKE, "")).startswith("JEOL"):
+        return None
+    texts = {
+        element.tag: (element.text or "").strip()
+        for element in _elements(page.tags.valueof(DESCRIPTION, ""))
+    }
+    if "EosMode" not in texts or "SelectorValue" not in texts:
+        return None
+    if texts.get("ModeString") == "DIFF":
+        return Stated(None, "a camera length")
+    if texts["EosMode"] != "eosTEM" or texts.get("ModeString") != "MAG":
+        return None
+    camera, unit = _resolution(page), RESOLUTION_UNITS.get(page.tags.valueof(296, 2))
+    try:
+        sizes = [size / float(texts["SelectorValue"]) for size in camera or ()]
+    except (ValueError, ZeroDivisionError):
+        return None
+    words = f"the camera's pixel by a magnification of {texts['SelectorValue']}"
+    return _stated((sizes[0], sizes[1]), (unit, unit), words) if sizes else None
+
+
+def _imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    if not tiff.is_imagej:
+        return None
+    entries = tiff.imagej_metadata or {}
+    unit = entries.get("unit", "")
+    return _per_unit(page, (entries.get("yunit", unit), unit))
+
+
+def _resolution_tags(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    unit = RESOLUTION_UNITS.get(page.tags.valueof(296, 2), "")
+    return _per_unit(page, (unit, unit))
+
+
+SOURCES: dict[str, Callable[[tifffile.TiffFile, tifffile.TiffPage], Stated | None]] = {
+    "Digital Micrograph's tags": _digital_micrograph,
+    "FEI's tag": _fei,
+    "TVIPS's tag": _tvips,
+    "Zeiss's tag": _zeiss,
+    "the tag of Olympus SIS": _sis,
+    "TESCAN's tag": _tescan,
+    "OME-XML": _ome,
+    "JEOL SightX": _sightx,
+    "ImageJ's description": _imagej,
+    "the resolution tags": _resolution_tags,
+}
+
+
+def _per_unit(page: tifffile.TiffPage, units: tuple[str, str]) -> Stated | None:
+    """Pixel size from the resolution tags; of a printer's or scanner's it is none."""
+    stated = _stated(_resolution(page) or (None, None), units)
+    if stated is None or stated.scale is None:
+        return stated
+    fine = max(stated.scale) <= COARSEST_NM_IN_PRINT_UNITS
+    return stated if fine or not any(map(_is_of_print, units)) else None
+
+
+def _is_of_print(unit: str) -> bool:
+    return (nm_of(unit) or 0.0) >= PRINT_UNITS_FROM_NM
+
+
+def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """(row, col) units per pixel from the tags 283 and 282, pixels per unit (TIFF 6.0, 8)."""
+    resolution = page.tags.valueof(283), page.tags.valueof(282)
+    if None in resolution or any(0 in fraction for fraction in resolution):
+        return None
+    row, col = (below / above for above, below in resolution)
+    return row, col
+
+
+def _elements(text: str) -> Iterator[Any]:
+    """The elements of an XML text; none of one that cannot be read."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
+
+    try:
+        yield from fromstring(text.strip(" \r\n\t\x00\x01").encode()).iter()
+    except (ParseError, DefusedXmlException, ValueError):
+        return
