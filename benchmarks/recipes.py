@@ -6,8 +6,9 @@
 
 Recipes: emps-frozen, emps-pyramid, emps-particles, emps-particles-longer, emps-scratch-encoder,
 emps-unet, emps-unet-fast, emps-forest, emps-otsu; emps10-frozen, emps10-unet, emps10-forest,
-emps10-otsu (on ten images); super1, super1-frozen. Scores are those of ``temzoo.evaluate`` at full
-resolution; instances are connected components. A training that was stopped goes on.
+emps10-otsu (on ten images); super1, super1-frozen, super1-particles. Scores are those of
+``temzoo.evaluate`` at full resolution; instances are connected components. A training that was
+stopped goes on.
 ``--data-folder`` names the folder that holds ``emps/`` and ``super1/``, which are not part of the
 repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` beside the data.
 """
@@ -132,6 +133,12 @@ RECIPES: dict[str, Recipe] = {
     "super1": Recipe(
         "U-Net on MobileNet 0.75 at two scales, ImageNet, frozen (fine-tuning it lowers this)",
         *("super1", "unet_mobilenet", {**FINE, "classes": 3}, TWO_SCALES | finetuned(8, 3e-5)),
+    ),
+    "super1-particles": Recipe(
+        "the decoder of super1 goes on, with a head for the distance",
+        *("super1", "particles", {**FINE, "classes": 3}),
+        {**TWO_SCALES, "epochs": 10, "validate_every": 5},
+        start="unet_mobilenet/super1",
     ),
 }
 

@@ -3,10 +3,8 @@
     python -m benchmarks sizes --weights particles/emps --data emps
     python -m benchmarks ship particles/emps --errors   # enters the errors into the card
 
-Validation images are predicted with the defaults of ``temzoo predict``. Those count that have at
-least six free particles (the border touches none of them) both labelled and found. An image's error
-is ln(found / labelled), of the D50 and of the number per area of its free particles, both as
-``temzoo.summarize`` gives them for the prediction and for the labels.
+Validation images are predicted with the defaults of ``temzoo predict``. Which of them count, and
+what the error of one is: ``temzoo.workflows.size_errors``.
 
 The coverage is the share of images whose 95 % interval, of the prediction, holds the figure of the
 labels: of the interval by sampling, and of the one that holds the model's error too. The latter is
@@ -24,47 +22,9 @@ import temzoo
 from benchmarks.datasets import dataset_of
 from temzoo.cli.common import trained
 from temzoo.core.bootstrap import Interval
-from temzoo.core.types import Example, Prediction
-from temzoo.labels.shapes.raster import instance_map
 from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.resampling import LEAST
-
-FIGURES = {"d50": "diameter_d50{}_px", "count": "density_per_px2{}"}
-Row = dict[str, Any]
-
-
-def row_of(example: Example, prediction: Prediction) -> Row:
-    """What is labelled and found in an image, in pixels, with the limits by sampling."""
-    instances = instance_map(example.labels)
-    labelled = Prediction((instances > 0).astype(np.uint8), instances, name=example.name)
-    row: Row = {"name": example.name, "group": example.group}
-    for part, of in (("labelled", labelled), ("found", prediction)):
-        table = temzoo.measure(of, nm_per_pixel=None).assign(image=example.name)
-        frame = tuple(map(float, of.instances.shape))
-        summary = temzoo.summarize(table, by=None, frames={example.name: frame}).iloc[0]
-        row[f"{part}_free"] = int(summary["sized"])
-        for name, column in FIGURES.items():
-            for limit in ("", "_low", "_high"):
-                row[f"{part}_{name}{limit}"] = float(summary[column.format(limit)])
-    return row
-
-
-def countable(rows: Sequence[Row]) -> list[Row]:
-    """Those with enough free particles for an interval."""
-    return [row for row in rows if min(row["labelled_free"], row["found_free"]) >= LEAST]
-
-
-def errors_of(rows: Sequence[Row]) -> dict[str, Any]:
-    """As a card holds them."""
-    logs = {
-        name: np.log([row[f"found_{name}"] / row[f"labelled_{name}"] for row in rows])
-        for name in FIGURES
-    }
-    errors = {
-        name: {"mean": round(float(log.mean()), 4), "sd": round(float(log.std(ddof=1)), 4)}
-        for name, log in logs.items()
-    }
-    return {**errors, "images": len(rows)}
+from temzoo.workflows.size_errors import FIGURES, Row, countable, errors_of, row_of
 
 
 def coverage(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

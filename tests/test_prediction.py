@@ -179,8 +179,8 @@ def test_the_likeliest_class_is_the_first_of_the_greatest(count):
 
 def test_one_tile_is_in_the_network_while_its_neighbours_are_handled(network, monkeypatch):
     """Not two: they would need twice the memory. The answer is that of one after the other."""
-    behind, inside, seen = pixel_models.core(network), [], set()
-    ask = behind.predict_on_batch
+    inside, seen = [], set()
+    behind, ask = pixel_models._core(network)
 
     def watched(batch):
         inside.append(threading.get_ident())
@@ -192,7 +192,7 @@ def test_one_tile_is_in_the_network_while_its_neighbours_are_handled(network, mo
             inside.clear()
 
     pixels = noise(150, 200)
-    monkeypatch.setattr(behind, "predict_on_batch", watched)
+    monkeypatch.setitem(pixel_models._cores, network, (behind, watched))
     beside = predict(network, pixels, tile=64, probabilities=True).probabilities
     assert threading.get_ident() not in seen
     network.in_flight = 1

@@ -242,7 +242,7 @@ def test_two_folders_teach_their_pairs(tmp_path):
 @pytest.mark.parametrize("source", ["any-dose", "blind_spot", Degradation(dose_e_per_px=(4, 8))])
 def test_a_restorer_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypatch, source):
     """Also where its settings come back from a file as a mapping."""
-    monkeypatch.setattr("temzoo.workflows.training.draw", lambda *args: None)
+    monkeypatch.setattr("temzoo.workflows.training.finish", lambda *args: None)
 
     def fit(folder, **more):
         keras.utils.set_random_seed(4)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import temzoo
 from temzoo.core.settings import Settings
-from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
+from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.models import layers
 from temzoo.tasks import instance_targets, training_data
 from temzoo.training import loop
@@ -65,7 +65,7 @@ def two_convolutions(*, classes=2, channels=1, dropout=0.0, encoder_trainable=Tr
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Runs of single tests leave their pictures out; those of the fixtures are drawn."""
-    monkeypatch.setattr(training, "draw", lambda run, model, data: None)
+    monkeypatch.setattr(training, "finish", lambda run, model, data: None)
 
 
 outside_a_graph = pytest.mark.usefixtures("eager_steps")
@@ -175,6 +175,39 @@ def test_a_flipped_byte_is_noticed(finished, tmp_path):
 
 
 @outside_a_graph
+def test_the_card_says_how_far_sizes_and_numbers_are_off(tmp_path, monkeypatch):
+    """Each of nine squares is found 12 px wide where 10 px are labelled, and one is missed."""
+    monkeypatch.undo()
+    corners = [(20 * row + 4, 20 * col + 4) for row in range(3) for col in range(3)]
+
+    def micrograph(name):
+        shapes = [
+            Shape("box", "particle", np.array([[left, top], [left + 10, top + 10]], float))
+            for top, left in corners
+        ]
+        labels = LabelledImage(name, 64, 64, tuple(shapes), ("particle",))
+        pixels = np.zeros((64, 64), np.uint8)
+        return Example(labels, partial(Micrograph, pixels, None, name))
+
+    def answer(model, shown):
+        instances = np.zeros((64, 64), np.int32)
+        for number, (top, left) in enumerate(corners[:-1], start=1):
+            instances[top - 1 : top + 11, left - 1 : left + 11] = number
+        return Prediction((instances > 0).astype(np.uint8), instances, name=shown.name)
+
+    monkeypatch.setattr(training, "predict", answer)
+    val = [micrograph("a.png"), micrograph("b.png")]
+    settings = {**QUICK, "epochs": 1, "progress": False}
+    run = temzoo.train(tiny(), TRAIN, val, out=tmp_path / "run", **settings)
+    card = pretrained.read_card(run.folder / "best.weights.h5")
+    assert card.errors["images"] == 2
+    assert card.errors["d50"] == {"mean": pytest.approx(np.log(1.2), abs=1e-3), "sd": 0.0}
+    # A free square may lie in fewer places the wider it is (ISO 13322-1).
+    assert card.errors["count"]["mean"] == pytest.approx(np.log(8 / 9 * (53 / 51) ** 2), abs=1e-3)
+    few = temzoo.train(tiny(), TRAIN, val[:1], out=tmp_path / "few", **settings)
+    assert pretrained.read_card(few.folder / "best.weights.h5").errors == {}
+
+
 def test_one_seed_gives_one_run(tmp_path):
     first, again = (fit(tmp_path / name, epochs=2) for name in ("a", "b"))
     other = fit(tmp_path / "c", epochs=2, seed=1)

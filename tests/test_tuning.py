@@ -72,7 +72,7 @@ def toy():
 @pytest.fixture
 def undrawn(monkeypatch):
     """Runs and searches without their pictures, which those of the fixture ``grid`` have."""
-    for name in ("draw", "plot_search"):
+    for name in ("finish", "plot_search"):
         monkeypatch.setattr(f"temzoo.workflows.training.{name}", lambda *args: None)
 
 

@@ -79,11 +79,11 @@ def label_instances(
     if method is None:
         return no_instances(classes)
     numbered = connected_components(classes)
+    if min_area_px > 1:
+        _drop_small(numbered, min_area_px)
     cut = Watershed() if method in ("auto", "watershed", "fused") else method
     if isinstance(cut, Watershed):
         split_touching(numbered, neck=cut.neck, distance=distance)
-        _drop_small(numbered, min_area_px)
-    elif min_area_px > 1:
         _drop_small(numbered, min_area_px)
     return numbered
 
@@ -203,6 +203,8 @@ def _parts(inside: np.ndarray, heights: np.ndarray, neck: float) -> np.ndarray:
         inside, heights: (h + 2, w + 2) the region and the logarithm of its distance, both padded.
     """
     heights[~inside] = 0
+    if label(local_maxima(heights, connectivity=2), connectivity=2).max() < 2:
+        return inside[1:-1, 1:-1].astype(np.int32)  # most regions, and all the work below is saved
     lowered = np.clip(heights + np.log(max(neck, 1e-9)), 0, None)
     peaks = local_maxima(reconstruction(lowered, heights), connectivity=2) & inside
     parts = watershed(-heights, label(peaks, connectivity=2), mask=inside)

@@ -21,7 +21,8 @@ from temzoo.zoo.task import Task
 
 NORMALIZE = "normalize"  # name of the layer that a model normalises its raw input with
 RESTORED = "restored"  # of a restorer's last layer before it goes back to the raw range
-_cores: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+# Of a model, what lies behind its normalisation, and that as a function of arrays.
+_cores: WeakKeyDictionary[Any, tuple[Any, Callable[..., np.ndarray]]] = WeakKeyDictionary()
 
 
 def layer_named(model: Any, name: str) -> Any:
@@ -36,6 +37,10 @@ def core(model: Any) -> Any:
     It takes [normalised pixels], or [normalised, raw] where it needs the raw ones too, as to crop
     back to their size. A restorer's answer is in normalised units.
     """
+    return _core(model)[0]
+
+
+def _core(model: Any) -> tuple[Any, Callable[..., np.ndarray]]:
     if model not in _cores:
         import keras  # a Keras model is here, so Keras is loaded; other models do without
 
@@ -47,8 +52,28 @@ def core(model: Any) -> Any:
         except ValueError:
             found = keras.Model([normalised, *model.inputs], answer, name=name)
         found.jit_compile = False  # XLA would compile anew for each image size
-        _cores[model] = found
+        _cores[model] = found, _of_any_size(found)
     return _cores[model]
+
+
+def _of_any_size(network: Any) -> Callable[..., np.ndarray]:
+    """A Keras model as a function of its arrays, float32, that is traced once for all image sizes.
+
+    Keras itself traces it for the first size, again for a second one and at times for a third,
+    which takes as long as predicting several micrographs.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return lambda *arrays: network.predict_on_batch(list(arrays))
+    import tensorflow as tf
+
+    asked = tf.function(
+        lambda *tensors: network(list(tensors), training=False),
+        input_signature=[tf.TensorSpec(each.shape, tf.float32) for each in network.inputs],
+        autograph=False,
+    )
+    return lambda *arrays: asked(*arrays).numpy()
 
 
 def normalized_alone(model: Any) -> Any:
@@ -101,20 +126,16 @@ def _network(model: Any, channels: np.ndarray, *, is_keras: bool) -> Network:
     if not is_keras:
         return lambda batch: np.asarray(model(batch), np.float32)
     layer = layer_named(model, NORMALIZE)
-    behind = model if layer is None else core(model)
+    if layer is None:
+        needs_raw, ask = False, model.predict_on_batch
+    else:
+        behind, ask = _core(model)
+        needs_raw = len(behind.inputs) > 1
     busy = Lock()  # a second network at the same time would need its memory too
 
-    def ask(pixels: np.ndarray | list[np.ndarray]) -> np.ndarray:
-        with busy:
-            return behind.predict_on_batch(pixels)
-
-    if layer is None:
-        return lambda batch: ask(batch.astype(np.float32))
-
     def answer(normalised: np.ndarray, raw: np.ndarray) -> np.ndarray:
-        if len(behind.inputs) == 1:
-            return ask(normalised)
-        return ask([normalised, raw.astype(np.float32)])
+        with busy:
+            return ask(normalised, raw.astype(np.float32)) if needs_raw else ask(normalised)
 
     restores = layer_named(model, RESTORED) is not None
     return on_tiles(layer, channels, answer, restores=restores)
