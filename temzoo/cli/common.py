@@ -22,6 +22,10 @@ Weights = Annotated[str, typer.Argument(help="A run folder, a weights file, or M
 Micrographs = Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")]
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
 Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
+Values = Annotated[
+    str,
+    typer.Option(help="What pixels of masks mean: classes, instances, binary, or auto: a guess."),
+]
 LabelsIfAny = Annotated[
     Path | None,
     typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks."),

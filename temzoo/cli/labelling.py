@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Micrographs, Set, Weights, With, app, load_tensorflow, trained
+from temzoo.cli.common import (
+    Micrographs,
+    Set,
+    Values,
+    Weights,
+    With,
+    app,
+    load_tensorflow,
+    trained,
+)
 
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
@@ -19,6 +28,7 @@ LabelFile = Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a fo
 def labels_check(
     labels: LabelFile,
     images: Annotated[Path | None, typer.Option(help="Folder of micrographs.")] = None,
+    values: Values = "auto",
     html: Annotated[Path | None, typer.Option(help="Draw the flagged shapes on a page.")] = None,
 ):
     """Say what is wrong with a label set; exit status 1 when there are errors.
@@ -27,10 +37,11 @@ def labels_check(
     """
     from temzoo import labels as formats
     from temzoo.labels.check import check
-    from temzoo.labels.check_report import to_text
+    from temzoo.labels.check_report import Finding, to_text
 
-    entries = formats.read(labels, images=images)
-    report = check(entries, image_folder=images)
+    said: list[Finding] = []
+    entries = formats.read(labels, images=images, values=values, said=said)
+    report = check(entries, image_folder=images, said=said)
     print(to_text(report))
     if html:
         from temzoo.pages.label_check import to_html
@@ -46,6 +57,7 @@ def labels_convert(
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
     to: Annotated[str, typer.Option(help="cvat, coco, yolo or masks.")],
     images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
+    values: Values = "auto",
 ):
     """Convert labels between formats.
 
@@ -53,7 +65,7 @@ def labels_convert(
     """
     from temzoo import labels as formats
 
-    print(formats.convert(source, target, to=to, images=images))
+    print(formats.convert(source, target, to=to, images=images, values=values))
 
 
 @app.command()

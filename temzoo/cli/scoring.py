@@ -29,6 +29,7 @@ def evaluate(
     ],
     images: common.Images,
     labels: common.Labels,
+    values: common.Values = "auto",
     groups: common.Groups = None,
     set_: common.Set = None,
     with_: common.With = None,
@@ -73,7 +74,7 @@ def evaluate(
     from temzoo.zoo.built import task_of
 
     separation = separation_of(instances, neck, threshold)
-    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups)
+    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, values=values)
     if weights in CLASSICAL:
         from temzoo.evaluation.baselines import Otsu, PixelForest
 
@@ -150,6 +151,7 @@ def tune_instances(
     weights: common.Weights,
     images: common.Images,
     labels: common.Labels,
+    values: common.Values = "auto",
     with_: common.With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
 ):
@@ -164,7 +166,8 @@ def tune_instances(
     load_tensorflow()
     import temzoo
 
-    examples = _to_score(weights, temzoo.load_dataset(images=images, labels=labels), names)
+    everything = temzoo.load_dataset(images=images, labels=labels, values=values)
+    examples = _to_score(weights, everything, names)
     tuned = temzoo.tune_instances(trained(weights), examples)
     ranked = sorted(tuned.table, key=lambda row: -row["f1"])
     print("F1     matched  true   found  neck  threshold  least score  least area, px")

@@ -6,6 +6,7 @@ A file's format is told by what it is, not by its name. Modules are loaded when 
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,19 +16,32 @@ from typing import Any
 from temzoo.core.files import read_json
 from temzoo.core.hints import require_choice
 from temzoo.core.types import LabelledImage
+from temzoo.labels.check_report import Finding
 
 FORMATS = ("cvat", "coco", "yolo", "masks")
 WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
+JSON_FORMATS = ("coco", "via")
 SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
 __all__ = ["convert", "not_areas", "read", "summary", "write"]
 
 
-def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
+def read(
+    path: str | Path,
+    *,
+    images: str | Path | None = None,
+    values: str = "auto",
+    said: list[Finding] | None = None,
+) -> list[LabelledImage]:
     """All images of a label file or folder of masks.
 
     Args:
-        path: CVAT XML, COCO JSON, VIA JSON, or a folder of PNG/TIFF masks.
+        path: CVAT XML, COCO JSON, VIA JSON, or a folder of PNG/TIFF masks. A folder that holds a
+            label file, as an unpacked export does, is read as that file.
         images: the folder of the images; only VIA, which states no image sizes, needs it.
+        values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
+            ``formats.masks.read``.
+        said: takes how the file was read, where it can be read in several ways, and what had to
+            be left out; None: the log "temzoo.labels" does.
 
     Returns:
         one per image, in file order.
@@ -41,21 +55,26 @@ def read(path: str | Path, *, images: str | Path | None = None) -> list[Labelled
         >>> print(summary(images))
         2 images, 5 shapes: 4 polygon, 1 box
     """
-    path = Path(path)
+    path, found = Path(path), []
     if not path.exists():
         raise FileNotFoundError(
             f"there must be a label file or folder. Received: {path}. Correct the path."
         )
-    if path.is_dir():
-        return _format("masks").read(path)
-    with path.open("rb") as file:
-        start = file.read(4096)
-    begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if begin == b"<":
-        return _format("cvat").read(path)
-    if begin in (b"{", b"["):
-        return _read_json(path, images)
-    raise _unsupported(path, f"a file that begins with {start[:12]!r}")
+    file = _label_file(path, found) if path.is_dir() else path
+    if file is None:
+        labelled = _format("masks").read(path, values=values, said=found)
+    elif values != "auto":
+        raise ValueError(
+            f"values says what the pixels of masks mean. Received: values={values!r} for {file}, "
+            "which is no folder of masks. Leave it out."
+        )
+    else:
+        labelled = _read_file(file, images)
+    if said is None:
+        _log(path, found)
+    else:
+        said += found
+    return labelled
 
 
 def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict[str, int]:
@@ -78,7 +97,12 @@ def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict
 
 
 def convert(
-    source: str | Path, target: str | Path, *, to: str, images: str | Path | None = None
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str,
+    images: str | Path | None = None,
+    values: str = "auto",
 ) -> str:
     """Reads labels of any supported format and writes them as another.
 
@@ -86,7 +110,7 @@ def convert(
         source: what ``read`` takes.
         target: what ``write`` takes as its path.
         to: as for ``write``.
-        images: the folder of the images, for VIA.
+        images, values: as for ``read``.
 
     Returns:
         what was read and what was left out, in words.
@@ -97,7 +121,7 @@ def convert(
         left out, since coco cannot hold them: 1 polyline
     """
     writer = _writer(to)
-    labelled = read(source, images=images)
+    labelled = read(source, images=images, values=values)
     left_out = writer(target, labelled)
     last = f"\nleft out, since {to} cannot hold them: {_counted(left_out)}" if left_out else ""
     return summary(labelled) + last
@@ -134,12 +158,61 @@ def _counted(kinds: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
+def _label_file(folder: Path, said: list[Finding]) -> Path | None:
+    """The one label file that a folder holds, or its folder "annotations"; None without any."""
+    paths = [*folder.glob("*"), *folder.glob("annotations/*")]
+    found = [path for path in sorted(paths) if path.is_file() and _is_label_file(path)]
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: a folder of labels must hold one label file, or masks alone. Received: "
+            f"{', '.join(str(path.relative_to(folder)) for path in found[:5])}. Name the one to "
+            "read."
+        )
+    if found:
+        text = f"{folder} holds the label file {found[0].name}, which was read."
+        said.append(Finding("info", "label-file", "", None, text))
+    return found[0] if found else None
+
+
+def _is_label_file(path: Path) -> bool:
+    if path.suffix.lower() not in (".xml", ".json"):
+        return False
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if path.suffix.lower() == ".xml":
+        return b"<annotations" in start
+    try:
+        document = read_json(path)
+    except ValueError:
+        return False
+    return any(_format(name).recognises(document) for name in JSON_FORMATS)
+
+
+def _read_file(path: Path, images: str | Path | None) -> list[LabelledImage]:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if begin == b"<":
+        return _format("cvat").read(path)
+    if begin in (b"{", b"["):
+        return _read_json(path, images)
+    raise _unsupported(path, f"a file that begins with {start[:12]!r}")
+
+
+def _log(path: Path, found: list[Finding]) -> None:
+    """How a file was read, to those who did not ask for findings."""
+    log = logging.getLogger(__name__)
+    for finding in found:
+        level = logging.INFO if finding.level == "info" else logging.WARNING
+        log.log(level, "%s: %s", path, finding.text)
+
+
 def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
     document = read_json(path)
     coco, via = _format("coco"), _format("via")
-    if coco.is_coco(document):
+    if coco.recognises(document):
         return coco.parse(document, path)
-    if via.is_via(document):
+    if via.recognises(document):
         return via.parse(document, path, images=images)
     keys = sorted(document)[:8] if isinstance(document, dict) else "a list"
     raise _unsupported(path, f"JSON with {keys}")

@@ -46,6 +46,35 @@ def test_via_is_recognised_and_asks_for_the_images(tmp_path, image):
     assert [shape.kind for shape in back.shapes] == ["box", "polygon", "points"]
 
 
+def test_folder_of_an_unpacked_export_is_read_as_its_label_file(tmp_path, image):
+    grey = np.random.default_rng(0).integers(0, 256, (10, 20)).astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(grey).save(tmp_path / "images" / "a.png")
+    (tmp_path / "notes.json").write_text('{"by": "hand"}')
+    labels.write(tmp_path / "annotations.xml", [image], to="cvat")
+    said = []
+    assert labels.read(tmp_path, said=said) == [image]
+    assert "holds the label file annotations.xml, which was read" in said[0].text
+    labels.write(tmp_path / "annotations" / "instances.json", [image], to="coco")
+    with pytest.raises(
+        ValueError, match=r"one label file, .*annotations/instances.json, annotations.xml"
+    ):
+        labels.read(tmp_path)
+
+
+def test_how_masks_were_read_is_logged_where_nobody_asks(tmp_path, image, caplog):
+    labels.write(tmp_path, [image], to="masks")
+    with caplog.at_level("INFO", logger="temzoo"):
+        labels.read(tmp_path)
+    assert f"{tmp_path}: 1 label images, read as numbers of classes" in caplog.text
+
+
+def test_values_are_for_masks_alone(tmp_path, image):
+    labels.write(tmp_path / "a.xml", [image], to="cvat")
+    with pytest.raises(ValueError, match=r"pixels of masks mean.*values='classes' for .*a\.xml"):
+        labels.read(tmp_path / "a.xml", values="classes")
+
+
 def test_byte_order_mark_and_space_before_xml(tmp_path):
     text = '<annotations><image name="a" width="2" height="3"/></annotations>'
     (tmp_path / "a.xml").write_bytes(b"\xef\xbb\xbf" + text.encode())

@@ -40,7 +40,7 @@ def read(path: str | Path) -> list[LabelledImage]:
     return parse(read_json(path), Path(path))
 
 
-def is_coco(document: Any) -> bool:
+def recognises(document: Any) -> bool:
     """Whether decoded JSON has the lists of a COCO file."""
     return isinstance(document, dict) and all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
@@ -49,7 +49,7 @@ def is_coco(document: Any) -> bool:
 
 def parse(document: Any, path: Path) -> list[LabelledImage]:
     """What ``read`` does, for JSON that is decoded already; ``path`` is for messages."""
-    if not is_coco(document):
+    if not recognises(document):
         raise ValueError(
             f"{path}: a COCO file must have the lists 'images' and 'annotations'. Received: "
             f"{sorted(document)[:8] if isinstance(document, dict) else type(document).__name__}. "

@@ -50,7 +50,7 @@ def read(
     return parse(read_json(path), Path(path), images=images, label_attribute=label_attribute)
 
 
-def is_via(document: Any) -> bool:
+def recognises(document: Any) -> bool:
     """Whether decoded JSON is a VIA 2 project or an export of its annotations."""
     if not isinstance(document, dict):
         return False
@@ -73,7 +73,7 @@ def parse(
     label_attribute: str | None = None,
 ) -> list[LabelledImage]:
     """What ``read`` does, for JSON that is decoded already; ``path`` is for messages."""
-    if not is_via(document):
+    if not recognises(document):
         raise ValueError(
             f"{path}: a VIA file must have 'filename' and 'regions' for each image. Received: "
             f"{sorted(document)[:8] if isinstance(document, dict) else type(document).__name__}. "

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.hints import did_you_mean, require_classes
-from temzoo.core.types import LabelledImage, Shape
+from temzoo.core.types import IGNORE, LabelledImage, Shape
 from temzoo.labels.shapes.windows import Window, drawn_pixels, is_drawn, shape_window, view
 
 BACKGROUND = "background"
@@ -53,7 +53,7 @@ def numbered_shapes(
     """The shapes that are drawn, in file order, each with the number of its object.
 
     Shapes with one group id above 0 and one label are one object. Kinds without area are left
-    out, polylines too unless a line width is given.
+    out, polylines too unless a line width is given, and regions of the label "ignore".
 
     Args:
         classes: the label names that are known; any other is an error. None: all are.
@@ -66,7 +66,7 @@ def numbered_shapes(
     Raises:
         ValueError: when a label is not in ``classes``, or classes repeat a name.
     """
-    ignored = {ignore} if isinstance(ignore, str) else set(ignore)
+    ignored = {IGNORE, *([ignore] if isinstance(ignore, str) else ignore)}
     drawn = [
         shape
         for shape in image.shapes
@@ -177,6 +177,18 @@ def class_map(
     numbers = {name: k for k, name in enumerate(foreground_classes(classes), start=1)}
     shapes = numbered_shapes(image, classes=classes, ignore=ignore, line_width=line_width)
     return drawn_pixels(canvas, [(s, numbers[s.label]) for s, _ in shapes], line_width)
+
+
+def ignored_pixels(image: LabelledImage) -> np.ndarray | None:
+    """(H, W) bool: pixels of the label "ignore", which nobody has judged; None without any.
+
+    An object that lies on top of such a region, in the order of ``instance_map``, is judged.
+    """
+    if all(shape.label != IGNORE for shape in image.shapes):
+        return None
+    canvas = np.zeros((image.height, image.width), dtype=np.uint8)
+    drawn = [(s, int(s.label == IGNORE)) for s in image.shapes if s.has_area]
+    return drawn_pixels(canvas, drawn, None) > 0
 
 
 def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
