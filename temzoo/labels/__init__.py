@@ -15,14 +15,14 @@ from typing import Any
 
 from temzoo.core.files import read_json
 from temzoo.core.hints import require_choice
-from temzoo.core.types import LabelledImage
+from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding
 
 FORMATS = ("cvat", "coco", "yolo", "masks")
 WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
 JSON_FORMATS = ("coco", "via")
 SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
-__all__ = ["convert", "not_areas", "read", "summary", "write"]
+__all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
 
 def read(
@@ -69,7 +69,7 @@ def read(
             "which is no folder of masks. Leave it out."
         )
     else:
-        labelled = _read_file(file, images)
+        labelled = _without_own_boxes(_read_file(file, images), found)
     if said is None:
         _log(path, found)
     else:
@@ -154,6 +154,21 @@ def not_areas(images: Iterable[LabelledImage]) -> dict[str, int]:
     return dict(Counter(shape.kind for shape in shapes if not shape.has_area))
 
 
+def nothing_to_learn(images: Iterable[LabelledImage]) -> str | None:
+    """Why no mask can be learnt from labels, in words; None where one can.
+
+    Example:
+        >>> nothing_to_learn([LabelledImage("a.png", 640, 480)])
+        'there is nothing to learn masks from: no shape has an area, of 0. Draw outlines.'
+    """
+    images = list(images)
+    shapes = [shape for image in images for shape in image.shapes]
+    if any(shape.has_area and shape.label != IGNORE for shape in shapes):
+        return None
+    held = _counted(not_areas(images)) or "0"
+    return f"there is nothing to learn masks from: no shape has an area, of {held}. Draw outlines."
+
+
 def _counted(kinds: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
@@ -199,12 +214,27 @@ def _read_file(path: Path, images: str | Path | None) -> list[LabelledImage]:
     raise _unsupported(path, f"a file that begins with {start[:12]!r}")
 
 
+def _without_own_boxes(images: list[LabelledImage], said: list[Finding]) -> list[LabelledImage]:
+    done = []
+    for image in images:
+        image, number = _part("shapes", "groups").without_own_boxes(image)
+        if number:
+            text = (
+                f"{number} boxes bound the outline that they are grouped with, and were left out: "
+                "each would fill its object. Where one is a part of the object, ungroup it."
+            )
+            said.append(Finding("warning", "box-of-its-outline", image.name, None, text))
+        done.append(image)
+    return done
+
+
 def _log(path: Path, found: list[Finding]) -> None:
     """How a file was read, to those who did not ask for findings."""
     log = logging.getLogger(__name__)
     for finding in found:
         level = logging.INFO if finding.level == "info" else logging.WARNING
-        log.log(level, "%s: %s", path, finding.text)
+        image = f", image {finding.image!r}" if finding.image else ""
+        log.log(level, "%s%s: %s", path, image, finding.text)
 
 
 def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
@@ -231,7 +261,11 @@ def _writer(to: str) -> Callable[..., dict[str, int]]:
 
 
 def _format(name: str) -> Any:
-    return importlib.import_module(f"{__name__}.formats.{name}")
+    return _part("formats", name)
+
+
+def _part(folder: str, name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{folder}.{name}")
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import IGNORE, LINE_KINDS, LabelledImage, Shape
-from temzoo.labels import not_areas
+from temzoo.labels import not_areas, nothing_to_learn
 from temzoo.labels.check_folder import compared_with_files
 from temzoo.labels.check_report import LEVELS, ClassSummary, Finding, Report
 from temzoo.labels.shapes import raster, soundness
@@ -93,6 +93,8 @@ def _set_findings(
     if not images:
         text = "there is no image in the labels. Export the task again."
         found.append(("error", "no-images", "", text))
+    elif (text := nothing_to_learn(images)) is not None:
+        found.append(("error", "nothing-to-learn", "", text))
     counts = _size_counts(images, sizes)
     if len(counts) > 1:
         text = (

@@ -567,3 +567,12 @@ def test_emps_has_no_errors(shared):
     assert report.exit_status == 0
     assert (report.images, report.classes[0].objects) == (366, 8927)
     assert codes(report) >= {"sizes-differ", "concave-mask", "enclosed-hole"}
+
+
+def test_labels_without_any_area_are_an_error_in_those_words():
+    points = shape("points", [[4, 4], [9, 9]])
+    report = check([image(points), image(points, disc(20, 20, 9, label="ignore"), name="b.png")])
+    found = only(report, "nothing-to-learn")
+    assert found.level == "error"
+    assert found.text.startswith("there is nothing to learn masks from: no shape has an area, of 2")
+    assert report.exit_status == 1

@@ -69,6 +69,21 @@ def test_how_masks_were_read_is_logged_where_nobody_asks(tmp_path, image, caplog
     assert f"{tmp_path}: 1 label images, read as numbers of classes" in caplog.text
 
 
+def test_box_that_bounds_its_own_outline_is_left_out_with_a_warning(tmp_path):
+    triangle = Shape("polygon", "p", np.array([[0.0, 5], [10, 10], [10, 0]]), group_id=1)
+    own = Shape("box", "p", np.array([[0.0, 0], [10, 10]]), group_id=1)
+    beside = Shape("box", "p", np.array([[10.0, 0], [14, 10]]), group_id=1)
+    other = Shape("box", "p", np.array([[0.0, 0], [10, 10]]), group_id=2)
+    for shapes, kept in (((triangle, own), 1), ((triangle, beside), 2), ((triangle, other), 2)):
+        labels.write(tmp_path / "a.xml", [LabelledImage("a.png", 20, 20, shapes)], to="cvat")
+        said = []
+        (image,) = labels.read(tmp_path / "a.xml", said=said)
+        assert len(image.shapes) == kept
+        assert [one.code for one in said] == ["box-of-its-outline"] * (kept == 1)
+    (one,) = raster.instances(LabelledImage("a.png", 20, 20, (triangle,)))
+    assert raster.instance_window(one, 20, 20)[2].sum() == 50
+
+
 def test_values_are_for_masks_alone(tmp_path, image):
     labels.write(tmp_path / "a.xml", [image], to="cvat")
     with pytest.raises(ValueError, match=r"pixels of masks mean.*values='classes' for .*a\.xml"):
