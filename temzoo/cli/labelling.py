@@ -30,6 +30,7 @@ def labels_check(
     images: Annotated[Path | None, typer.Option(help="Folder of micrographs.")] = None,
     values: Values = "auto",
     html: Annotated[Path | None, typer.Option(help="Draw the flagged shapes on a page.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List each finding, not a few.")] = False,
 ):
     """Say what is wrong with a label set; exit status 1 when there are errors.
 
@@ -42,7 +43,7 @@ def labels_check(
     said: list[Finding] = []
     entries = formats.read(labels, images=images, values=values, said=said)
     report = check(entries, image_folder=images, said=said)
-    print(to_text(report))
+    print(to_text(report, every=every))
     if html:
         from temzoo.pages.label_check import to_html
 

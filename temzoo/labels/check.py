@@ -31,8 +31,10 @@ CONCAVE_SOLIDITY = 0.9
 CONCAVE_AREA_PX = 100
 # Of the objects around it: four discs packed in a square enclose 7 %, a loose ring more than 10 %.
 HOLE_SHARE = 0.1
-# Smaller gaps are what two hand-drawn outlines of one border leave between them.
+# Smaller gaps are what two hand-drawn outlines of one border leave between them: up to so many
+# pixels they are not worth a line, and below this share of the objects around it they are a note.
 HOLE_AREA_PX = 4
+SEAM_SHARE = 0.01
 Object = tuple[str, int]  # with an area: its class, and its pixels within the image
 
 
@@ -318,7 +320,11 @@ def _hole_findings(
         )
         place = largest.row + 0.5, largest.col + 0.5
         index = first_index[numbers[0]]
-        findings.append(Finding("warning", "enclosed-hole", name, index, text, place))
+        around = sum(objects[number - 1][1] for number in numbers)
+        seam = largest.area_px < SEAM_SHARE * around
+        level, code = ("info", "ragged-seam") if seam else ("warning", "enclosed-hole")
+        text += f" It is below {SEAM_SHARE:.0%} of the area of these." if seam else ""
+        findings.append(Finding(level, code, name, index, text, place))
     return findings
 
 

@@ -85,8 +85,13 @@ class Report:
         return int(any(finding.level == "error" for finding in self.findings))
 
 
-def to_text(report: Report) -> str:
-    """A report in words: figures, classes, and of each kind of finding the first ten."""
+def to_text(report: Report, *, every: bool = False) -> str:
+    """A report in words: figures, classes, and what was found.
+
+    Args:
+        every: each finding on a line; else the first ten of each kind of error, and one line for
+            each kind of warning and info, with the first of them.
+    """
     lines = [
         f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs",
         *_size_lines(report.sizes),
@@ -96,17 +101,29 @@ def to_text(report: Report) -> str:
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in report.findings:
         groups.setdefault((finding.level, finding.code), []).append(finding)
+    level_before, hidden = "", 0
     for (level, code), group in groups.items():
-        lines += ["", f"{level}: {code} ({len(group)})"]
-        for finding in group[:LINES_EACH]:
-            shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
-            place = f"{finding.image}{shape}: " if finding.image else ""
-            lines.append(f"  {place}{finding.text}")
-        if len(group) > LINES_EACH:
-            lines.append(f"  … and {len(group) - LINES_EACH} more")
+        lines += [""] * (level != level_before or level == LEVELS[0] or every)
+        level_before = level
+        head = f"{level}: {code} ({len(group)})"
+        if level != LEVELS[0] and not every:
+            lines.append(f"{head}{', such as' * (len(group) > 1)}: {_line(group[0])}")
+            hidden += len(group) - 1
+            continue
+        shown = group if every else group[:LINES_EACH]
+        lines += [head, *(f"  {_line(finding)}" for finding in shown)]
+        if len(group) > len(shown):
+            lines.append(f"  … and {len(group) - len(shown)} more")
+            hidden += len(group) - len(shown)
     counts = Counter(finding.level for finding in report.findings)
-    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS)]
+    rest = f"; --all lists the {hidden} that are not shown" if hidden else ""
+    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS) + rest]
     return "\n".join(_printable(line) for line in lines)
+
+
+def _line(finding: Finding) -> str:
+    shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
+    return f"{finding.image}{shape}: {finding.text}" if finding.image else finding.text
 
 
 def _size_lines(sizes: Mapping[tuple[int, int], int]) -> list[str]:
