@@ -16,7 +16,7 @@ from typing import Any
 from temzoo.core.files import read_json
 from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
-from temzoo.labels.check_report import Finding
+from temzoo.labels.check_report import Finding, by_kind, in_short
 
 FORMATS = ("cvat", "coco", "yolo", "masks")
 WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
@@ -37,7 +37,7 @@ def read(
     Args:
         path: CVAT XML, COCO JSON, VIA JSON, or a folder of PNG/TIFF masks. A folder that holds a
             label file, as an unpacked export does, is read as that file.
-        images: the folder of the images; only VIA, which states no image sizes, needs it.
+        images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
             ``formats.masks.read``.
         said: takes how the file was read, where it can be read in several ways, and what had to
@@ -69,7 +69,7 @@ def read(
             "which is no folder of masks. Leave it out."
         )
     else:
-        labelled = _without_own_boxes(_read_file(file, images), found)
+        labelled = _without_own_boxes(_read_file(file, images, found), found)
     if said is None:
         _log(path, found)
     else:
@@ -203,14 +203,14 @@ def _is_label_file(path: Path) -> bool:
     return any(_format(name).recognises(document) for name in JSON_FORMATS)
 
 
-def _read_file(path: Path, images: str | Path | None) -> list[LabelledImage]:
+def _read_file(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:
     with path.open("rb") as file:
         start = file.read(4096)
     begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if begin == b"<":
         return _format("cvat").read(path)
     if begin in (b"{", b"["):
-        return _read_json(path, images)
+        return _read_json(path, images, said)
     raise _unsupported(path, f"a file that begins with {start[:12]!r}")
 
 
@@ -231,19 +231,17 @@ def _without_own_boxes(images: list[LabelledImage], said: list[Finding]) -> list
 def _log(path: Path, found: list[Finding]) -> None:
     """How a file was read, to those who did not ask for findings."""
     log = logging.getLogger(__name__)
-    for finding in found:
-        level = logging.INFO if finding.level == "info" else logging.WARNING
-        image = f", image {finding.image!r}" if finding.image else ""
-        log.log(level, "%s%s: %s", path, image, finding.text)
+    for (level, code), group in by_kind(found).items():
+        how = logging.INFO if level == "info" else logging.WARNING
+        more = "; `temzoo labels check` lists them" if len(group) > 1 else ""
+        log.log(how, "%s: %s%s", path, in_short(code, group), more)
 
 
-def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
+def _read_json(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:
     document = read_json(path)
-    coco, via = _format("coco"), _format("via")
-    if coco.recognises(document):
-        return coco.parse(document, path)
-    if via.recognises(document):
-        return via.parse(document, path, images=images)
+    for name in JSON_FORMATS:
+        if _format(name).recognises(document):
+            return _format(name).parse(document, path, images=images, said=said)
     keys = sorted(document)[:8] if isinstance(document, dict) else "a list"
     raise _unsupported(path, f"JSON with {keys}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 LEVELS = ("error", "warning", "info")
@@ -98,20 +98,16 @@ def to_text(report: Report, *, every: bool = False) -> str:
         "kinds: " + (", ".join(f"{kind} {n}" for kind, n in report.kinds.items()) or "none"),
         *_class_lines(report.classes),
     ]
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in report.findings:
-        groups.setdefault((finding.level, finding.code), []).append(finding)
     level_before, hidden = "", 0
-    for (level, code), group in groups.items():
+    for (level, code), group in by_kind(report.findings).items():
         lines += [""] * (level != level_before or level == LEVELS[0] or every)
         level_before = level
-        head = f"{level}: {code} ({len(group)})"
         if level != LEVELS[0] and not every:
-            lines.append(f"{head}{', such as' * (len(group) > 1)}: {_line(group[0])}")
+            lines.append(f"{level}: {in_short(code, group)}")
             hidden += len(group) - 1
             continue
         shown = group if every else group[:LINES_EACH]
-        lines += [head, *(f"  {_line(finding)}" for finding in shown)]
+        lines += [f"{level}: {code} ({len(group)})", *(f"  {_line(one)}" for one in shown)]
         if len(group) > len(shown):
             lines.append(f"  … and {len(group) - len(shown)} more")
             hidden += len(group) - len(shown)
@@ -119,6 +115,20 @@ def to_text(report: Report, *, every: bool = False) -> str:
     rest = f"; --all lists the {hidden} that are not shown" if hidden else ""
     lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS) + rest]
     return "\n".join(_printable(line) for line in lines)
+
+
+def by_kind(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    """Findings by their level and code."""
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.level, finding.code), []).append(finding)
+    return kinds
+
+
+def in_short(code: str, group: Sequence[Finding]) -> str:
+    """A kind of findings on one line: how many they are, and the first."""
+    several = f" ({len(group)}), such as" if len(group) > 1 else ""
+    return f"{code}{several}: {_line(group[0])}"
 
 
 def _line(finding: Finding) -> str:

@@ -402,7 +402,7 @@ def test_text_groups_findings_and_counts_beyond_ten():
     text = to_text(check([*images, image(disc(5, 50, 10), name="cut.png")]))
     assert "error: off-image (33)\n  0.png, shape 0: it lies wholly outside" in text
     assert "  … and 23 more\n" in text
-    assert text.index("off-image") < text.index("info: partly-off-image (1): cut.png, shape 0: it")
+    assert text.index("off-image") < text.index("info: partly-off-image: cut.png, shape 0: it")
     assert text.endswith("errors: 33, warnings: 0, infos: 1; --all lists the 23 that are not shown")
     assert "height x width in px (images): 100 x 120 (34)" in text
     assert re.search(r"particle +1 +34 ", text)

@@ -66,7 +66,7 @@ def test_how_masks_were_read_is_logged_where_nobody_asks(tmp_path, image, caplog
     labels.write(tmp_path, [image], to="masks")
     with caplog.at_level("INFO", logger="temzoo"):
         labels.read(tmp_path)
-    assert f"{tmp_path}: 1 label images, read as numbers of classes" in caplog.text
+    assert f"{tmp_path}: mask-values: 1 label images, read as numbers of classes" in caplog.text
 
 
 def test_box_that_bounds_its_own_outline_is_left_out_with_a_warning(tmp_path):
@@ -82,6 +82,18 @@ def test_box_that_bounds_its_own_outline_is_left_out_with_a_warning(tmp_path):
         assert [one.code for one in said] == ["box-of-its-outline"] * (kept == 1)
     (one,) = raster.instances(LabelledImage("a.png", 20, 20, (triangle,)))
     assert raster.instance_window(one, 20, 20)[2].sum() == 50
+
+
+def test_left_out_entries_are_counted_in_the_log(tmp_path, image, caplog):
+    labels.write(tmp_path / "c.json", [image], to="coco")
+    document = json.loads((tmp_path / "c.json").read_text())
+    document["annotations"] += [{"id": 8}, {"id": 9}]
+    (tmp_path / "c.json").write_text(json.dumps(document))
+    (back,) = labels.read(tmp_path / "c.json")
+    assert len(back.shapes) == 2
+    assert "c.json: entry-left-out (2), such as: " in caplog.text
+    assert "annotation 8 was left out: image_id" in caplog.text
+    assert "`temzoo labels check` lists them" in caplog.text
 
 
 def test_values_are_for_masks_alone(tmp_path, image):
