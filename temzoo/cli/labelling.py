@@ -56,7 +56,10 @@ def labels_check(
 def labels_convert(
     source: LabelFile,
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
-    to: Annotated[str, typer.Option(help="cvat, coco, yolo or masks.")],
+    to: Annotated[str, typer.Option(help="cvat, coco, yolo (boxes), yolo-seg or masks.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Masks: classes, or instances to keep touching ones apart.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
     values: Values = "auto",
 ):
@@ -66,7 +69,7 @@ def labels_convert(
     """
     from temzoo import labels as formats
 
-    print(formats.convert(source, target, to=to, images=images, values=values))
+    print(formats.convert(source, target, to=to, kind=kind, images=images, values=values))
 
 
 @app.command()

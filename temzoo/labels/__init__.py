@@ -9,7 +9,8 @@ import importlib
 import logging
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,17 @@ from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding, by_kind, in_short
 
-FORMATS = ("cvat", "coco", "yolo", "masks")
-WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
+FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "masks")
+# The module that writes a format, and how, where it is not the one of its name.
+WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "cvat": ("cvat_writing", {}),
+    "yolo-seg": ("yolo", {"kind": "outlines"}),
+}
 JSON_FORMATS = ("coco", "via")
-SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
+SUPPORTED = (
+    "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks or of YOLO text "
+    "files"
+)
 __all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
 
@@ -35,7 +43,8 @@ def read(
     """All images of a label file or folder of masks.
 
     Args:
-        path: CVAT XML, COCO JSON, VIA JSON, or a folder of PNG/TIFF masks. A folder that holds a
+        path: CVAT XML, COCO JSON, VIA JSON, a folder of YOLO text files or the ``data.yaml`` of
+            one, or a folder of PNG/TIFF masks. A folder that holds a
             label file, as an unpacked export does, is read as that file.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
@@ -60,16 +69,18 @@ def read(
         raise FileNotFoundError(
             f"there must be a label file or folder. Received: {path}. Correct the path."
         )
-    file = _label_file(path, found) if path.is_dir() else path
-    if file is None:
-        labelled = _format("masks").read(path, values=values, said=found)
-    elif values != "auto":
+    kind, source = _source(path, found)
+    if values != "auto" and kind != "masks":
         raise ValueError(
-            f"values says what the pixels of masks mean. Received: values={values!r} for {file}, "
+            f"values says what the pixels of masks mean. Received: values={values!r} for {source}, "
             "which is no folder of masks. Leave it out."
         )
+    if kind == "masks":
+        labelled = _format("masks").read(source, values=values, said=found)
+    elif kind == "yolo":
+        labelled = _format("yolo_reading").read(source, images=images, said=found)
     else:
-        labelled = _without_own_boxes(_read_file(file, images, found), found)
+        labelled = _without_own_boxes(_read_file(source, images, found), found)
     if said is None:
         _log(path, found)
     else:
@@ -77,23 +88,27 @@ def read(
     return labelled
 
 
-def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict[str, int]:
+def write(
+    path: str | Path, images: Iterable[LabelledImage], *, to: str, kind: str | None = None
+) -> dict[str, int]:
     """Writes labels as a format.
 
     Args:
-        path: a file for "cvat" and "coco", a folder for "yolo" and "masks".
-        to: "cvat", "coco", "yolo" or "masks" (class numbers).
+        path: a file for "cvat" and "coco", a folder for "yolo", "yolo-seg" and "masks".
+        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines) or "masks".
+        kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
         how many shapes of each kind the format could not hold, and were left out.
 
     Raises:
-        ValueError: when the format is unknown or cannot hold a name or label.
+        ValueError: when the format is unknown or cannot hold a name or label, or a kind is given
+            for another format than masks.
 
     Example:
         >>> left_out = write("coco.json", images, to="coco")
     """
-    return _writer(to)(path, images)
+    return _writer(to, kind)(path, images)
 
 
 def convert(
@@ -101,6 +116,7 @@ def convert(
     target: str | Path,
     *,
     to: str,
+    kind: str | None = None,
     images: str | Path | None = None,
     values: str = "auto",
 ) -> str:
@@ -108,23 +124,24 @@ def convert(
 
     Args:
         source: what ``read`` takes.
-        target: what ``write`` takes as its path.
-        to: as for ``write``.
+        target, to, kind: what ``write`` takes.
         images, values: as for ``read``.
 
     Returns:
-        what was read and what was left out, in words.
+        what was read, what was left out and what the format loses, in words.
 
     Example:
         >>> print(convert("annotations.xml", "coco.json", to="coco"))
         2 images, 5 shapes: 4 polygon, 1 polyline; without area: 1 polyline
         left out, since coco cannot hold them: 1 polyline
     """
-    writer = _writer(to)
+    writer = _writer(to, kind)
     labelled = read(source, images=images, values=values)
     left_out = writer(target, labelled)
-    last = f"\nleft out, since {to} cannot hold them: {_counted(left_out)}" if left_out else ""
-    return summary(labelled) + last
+    lines = [summary(labelled)]
+    lines += [f"left out, since {to} cannot hold them: {_counted(left_out)}"] if left_out else []
+    lost = _part("losses").losses(labelled, to, kind or "classes")
+    return "\n".join([*lines, *(f"lost: {one}" for one in lost)])
 
 
 def summary(images: Iterable[LabelledImage]) -> str:
@@ -173,6 +190,17 @@ def _counted(kinds: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
+def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
+    """What there is at a path, "file", "yolo" or "masks", and where it lies."""
+    yolo = _format("yolo_reading")
+    if path.name in yolo.DATA_FILES:
+        return "yolo", path.parent
+    file = _label_file(path, said) if path.is_dir() else path
+    if file is not None:
+        return "file", file
+    return ("yolo" if yolo.recognises(path) else "masks"), path
+
+
 def _label_file(folder: Path, said: list[Finding]) -> Path | None:
     """The one label file that a folder holds, or its folder "annotations"; None without any."""
     paths = [*folder.glob("*"), *folder.glob("annotations/*")]
@@ -217,7 +245,7 @@ def _read_file(path: Path, images: str | Path | None, said: list[Finding]) -> li
 def _without_own_boxes(images: list[LabelledImage], said: list[Finding]) -> list[LabelledImage]:
     done = []
     for image in images:
-        image, number = _part("shapes", "groups").without_own_boxes(image)
+        image, number = _part("shapes.groups").without_own_boxes(image)
         if number:
             text = (
                 f"{number} boxes bound the outline that they are grouped with, and were left out: "
@@ -253,17 +281,24 @@ def _unsupported(path: Path, received: str) -> ValueError:
     )
 
 
-def _writer(to: str) -> Callable[..., dict[str, int]]:
+def _writer(to: str, kind: str | None = None) -> Callable[..., dict[str, int]]:
     require_choice("to", to, FORMATS)
-    return _format(WRITERS.get(to, to)).write
+    if kind is not None and to != "masks":
+        raise ValueError(
+            f"kind says what the pixels of masks are. Received: kind={kind!r} for {to!r}. Leave it "
+            "out."
+        )
+    module, options = WRITERS.get(to, (to, {}))
+    write = _format(module).write
+    return partial(write, **options, **({} if kind is None else {"kind": kind}))
 
 
 def _format(name: str) -> Any:
-    return _part("formats", name)
+    return _part(f"formats.{name}")
 
 
-def _part(folder: str, name: str) -> Any:
-    return importlib.import_module(f"{__name__}.{folder}.{name}")
+def _part(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def __getattr__(name: str) -> Any:

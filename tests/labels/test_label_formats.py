@@ -1,6 +1,7 @@
 """Label files of any format: told apart by what they are, and converted."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -155,6 +156,53 @@ def test_summary_names_what_has_no_area(image):
     )
     assert labels.summary(iter([LabelledImage("a", 1, 1)])) == "1 image, 0 shapes"
     assert labels.not_areas([image]) == {"points": 1, "tag": 1}
+
+
+TOUCHING = (
+    Shape("box", "a", np.array([[2.0, 2.0], [6.0, 6.0]])),
+    Shape("ellipse", "a", np.array([[4.0, 8.0], [2.0, 2.0]]), attributes={"grade": "2"}),
+    Shape("box", "b", np.array([[3.0, 12.0], [5.0, 14.0]]), z_order=-1),
+    Shape("box", "a", np.array([[3.0, 12.0], [5.0, 14.0]])),
+)
+
+
+@pytest.mark.parametrize(
+    ("to", "kind", "lost"),
+    [
+        ("masks", None, ["4 objects became 2 parts, since touching .*--kind instances", "attr"]),
+        ("masks", "instances", [r"the 2 classes \(a, b\)", "1 objects without a pixel", "attrib"]),
+        ("yolo", None, ["1 outlines became upright boxes: --to yolo-seg", "attributes of 1 sh"]),
+        ("yolo-seg", None, ["attributes of 1 shapes"]),
+        ("coco", None, []),
+        ("cvat", None, []),
+    ],
+)
+def test_convert_says_what_the_format_loses(tmp_path, to, kind, lost):
+    cvat_writing.write(tmp_path / "in.xml", [LabelledImage("a.png", 20, 10, TOUCHING)])
+    words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to, kind=kind).splitlines()
+    assert len(words) == 1 + len(lost)
+    for line, expected in zip(words[1:], lost, strict=True):
+        assert re.match(f"lost: (the )?{expected}", line)
+
+
+def test_instances_keep_touching_objects_apart(tmp_path):
+    image = LabelledImage("a.png", 20, 10, TOUCHING[:2])
+    labels.write(tmp_path, [image], to="masks", kind="instances")
+    (back,) = labels.read(tmp_path)
+    assert [shape.label for shape in back.shapes] == ["a", "a"]
+    assert np.array_equal(raster.instance_map(back), raster.instance_map(image))
+    with pytest.raises(ValueError, match=r"pixels of masks are. Received: kind='classes' for 'coc"):
+        labels.write(tmp_path / "c.json", [image], to="coco", kind="classes")
+
+
+@pytest.mark.parametrize("to", ["masks", "cvat", "coco"])
+def test_ignored_regions_come_back(tmp_path, to):
+    region = Shape("box", "ignore", np.array([[0.0, 15.0], [10.0, 20.0]]))
+    image = LabelledImage("a.png", 20, 10, (*TOUCHING[:2], region), ("a",))
+    labels.write(tmp_path / "out", [image], to=to)
+    (back,) = labels.read(tmp_path / "out")
+    assert np.array_equal(raster.ignored_pixels(back), raster.ignored_pixels(image))
+    assert np.array_equal(raster.class_map(back, ["a"]), raster.class_map(image, ["a"]))
 
 
 @pytest.mark.parametrize("to", labels.FORMATS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from temzoo.labels.check_report import Finding
+from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import ImageFolder
 from temzoo.micrographs import image_size
 
@@ -35,14 +37,28 @@ def size_of_file(name: str, folder: ImageFolder | None) -> tuple[int, int]:
     """(height, width) of an image whose labels do not state it, from the file's header.
 
     Raises:
-        ValueError: when no folder is given, or the name leads to none of its files, to several or
-            out of it, or the file cannot be read.
+        ValueError: as ``file_of`` does, when no folder is given, or the file cannot be read.
     """
     if folder is None:
         raise ValueError(
             f"the labels state no size of image {name!r}, so the image is needed. Received: "
             "images=None. Pass the folder of the images as images=… (--images)."
         )
+    path = file_of(name, folder)
+    try:
+        height, width = image_size(path)
+        require_size(width, height)
+    except OSError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return height, width
+
+
+def file_of(name: str, folder: ImageFolder) -> Path:
+    """The one file that a name in the labels means.
+
+    Raises:
+        ValueError: when it leads to none of the folder's files, to several or out of it.
+    """
     paths = folder.find(name)
     if len(paths) != 1:
         which = "may be several files of" if paths else "is not in"
@@ -50,7 +66,4 @@ def size_of_file(name: str, folder: ImageFolder | None) -> tuple[int, int]:
             f"each image must be in the folder of images. Received: name={name!r}, which {which} "
             f"{folder.folder}. Pass the folder that has it as images=… (--images)."
         )
-    try:
-        return image_size(paths[0])
-    except OSError as error:
-        raise ValueError(f"{paths[0]}: {error}") from error
+    return paths[0]

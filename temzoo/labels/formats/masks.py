@@ -91,7 +91,8 @@ def write(
 ) -> dict[str, int]:
     """Writes one PNG for each image, named as the image, and the class names to ``classes.txt``.
 
-    Numbers of objects do not tell classes apart: the names are written for one class only.
+    Numbers of objects do not tell classes apart: the names are written for one class only. Pixels
+    of the label "ignore" are the last class, of that name; of numbers of objects, background.
 
     Args:
         kind: "classes": the class's number from 1 on; "instances": the object's number. 8 bits
@@ -107,11 +108,18 @@ def write(
     """
     require_choice("kind", kind, KINDS)
     images = list(images)
-    names = class_names(map(with_area, images)) if classes is None else list(classes)
+    drawn_images = [with_area(image) for image in images]
+    known = class_names(drawn_images) if classes is None else classes
+    names = [name for name in known if name != IGNORE]
     paths = label_paths(folder, (image.name for image in images), ".png")
     for image, path in zip(images, paths, strict=True):
         drawn = raster.class_map(image, names) if kind == "classes" else raster.instance_map(image)
+        ignored = raster.ignored_pixels(image) if kind == "classes" else None
+        if ignored is not None:
+            drawn[ignored] = len(names) + 1
         _write_numbers(path, drawn, smallest=np.uint8 if kind == "classes" else np.uint16)
+    if kind == "classes" and any(s.label == IGNORE for i in drawn_images for s in i.shapes):
+        names.append(IGNORE)
     if kind == "classes" or len(names) == 1:
         with atomic_path(Path(folder) / CLASS_FILE) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

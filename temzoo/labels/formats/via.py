@@ -22,7 +22,7 @@ from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.entries import left_out, size_of_file
-from temzoo.labels.formats.limits import of_kind, require_finite, require_size
+from temzoo.labels.formats.limits import of_kind, require_finite
 from temzoo.labels.names import ImageFolder
 from temzoo.labels.shapes.windows import outline
 
@@ -103,7 +103,6 @@ def parse(
         place = f"{path}, image {name!r}"
         with left_out(said, place, name):
             height, width = size_of_file(name, folder)
-            require_size(width, height)
             regions = _entries_of(entry["regions"])
         if regions is not None:
             shapes = tuple(_shapes(regions, label_attribute, said, place, name))
