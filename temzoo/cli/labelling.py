@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from temzoo.cli.common import (
+    Merge,
     Micrographs,
+    Rename,
     Set,
     Values,
     Weights,
@@ -21,7 +23,7 @@ from temzoo.cli.common import (
 
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
-LabelFile = Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")]
+LabelFile = Annotated[Path, typer.Argument(help="A label file, or a folder of labels or masks.")]
 
 
 @labels_app.command("check")
@@ -60,16 +62,23 @@ def labels_convert(
     kind: Annotated[
         str | None, typer.Option(help="Masks: classes, or instances to keep touching ones apart.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of micrographs, for labels that state no sizes.")
+    ] = None,
     values: Values = "auto",
+    rename: Rename = None,
+    merge: Merge = None,
 ):
-    """Convert labels between formats.
+    """Convert labels between formats, and say what the new one does not hold.
 
     Example: temzoo labels convert annotations.xml coco.json --to coco
     """
     from temzoo import labels as formats
+    from temzoo.labels.renaming import parsed
 
-    print(formats.convert(source, target, to=to, kind=kind, images=images, values=values))
+    renames, merges = parsed(rename, merge)
+    how = {"images": images, "values": values, "rename": renames, "merge": merges}
+    print(formats.convert(source, target, to=to, kind=kind, **how))
 
 
 @app.command()

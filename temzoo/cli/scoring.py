@@ -30,6 +30,8 @@ def evaluate(
     images: common.Images,
     labels: common.Labels,
     values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     groups: common.Groups = None,
     set_: common.Set = None,
     with_: common.With = None,
@@ -71,10 +73,13 @@ def evaluate(
     load_tensorflow()
     import temzoo
     from temzoo.data.examples import class_names
+    from temzoo.labels.renaming import parsed
     from temzoo.zoo.built import task_of
 
     separation = separation_of(instances, neck, threshold)
-    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, values=values)
+    renames, merges = parsed(rename, merge)
+    how = {"values": values, "rename": renames, "merge": merges}
+    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
     if weights in CLASSICAL:
         from temzoo.evaluation.baselines import Otsu, PixelForest
 
@@ -152,6 +157,8 @@ def tune_instances(
     images: common.Images,
     labels: common.Labels,
     values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     with_: common.With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
 ):
@@ -165,8 +172,11 @@ def tune_instances(
     """
     load_tensorflow()
     import temzoo
+    from temzoo.labels.renaming import parsed
 
-    everything = temzoo.load_dataset(images=images, labels=labels, values=values)
+    renames, merges = parsed(rename, merge)
+    how = {"values": values, "rename": renames, "merge": merges}
+    everything = temzoo.load_dataset(images=images, labels=labels, **how)
     examples = _to_score(weights, everything, names)
     tuned = temzoo.tune_instances(trained(weights), examples)
     ranked = sorted(tuned.table, key=lambda row: -row["f1"])

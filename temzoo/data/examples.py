@@ -12,6 +12,7 @@ from temzoo.core.hints import located
 from temzoo.core.types import IGNORE, Example, LabelledImage
 from temzoo.data.splits import read_groups
 from temzoo.labels.names import ImageFolder, NameIndex
+from temzoo.labels.renaming import renamed
 from temzoo.labels.shapes.raster import BACKGROUND, foreground_classes
 from temzoo.micrographs import image_size, load_micrograph
 
@@ -27,6 +28,8 @@ def load_dataset(
     classes: Sequence[str] | None = None,
     ignore: Collection[str] = (),
     values: str = "auto",
+    rename: Mapping[str, str] | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Example]:
     """Reads labels and finds their micrographs; the pixels are read later, when asked for.
 
@@ -46,6 +49,8 @@ def load_dataset(
             their pixels weigh nothing in loss and scores.
         values: what the pixels of masks mean: "classes", "instances", "binary", or "auto", by
             which it is guessed and logged (``temzoo.labels``).
+        rename: new names of classes, by the old ones.
+        merge: old names of classes, several, by the new one.
 
     Returns:
         one example per image, in the order of the labels.
@@ -58,7 +63,8 @@ def load_dataset(
     Example:
         >>> examples = load_dataset(images="emps/images", labels="emps/annotations.xml")
     """
-    labelled = [_chosen(entry, classes, ignore) for entry in _read(labels, images, values)]
+    entries = renamed(_read(labels, images, values), rename, merge)
+    labelled = [_chosen(entry, classes, ignore) for entry in entries]
     with located(str(labels)):
         paths = _find_images(labelled, images, labels)
         found = [(entry, path) for entry, path in zip(labelled, paths, strict=True) if path]

@@ -9,7 +9,7 @@ import importlib
 import logging
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,8 @@ def convert(
     kind: str | None = None,
     images: str | Path | None = None,
     values: str = "auto",
+    rename: Mapping[str, str] | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Reads labels of any supported format and writes them as another.
 
@@ -126,6 +128,7 @@ def convert(
         source: what ``read`` takes.
         target, to, kind: what ``write`` takes.
         images, values: as for ``read``.
+        rename, merge: as for ``renaming.renamed``.
 
     Returns:
         what was read, what was left out and what the format loses, in words.
@@ -137,6 +140,7 @@ def convert(
     """
     writer = _writer(to, kind)
     labelled = read(source, images=images, values=values)
+    labelled = _part("renaming").renamed(labelled, rename, merge)
     left_out = writer(target, labelled)
     lines = [summary(labelled)]
     lines += [f"left out, since {to} cannot hold them: {_counted(left_out)}"] if left_out else []
