@@ -16,6 +16,7 @@ import temzoo
 ROOT = Path(__file__).resolve().parents[1]
 # Where what is imported is called otherwise than what is installed.
 INSTALLED_AS = {
+    "yaml": "pyyaml",
     "PIL": "pillow",
     "cv2": "opencv-python",
     "keras_tuner": "keras-tuner",

@@ -772,3 +772,16 @@ def test_a_restorer_without_named_layers_is_refused():
     message = r'a restorer has layers "normalize".*unet without restored\. Name them so'
     with pytest.raises(ValueError, match=message):
         training_data.PairData.complete(model, Settings(), TRAIN)
+
+
+def test_labels_without_an_area_teach_nothing_and_it_says_so(tmp_path):
+    points = Shape("points", "particle", np.array([[4.0, 4.0]]))
+    marked = [
+        dataclasses.replace(one, labels=dataclasses.replace(one.labels, shapes=(points,)))
+        for one in TRAIN
+    ]
+    words = "There is nothing to learn masks from: no shape has an area, of 6 points. Draw outlines"
+    with pytest.raises(ValueError, match=words):
+        training_data.with_classes("unet", {}, marked)
+    with pytest.raises(ValueError, match=words):
+        temzoo.train(tiny(), marked, VAL, out=tmp_path, **QUICK)

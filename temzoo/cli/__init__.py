@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Annotated
 
@@ -70,9 +71,20 @@ def about(
     """Labels and micrographs in; trained networks, masks and figures out."""
 
 
+def _show_log() -> None:
+    """What the package has to say beside its results goes to the terminal."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("temzoo: %(message)s"))
+    log = logging.getLogger("temzoo")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
 def main() -> None:
     """Runs a command; an error that the user can mend is one line, without a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _show_log()
     try:
         app()
     except (ValueError, OSError, RuntimeError, ImportError) as error:  # an extra may be missing

@@ -22,6 +22,18 @@ Weights = Annotated[str, typer.Argument(help="A run folder, a weights file, or M
 Micrographs = Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")]
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
 Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
+Values = Annotated[
+    str,
+    typer.Option(help="What pixels of masks mean: classes, instances, binary, or auto: a guess."),
+]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OLD=NEW", help="Give a class of the labels another name; repeatable."),
+]
+Merge = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B=NEW", help="Make several classes of the labels one; repeatable."),
+]
 LabelsIfAny = Annotated[
     Path | None,
     typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks."),

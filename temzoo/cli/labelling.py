@@ -8,18 +8,31 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Micrographs, Set, Weights, With, app, load_tensorflow, trained
+from temzoo.cli.common import (
+    Merge,
+    Micrographs,
+    Rename,
+    Set,
+    Values,
+    Weights,
+    With,
+    app,
+    load_tensorflow,
+    trained,
+)
 
 labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
-LabelFile = Annotated[Path, typer.Argument(help="CVAT, COCO or VIA file, or a folder of masks.")]
+LabelFile = Annotated[Path, typer.Argument(help="A label file, or a folder of labels or masks.")]
 
 
 @labels_app.command("check")
 def labels_check(
     labels: LabelFile,
     images: Annotated[Path | None, typer.Option(help="Folder of micrographs.")] = None,
+    values: Values = "auto",
     html: Annotated[Path | None, typer.Option(help="Draw the flagged shapes on a page.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List each finding, not a few.")] = False,
 ):
     """Say what is wrong with a label set; exit status 1 when there are errors.
 
@@ -27,11 +40,12 @@ def labels_check(
     """
     from temzoo import labels as formats
     from temzoo.labels.check import check
-    from temzoo.labels.check_report import to_text
+    from temzoo.labels.check_report import Finding, to_text
 
-    entries = formats.read(labels, images=images)
-    report = check(entries, image_folder=images)
-    print(to_text(report))
+    said: list[Finding] = []
+    entries = formats.read(labels, images=images, values=values, said=said)
+    report = check(entries, image_folder=images, said=said)
+    print(to_text(report, every=every))
     if html:
         from temzoo.pages.label_check import to_html
 
@@ -44,16 +58,27 @@ def labels_check(
 def labels_convert(
     source: LabelFile,
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
-    to: Annotated[str, typer.Option(help="cvat, coco, yolo or masks.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of micrographs, for VIA.")] = None,
+    to: Annotated[str, typer.Option(help="cvat, coco, yolo (boxes), yolo-seg or masks.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Masks: classes, or instances to keep touching ones apart.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of micrographs, for labels that state no sizes.")
+    ] = None,
+    values: Values = "auto",
+    rename: Rename = None,
+    merge: Merge = None,
 ):
-    """Convert labels between formats.
+    """Convert labels between formats, and say what the new one does not hold.
 
     Example: temzoo labels convert annotations.xml coco.json --to coco
     """
     from temzoo import labels as formats
+    from temzoo.labels.renaming import parsed
 
-    print(formats.convert(source, target, to=to, images=images))
+    renames, merges = parsed(rename, merge)
+    how = {"images": images, "values": values, "rename": renames, "merge": merges}
+    print(formats.convert(source, target, to=to, kind=kind, **how))
 
 
 @app.command()

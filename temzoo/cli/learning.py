@@ -25,6 +25,9 @@ def train(
     images: common.Images,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     labels: common.LabelsIfAny = None,
+    values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     truth: common.Truth = None,
     pairs: common.Pairs = None,
     set_: common.Set = None,
@@ -111,7 +114,9 @@ def train(
     import temzoo
     from temzoo.tasks.training_data import with_classes
 
-    examples = load_examples(model, images, labels, groups, truth, pairs)
+    examples = load_examples(
+        model, images, labels, groups, truth, pairs, values=values, names=(rename, merge)
+    )
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
     if limit:
         learn = drawn(learn, limit, seed)
@@ -140,10 +145,21 @@ def chosen(given: dict) -> dict:
     return {name: given[name] for name in known if name in given and given[name] != known[name]}
 
 
-def load_examples(model: str, images: Path, labels=None, groups=None, truth=None, pairs=None):
+def load_examples(
+    model: str,
+    images: Path,
+    labels=None,
+    groups=None,
+    truth=None,
+    pairs=None,
+    *,
+    values="auto",
+    names=(None, None),
+):
     """Examples of the kind that the model's task learns from."""
     import temzoo
     from temzoo.data.pair_files import load_frames, load_images, load_pairs
+    from temzoo.labels.renaming import parsed
     from temzoo.particles import store
 
     if truth is not None and pairs not in (None, "given"):
@@ -159,7 +175,9 @@ def load_examples(model: str, images: Path, labels=None, groups=None, truth=None
     if truth is not None and kind != "pairs":
         raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")
     if kind == "labels":
-        return temzoo.load_dataset(images=images, labels=labels, groups=groups)
+        rename, merge = parsed(*names)
+        how = {"values": values, "rename": rename, "merge": merge}
+        return temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
     if truth is not None:
         return load_pairs(images, truth, groups)
     cut, movies = (images / store.TABLE).is_file(), _are_movies(images, kind)
@@ -215,6 +233,9 @@ def tune(
     images: common.Images,
     out: Annotated[Path, typer.Option(help="Folder of the search to write.")],
     labels: common.LabelsIfAny = None,
+    values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     truth: common.Truth = None,
     pairs: common.Pairs = None,
     set_: common.Set = None,
@@ -255,7 +276,9 @@ def tune(
     load_tensorflow()
     import temzoo
 
-    examples = load_examples(model, images, labels, groups, truth, pairs)
+    examples = load_examples(
+        model, images, labels, groups, truth, pairs, values=values, names=(rename, merge)
+    )
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
     settings = {"epochs": epochs, "crop": crop, "steps_per_epoch": steps, "pairs": pairs}
     found = temzoo.tune(

@@ -29,6 +29,9 @@ def evaluate(
     ],
     images: common.Images,
     labels: common.Labels,
+    values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     groups: common.Groups = None,
     set_: common.Set = None,
     with_: common.With = None,
@@ -70,10 +73,13 @@ def evaluate(
     load_tensorflow()
     import temzoo
     from temzoo.data.examples import class_names
+    from temzoo.labels.renaming import parsed
     from temzoo.zoo.built import task_of
 
     separation = separation_of(instances, neck, threshold)
-    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups)
+    renames, merges = parsed(rename, merge)
+    how = {"values": values, "rename": renames, "merge": merges}
+    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
     if weights in CLASSICAL:
         from temzoo.evaluation.baselines import Otsu, PixelForest
 
@@ -150,6 +156,9 @@ def tune_instances(
     weights: common.Weights,
     images: common.Images,
     labels: common.Labels,
+    values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     with_: common.With = None,
     names: Annotated[Path | None, typer.Option(help="CSV of images to tune on.")] = None,
 ):
@@ -163,8 +172,12 @@ def tune_instances(
     """
     load_tensorflow()
     import temzoo
+    from temzoo.labels.renaming import parsed
 
-    examples = _to_score(weights, temzoo.load_dataset(images=images, labels=labels), names)
+    renames, merges = parsed(rename, merge)
+    how = {"values": values, "rename": renames, "merge": merges}
+    everything = temzoo.load_dataset(images=images, labels=labels, **how)
+    examples = _to_score(weights, everything, names)
     tuned = temzoo.tune_instances(trained(weights), examples)
     ranked = sorted(tuned.table, key=lambda row: -row["f1"])
     print("F1     matched  true   found  neck  threshold  least score  least area, px")

@@ -61,6 +61,24 @@ def read_json(path: str | Path) -> Any:
         ) from error
 
 
+def text_lines(path: str | Path) -> list[str]:
+    """The lines of a text file, without their ends and a byte-order mark.
+
+    Raises:
+        ValueError: when a line is not in UTF-8.
+    """
+    lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}, line {number}: the file must be in UTF-8. Received: "
+                f"{line[:60].decode('latin-1')!r}, as Latin-1 has it. Save it again as UTF-8."
+            ) from error
+    return [line.decode("utf-8") for line in lines]
+
+
 def write_json(path: str | Path, document: Any, *, indent: int | None = None) -> None:
     """Writes a JSON file in UTF-8, whole or not at all; with an indent for people to read."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)

@@ -17,6 +17,8 @@ AREA_KINDS = frozenset({"polygon", "ellipse", "box", "mask"})
 # From which an object counts as found: it is more likely real than not.
 MIN_SCORE = 0.5
 LINE_KINDS = frozenset({"polyline"})
+# The label of regions that nobody has judged: their pixels weigh nothing in loss and scores.
+IGNORE = "ignore"
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 

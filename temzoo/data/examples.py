@@ -9,9 +9,10 @@ from pathlib import Path
 
 import temzoo.labels
 from temzoo.core.hints import located
-from temzoo.core.types import Example, LabelledImage
+from temzoo.core.types import IGNORE, Example, LabelledImage
 from temzoo.data.splits import read_groups
 from temzoo.labels.names import ImageFolder, NameIndex
+from temzoo.labels.renaming import renamed
 from temzoo.labels.shapes.raster import BACKGROUND, foreground_classes
 from temzoo.micrographs import image_size, load_micrograph
 
@@ -26,6 +27,9 @@ def load_dataset(
     nm_per_pixel: float | tuple[float, float] | None = None,
     classes: Sequence[str] | None = None,
     ignore: Collection[str] = (),
+    values: str = "auto",
+    rename: Mapping[str, str] | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Example]:
     """Reads labels and finds their micrographs; the pixels are read later, when asked for.
 
@@ -41,7 +45,12 @@ def load_dataset(
         nm_per_pixel: overrides the files' calibration: one number, or (row, col).
         classes: the label names in use, in the order of the classes 1, 2, …; None: those that
             the labels declare.
-        ignore: labels whose shapes are left out.
+        ignore: labels whose shapes are left out. Regions of the label "ignore" need no mention:
+            their pixels weigh nothing in loss and scores.
+        values: what the pixels of masks mean: "classes", "instances", "binary", or "auto", by
+            which it is guessed and logged (``temzoo.labels``).
+        rename: new names of classes, by the old ones.
+        merge: old names of classes, several, by the new one.
 
     Returns:
         one example per image, in the order of the labels.
@@ -54,7 +63,8 @@ def load_dataset(
     Example:
         >>> examples = load_dataset(images="emps/images", labels="emps/annotations.xml")
     """
-    labelled = [_chosen(entry, classes, ignore) for entry in _read(labels, images)]
+    entries = renamed(_read(labels, images, values), rename, merge)
+    labelled = [_chosen(entry, classes, ignore) for entry in entries]
     with located(str(labels)):
         paths = _find_images(labelled, images, labels)
         found = [(entry, path) for entry, path in zip(labelled, paths, strict=True) if path]
@@ -78,17 +88,18 @@ def class_names(examples: Iterable[Example]) -> tuple[str, ...]:
     """The classes 1, 2, … of a data set: labels that stand on a shape with an area.
 
     Declared labels come first, in the order of declaration, then others in alphabetical order.
-    Labels that no area has (lines, points, tags, or none at all) and "background" are left out.
+    Labels that no area has (lines, points, tags, or none at all), "background" and "ignore" are
+    left out.
     """
     examples = list(examples)
     declared = [name for example in examples for name in example.labels.classes]
     drawn = {s.label for example in examples for s in example.labels.shapes if s.has_area}
     ordered = dict.fromkeys([*declared, *sorted(drawn)])
-    return tuple(name for name in ordered if name in drawn and name != BACKGROUND)
+    return tuple(name for name in ordered if name in drawn and name not in (BACKGROUND, IGNORE))
 
 
-def _read(labels: str | Path, images: str | Path) -> list[LabelledImage]:
-    entries = temzoo.labels.read(labels, images=images)
+def _read(labels: str | Path, images: str | Path, values: str) -> list[LabelledImage]:
+    entries = temzoo.labels.read(labels, images=images, values=values)
     if not entries:
         raise ValueError(
             f"{labels}: labels must name at least one image. Received: none. "
@@ -106,7 +117,7 @@ def _chosen(
     if classes is None:
         return entry
     names = foreground_classes(classes)
-    unknown = sorted({s.label for s in entry.shapes if s.has_area} - {*names})
+    unknown = sorted({s.label for s in entry.shapes if s.has_area} - {*names, IGNORE})
     if unknown:
         raise ValueError(
             f"every label must be one of the classes. Received: {unknown[0]!r} in image "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from temzoo.core.files import text_lines
 from temzoo.core.types import Example
 from temzoo.labels.names import NameIndex
 
@@ -193,10 +194,8 @@ def read_groups(path: str | Path) -> dict[str, str]:
 
 
 def _rows(path: str | Path) -> list[tuple[int, list[str]]]:
-    # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        rows = [(reader.line_num, row) for row in reader if row and row[0].strip()]
+    reader = csv.reader(f"{line}\n" for line in text_lines(path))
+    rows = [(reader.line_num, row) for row in reader if row and row[0].strip()]
     if rows and rows[0][1][0].strip().lower() in HEADERS:
         del rows[0]
     return rows

@@ -22,7 +22,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from temzoo.core.types import Example
 from temzoo.evaluation.pixels import confusion, scores
-from temzoo.labels.shapes.raster import class_map, foreground_classes
+from temzoo.labels.shapes.raster import class_map, foreground_classes, ignored_pixels
 from temzoo.micrographs import to_grey
 
 POLARITIES = ("dark", "bright", "auto")
@@ -80,7 +80,11 @@ class Otsu:
         tables = []
         for example in examples:
             bands = self._bands(example.micrograph.pixels)
-            tables.append(confusion(class_map(example.labels, self.class_names), bands, count))
+            truth, ignored = (
+                class_map(example.labels, self.class_names),
+                ignored_pixels(example.labels),
+            )
+            tables.append(confusion(truth, bands, count, ignored=ignored))
         if not tables:
             raise ValueError("fit needs at least one labelled image. Received: no examples.")
 
@@ -162,9 +166,11 @@ class PixelForest:
         features, classes = [], []
         for example in examples:
             truth = class_map(example.labels, self.class_names).ravel()
-            drawn = generator.choice(
-                truth.size, min(self.samples_per_image, truth.size), replace=False
-            )
+            ignored = ignored_pixels(example.labels)
+            known = np.arange(truth.size) if ignored is None else np.flatnonzero(~ignored)
+            drawn = known[
+                generator.choice(known.size, min(self.samples_per_image, known.size), replace=False)
+            ]
             image = pixel_features(example.micrograph.pixels)
             features.append(image.reshape(truth.size, -1)[drawn])
             classes.append(truth[drawn])

@@ -10,6 +10,7 @@ Conventions, so that a figure can be compared with others:
 - ``iou``, ``dice``, ``precision`` and ``recall`` without a class's name are means over the
   foreground classes; with one class they are that class's. The background is in no mean;
   ``pixel_accuracy`` counts it.
+- Pixels of the label "ignore" count for nothing: ``evaluation.judged``.
 - "Per image" metrics are means over images, each image counting the same; "pooled" ones come from
   the pixels, or instances, of all images together.
 - Intervals are 95% percentile bootstrap intervals over images: pixels of one image are not
@@ -38,6 +39,7 @@ from temzoo.evaluation import objects
 from temzoo.evaluation.average_precision import ImageMatches
 from temzoo.evaluation.bootstrap import interval, nanmean, ratio, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors, image_errors, object_errors
+from temzoo.evaluation.judged import judged
 from temzoo.evaluation.object_overlaps import map_objects, match_instances, true_objects
 from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
@@ -45,7 +47,12 @@ from temzoo.evaluation.results import Evaluation
 from temzoo.inference.objects import flattened
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed, keep_sure
-from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
+from temzoo.labels.shapes.raster import (
+    class_map,
+    foreground_classes,
+    ignored_pixels,
+    instance_map,
+)
 from temzoo.zoo.built import class_names_of, task_of
 
 PER_CLASS = ("iou", "dice", "precision", "recall")
@@ -152,8 +159,10 @@ def score_predictions(
     least = min_score if scored else 0.0  # of the instances of a map
     for example, prediction in _paired(examples, predictions):
         with located(example.name):
-            truth = class_map(example.labels, names)
-            each.append(confusion(truth, _class_map(prediction, min_score), len(names) + 1))
+            truth, ignored = class_map(example.labels, names), ignored_pixels(example.labels)
+            prediction = judged(prediction, example.labels)
+            both = truth, _class_map(prediction, min_score)
+            each.append(confusion(*both, len(names) + 1, ignored=ignored))
             row = _named(scores(each[-1]), names)
             if with_instances:
                 ranked = prediction.detections is not None if ap is None else ap

@@ -17,11 +17,17 @@ import numpy as np
 
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
+from temzoo.evaluation.judged import judged_instances
 from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.predict import predict, sure_classes
 from temzoo.inference.regions import Watershed, label_instances
-from temzoo.labels.shapes.raster import class_map, foreground_classes, instance_map
+from temzoo.labels.shapes.raster import (
+    class_map,
+    foreground_classes,
+    ignored_pixels,
+    instance_map,
+)
 from temzoo.zoo.built import class_names_of, task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
@@ -141,12 +147,14 @@ def _counts(
 ) -> Iterator[tuple[int, int, int]]:
     """Matched, true and predicted instances of one image, by cut, then by least score and area."""
     truth, true_classes = instance_map(example.labels), class_map(example.labels, names)
+    ignored = ignored_pixels(example.labels)
     found = predict(model, example.micrograph, probabilities=True, instances=None, **options)
     for cut in cuts:
         sure = found.classes
         if found.probabilities is not None:
             sure = sure_classes(found.classes, found.probabilities, cut.threshold)
         instances = label_instances(sure, method=cut, distance=found.distance)
+        instances = judged_instances(instances, ignored)
         match = match_instances(
             truth, instances, truth_classes=true_classes, predicted_classes=sure
         )

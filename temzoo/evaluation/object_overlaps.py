@@ -10,7 +10,13 @@ from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
 
 from temzoo.core.types import Detection, LabelledImage
-from temzoo.labels.shapes.raster import foreground_classes, instance_window, instances
+from temzoo.evaluation.judged import judged_object
+from temzoo.labels.shapes.raster import (
+    foreground_classes,
+    ignored_pixels,
+    instance_window,
+    instances,
+)
 
 MATCH_IOU = 0.5
 
@@ -55,20 +61,22 @@ def true_objects(labels: LabelledImage, classes: Sequence[str]) -> tuple[Detecti
     """The labelled objects, each with its whole mask, also where another lies over it.
 
     They have score 1 and the order of ``labels.shapes.raster.instances``; those without a pixel in
-    the image are left out. Classes are those of ``raster.class_map``.
+    the image are left out, and what ``evaluation.judged`` drops. Classes are those of
+    ``raster.class_map``.
 
     Raises:
         ValueError: a label is not in ``classes``.
     """
     numbers = {name: k for k, name in enumerate(foreground_classes(classes), start=1)}
-    found = []
+    found, ignored = [], ignored_pixels(labels)
     for instance in instances(labels, classes=classes):
         top, left, mask = instance_window(instance, labels.height, labels.width)
         if mask.any():  # in the smallest window that holds its pixels
             (box,) = ndimage.find_objects(mask.astype(np.uint8))
             top, left = top + box[0].start, left + box[1].start
-            found.append(Detection(top, left, mask[box], numbers[instance.label], 1.0))
-    return tuple(found)
+            one = Detection(top, left, mask[box], numbers[instance.label], 1.0)
+            found.append(judged_object(one, ignored))
+    return tuple(one for one in found if one is not None)
 
 
 def map_objects(

@@ -7,12 +7,15 @@ import numpy as np
 from temzoo.evaluation.bootstrap import ratio
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion(
+    truth: np.ndarray, predicted: np.ndarray, classes: int, *, ignored: np.ndarray | None = None
+) -> np.ndarray:
     """Counts pixels by class: (classes, classes) int64, [true class, predicted class].
 
     Args:
         truth, predicted: integer class maps of one shape, values 0 to classes - 1.
         classes: number of classes, background included.
+        ignored: bool of that shape: pixels that are not counted; None: all are.
 
     Raises:
         ValueError: different shapes, or a class out of range.
@@ -29,7 +32,8 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
                 f"{values.min()} to {values.max()}. Use a model built for {values.max() + 1} "
                 "classes, or labels of the model's classes."
             )
-    joint = truth.astype(np.int64).ravel() * classes + predicted.ravel()
+    joint = truth.astype(np.int64) * classes + predicted
+    joint = joint.ravel() if ignored is None else joint[~ignored]
     return np.bincount(joint, minlength=classes**2).reshape(classes, classes)
 
 

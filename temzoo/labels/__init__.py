@@ -6,28 +6,51 @@ A file's format is told by what it is, not by its name. Modules are loaded when 
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from temzoo.core.files import read_json
 from temzoo.core.hints import require_choice
-from temzoo.core.types import LabelledImage
+from temzoo.core.types import IGNORE, LabelledImage
+from temzoo.labels.check_report import Finding, by_kind, in_short
 
-FORMATS = ("cvat", "coco", "yolo", "masks")
-WRITERS = {"cvat": "cvat_writing"}  # where a format is not written by the module that reads it
-SUPPORTED = "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks"
-__all__ = ["convert", "not_areas", "read", "summary", "write"]
+FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "masks")
+# The module that writes a format, and how, where it is not the one of its name.
+WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "cvat": ("cvat_writing", {}),
+    "yolo-seg": ("yolo", {"kind": "outlines"}),
+}
+JSON_FORMATS = ("coco", "via")
+SUPPORTED = (
+    "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks or of YOLO text "
+    "files"
+)
+__all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
 
-def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
+def read(
+    path: str | Path,
+    *,
+    images: str | Path | None = None,
+    values: str = "auto",
+    said: list[Finding] | None = None,
+) -> list[LabelledImage]:
     """All images of a label file or folder of masks.
 
     Args:
-        path: CVAT XML, COCO JSON, VIA JSON, or a folder of PNG/TIFF masks.
-        images: the folder of the images; only VIA, which states no image sizes, needs it.
+        path: CVAT XML, COCO JSON, VIA JSON, a folder of YOLO text files or the ``data.yaml`` of
+            one, or a folder of PNG/TIFF masks. A folder that holds a
+            label file, as an unpacked export does, is read as that file.
+        images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
+        values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
+            ``formats.masks.read``.
+        said: takes how the file was read, where it can be read in several ways, and what had to
+            be left out; None: the log "temzoo.labels" does.
 
     Returns:
         one per image, in file order.
@@ -41,66 +64,88 @@ def read(path: str | Path, *, images: str | Path | None = None) -> list[Labelled
         >>> print(summary(images))
         2 images, 5 shapes: 4 polygon, 1 box
     """
-    path = Path(path)
+    path, found = Path(path), []
     if not path.exists():
         raise FileNotFoundError(
             f"there must be a label file or folder. Received: {path}. Correct the path."
         )
-    if path.is_dir():
-        return _format("masks").read(path)
-    with path.open("rb") as file:
-        start = file.read(4096)
-    begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if begin == b"<":
-        return _format("cvat").read(path)
-    if begin in (b"{", b"["):
-        return _read_json(path, images)
-    raise _unsupported(path, f"a file that begins with {start[:12]!r}")
+    kind, source = _source(path, found)
+    if values != "auto" and kind != "masks":
+        raise ValueError(
+            f"values says what the pixels of masks mean. Received: values={values!r} for {source}, "
+            "which is no folder of masks. Leave it out."
+        )
+    if kind == "masks":
+        labelled = _format("masks").read(source, values=values, said=found)
+    elif kind == "yolo":
+        labelled = _format("yolo_reading").read(source, images=images, said=found)
+    else:
+        labelled = _without_own_boxes(_read_file(source, images, found), found)
+    if said is None:
+        _log(path, found)
+    else:
+        said += found
+    return labelled
 
 
-def write(path: str | Path, images: Iterable[LabelledImage], *, to: str) -> dict[str, int]:
+def write(
+    path: str | Path, images: Iterable[LabelledImage], *, to: str, kind: str | None = None
+) -> dict[str, int]:
     """Writes labels as a format.
 
     Args:
-        path: a file for "cvat" and "coco", a folder for "yolo" and "masks".
-        to: "cvat", "coco", "yolo" or "masks" (class numbers).
+        path: a file for "cvat" and "coco", a folder for "yolo", "yolo-seg" and "masks".
+        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines) or "masks".
+        kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
         how many shapes of each kind the format could not hold, and were left out.
 
     Raises:
-        ValueError: when the format is unknown or cannot hold a name or label.
+        ValueError: when the format is unknown or cannot hold a name or label, or a kind is given
+            for another format than masks.
 
     Example:
         >>> left_out = write("coco.json", images, to="coco")
     """
-    return _writer(to)(path, images)
+    return _writer(to, kind)(path, images)
 
 
 def convert(
-    source: str | Path, target: str | Path, *, to: str, images: str | Path | None = None
+    source: str | Path,
+    target: str | Path,
+    *,
+    to: str,
+    kind: str | None = None,
+    images: str | Path | None = None,
+    values: str = "auto",
+    rename: Mapping[str, str] | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Reads labels of any supported format and writes them as another.
 
     Args:
         source: what ``read`` takes.
-        target: what ``write`` takes as its path.
-        to: as for ``write``.
-        images: the folder of the images, for VIA.
+        target, to, kind: what ``write`` takes.
+        images, values: as for ``read``.
+        rename, merge: as for ``renaming.renamed``.
 
     Returns:
-        what was read and what was left out, in words.
+        what was read, what was left out and what the format loses, in words.
 
     Example:
         >>> print(convert("annotations.xml", "coco.json", to="coco"))
         2 images, 5 shapes: 4 polygon, 1 polyline; without area: 1 polyline
         left out, since coco cannot hold them: 1 polyline
     """
-    writer = _writer(to)
-    labelled = read(source, images=images)
+    writer = _writer(to, kind)
+    labelled = read(source, images=images, values=values)
+    labelled = _part("renaming").renamed(labelled, rename, merge)
     left_out = writer(target, labelled)
-    last = f"\nleft out, since {to} cannot hold them: {_counted(left_out)}" if left_out else ""
-    return summary(labelled) + last
+    lines = [summary(labelled)]
+    lines += [f"left out, since {to} cannot hold them: {_counted(left_out)}"] if left_out else []
+    lost = _part("losses").losses(labelled, to, kind or "classes")
+    return "\n".join([*lines, *(f"lost: {one}" for one in lost)])
 
 
 def summary(images: Iterable[LabelledImage]) -> str:
@@ -130,17 +175,105 @@ def not_areas(images: Iterable[LabelledImage]) -> dict[str, int]:
     return dict(Counter(shape.kind for shape in shapes if not shape.has_area))
 
 
+def nothing_to_learn(images: Iterable[LabelledImage]) -> str | None:
+    """Why no mask can be learnt from labels, in words; None where one can.
+
+    Example:
+        >>> nothing_to_learn([LabelledImage("a.png", 640, 480)])
+        'there is nothing to learn masks from: no shape has an area, of 0. Draw outlines.'
+    """
+    images = list(images)
+    shapes = [shape for image in images for shape in image.shapes]
+    if any(shape.has_area and shape.label != IGNORE for shape in shapes):
+        return None
+    held = _counted(not_areas(images)) or "0"
+    return f"there is nothing to learn masks from: no shape has an area, of {held}. Draw outlines."
+
+
 def _counted(kinds: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
-def _read_json(path: Path, images: str | Path | None) -> list[LabelledImage]:
+def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
+    """What there is at a path, "file", "yolo" or "masks", and where it lies."""
+    yolo = _format("yolo_reading")
+    if path.name in yolo.DATA_FILES:
+        return "yolo", path.parent
+    file = _label_file(path, said) if path.is_dir() else path
+    if file is not None:
+        return "file", file
+    return ("yolo" if yolo.recognises(path) else "masks"), path
+
+
+def _label_file(folder: Path, said: list[Finding]) -> Path | None:
+    """The one label file that a folder holds, or its folder "annotations"; None without any."""
+    paths = [*folder.glob("*"), *folder.glob("annotations/*")]
+    found = [path for path in sorted(paths) if path.is_file() and _is_label_file(path)]
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: a folder of labels must hold one label file, or masks alone. Received: "
+            f"{', '.join(str(path.relative_to(folder)) for path in found[:5])}. Name the one to "
+            "read."
+        )
+    if found:
+        text = f"{folder} holds the label file {found[0].name}, which was read."
+        said.append(Finding("info", "label-file", "", None, text))
+    return found[0] if found else None
+
+
+def _is_label_file(path: Path) -> bool:
+    if path.suffix.lower() not in (".xml", ".json"):
+        return False
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if path.suffix.lower() == ".xml":
+        return b"<annotations" in start
+    try:
+        document = read_json(path)
+    except ValueError:
+        return False
+    return any(_format(name).recognises(document) for name in JSON_FORMATS)
+
+
+def _read_file(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if begin == b"<":
+        return _format("cvat").read(path)
+    if begin in (b"{", b"["):
+        return _read_json(path, images, said)
+    raise _unsupported(path, f"a file that begins with {start[:12]!r}")
+
+
+def _without_own_boxes(images: list[LabelledImage], said: list[Finding]) -> list[LabelledImage]:
+    done = []
+    for image in images:
+        image, number = _part("shapes.groups").without_own_boxes(image)
+        if number:
+            text = (
+                f"{number} boxes bound the outline that they are grouped with, and were left out: "
+                "each would fill its object. Where one is a part of the object, ungroup it."
+            )
+            said.append(Finding("warning", "box-of-its-outline", image.name, None, text))
+        done.append(image)
+    return done
+
+
+def _log(path: Path, found: list[Finding]) -> None:
+    """How a file was read, to those who did not ask for findings."""
+    log = logging.getLogger(__name__)
+    for (level, code), group in by_kind(found).items():
+        how = logging.INFO if level == "info" else logging.WARNING
+        more = "; `temzoo labels check` lists them" if len(group) > 1 else ""
+        log.log(how, "%s: %s%s", path, in_short(code, group), more)
+
+
+def _read_json(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:
     document = read_json(path)
-    coco, via = _format("coco"), _format("via")
-    if coco.is_coco(document):
-        return coco.parse(document, path)
-    if via.is_via(document):
-        return via.parse(document, path, images=images)
+    for name in JSON_FORMATS:
+        if _format(name).recognises(document):
+            return _format(name).parse(document, path, images=images, said=said)
     keys = sorted(document)[:8] if isinstance(document, dict) else "a list"
     raise _unsupported(path, f"JSON with {keys}")
 
@@ -152,13 +285,24 @@ def _unsupported(path: Path, received: str) -> ValueError:
     )
 
 
-def _writer(to: str) -> Callable[..., dict[str, int]]:
+def _writer(to: str, kind: str | None = None) -> Callable[..., dict[str, int]]:
     require_choice("to", to, FORMATS)
-    return _format(WRITERS.get(to, to)).write
+    if kind is not None and to != "masks":
+        raise ValueError(
+            f"kind says what the pixels of masks are. Received: kind={kind!r} for {to!r}. Leave it "
+            "out."
+        )
+    module, options = WRITERS.get(to, (to, {}))
+    write = _format(module).write
+    return partial(write, **options, **({} if kind is None else {"kind": kind}))
 
 
 def _format(name: str) -> Any:
-    return importlib.import_module(f"{__name__}.formats.{name}")
+    return _part(f"formats.{name}")
+
+
+def _part(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def __getattr__(name: str) -> Any:

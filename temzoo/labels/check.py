@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from temzoo.core.hints import did_you_mean
-from temzoo.core.types import LINE_KINDS, LabelledImage, Shape
-from temzoo.labels import not_areas
+from temzoo.core.types import IGNORE, LINE_KINDS, LabelledImage, Shape
+from temzoo.labels import not_areas, nothing_to_learn
 from temzoo.labels.check_folder import compared_with_files
 from temzoo.labels.check_report import LEVELS, ClassSummary, Finding, Report
 from temzoo.labels.shapes import raster, soundness
@@ -31,8 +31,10 @@ CONCAVE_SOLIDITY = 0.9
 CONCAVE_AREA_PX = 100
 # Of the objects around it: four discs packed in a square enclose 7 %, a loose ring more than 10 %.
 HOLE_SHARE = 0.1
-# Smaller gaps are what two hand-drawn outlines of one border leave between them.
+# Smaller gaps are what two hand-drawn outlines of one border leave between them: up to so many
+# pixels they are not worth a line, and below this share of the objects around it they are a note.
 HOLE_AREA_PX = 4
+SEAM_SHARE = 0.01
 Object = tuple[str, int]  # with an area: its class, and its pixels within the image
 
 
@@ -41,6 +43,7 @@ def check(
     *,
     image_folder: str | Path | None = None,
     image_sizes: Mapping[str, tuple[int, int]] | None = None,
+    said: Iterable[Finding] = (),
 ) -> Report:
     """Looks for what is wrong with a label set; ``exit_status`` of the report is 1 with errors.
 
@@ -48,6 +51,7 @@ def check(
         image_folder: where the images lie, to be compared with the labels; only their headers
             are read.
         image_sizes: (height, width) by name, instead of a folder.
+        said: what ``read`` had to say of the file; the report has it too.
 
     Raises:
         ValueError: when both a folder and sizes are given.
@@ -55,7 +59,7 @@ def check(
     """
     images = list(images)
     findings, sizes = compared_with_files(images, image_folder, image_sizes)
-    findings += _set_findings(images, sizes)
+    findings = [*said, *findings, *_set_findings(images, sizes)]
     objects: list[Object] = []
     touching_pairs = 0
     for image in images:
@@ -91,6 +95,8 @@ def _set_findings(
     if not images:
         text = "there is no image in the labels. Export the task again."
         found.append(("error", "no-images", "", text))
+    elif (text := nothing_to_learn(images)) is not None:
+        found.append(("error", "nothing-to-learn", "", text))
     counts = _size_counts(images, sizes)
     if len(counts) > 1:
         text = (
@@ -103,6 +109,10 @@ def _set_findings(
         for name, n in Counter(image.name for image in images).items()
         if n > 1
     ]
+    regions = sum(shape.label == IGNORE for image in images for shape in image.shapes)
+    if regions:
+        text = f"{regions} regions of label {IGNORE!r}: they weigh nothing in loss and scores."
+        found.append(("info", "ignored-regions", "", text))
     for kind, n in not_areas(images).items():
         remedy = "it takes a line width" if kind in LINE_KINDS else "it makes no mask"
         text = f"{n} of kind {kind}, which has no area: {remedy}."
@@ -129,7 +139,8 @@ def _image_findings(image: LabelledImage) -> tuple[list[Finding], list[Object], 
     for index, shape in enumerate(image.shapes):
         found = _shape_findings(image, index, shape)
         findings += found
-        if shape.has_area and not any(finding.level == "error" for finding in found):
+        judged = shape.has_area and shape.label != IGNORE
+        if judged and not any(finding.level == "error" for finding in found):
             sound.append(index)
     found, objects, touching = _area_findings(image, sound)
     return findings + found, objects, touching
@@ -142,7 +153,7 @@ def _shape_findings(image: LabelledImage, index: int, shape: Shape) -> list[Find
         return Finding(level, code, image.name, index, text, place)
 
     found = []
-    if image.classes and shape.label not in image.classes:
+    if image.classes and shape.label not in (*image.classes, IGNORE):
         hint = did_you_mean(shape.label, image.classes, repr)
         text = f"label {shape.label!r} is not among the classes that the file declares.{hint}"
         found.append(finding("warning", "undeclared-label", text))
@@ -309,7 +320,11 @@ def _hole_findings(
         )
         place = largest.row + 0.5, largest.col + 0.5
         index = first_index[numbers[0]]
-        findings.append(Finding("warning", "enclosed-hole", name, index, text, place))
+        around = sum(objects[number - 1][1] for number in numbers)
+        seam = largest.area_px < SEAM_SHARE * around
+        level, code = ("info", "ragged-seam") if seam else ("warning", "enclosed-hole")
+        text += f" It is below {SEAM_SHARE:.0%} of the area of these." if seam else ""
+        findings.append(Finding(level, code, name, index, text, place))
     return findings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 LEVELS = ("error", "warning", "info")
@@ -85,28 +85,55 @@ class Report:
         return int(any(finding.level == "error" for finding in self.findings))
 
 
-def to_text(report: Report) -> str:
-    """A report in words: figures, classes, and of each kind of finding the first ten."""
+def to_text(report: Report, *, every: bool = False) -> str:
+    """A report in words: figures, classes, and what was found.
+
+    Args:
+        every: each finding on a line; else the first ten of each kind of error, and one line for
+            each kind of warning and info, with the first of them.
+    """
     lines = [
         f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs",
         *_size_lines(report.sizes),
         "kinds: " + (", ".join(f"{kind} {n}" for kind, n in report.kinds.items()) or "none"),
         *_class_lines(report.classes),
     ]
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in report.findings:
-        groups.setdefault((finding.level, finding.code), []).append(finding)
-    for (level, code), group in groups.items():
-        lines += ["", f"{level}: {code} ({len(group)})"]
-        for finding in group[:LINES_EACH]:
-            shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
-            place = f"{finding.image}{shape}: " if finding.image else ""
-            lines.append(f"  {place}{finding.text}")
-        if len(group) > LINES_EACH:
-            lines.append(f"  … and {len(group) - LINES_EACH} more")
+    level_before, hidden = "", 0
+    for (level, code), group in by_kind(report.findings).items():
+        lines += [""] * (level != level_before or level == LEVELS[0] or every)
+        level_before = level
+        if level != LEVELS[0] and not every:
+            lines.append(f"{level}: {in_short(code, group)}")
+            hidden += len(group) - 1
+            continue
+        shown = group if every else group[:LINES_EACH]
+        lines += [f"{level}: {code} ({len(group)})", *(f"  {_line(one)}" for one in shown)]
+        if len(group) > len(shown):
+            lines.append(f"  … and {len(group) - len(shown)} more")
+            hidden += len(group) - len(shown)
     counts = Counter(finding.level for finding in report.findings)
-    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS)]
+    rest = f"; --all lists the {hidden} that are not shown" if hidden else ""
+    lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS) + rest]
     return "\n".join(_printable(line) for line in lines)
+
+
+def by_kind(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    """Findings by their level and code."""
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.level, finding.code), []).append(finding)
+    return kinds
+
+
+def in_short(code: str, group: Sequence[Finding]) -> str:
+    """A kind of findings on one line: how many they are, and the first."""
+    several = f" ({len(group)}), such as" if len(group) > 1 else ""
+    return f"{code}{several}: {_line(group[0])}"
+
+
+def _line(finding: Finding) -> str:
+    shape = "" if finding.shape_index is None else f", shape {finding.shape_index}"
+    return f"{finding.image}{shape}: {finding.text}" if finding.image else finding.text
 
 
 def _size_lines(sizes: Mapping[tuple[int, int], int]) -> list[str]:

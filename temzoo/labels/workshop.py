@@ -22,8 +22,7 @@ import numpy as np
 
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import LabelledImage
-from temzoo.labels import encode
-from temzoo.labels.formats import cvat
+from temzoo.labels import encode, read
 from temzoo.labels.names import NameIndex
 from temzoo.micrographs import MicrographError, load_micrograph
 
@@ -217,7 +216,7 @@ def _read_image(path: Path) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _read_labels(path: Path, modified_ns: int, size: int) -> tuple[LabelledImage, ...]:
     # The time and size are in the key so that a changed file is read again.
-    return tuple(cvat.read(path))
+    return tuple(read(path))
 
 
 def _encoded(

@@ -22,7 +22,7 @@ from temzoo.tasks import endpoints
 from temzoo.tasks.distance_targets import distance_maps
 from temzoo.tasks.objects_found import objects_found
 from temzoo.tasks.pixel_models import classes_alone, pixel_network
-from temzoo.tasks.semantic import ClassMaps, Semantic, deviations
+from temzoo.tasks.semantic import ClassMaps, Semantic, deviations, with_ignored
 from temzoo.zoo.building import kept_model
 from temzoo.zoo.built import class_names_of
 from temzoo.zoo.pretrained import DETECTOR
@@ -114,7 +114,9 @@ class DistanceMaps(ClassMaps):
 
     def draw(self, labels: LabelledImage) -> np.ndarray:
         """The (H, W, 3) uint8 maps of a whole micrograph: see ``distance_maps``."""
-        return distance_maps(labels, self.class_names)
+        maps = distance_maps(labels, self.class_names)
+        maps[..., 0] = with_ignored(maps[..., 0], labels)
+        return maps
 
     def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
         """(h, w, classes + 2) uint8 of a crop's maps."""

@@ -29,6 +29,7 @@ class DistanceLoss(SegmentationLoss):
         truth = ops.cast(truth, answer.dtype)
         hot, distance = truth[..., :classes], truth[..., classes] / FULL
         weight = 1.0 + NEAR / FULL * truth[..., classes + 1]
+        weight = weight * ops.sum(hot, axis=-1)  # 0 of pixels that nobody has judged
         of_classes = self.of_classes(hot, answer[..., :classes], weight[..., None])
         error = ops.mean(weight * ops.abs(answer[..., classes] - distance))
         return of_classes + DISTANCE * error

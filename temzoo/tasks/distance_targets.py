@@ -23,20 +23,15 @@ def distance_maps(labels: LabelledImage, class_names: Sequence[str]) -> np.ndarr
 
     Args:
         labels: where objects overlap, the upper one has the pixels.
-        class_names: of the classes 1, 2, …
+        class_names: of the classes 1, 2, …, at most 254.
 
     Returns:
         (H, W, 3) uint8: the class; ``FULL`` times the distance to the outline over the largest of
         that object (1 in its middle, 0 outside); ``FULL`` times the nearness of two objects.
 
     Raises:
-        ValueError: a label is not among the classes, or there are more than 255 of them.
+        ValueError: a label is not among the classes.
     """
-    if len(class_names) > FULL:
-        raise ValueError(
-            f"Separation by distance tells at most {FULL} classes apart. Received:"
-            f" {len(class_names)} classes. Join some of them in the label file."
-        )
     objects = instance_map(labels, classes=class_names)
     parts = connected_parts(objects, background=0, connectivity=1).astype(np.int32)
     distance, nearness = _distance_and_nearness(parts, objects)

@@ -12,6 +12,7 @@ the micrograph's resolution.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
+from temzoo.core.types import IGNORE, MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_objects
 from temzoo.inference.detection import Detector, find_objects
 from temzoo.inference.objects import counted_from
@@ -76,8 +77,17 @@ class Instance(Task):
         """Chooses the anchor sizes from the training objects, before the first step.
 
         Those that the config names stay, and so do those of a model that was trained before: its
-        proposals were learnt with them.
+        proposals were learnt with them. Regions of the label "ignore" are background to a detector,
+        which learns of boxes; the log says so.
         """
+        regions = sum(shape.label == IGNORE for one in examples for shape in one.labels.shapes)
+        if regions:
+            logging.getLogger(__name__).warning(
+                "a detector learns %d regions of label %r as background. Use particles or a U-Net,"
+                " which leave them out.",
+                regions,
+                IGNORE,
+            )
         how = built(model)
         if how.config.get("anchor_sizes", ()) is not None or how.class_names:
             return

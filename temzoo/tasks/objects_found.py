@@ -9,6 +9,7 @@ import numpy as np
 
 from temzoo.core.types import Example, Micrograph, Prediction
 from temzoo.evaluation import objects
+from temzoo.evaluation.judged import judged
 from temzoo.evaluation.object_overlaps import map_objects, true_objects
 
 
@@ -29,7 +30,7 @@ def objects_found(
     counts = np.zeros(3, np.int64)
     for example in examples:
         true = true_objects(example.labels, class_names)
-        answer = predict(model, example.micrograph)
+        answer = judged(predict(model, example.micrograph), example.labels)
         found = answer.detections
         if found is None:
             found = map_objects(answer.instances, answer.classes)

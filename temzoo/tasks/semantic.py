@@ -17,7 +17,7 @@ from temzoo.core.types import LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import segment
-from temzoo.labels.shapes.raster import class_map
+from temzoo.labels.shapes.raster import class_map, ignored_pixels
 from temzoo.tasks import endpoints
 from temzoo.tasks.pixel_models import PixelTask, pixel_network
 from temzoo.zoo.built import class_names_of
@@ -26,6 +26,7 @@ from temzoo.zoo.task import register_task
 if TYPE_CHECKING:
     import keras
 
+IGNORED = 255  # in class maps that are learnt from: neither background nor a class
 LOSSES = ("dice_ce", "ce", "dice", "focal", "tversky")
 
 
@@ -126,19 +127,32 @@ class ClassMaps:
     class_names: tuple[str, ...]
     padding: ClassVar[None] = None
 
+    def __post_init__(self) -> None:
+        if len(self.class_names) >= IGNORED:
+            raise ValueError(
+                f"A model that labels pixels tells at most {IGNORED - 1} classes apart. Received:"
+                f" {len(self.class_names)} classes. Join some of them in the label file."
+            )
+
     def draw(self, labels: LabelledImage) -> np.ndarray:
-        """The (H, W) uint8 class map of a whole micrograph."""
-        return class_map(labels, self.class_names).astype(np.uint8)
+        """The (H, W) uint8 class map of a whole micrograph; ``IGNORED`` where nobody has judged."""
+        return with_ignored(class_map(labels, self.class_names).astype(np.uint8), labels)
 
     def measure(self, drawn: np.ndarray) -> None:
         """Nothing: a crop's classes are known from the crop."""
 
     def encode(self, drawn: np.ndarray, whole: None = None, magnification: float = 1.0):
-        """(h, w, classes) uint8, one-hot, of a crop's class map."""
+        """(h, w, classes) uint8, one-hot, of a crop's class map; all 0 where it is ``IGNORED``."""
         hot = np.empty((*drawn.shape, len(self.class_names) + 1), bool)
         for value in range(hot.shape[-1]):  # six times faster than comparing along the last axis
             np.equal(drawn, value, out=hot[..., value])
         return hot.view(np.uint8)
+
+
+def with_ignored(classes: np.ndarray, labels: LabelledImage) -> np.ndarray:
+    """A (H, W) uint8 class map, ``IGNORED`` at pixels of the label "ignore"."""
+    ignored = ignored_pixels(labels)
+    return classes if ignored is None else np.where(ignored, np.uint8(IGNORED), classes)
 
 
 def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
@@ -148,7 +162,7 @@ def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
     """
     counts = np.zeros(classes)
     for one in maps:
-        counts += np.bincount(one.ravel(), minlength=classes)[:classes]
+        counts += np.bincount(one[one < classes], minlength=classes)
     share = np.maximum(counts, 1) / max(counts.sum(), 1)
     weights = 1 / np.sqrt(share)
     return list(weights / np.sum(weights * share))

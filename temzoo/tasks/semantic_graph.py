@@ -1,7 +1,7 @@
 """Semantic segmentation as Keras computes it: losses, the score, and what a served model answers.
 
 Truth and prediction are (B, H, W, classes): one-hot, and probabilities that sum to 1; class 0 is
-the background.
+the background. A pixel that is of no class, all 0 in the truth, weighs nothing in loss and score.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class SegmentationLoss(keras.losses.Loss):
         if self.kind in ("ce", "dice_ce", "focal"):
             loss = loss + self._cross_entropy(truth * weight, probabilities)
         if self.kind in MISSES:
-            index = _tversky_index(truth, probabilities, MISSES[self.kind])
+            known = ops.sum(truth, axis=-1, keepdims=True)
+            index = _tversky_index(truth, probabilities * known, MISSES[self.kind])
             loss = loss + 1.0 - self._mean_of_foreground(index)
         return loss
 
@@ -96,8 +97,10 @@ class ImageIoU(keras.metrics.Metric):
 
     def update_state(self, truth, probabilities, sample_weight=None):
         classes = probabilities.shape[-1]
-        found = ops.one_hot(ops.argmax(probabilities, axis=-1), classes, dtype="float32")[..., 1:]
-        truth = ops.cast(truth, "float32")[..., 1:]
+        found = ops.one_hot(ops.argmax(probabilities, axis=-1), classes, dtype="float32")
+        truth = ops.cast(truth, "float32")
+        found = (found * ops.sum(truth, axis=-1, keepdims=True))[..., 1:]
+        truth = truth[..., 1:]
         hit = ops.sum(truth * found, axis=(1, 2))
         union = ops.sum(truth, axis=(1, 2)) + ops.sum(found, axis=(1, 2)) - hit
         present = ops.cast(union > 0, "float32")

@@ -22,6 +22,7 @@ from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
 from temzoo.evaluation.unlike_images import Likeness
+from temzoo.labels import nothing_to_learn
 from temzoo.tasks.pixel_models import NORMALIZE, RESTORED
 from temzoo.zoo.built import built, task_of
 from temzoo.zoo.cards import model_card
@@ -77,6 +78,7 @@ class LabelledData(TrainingData):
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
         self.settings, self.train, self.val = settings, train, val
+        _require_areas(train)
         self.task = task_of(model)
         self.names = _class_names(model, self.task, train, val)
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
@@ -221,7 +223,15 @@ def with_classes(
     """A model's keywords, with as many ``classes`` as the labels have where none are set."""
     if "classes" not in model_card(name).config:
         return dict(config)
+    _require_areas(examples)
     return {"classes": len(names_in(examples)) + 1, **config}
+
+
+def _require_areas(examples: Sequence[Example]) -> None:
+    """Raises ValueError where labels have no shape that a mask can be learnt from."""
+    missing = nothing_to_learn(example.labels for example in examples)
+    if missing is not None:
+        raise ValueError(f"{missing[0].upper()}{missing[1:]}")
 
 
 def check_examples(train: Sequence[Example], val: Sequence[Example]) -> None:

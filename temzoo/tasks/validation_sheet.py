@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
+from temzoo.evaluation.judged import judged
 from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.evaluation.pixels import confusion, scores
@@ -65,6 +66,7 @@ def validation_panel(
     min_score: float = MIN_SCORE,
 ) -> Panel:
     """One picture of a ``validation_sheet``, of a prediction that is there already."""
+    prediction = judged(prediction, labels)
     if prediction.detections is None:
         truth = class_map(labels, classes)
         picture = error_overlay(micrograph.pixels, truth, prediction.classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from temzoo.data.examples import class_names, load_dataset
 from temzoo.data.splits import split
 from temzoo.data.synthetic.synthesize import crowded, write_dataset, write_tiff
 from temzoo.labels.check import check
-from temzoo.labels.check_report import to_text
+from temzoo.labels.check_report import Finding, to_text
 from temzoo.micrographs import load_micrograph
 
 SHARES = (0.6, 0.15, 0.25)  # to train on, to choose the epoch by, held out
@@ -75,12 +75,10 @@ def own_micrographs(images: str | Path, labels: str | Path, seed: int) -> Parts:
 
 def _checked(images: str | Path, labels: str | Path) -> list[Example]:
     """Prints what is wrong with the labels, and loads them."""
-    entries = temzoo.labels.read(labels, images=images)
-    found = check(entries, image_folder=images)
-    shown = tuple(finding for finding in found.findings if finding.level != "info")
-    print(f"\nCheck of {labels}\n{to_text(replace(found, findings=shown))}")
-    if hidden := len(found.findings) - len(shown):
-        print(f"(without its {hidden} infos; `temzoo labels check` shows them)")
+    said: list[Finding] = []
+    entries = temzoo.labels.read(labels, images=images, said=said)
+    found = check(entries, image_folder=images, said=said)
+    print(f"\nCheck of {labels}, as `temzoo labels check` has it\n{to_text(found)}")
     if found.exit_status:
         print("The demo goes on; mend the errors before you trust its figures.")
     return load_dataset(images, labels)

@@ -52,6 +52,7 @@ CLEAN = (
     mask_shape(np.ones((6, 7), dtype=bool), 90, 5),
 )
 GAP = (disc(50, 40, 15), disc(50, 69, 15), disc(50 - 29 * math.sqrt(3) / 2, 54.5, 15))
+BRIDGE = box(25, 55, 27, 85)
 BITTEN = [[10, 10], [10, 60], [30, 60], [30, 30], [60, 30], [60, 10]]
 
 
@@ -144,7 +145,14 @@ def test_clean_label_set_has_no_finding_and_exit_status_0(tmp_path):
             r"shape 0 of the same label \(IoU 0.9",
         ),
         ([shape("polygon", BITTEN)], "warning", "concave-mask", 0, "fills 7.% of its convex"),
-        ([*GAP], "warning", "enclosed-hole", 0, "enclosed between shapes 0, 1, 2"),
+        ([*GAP], "info", "ragged-seam", 0, "enclosed between shapes 0, 1, 2"),
+        (
+            [box(5, 5, 45, 20), box(5, 20, 20, 85), box(25, 20, 45, 85), box(20, 30, 25, 85)],
+            "warning",
+            "enclosed-hole",
+            0,
+            "50 px of background .*enclosed between shapes 0, 1, 2, 3",
+        ),
         ([box(5, 5, 9, 9), box(0, 0, 30, 30)], "warning", "covered-object", 0, "lie over"),
         ([box(3.6, 3.6, 4.4, 4.4)], "warning", "without-pixel", 0, "no pixel's centre"),
         ([disc(20, 20, 5, "partcle")], "warning", "undeclared-label", 0, "mean 'particle'"),
@@ -185,14 +193,20 @@ def test_undeclared_label_unlike_every_class_suggests_none():
         # A grouped piece of an object is known to be one.
         ([shape("polygon", BITTEN, group_id=1)], {"concave-mask"}),
         # A hole in one mask lies between no two; a wide ring encloses true background.
-        ([mask_shape(np.pad(np.zeros((3, 3)), 4, constant_values=1), 9, 9)], {"enclosed-hole"}),
+        (
+            [mask_shape(np.pad(np.zeros((3, 3)), 4, constant_values=1), 9, 9)],
+            {"enclosed-hole", "ragged-seam"},
+        ),
         (
             [box(10, 10, 15, 90), box(75, 10, 80, 90), box(10, 10, 80, 15), box(10, 85, 80, 90)],
-            {"enclosed-hole"},
+            {"enclosed-hole", "ragged-seam"},
         ),
         # Two discs apart, and a gap open to the border.
-        ([disc(50, 20, 10), disc(50, 60, 10)], {"enclosed-hole", "covered-object"}),
-        ([box(0, 0, 10, 20), box(0, 22, 10, 40), box(10, 0, 20, 40)], {"enclosed-hole"}),
+        ([disc(50, 20, 10), disc(50, 60, 10)], {"enclosed-hole", "ragged-seam", "covered-object"}),
+        (
+            [box(0, 0, 10, 20), box(0, 22, 10, 40), box(10, 0, 20, 40)],
+            {"enclosed-hole", "ragged-seam"},
+        ),
         ([box(0, 0, 30, 30), box(5, 5, 9, 9)], {"covered-object"}),
     ],
 )
@@ -224,14 +238,14 @@ def test_ragged_seam_is_one_finding_that_sums_its_gaps():
     for row in (5, 15, 25, 35):
         left[row : row + row // 5, -1] = False
     report = check([image(mask_shape(left, 10, 10), mask_shape(right, 10, 40))])
-    finding = only(report, "enclosed-hole")
+    finding = only(report, "ragged-seam")
     assert "4 patches of background, 16 px together, the largest of 7 px" in finding.text
     assert finding.place == (45.5, 39.5)
 
 
 def test_hole_beside_a_shape_with_an_error_still_names_file_indices():
     report = check([image(shape("polygon", [[1, 1]]), *GAP)])
-    assert "shapes 1, 2, 3" in only(report, "enclosed-hole").text
+    assert "shapes 1, 2, 3" in only(report, "ragged-seam").text
 
 
 def test_findings_on_the_whole_set():
@@ -388,10 +402,30 @@ def test_text_groups_findings_and_counts_beyond_ten():
     text = to_text(check([*images, image(disc(5, 50, 10), name="cut.png")]))
     assert "error: off-image (33)\n  0.png, shape 0: it lies wholly outside" in text
     assert "  … and 23 more\n" in text
-    assert text.index("off-image") < text.index("info: partly-off-image (1)")
-    assert text.endswith("errors: 33, warnings: 0, infos: 1")
+    assert text.index("off-image") < text.index("info: partly-off-image: cut.png, shape 0: it")
+    assert text.endswith("errors: 33, warnings: 0, infos: 1; --all lists the 23 that are not shown")
     assert "height x width in px (images): 100 x 120 (34)" in text
     assert re.search(r"particle +1 +34 ", text)
+
+
+def test_text_has_a_line_for_each_kind_of_warning_and_all_of_them_when_asked():
+    report = check([image(shape("polygon", BITTEN), name=f"{k}.png") for k in range(4)])
+    text = to_text(report)
+    assert text.count("fills 7") == 1
+    assert "warning: concave-mask (4), such as: 0.png, shape 0: concave: it fills 7" in text
+    assert text.endswith("--all lists the 3 that are not shown")
+    every = to_text(report, every=True)
+    assert "warning: concave-mask (4)\n  0.png, shape 0: concave" in every
+    assert every.count("fills 7") == 4
+    assert every.endswith("errors: 0, warnings: 4, infos: 0")
+
+
+def test_gap_that_is_small_beside_its_objects_is_a_note():
+    report = check([image(box(5, 5, 45, 45), box(5, 45, 25, 85), box(27, 45, 45, 85), BRIDGE)])
+    finding = only(report, "ragged-seam")
+    assert (finding.level, finding.shape_index) == ("info", 0)
+    assert "20 px of background" in finding.text
+    assert "below 1% of the area of these" in finding.text
 
 
 def test_text_lets_no_control_character_of_a_name_through():
@@ -567,3 +601,12 @@ def test_emps_has_no_errors(shared):
     assert report.exit_status == 0
     assert (report.images, report.classes[0].objects) == (366, 8927)
     assert codes(report) >= {"sizes-differ", "concave-mask", "enclosed-hole"}
+
+
+def test_labels_without_any_area_are_an_error_in_those_words():
+    points = shape("points", [[4, 4], [9, 9]])
+    report = check([image(points), image(points, disc(20, 20, 9, label="ignore"), name="b.png")])
+    found = only(report, "nothing-to-learn")
+    assert found.level == "error"
+    assert found.text.startswith("there is nothing to learn masks from: no shape has an area, of 2")
+    assert report.exit_status == 1

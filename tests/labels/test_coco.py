@@ -3,9 +3,11 @@
 import contextlib
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from scipy import ndimage
@@ -100,7 +102,9 @@ def test_attributes_and_occlusion_are_kept(read_document):
 BAD_ANNOTATIONS = {
     "crossed": ({"segmentation": [[1, 2, 3, 4, 5]]}, "three vertices. Received: 5 numbers"),
     "word": ({"segmentation": [[1, 2, 3, 4, 5, "x"]]}, "segmentation must be a list of numbers"),
-    "nested": ({"segmentation": [[[1, 2], [3, 4], [5, 6]]]}, "must be a list of numbers"),
+    "nested": ({"segmentation": [[[1, [2]], [3, 4], [5, 6]]]}, "must be a list of numbers"),
+    "huge number": ({"bbox": [0, 0, 10**400, 1]}, r"bbox must be a list.*0… \(\d+ characters\)"),
+    "empty": ({"segmentation": [[]]}, "three vertices. Received: 0 numbers"),
     "nan": ({"segmentation": [[1, 2, 3, 4, 5, float("nan")]]}, "must be finite.*nan"),
     "text": ({"segmentation": "x"}, "list of polygons or run lengths. Received: str"),
     "nothing": ({}, "bbox must be a list of 4 numbers. Received: bbox=None"),
@@ -123,8 +127,67 @@ BAD_ANNOTATIONS = {
 @pytest.mark.parametrize("case", BAD_ANNOTATIONS)
 def test_malformed_annotation_is_named(read_document, case):
     annotation, message = BAD_ANNOTATIONS[case]
-    with pytest.raises(ValueError, match=f"coco.json, annotation 2: .*{message}"):
-        read_document(document({"bbox": [0, 0, 1, 1]}, annotation))
+    content = document({"bbox": [0, 0, 1, 1]}, annotation)
+    with pytest.raises(ValueError, match=f"coco.json, annotation 2[:,].*{message}"):
+        read_document(content)
+
+
+@pytest.mark.parametrize("case", BAD_ANNOTATIONS)
+def test_malformed_annotation_is_left_out_where_there_is_a_list_for_it(tmp_path, case):
+    annotation, message = BAD_ANNOTATIONS[case]
+    content, said = document({"bbox": [0, 0, 1, 1]}, annotation), []
+    (image,) = coco.parse(content, tmp_path / "coco.json", said=said)
+    assert [shape.kind for shape in image.shapes] == ["box"]
+    (finding,) = said
+    assert (finding.level, finding.code) == ("error", "entry-left-out")
+    assert re.search(f"coco.json, annotation 2.* was left out: .*{message}", finding.text)
+
+
+def test_outline_that_cannot_be_read_is_left_out_alone(tmp_path):
+    said = []
+    content = document({"segmentation": [TRIANGLE, [1, 2, 3, 4], TRIANGLE]})
+    (image,) = coco.parse(content, tmp_path / "c.json", said=said)
+    assert [shape.group_id for shape in image.shapes] == [1, 1]
+    assert "annotation 1, outline 2 was left out" in said[0].text
+    assert said[0].image == "a.png"
+
+
+@pytest.mark.parametrize("segmentation", [[[[1, 2], [6.5, 2], [1, 7]]], [[1, 2], [6.5, 2], [1, 7]]])
+def test_vertices_may_be_pairs(read_document, segmentation):
+    (shape,) = shapes_of(read_document, {"segmentation": segmentation})
+    assert shape.points.tolist() == [[2, 1], [2, 6.5], [7, 1]]
+
+
+def test_ids_may_be_texts_or_floats_and_those_of_annotations_absent(read_document):
+    first = {"image_id": 5.0, "category_id": 3.0, "bbox": [0, 0, 1, 1]}
+    second = {"image_id": "x7", "category_id": "3", "bbox": [0, 0, 2, 2]}
+    entries = [image_entry(id="5"), image_entry(id="x7", file_name="b")]
+    images = read_document(document(images=entries, annotations=[first, second]))
+    assert [(one.name, len(one.shapes)) for one in images] == [("a", 1), ("b", 1)]
+    assert images[0].classes == ("particle", "void")
+
+
+def test_ids_of_two_images_leave_both_and_their_annotations_out(tmp_path):
+    entries = [image_entry(), image_entry(file_name="b"), image_entry(id=5, file_name="c")]
+    of_either = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [0, 0, 1, 1]}
+    content, said = document(images=entries, annotations=[of_either]), []
+    (image,) = coco.parse(content, tmp_path / "c.json", said=said)
+    assert (image.name, image.shapes) == ("c", ())
+    assert "image 1 was left out: ids must be unique" in said[0].text
+    assert "annotation 1 was left out: image_id" in said[1].text
+
+
+def test_absent_sizes_are_read_from_the_images(tmp_path):
+    entry = {"id": 5, "file_name": "a.png"}
+    content = document({"bbox": [0, 0, 1, 1]}, images=[entry])
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"image 5: the labels state no size of image 'a.png'"):
+        coco.read(tmp_path / "c.json")
+    with pytest.raises(ValueError, match=r"name='a.png', which is not in .*Pass the folder"):
+        coco.read(tmp_path / "c.json", images=tmp_path)
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "a.png")
+    (image,) = coco.read(tmp_path / "c.json", images=tmp_path)
+    assert (image.height, image.width, len(image.shapes)) == (8, 9, 1)
 
 
 def image_entry(**changes):
@@ -137,13 +200,19 @@ BAD_DOCUMENTS = {
     "list": ([], "'images' and 'annotations'. Received: list"),
     "other": ({"shapes": []}, r"'images' and 'annotations'. Received: \['shapes'\]"),
     "categories": (document(categories={}), "'categories' must be a list. Received: dict"),
-    "twice": (document(images=[image_entry()] * 2), "image 1: ids must be unique"),
-    "float id": (document(images=[image_entry(id=1.0)]), "image 1.0: id must be a whole number"),
+    "twice": (
+        document(images=[image_entry(), image_entry(file_name="b")]),
+        "image 1: ids must be unique",
+    ),
+    "float id": (document(images=[image_entry(id=1.5)]), "image 1.5: id must be a whole number"),
     "bool id": (document(images=[image_entry(id=True)]), "image True: id must be a whole number"),
     "no id": (document(images=[{}]), "image at position 0: id must be a whole number"),
     "name": (document(images=[image_entry(file_name=3)]), "file_name must be a text.*file_name=3"),
     "size": (document(images=[image_entry(width=0)]), "image 1: width and height must be at least"),
-    "no object": (document(annotations=[3]), "annotation at position 0: id must be a whole number"),
+    "no object": (
+        document(annotations=[3]),
+        "annotation at position 0: an entry must be an object",
+    ),
 }
 
 
@@ -238,8 +307,6 @@ def annotated(mask, drawn):
 
 @pytest.mark.shared
 def test_real_loops_agree_with_their_masks(shared, tmp_path):
-    from PIL import Image
-
     images = coco.read(shared / "data/loops/coco.json")
     assert len(images) == 16
     assert sum(len(image.shapes) for image in images) == 186

@@ -1,6 +1,7 @@
 """Label files of any format: told apart by what they are, and converted."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -44,6 +45,62 @@ def test_via_is_recognised_and_asks_for_the_images(tmp_path, image):
     Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / "a.png")
     (back,) = labels.read(tmp_path / "v.json", images=tmp_path)
     assert [shape.kind for shape in back.shapes] == ["box", "polygon", "points"]
+
+
+def test_folder_of_an_unpacked_export_is_read_as_its_label_file(tmp_path, image):
+    grey = np.random.default_rng(0).integers(0, 256, (10, 20)).astype(np.uint8)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(grey).save(tmp_path / "images" / "a.png")
+    (tmp_path / "notes.json").write_text('{"by": "hand"}')
+    labels.write(tmp_path / "annotations.xml", [image], to="cvat")
+    said = []
+    assert labels.read(tmp_path, said=said) == [image]
+    assert "holds the label file annotations.xml, which was read" in said[0].text
+    labels.write(tmp_path / "annotations" / "instances.json", [image], to="coco")
+    with pytest.raises(
+        ValueError, match=r"one label file, .*annotations/instances.json, annotations.xml"
+    ):
+        labels.read(tmp_path)
+
+
+def test_how_masks_were_read_is_logged_where_nobody_asks(tmp_path, image, caplog):
+    labels.write(tmp_path, [image], to="masks")
+    with caplog.at_level("INFO", logger="temzoo"):
+        labels.read(tmp_path)
+    assert f"{tmp_path}: mask-values: 1 label images, read as numbers of classes" in caplog.text
+
+
+def test_box_that_bounds_its_own_outline_is_left_out_with_a_warning(tmp_path):
+    triangle = Shape("polygon", "p", np.array([[0.0, 5], [10, 10], [10, 0]]), group_id=1)
+    own = Shape("box", "p", np.array([[0.0, 0], [10, 10]]), group_id=1)
+    beside = Shape("box", "p", np.array([[10.0, 0], [14, 10]]), group_id=1)
+    other = Shape("box", "p", np.array([[0.0, 0], [10, 10]]), group_id=2)
+    for shapes, kept in (((triangle, own), 1), ((triangle, beside), 2), ((triangle, other), 2)):
+        labels.write(tmp_path / "a.xml", [LabelledImage("a.png", 20, 20, shapes)], to="cvat")
+        said = []
+        (image,) = labels.read(tmp_path / "a.xml", said=said)
+        assert len(image.shapes) == kept
+        assert [one.code for one in said] == ["box-of-its-outline"] * (kept == 1)
+    (one,) = raster.instances(LabelledImage("a.png", 20, 20, (triangle,)))
+    assert raster.instance_window(one, 20, 20)[2].sum() == 50
+
+
+def test_left_out_entries_are_counted_in_the_log(tmp_path, image, caplog):
+    labels.write(tmp_path / "c.json", [image], to="coco")
+    document = json.loads((tmp_path / "c.json").read_text())
+    document["annotations"] += [{"id": 8}, {"id": 9}]
+    (tmp_path / "c.json").write_text(json.dumps(document))
+    (back,) = labels.read(tmp_path / "c.json")
+    assert len(back.shapes) == 2
+    assert "c.json: entry-left-out (2), such as: " in caplog.text
+    assert "annotation 8 was left out: image_id" in caplog.text
+    assert "`temzoo labels check` lists them" in caplog.text
+
+
+def test_values_are_for_masks_alone(tmp_path, image):
+    labels.write(tmp_path / "a.xml", [image], to="cvat")
+    with pytest.raises(ValueError, match=r"pixels of masks mean.*values='classes' for .*a\.xml"):
+        labels.read(tmp_path / "a.xml", values="classes")
 
 
 def test_byte_order_mark_and_space_before_xml(tmp_path):
@@ -99,6 +156,53 @@ def test_summary_names_what_has_no_area(image):
     )
     assert labels.summary(iter([LabelledImage("a", 1, 1)])) == "1 image, 0 shapes"
     assert labels.not_areas([image]) == {"points": 1, "tag": 1}
+
+
+TOUCHING = (
+    Shape("box", "a", np.array([[2.0, 2.0], [6.0, 6.0]])),
+    Shape("ellipse", "a", np.array([[4.0, 8.0], [2.0, 2.0]]), attributes={"grade": "2"}),
+    Shape("box", "b", np.array([[3.0, 12.0], [5.0, 14.0]]), z_order=-1),
+    Shape("box", "a", np.array([[3.0, 12.0], [5.0, 14.0]])),
+)
+
+
+@pytest.mark.parametrize(
+    ("to", "kind", "lost"),
+    [
+        ("masks", None, ["4 objects became 2 parts, since touching .*--kind instances", "attr"]),
+        ("masks", "instances", [r"the 2 classes \(a, b\)", "1 objects without a pixel", "attrib"]),
+        ("yolo", None, ["1 outlines became upright boxes: --to yolo-seg", "attributes of 1 sh"]),
+        ("yolo-seg", None, ["attributes of 1 shapes"]),
+        ("coco", None, []),
+        ("cvat", None, []),
+    ],
+)
+def test_convert_says_what_the_format_loses(tmp_path, to, kind, lost):
+    cvat_writing.write(tmp_path / "in.xml", [LabelledImage("a.png", 20, 10, TOUCHING)])
+    words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to, kind=kind).splitlines()
+    assert len(words) == 1 + len(lost)
+    for line, expected in zip(words[1:], lost, strict=True):
+        assert re.match(f"lost: (the )?{expected}", line)
+
+
+def test_instances_keep_touching_objects_apart(tmp_path):
+    image = LabelledImage("a.png", 20, 10, TOUCHING[:2])
+    labels.write(tmp_path, [image], to="masks", kind="instances")
+    (back,) = labels.read(tmp_path)
+    assert [shape.label for shape in back.shapes] == ["a", "a"]
+    assert np.array_equal(raster.instance_map(back), raster.instance_map(image))
+    with pytest.raises(ValueError, match=r"pixels of masks are. Received: kind='classes' for 'coc"):
+        labels.write(tmp_path / "c.json", [image], to="coco", kind="classes")
+
+
+@pytest.mark.parametrize("to", ["masks", "cvat", "coco"])
+def test_ignored_regions_come_back(tmp_path, to):
+    region = Shape("box", "ignore", np.array([[0.0, 15.0], [10.0, 20.0]]))
+    image = LabelledImage("a.png", 20, 10, (*TOUCHING[:2], region), ("a",))
+    labels.write(tmp_path / "out", [image], to=to)
+    (back,) = labels.read(tmp_path / "out")
+    assert np.array_equal(raster.ignored_pixels(back), raster.ignored_pixels(image))
+    assert np.array_equal(raster.class_map(back, ["a"]), raster.class_map(image, ["a"]))
 
 
 @pytest.mark.parametrize("to", labels.FORMATS)

@@ -61,7 +61,7 @@ def test_auto_looks_at_all_files(tmp_path):
 
 
 def test_many_values_of_8_bits_are_instances(tmp_path):
-    pixels = np.arange(40, dtype=np.uint8).reshape(4, 10)
+    pixels = np.kron(np.arange(40).reshape(4, 10), np.ones((3, 3))).astype(np.uint8)
     (image,) = masks.read(save(tmp_path, a=pixels))
     assert image.classes == ("1",)
     assert len(image.shapes) == 39
@@ -121,6 +121,126 @@ def test_colours_and_fractions_are_refused(tmp_path):
         masks.read(tmp_path / "rgb")
     tifffile.imwrite(tmp_path / "a.tif", np.full((4, 5), 0.5, np.float32))
     with pytest.raises(ValueError, match=r"a.tif: .* whole numbers.*float32"):
+        masks.read(tmp_path)
+
+
+def squares(numbers, side=5, dtype=np.uint8):
+    """Apart from each other, a square of each number."""
+    pixels = np.zeros((side + 2, len(numbers) * (side + 2)), dtype)
+    for place, number in enumerate(numbers):
+        start = place * (side + 2) + 1
+        pixels[1:-1, start : start + side] = number
+    return pixels
+
+
+def read_saying(folder, **options):
+    said = []
+    return masks.read(folder, said=said, **options), [(one.level, one.text) for one in said]
+
+
+def test_few_numbers_of_8_bits_in_one_piece_each_are_objects_and_it_says_so(tmp_path):
+    folder = save(tmp_path, a=squares(range(1, 10)))
+    (image,), [(level, text)] = read_saying(folder)
+    assert (image.classes, len(image.shapes)) == (("1",), 9)
+    assert level == "warning"
+    assert "read as numbers of objects: up to 9 numbers in an image" in text
+    assert "say so: --values classes, instances or binary" in text
+    (image,), [(level, text)] = read_saying(folder, values="classes")
+    assert len(image.classes) == 9
+    assert (level, "read as numbers of classes: as stated" in text) == ("info", True)
+
+
+def test_names_of_classes_decide_whatever_the_bits(tmp_path):
+    pixels = squares([1, 1, 2], dtype=np.uint16)
+    (tmp_path / "classes.txt").write_text("austenite\nferrite\n")
+    ((image,), [(level, _)]) = read_saying(save(tmp_path, a=pixels))
+    assert [shape.label for shape in image.shapes] == ["austenite", "austenite", "ferrite"]
+    assert level == "info"
+    (tmp_path / "classes.txt").write_text("particle\n")
+    (image,) = masks.read(save(tmp_path, a=squares(range(1, 7))))
+    assert [shape.label for shape in image.shapes] == ["particle"] * 6
+
+
+def test_few_scattered_numbers_of_16_bits_are_classes(tmp_path):
+    pixels = squares([1, 2] * 9, dtype=np.uint16)
+    (image,), [(level, text)] = read_saying(save(tmp_path, a=pixels))
+    assert (image.classes, len(image.shapes), level) == (("1", "2"), 18, "warning")
+    assert "2 numbers, and only 0% of the numbers are in one piece" in text
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_0_and_white_are_binary(tmp_path, dtype):
+    pixels = squares([np.iinfo(dtype).max] * 3, dtype=dtype)
+    (image,) = masks.read(save(tmp_path, a=pixels))
+    assert len(image.shapes) == 3
+
+
+def test_255_beside_classes_is_ignored_unless_it_is_named(tmp_path):
+    pixels = squares([1, 1, 255])
+    (image,), said = read_saying(save(tmp_path, a=pixels))
+    assert image.classes == ("1",)
+    assert [shape.label for shape in image.shapes] == ["1", "1", "ignore"]
+    assert len(raster.instances(image)) == 2
+    assert np.array_equal(raster.ignored_pixels(image), pixels == 255)
+    assert any("pixels of 255 weigh nothing in loss and scores" in text for _, text in said)
+    (tmp_path / "classes.txt").write_text("steel\ncrack\n")
+    (image,) = masks.read(tmp_path)
+    assert [shape.label for shape in image.shapes] == ["steel", "steel", "crack"]
+    assert masks.read(save(tmp_path, a=squares([128, 255])), classes=None)[0].classes == (
+        "steel",
+        "crack",
+    )
+    (tmp_path / "classes.txt").unlink()
+    assert masks.read(tmp_path)[0].classes == ("128", "255")
+
+
+def test_any_number_can_be_named_ignore(tmp_path):
+    (tmp_path / "classes.txt").write_text("steel\nignore\n")
+    (image,) = masks.read(save(tmp_path, a=squares([1, 2])))
+    assert image.classes == ("steel",)
+    assert np.count_nonzero(raster.ignored_pixels(image)) == 25
+
+
+def anti_aliased(levels):
+    """Black and white with a rim of grey levels around each of nine discs."""
+    rows, cols = np.mgrid[:120, :120] % 40 - 19.5
+    share = np.clip(14.5 - np.hypot(rows, cols), 0, 1)
+    return np.round(np.round(share * levels) * (255 / levels)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("levels", [8, 255])
+def test_anti_aliased_masks_are_refused_and_parted_at_the_middle_as_binary(tmp_path, levels):
+    pixels = anti_aliased(levels)
+    folder = save(tmp_path, a=pixels)
+    with pytest.raises(
+        ValueError, match=r"a\.png: .*anti-aliased, or saved as JPEG.*values binary"
+    ):
+        masks.read(folder)
+    (image,), [(_, text)] = read_saying(folder, values="binary")
+    assert len(image.shapes) == 9
+    assert np.array_equal(raster.instance_map(image) > 0, pixels >= 128)
+    assert "From 128 on" in text
+
+
+def test_mask_that_was_a_jpeg_is_refused(tmp_path):
+    Image.fromarray(anti_aliased(1)).save(tmp_path / "a.jpg", quality=60)
+    with Image.open(tmp_path / "a.jpg") as opened:
+        save(tmp_path / "masks", a=np.asarray(opened))
+    with pytest.raises(ValueError, match="anti-aliased, or saved as JPEG"):
+        masks.read(tmp_path / "masks")
+
+
+@pytest.mark.parametrize(("dtype", "highest"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_micrographs_are_no_masks(tmp_path, dtype, highest):
+    pixels = np.random.default_rng(0).integers(0, highest, (90, 90), endpoint=True).astype(dtype)
+    with pytest.raises(ValueError, match=r"grey levels that lie scattered, as in a micrograph"):
+        masks.read(save(tmp_path, a=pixels))
+
+
+def test_classes_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path):
+    save(tmp_path, a=CLASSES)
+    (tmp_path / "classes.txt").write_bytes("Ferrit\nKörner\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"classes\.txt, line 2: .*UTF-8.*'Körner', as Latin-1"):
         masks.read(tmp_path)
 
 

@@ -118,10 +118,33 @@ def test_malformed_region_names_file_image_and_region(read_document, case):
         read_document(annotations([region(CIRCLE), region(stated)]))
 
 
+def test_what_cannot_be_read_is_left_out_where_there_is_a_list_for_it(folder):
+    regions = [region(CIRCLE, name="p"), region({**RECT, "width": 10**400}), region(RECT)]
+    content = {
+        **annotations(regions),
+        **annotations([], name="gone.png"),
+        **annotations(3, name="lot/b.tif"),
+    }
+    said = []
+    (image,) = via.parse(content, folder / "via.json", images=folder, said=said)
+    assert [shape.label for shape in image.shapes] == ["p", "object"]
+    assert [(one.level, one.image) for one in said] == [
+        ("error", "a.png"),
+        ("error", "gone.png"),
+        ("error", "lot/b.tif"),
+        ("warning", ""),
+    ]
+    assert "region 2 was left out: width must be below 1e+12. Received: width=1000" in said[0].text
+    assert "name='gone.png', which is not in" in said[1].text
+    assert "1 regions without 'name', which names the class, became the class" in said[3].text
+
+
 def test_regions_of_another_type_are_refused(read_document):
     with pytest.raises(ValueError, match=r"image 'a.png': regions must be a list.*Received: int"):
         read_document(annotations(3))
-    with pytest.raises(ValueError, match=r"image 'a.png': a region must have an object 'region_a"):
+    with pytest.raises(
+        ValueError, match=r"image 'a.png', region 1: a region must have an object 'region_a"
+    ):
         read_document(annotations([{"shape_attributes": CIRCLE}]))
 
 
@@ -139,7 +162,7 @@ def test_without_images_it_says_what_to_pass(read_document):
 
 
 def test_absent_image_and_unsafe_name_are_refused(read_document):
-    with pytest.raises(FileNotFoundError, match=r"name='c.png', which is not in .*images.*Pass"):
+    with pytest.raises(ValueError, match=r"name='c.png', which is not in .*images.*Pass"):
         read_document(annotations([], name="c.png"))
     with pytest.raises(ValueError, match=r"image '../via.json': an image name must be a file ins"):
         read_document(annotations([], name="../via.json"))

@@ -75,11 +75,6 @@ def test_an_object_that_fills_the_image_is_all_middle():
     assert (nearness == 0).all()
 
 
-def test_more_classes_than_a_byte_holds_are_refused():
-    with pytest.raises(ValueError, match=r"at most 255 classes apart\. Received: 256"):
-        distance_targets.distance_maps(labelled(), [f"c{k}" for k in range(256)])
-
-
 def test_nearness_is_the_u_nets_formula():
     _, _, nearness = learnt(
         Shape("box", "p", np.array([[10, 10], [80, 40]], float)),

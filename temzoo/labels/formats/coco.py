@@ -8,8 +8,9 @@ Source: https://cocodataset.org/#format-data
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import numpy as np
 
 from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
-from temzoo.labels.formats.limits import of_kind, require_finite, require_size
-from temzoo.labels.names import class_names
+from temzoo.labels.check_report import Finding
+from temzoo.labels.formats.entries import left_out, size_of_file
+from temzoo.labels.formats.limits import of_kind, require_finite, require_size, short
+from temzoo.labels.names import ImageFolder, class_names
 from temzoo.labels.shapes import windows
 from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
 from temzoo.labels.shapes.windows import area, outline
@@ -26,54 +29,73 @@ from temzoo.labels.shapes.windows import area, outline
 CONTOUR_KINDS = frozenset({"polygon", "box", "ellipse"})
 
 
-def read(path: str | Path) -> list[LabelledImage]:
+def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
     """All images of a COCO instances file, in file order; the classes in the order of their ids.
 
     An annotation of several polygons becomes shapes that share a ``group_id``; run lengths become
     masks; one without a segmentation becomes its ``bbox``. ``iscrowd`` is kept as the attribute
-    ``{"iscrowd": "1"}``. Annotations may stand in any order.
+    ``{"iscrowd": "1"}``. Annotations may stand in any order. Ids may be numbers or texts of them,
+    and those of annotations may be absent; vertices may be pairs.
+
+    Args:
+        images: the folder of the images, for those whose sizes the file does not state.
 
     Raises:
         ValueError: when it is no COCO file or an entry is malformed; the message names the file
             and the image or annotation.
     """
-    return parse(read_json(path), Path(path))
+    return parse(read_json(path), Path(path), images=images)
 
 
-def is_coco(document: Any) -> bool:
+def recognises(document: Any) -> bool:
     """Whether decoded JSON has the lists of a COCO file."""
     return isinstance(document, dict) and all(
         isinstance(document.get(key), list) for key in ("images", "annotations")
     )
 
 
-def parse(document: Any, path: Path) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already; ``path`` is for messages."""
-    if not is_coco(document):
+def parse(
+    document: Any,
+    path: Path,
+    *,
+    images: str | Path | None = None,
+    said: list[Finding] | None = None,
+) -> list[LabelledImage]:
+    """What ``read`` does, for JSON that is decoded already.
+
+    Args:
+        path: for messages.
+        images: as for ``read``.
+        said: takes entries that cannot be read, which are left out; None: the first is raised.
+    """
+    if not recognises(document):
         raise ValueError(
             f"{path}: a COCO file must have the lists 'images' and 'annotations'. Received: "
             f"{sorted(document)[:8] if isinstance(document, dict) else type(document).__name__}. "
             "Export the instances as COCO 1.0."
         )
-    names = _categories(document, path)
-    images = _by_id(document["images"], path, "image", _image_fields)
-    shapes: dict[int, list[Shape]] = {number: [] for number in images}
-    groups: Counter[int] = Counter()
-
-    def place(entry: Mapping[str, Any]) -> None:
-        number = _known(entry, "image_id", images)
-        label = names[_known(entry, "category_id", names)]
-        parts = _shapes(entry, label, images[number])
-        if len(parts) > 1:
-            groups[number] += 1
-            parts = [replace(part, group_id=groups[number]) for part in parts]
-        shapes[number] += parts
-
-    _by_id(document["annotations"], path, "annotation", place)
-    classes = tuple(names[number] for number in sorted(names))
+    names = _categories(document, path, said)
+    folder = None if images is None else ImageFolder(images)
+    fields = partial(_image_fields, folder=folder)
+    known = _by_id(document["images"], f"{path}, image", fields, said)
+    shapes: dict[int | str, list[Shape]] = {number: [] for number in known}
+    groups: Counter[int | str] = Counter()
+    for position, entry in enumerate(document["annotations"]):
+        number = entry.get("id") if isinstance(entry, dict) else None
+        place = f"annotation at position {position}" if number is None else f"annotation {number}"
+        place = f"{path}, {place[:60]}"
+        with left_out(said, place):
+            image = _known(_object(entry), "image_id", known)
+            label = names[_known(entry, "category_id", names)]
+            parts = _shapes(entry, label, known[image], said, place)
+            if len(parts) > 1:
+                groups[image] += 1
+                parts = [replace(part, group_id=groups[image]) for part in parts]
+            shapes[image] += parts
+    classes = tuple(names[number] for number in sorted(names, key=_order))
     return [
-        LabelledImage(**fields, shapes=tuple(shapes[number]), classes=classes)
-        for number, fields in images.items()
+        LabelledImage(**stated, shapes=tuple(shapes[number]), classes=classes)
+        for number, stated in known.items()
     ]
 
 
@@ -98,12 +120,12 @@ def write(
     """
     images = list(images)
     names = class_names(images) if classes is None else list(classes)
-    left_out: Counter[str] = Counter()
+    not_held: Counter[str] = Counter()
     entries, annotations = [], []
     for number, image in enumerate(images, start=1):
         size = {"width": image.width, "height": image.height}
         entries.append({"id": number, **size, "file_name": image.name})
-        for parts in _objects(image, left_out):
+        for parts in _objects(image, not_held):
             label = parts[0].label
             if label not in names:
                 raise ValueError(
@@ -117,7 +139,7 @@ def write(
         {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(names, 1)
     ]
     write_json(path, {"images": entries, "annotations": annotations, "categories": categories})
-    return dict(left_out)
+    return dict(not_held)
 
 
 def decompress(text: str) -> np.ndarray:
@@ -156,49 +178,92 @@ def decompress(text: str) -> np.ndarray:
     return np.array(runs, dtype=np.int64)
 
 
-def _by_id(entries: list, path: Path, what: str, convert: Any) -> dict[int, Any]:
-    """Converts each entry, and names the file and the entry's id when that fails."""
-    done: dict[int, Any] = {}
-    for place, entry in enumerate(entries):
-        number = entry.get("id") if isinstance(entry, dict) else None
-        try:
-            if of_kind(number, "id", int) in done:
-                raise ValueError(f"ids must be unique. Received: id={number} twice. Renumber it.")
-            done[number] = convert(entry)
-        except ValueError as error:
-            name = f"at position {place}" if number is None else number
-            raise ValueError(f"{path}, {what} {name}: {error}") from error
-    return done
+def _by_id(
+    entries: list, what: str, convert: Callable[[Any], Any], said: list[Finding] | None
+) -> dict[int | str, Any]:
+    """What each entry converts to, by its id; entries that share an id are all left out."""
+    done: dict[int | str, Any] = {}
+    twice = set()
+    for position, entry in enumerate(entries):
+        stated = entry.get("id") if isinstance(entry, dict) else None
+        name = f"at position {position}" if stated is None else str(stated)[:60]
+        with left_out(said, f"{what} {name}"):
+            number = _id(_object(entry).get("id"), "id")
+            converted = convert(entry)
+            if done.get(number, converted) != converted:
+                twice.add(number)
+                raise ValueError(
+                    f"ids must be unique. Received: id={number} twice. Renumber it; the other with "
+                    "this id was left out too, since its annotations may belong to either."
+                )
+            done[number] = converted
+    return {number: converted for number, converted in done.items() if number not in twice}
 
 
-def _categories(document: Mapping[str, Any], path: Path) -> dict[int, str]:
+def _object(entry: Any) -> Mapping[str, Any]:
+    if not isinstance(entry, dict):
+        raise ValueError(f"an entry must be an object. Received: {short(entry)}. Remove it.")
+    return entry
+
+
+def _id(value: Any, key: str) -> int | str:
+    """A whole number, also where it is stated as a text or with a point; else a text."""
+    if isinstance(value, str) and value:
+        return int(value) if value.isdecimal() and len(value) < 20 else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return of_kind(value, key, int)
+
+
+def _order(number: int | str) -> tuple[bool, int | str]:
+    return isinstance(number, str), number
+
+
+def _categories(
+    document: Mapping[str, Any], path: Path, said: list[Finding] | None
+) -> dict[int | str, str]:
     entries = document.get("categories", [])
     if not isinstance(entries, list):
         raise ValueError(
             f"{path}: 'categories' must be a list. Received: {type(entries).__name__}. "
             "Export the instances as COCO 1.0."
         )
-    return _by_id(entries, path, "category", lambda entry: of_kind(entry.get("name"), "name", str))
+
+    def name(entry: Mapping[str, Any]) -> str:
+        return of_kind(entry.get("name"), "name", str)
+
+    return _by_id(entries, f"{path}, category", name, said)
 
 
-def _image_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    width, height = (of_kind(entry.get(side), side, int) for side in ("width", "height"))
-    require_size(width, height)
+def _image_fields(entry: Mapping[str, Any], folder: ImageFolder | None) -> dict[str, Any]:
     name = of_kind(entry.get("file_name"), "file_name", str)
+    if entry.get("width") is None and entry.get("height") is None:
+        height, width = size_of_file(name, folder)
+    else:
+        width, height = (_id(entry.get(side), side) for side in ("width", "height"))
+        width, height = (of_kind(side, "width and height", int) for side in (width, height))
+    require_size(width, height)
     return {"name": name, "width": width, "height": height}
 
 
-def _known(entry: Mapping[str, Any], key: str, known: Mapping[int, Any]) -> int:
-    number = of_kind(entry.get(key), key, int)
+def _known(entry: Mapping[str, Any], key: str, known: Mapping[int | str, Any]) -> int | str:
+    number = _id(entry.get(key), key)
     if number not in known:
         raise ValueError(
-            f"{key} must be an id that the file lists. Received: {key}={number}, "
-            f"known {sorted(known)[:10]}. Add it, or remove the annotation."
+            f"{key} must be an id that the file lists. Received: {key}={short(number)}, "
+            f"known {sorted(known, key=_order)[:10]}. Add it, or remove the annotation."
         )
     return number
 
 
-def _shapes(entry: Mapping[str, Any], label: str, image: Mapping[str, Any]) -> list[Shape]:
+def _shapes(
+    entry: Mapping[str, Any],
+    label: str,
+    image: Mapping[str, Any],
+    said: list[Finding] | None,
+    place: str,
+) -> list[Shape]:
+    """The parts of an annotation; an outline that cannot be read is left out alone."""
     stated = entry.get("attributes") or {}
     if not isinstance(stated, dict):
         raise ValueError(f"attributes must be an object. Received: {stated!r}. Correct it.")
@@ -217,7 +282,13 @@ def _shapes(entry: Mapping[str, Any], label: str, image: Mapping[str, Any]) -> l
                 "segmentation must be a list of polygons or run lengths. "
                 f"Received: {type(segmentation).__name__}. Correct or remove the annotation."
             )
-        return [Shape("polygon", points=_polygon(values), **tags) for values in segmentation]
+        if len(segmentation) >= 3 and all(_is_pair(values) for values in segmentation):
+            segmentation = [segmentation]
+        parts = []
+        for number, values in enumerate(segmentation, start=1):
+            with left_out(said, f"{place}, outline {number}", image["name"]):
+                parts.append(Shape("polygon", points=_polygon(values), **tags))
+        return parts
     left, top, width, height = _numbers(entry.get("bbox"), "bbox", 4).tolist()
     return [Shape("box", points=np.array([[top, left], [top + height, left + width]]), **tags)]
 
@@ -225,18 +296,24 @@ def _shapes(entry: Mapping[str, Any], label: str, image: Mapping[str, Any]) -> l
 def _numbers(values: Any, key: str, count: int | None = None) -> np.ndarray:
     try:
         numbers = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = np.zeros((0, 0))
     if numbers.ndim != 1 or (count is not None and numbers.size != count):
         raise ValueError(
             f"{key} must be a list of {'' if count is None else f'{count} '}numbers. "
-            f"Received: {key}={str(values)[:60]}. Correct or remove the annotation."
+            f"Received: {key}={short(values)}. Correct or remove the annotation."
         )
     require_finite(numbers)
     return numbers
 
 
+def _is_pair(values: Any) -> bool:
+    return isinstance(values, list) and len(values) == 2
+
+
 def _polygon(values: Any) -> np.ndarray:
+    if isinstance(values, list) and values and all(_is_pair(pair) for pair in values):
+        values = [number for pair in values for number in pair]
     flat = _numbers(values, "segmentation")
     if flat.size < 6 or flat.size % 2:
         raise ValueError(
@@ -265,12 +342,12 @@ def _mask(
     return mask_geometry(decode_runs(runs, width, height).T)
 
 
-def _objects(image: LabelledImage, left_out: Counter[str]) -> list[list[Shape]]:
+def _objects(image: LabelledImage, not_held: Counter[str]) -> list[list[Shape]]:
     """The shapes of each object in the order of drawing; those COCO cannot hold are counted."""
     objects: dict[Any, list[Shape]] = {}
     for place, shape in enumerate(image.shapes):
         if not shape.has_area or (shape.kind == "polygon" and len(shape.points) < 3):
-            left_out[shape.kind] += 1
+            not_held[shape.kind] += 1
             continue
         key = (shape.group_id, shape.label) if shape.group_id else place
         objects.setdefault(key, []).append(shape)

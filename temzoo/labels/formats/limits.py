@@ -55,12 +55,25 @@ def of_kind(value: Any, key: str, kind: type) -> Any:
     """The value that a JSON file states under a key, where it is of a kind; an int is a float.
 
     Raises:
-        ValueError: it is of another kind, or None.
+        ValueError: it is of another kind, or None, or a number beyond floats.
     """
     allowed = (int, float) if kind is float else kind
     if not isinstance(value, allowed) or isinstance(value, bool):
-        raise ValueError(f"{key} must be {KINDS[kind]}. Received: {key}={value!r}. Correct it.")
-    return value
+        raise ValueError(
+            f"{key} must be {KINDS[kind]}. Received: {key}={short(value)}. Correct it."
+        )
+    try:
+        return float(value) if kind is float else value
+    except OverflowError:
+        raise ValueError(
+            f"{key} must be below {MAX_COORDINATE:g}. Received: {key}={short(value)}. Correct it."
+        ) from None
+
+
+def short(value: Any) -> str:
+    """A value from outside for a message: its first 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}… ({len(text)} characters)"
 
 
 def require_finite(points: np.ndarray) -> None:

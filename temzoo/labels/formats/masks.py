@@ -1,6 +1,6 @@
 """Folders of label images: class numbers, instance numbers, or 0 and 255.
 
-The rule by which ``values="auto"`` tells them apart stands with ``read``.
+The rule by which ``values="auto"`` tells them apart stands in ``mask_numbers``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import numpy as np
 from skimage import measure
 
 from temzoo.core.connected import connected_components
-from temzoo.core.files import atomic_path
+from temzoo.core.files import atomic_path, text_lines
 from temzoo.core.hints import require_choice, require_classes
-from temzoo.core.types import LabelledImage, Shape
+from temzoo.core.types import IGNORE, LabelledImage, Shape
 from temzoo.core.writers import write_png
 from temzoo.labels import not_areas
+from temzoo.labels.check_report import Finding
+from temzoo.labels.formats.mask_numbers import Meaning, Numbers, meaning_of
 from temzoo.labels.names import class_names, label_paths, with_area
 from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.run_lengths import mask_geometry
@@ -28,12 +30,14 @@ SUFFIXES = TIFF_SUFFIXES | {".png"}
 VALUES = ("auto", "classes", "instances", "binary")
 KINDS = ("classes", "instances")
 CLASS_FILE = "classes.txt"
-# More values than this in 8 bits are numbers of objects, or grey levels.
-MOST_CLASSES = 32
 
 
 def read(
-    folder: str | Path, *, values: str = "auto", classes: Sequence[str] | None = None
+    folder: str | Path,
+    *,
+    values: str = "auto",
+    classes: Sequence[str] | None = None,
+    said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
     """The masks of a folder of PNG and TIFF label images, those in its subfolders too.
 
@@ -41,15 +45,20 @@ def read(
         folder: of the label images; 0 is background everywhere.
         values: what the pixels mean.
             "binary": anything but 0 is the one class; each connected part is a shape, by the
-            rule of ``temzoo.core.connected``.
+            rule of ``temzoo.core.connected``. Where there are grey levels up to white, as
+            anti-aliasing makes them, anything from the middle level on is.
             "classes": the class's number; each connected part of a class is a shape.
             "instances": the object's number, of one class; each number is a shape.
-            "auto": looks at all files. "binary" when there is nothing but 0 and 1, or 0 and 255;
-            else "instances" when a file has 16 or more bits; else "classes" up to 32 values,
-            "instances" beyond.
+            "auto": several class names mean "classes". Else "binary" where there is only one
+            number besides 0, and it is 1 or the largest that there can be; else it is told by how
+            many of the numbers are in one piece, in 8 bits more readily "classes", in 16 more
+            readily "instances".
+            In both, 255 beside numbers up to 32 that are named otherwise stands for pixels that
+            nobody has judged: they become shapes of the label "ignore".
         classes: names of the classes. For class numbers 1, 2, …; for other numbers, as many names
             as there are numbers, in their order. None: those of ``classes.txt`` in the folder, one
-            a line, else "1", "2", ….
+            a line, else "1", "2", …. One that is named "ignore" is none (see above).
+        said: takes how the numbers were read, in words.
 
     Returns:
         one per file, named as the file within the folder, in the order of the names; its shapes
@@ -57,15 +66,17 @@ def read(
 
     Raises:
         FileNotFoundError: when the folder has no label images.
-        ValueError: when a file is no single-channel image of whole numbers, or the names do not
-            fit the numbers; the message names the file.
+        ValueError: when a file is no single-channel image of whole numbers, or has grey levels,
+            or the names do not fit the numbers; the message names the file.
     """
     folder = Path(folder)
     require_choice("values", values, VALUES)
     paths = _label_images(folder)
-    meaning, numbers = _survey(paths, values)
-    names = _names(folder, numbers if meaning == "classes" else [1], classes)
-    return [_labelled(path, folder, meaning, names) for path in paths]
+    numbers = [Numbers.of(path, load_numbers(path).pixels) for path in paths]
+    names = _names(folder) if classes is None else classes
+    require_classes(names or ())
+    meaning = meaning_of(folder, numbers, values, names, [] if said is None else said)
+    return [_labelled(path, folder, meaning) for path in paths]
 
 
 def write(
@@ -77,7 +88,8 @@ def write(
 ) -> dict[str, int]:
     """Writes one PNG for each image, named as the image, and the class names to ``classes.txt``.
 
-    Numbers of objects do not tell classes apart: the names are written for one class only.
+    Numbers of objects do not tell classes apart: the names are written for one class only. Pixels
+    of the label "ignore" are the last class, of that name; of numbers of objects, background.
 
     Args:
         kind: "classes": the class's number from 1 on; "instances": the object's number. 8 bits
@@ -93,11 +105,18 @@ def write(
     """
     require_choice("kind", kind, KINDS)
     images = list(images)
-    names = class_names(map(with_area, images)) if classes is None else list(classes)
+    drawn_images = [with_area(image) for image in images]
+    known = class_names(drawn_images) if classes is None else classes
+    names = [name for name in known if name != IGNORE]
     paths = label_paths(folder, (image.name for image in images), ".png")
     for image, path in zip(images, paths, strict=True):
         drawn = raster.class_map(image, names) if kind == "classes" else raster.instance_map(image)
+        ignored = raster.ignored_pixels(image) if kind == "classes" else None
+        if ignored is not None:
+            drawn[ignored] = len(names) + 1
         _write_numbers(path, drawn, smallest=np.uint8 if kind == "classes" else np.uint16)
+    if kind == "classes" and any(s.label == IGNORE for i in drawn_images for s in i.shapes):
+        names.append(IGNORE)
     if kind == "classes" or len(names) == 1:
         with atomic_path(Path(folder) / CLASS_FILE) as temporary:
             temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
@@ -118,58 +137,33 @@ def _label_images(folder: Path) -> list[Path]:
     return paths
 
 
-def _survey(paths: list[Path], values: str) -> tuple[str, list[int]]:
-    """What the pixels mean, and the numbers other than 0 that stand in the files."""
-    if values in ("binary", "instances"):
-        return values, [1]
-    found: set[int] = set()
-    bits = 1
-    for path in paths:
-        pixels = load_numbers(path).pixels
-        bits = max(bits, pixels.dtype.itemsize * 8)
-        found.update(np.unique(pixels).tolist())
-    if values == "auto" and (found <= {0, 1} or found <= {0, 255}):
-        return "binary", [1]
-    many = values == "auto" and (bits >= 16 or len(found) > MOST_CLASSES)
-    return ("instances" if many else "classes"), sorted(found - {0})
-
-
-def _names(folder: Path, numbers: list[int], classes: Sequence[str] | None) -> dict[int, str]:
-    """The class's name by its number."""
+def _names(folder: Path) -> list[str] | None:
+    """What ``classes.txt`` lists; None where it is absent or empty."""
     names_file = folder / CLASS_FILE
-    if classes is None and names_file.is_file():
-        classes = names_file.read_text(encoding="utf-8").splitlines() or None
-    if classes is None:
-        return {number: str(number) for number in numbers}
-    require_classes(classes)
-    if not numbers or (min(numbers) >= 1 and max(numbers) <= len(classes)):
-        return dict(enumerate(classes, start=1))
-    if len(numbers) == len(classes):
-        return dict(zip(numbers, classes, strict=True))
-    raise ValueError(
-        f"{folder}: there must be a name for each class number. Received: numbers "
-        f"{numbers[:10]}, classes={list(classes)}. Pass {len(numbers)} names."
-    )
+    return text_lines(names_file) or None if names_file.is_file() else None
 
 
-def _labelled(path: Path, folder: Path, meaning: str, names: dict[int, str]) -> LabelledImage:
+def _labelled(path: Path, folder: Path, meaning: Meaning) -> LabelledImage:
     pixels = load_numbers(path).pixels
+    names = meaning.names | ({} if meaning.void is None else {meaning.void: IGNORE})
     shapes = []
     for region in measure.regionprops(_numbered(pixels, meaning)):
-        number = int(pixels[region.slice][region.image][0]) if meaning == "classes" else 1
+        number = int(pixels[region.slice][region.image][0])
+        number = number if meaning.values == "classes" or number == meaning.void else 1
         points, runs = mask_geometry(region.image, *region.bbox[:2])
         shapes.append((number, Shape("mask", names[number], points, runs=runs, source="file")))
     ordered = tuple(shape for _, shape in sorted(shapes, key=itemgetter(0)))
     name, (height, width) = path.relative_to(folder).as_posix(), pixels.shape
-    return LabelledImage(name, width, height, ordered, tuple(names.values()))
+    classes = tuple(name for name in meaning.names.values() if name != IGNORE)
+    return LabelledImage(name, width, height, ordered, classes)
 
 
-def _numbered(pixels: np.ndarray, meaning: str) -> np.ndarray:
+def _numbered(pixels: np.ndarray, meaning: Meaning) -> np.ndarray:
     """The pixels of each shape with a number of their own, from 1 on."""
-    if meaning == "instances":  # renumbered, for the largest number costs memory
+    if meaning.values == "instances":  # renumbered, for the largest number costs memory
         numbers, order = np.unique(pixels, return_inverse=True)
         return order.reshape(pixels.shape) + int(numbers[0] != 0)
-    return connected_components(pixels if meaning == "classes" else pixels != 0)
+    return connected_components(pixels if meaning.values == "classes" else pixels >= meaning.least)
 
 
 def _write_numbers(path: Path, drawn: np.ndarray, *, smallest: type) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.files import read_json, write_json
-from temzoo.core.hints import located
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
-from temzoo.labels.formats.limits import of_kind, require_finite, require_size
-from temzoo.labels.names import safe_path
+from temzoo.labels.check_report import Finding
+from temzoo.labels.formats.entries import left_out, size_of_file
+from temzoo.labels.formats.limits import of_kind, require_finite
+from temzoo.labels.names import ImageFolder
 from temzoo.labels.shapes.windows import outline
-from temzoo.micrographs import image_size
 
 DEFAULT_LABEL = "object"
 LABEL_ATTRIBUTES = ("label", "class", "name", "type")
@@ -44,13 +45,12 @@ def read(
 
     Raises:
         ValueError: when it is no VIA file, a region is malformed or ``images`` is missing; the
-            message names the file, the image and the region.
-        FileNotFoundError: when an image is not in the folder.
+            message names the file, the image and the region; or an image is not in the folder.
     """
     return parse(read_json(path), Path(path), images=images, label_attribute=label_attribute)
 
 
-def is_via(document: Any) -> bool:
+def recognises(document: Any) -> bool:
     """Whether decoded JSON is a VIA 2 project or an export of its annotations."""
     if not isinstance(document, dict):
         return False
@@ -71,9 +71,16 @@ def parse(
     *,
     images: str | Path | None = None,
     label_attribute: str | None = None,
+    said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already; ``path`` is for messages."""
-    if not is_via(document):
+    """What ``read`` does, for JSON that is decoded already.
+
+    Args:
+        path: for messages.
+        images, label_attribute: as for ``read``.
+        said: takes entries that cannot be read, which are left out; None: the first is raised.
+    """
+    if not recognises(document):
         raise ValueError(
             f"{path}: a VIA file must have 'filename' and 'regions' for each image. Received: "
             f"{sorted(document)[:8] if isinstance(document, dict) else type(document).__name__}. "
@@ -82,15 +89,31 @@ def parse(
     if images is None:
         raise ValueError(
             f"{path}: VIA states no image sizes, so the images are needed. "
-            "Received: images=None. Pass the folder of the images as images=…."
+            "Received: images=None. Pass the folder of the images as images=… (--images)."
         )
     entries = list(document.get("_via_img_metadata", document).values())
-    names = _attribute_names(entries, path)
+    names = _attribute_names(entries)
     if label_attribute is None:
         by_lower = {name.lower(): name for name in names}
         known = [by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower]
         label_attribute = next(iter(names if len(names) == 1 else known), None)
-    labelled = [_image(entry, path, images, label_attribute) for entry in entries]
+    folder, labelled = ImageFolder(images), []
+    for entry in entries:
+        name, regions = str(entry["filename"]), None
+        place = f"{path}, image {name!r}"
+        with left_out(said, place, name):
+            height, width = size_of_file(name, folder)
+            regions = _entries_of(entry["regions"])
+        if regions is not None:
+            shapes = tuple(_shapes(regions, label_attribute, said, place, name))
+            labelled.append(LabelledImage(name, width, height, shapes))
+    unnamed = sum(s.label == DEFAULT_LABEL for image in labelled for s in image.shapes)
+    if unnamed and label_attribute is not None and said is not None:
+        text = (
+            f"{unnamed} regions without {label_attribute!r}, which names the class, became the "
+            f"class {DEFAULT_LABEL!r}. Name them in VIA."
+        )
+        said.append(Finding("warning", "unnamed-regions", "", None, text))
     classes = tuple(dict.fromkeys(shape.label for image in labelled for shape in image.shapes))
     return [replace(image, classes=classes) for image in labelled]
 
@@ -101,10 +124,10 @@ def write(path: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
     Rotated boxes become polygons, each of several points a region of its own. Returns how many
     shapes of each kind were left out, since VIA has no such kind (mask, cuboid, …).
     """
-    left_out: Counter[str] = Counter()
+    not_held: Counter[str] = Counter()
     document: dict[str, Any] = {}
     for image in images:
-        left_out.update(shape.kind for shape in image.shapes if shape.kind not in WRITTEN_KINDS)
+        not_held.update(shape.kind for shape in image.shapes if shape.kind not in WRITTEN_KINDS)
         regions = [
             {
                 "shape_attributes": stated,
@@ -121,7 +144,7 @@ def write(path: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
             "file_attributes": {},
         }
     write_json(path, document)
-    return dict(left_out)
+    return dict(not_held)
 
 
 def _entries_of(regions: Any) -> list:
@@ -135,32 +158,24 @@ def _entries_of(regions: Any) -> list:
     )
 
 
-def _attribute_names(entries: list[Attributes], path: Path) -> list[str]:
+def _attribute_names(entries: list[Attributes]) -> list[str]:
+    """Those of all regions that can be read."""
     names: dict[str, None] = {}
     for entry in entries:
-        with located(f"{path}, image {entry['filename']!r}"):
+        with suppress(ValueError):
             for region in _entries_of(entry["regions"]):
-                names.update(dict.fromkeys(_part(region, "region_attributes")))
+                with suppress(ValueError):
+                    names.update(dict.fromkeys(_part(region, "region_attributes")))
     return list(names)
 
 
-def _image(
-    entry: Attributes, path: Path, images: str | Path, label_attribute: str | None
-) -> LabelledImage:
-    name, shapes = str(entry["filename"]), []
-    for number, region in enumerate(_entries_of(entry["regions"]), start=1):
-        with located(f"{path}, image {name!r}, region {number}"):
-            shapes.append(_shape(region, label_attribute))
-    try:
-        with located(f"{path}, image {name!r}"):
-            height, width = image_size(safe_path(images, name))
-            require_size(width, height)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path}: each image must be in the folder of images. Received: name={name!r}, which "
-            f"is not in {images}. Pass the folder that has it as images=…."
-        ) from None
-    return LabelledImage(name, width, height, tuple(shapes))
+def _shapes(
+    regions: list, label_attribute: str | None, said: list[Finding] | None, place: str, name: str
+) -> Iterator[Shape]:
+    """Those of the regions that can be read."""
+    for number, region in enumerate(regions, start=1):
+        with left_out(said, f"{place}, region {number}", name):
+            yield _shape(region, label_attribute)
 
 
 def _part(region: Any, key: str) -> dict[str, Any]:
@@ -194,14 +209,14 @@ def _value(value: Any) -> str:
 
 
 def _number(stated: Attributes, key: str, default: float | None = None) -> float:
-    return float(of_kind(stated.get(key, default), key, float))
+    return of_kind(stated.get(key, default), key, float)
 
 
 def _course(stated: Attributes) -> tuple[np.ndarray]:
     cols, rows = stated.get("all_points_x"), stated.get("all_points_y")
     try:
         course = np.array([rows, cols], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         course = np.zeros(0)
     if course.ndim != 2 or not course.size:
         raise ValueError(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.hints import did_you_mean, require_classes
-from temzoo.core.types import LabelledImage, Shape
+from temzoo.core.types import IGNORE, LabelledImage, Shape
 from temzoo.labels.shapes.windows import Window, drawn_pixels, is_drawn, shape_window, view
 
 BACKGROUND = "background"
@@ -53,7 +53,7 @@ def numbered_shapes(
     """The shapes that are drawn, in file order, each with the number of its object.
 
     Shapes with one group id above 0 and one label are one object. Kinds without area are left
-    out, polylines too unless a line width is given.
+    out, polylines too unless a line width is given, and regions of the label "ignore".
 
     Args:
         classes: the label names that are known; any other is an error. None: all are.
@@ -66,7 +66,19 @@ def numbered_shapes(
     Raises:
         ValueError: when a label is not in ``classes``, or classes repeat a name.
     """
-    ignored = {ignore} if isinstance(ignore, str) else set(ignore)
+    drawn = _in_order(image, classes=classes, ignore=ignore, line_width=line_width)
+    return [(shape, number) for shape, number in drawn if number]
+
+
+def _in_order(
+    image: LabelledImage,
+    *,
+    classes: Sequence[str] | None = None,
+    ignore: Collection[str] = (),
+    line_width: float | None = None,
+) -> list[tuple[Shape, int]]:
+    """``numbered_shapes`` and among them the regions of the label "ignore", with number 0."""
+    ignored = {ignore} if isinstance(ignore, str) else {*ignore}
     drawn = [
         shape
         for shape in image.shapes
@@ -77,6 +89,9 @@ def numbered_shapes(
     numbers: dict[tuple, int] = {}
     numbered = []
     for index, shape in enumerate(drawn):
+        if shape.label == IGNORE:
+            numbered.append((shape, 0))
+            continue
         key = (shape.label, shape.group_id) if shape.group_id > 0 else (index,)
         numbered.append((shape, numbers.setdefault(key, len(numbers) + 1)))
     return numbered
@@ -135,8 +150,9 @@ def instance_map(
 ) -> np.ndarray:
     """The objects of an image drawn over each other, numbered.
 
-    A higher ``z_order`` lies on top; of equal ones, the later in the file. Arguments and errors
-    are those of ``numbered_shapes``.
+    A higher ``z_order`` lies on top; of equal ones, the later in the file. Regions of the label
+    "ignore" are background to what lies below. Arguments and errors are those of
+    ``numbered_shapes``.
 
     Returns:
         (H, W) int32; 0 is background, k is the object of ``instances(...)[k - 1]`` and of
@@ -144,8 +160,7 @@ def instance_map(
         has no pixel: its number is missing from the map.
     """
     canvas = np.zeros((image.height, image.width), dtype=np.int32)
-    numbered = numbered_shapes(image, line_width=line_width, **drawing)
-    return drawn_pixels(canvas, numbered, line_width)
+    return drawn_pixels(canvas, _in_order(image, line_width=line_width, **drawing), line_width)
 
 
 def class_map(
@@ -175,8 +190,21 @@ def class_map(
     """
     canvas = np.zeros((image.height, image.width), dtype=np.int32)
     numbers = {name: k for k, name in enumerate(foreground_classes(classes), start=1)}
-    shapes = numbered_shapes(image, classes=classes, ignore=ignore, line_width=line_width)
-    return drawn_pixels(canvas, [(s, numbers[s.label]) for s, _ in shapes], line_width)
+    shapes = _in_order(image, classes=classes, ignore=ignore, line_width=line_width)
+    drawn = [(shape, numbers[shape.label] if number else 0) for shape, number in shapes]
+    return drawn_pixels(canvas, drawn, line_width)
+
+
+def ignored_pixels(image: LabelledImage) -> np.ndarray | None:
+    """(H, W) bool: pixels of the label "ignore", which nobody has judged; None without any.
+
+    An object that lies on top of such a region, in the order of ``instance_map``, is judged.
+    """
+    if all(shape.label != IGNORE for shape in image.shapes):
+        return None
+    canvas = np.zeros((image.height, image.width), dtype=np.uint8)
+    drawn = [(s, int(s.label == IGNORE)) for s in image.shapes if s.has_area]
+    return drawn_pixels(canvas, drawn, None) > 0
 
 
 def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -198,7 +226,8 @@ def foreground_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_known(image: LabelledImage, shapes: list[Shape], names: tuple[str, ...]) -> None:
-    unknown = next((shape.label for shape in shapes if shape.label not in names), None)
+    known = (*names, IGNORE)
+    unknown = next((shape.label for shape in shapes if shape.label not in known), None)
     if unknown is not None:
         raise ValueError(
             f"every label must be one of the classes. Received: label={unknown!r} in image "

@@ -84,15 +84,18 @@ def _simplified(
         return None
     for hole in inner:
         if len(hole) >= 3:
-            points = _with_hole(points, hole)
+            points = joined(points, hole)
     return points
 
 
-def _with_hole(points: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """A polygon that goes to the nearest vertex of a hole, around it and back the same way."""
-    distances = cdist(points, hole)
+def joined(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
+    """A polygon that goes to the nearest vertex of a ring, around it and back the same way.
+
+    Filled by the even-odd rule, a ring inside is a hole, one outside another part.
+    """
+    distances = cdist(points, ring)
     near, start = np.unravel_index(distances.argmin(), distances.shape)
-    around = np.concatenate([hole[start:], hole[: start + 1]])
+    around = np.concatenate([ring[start:], ring[: start + 1]])
     return np.concatenate([points[: near + 1], around, points[near:]])
 
 

@@ -1,0 +1,69 @@
+"""Entries of a label file that cannot be read: each is named, and the rest of the file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from temzoo.labels.check_report import Finding
+from temzoo.labels.formats.limits import require_size
+from temzoo.labels.names import ImageFolder
+from temzoo.micrographs import image_size
+
+LEFT_OUT = "entry-left-out"
+
+
+@contextmanager
+def left_out(said: list[Finding] | None, place: str, image: str = "") -> Iterator[None]:
+    """Runs what reads one entry; where that raises ValueError, the entry is left out.
+
+    Args:
+        said: takes the error, as a finding; None: it is raised, after the place.
+        place: of the entry in the file, in words.
+        image: whose entry it is, where that is known.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if said is None:  # of a part of an entry it states the place already
+            text = str(error) if str(error).startswith(place) else f"{place}: {error}"
+            raise ValueError(text) from error
+        text = f"{place} was left out: {error}"
+        said.append(Finding("error", LEFT_OUT, image, None, text))
+
+
+def size_of_file(name: str, folder: ImageFolder | None) -> tuple[int, int]:
+    """(height, width) of an image whose labels do not state it, from the file's header.
+
+    Raises:
+        ValueError: as ``file_of`` does, when no folder is given, or the file cannot be read.
+    """
+    if folder is None:
+        raise ValueError(
+            f"the labels state no size of image {name!r}, so the image is needed. Received: "
+            "images=None. Pass the folder of the images as images=… (--images)."
+        )
+    path = file_of(name, folder)
+    try:
+        height, width = image_size(path)
+        require_size(width, height)
+    except OSError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return height, width
+
+
+def file_of(name: str, folder: ImageFolder) -> Path:
+    """The one file that a name in the labels means.
+
+    Raises:
+        ValueError: when it leads to none of the folder's files, to several or out of it.
+    """
+    paths = folder.find(name)
+    if len(paths) != 1:
+        which = "may be several files of" if paths else "is not in"
+        raise ValueError(
+            f"each image must be in the folder of images. Received: name={name!r}, which {which} "
+            f"{folder.folder}. Pass the folder that has it as images=… (--images)."
+        )
+    return paths[0]

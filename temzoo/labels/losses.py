@@ -1,0 +1,74 @@
+"""What a format loses of labels that it can hold, in words, before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from temzoo.core.connected import connected_components
+from temzoo.core.types import IGNORE, LabelledImage
+from temzoo.labels.names import class_names, with_area
+from temzoo.labels.shapes import raster
+
+
+def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> list[str]:
+    """What reading the written labels would not give back; shapes without area are not told.
+
+    Args:
+        to: the format.
+        kind: of masks: "classes" or "instances".
+    """
+    drawn = [with_area(image) for image in images]
+    found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
+    if to in ("yolo", "yolo-seg", "masks"):
+        notes = sum(bool(shape.attributes) for image in drawn for shape in image.shapes)
+        found += [f"the attributes of {notes} shapes"] if notes else []
+    return found
+
+
+def _of_class_masks(images: Sequence[LabelledImage]) -> list[str]:
+    before = sum(len(raster.instances(image)) for image in images)
+    after = 0
+    for image in images:
+        names = [name for name in class_names([image]) if name != IGNORE]
+        after += int(connected_components(raster.class_map(image, names)).max(initial=0))
+    if before == after:
+        return []
+    return [
+        f"{before} objects became {after} parts, since touching ones of a class merge and covered "
+        "ones are cut: --kind instances keeps the numbers of objects"
+    ]
+
+
+def _of_instance_masks(images: Sequence[LabelledImage]) -> list[str]:
+    found = []
+    names = [name for name in class_names(images) if name != IGNORE]
+    if len(names) > 1:
+        found.append(
+            f"the {len(names)} classes ({', '.join(names[:5])}): objects have numbers alone"
+        )
+    hidden = sum(
+        len(raster.instances(image)) - np.count_nonzero(np.unique(raster.instance_map(image)))
+        for image in images
+    )
+    return [*found, *([f"{hidden} objects without a pixel of their own"] if hidden else [])]
+
+
+def _of_boxes(images: Sequence[LabelledImage]) -> list[str]:
+    outlined = sum(
+        shape.kind != "box" or shape.rotation != 0
+        for image in images
+        for shape in image.shapes
+        if shape.label != IGNORE
+    )
+    if not outlined:
+        return []
+    return [f"{outlined} outlines became upright boxes: --to yolo-seg keeps them"]
+
+
+_LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
+    "masks classes": _of_class_masks,
+    "masks instances": _of_instance_masks,
+    "yolo": _of_boxes,
+}
