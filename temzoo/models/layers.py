@@ -15,7 +15,12 @@ from keras import ops
 
 NORMS = ("batch", "group", "instance", None)
 UPSAMPLINGS = ("bilinear", "transpose")
-COUNTS = ("filters", "depth", "channels", "latent_dim", "image_size")
+# Of whole numbers that a model is built with, the largest: more is a mistake, and takes all memory.
+COUNTS = {
+    **{"filters": 1024, "depth": 8, "channels": 64, "classes": 2**16},
+    **{"latent_dim": 4096, "image_size": 2**13, "hidden": 2**13, "features": 1024},
+}
+WIDEST = 2**13  # filters of the lowest level
 # 0.99 needs some 500 steps before inference sees what training saw; runs here are that short.
 BATCH_NORM_MOMENTUM = 0.9
 
@@ -310,7 +315,7 @@ def class_probabilities(x, classes: int):
 
 
 def check_choices(**chosen) -> None:
-    """Raises ValueError for a ``norm`` or ``upsampling`` that is not offered, or a count < 1."""
+    """Raises ValueError for a ``norm`` or ``upsampling`` that is not offered, or a wrong number."""
     offered = {"norm": NORMS, "upsampling": UPSAMPLINGS}
     for keyword, value in chosen.items():
         if keyword in offered and value not in offered[keyword]:
@@ -321,5 +326,16 @@ def check_choices(**chosen) -> None:
                 "classes counts the background too, so it is at least 2 (background and one class)."
                 f" Received: classes={value!r}."
             )
-        if keyword in COUNTS and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{keyword} must be a whole number from 1. Received: {value!r}.")
+        most = COUNTS.get(keyword)
+        if most and not (isinstance(value, int) and 1 <= value <= most):
+            raise ValueError(
+                f"{keyword} must be a whole number from 1 to {most}. Received: {value!r}."
+            )
+        if keyword == "dropout" and not (isinstance(value, int | float) and 0 <= value < 1):
+            raise ValueError(f"dropout must be a share from 0 to below 1. Received: {value!r}.")
+    filters, depth = (chosen.get(keyword, 1) for keyword in ("filters", "depth"))
+    if filters << depth > WIDEST:
+        raise ValueError(
+            f"filters double at each of depth levels, to {WIDEST} at most. Received:"
+            f" filters={filters}, depth={depth}, which is {filters << depth}. Take less of either."
+        )

@@ -535,6 +535,7 @@ def _check(classes, image_size, backbone, features) -> None:
             f"features must be a multiple of 8, the groups of its norms. Received:"
             f" features={features!r}."
         )
+    layers.check_choices(image_size=image_size, features=features)
 
 
 def _check_counts(train_proposals, regions, proposals, max_detections) -> None:
