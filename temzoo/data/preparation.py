@@ -16,7 +16,7 @@ import tensorflow as tf
 from temzoo.core.types import Example, LabelledImage
 from temzoo.data.augment import augmenter
 from temzoo.data.crop_plan import CropPlan, Encoded, Target
-from temzoo.data.images import resized
+from temzoo.data.images import resized, without_offset
 from temzoo.micrographs import as_channels
 
 CACHE_BYTES = 2 * 1024**3
@@ -83,6 +83,7 @@ class Decoded(Cached):
 
     def decode(self, example: Example) -> _Whole:
         pixels = as_channels(example.micrograph.pixels, self.channels)
+        pixels = without_offset(pixels, pixels)
         drawn = self.target.draw(example.labels)
         if pixels.shape[:2] != drawn.shape[:2]:
             raise ValueError(

@@ -38,7 +38,7 @@ from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
 from temzoo.inference.concurrent import in_order, progress_bar
 from temzoo.inference.detection_stitching import View, stitched, view_of
 from temzoo.inference.objects import Window, decode, flattened, tight
-from temzoo.inference.pixels import channels_view, checked_pixels
+from temzoo.inference.pixels import channels_view, checked_pixels, statistics_of
 
 INSIDE = 1 / 3  # least part of a detection's height and width inside the image, not its mirror
 
@@ -173,7 +173,7 @@ def _views(
     """What the model finds in each tile, in order of the tiles."""
     shape, size = channels.shape[:2], detector.image_size
     normalize = detector.normalize
-    statistics = None if normalize is None else normalize.statistics(channels)
+    statistics = None if normalize is None else statistics_of(normalize, channels)
     detect = partial(detector.detect, statistics=statistics, **options)
     numbered = list(enumerate(windows))
     batches = [numbered[first : first + batch_size] for first in range(0, len(windows), batch_size)]
@@ -206,9 +206,9 @@ def _warn_if_full(answer: Any, limit: int | None) -> None:
 
 
 def _tile(channels: np.ndarray, window: Window, size: int) -> np.ndarray:
-    """(size, size, C) float32, mirrored at its end where the image is smaller."""
+    """(size, size, C), mirrored at its end where the image is smaller."""
     top, left, bottom, right = window
-    pixels = channels[top:bottom, left:right].astype(np.float32)
+    pixels = channels[top:bottom, left:right]
     missing = [(0, size - (bottom - top)), (0, size - (right - left)), (0, 0)]
     return np.pad(pixels, missing, mode="symmetric")
 

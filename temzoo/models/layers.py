@@ -25,6 +25,20 @@ WIDEST = 2**13  # filters of the lowest level
 BATCH_NORM_MOMENTUM = 0.9
 
 
+def require_tensorflow(what: str) -> None:
+    """Raises RuntimeError where Keras computes by another backend.
+
+    Args:
+        what: that needs TensorFlow, for the message.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"{what} needs TensorFlow. Received: KERAS_BACKEND={backend}. Set"
+            " KERAS_BACKEND=tensorflow, or leave it out."
+        )
+
+
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
     """Layers built inside have this policy, such as "mixed_bfloat16"."""
@@ -69,16 +83,21 @@ class Normalize(keras.layers.Layer):
     def statistics(self, pixels: np.ndarray) -> tuple[float, float]:
         """The (shift, scale) that ``call`` uses for one image, pixels (H, W, C)."""
         rows, cols = ((n - 1) // self.grid + 1 for n in pixels.shape[:2])
-        values = pixels[::rows, ::cols].astype("float32")
+        values = pixels[::rows, ::cols].astype(_exact(pixels))
         low, high = np.percentile(values, [self.low, self.high])
         if low == high:
             low, high = values.min(), values.max()
         return float(low + high) / 2, (2.0 / float(high - low) if high > low else 0.0)
 
     def apply(self, pixels: np.ndarray, shift: float, scale: float) -> np.ndarray:
-        """What ``call`` returns, with given statistics; (H, W, C) float32."""
-        y = (pixels.astype("float32") - np.float32(shift)) * np.float32(scale)
-        return y if self.limit is None else np.clip(y, -self.limit, self.limit)
+        """What ``call`` returns, with given statistics; (H, W, C) float32.
+
+        Of pixels with more digits than float32 has, the shift is taken off before they are cut.
+        """
+        number = _exact(pixels)
+        y = (pixels.astype(number) - number(shift)) * number(scale)
+        y = y if self.limit is None else np.clip(y, -self.limit, self.limit)
+        return y.astype(np.float32, copy=False)
 
     def invert(self, normalised: np.ndarray, shift: float, scale: float) -> np.ndarray:
         """``apply`` undone, (H, W, C) float32; a constant image (scale 0) is ``shift`` all over."""
@@ -89,6 +108,11 @@ class Normalize(keras.layers.Layer):
     def get_config(self):
         own = {"low": self.low, "high": self.high, "limit": self.limit, "grid": self.grid}
         return {**super().get_config(), **own}
+
+
+def _exact(pixels: np.ndarray) -> type:
+    """float32 where it holds all values of the pixels' type, else float64."""
+    return np.float32 if np.can_cast(pixels.dtype, np.float32) else np.float64
 
 
 def _shift_and_scale(x, low: float, high: float, grid: int):

@@ -127,6 +127,7 @@ def mask_rcnn(
         max_detections: an image, at most.
     """
     config = dict(locals())
+    layers.require_tensorflow("mask_rcnn")
     _check(classes, image_size, backbone, features)
     _check_counts(train_proposals, regions, proposals, max_detections)
     _check_backbone(backbone, channels, alpha, backbone_weights, backbone_trainable)

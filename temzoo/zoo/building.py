@@ -200,7 +200,7 @@ def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:
     config = {k: later[k] if k in later and v else v for k, v in how.config.items()}
     try:
         model = BUILDERS[card.name](**config)
-    except (ValueError, OSError, ImportError):
+    except (ValueError, OSError, ImportError, RuntimeError):
         raise
     except Exception as error:  # of a keyword's kind, which a card from outside may have wrong
         raise ValueError(
