@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 import temzoo
-from temzoo.data.images import without_offset
+from temzoo.core.offset import offset_of
+from temzoo.core.types import Example, LabelledImage, Micrograph
+from temzoo.data.pairs import PairPlan, pair_of
+from temzoo.data.preparation import Decoded
 from temzoo.inference.pixels import statistics_of
 from temzoo.models.layers import Normalize
 
@@ -39,16 +42,32 @@ def test_an_offset_changes_no_detection():
     assert plain
 
 
+class Pixels:
+    """A target that is not looked at."""
+
+    padding = None
+
+    def draw(self, labels):
+        return np.zeros((labels.height, labels.width), "uint8")
+
+    def measure(self, drawn):
+        return None
+
+
 def test_what_is_learnt_of_an_offset_is_what_is_learnt_without():
     pixels, layer = micrograph(), Normalize()
-    far = pixels + 1e9
     for image in (pixels.astype("float32"), pixels, pixels.astype("uint16"), pixels + 1000):
-        assert without_offset(image, image) is image
-    near = without_offset(far, far)
+        assert offset_of(image) == 0
+    far = pixels + 1e9
+    assert pixels.min() < offset_of(far) - 1e9 < pixels.max()
+    labels = LabelledImage("a.png", 96, 96, ())
+    example = Example(labels, lambda: Micrograph(far), load_truth=lambda: Micrograph(far + 7))
+    near = Decoded([example], 1, Pixels())[0].pixels
     assert near.dtype == np.float32
-    ours, theirs = (layer(one[None, ..., None].astype("float32")) for one in (pixels, near))
+    ours, theirs = (layer(one.reshape(1, 96, 96, 1)) for one in (pixels.astype("float32"), near))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    np.testing.assert_array_equal(without_offset(far + 7, far) - near, 7)
+    poor, better = pair_of(example, PairPlan(source="given"))
+    np.testing.assert_array_equal(better - poor, 7)
 
 
 def test_pixels_beyond_float32_are_named_and_not_the_weights():

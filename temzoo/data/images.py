@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PERCENTILES = (0.5, 99.5)
 LARGEST_ARRAY = 2 * 1024**3  # bytes
-LEVELS = 4096  # that float32 should tell apart in an image
 SCALES = ("image", "dtype")
 
 
@@ -159,19 +158,6 @@ def _check_request(examples: Sequence[Example], size: int, channels: int, scale:
             f"{len(examples) * each / 1024**3:.2f} GiB. Take at most {LARGEST_ARRAY // each} of "
             "them, or a smaller size."
         )
-
-
-def without_offset(pixels: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Pixels less the middle of ``base``, as float32, where float32 would round its contrast away.
-
-    All others stay as they are. A model learns the same of both: it normalises.
-    """
-    if np.can_cast(base.dtype, np.float32):
-        return pixels
-    low, high = float(base.min()), float(base.max())
-    if max(abs(low), abs(high)) * np.finfo(np.float32).eps < (high - low) / LEVELS:
-        return pixels
-    return (pixels - (low + high) / 2).astype(np.float32)
 
 
 def resized(pixels: np.ndarray, size: int) -> np.ndarray:
