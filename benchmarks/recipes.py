@@ -37,7 +37,6 @@ from temzoo.core.files import read_json
 from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation import baselines
-from temzoo.zoo import pretrained
 
 PROGRESS = Path("state") / "progress.json"  # of a run
 # What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
@@ -174,9 +173,7 @@ def fitted(
     if run is not None and begun != "finished":
         raise ValueError(f"--run names a finished run of {name}. Received: {run}. Leave it out.")
     keras.utils.set_random_seed(recipe.settings.get("seed", 0))
-    model = temzoo.get_model(recipe.model, **recipe.config)
-    if recipe.start:
-        pretrained.take_over(model, pretrained.find_trained(recipe.start))
+    model = temzoo.get_model(recipe.model, start=recipe.start, **recipe.config)
     # Of a finished run there is nothing left to do but to compare model and data.
     done = temzoo.train(model, learn, judge, out=folder, resume=bool(begun), **recipe.settings)
     if done.interrupted:

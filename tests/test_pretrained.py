@@ -8,7 +8,8 @@ import pytest
 
 import temzoo
 from temzoo.models import mobilenet as module
-from temzoo.zoo import pretrained
+from temzoo.zoo import cards, pretrained
+from temzoo.zoo.built import built
 
 
 def build(encoder, **config):
@@ -55,7 +56,7 @@ def test_a_complete_file_needs_no_other(encoder, tmp_path):
 def test_a_partial_file_must_hold_all_that_is_not_frozen(encoder, tmp_path):
     path = tmp_path / "decoder.weights.h5"
     pretrained.save_trained(build(encoder), path)
-    with pytest.raises(ValueError, match="must hold all weights but those of frozen layers"):
+    with pytest.raises(ValueError, match="none for conv1/kernel, of a layer that is not"):
         pretrained.load_trained(build(encoder, encoder_trainable=True), path)
 
 
@@ -109,30 +110,56 @@ def test_a_weights_file_is_known_by_its_ending(tmp_path):
 
 
 def test_another_models_weights_begin_what_they_share():
-    found = pretrained.find_trained("unet_mobilenet/emps")
-    model = temzoo.get_model("particles", encoder_weights=None, compile=False)
-    taken = pretrained.take_over(model, found)
-    own = {v.path for v in model.weights if v.path.startswith("distance")}
-    assert own
-    assert taken == len(model.weights) - len(own)
-    donor = temzoo.get_model("unet_mobilenet", weights="emps", compile=False)
+    model = temzoo.get_model("particles", start="unet_mobilenet/super1", encoder_weights=None)
+    donor = temzoo.get_model("unet_mobilenet", weights="super1", compile=False)
     theirs = {v.path: v.numpy() for v in donor.weights}
+    own = [v.path for v in model.weights if v.path.startswith("distance")]
     for variable in model.weights:
         if variable.path not in own:
             np.testing.assert_array_equal(variable.numpy(), theirs[variable.path])
+    told = built(model)
+    count = len(model.weights)
+    assert f"{count - len(own)} of {count} arrays taken over; new: distance_conv" in told.begun
+    assert (told.config["classes"], told.class_names) == (3, ("1", "2"))
+    assert told.weights is None
+    assert model.optimizer is not None
+
+
+def test_another_number_of_classes_has_a_last_layer_of_its_own():
+    model = temzoo.get_model("unet", start="emps-fast", classes=4)
+    donor = temzoo.get_model("unet", weights="emps-fast", compile=False)
+    *ours, kernel, bias = model.weights
+    assert {kernel.path, bias.path} == {"logits/kernel", "logits/bias"}
+    for mine, theirs in zip(ours, donor.weights, strict=False):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    assert "taken over; new: logits" in built(model).begun
+    assert built(model).class_names == ()
+
+
+def test_a_run_begins_a_model_whose_layers_have_no_names(tmp_path):
+    def own(*, classes=2):
+        pixels = keras.Input((None, None, 1))
+        x = keras.layers.Conv2D(3, 3)(pixels)
+        return keras.Model(pixels, keras.layers.Conv2D(classes, 1, activation="softmax")(x))
+
+    temzoo.register("nameless", task="semantic")(own)
+    try:
+        donor, path = temzoo.get_model("nameless"), tmp_path / pretrained.BEST
+        pretrained.save(donor, path)
+        pretrained.write_card(path, pretrained.WeightsCard("nameless", {"classes": 2}, ("a",)))
+        model = temzoo.get_model("nameless", start=tmp_path, classes=3)
+    finally:
+        del cards.BUILDERS["nameless"], cards._CARDS["nameless"]
+    np.testing.assert_array_equal(model.weights[0].numpy(), donor.weights[0].numpy())
+    assert "2 of 4 arrays taken over" in built(model).begun
 
 
 def test_weights_that_share_nothing_begin_no_model():
-    found = pretrained.find_trained("vae/particles")
-    model = temzoo.get_model("unet", filters=4, depth=2, compile=False)
     with pytest.raises(ValueError, match="must share layers with the model that it begins"):
-        pretrained.take_over(model, found)
+        temzoo.get_model("unet", start="vae/particles", filters=4, depth=2)
 
 
-def test_weights_of_a_run_begin_no_other_model(tmp_path):
-    model = temzoo.get_model("unet", filters=4, depth=2, compile=False)
-    path = tmp_path / "a.weights.h5"
-    pretrained.save(model, path)
-    pretrained.write_card(path, pretrained.WeightsCard(model="unet", config={}))
-    with pytest.raises(ValueError, match="stored by name can begin another model"):
-        pretrained.take_over(model, pretrained.find_trained(path))
+def test_a_model_is_loaded_or_begun():
+    told = "Received: weights='emps' and start='emps-fast'"
+    with pytest.raises(ValueError, match=told):
+        temzoo.get_model("unet", weights="emps", start="emps-fast")

@@ -73,9 +73,8 @@ outside_a_graph = pytest.mark.usefixtures("eager_steps")
 
 def fit(folder, model=None, **settings):
     model = model or tiny()
-    return temzoo.train(
-        model, TRAIN, VAL, out=folder, progress=False, **{**QUICK, "epochs": 3, **settings}
-    )
+    usual = {} if settings.get("resume") else {**QUICK, "epochs": 3}
+    return temzoo.train(model, TRAIN, VAL, out=folder, progress=False, **{**usual, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +323,8 @@ def test_a_finished_run_is_not_trained_further_by_resuming(tmp_path):
 def two_phases(folder, **settings):
     model = tiny(encoder_trainable=False)
     changes = {"finetune": {"encoder_trainable": True}, "steps_per_epoch": 2}
-    return fit(folder, model, **{**changes, "epochs": 2, "finetune_epochs": 2, **settings}), model
+    changes |= {"epochs": 2, "finetune_epochs": 2}
+    return fit(folder, model, **{**changes, **settings}), model
 
 
 @outside_a_graph
@@ -448,14 +448,6 @@ def test_what_a_loader_raises_arrives_as_it_was(tmp_path):
         temzoo.train(tiny(), [small], VAL, out=tmp_path, progress=False, **QUICK)
 
 
-def test_an_unknown_label_is_named(finished, tmp_path):
-    _, model = finished
-    other = dataclasses.replace(TRAIN[0].labels.shapes[0], label="dust")
-    labels = dataclasses.replace(TRAIN[0].labels, shapes=(other,), classes=())
-    with pytest.raises(ValueError, match="dust"):
-        temzoo.train(model, [dataclasses.replace(TRAIN[0], labels=labels)], VAL, out=tmp_path)
-
-
 def test_a_finished_run_is_not_overwritten(finished):
     run, model = finished
     with pytest.raises(FileExistsError, match="holds a run already"):
@@ -479,7 +471,7 @@ def test_what_is_no_weights_file_is_explained(tmp_path):
     with pytest.raises(ValueError, match="has no card"):
         temzoo.get_model("unet", weights=bare)
     (tmp_path / "bare.json").write_text('{"modell": 1}')
-    with pytest.raises(ValueError, match="is not a weights card"):
+    with pytest.raises(ValueError, match=r"bare.json: model must be text. Received: nothing"):
         temzoo.get_model("unet", weights=bare)
     with pytest.raises(ValueError, match=r"ends in .weights.h5"):
         pretrained.card_path(tmp_path / "bare.h5")
@@ -616,7 +608,8 @@ FIND = {"batch": 4, "steps_per_epoch": 4, "augment": "light", "magnification": (
 
 def find(folder, model=None, **settings):
     model = model or detector()
-    options = {**FIND, "epochs": 3, "crop": None, **settings}
+    usual = {} if settings.get("resume") else {**FIND, "epochs": 3, "crop": None}
+    options = {**usual, **settings}
     return temzoo.train(model, TRAIN, VAL, out=folder, progress=False, **options)
 
 

@@ -14,6 +14,7 @@ from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
 
 USUAL = Settings()
+OTHER_NAMES = {"balance": "class_weights", "steps": "steps_per_epoch"}  # of options
 TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
 ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
 Val = Annotated[float, typer.Option(help="Share to validate on, without --val-names.")]
@@ -21,6 +22,7 @@ Val = Annotated[float, typer.Option(help="Share to validate on, without --val-na
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="One of `temzoo models`.")],
     images: common.Images,
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
@@ -37,7 +39,9 @@ def train(
     val_names: ValNames = None,
     val: Val = 0.2,
     limit: Annotated[int | None, typer.Option(help="Train on so many images, drawn.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Start from: a name, file or run.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Start from: a name, MODEL/NAME, file or run.")
+    ] = None,
     epochs: int = USUAL.epochs,
     batch: int = USUAL.batch,
     crop: Annotated[
@@ -113,6 +117,7 @@ def train(
 
     import temzoo
     from temzoo.tasks.training_data import with_classes
+    from temzoo.zoo.building import find_start
 
     examples = load_examples(
         model, images, labels, groups, truth, pairs, values=values, names=(rename, merge)
@@ -120,14 +125,14 @@ def train(
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
     if limit:
         learn = drawn(learn, limit, seed)
-    config = keywords(set_)
-    if weights is None:
-        config = with_classes(model, config, [*learn, *judge])
+    known = find_start(model, weights).card.class_names if weights else ()
+    config = with_classes(model, keywords(set_), [*learn, *judge], known)
     keras.utils.set_random_seed(seed)
-    network = temzoo.get_model(model, weights=weights, **config)
+    network = temzoo.get_model(model, start=weights, **config)
     given |= {"class_weights": "balanced" if balance else None, "steps_per_epoch": steps}
     given |= {"finetune": keywords(finetune) or None}
-    run = temzoo.train(network, learn, judge, out=out, resume=resume, **chosen(given))
+    stated = {OTHER_NAMES.get(name, name) for name in given if _is_typed(context, name)}
+    run = temzoo.train(network, learn, judge, out=out, resume=resume, **chosen(given, stated))
     if not run.epoch:
         kept = "its weights are the last ones" if run.history else "no weights yet"
         what = "was validated" if run.history else "ended"
@@ -139,10 +144,16 @@ def train(
     )
 
 
-def chosen(given: dict) -> dict:
-    """The settings that differ from ``train``'s own, since each kind of data takes but its own."""
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def chosen(given: dict, stated: set[str] = frozenset()) -> dict:
+    """The settings that were stated or differ from ``train``'s own: each kind of data has few."""
     known = vars(USUAL)
-    return {name: given[name] for name in known if name in given and given[name] != known[name]}
+    differ = {name for name in known if name in given and given[name] != known[name]}
+    return {name: given[name] for name in known if name in differ | stated}
 
 
 def load_examples(

@@ -74,7 +74,7 @@ def evaluate(
     import temzoo
     from temzoo.data.examples import class_names
     from temzoo.labels.renaming import parsed
-    from temzoo.zoo.built import task_of
+    from temzoo.zoo.built import class_names_of, task_of
 
     separation = separation_of(instances, neck, threshold)
     renames, merges = parsed(rename, merge)
@@ -101,6 +101,9 @@ def evaluate(
         flips=flips,
         progress=True,
     )
+    known = class_names_of(model)
+    if known and known != found.classes:
+        print(f"labels of {', '.join(found.classes)} score the model's class {', '.join(known)}")
     print(found.summary())
     if out:
         table, figures, sheet = (

@@ -6,11 +6,19 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+TYPE_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
 
@@ -77,6 +85,36 @@ def text_lines(path: str | Path) -> list[str]:
                 f"{line[:60].decode('latin-1')!r}, as Latin-1 has it. Save it again as UTF-8."
             ) from error
     return [line.decode("utf-8") for line in lines]
+
+
+def read_fields(
+    path: str | Path, fields: Mapping[str, type | tuple], *, optional: Mapping[str, type] = {}
+) -> dict[str, Any]:
+    """The JSON object of a file that may have come from anywhere.
+
+    Args:
+        fields: name -> type of what must be there; "data.train" is the field train of data.
+        optional: of what need not.
+
+    Raises:
+        ValueError: it is no object, or a field is missing or of another type, which is named.
+    """
+    told = read_json(path)
+    missing = object()
+    for name, kinds in {"": dict, **fields, **optional}.items():
+        value = told
+        for part in name.split(".") if name else ():
+            value = value.get(part, missing) if isinstance(value, dict) else missing
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        if not fits and not (value is missing and name in optional):
+            words = " or ".join(TYPE_NAMES[kind] for kind in kinds)
+            received = "nothing" if value is missing else json.dumps(value)[:60]
+            raise ValueError(
+                f"{path}: {name or 'the file'} must be {words}. Received: {received}. It is"
+                " damaged, or not as temzoo writes it: copy it again."
+            )
+    return told
 
 
 def write_json(path: str | Path, document: Any, *, indent: int | None = None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 SEPARATION = "auto"  # of instances, in predictions and scores
@@ -82,19 +83,24 @@ class Settings:
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be at least 1. Received: {name}={value!r}.")
         for name in ("learning_rate", "finetune_rate"):
-            if not 0 < getattr(self, name) < 1:
+            if not _is_share(getattr(self, name)):
                 raise ValueError(
                     f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
                 )
-        if self.average is not None and not 0 < self.average < 1:
+        if self.average is not None and not _is_share(self.average):
             raise ValueError(
                 "average must lie between 0 and 1, or be None. Received:"
                 f" average={self.average!r}. Use 0.998."
             )
-        if not 0 <= self.warmup < 1:
+        if self.warmup != 0 and not _is_share(self.warmup):
             raise ValueError(f"warmup is a share below 1. Received: warmup={self.warmup!r}.")
         if isinstance(self.class_weights, str) and self.class_weights != "balanced":
             raise ValueError(
                 'class_weights must be None, "balanced" or one factor per class.'
                 f" Received: class_weights={self.class_weights!r}."
             )
+
+
+def _is_share(value: Any) -> bool:
+    """Whether a value is a number between 0 and 1."""
+    return isinstance(value, Real) and 0 < value < 1

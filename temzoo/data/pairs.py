@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from temzoo.core.hints import did_you_mean
+from temzoo.core.offset import offset_of
 from temzoo.core.types import Example, Micrograph
 from temzoo.data.dataset import crop_list, validation_areas
 from temzoo.data.degrade import NAMED, Degradation, black_and_white, degradation, degrade
@@ -283,6 +284,8 @@ class _Decoded(Cached):
                 f'{example.name}: an image must have colours to learn them by source="grey". '
                 f"Received: shape={truth.shape}. Leave grey images out."
             )
+        if offset := offset_of(pixels):
+            truth, pixels = ((each - offset).astype(np.float32) for each in (truth, pixels))
         poor = as_channels(pixels, self.channels)
         same = truth is pixels and self.channels == self.out_channels
         better = poor if same else as_channels(truth, self.out_channels)

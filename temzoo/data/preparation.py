@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from temzoo.core.offset import offset_of
 from temzoo.core.types import Example, LabelledImage
 from temzoo.data.augment import augmenter
 from temzoo.data.crop_plan import CropPlan, Encoded, Target
@@ -83,6 +84,8 @@ class Decoded(Cached):
 
     def decode(self, example: Example) -> _Whole:
         pixels = as_channels(example.micrograph.pixels, self.channels)
+        offset = offset_of(pixels)
+        pixels = (pixels - offset).astype(np.float32) if offset else pixels
         drawn = self.target.draw(example.labels)
         if pixels.shape[:2] != drawn.shape[:2]:
             raise ValueError(

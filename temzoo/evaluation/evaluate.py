@@ -77,8 +77,7 @@ def evaluate(
 
     Args:
         model: whatever ``predict`` takes: a network, Otsu, a random forest.
-        classes: names of the classes 1, 2, …; None: those that the model was trained on, else
-            those that have an area in the labels.
+        classes: names of the classes 1, 2, …; None: as ``scored_names``.
         instances: how predicted instances are told apart, as in ``predict``; None leaves the
             instance metrics out.
         min_score: of models whose objects have scores: objects below it count for AP, neither as
@@ -100,8 +99,7 @@ def evaluate(
     """
     examples = list(examples)
     _check_examples(examples, bootstrap)
-    known = classes or class_names_of(model) or class_names(examples)
-    names = foreground_classes(known)
+    names = scored_names(model, examples, classes)
     task = task_of(model)
     counted = min_score
     if task.least_score is not None:
@@ -125,6 +123,19 @@ def evaluate(
         bootstrap=bootstrap,
         seed=seed,
     )
+
+
+def scored_names(
+    model: Any, examples: Sequence[Example], classes: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The names of a model's classes 1, 2, … where it is scored on labels.
+
+    Those that are given, else those it was trained on, else those that have an area in the labels.
+    The one class of a model is the one class of labels, whatever their names.
+    """
+    known, labelled = classes or class_names_of(model), class_names(examples)
+    same = not classes and len(known) == len(labelled) == 1
+    return foreground_classes(labelled if same or not known else known)
 
 
 def score_predictions(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.types import Example
-from temzoo.data.examples import class_names
+from temzoo.evaluation.evaluate import scored_names
 from temzoo.evaluation.judged import judged_instances
 from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.inference.confidence import confidences, likeliest_share
@@ -24,11 +24,10 @@ from temzoo.inference.predict import predict, sure_classes
 from temzoo.inference.regions import Watershed, label_instances
 from temzoo.labels.shapes.raster import (
     class_map,
-    foreground_classes,
     ignored_pixels,
     instance_map,
 )
-from temzoo.zoo.built import class_names_of, task_of
+from temzoo.zoo.built import task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
 # Of models whose objects have scores, and which have learnt where objects part.
@@ -93,7 +92,7 @@ def tune_instances(
     if necks is None:
         necks = LEARNT_NECKS if scored else NECKS
     _check(model, examples, necks, thresholds, min_areas_px)
-    names = foreground_classes(classes or class_names_of(model) or class_names(examples))
+    names = scored_names(model, examples, classes)
     cuts = [Watershed(neck, threshold) for threshold in thresholds for neck in necks]
     leasts = list(itertools.product(min_scores, min_areas_px))
     each = [list(_counts(model, one, names, cuts, leasts, options)) for one in examples]

@@ -34,11 +34,12 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.offset import offset_of
 from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
 from temzoo.inference.concurrent import in_order, progress_bar
 from temzoo.inference.detection_stitching import View, stitched, view_of
 from temzoo.inference.objects import Window, decode, flattened, tight
-from temzoo.inference.pixels import channels_view, checked_pixels
+from temzoo.inference.pixels import channels_view, checked_pixels, statistics_of
 
 INSIDE = 1 / 3  # least part of a detection's height and width inside the image, not its mirror
 
@@ -173,11 +174,17 @@ def _views(
     """What the model finds in each tile, in order of the tiles."""
     shape, size = channels.shape[:2], detector.image_size
     normalize = detector.normalize
-    statistics = None if normalize is None else normalize.statistics(channels)
+    statistics, offset = None, 0.0
+    if normalize is not None:
+        shift, scale = statistics_of(normalize, channels)
+        offset = offset_of(channels)
+        statistics = (shift - offset, scale)
     detect = partial(detector.detect, statistics=statistics, **options)
     numbered = list(enumerate(windows))
     batches = [numbered[first : first + batch_size] for first in range(0, len(windows), batch_size)]
-    tiles = (np.stack([_tile(channels, window, size) for _, window in each]) for each in batches)
+    tiles = (
+        np.stack([_tile(channels, window, size, offset) for _, window in each]) for each in batches
+    )
     with progress_bar(len(windows), progress) as advance:
         answers = in_order(detect, tiles, in_flight=detector.in_flight)
         for batch, answer in zip(batches, answers, strict=True):
@@ -205,10 +212,11 @@ def _warn_if_full(answer: Any, limit: int | None) -> None:
         )
 
 
-def _tile(channels: np.ndarray, window: Window, size: int) -> np.ndarray:
-    """(size, size, C) float32, mirrored at its end where the image is smaller."""
+def _tile(channels: np.ndarray, window: Window, *, size: int, offset: float) -> np.ndarray:
+    """(size, size, C) float32 less an offset, mirrored at its end where the image is smaller."""
     top, left, bottom, right = window
-    pixels = channels[top:bottom, left:right].astype(np.float32)
+    pixels = channels[top:bottom, left:right]
+    pixels = (pixels - offset if offset else pixels).astype(np.float32)
     missing = [(0, size - (bottom - top)), (0, size - (right - left)), (0, 0)]
     return np.pad(pixels, missing, mode="symmetric")
 

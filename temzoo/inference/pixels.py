@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from temzoo.core.connected import BLOCK_ROWS
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import as_channels, load_micrograph
+
+LARGEST = np.finfo(np.float32).max
+FAR = 10  # times what most pixels spread: beyond it a hundredth of them is noise, or rare objects
+ALONE = 0.5  # share of far pixels without a far neighbour from which they are hot or dead ones
 
 
 def as_micrograph(micrograph: Micrograph | np.ndarray | str | Path) -> Micrograph:
@@ -24,7 +30,8 @@ def checked_pixels(micrograph: Micrograph) -> np.ndarray:
     """The pixels, (H, W) or (H, W, C) of any real dtype.
 
     Raises:
-        ValueError: for a batch, an image without pixels, complex, NaN or infinite values.
+        ValueError: for a batch, an image without pixels, complex, NaN or infinite values, or
+            values beyond float32, which models compute in.
     """
     pixels, name = micrograph.pixels, f" in {micrograph.name!r}" if micrograph.name else ""
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "buif":
@@ -45,6 +52,11 @@ def checked_pixels(micrograph: Micrograph) -> np.ndarray:
                     f"{name}, first in rows {top} to {top + BLOCK_ROWS}. "
                     "Replace them, for example by np.nan_to_num."
                 )
+            if np.abs(pixels[top : top + BLOCK_ROWS]).max() > LARGEST:
+                raise ValueError(
+                    f"pixels must lie within float32, to {LARGEST:.1e}. Received: larger ones"
+                    f"{name}, first in rows {top} to {top + BLOCK_ROWS}. Divide them first."
+                )
     return pixels
 
 
@@ -55,3 +67,37 @@ def channels_view(pixels: np.ndarray, channels: int | None) -> np.ndarray:
     if pixels.ndim == 3:
         return as_channels(pixels, channels)
     return np.broadcast_to(pixels[:, :, None], (*pixels.shape, channels))
+
+
+def statistics_of(normalize: Any, channels: np.ndarray) -> tuple[float, float]:
+    """``normalize.statistics`` of a micrograph; warns where hot or dead pixels decide them."""
+    share = _share_alone(channels[..., 0])
+    if share:
+        warnings.warn(
+            f"{share:.1%} of the pixels are hot or dead: single ones far from all others. They"
+            " decide the contrast that the model sees. Filter them out first, for example by"
+            " scipy.ndimage.median_filter(pixels, 3).",
+            stacklevel=2,
+        )
+    return normalize.statistics(channels)
+
+
+def _share_alone(pixels: np.ndarray) -> float:
+    """Share of far pixels that stand alone; 0 where they are too few to move the percentiles."""
+    step = max(1, int(np.sqrt(pixels.size / 256**2)))
+    values = pixels[::step, ::step].astype(np.float64)
+    outer, low, middle, high, top = np.percentile(values, [1, 10, 50, 90, 99])
+    far = np.zeros(pixels.shape, bool)
+    if top - middle > FAR * (high - middle) > 0:
+        far |= pixels > middle + (top - middle) / 2
+    if middle - outer > FAR * (middle - low) > 0:
+        far |= pixels < middle - (middle - outer) / 2
+    if not far.any():
+        return 0.0
+    beside = np.zeros_like(far)
+    for axis in (0, 1):
+        for one, other in ((slice(1, None), slice(-1)), (slice(-1), slice(1, None))):
+            here, there = ((part, slice(None))[:: 1 - 2 * axis] for part in (one, other))
+            beside[here] |= far[there]
+    alone = np.count_nonzero(far & ~beside)
+    return alone / far.size if alone > ALONE * np.count_nonzero(far) else 0.0

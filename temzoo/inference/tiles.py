@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.inference.concurrent import in_order, progress_bar
-from temzoo.inference.pixels import channels_view
+from temzoo.inference.pixels import channels_view, statistics_of
 
 TILE = 1408  # pixels; the longest edge of a tile where an image is too large to be taken whole
 WHOLE = TILE**2  # pixels; up to this area an image is one tile, unless a tile size is given
@@ -69,7 +69,7 @@ def on_tiles(
     """
     if normalize is None:
         return lambda batch: answer(batch.astype(np.float32), batch)
-    shift, scale = normalize.statistics(channels)
+    shift, scale = statistics_of(normalize, channels)
 
     def network(batch: np.ndarray) -> np.ndarray:
         found = answer(normalize.apply(batch, shift, scale), batch)

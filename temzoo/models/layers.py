@@ -15,9 +15,28 @@ from keras import ops
 
 NORMS = ("batch", "group", "instance", None)
 UPSAMPLINGS = ("bilinear", "transpose")
-COUNTS = ("filters", "depth", "channels", "latent_dim", "image_size")
+# Of whole numbers that a model is built with, the largest: more is a mistake, and takes all memory.
+COUNTS = {
+    **{"filters": 1024, "depth": 8, "channels": 64, "classes": 2**16},
+    **{"latent_dim": 4096, "image_size": 2**13, "hidden": 2**13, "features": 1024},
+}
+WIDEST = 2**13  # filters of the lowest level
 # 0.99 needs some 500 steps before inference sees what training saw; runs here are that short.
 BATCH_NORM_MOMENTUM = 0.9
+
+
+def require_tensorflow(what: str) -> None:
+    """Raises RuntimeError where Keras computes by another backend.
+
+    Args:
+        what: that needs TensorFlow, for the message.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"{what} needs TensorFlow. Received: KERAS_BACKEND={backend}. Set"
+            " KERAS_BACKEND=tensorflow, or leave it out."
+        )
 
 
 @contextmanager
@@ -64,16 +83,21 @@ class Normalize(keras.layers.Layer):
     def statistics(self, pixels: np.ndarray) -> tuple[float, float]:
         """The (shift, scale) that ``call`` uses for one image, pixels (H, W, C)."""
         rows, cols = ((n - 1) // self.grid + 1 for n in pixels.shape[:2])
-        values = pixels[::rows, ::cols].astype("float32")
+        values = pixels[::rows, ::cols].astype(_exact(pixels))
         low, high = np.percentile(values, [self.low, self.high])
         if low == high:
             low, high = values.min(), values.max()
         return float(low + high) / 2, (2.0 / float(high - low) if high > low else 0.0)
 
     def apply(self, pixels: np.ndarray, shift: float, scale: float) -> np.ndarray:
-        """What ``call`` returns, with given statistics; (H, W, C) float32."""
-        y = (pixels.astype("float32") - np.float32(shift)) * np.float32(scale)
-        return y if self.limit is None else np.clip(y, -self.limit, self.limit)
+        """What ``call`` returns, with given statistics; (H, W, C) float32.
+
+        Of pixels with more digits than float32 has, the shift is taken off before they are cut.
+        """
+        number = _exact(pixels)
+        y = (pixels.astype(number) - number(shift)) * number(scale)
+        y = y if self.limit is None else np.clip(y, -self.limit, self.limit)
+        return y.astype(np.float32, copy=False)
 
     def invert(self, normalised: np.ndarray, shift: float, scale: float) -> np.ndarray:
         """``apply`` undone, (H, W, C) float32; a constant image (scale 0) is ``shift`` all over."""
@@ -84,6 +108,11 @@ class Normalize(keras.layers.Layer):
     def get_config(self):
         own = {"low": self.low, "high": self.high, "limit": self.limit, "grid": self.grid}
         return {**super().get_config(), **own}
+
+
+def _exact(pixels: np.ndarray) -> type:
+    """float32 where it holds all values of the pixels' type, else float64."""
+    return np.float32 if np.can_cast(pixels.dtype, np.float32) else np.float64
 
 
 def _shift_and_scale(x, low: float, high: float, grid: int):
@@ -310,7 +339,7 @@ def class_probabilities(x, classes: int):
 
 
 def check_choices(**chosen) -> None:
-    """Raises ValueError for a ``norm`` or ``upsampling`` that is not offered, or a count < 1."""
+    """Raises ValueError for a ``norm`` or ``upsampling`` that is not offered, or a wrong number."""
     offered = {"norm": NORMS, "upsampling": UPSAMPLINGS}
     for keyword, value in chosen.items():
         if keyword in offered and value not in offered[keyword]:
@@ -321,5 +350,16 @@ def check_choices(**chosen) -> None:
                 "classes counts the background too, so it is at least 2 (background and one class)."
                 f" Received: classes={value!r}."
             )
-        if keyword in COUNTS and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{keyword} must be a whole number from 1. Received: {value!r}.")
+        most = COUNTS.get(keyword)
+        if most and not (isinstance(value, int) and 1 <= value <= most):
+            raise ValueError(
+                f"{keyword} must be a whole number from 1 to {most}. Received: {value!r}."
+            )
+        if keyword == "dropout" and not (isinstance(value, int | float) and 0 <= value < 1):
+            raise ValueError(f"dropout must be a share from 0 to below 1. Received: {value!r}.")
+    filters, depth = (chosen.get(keyword, 1) for keyword in ("filters", "depth"))
+    if filters << depth > WIDEST:
+        raise ValueError(
+            f"filters double at each of depth levels, to {WIDEST} at most. Received:"
+            f" filters={filters}, depth={depth}, which is {filters << depth}. Take less of either."
+        )

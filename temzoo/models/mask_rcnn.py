@@ -127,6 +127,7 @@ def mask_rcnn(
         max_detections: an image, at most.
     """
     config = dict(locals())
+    layers.require_tensorflow("mask_rcnn")
     _check(classes, image_size, backbone, features)
     _check_counts(train_proposals, regions, proposals, max_detections)
     _check_backbone(backbone, channels, alpha, backbone_weights, backbone_trainable)
@@ -535,6 +536,7 @@ def _check(classes, image_size, backbone, features) -> None:
             f"features must be a multiple of 8, the groups of its norms. Received:"
             f" features={features!r}."
         )
+    layers.check_choices(image_size=image_size, features=features)
 
 
 def _check_counts(train_proposals, regions, proposals, max_detections) -> None:

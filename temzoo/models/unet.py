@@ -65,6 +65,7 @@ def unet(
         filters=filters,
         depth=depth,
         norm=norm,
+        dropout=dropout,
         upsampling=upsampling,
     )
     pixels = keras.Input((None, None, channels), name="pixels")

@@ -140,7 +140,7 @@ def build_body(
     negatives: bool = False,
 ) -> Body:
     """Encoder and decoder, for what ``unet_mobilenet`` takes."""
-    layers.check_choices(norm=norm, upsampling=upsampling)
+    layers.check_choices(norm=norm, upsampling=upsampling, dropout=dropout)
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
     _check(decoder_filters, pyramid, negatives)
     stride = int(STRIDE * max(pyramid))
@@ -198,6 +198,8 @@ def _check(decoder_filters, pyramid, negatives) -> None:
             "decoder_filters gives one width per resolution, from 1/16 to full, five in all."
             f" Received: {decoder_filters}."
         )
+    for filters in decoder_filters:
+        layers.check_choices(filters=filters)
     if not pyramid or len(set(pyramid)) < len(pyramid) or not set(pyramid) <= set(REDUCTIONS):
         raise ValueError(
             f"pyramid is one or several of {REDUCTIONS}, each once. Received: pyramid={pyramid}."

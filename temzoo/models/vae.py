@@ -109,6 +109,7 @@ def _check(config: dict) -> None:
                 f"{keyword} must be a whole number from {low} on. Received:"
                 f" {keyword}={config[keyword]!r}."
             )
+    layers.check_choices(**{keyword: config[keyword] for keyword in least if keyword != "warmup"})
     if not config["beta"] >= 0:
         raise ValueError(f"beta must be 0 or more. Received: beta={config['beta']!r}.")
     sigma, likelihood = config["sigma"], config["likelihood"]

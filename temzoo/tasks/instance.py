@@ -89,7 +89,7 @@ class Instance(Task):
                 IGNORE,
             )
         how = built(model)
-        if how.config.get("anchor_sizes", ()) is not None or how.class_names:
+        if how.config.get("anchor_sizes", ()) is not None or how.class_names or how.begun:
             return
         sizes = anchor_sizes(
             examples,

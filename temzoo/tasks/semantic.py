@@ -158,14 +158,15 @@ def with_ignored(classes: np.ndarray, labels: LabelledImage) -> np.ndarray:
 def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
     """Class weights for rare classes: 1 / sqrt(share of pixels), scaled to a mean of 1 per pixel.
 
-    The square root keeps a class of 0.1 % of the pixels from outweighing all the rest.
+    The square root keeps a class of 0.1 % of the pixels from outweighing all the rest. A class
+    without a pixel weighs nothing.
     """
     counts = np.zeros(classes)
     for one in maps:
         counts += np.bincount(one[one < classes], minlength=classes)
-    share = np.maximum(counts, 1) / max(counts.sum(), 1)
-    weights = 1 / np.sqrt(share)
-    return list(weights / np.sum(weights * share))
+    share = counts / max(counts.sum(), 1)
+    weights = np.divide(1, np.sqrt(share), out=np.zeros(classes), where=share > 0)
+    return list(weights / max(np.sum(weights * share), 1e-12))
 
 
 def deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:

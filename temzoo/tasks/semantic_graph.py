@@ -57,7 +57,7 @@ class SegmentationLoss(keras.losses.Loss):
         if self.class_weights is None:
             return ops.mean(index)
         weights = ops.convert_to_tensor(self.class_weights[1:], index.dtype)
-        return ops.sum(index * weights) / ops.sum(weights)
+        return ops.sum(index * weights) / ops.maximum(ops.sum(weights), EPSILON)
 
     def _cross_entropy(self, truth, probabilities):
         log = ops.log(ops.clip(probabilities, EPSILON, 1.0))

@@ -7,7 +7,7 @@ and the picture that it should become, or single images as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,12 @@ class TrainingData:
         OWN: settings of ``train`` that this kind of data alone takes.
         names: of the classes 1, 2, …; () where there are none.
         crops: that show the training micrographs once.
+        notes: lines on what a user may not expect of these data.
     """
 
     OWN: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     crops: int
 
     @staticmethod
@@ -80,7 +82,8 @@ class LabelledData(TrainingData):
         self.settings, self.train, self.val = settings, train, val
         _require_areas(train)
         self.task = task_of(model)
-        self.names = _class_names(model, self.task, train, val)
+        self.names = _class_names(model, self.task, [*train, *val])
+        self.notes = tuple(_notes(built(model).class_names, self.names, names_in(train)))
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
         self.plan = CropPlan(
             settings.crop, tuple(settings.magnification), settings.augment, settings.seed
@@ -95,7 +98,7 @@ class LabelledData(TrainingData):
         self.task.prepare(model, self.train, self.plan.magnification)
 
     def class_weights(self, asked):
-        if asked != "balanced":
+        if not isinstance(asked, str):
             return asked
         maps = (self._target().draw(e.labels) for e in self.train)
         return self.task.balanced_weights(maps, len(self.names) + 1)
@@ -218,13 +221,19 @@ def check_own(task: Task, given: Mapping[str, Any]) -> None:
 
 
 def with_classes(
-    name: str, config: Mapping[str, Any], examples: Sequence[Example]
+    name: str, config: Mapping[str, Any], examples: Sequence[Example], known: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A model's keywords, with as many ``classes`` as the labels have where none are set."""
+    """A model's keywords, with as many ``classes`` as the labels have where none are set.
+
+    Args:
+        known: class names of weights that it begins from, which stay where they hold all labels.
+    """
     if "classes" not in model_card(name).config:
         return dict(config)
     _require_areas(examples)
-    return {"classes": len(names_in(examples)) + 1, **config}
+    names = names_in(examples)
+    names = tuple(known) if set(names) <= set(known) else names
+    return {"classes": len(names) + 1, **config}
 
 
 def _require_areas(examples: Sequence[Example]) -> None:
@@ -260,19 +269,44 @@ def crop_side(model: keras.Model, asked: int | None, usual: int) -> int:
     return asked or taken or usual
 
 
-def _class_names(
-    model: keras.Model, task: Task, train: Sequence[Example], val: Sequence[Example]
-) -> tuple[str, ...]:
+def _class_names(model: keras.Model, task: Task, examples: Sequence[Example]) -> tuple[str, ...]:
     """The class names, after checking that labels and model fit."""
-    names = built(model).class_names or names_in([*train, *val])
+    known = built(model).class_names
+    names = fitted_names(known, names_in(examples))
     needed, given = len(names) + 1, task.classes(model)
     if needed != given:
         raise ValueError(
             f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
             f" the model needs classes={needed}. Received: classes={given}."
         )
-    labels = {s.label: e for e in [*train, *val] for s in e.labels.shapes if s.has_area}
-    for label, example in labels.items():
-        if label not in names:
-            task.target(names).draw(example.labels)  # raises, naming image and label
     return names
+
+
+def _notes(known: Sequence[str], names: Sequence[str], taught: Sequence[str]) -> Iterator[str]:
+    """Lines on classes whose name is new to the weights, and on those that nothing is taught of."""
+    renamed = [f"{a} is now {b}" for a, b in zip(known, names, strict=False) if a != b]
+    if renamed:
+        yield f"class names of the labels in place of the weights': {', '.join(renamed)}"
+    absent = [name for name in names if name not in taught]
+    if absent:
+        yield f"no training image has {', '.join(absent)}: nothing is learnt of it"
+
+
+def fitted_names(known: Sequence[str], labelled: Sequence[str]) -> tuple[str, ...]:
+    """The names of a model's classes once it learns from labels.
+
+    Args:
+        known: that its weights have; () where there are none.
+        labelled: of the labels. Where they are as many, those that are unknown take the places of
+            the names that no label has.
+
+    Example:
+        >>> fitted_names(("particle",), ("gold",)), fitted_names(("a", "b"), ("b",))
+        (('gold',), ('a', 'b'))
+    """
+    if set(labelled) <= set(known):
+        return tuple(known)
+    if len(labelled) != len(known):
+        return tuple(labelled)
+    others = (name for name in labelled if name not in known)
+    return tuple(name if name in labelled else next(others) for name in known)

@@ -7,42 +7,23 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from temzoo.core.files import atomic_path, read_json, write_json
+from temzoo.core.files import atomic_path, write_json
 from temzoo.models.layers import dtype_policy
-from temzoo.training.run_folder import write_history
+from temzoo.training.progress import PROGRESS, Progress, read_progress
+from temzoo.training.run_folder import read_run, write_history
 from temzoo.zoo import building, pretrained
 from temzoo.zoo.built import built, task_of
 
 WEIGHT_DECAY = 1e-4
 LAST = f"last{pretrained.SUFFIX}"
-PROGRESS = Path("state") / "progress.json"
 AVERAGE = ".npz"  # after the name of a state: the average of its weights
-
-
-@dataclass
-class _Progress:
-    """How far a run is: all that is needed to go on, beside the weights in ``state``.
-
-    Attributes:
-        phase: that is being trained, from 0; phase_start: epochs done before it.
-        state: file of weights and optimizer after ``epoch``; empty at a phase's start.
-    """
-
-    epoch: int = 0
-    best: float = -math.inf
-    best_epoch: int = 0
-    minutes: float = 0.0
-    phase: int = 0
-    phase_start: int = 0
-    state: str = ""
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,13 +42,13 @@ class Trainer:
         self.folder, self.settings, self.data = folder, settings, data
         self.val, self.progress = val, progress
         self.steps = settings.steps_per_epoch or math.ceil(data.crops / settings.batch)
-        self.done = _Progress()
+        self.done = Progress()
         self.failures: list[Exception] = []
 
     def run(self, model: keras.Model, resume: bool) -> bool:
         """Trains through the phases; True when Ctrl-C ended it."""
         if resume:
-            self.done = _Progress(**read_json(self.folder / PROGRESS))
+            self.done = read_progress(self.folder)
         chosen = self.settings
         phases = [_Phase(chosen.epochs, chosen.learning_rate, {})]
         if chosen.finetune:
@@ -103,7 +84,9 @@ class Trainer:
         rate = self._compile(twin, phase.rate, phase.epochs * self.steps)
         if self.done.state:
             # Weights, optimizer and step count: the rate goes on where it was.
-            twin.load_weights(self.folder / "state" / self.done.state)
+            path = self.folder / "state" / self.done.state
+            with pretrained.reading(path, twin):
+                twin.load_weights(path)
         start = self.done.epoch * self.steps * self.settings.batch
         stream = self.data.training(start, self.failures)
         self._fit(twin, rate, stream, self.data.validation(self.failures), end)
@@ -222,11 +205,26 @@ class _Average(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         if self.keep and self.resumed:
-            with np.load(self.folder / f"{self.resumed}{AVERAGE}", allow_pickle=False) as stored:
-                self.steps = int(stored["steps"])
-                self.mean = [stored[f"weight{n}"] for n in range(len(stored) - 1)]
+            self._load(self.folder / f"{self.resumed}{AVERAGE}")
         elif self.keep:
             self.mean = [np.array(weight) for weight in self.model.get_weights()]
+
+    def _load(self, path: Path) -> None:
+        shapes = [tuple(weight.shape) for weight in self.model.weights]
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                self.steps = int(stored["steps"])
+                self.mean = [stored[f"weight{n}"] for n in range(len(shapes))]
+            fits = [mean.shape for mean in self.mean] == shapes
+        except Exception as error:  # whatever the damage leads NumPy and zipfile to
+            fits, said = False, f"{type(error).__name__}: {error}"
+        else:
+            said = "arrays of other shapes"
+        if not fits:
+            raise ValueError(
+                f"{path} must hold the average of this run's weights. Received: {said}. It is"
+                " damaged: copy it again, or start the run anew."
+            )
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.keep:
@@ -325,7 +323,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         path = self.trainer.folder / name
         pretrained.save(self.model, path)
         how = built(self.model)
-        run = read_json(self.trainer.folder / "run.json")
+        run = read_run(self.trainer.folder)
         card = pretrained.WeightsCard(
             model=how.name,
             config=dict(how.config),

@@ -12,20 +12,30 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import write_json
+from temzoo.core.files import read_fields, write_json
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.zoo import built
-from temzoo.zoo.pretrained import as_json
+from temzoo.zoo.pretrained import as_json, is_plain
 
+RUN = "run.json"
+# What a resumed run reads of it.
+RUN_FIELDS = {
+    "model": str,
+    "config": dict,
+    "settings": dict,
+    "command": str,
+    "data.train.fingerprint": str,
+    "data.val.fingerprint": str,
+}
 PACKAGES = (
     "temzoo",
     "tensorflow",
@@ -98,7 +108,7 @@ def session() -> dict[str, Any]:
     }
 
 
-def write_run(folder: Path, model, settings: Settings, names, train, val) -> None:
+def write_run(folder: Path, model, settings: Settings, names, notes, train, val) -> None:
     how = built.built(model)
     data = {
         part: {
@@ -113,9 +123,16 @@ def write_run(folder: Path, model, settings: Settings, names, train, val) -> Non
         "model": how.name,
         "config": dict(how.config),
         "class_names": names,
+        "notes": notes,
         "settings": asdict(settings),
+        "objects": [f.name for f in fields(settings) if not is_plain(getattr(settings, f.name))],
         "data": data,
         "seed": settings.seed,
         **session(),
     }
-    write_json(folder / "run.json", as_json(run), indent=2)
+    write_json(folder / RUN, as_json(run), indent=2)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What ``write_run`` wrote; raises ValueError, which names the field, where it is damaged."""
+    return read_fields(folder / RUN, RUN_FIELDS, optional={"objects": list, "notes": list})

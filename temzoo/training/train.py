@@ -17,12 +17,13 @@ from typing import Any
 import keras
 
 from temzoo.core import hints
-from temzoo.core.files import read_json
+from temzoo.core.hints import located
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
-from temzoo.training.loop import PROGRESS, Trainer
-from temzoo.training.run_folder import fingerprint, write_run
+from temzoo.training.loop import Trainer
+from temzoo.training.progress import PROGRESS
+from temzoo.training.run_folder import RUN, fingerprint, read_run, write_run
 from temzoo.zoo import building, cards, pretrained
 from temzoo.zoo.built import Built, built, name_classes, task_of
 
@@ -69,7 +70,7 @@ def train(
     """
     folder, task = Path(out), task_of(model)
     if resume:
-        chosen = _resumed_settings(folder, model, train, val)
+        chosen = _resumed_settings(folder, model, train, val, settings)
     else:
         chosen = checked_settings(settings, "train")
         check_own(task, settings)
@@ -85,7 +86,10 @@ def train(
                 f"{folder} holds a run already. Resume it (resume=True, --resume), or choose"
                 " another out."
             )
-        write_run(folder, model, chosen, data.names, train, val)
+        notes = [line for line in (built(model).begun, *data.notes) if line]
+        write_run(folder, model, chosen, data.names, notes, train, val)
+        if progress:
+            print(*notes, sep="\n", end="\n" if notes else "")
         data.prepare(model)
     interrupted = trainer.run(model, resume)
     done = trainer.done
@@ -113,13 +117,16 @@ def checked_settings(
     return Settings(**given)
 
 
-def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
-    path = folder / "run.json"
+def _resumed_settings(
+    folder: Path, model: keras.Model, train, val, given: Mapping[str, Any]
+) -> Settings:
+    """Those that the run was started with; of what its file cannot hold, those that are given."""
+    path = folder / RUN
     if not (folder / PROGRESS).is_file():
         raise FileNotFoundError(
             f"There is no run to resume in {folder}: no epoch of it was finished. Start it anew."
         )
-    run = read_json(path)
+    run = read_run(folder)
     _check_same_model(path, run, built(model))
     for part, examples in (("train", train), ("val", val)):
         before, now = run["data"][part]["fingerprint"], fingerprint(examples)
@@ -128,13 +135,36 @@ def _resumed_settings(folder: Path, model: keras.Model, train, val) -> Settings:
                 f"A run is resumed with the data it was started with. Received: other images or"
                 f" labels for {part} (fingerprint {now}, in {path} {before})."
             )
-    return Settings(**run["settings"])
+    now = pretrained.as_json(dataclasses.asdict(checked_settings(given, "train")))
+    with located(str(path)):
+        before = checked_settings(run["settings"], "the run")
+    objects = run.get("objects", [])
+    for name in given:
+        if name not in objects and now[name] != run["settings"].get(name):
+            raise ValueError(
+                f"A run is resumed with the settings it was started with. Received: {name}="
+                f"{given[name]!r}, in {path} {run['settings'].get(name)!r}. Leave {name} out, or"
+                f" begin another run from these weights (--weights {folder}, or start= of"
+                " get_model)."
+            )
+    missing = [name for name in objects if name not in given]
+    if missing:
+        raise ValueError(
+            f"{path} cannot hold the {' and the '.join(missing)} of this run, which are objects of"
+            f" yours. Received: resume without {', '.join(missing)}. Pass the same again."
+        )
+    return dataclasses.replace(before, **{name: given[name] for name in objects})
 
 
 def _check_same_model(path: Path, run: Mapping[str, Any], how: Built) -> None:
     free = cards.model_card(how.name).free
     now = pretrained.as_json({"name": how.name, **how.config})
     before = {"name": run["model"], **run["config"]}
+    if how.begun and how.begun not in run.get("notes", ()):
+        raise ValueError(
+            "A run is resumed with the weights it was started with. Received: a model"
+            f" {how.begun}, and {path} tells of none such. Leave --weights (start=) out."
+        )
     for keyword, value in now.items():
         if keyword not in free and before.get(keyword) != value:
             raise ValueError(

@@ -24,6 +24,7 @@ class Built:
         config: every keyword with the value it was built with.
         class_names: of the classes 1, 2, …, where a weights card gives them.
         weights: the card of those that were loaded; None: none were, or it was trained since.
+        begun: a line on the weights that it began from; "" of one that did not.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Built:
     config: Mapping[str, Any]
     class_names: tuple[str, ...] = ()
     weights: WeightsCard | None = None
+    begun: str = ""
 
 
 _BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 MODELS = Path(__file__).parents[1] / "models"
+LARGEST, MOST = 1_000_000, 64  # of a keyword's numbers; of their count
 # How scores on cards are written: name and unit.
 SCORES = {
     "iou": ("IoU", ""),
@@ -216,10 +217,20 @@ def _score_text(name: str, value: Any) -> str:
 
 
 def check_keywords(card: ModelCard, config: Mapping[str, Any]) -> None:
-    """Raises ValueError, with close matches, for a keyword that the model does not have."""
-    for keyword in config:
+    """Raises ValueError, with close matches, for a keyword that the model does not have.
+
+    And for a value that no model has: numbers that are not finite, or beyond ``LARGEST``.
+    """
+    for keyword, value in config.items():
         if keyword not in card.config:
             raise ValueError(
                 f'"{card.name}" has no keyword "{keyword}".'
                 f"{did_you_mean(keyword, list(card.config))} Keywords: {', '.join(card.config)}."
+            )
+        values = value if isinstance(value, list | tuple) else [value]
+        numbers = [v for v in values if isinstance(v, int | float)]
+        if len(values) > MOST or not all(abs(number) <= LARGEST for number in numbers):
+            raise ValueError(
+                f"{keyword} must be finite: numbers up to {LARGEST:,}, {MOST} of them at most."
+                f" Received: {keyword}={str(value)[:60]}. Its default is {card.config[keyword]!r}."
             )

@@ -9,20 +9,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temzoo.core.files import atomic_path, write_json
+from temzoo.core.files import atomic_path, read_fields, write_json
 from temzoo.zoo.built import task_of
 
 if TYPE_CHECKING:
+    import h5py
     import keras
 
 BY_NAME = "temzoo_by_name"  # attribute of files that hold weights by their names in the model
 SUFFIX = ".weights.h5"
+MOST_STATE = 64  # numbers that a file may hold in one array beside a model's: steps, rates, seeds
 BEST = f"best{SUFFIX}"
 # What `temzoo predict IMAGES` uses: the set that counts and outlines most particles best.
 GENERAL = "particles/emps"
@@ -93,6 +97,13 @@ class Weights:
             )
 
 
+CARD_FIELDS = {
+    **{"config": dict, "class_names": list, "dataset": str, "licence": str, "scores": dict},
+    **{"command": str, "date": str, "sha256": str, "partial": bool, "precisions": dict},
+    "errors": dict,
+}
+
+
 def save(model: keras.Model, path: str | Path) -> None:
     """Writes the bare weights, without the optimizer's two copies of them; whole or not at all."""
     with atomic_path(path) as temporary:
@@ -100,8 +111,49 @@ def save(model: keras.Model, path: str | Path) -> None:
 
 
 def load(model: keras.Model, path: str | Path) -> None:
-    """Loads what ``save`` wrote; a compiled model keeps its optimizer as it is."""
-    task_of(model).bare(model).load_weights(path)
+    """Loads what ``save`` wrote; a compiled model keeps its optimizer as it is.
+
+    Raises:
+        ValueError: the file is damaged, or of another model.
+    """
+    with reading(path, model):
+        task_of(model).bare(model).load_weights(path)
+
+
+@contextmanager
+def reading(path: str | Path, model: keras.Model) -> Iterator[None]:
+    """Reads an HDF5 file that may have come from anywhere; a ValueError names it where that fails.
+
+    It holds arrays of numbers itself, no larger than the model's largest: nothing else of it is
+    opened, and no other file.
+    """
+    import h5py
+
+    largest = max((math.prod(v.shape) for v in model.weights), default=0)
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems_links(partial(_check_link, file, largest))
+        yield
+    except Exception as error:  # HDF5 and Keras raise whatever the damage leads them to
+        said = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{path} must hold the weights of this model. Received: {said or type(error).__name__}."
+            " It is damaged or of another model: copy it again, or train anew."
+        ) from error
+
+
+def _check_link(file: h5py.File, largest: int, name: str, link: Any) -> None:
+    import h5py
+
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name!r} is a link to elsewhere")
+    found = file[name]
+    if isinstance(found, h5py.Group):
+        return
+    if found.external or found.is_virtual:
+        raise ValueError(f"{name!r} keeps its numbers in another file")
+    if found.dtype.kind not in "biuf" or found.size > max(largest, MOST_STATE):
+        raise ValueError(f"{name!r} has {found.size} values of {found.dtype}")
 
 
 def save_trained(model: keras.Model, path: str | Path, *, complete: bool = False) -> None:
@@ -126,63 +178,30 @@ def load_trained(model: keras.Model, path: str | Path) -> None:
     """Loads what ``save_trained`` wrote; frozen layers stay as they are.
 
     Raises:
-        ValueError: the file lacks a weight of a layer that is not frozen.
+        ValueError: the file is damaged, or lacks a weight of a layer that is not frozen.
     """
     import h5py
 
     frozen = _frozen(model)
-    with h5py.File(path, "r") as file:
+    with reading(path, model), h5py.File(path, "r") as file:
         for variable in model.weights:
             if variable.path in file:
                 variable.assign(file[variable.path][()].astype("float32"))
             elif variable.path not in frozen:
-                raise ValueError(
-                    f"{path} must hold all weights but those of frozen layers. Received: none for"
-                    f" {variable.path}. Load it into a model of the config on its card."
-                )
-
-
-def take_over(model: keras.Model, weights: Weights) -> int:
-    """Begins a model with what another has under the same names and in the same shapes.
-
-    Args:
-        model: a new one, such as "particles".
-        weights: of another model, such as unet_mobilenet/emps, that shares layers with it.
-
-    Returns:
-        how many arrays were taken over.
-
-    Raises:
-        ValueError: none fits; the file is not by name, as shipped weights are, or damaged.
-    """
-    import h5py
-
-    weights.check()
-    if not _is_by_name(weights.path):
-        raise ValueError(
-            f"Only weights that are stored by name can begin another model. Received:"
-            f" {weights.path}, of a run. Use shipped weights, or the run's own model."
-        )
-    fitting = []
-    with h5py.File(weights.path, "r") as file:
-        for variable in model.weights:
-            if variable.path in file and file[variable.path].shape == tuple(variable.shape):
-                variable.assign(file[variable.path][()].astype("float32"))
-                fitting.append(variable.path)
-    if not fitting:
-        raise ValueError(
-            f"{weights.path} must share layers with the model that it begins. Received: a model"
-            f' "{weights.card.model}" without any of {model.name}. Use weights of a model like it.'
-        )
-    return len(fitting)
+                raise ValueError(f"none for {variable.path}, of a layer that is not frozen")
 
 
 def _is_by_name(path: Path) -> bool:
     """Whether ``save_trained`` wrote the file, and not Keras."""
     import h5py
 
-    with h5py.File(path, "r") as file:
-        return BY_NAME in file.attrs
+    try:
+        with h5py.File(path, "r") as file:
+            return BY_NAME in file.attrs
+    except OSError as error:
+        raise ValueError(
+            f"{path} must be a weights file (HDF5). Received: {error}. Copy it again."
+        ) from error
 
 
 def _frozen(model: keras.Model) -> set[str]:
@@ -300,14 +319,16 @@ def read_card(path: Path) -> WeightsCard:
             f"{path} has no card: {card} must lie beside it, as temzoo.train writes it. For bare"
             " Keras weights, build the model and call model.load_weights."
         )
-    try:
-        fields = json.loads(card.read_text(encoding="utf-8"))
-        fields["class_names"] = tuple(fields.get("class_names", ()))
-        return WeightsCard(**fields)
-    except (ValueError, TypeError) as error:
+    told = read_fields(card, {"model": str}, optional=CARD_FIELDS)
+    unknown = [name for name in told if name not in {"model", *CARD_FIELDS}]
+    names = told.get("class_names", ())
+    if unknown or not all(isinstance(name, str) for name in names):
+        what = f"the field {unknown[0]}" if unknown else f"class_names={names!r}"
         raise ValueError(
-            f"{card} is not a weights card as temzoo.train writes it: {error}"
-        ) from error
+            f"{card} is not a weights card as temzoo.train writes it. Received: {what[:80]}. Copy"
+            " it again, or take the card of these weights."
+        )
+    return WeightsCard(**{**told, "class_names": tuple(names)})
 
 
 def write_card(path: Path, card: WeightsCard) -> None:
@@ -317,4 +338,13 @@ def write_card(path: Path, card: WeightsCard) -> None:
 
 def as_json(value: Any) -> Any:
     """A value as it is after a way through a JSON file; what JSON cannot hold as its text."""
-    return json.loads(json.dumps(value, default=str))
+    return json.loads(json.dumps(value, default=lambda v: v.tolist() if is_plain(v) else str(v)))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON can hold a value, arrays as lists."""
+    try:
+        json.dumps(value, default=lambda array: array.tolist())
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return True

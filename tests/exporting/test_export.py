@@ -19,12 +19,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exporting_models import build, stir
-from PIL import Image
 
 import temzoo
 from temzoo.cli.exporting import app
 from temzoo.deploy.exporting import ExportError, loader, other_formats, verify, versions
-from temzoo.deploy.exporting.saved_model import pixels_of
+from temzoo.deploy.exporting.image_files import pixels_of
 from temzoo.zoo import building, built, cards
 
 CONFIG = {"filters": 2, "depth": 1}
@@ -186,57 +185,6 @@ def test_the_card_tells_which_weights_these_are_until_they_are_trained(tmp_path,
     model.run_eagerly = True
     model.train_on_batch(np.zeros((1, 8, 8, 1)), np.eye(2)[np.zeros((1, 8, 8), int)])
     assert card_of_weights(model) is None
-
-
-def image_file(folder, kind, pixels):
-    path = folder / f"one.{'jpg' if kind == 'jpeg' else 'png'}"
-    if kind in ("grey16", "colour16"):
-        cv2.imwrite(str(path), pixels[..., ::-1] if pixels.ndim == 3 else pixels)
-    elif kind == "palette":
-        Image.fromarray(pixels).quantize(9).save(path)
-    elif kind == "bits":
-        Image.fromarray(pixels > 128).save(path)
-    else:
-        Image.fromarray(pixels).save(path, quality=90)
-    return path
-
-
-FILES = {
-    "grey": ("uint8", ()),
-    "bits": ("uint8", ()),
-    "colour": ("uint8", (3,)),
-    "alpha": ("uint8", (4,)),
-    "palette": ("uint8", (3,)),
-    "grey16": ("uint16", ()),
-    "colour16": ("uint16", (3,)),
-}
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kind", list(FILES))
-def test_files_are_decoded_as_load_micrograph_does(kind, channels, tmp_path):
-    from temzoo.micrographs import as_channels
-
-    dtype, colours = FILES[kind]
-    shape = (23, 31, *colours)
-    pixels = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype)
-    path = image_file(tmp_path, kind, pixels)
-    expected = as_channels(temzoo.load_micrograph(path).pixels, channels)
-    file = tf.constant([path.read_bytes()] * 2)
-    found = tf.function(lambda files: pixels_of(files, (None, None, channels)))(file).numpy()
-    assert found.shape == (2, 23, 31, channels)
-    np.testing.assert_array_equal(found[1], expected)
-    unit = pixels_of(file, (None, None, channels), unit=True)[0]
-    largest = np.iinfo(expected.dtype).max
-    np.testing.assert_allclose(unit, expected / largest, atol=0.6 / largest)
-
-
-def test_jpeg_files_are_decoded(tmp_path):
-    pixels = np.tile(np.arange(0, 240, 10, np.uint8), (16, 1))
-    file = image_file(tmp_path, "jpeg", pixels).read_bytes()
-    np.testing.assert_allclose(
-        pixels_of(tf.constant([file]), (None, None, 1))[0, ..., 0], pixels, atol=6
-    )
 
 
 def png(height, width):

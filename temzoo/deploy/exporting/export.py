@@ -17,6 +17,7 @@ from temzoo.deploy.exporting import (
     versions,
 )
 from temzoo.deploy.exporting.saved_model import DESCRIBE, Signature, describing, signatures
+from temzoo.models.layers import require_tensorflow
 from temzoo.tasks.endpoints import RAW
 from temzoo.zoo.built import built
 
@@ -53,11 +54,13 @@ def export(
         FileExistsError: the version exists; the next free one is named.
         ExportError: the export does not answer as the model does.
         ImportError: the packages for ONNX or OpenVINO are missing; the command is named.
+        RuntimeError: Keras does not compute by TensorFlow.
 
     Example:
         >>> temzoo.export(temzoo.get_model("unet_mobilenet", weights="emps"), "served")
         PosixPath('served/unet_mobilenet/1')
     """
+    require_tensorflow("temzoo export")
     name = built(model).name if name is None else name
     versions.check_name(name)
     home = Path(directory) / name

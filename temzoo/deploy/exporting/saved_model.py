@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from temzoo.micrographs.channels import BT601
+from temzoo.deploy.exporting.image_files import as_float, pixels_of
 from temzoo.tasks.endpoints import IMAGES, RAW, Endpoint
 from temzoo.zoo.built import task_of
 
@@ -34,9 +34,6 @@ WHOLE = {"serving_uint8": "uint8", "serving_uint16": "uint16"}
 BYTES = "serving_bytes"
 IMAGE_BYTES = "image_bytes"
 DESCRIBE = "describe"
-PNG = b"\x89PNG\r\n\x1a\n"
-BIT_DEPTH = 24  # byte of a PNG's header that holds it
-LARGEST = {"uint8": 255.0, "uint16": 65535.0}
 
 
 class ExportError(RuntimeError):
@@ -119,70 +116,6 @@ def _traced(endpoint: Endpoint, answer: Callable, inputs: Mapping[str, tuple]) -
     # As Keras itself traces models: AutoGraph would take longer to rewrite them than tracing does.
     asked = tf.function(answer, autograph=False)
     return Signature(endpoint, specs, asked.get_concrete_function(**specs))
-
-
-def pixels_of(image_bytes, shape: tuple[int | None, ...], *, unit: bool = False):
-    """Decodes image files of one size.
-
-    Args:
-        image_bytes: (B,) string.
-        shape: (H, W, C) that the model takes, None for any; C is 1 or 3. Colour becomes luma for
-            a grey model, as ``load_micrograph`` has it; grey is repeated; alpha is dropped.
-        unit: divide by the largest number of the stored type.
-
-    Returns:
-        (B, H, W, C) float32.
-    """
-
-    def decoded(file):
-        return _with_channels(_decoded(file, unit), shape[-1], unit)
-
-    spec = tf.TensorSpec((None, None, shape[-1]), tf.float32)
-    images = tf.map_fn(decoded, image_bytes, fn_output_signature=spec)
-    if shape[0] is None:
-        return images
-    size = tf.shape(images)
-    fits = tf.logical_and(size[1] == shape[0], size[2] == shape[1])
-    message = f"this model takes images of {shape[0]} x {shape[1]} pixels"
-    with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
-        images = tf.identity(images)
-    images.set_shape((None, *shape))  # ensure_shape would speak first, and of tensors
-    return images
-
-
-def as_float(numbers, dtype: str, unit: bool):
-    """Stored whole numbers, a tensor or an array, as what a model takes."""
-    pixels = keras.ops.cast(numbers, "float32")
-    return pixels / LARGEST[dtype] if unit else pixels
-
-
-def _decoded(file, unit: bool):
-    """(H, W, 1 to 4) float32 of one file; a PNG of 16 bits keeps them."""
-    head = tf.strings.substr(file, 0, BIT_DEPTH + 1)
-    depth = tf.strings.substr(head + bytes(BIT_DEPTH + 1), BIT_DEPTH, 1)
-    deep = tf.logical_and(tf.strings.substr(file, 0, len(PNG)) == PNG, depth == b"\x10")
-    return tf.cond(
-        deep,
-        lambda: as_float(tf.io.decode_png(file, dtype=tf.uint16), "uint16", unit),
-        lambda: as_float(tf.io.decode_image(file, expand_animations=False), "uint8", unit),
-    )
-
-
-def _with_channels(pixels, channels: int, unit: bool):
-    """(H, W, 1 to 4) to (H, W, channels)."""
-    stored = tf.shape(pixels)[-1]
-    pixels = pixels[..., : stored - tf.cast(stored % 2 == 0, tf.int32)]  # without alpha
-    if channels == 3:
-        return tf.broadcast_to(pixels, tf.concat([tf.shape(pixels)[:2], [3]], axis=0))
-    coloured = tf.shape(pixels)[-1] == 3
-    return tf.cond(coloured, lambda: _luma(pixels, unit), lambda: pixels)
-
-
-def _luma(pixels, unit: bool):
-    """(H, W, 3) to (H, W, 1), rounded to whole numbers where the pixels are such."""
-    red, green, blue = tf.unstack(tf.cast(pixels, tf.float64), 3, axis=-1)
-    luma = BT601[0] * red + BT601[1] * green + BT601[2] * blue
-    return tf.cast(luma if unit else tf.round(luma), tf.float32)[..., None]
 
 
 def write(signatures: Mapping[str, Signature], folder: Path) -> None:

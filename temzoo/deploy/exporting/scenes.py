@@ -9,13 +9,12 @@ import cv2
 import keras
 import numpy as np
 
+from temzoo.deploy.exporting.image_files import LARGEST, as_float
 from temzoo.deploy.exporting.saved_model import (
     BYTES,
     IMAGE_BYTES,
-    LARGEST,
     WHOLE,
     Signature,
-    as_float,
 )
 from temzoo.tasks.endpoints import IMAGES, Answers, Endpoint
 

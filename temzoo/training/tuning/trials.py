@@ -23,7 +23,7 @@ from temzoo.core.files import read_json, write_json
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.training import run_folder as about_run
-from temzoo.training.loop import PROGRESS
+from temzoo.training.progress import PROGRESS
 from temzoo.training.train import Run
 from temzoo.training.train import train as train_model
 from temzoo.training.tuning.space import Fixed, Space, key_of
