@@ -9,8 +9,11 @@ from test_scale_bars import field, needs_reader, with_bar
 from typer.testing import CliRunner
 
 import temzoo
-from temzoo.core.types import Detection, Micrograph, Prediction
+from temzoo.core.types import Detection, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.data.examples import class_names
+from temzoo.labels.shapes.raster import ignored_pixels
 from temzoo.measurement.left_out import leave_out
+from temzoo.micrographs.annotations import Annotations, annotations_drawn_in
 from temzoo.workflows import drawn
 from temzoo.workflows.drawn import Drawn, boxes_of, calibrated
 from temzoo.workflows.measure_folder import measure_folder
@@ -97,7 +100,7 @@ def test_the_files_calibration_wins_and_a_disagreement_is_said(own, says):
 
 
 def test_auto_reads_no_text_without_the_extra(monkeypatch):
-    monkeypatch.setattr(drawn, "find_spec", lambda name: None)
+    monkeypatch.setattr(drawn, "can_read_text", lambda: False)
     micrograph = Micrograph(with_bar(), name="a.png")
     assert Drawn().of(micrograph) == (micrograph, ())
 
@@ -108,6 +111,25 @@ def test_a_required_bar_that_is_not_there_is_an_error():
         Drawn("require").of(Micrograph(field(), name="a.png"))
     calibrated = Micrograph(field(), (1.0, 1.0), "a.tif")
     assert Drawn("require").of(calibrated)[0] is calibrated
+
+
+@needs_reader
+def test_what_was_drawn_weighs_nothing_in_training(tmp_path):
+    """A particle that is labelled below the bar is not learnt there; without the option it is."""
+    Image.fromarray(with_bar()).save(tmp_path / "a.png")
+    boxes = annotations_drawn_in(with_bar()).boxes
+    height, width = with_bar().shape[:2]
+    labels = LabelledImage("a.png", width, height, (
+        Shape("box", "particle", np.array([[0.0, 0.0], [height, width]]), z_order=3),
+    ))  # fmt: skip
+    temzoo.labels.write(tmp_path / "labels.xml", [labels], to="cvat")
+    how = {"images": tmp_path, "labels": tmp_path / "labels.xml"}
+    (plain,), (cropped,) = (temzoo.load_dataset(**how, crop_bar=each) for each in (False, True))
+    assert ignored_pixels(plain.labels) is None
+    expected = Annotations(boxes=boxes).mask((height, width))
+    np.testing.assert_array_equal(ignored_pixels(cropped.labels), expected)
+    assert 0 < expected.sum() < expected.size
+    assert class_names([cropped]) == ("particle",)
 
 
 def test_options_that_are_none_are_refused():

@@ -30,6 +30,14 @@ def train(
     values: common.Values = "auto",
     rename: common.Rename = None,
     merge: common.Merge = None,
+    crop_bar: Annotated[
+        bool,
+        typer.Option(
+            "--crop-bar",
+            help="Info bars, scale bars and panel letters weigh nothing; the last two need"
+            " temzoo[scalebar]. Every image is searched first, a second or so each.",
+        ),
+    ] = False,
     truth: common.Truth = None,
     pairs: common.Pairs = None,
     set_: common.Set = None,
@@ -119,9 +127,8 @@ def train(
     from temzoo.tasks.training_data import with_classes
     from temzoo.zoo.building import find_start
 
-    examples = load_examples(
-        model, images, labels, groups, truth, pairs, values=values, names=(rename, merge)
-    )
+    how = {"values": values, "names": (rename, merge), "crop_bar": crop_bar}
+    examples = load_examples(model, images, labels, groups, truth, pairs, **how)
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
     if limit:
         learn = drawn(learn, limit, seed)
@@ -166,6 +173,7 @@ def load_examples(
     *,
     values="auto",
     names=(None, None),
+    crop_bar=False,
 ):
     """Examples of the kind that the model's task learns from."""
     import temzoo
@@ -185,9 +193,11 @@ def load_examples(
         raise ValueError(f"{model} {rule}. Received: {said}.")
     if truth is not None and kind != "pairs":
         raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")
+    if crop_bar and kind != "labels":
+        raise ValueError(f"--crop-bar is for models that learn from labels. Received: {model}.")
     if kind == "labels":
         rename, merge = parsed(*names)
-        how = {"values": values, "rename": rename, "merge": merge}
+        how = {"values": values, "rename": rename, "merge": merge, "crop_bar": crop_bar}
         return temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
     if truth is not None:
         return load_pairs(images, truth, groups)

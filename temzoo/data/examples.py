@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 import temzoo.labels
 from temzoo.core.hints import located
-from temzoo.core.types import IGNORE, Example, LabelledImage
+from temzoo.core.types import IGNORE, Example, LabelledImage, Shape
 from temzoo.data.splits import read_groups
 from temzoo.labels.names import ImageFolder, NameIndex
 from temzoo.labels.renaming import renamed
@@ -30,6 +32,7 @@ def load_dataset(
     values: str = "auto",
     rename: Mapping[str, str] | None = None,
     merge: Mapping[str, Sequence[str]] | None = None,
+    crop_bar: bool = False,
 ) -> list[Example]:
     """Reads labels and finds their micrographs; the pixels are read later, when asked for.
 
@@ -51,6 +54,9 @@ def load_dataset(
             which it is guessed and logged (``temzoo.labels``).
         rename: new names of classes, by the old ones.
         merge: old names of classes, several, by the new one.
+        crop_bar: what was drawn into the micrographs becomes a region "ignore" on top of shapes:
+            info bars, and with ``temzoo[scalebar]`` scale bars and panel letters. Every image is
+            read for it, and searched for text, a second or so each.
 
     Returns:
         one example per image, in the order of the labels.
@@ -78,10 +84,24 @@ def load_dataset(
                 "were labelled, or scale the labels."
             )
     group_of = groups_of([entry.name for entry, _ in found], groups)
-    return [
+    examples = [
         Example(entry, functools.partial(load_micrograph, path, nm_per_pixel=nm_per_pixel), group)
         for (entry, path), group in zip(found, group_of, strict=True)
     ]
+    return [_without_drawn(example) for example in examples] if crop_bar else examples
+
+
+def _without_drawn(example: Example) -> Example:
+    """The example with a region "ignore" over whatever was drawn into its micrograph."""
+    from temzoo.micrographs.annotations import annotations_drawn_in  # with OpenCV
+    from temzoo.micrographs.drawn_text import can_read_text
+
+    pixels, labels = example.micrograph.pixels, example.labels
+    boxes = annotations_drawn_in(pixels, read_text=can_read_text()).boxes
+    top = max((shape.z_order for shape in labels.shapes), default=0) + 1
+    corners = (np.array([box[:2], box[2:]], np.float64) for box in boxes)
+    regions = (Shape("box", IGNORE, each, z_order=top, source="auto") for each in corners)
+    return replace(example, labels=replace(labels, shapes=(*labels.shapes, *regions)))
 
 
 def class_names(examples: Iterable[Example]) -> tuple[str, ...]:

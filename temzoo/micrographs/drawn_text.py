@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -67,6 +68,11 @@ def _engine() -> Any:
             f"({error}). Run `pip install 'temzoo[scalebar]'`, or give nm_per_pixel by hand."
         ) from error
     return RapidOCR(det_limit_type="max", det_limit_side_len=4000.0, max_side_len=4000)
+
+
+def can_read_text() -> bool:
+    """Whether RapidOCR is installed, with ``temzoo[scalebar]``."""
+    return find_spec("rapidocr_onnxruntime") is not None
 
 
 def require_text_reader() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
 from temzoo.core.hints import require_choice
 from temzoo.core.types import Micrograph
+from temzoo.micrographs.drawn_text import can_read_text
 from temzoo.micrographs.scale_bar import AGREE, ScaleBar
 
 Box = tuple[int, int, int, int]
@@ -43,7 +43,7 @@ class Drawn:
     @property
     def reads_text(self) -> bool:
         if self.scale_bar == "auto":
-            return find_spec("rapidocr_onnxruntime") is not None
+            return can_read_text()
         return self.scale_bar == "require"
 
     def options(self) -> dict[str, Any]:
