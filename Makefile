@@ -15,7 +15,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow lint docs clean
+.PHONY: help setup demo test test-slow fuzz lint docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "             DATA=folder LABELS=file make demo    the same on your own"
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
+	@echo "make fuzz    damaged files for every reader, MINUTES=20"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
 	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
@@ -46,6 +47,11 @@ test: $(SET_UP)
 # One after the other: each may take gigabytes.
 test-slow: $(SET_UP)
 	$(RUN) -m pytest -m slow
+
+# Damaged files for every reader; what goes wrong is kept in fuzz/.
+MINUTES := 20
+fuzz: $(SET_UP)
+	cd tests && ../$(RUN) fuzz_readers.py --minutes $(MINUTES) --out ../fuzz
 
 lint: $(SET_UP)
 	$(RUN) -m ruff check .

@@ -19,7 +19,7 @@ QUICK = {"batch": 1, "crop": 32, "steps_per_epoch": 1, "epochs": 1, "augment": "
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, eager_steps):
-    monkeypatch.setattr(training, "draw", lambda run, model, data: None)
+    monkeypatch.setattr(training, "finish", lambda run, model, data: None)
 
 
 def examples(*names, start=0):

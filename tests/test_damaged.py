@@ -35,7 +35,7 @@ def train(folder, **settings):
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
-    monkeypatch.setattr(training, "draw", lambda run, model, data: None)
+    monkeypatch.setattr(training, "finish", lambda run, model, data: None)
 
 
 def stop_after_one_epoch(folder, **settings):
@@ -47,7 +47,7 @@ def stop_after_one_epoch(folder, **settings):
         begin(self, epoch, logs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "draw", lambda run, model, data: None)
+        patch.setattr(training, "finish", lambda run, model, data: None)
         patch.setattr(loop._EndOfEpoch, "on_epoch_begin", interrupted)
         train(folder, **SETTINGS, **settings)
 
