@@ -173,7 +173,8 @@ def fitted(
     if run is not None and begun != "finished":
         raise ValueError(f"--run names a finished run of {name}. Received: {run}. Leave it out.")
     keras.utils.set_random_seed(recipe.settings.get("seed", 0))
-    model = temzoo.get_model(recipe.model, start=recipe.start, **recipe.config)
+    start = None if begun else recipe.start  # what was begun goes on from its own weights
+    model = temzoo.get_model(recipe.model, start=start, **recipe.config)
     # Of a finished run there is nothing left to do but to compare model and data.
     done = temzoo.train(model, learn, judge, out=folder, resume=bool(begun), **recipe.settings)
     if done.interrupted:
