@@ -4,9 +4,10 @@
 
 Every image is predicted whole by all engines in turn, so that other work on the machine slows them
 alike; the same predictions are scored. Speed is of ``temzoo.predict`` from pixels to class map,
-without instances; its ratio to that of the model as Keras runs it is taken image by image. The
-difference in IoU is that of means over the same images, with its interval. int8 is calibrated on 32
-crops of training images, which no figure is of.
+without instances but for models that have learnt to tell objects apart, of which F1 is a figure too;
+its ratio to that of the model as Keras runs it is taken image by image. The difference in IoU is
+that of means over the same images, with its interval. int8 is calibrated on 32 crops of training
+images, which no figure is of.
 
 Tiling: a large micrograph is predicted in tiles, as many and as large as by default. What it costs
 is two figures: the seconds above those spent in the network, in parts of the latter, in three to
@@ -34,7 +35,7 @@ from temzoo.evaluation.evaluate import score_predictions
 from temzoo.evaluation.results import compare
 from temzoo.inference.tiles import tile_layout
 from temzoo.tasks.pixel_models import core, pixel_network
-from temzoo.zoo.built import class_names_of
+from temzoo.zoo.built import class_names_of, task_of
 
 KERAS = ("keras", "float32")  # the model as it is, with which the others are compared
 BATCH, TILE, REPETITIONS = 8, 256, 5
@@ -57,13 +58,15 @@ def made(network: Any) -> tuple[dict, dict[str, str]]:
 
 
 def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
-    """Seconds and IoU of each, from the same predictions."""
+    """Seconds and scores of each, from the same predictions."""
+    objects = task_of(models[KERAS]).least_score is not None
+    how = {} if objects else {"instances": None}
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
     prepared = set()
     for micrograph in track([example.micrograph for example in examples], "judging"):
         for key, model in models.items():
-            ask = partial(temzoo.predict, model, micrograph, instances=None)
+            ask = partial(temzoo.predict, model, micrograph, **how)
             if (key, micrograph.pixels.shape) not in prepared:
                 ask()
                 prepared.add((key, micrograph.pixels.shape))
@@ -72,7 +75,7 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
             seconds[key].append(took)
     names = class_names_of(models[KERAS]) or None
     judged = {
-        key: score_predictions(examples, each, classes=names, with_instances=False)
+        key: score_predictions(examples, each, classes=names, with_instances=objects)
         for key, each in found.items()
     }
     rows = {}
@@ -87,6 +90,8 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
                 np.mean([(a.classes != b.classes).mean() for a, b in pairs])
             ),
         }
+        if objects:
+            rows[key]["f1"] = judged[key].pooled["instance_f1"].value
     return rows
 
 
