@@ -4,9 +4,9 @@
 
 Every image is predicted whole by all engines in turn, so that other work on the machine slows them
 alike; the same predictions are scored. Speed is of ``temzoo.predict`` from pixels to class map,
-without instances but for models that have learnt to tell objects apart, of which F1 is a figure too;
-its ratio to that of the model as Keras runs it is taken image by image. The difference in IoU is
-that of means over the same images, with its interval. int8 is calibrated on 32 crops of training
+without instances but for models that have learnt to tell objects apart, of which F1 is a figure
+too; its ratio to that of the model as Keras runs it is taken image by image. The difference in IoU
+is that of means over the same images, with its interval. int8 is calibrated on 32 crops of training
 images, which no figure is of.
 
 Tiling: a large micrograph is predicted in tiles, as many and as large as by default. What it costs

@@ -192,7 +192,8 @@ def test_the_card_says_how_far_sizes_and_numbers_are_off(tmp_path, monkeypatch):
         instances = np.zeros((64, 64), np.int32)
         for number, (top, left) in enumerate(corners[:-1], start=1):
             instances[top - 1 : top + 11, left - 1 : left + 11] = number
-        return Prediction((instances > 0).astype(np.uint8), instances, name=shown.name)
+        found = Prediction((instances > 0).astype(np.uint8), instances, name=shown.name)
+        return dataclasses.replace(found, nm_per_pixel=(2.0, 2.0))
 
     monkeypatch.setattr(training, "predict", answer)
     val = [micrograph("a.png"), micrograph("b.png")]
