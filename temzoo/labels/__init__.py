@@ -19,7 +19,7 @@ from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding, by_kind, in_short
 
-FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "masks")
+FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "segmask", "masks")
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cvat": ("cvat_writing", {}),
@@ -27,8 +27,8 @@ WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 JSON_FORMATS = ("coco", "via")
 SUPPORTED = (
-    "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks or of YOLO text "
-    "files"
+    "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks, of YOLO text "
+    "files or of CVAT's Segmentation mask 1.1"
 )
 __all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
@@ -44,8 +44,8 @@ def read(
 
     Args:
         path: CVAT XML, COCO JSON, VIA JSON, a folder of YOLO text files or the ``data.yaml`` of
-            one, or a folder of PNG/TIFF masks. A folder that holds a
-            label file, as an unpacked export does, is read as that file.
+            one, a folder of PNG/TIFF masks, or CVAT's Segmentation mask 1.1, unpacked. A folder
+            that holds a label file, as an unpacked export does, is read as that file.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
             ``formats.masks.read``.
@@ -77,6 +77,8 @@ def read(
         )
     if kind == "masks":
         labelled = _format("masks").read(source, values=values, said=found)
+    elif kind == "segmask":
+        labelled = _format("segmask").read(source, said=found)
     elif kind == "yolo":
         labelled = _format("yolo_reading").read(source, images=images, said=found)
     else:
@@ -94,8 +96,9 @@ def write(
     """Writes labels as a format.
 
     Args:
-        path: a file for "cvat" and "coco", a folder for "yolo", "yolo-seg" and "masks".
-        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines) or "masks".
+        path: a file for "cvat" and "coco", a folder for the others.
+        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "segmask" (CVAT's Segmentation
+            mask 1.1) or "masks".
         kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
@@ -195,13 +198,15 @@ def _counted(kinds: dict[str, int]) -> str:
 
 
 def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
-    """What there is at a path, "file", "yolo" or "masks", and where it lies."""
+    """What there is at a path, "file", "segmask", "yolo" or "masks", and where it lies."""
     yolo = _format("yolo_reading")
     if path.name in yolo.DATA_FILES:
         return "yolo", path.parent
     file = _label_file(path, said) if path.is_dir() else path
     if file is not None:
         return "file", file
+    if _format("segmask").recognises(path):
+        return "segmask", path
     return ("yolo" if yolo.recognises(path) else "masks"), path
 
 

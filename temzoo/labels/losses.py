@@ -21,7 +21,7 @@ def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> l
     """
     drawn = [with_area(image) for image in images]
     found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
-    if to in ("yolo", "yolo-seg", "masks"):
+    if to in ("yolo", "yolo-seg", "masks", "segmask"):
         notes = sum(bool(shape.attributes) for image in drawn for shape in image.shapes)
         found += [f"the attributes of {notes} shapes"] if notes else []
     return found
@@ -48,11 +48,15 @@ def _of_instance_masks(images: Sequence[LabelledImage]) -> list[str]:
         found.append(
             f"the {len(names)} classes ({', '.join(names[:5])}): objects have numbers alone"
         )
+    return [*found, *_hidden(images)]
+
+
+def _hidden(images: Sequence[LabelledImage]) -> list[str]:
     hidden = sum(
         len(raster.instances(image)) - np.count_nonzero(np.unique(raster.instance_map(image)))
         for image in images
     )
-    return [*found, *([f"{hidden} objects without a pixel of their own"] if hidden else [])]
+    return [f"{hidden} objects without a pixel of their own"] if hidden else []
 
 
 def _of_boxes(images: Sequence[LabelledImage]) -> list[str]:
@@ -70,5 +74,6 @@ def _of_boxes(images: Sequence[LabelledImage]) -> list[str]:
 _LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
     "masks classes": _of_class_masks,
     "masks instances": _of_instance_masks,
+    "segmask": _hidden,
     "yolo": _of_boxes,
 }
