@@ -21,10 +21,16 @@ def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> l
     """
     drawn = [with_area(image) for image in images]
     found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
-    if to in ("yolo", "yolo-seg", "masks", "segmask"):
-        notes = sum(bool(shape.attributes) for image in drawn for shape in image.shapes)
+    if to not in ("cvat", "coco"):
+        shapes = (shape for image in drawn for shape in image.shapes)
+        notes = sum(any(not _kept(item, to) for item in s.attributes.items()) for s in shapes)
         found += [f"the attributes of {notes} shapes"] if notes else []
     return found
+
+
+def _kept(note: tuple[str, str], to: str) -> bool:
+    """Whether a format holds an attribute: LabelMe has a description, and flags that are true."""
+    return to == "labelme" and (note[0] == "description" or note[1] == "true")
 
 
 def _of_class_masks(images: Sequence[LabelledImage]) -> list[str]:
