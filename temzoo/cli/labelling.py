@@ -59,7 +59,10 @@ def labels_convert(
     source: LabelFile,
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
     to: Annotated[
-        str, typer.Option(help="cvat, coco, yolo (boxes), yolo-seg, labelme, segmask or masks.")
+        str,
+        typer.Option(
+            help="cvat, coco, yolo (boxes), yolo-seg, labelme, via, via3, segmask, masks."
+        ),
     ],
     kind: Annotated[
         str | None, typer.Option(help="Masks: classes, or instances to keep touching ones apart.")

@@ -19,15 +19,15 @@ from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding, by_kind, in_short
 
-FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "labelme", "segmask", "masks")
+FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "segmask", "masks")
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cvat": ("cvat_writing", {}),
     "yolo-seg": ("yolo", {"kind": "outlines"}),
 }
-JSON_FORMATS = ("coco", "via", "labelme")
+JSON_FORMATS = ("coco", "via", "via3", "labelme")
 SUPPORTED = (
-    "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, LabelMe JSON, or a folder of PNG/TIFF masks, "
+    "CVAT 1.1 XML, COCO instances JSON, VIA or LabelMe JSON, or a folder of PNG/TIFF masks, "
     "of YOLO or LabelMe files, or of CVAT's Segmentation mask 1.1"
 )
 __all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
@@ -97,9 +97,9 @@ def write(
     """Writes labels as a format.
 
     Args:
-        path: a file for "cvat" and "coco", a folder for the others.
-        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "labelme", "segmask" (CVAT's
-            Segmentation mask 1.1) or "masks".
+        path: a file for "cvat", "coco", "via" and "via3", a folder for the others.
+        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "labelme", "via" (version 2),
+            "via3", "segmask" (CVAT's Segmentation mask 1.1) or "masks".
         kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
