@@ -104,6 +104,12 @@ def via(folder: Path) -> None:
     Image.fromarray(grey()).save(folder / "a.png")
 
 
+def via3(folder: Path) -> None:
+    written("via3", "a.json")(folder)
+    for image in labelled():
+        Image.fromarray(grey()).save(folder / image.name)
+
+
 def grey(dtype=np.uint8) -> np.ndarray:
     values = np.random.default_rng(0).integers(0, 250, (48, 64))
     return values.astype(dtype)
@@ -197,6 +203,9 @@ READERS: dict[str, Reader] = {
     "CVAT": Reader(_read_labels, (written("cvat", "a.xml"),)),
     "COCO": Reader(_read_labels, (written("coco", "a.json"),)),
     "VIA": Reader(_read_labels, (via,)),
+    "VIA 3": Reader(_read_labels, (via3,)),
+    "LabelMe": Reader(_read_labels, (written("labelme", "."),), folder=True),
+    "segmentation mask": Reader(_read_labels, (written("segmask", "."),), folder=True),
     "YOLO": Reader(_read_labels, (written("yolo", "."), written("yolo-seg", ".")), folder=True),
     "masks": Reader(
         _read_labels,

@@ -58,7 +58,12 @@ def labels_check(
 def labels_convert(
     source: LabelFile,
     target: Annotated[Path, typer.Argument(help="File or folder to write.")],
-    to: Annotated[str, typer.Option(help="cvat, coco, yolo (boxes), yolo-seg or masks.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="cvat, coco, yolo (boxes), yolo-seg, labelme, via, via3, segmask, masks."
+        ),
+    ],
     kind: Annotated[
         str | None, typer.Option(help="Masks: classes, or instances to keep touching ones apart.")
     ] = None,

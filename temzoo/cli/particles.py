@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Weights, With, app, load_tensorflow, trained
+from temzoo.cli.common import Values, Weights, With, app, load_tensorflow, trained
 
 # What `temzoo particles` measured and a latent space is coloured by.
 COLOURED = ("class", "diameter_px", "diameter_nm", "aspect_ratio", "angle_deg")
@@ -20,6 +20,7 @@ def particles(
     labels: Annotated[
         Path | None, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")
     ] = None,
+    values: Values = "auto",
     weights: Annotated[
         str | None, typer.Option(help="Without labels: the run or weights that find them.")
     ] = None,
@@ -59,7 +60,8 @@ def particles(
     if labels is not None:
         import temzoo
 
-        found = cutting.cut_dataset(temzoo.load_dataset(images=images, labels=labels), **options)
+        examples = temzoo.load_dataset(images=images, labels=labels, values=values)
+        found = cutting.cut_dataset(examples, **options)
     else:
         predicted = _predicted(weights, image_paths([images]), min_score)
         found = cutting.cut_predictions(predicted, **options)

@@ -19,16 +19,16 @@ from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding, by_kind, in_short
 
-FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "masks")
+FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "segmask", "masks")
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cvat": ("cvat_writing", {}),
     "yolo-seg": ("yolo", {"kind": "outlines"}),
 }
-JSON_FORMATS = ("coco", "via")
+JSON_FORMATS = ("coco", "via", "via3", "labelme")
 SUPPORTED = (
-    "CVAT 1.1 XML, COCO instances JSON, VIA 2 JSON, or a folder of PNG/TIFF masks or of YOLO text "
-    "files"
+    "CVAT 1.1 XML, COCO instances JSON, VIA or LabelMe JSON, or a folder of PNG/TIFF masks, "
+    "of YOLO or LabelMe files, or of CVAT's Segmentation mask 1.1"
 )
 __all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
@@ -43,9 +43,10 @@ def read(
     """All images of a label file or folder of masks.
 
     Args:
-        path: CVAT XML, COCO JSON, VIA JSON, a folder of YOLO text files or the ``data.yaml`` of
-            one, or a folder of PNG/TIFF masks. A folder that holds a
-            label file, as an unpacked export does, is read as that file.
+        path: CVAT XML, COCO JSON, VIA JSON, a LabelMe file or a folder of them, a folder of YOLO
+            text files or the ``data.yaml`` of one, a folder of PNG/TIFF masks, or CVAT's
+            Segmentation mask 1.1, unpacked. A folder that holds a label file, as an unpacked export
+            does, is read as that file.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
             ``formats.masks.read``.
@@ -77,8 +78,10 @@ def read(
         )
     if kind == "masks":
         labelled = _format("masks").read(source, values=values, said=found)
-    elif kind == "yolo":
-        labelled = _format("yolo_reading").read(source, images=images, said=found)
+    elif kind == "segmask":
+        labelled = _format("segmask").read(source, said=found)
+    elif kind in ("labelme", "yolo_reading"):
+        labelled = _format(kind).read(source, images=images, said=found)
     else:
         labelled = _without_own_boxes(_read_file(source, images, found), found)
     if said is None:
@@ -94,8 +97,9 @@ def write(
     """Writes labels as a format.
 
     Args:
-        path: a file for "cvat" and "coco", a folder for "yolo", "yolo-seg" and "masks".
-        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines) or "masks".
+        path: a file for "cvat", "coco", "via" and "via3", a folder for the others.
+        to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "labelme", "via" (version 2),
+            "via3", "segmask" (CVAT's Segmentation mask 1.1) or "masks".
         kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
@@ -195,44 +199,47 @@ def _counted(kinds: dict[str, int]) -> str:
 
 
 def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
-    """What there is at a path, "file", "yolo" or "masks", and where it lies."""
+    """What there is at a path, "file" or the module that reads the folder, and where it lies."""
     yolo = _format("yolo_reading")
     if path.name in yolo.DATA_FILES:
-        return "yolo", path.parent
-    file = _label_file(path, said) if path.is_dir() else path
-    if file is not None:
-        return "file", file
-    return ("yolo" if yolo.recognises(path) else "masks"), path
-
-
-def _label_file(folder: Path, said: list[Finding]) -> Path | None:
-    """The one label file that a folder holds, or its folder "annotations"; None without any."""
-    paths = [*folder.glob("*"), *folder.glob("annotations/*")]
-    found = [path for path in sorted(paths) if path.is_file() and _is_label_file(path)]
+        return "yolo_reading", path.parent
+    if path.is_file():
+        return "file", path
+    found = [(file, name) for file in _candidates(path) if (name := _name_of(file)) is not None]
+    if found and all(name == "labelme" for _, name in found):
+        return "labelme", path
     if len(found) > 1:
         raise ValueError(
-            f"{folder}: a folder of labels must hold one label file, or masks alone. Received: "
-            f"{', '.join(str(path.relative_to(folder)) for path in found[:5])}. Name the one to "
+            f"{path}: a folder of labels must hold one label file, or masks alone. Received: "
+            f"{', '.join(str(file.relative_to(path)) for file, _ in found[:5])}. Name the one to "
             "read."
         )
     if found:
-        text = f"{folder} holds the label file {found[0].name}, which was read."
+        text = f"{path} holds the label file {found[0][0].name}, which was read."
         said.append(Finding("info", "label-file", "", None, text))
-    return found[0] if found else None
+        return "file", found[0][0]
+    if _format("segmask").recognises(path):
+        return "segmask", path
+    return ("yolo_reading" if yolo.recognises(path) else "masks"), path
 
 
-def _is_label_file(path: Path) -> bool:
-    if path.suffix.lower() not in (".xml", ".json"):
-        return False
+def _candidates(folder: Path) -> list[Path]:
+    """Files of a folder, and of its folder "annotations", that may be label files."""
+    paths = sorted([*folder.glob("*"), *folder.glob("annotations/*")])
+    return [p for p in paths if p.suffix.lower() in (".xml", ".json") and p.is_file()]
+
+
+def _name_of(path: Path) -> str | None:
+    """The format of a label file, by its content; None where it is none."""
     with path.open("rb") as file:
         start = file.read(4096)
     if path.suffix.lower() == ".xml":
-        return b"<annotations" in start
+        return "cvat" if b"<annotations" in start else None
     try:
         document = read_json(path)
     except ValueError:
-        return False
-    return any(_format(name).recognises(document) for name in JSON_FORMATS)
+        return None
+    return next((name for name in JSON_FORMATS if _format(name).recognises(document)), None)
 
 
 def _read_file(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:

@@ -21,23 +21,35 @@ def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> l
     """
     drawn = [with_area(image) for image in images]
     found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
-    if to in ("yolo", "yolo-seg", "masks"):
-        notes = sum(bool(shape.attributes) for image in drawn for shape in image.shapes)
+    if to not in ("cvat", "coco", "via"):
+        shapes = (shape for image in drawn for shape in image.shapes)
+        notes = sum(any(not _kept(item, to) for item in s.attributes.items()) for s in shapes)
         found += [f"the attributes of {notes} shapes"] if notes else []
     return found
 
 
+def _kept(note: tuple[str, str], to: str) -> bool:
+    """Whether a format holds an attribute: LabelMe has a description, and flags that are true."""
+    return to == "labelme" and (note[0] == "description" or note[1] == "true")
+
+
 def _of_class_masks(images: Sequence[LabelledImage]) -> list[str]:
-    before = sum(len(raster.instances(image)) for image in images)
-    after = 0
+    objects = parts = kept = 0
     for image in images:
         names = [name for name in class_names([image]) if name != IGNORE]
-        after += int(connected_components(raster.class_map(image, names)).max(initial=0))
-    if before == after:
+        numbers = raster.instance_map(image)
+        part_of = connected_components(raster.class_map(image, names))
+        objects += len(raster.instances(image))
+        parts += int(part_of.max(initial=0))
+        inside = numbers > 0
+        pairs = np.unique(numbers[inside].astype(np.int64) << 32 | part_of[inside])
+        alone = [np.bincount(part)[part] == 1 for part in (pairs >> 32, pairs & (2**32 - 1))]
+        kept += np.count_nonzero(alone[0] & alone[1])
+    if kept == objects:
         return []
     return [
-        f"{before} objects became {after} parts, since touching ones of a class merge and covered "
-        "ones are cut: --kind instances keeps the numbers of objects"
+        f"{objects - kept} of {objects} objects, which touch others of their class, are covered or "
+        f"in pieces: {parts} parts are left. --kind instances keeps the numbers of objects"
     ]
 
 
@@ -48,11 +60,20 @@ def _of_instance_masks(images: Sequence[LabelledImage]) -> list[str]:
         found.append(
             f"the {len(names)} classes ({', '.join(names[:5])}): objects have numbers alone"
         )
+    return [*found, *_hidden(images)]
+
+
+def _hidden(images: Sequence[LabelledImage]) -> list[str]:
     hidden = sum(
         len(raster.instances(image)) - np.count_nonzero(np.unique(raster.instance_map(image)))
         for image in images
     )
-    return [*found, *([f"{hidden} objects without a pixel of their own"] if hidden else [])]
+    return [f"{hidden} objects without a pixel of their own"] if hidden else []
+
+
+def _of_regions(images: Sequence[LabelledImage]) -> list[str]:
+    several = sum(len(one.shapes) > 1 for image in images for one in raster.instances(image))
+    return [f"{several} objects of several parts became one object a part"] if several else []
 
 
 def _of_boxes(images: Sequence[LabelledImage]) -> list[str]:
@@ -70,5 +91,8 @@ def _of_boxes(images: Sequence[LabelledImage]) -> list[str]:
 _LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
     "masks classes": _of_class_masks,
     "masks instances": _of_instance_masks,
+    "segmask": _hidden,
     "yolo": _of_boxes,
+    "via": _of_regions,
+    "via3": _of_regions,
 }

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,7 @@ def _known(entry: Mapping[str, Any], key: str, known: Mapping[int | str, Any]) -
     if number not in known:
         raise ValueError(
             f"{key} must be an id that the file lists. Received: {key}={short(number)}, "
-            f"known {sorted(known, key=_order)[:10]}. Add it, or remove the annotation."
+            f"known {sorted(islice(known, 10), key=_order)}. Add it, or remove the annotation."
         )
     return number
 

@@ -192,7 +192,7 @@ def _refuse_grey(images: Sequence[Numbers]) -> None:
             remedy = "Pass --values binary, which parts them at half the largest value"
         elif image.scattered:
             what = f"{len(image.values)} grey levels that lie scattered, as in a micrograph"
-            remedy = "Pass the folder of the masks, or the label file"
+            remedy = "Pass the folder of the masks or the label file; or --values instances"
         else:
             continue
         raise ValueError(

@@ -86,18 +86,11 @@ def parse(
             f"{sorted(document)[:8] if isinstance(document, dict) else type(document).__name__}. "
             "Export the annotations as JSON from VIA 2."
         )
-    if images is None:
-        raise ValueError(
-            f"{path}: VIA states no image sizes, so the images are needed. "
-            "Received: images=None. Pass the folder of the images as images=… (--images)."
-        )
+    folder = require_images(path, images)
     entries = list(document.get("_via_img_metadata", document).values())
     names = _attribute_names(entries)
-    if label_attribute is None:
-        by_lower = {name.lower(): name for name in names}
-        known = [by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower]
-        label_attribute = next(iter(names if len(names) == 1 else known), None)
-    folder, labelled = ImageFolder(images), []
+    label_attribute = label_attribute or class_attribute(names)
+    labelled = []
     for entry in entries:
         name, regions = str(entry["filename"]), None
         place = f"{path}, image {name!r}"
@@ -107,6 +100,30 @@ def parse(
         if regions is not None:
             shapes = tuple(_shapes(regions, label_attribute, said, place, name))
             labelled.append(LabelledImage(name, width, height, shapes))
+    return say_unnamed(labelled, label_attribute, said)
+
+
+def require_images(path: Path, images: str | Path | None) -> ImageFolder:
+    """The folder of the images; raises ValueError where none is given."""
+    if images is None:
+        raise ValueError(
+            f"{path}: VIA states no image sizes, so the images are needed. "
+            "Received: images=None. Pass the folder of the images as images=… (--images)."
+        )
+    return ImageFolder(images)
+
+
+def class_attribute(names: list[str]) -> str | None:
+    """Of the attributes of a file, the one that names the class; None where that is not clear."""
+    by_lower = {name.lower(): name for name in names}
+    known = [by_lower[name] for name in LABEL_ATTRIBUTES if name in by_lower]
+    return next(iter(names if len(names) == 1 else known), None)
+
+
+def say_unnamed(
+    labelled: list[LabelledImage], label_attribute: str | None, said: list[Finding] | None
+) -> list[LabelledImage]:
+    """The images with their classes; how many regions state none is said."""
     unnamed = sum(s.label == DEFAULT_LABEL for image in labelled for s in image.shapes)
     if unnamed and label_attribute is not None and said is not None:
         text = (
