@@ -465,6 +465,19 @@ def test_a_flipped_weight_is_noticed(unet, tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
+def test_a_full_disk_leaves_nothing(unet, tmp_path, monkeypatch):
+    from temzoo.deploy.exporting import saved_model
+
+    def full(signatures, folder):
+        (folder / "saved_model.pb").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, "a.index: No space left on device\nat")
+
+    monkeypatch.setattr(saved_model, "write", full)
+    with pytest.raises(ExportError, match=r"No space left on device\. Nothing is left in .*unet"):
+        temzoo.export(unet, tmp_path)
+    assert left(tmp_path) == []
+
+
 def test_onnx_and_openvino_go_with_a_version(unet, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
