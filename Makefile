@@ -15,7 +15,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow fuzz lint docs clean
+.PHONY: help setup demo test test-slow fuzz test-oldest test-newest lint docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,8 @@ help:
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
 	@echo "make fuzz    damaged files for every reader, MINUTES=20"
+	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
+	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
 	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
@@ -52,6 +54,20 @@ test-slow: $(SET_UP)
 MINUTES := 20
 fuzz: $(SET_UP)
 	cd tests && ../$(RUN) fuzz_readers.py --minutes $(MINUTES) --out ../fuzz
+
+# What is asked for directly is taken in the oldest version (`lowest-direct`) or the newest.
+test-oldest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-oldest test-newest:
+	@test -n "$(PYTHON)" || { echo "Needs Python 3.11 or 3.12: say PYTHON=/path/to/it." >&2; exit 1; }
+	@command -v uv >/dev/null || { echo "Needs uv: pip install uv." >&2; exit 1; }
+	uv venv --quiet --clear --seed --python "$(PYTHON)" .venv-$@
+	uv pip install --quiet --python .venv-$@ --resolution $(RESOLUTION) $(INSTALL)
+	@.venv-$@/bin/python -c 'import cv2' 2>/dev/null \
+		|| $(MAKE) --no-print-directory VENV=.venv-$@ headless
+	.venv-$@/bin/temzoo --help >/dev/null
+	.venv-$@/bin/temzoo models >/dev/null
+	.venv-$@/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(SET_UP)
 	$(RUN) -m ruff check .
@@ -91,6 +107,6 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache docs/_build \
+	rm -rf $(VENV) .venv-test-oldest .venv-test-newest build dist *.egg-info .pytest_cache .ruff_cache docs/_build \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,10 +2,12 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from temzoo.core.files import atomic_path, spreadsheet_text
+from temzoo.core.files import atomic_path, own_folder, spreadsheet_text
 
 
 def test_atomic_path_puts_the_written_file_in_place(tmp_path):
@@ -37,6 +39,35 @@ def test_atomic_path_interrupted_keeps_the_old_file_and_leaves_nothing_else(tmp_
         write()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
+    code = (
+        "import os, sys; from temzoo.core.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_text('half'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"]).returncode == 9
+    (left,) = tmp_path.iterdir()
+    mine = tmp_path / left.name.replace(left.name.split("@")[0], f".partial-{os.getpid()}")
+    elsewhere = tmp_path / left.name.replace("@", "@another-", 1)
+    for other in (mine, elsewhere):
+        other.touch()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    with atomic_path(tmp_path / "b.txt") as temporary:
+        temporary.write_text("whole")
+    assert {*tmp_path.iterdir()} == {tmp_path / "b.txt", mine, elsewhere}
+
+
+def test_one_job_at_a_time_writes_into_a_folder(tmp_path):
+    out = tmp_path / "out"
+    told = r"out, in which another temzoo job"
+    with own_folder(out), pytest.raises(RuntimeError, match=told), own_folder(out):
+        pass
+    assert not out.exists()  # nothing was written
+    with own_folder(out):
+        (out / "a.txt").touch()
+    assert out.exists()
 
 
 def test_atomic_path_replaces_an_old_file(tmp_path):

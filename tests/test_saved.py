@@ -512,3 +512,27 @@ def test_a_png_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
 def test_saving_probabilities_that_were_not_kept_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must hold probabilities"):
         save(segmented(probabilities=None), tmp_path, probabilities=True)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "noise", "another page"])
+def test_damaged_probabilities_are_named(tmp_path, compression, damage):
+    paths = save(segmented(), tmp_path, probabilities=True)
+    path, pages = paths["probabilities"], tifffile.imread(paths["probabilities"])
+    with tifffile.TiffWriter(path) as tiff:
+        for page in pages if damage != "another page" else (pages[0], pages[1][:9]):
+            tiff.write(page, compression=compression, contiguous=False)
+    whole = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        (start, *_), (size, *_) = tiff.pages[1].dataoffsets, tiff.pages[1].databytecounts
+    noise = np.random.default_rng(0).bytes(size)
+    if damage in ("zeros", "noise"):
+        if compression is None:
+            return  # they would be probabilities
+        middle = bytes(size) if damage == "zeros" else noise
+        path.write_bytes(whole[:start] + middle + whole[start + size :])
+    elif damage == "cut":
+        path.write_bytes(whole[: start + size // 2])
+    with pytest.raises(ValueError, match=r"_probabilities\.tif: ") as raised:
+        load_prediction(paths["sidecar"], probabilities=True)
+    assert "\n" not in str(raised.value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import platform
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,70 @@ TYPE_NAMES = {
     int: "a whole number",
     float: "a number",
 }
+PARTIAL = ".partial-"
+IDLE_S = 60  # a file that is written still is younger, also by a process that is not seen here
+_SWEPT: set[Path] = set()  # folders, by this process
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
+
+
+def lock(path: str | Path) -> int | None:
+    """Locks a file or folder as long as this process holds the handle; None: another has it."""
+    held = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return None
+    return held
+
+
+@contextmanager
+def own_folder(folder: str | Path) -> Iterator[None]:
+    """A folder that one job alone writes into; made when absent, and gone again if left empty.
+
+    Raises:
+        RuntimeError: another job is at work in it.
+    """
+    folder = Path(folder)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lock(folder)
+    if held is None:
+        raise RuntimeError(
+            f"One job at a time writes into a folder. Received: {folder}, in which another temzoo"
+            " job is at work. Wait for it, or choose another --out."
+        )
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+        os.close(held)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes of this machine have left of files that they were writing."""
+    if folder in _SWEPT:
+        return
+    _SWEPT.add(folder)
+    for left in folder.glob(f"{PARTIAL}*"):
+        pid, _, rest = left.name.removeprefix(PARTIAL).partition("@")
+        with suppress(OSError):
+            idle_s = time.time() - left.stat().st_mtime
+            mine = rest.startswith(f"{platform.node()}@") and pid.isdecimal()
+            if mine and idle_s > IDLE_S and not _runs(int(pid)):
+                left.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 @contextmanager
@@ -27,11 +93,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path``, which takes its place when the block ends well.
 
     The temporary name keeps the suffixes, because writers choose a format by them. When the block
-    raises, or is interrupted, the old file stays as it was and the temporary one is removed.
+    raises, or is interrupted, the old file stays as it was and the temporary one is removed; what
+    a killed process left in the folder is removed by the next one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=f"-{path.name}")
+    _sweep(path.parent)
+    prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=f"-{path.name}")
     os.close(handle)
     temporary = Path(name)
     try:

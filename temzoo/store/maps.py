@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def read_probabilities(
             "without. Predict again with --probabilities."
         )
     path = _present(sidecar, "probabilities", shape)
-    with tifffile.TiffFile(path) as tiff:
+    with _whole(path), tifffile.TiffFile(path) as tiff:
         count, page = len(tiff.pages), tiff.pages.first
         if page.dtype != np.float32 or page.shape != shape or not 1 <= count <= 2**16:
             raise ValueError(
@@ -62,6 +63,20 @@ def read_probabilities(
                 f"{shape[0]} x {shape[1]} px. Received: {count} of {page.dtype}, {page.shape}."
             )
         return np.stack([each.asarray() for each in tiff.pages], axis=-1)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Turns what a decoder raises on damaged bytes into a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(
+            f"{path}: the map is damaged or incomplete. Received: {type(error).__name__}: {error}."
+            " Copy it again, or predict again."
+        ) from error
 
 
 def _read_map(sidecar: Path, what: str, shape: tuple[int, int]) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from temzoo.core import hints
+from temzoo.core.files import own_folder
 from temzoo.core.hints import located
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
@@ -80,28 +81,40 @@ def train(
     data = kind(model, chosen, train, val)
     _check_finetune(model, chosen)
     trainer = Trainer(folder, chosen, data, val, progress)
-    if not resume:
-        if (folder / PROGRESS).exists():
-            raise FileExistsError(
-                f"{folder} holds a run already. Resume it (resume=True, --resume), or choose"
-                " another out."
-            )
-        notes = [line for line in (built(model).begun, *data.notes) if line]
-        write_run(folder, model, chosen, data.names, notes, train, val)
-        if progress:
-            print(*notes, sep="\n", end="\n" if notes else "")
-        data.prepare(model)
+    with own_folder(folder):
+        if not resume:
+            _begin(trainer, model, train)
+        run = _run(trainer, model, resume)
+    if run.epoch and on_finish is not None:
+        on_finish(run, model, data)
+    return run
+
+
+def _begin(trainer: Trainer, model: keras.Model, train: Sequence[Example]) -> None:
+    """Writes down what a new run is, and tells what a user may not expect of it."""
+    folder, data = trainer.folder, trainer.data
+    if (folder / PROGRESS).exists():
+        raise FileExistsError(
+            f"{folder} holds a run already. Resume it (resume=True, --resume), or choose another"
+            " out."
+        )
+    notes = [line for line in (built(model).begun, *data.notes) if line]
+    write_run(folder, model, trainer.settings, data.names, notes, train, trainer.val)
+    if trainer.progress:
+        print(*notes, sep="\n", end="\n" if notes else "")
+    data.prepare(model)
+
+
+def _run(trainer: Trainer, model: keras.Model, resume: bool) -> Run:
+    """Trains, and leaves the best weights in the model."""
     interrupted = trainer.run(model, resume)
-    done = trainer.done
+    folder, data, done = trainer.folder, trainer.data, trainer.done
     if done.best_epoch:
         pretrained.load(model, folder / pretrained.BEST)
         name_classes(model, data.names)
         data.finish(model, folder)
-    history = tuple(done.history)
-    run = Run(folder, done.best, done.best_epoch, history, interrupted, task.score_name)
-    if done.best_epoch and on_finish is not None:
-        on_finish(run, model, data)
-    return run
+    score_name, history = task_of(model).score_name, tuple(done.history)
+    return Run(folder, done.best, done.best_epoch, history, interrupted, score_name)
 
 
 def checked_settings(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
+from temzoo.core.files import own_folder
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.writers import write_csv
 from temzoo.inference.regions import Watershed
@@ -146,6 +147,7 @@ def predict_folder(
         ValueError: an option is out of range, or two images have one name.
         ConnectionError, TimeoutError, RuntimeError: a server is gone, hangs or fails repeatedly.
         OSError: the disk is full.
+        RuntimeError: another job is at work in ``out``.
         Exception: what is wrong with the image, where there is only one.
 
     Example:
@@ -173,25 +175,26 @@ def predict_folder(
     )
     origin = replace(lazy.origin, options=stated)
     job = Job(out, origin, options, len(found) == 1, say, progress, drawn)
-    # Of a model without a name for its weights, nobody can tell what it predicted before.
-    known = lazy.origin.weights and not again
-    kept, left = _finished(found, job) if known else ([], found)
-    if kept:
-        say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
-    made = predict_images(left, job, lazy.find()) if left else []
-    by_name = {row.image: row for row in (*kept, *made)}
-    rows = [by_name[image.name] for image in found]
-    others = _earlier(found, out)
-    listed = (astuple(row) for row in (*rows, *others.values()))
-    write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
-    done = {row.image for row in rows if row.status != "failed"}
-    mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
-    named = mine | {path: row.image for path, row in others.items()}
-    labels = {
-        kind: _write_labels(kind, named, out, shapes, error_px, say)
-        for kind in (formats if done else ())  # else what is there stays
-    }
-    return FolderPredictions(out, tuple(rows), tuple(others.values()), out / TABLE, labels)
+    with own_folder(out):
+        # Of a model without a name for its weights, nobody can tell what it predicted before.
+        known = lazy.origin.weights and not again
+        kept, left = _finished(found, job) if known else ([], found)
+        if kept:
+            say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
+        made = predict_images(left, job, lazy.find()) if left else []
+        by_name = {row.image: row for row in (*kept, *made)}
+        rows = [by_name[image.name] for image in found]
+        others = _earlier(found, out)
+        listed = (astuple(row) for row in (*rows, *others.values()))
+        write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
+        done = {row.image for row in rows if row.status != "failed"}
+        mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
+        named = mine | {path: row.image for path, row in others.items()}
+        labels = {
+            kind: _write_labels(kind, named, out, shapes, error_px, say)
+            for kind in (formats if done else ())  # else what is there stays
+        }
+        return FolderPredictions(out, tuple(rows), tuple(others.values()), out / TABLE, labels)
 
 
 def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:

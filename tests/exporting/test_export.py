@@ -22,8 +22,9 @@ from exporting_models import build, stir
 
 import temzoo
 from temzoo.cli.exporting import app
-from temzoo.deploy.exporting import ExportError, loader, other_formats, verify, versions
+from temzoo.deploy.exporting import ExportError, loader, other_formats, scenes, verify, versions
 from temzoo.deploy.exporting.image_files import pixels_of
+from temzoo.tasks.endpoints import Endpoint
 from temzoo.zoo import building, built, cards
 
 CONFIG = {"filters": 2, "depth": 1}
@@ -464,16 +465,58 @@ def test_a_flipped_weight_is_noticed(unet, tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
+def test_a_full_disk_leaves_nothing(unet, tmp_path, monkeypatch):
+    from temzoo.deploy.exporting import saved_model
+
+    def full(signatures, folder):
+        (folder / "saved_model.pb").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, "a.index: No space left on device\nat")
+
+    monkeypatch.setattr(saved_model, "write", full)
+    with pytest.raises(ExportError, match=r"No space left on device\. Nothing is left in .*unet"):
+        temzoo.export(unet, tmp_path)
+    assert left(tmp_path) == []
+
+
 def test_onnx_and_openvino_go_with_a_version(unet, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
-    pytest.importorskip("openvino")
+    openvino = pytest.importorskip("openvino")
     path = temzoo.export(unet, tmp_path, openvino=True, onnx=True)
     assert (path / "openvino" / "model.bin").is_file()
     session = onnxruntime.InferenceSession(path / "onnx" / "model.onnx")
     images = np.random.default_rng(4).uniform(0, 900, (2, 21, 34, 1)).astype(np.float32)
     (probabilities,) = session.run(["probabilities"], {"images": images})
     np.testing.assert_allclose(probabilities, unet(images), atol=1e-4)
+    model, guide = path / "openvino" / "model.xml", (tmp_path / "SERVING.md").read_text()
+    assert 'compile_model("unet/1/openvino/model.xml", "CPU", {"INFERENCE_PRECISION_HINT"' in guide
+    hints = {"INFERENCE_PRECISION_HINT": "f32"}  # as SERVING.md says
+    network = openvino.Core().compile_model(model, "CPU", hints)
+    np.testing.assert_allclose(network([images])["probabilities"], unet(images), atol=1e-4)
+    for bad in (np.nan, np.inf, -np.inf):
+        images[1, 3, 4] = bad
+        classes, found = session.run(["class_map", "probabilities"], {"images": images})
+        there = network([images])
+        for each, map_ in ((found, classes), (there["probabilities"], there["class_map"])):
+            assert np.isnan(each[1]).all()
+            assert not map_[1].any()
+            np.testing.assert_allclose(each[0], probabilities[0], atol=1e-4)
+
+
+def test_a_file_that_answers_a_pixel_of_nan_as_any_is_refused(monkeypatch):
+    zeros = {"images": np.zeros((2, 8, 8, 1), np.float32)}
+    expected = {"answer": zeros["images"]}
+    question = scenes.Question("serving_default", Endpoint(dict, {}), zeros, expected)
+    asked = []
+
+    def ask(path, questions, names):
+        asked.extend(questions)
+        return [each.expected for each in questions], set()
+
+    monkeypatch.setattr(verify, "ask", ask)
+    with pytest.raises(ExportError, match=r"The ONNX file must answer NaN.*others in answer"):
+        verify.check_file(Path("a.onnx"), "ONNX file", [question])
+    assert [np.isnan(each.inputs["images"]).sum() for each in asked] == [0, 1]
 
 
 def test_a_model_that_suppresses_by_class_has_no_onnx_file(toy, tmp_path):

@@ -62,11 +62,27 @@ python temzoo_client.py http://localhost:8501/{first} image.png --out answers.np
 normalises by the whole. For a model that restores, in Python:
 `temzoo.restore(temzoo.connect("grpc://localhost:8500/NAME"), "micrograph.tif")`. The other two need
 no temzoo.
-
+{others}
 ## What it answers
 
 {models}
 """
+OTHERS_TEXT = """
+## Without a server
+
+These files take float32 `images` and give what `serving_default` gives. They cannot refuse an
+image: one with a pixel of NaN or infinity gets NaN for all fractions and 0 for all whole numbers.
+
+{files}
+"""
+OTHERS = {
+    "onnx/model.onnx": """\
+- ONNX: `onnxruntime.InferenceSession("{path}").run(None, {{"images": images}})`""",
+    # On processors that have bfloat16, OpenVINO takes it unasked: probabilities are some 0.07 off.
+    "openvino/model.xml": """\
+- OpenVINO, which on many processors computes in bfloat16 unless it is told not to:
+  `openvino.Core().compile_model("{path}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})`""",
+}
 MODEL_TEXT = """\
 ### {name}, version {version}
 
@@ -90,7 +106,7 @@ def write(directory: Path) -> None:
     _write(directory / CONFIG, _config(directory / CONFIG, list(models)))
     if not (directory / BATCHING).exists():
         _write(directory / BATCHING, BATCHING_TEXT)
-    _write(directory / GUIDE, _guide(models))
+    _write(directory / GUIDE, _guide(directory, models))
     _write(directory / CLIENT, Path(client.__file__).read_text(encoding="utf-8"))
 
 
@@ -131,7 +147,7 @@ def _config(path: Path, names: list[str]) -> str:
     return text_format.MessageToString(config) if missing else before
 
 
-def _guide(models: dict[str, dict]) -> str:
+def _guide(directory: Path, models: dict[str, dict]) -> str:
     """SERVING.md."""
     folders = {name: f"{name}/{told['version']}/{assets.FOLDER}" for name, told in models.items()}
     checks = [
@@ -140,7 +156,18 @@ def _guide(models: dict[str, dict]) -> str:
         for name, folder in folders.items()
     ]
     about = "\n".join(_about(told) for told in models.values())
-    return GUIDE_TEXT.format(checks="\n".join(checks), first=next(iter(models)), models=about)
+    others = [
+        text.format(path=path)
+        for name, told in models.items()
+        for file, text in OTHERS.items()
+        if (directory / (path := f"{name}/{told['version']}/{file}")).is_file()
+    ]
+    return GUIDE_TEXT.format(
+        checks="\n".join(checks),
+        first=next(iter(models)),
+        models=about,
+        others=OTHERS_TEXT.format(files="\n".join(others)) if others else "",
+    )
 
 
 def _about(told: dict) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from temzoo.deploy.exporting import (
     assets,
@@ -16,7 +17,13 @@ from temzoo.deploy.exporting import (
     verify,
     versions,
 )
-from temzoo.deploy.exporting.saved_model import DESCRIBE, Signature, describing, signatures
+from temzoo.deploy.exporting.saved_model import (
+    DESCRIBE,
+    ExportError,
+    Signature,
+    describing,
+    signatures,
+)
 from temzoo.models.layers import require_tensorflow
 from temzoo.tasks.endpoints import RAW
 from temzoo.zoo.built import built
@@ -71,8 +78,14 @@ def export(
             other_formats.check_installed(extra)
     if Path(directory).is_dir():
         deployment.write(Path(directory))  # what an export that was killed at its very end left out
-    with versions.staged(home, version) as folder:
-        _write(model, folder, name, version, (onnx, openvino))
+    try:
+        with versions.staged(home, version) as folder:
+            _write(model, folder, name, version, (onnx, openvino))
+    except tf.errors.OpError as error:  # such as of a full disk
+        raise ExportError(
+            f"The export must be written whole. Received: {error.message.splitlines()[0]}. Nothing"
+            f" is left in {home}: check the free space of its disk, and export again."
+        ) from error
     deployment.write(Path(directory))
     return home / str(version)
 

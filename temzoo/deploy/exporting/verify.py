@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,29 @@ def check_saved_model(folder: Path, questions: Sequence[Question]) -> None:
 
 
 def check_file(path: Path, kind: str, questions: Sequence[Question]) -> None:
-    """Raises ExportError unless an ONNX or OpenVINO file gives the expected answers."""
-    names = [({k: k for k in each.inputs}, {k: k for k in each.expected}) for each in questions]
-    check_answers(kind, questions, ask(path, questions, names)[0])
+    """Raises ExportError unless an ONNX or OpenVINO file gives the expected answers.
+
+    And unless it gives NaN, and 0 of whole numbers, of the one image that has a pixel of NaN.
+    """
+    damaged = _with_nan(questions[0])
+    asked = [*questions, damaged]
+    names = [({k: k for k in each.inputs}, {k: k for k in each.expected}) for each in asked]
+    *found, shown = ask(path, asked, names)[0]
+    check_answers(kind, questions, found)
+    for name, answer in shown.items():
+        if not (np.isnan(answer).all() if answer.dtype.kind == "f" else (answer == 0).all()):
+            raise ExportError(
+                f"The {kind} must answer NaN, and 0 of whole numbers, of an image with a pixel of"
+                f" NaN. Received: others in {name}. Serve the SavedModel, which refuses it."
+            )
+
+
+def _with_nan(question: Question) -> Question:
+    """The same of the first image alone, with a pixel of NaN."""
+    inputs = {name: array[:1].copy() for name, array in question.inputs.items()}
+    for array in inputs.values():
+        array[(0,) * array.ndim] = np.nan
+    return replace(question, inputs=inputs)
 
 
 def ask(

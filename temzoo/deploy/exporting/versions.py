@@ -7,7 +7,6 @@ has been checked. What a killed export leaves is removed by the next one.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -15,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from temzoo.core.files import lock
 
 PREFIX = ".exporting-"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -69,7 +70,7 @@ def staged(home: Path, version: int) -> Iterator[Path]:
     home.mkdir(parents=True, exist_ok=True)
     remove_leftovers(home)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{version}-", dir=home))
-    held = _lock(folder)  # gone with the process, however it ends
+    held = lock(folder)  # gone with the process, however it ends
     try:
         yield folder
         umask = os.umask(0)
@@ -85,18 +86,7 @@ def staged(home: Path, version: int) -> Iterator[Path]:
 def remove_leftovers(home: Path) -> None:
     """Removes the hidden folders of exports that were killed; those under way stay."""
     for folder in home.glob(f"{PREFIX}*"):
-        held = _lock(folder)
+        held = lock(folder)
         if held is not None:
             shutil.rmtree(folder)
             os.close(held)
-
-
-def _lock(folder: Path) -> int | None:
-    """Locks a folder as long as this process lives; None where another one has it."""
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        return None
-    return held
