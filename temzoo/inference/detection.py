@@ -182,9 +182,8 @@ def _views(
     detect = partial(detector.detect, statistics=statistics, **options)
     numbered = list(enumerate(windows))
     batches = [numbered[first : first + batch_size] for first in range(0, len(windows), batch_size)]
-    tiles = (
-        np.stack([_tile(channels, window, size, offset) for _, window in each]) for each in batches
-    )
+    cut = partial(_tile, channels, size=size, offset=offset)
+    tiles = (np.stack([cut(window) for _, window in each]) for each in batches)
     with progress_bar(len(windows), progress) as advance:
         answers = in_order(detect, tiles, in_flight=detector.in_flight)
         for batch, answer in zip(batches, answers, strict=True):
