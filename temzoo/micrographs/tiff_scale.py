@@ -47,7 +47,7 @@ def scale_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) -> Sc
         if stated is None:
             continue
         if stated.scale is None:
-            say(path, f"{name} states {stated.words}, which is no size of a pixel")
+            say(path, f"{name}: {stated.words}, which is no size of a pixel")
         else:
             say(path, f"pixel size from {name}{stated.words and f': {stated.words}'}")
         return stated.scale
@@ -191,8 +191,9 @@ def _per_unit(page: tifffile.TiffPage, units: tuple[str, str]) -> Stated | None:
     stated = _stated(_resolution(page) or (None, None), units)
     if stated is None or stated.scale is None:
         return stated
-    fine = max(stated.scale) <= COARSEST_NM_IN_PRINT_UNITS
-    return stated if fine or not any(map(_is_of_print, units)) else None
+    if max(stated.scale) <= COARSEST_NM_IN_PRINT_UNITS or not any(map(_is_of_print, units)):
+        return stated
+    return Stated(None, f"{max(stated.scale):,.0f} nm, a print size")
 
 
 def _is_of_print(unit: str) -> bool:
