@@ -153,6 +153,24 @@ def test_zeiss_states_a_pixel_of_a_screen_of_1024(tmp_path, caplog, width, expec
     assert ("on a screen of 1024 px" in caplog.text) == (width != 1024)
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (34118, "0\r\nAP_PIXEL_SIZE\r\nPixel Size = lots nm\r\n"),
+        (34118, "AP_IMAGE_PIXEL_SIZE"),
+        (34680, "no sections"),
+        (34682, "[Scan]\r\nPixelWidth=wide\r\nPixelHeight=high\r\n"),
+        (33560, "SIS0"),
+        (37706, "short"),
+        (50431, "[MAIN]\r\nPixelSizeX\r\n"),
+    ],
+)
+def test_a_tag_that_cannot_be_read_leaves_the_image_without_calibration(tmp_path, code, text):
+    loaded = load_micrograph(write(tmp_path / "a.tif", tags=[(code, text)]))
+    assert np.array_equal(loaded.pixels, PIXELS)
+    assert loaded.nm_per_pixel is None
+
+
 def test_tescan_states_metres_in_its_tag(tmp_path):
     text = "[MAIN]\r\nDevice=X\r\nPixelSizeX=5e-9\r\nPixelSizeY=4e-9\r\n[SEM]\r\nHV=5000\r\n"
     write(tmp_path / "a.tif", tags=[(50431, text)])
