@@ -9,6 +9,7 @@ of its free particles, as ``temzoo.summarize`` gives them for the prediction and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def row_of(example: Example, prediction: Prediction) -> Row:
     labelled = Prediction((instances > 0).astype(np.uint8), instances, name=example.name)
     row: Row = {"name": example.name, "group": example.group}
     for part, of in (("labelled", labelled), ("found", prediction)):
-        table = measure(of, nm_per_pixel=None).assign(image=example.name)
+        table = measure(replace(of, nm_per_pixel=None)).assign(image=example.name)
         frame = tuple(map(float, of.instances.shape))
         summary = summarize(table, by=None, frames={example.name: frame}).iloc[0]
         row[f"{part}_free"] = int(summary["sized"])
