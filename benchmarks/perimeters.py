@@ -84,7 +84,7 @@ METHODS: dict[str, Callable[[Mask, Sides], float]] = {
 }
 
 
-def figures(places: int = PLACES) -> dict[str, dict[str, dict[str, list[float]]]]:
+def figures(places: int = PLACES) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """Errors in % by pixel, shape with its size in px, and method: least and most of all angles."""
     return {
         pixel: {
@@ -96,7 +96,7 @@ def figures(places: int = PLACES) -> dict[str, dict[str, dict[str, list[float]]]
     }
 
 
-def _errors(name: str, size: int, sides: Sides, places: int) -> dict[str, list[float]]:
+def _errors(name: str, size: int, sides: Sides, places: int) -> dict[str, dict[str, float]]:
     kind, (long, short), _ = SHAPES[name]
     long, short = long * size, short * size
     true = 2 * long * ellipe(1 - (short / long) ** 2) if kind == "ellipse" else 2 * (long + short)
@@ -108,7 +108,7 @@ def _errors(name: str, size: int, sides: Sides, places: int) -> dict[str, list[f
         for method, measured in METHODS.items():
             mean = np.mean([measured(mask, sides) for mask in masks])
             found[method].append(float(100 * (mean / true - 1)))
-    return {method: [min(each), max(each)] for method, each in found.items()}
+    return {method: {"least": min(each), "most": max(each)} for method, each in found.items()}
 
 
 def drawn(kind: str, lengths: tuple[int, int], angle: float, sides: Sides, off: np.ndarray) -> Mask:

@@ -5,6 +5,7 @@ import functools
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import mrcfile
@@ -458,6 +459,38 @@ def test_a_frame_and_a_file_of_one_name_are_refused(run, images, tmp_path):
     cv2.imwrite(str(tmp_path / "a_1.png"), np.zeros((64, 64), np.uint8))
     said = refusal("predict", run, tmp_path, "--out", tmp_path / "out")
     assert "their names must differ" in said
+
+
+def test_a_tiff_and_its_export_have_results_of_names_of_their_own(run, images, tmp_path):
+    folder = tmp_path / "micrographs"
+    folder.mkdir()
+    pixels = temzoo.load_micrograph(images / "synthetic_0000.tif").pixels
+    tifffile.imwrite(folder / "a.tif", pixels)
+    cv2.imwrite(str(folder / "a.png"), pixels)
+    call("predict", run, folder, "--out", tmp_path / "out", "--format", "cvat")
+    told = [about(path) for path in list_predictions(tmp_path / "out")]
+    assert {(one["name"], one["image"]) for one in told} == {
+        ("a.tif", "a.tif"),
+        ("a_png.png", "a.png"),
+    }
+    labels = temzoo.labels.read(tmp_path / "out" / "predictions.xml")
+    assert {image.name for image in labels} == {"a.tif", "a.png"}
+    assert "skipping 2 finished" in call("predict", run, folder, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["a.png", "a.tif"], ["a_png.png", "a.tif"]),
+        (["a.jpg", "a.png"], ["a.jpg", "a_png.png"]),
+        (["a.TIF", "b/a.png"], ["a.TIF", "a.png"]),
+        (["a.tif", "a.tif"], ["a.tif"]),
+        (["A.png", "a.tif"], ["A_png.png", "a.tif"]),
+    ],
+)
+def test_files_that_differ_in_their_ending_alone_get_it_into_their_names(files, names):
+    own = listing.own_names([Path(file) for file in files])
+    assert list(own.values()) == names
 
 
 def test_a_microscopes_file_goes_before_the_export_beside_it(run, images, tmp_path, monkeypatch):

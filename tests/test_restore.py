@@ -165,6 +165,15 @@ def test_files_hold_the_stored_dtype_and_the_calibration(finished, tmp_path):
     np.testing.assert_array_equal(temzoo.load_micrograph(exact).pixels, restored.pixels)
 
 
+def test_signed_numbers_stay_signed(tmp_path):
+    before = Micrograph(scene(7).astype(np.int16) - 100, (0.5, 0.5), "7.mrc")
+    restored = replace(before, pixels=before.pixels.astype(np.float32) - 0.4)
+    paths = save_restored(restored, tmp_path, before=before)
+    read = temzoo.load_micrograph(paths["restored"])
+    assert read.pixels.dtype == np.int16
+    np.testing.assert_array_equal(read.pixels, before.pixels)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_colours_are_written_as_eight_bits(tmp_path, dtype):
     model = temzoo.get_model("autoencoder", outputs="colorize", filters=4, depth=2)

@@ -122,7 +122,7 @@ def test_a_size_that_no_pixel_has_is_none_with_a_word(tmp_path, caplog, exponent
     _olympus_sis(tmp_path / "a.tif", (1.0, 1.0), exponent)
     with caplog.at_level(logging.INFO, "temzoo.micrographs"):
         assert scale(tmp_path / "a.tif") is None
-    word = f"states 1e{exponent + 9:+} x 1e{exponent + 9:+} nm, which is no size of a pixel"
+    word = f": 1e{exponent + 9:+} x 1e{exponent + 9:+} nm, which is no size of a pixel"
     assert word in caplog.text
 
 
@@ -136,7 +136,7 @@ def test_pages_that_are_smaller_copies_or_masks_are_no_frames(tmp_path, caplog, 
     assert count_frames(tmp_path / "a.tif") == 2
     with caplog.at_level(logging.INFO, "temzoo.micrographs"):
         assert np.array_equal(load_micrograph(tmp_path / "a.tif", frame=1).pixels, PIXELS + 1)
-    assert "1 of its 3 pages are copies or masks" in caplog.text
+    assert "1 of its 3 pages are copies, previews or masks" in caplog.text
 
 
 def test_pages_that_are_all_marked_as_copies_are_frames(tmp_path):
@@ -151,6 +151,24 @@ def test_zeiss_states_a_pixel_of_a_screen_of_1024(tmp_path, caplog, width, expec
     with caplog.at_level(logging.INFO, "temzoo.micrographs"):
         assert scale(tmp_path / "a.tif") == pytest.approx((expected, expected))
     assert ("on a screen of 1024 px" in caplog.text) == (width != 1024)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (34118, "0\r\nAP_PIXEL_SIZE\r\nPixel Size = lots nm\r\n"),
+        (34118, "AP_IMAGE_PIXEL_SIZE"),
+        (34680, "no sections"),
+        (34682, "[Scan]\r\nPixelWidth=wide\r\nPixelHeight=high\r\n"),
+        (33560, "SIS0"),
+        (37706, "short"),
+        (50431, "[MAIN]\r\nPixelSizeX\r\n"),
+    ],
+)
+def test_a_tag_that_cannot_be_read_leaves_the_image_without_calibration(tmp_path, code, text):
+    loaded = load_micrograph(write(tmp_path / "a.tif", tags=[(code, text)]))
+    assert np.array_equal(loaded.pixels, PIXELS)
+    assert loaded.nm_per_pixel is None
 
 
 def test_tescan_states_metres_in_its_tag(tmp_path):
@@ -175,7 +193,7 @@ def test_a_unit_that_is_no_length_ends_the_search(tmp_path, caplog, unit):
         assert scale(write(tmp_path / "a.tif", description=description, **FINE)) is None
         tags = [(65003, unit), (65004, unit)]
         assert scale(write(tmp_path / "b.tif", tags=tags, **FINE)) is None
-    assert caplog.text.count(f"states units of {unit}, which is no size of a pixel") == 2
+    assert caplog.text.count(f": units of {unit}, which is no size of a pixel") == 2
 
 
 @pytest.mark.parametrize("unit", ["", "pixel", "pixels"])

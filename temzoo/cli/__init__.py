@@ -18,6 +18,7 @@ from temzoo.cli import (  # noqa: F401 - they add their commands to the app
     particles,
     predicting,
     scoring,
+    telling,
     zoo,
 )
 from temzoo.cli.common import app, keywords
@@ -25,6 +26,7 @@ from temzoo.cli.common import app, keywords
 __all__ = ["app", "keywords", "main"]
 # The commands in the order of use, by the heading that `temzoo --help` has for them.
 PANELS = {
+    "Files": ("info",),
     "Labels": ("labels", "augment", "label-next"),
     "Train": ("models", "train", "tune"),
     "Score": ("evaluate", "tune-instances"),

@@ -48,7 +48,7 @@ def write_tiff(
     """Writes a TIFF that ImageJ opens with its calibration.
 
     Args:
-        pixels: (H, W) or (H, W, 3) uint8, uint16 or float32; compressed, (H, W) or pages
+        pixels: (H, W) or (H, W, 3) uint8, uint16, int16 or float32; compressed, (H, W) or pages
             (N, H, W), of uint32 too.
         nm_per_pixel: (row, col); None, or too small or large for the tags: none is stated.
         compressed: by zlib, for maps.

@@ -12,6 +12,7 @@ from temzoo.micrographs.source import MicrographError
 
 # Endings of other programs' files too: in folders they count where the file is an MRC.
 SHARED_SUFFIXES = frozenset(MRC_SUFFIXES) - {".mrc"}
+TIFF_SUFFIXES = (".tif", ".tiff")
 MOST_LINES = 10  # of files that are passed over
 
 
@@ -71,8 +72,24 @@ def image_paths(
     ]
     if not paths:
         raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
-    require_own_names((path.name, path) for path in paths)
+    require_own_names((name, path) for path, name in own_names(paths).items())
     return paths
+
+
+def own_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The name of each file that its results are named after: its own, where that is the only one.
+
+    Of files of one folder that differ in their ending alone, such as a TIFF and its export, the
+    TIFF keeps its name, and the others have their ending in it: "a_png.png".
+    """
+    taken: set[tuple[Path, str]] = set()
+    names = {}
+    for path in sorted(paths, key=lambda path: path.suffix.lower() not in TIFF_SUFFIXES):
+        key = path.parent, path.stem.casefold()
+        another = key in taken and path not in names
+        names[path] = f"{path.stem}_{path.suffix[1:]}{path.suffix}" if another else path.name
+        taken.add(key)
+    return {path: names[path] for path in paths}
 
 
 def require_own_names(named: Iterable[tuple[str, Path]]) -> None:

@@ -72,7 +72,10 @@ class TiffImages:
             and each.valueof(SUBFILE_TYPE) != OLD_COPY
         ]
         if own and len(own) < len(tags):
-            say(self.path, f"{len(tags) - len(own)} of its {len(tags)} pages are copies or masks")
+            say(
+                self.path,
+                f"{len(tags) - len(own)} of its {len(tags)} pages are copies, previews or masks",
+            )
         return own or range(len(pages))
 
     @cached_property

@@ -47,7 +47,7 @@ def scale_of(tiff: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) -> Sc
         if stated is None:
             continue
         if stated.scale is None:
-            say(path, f"{name} states {stated.words}, which is no size of a pixel")
+            say(path, f"{name}: {stated.words}, which is no size of a pixel")
         else:
             say(path, f"pixel size from {name}{stated.words and f': {stated.words}'}")
         return stated.scale
@@ -77,38 +77,33 @@ def _digital_micrograph(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Sta
 
 
 def _fei(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
-    if not tiff.is_fei:
-        return None
-    scan = tiff.fei_metadata.get("Scan") or tiff.fei_metadata.get("EScan") or {}
+    entries = _entries(tiff.fei_metadata) if tiff.is_fei else {}
+    scan = _entries(entries.get("Scan") or entries.get("EScan"))
     return _stated((scan.get("PixelHeight"), scan.get("PixelWidth")), ("m", "m"))
 
 
 def _tvips(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
-    if not tiff.is_tvips:
-        return None
-    tvips = tiff.tvips_metadata
+    tvips = _entries(tiff.tvips_metadata) if tiff.is_tvips else {}
     return _stated((tvips.get("PixelSizeY"), tvips.get("PixelSizeX")), ("nm", "nm"))
 
 
 def _zeiss(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
-    entries = (tiff.sem_metadata if tiff.is_sem else None) or {}
+    """As name, number and unit; AP_PIXEL_SIZE is the screen's, whatever the size of the image."""
+    entries = _entries(tiff.sem_metadata) if tiff.is_sem else {}
     for key in ("ap_image_pixel_size", "ap_pixel_size"):
-        entry = entries.get(key) or ()
-        if len(entry) < 3:
+        _, size, unit, *_ = *(entries.get(key) or ()), None, None, None
+        if not isinstance(size, int | float):
             continue
         if key == "ap_image_pixel_size" or page.imagewidth == ZEISS_SCREEN_PX:
-            return _stated((entry[1], entry[1]), (entry[2], entry[2]))
-        # Zeiss states it for the screen, whatever the size at which the image was stored.
-        words = f"AP_PIXEL_SIZE, {entry[1]} {entry[2]} on a screen of {ZEISS_SCREEN_PX} px"
-        stored = float(entry[1]) * ZEISS_SCREEN_PX / page.imagewidth
-        return _stated((stored, stored), (entry[2], entry[2]), words)
+            return _stated((size, size), (unit, unit))
+        words = f"AP_PIXEL_SIZE, {size} {unit} on a screen of {ZEISS_SCREEN_PX} px"
+        stored = size * ZEISS_SCREEN_PX / page.imagewidth
+        return _stated((stored, stored), (unit, unit), words)
     return None
 
 
 def _sis(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
-    entries = page.tags.valueof(SIS)
-    if not isinstance(entries, Mapping):
-        return None
+    entries = _entries(page.tags.valueof(SIS))
     return _stated((entries.get("pixelsizey"), entries.get("pixelsizex")), ("m", "m"))
 
 
@@ -162,7 +157,7 @@ def _sightx(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
 def _imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
     if not tiff.is_imagej:
         return None
-    entries = tiff.imagej_metadata or {}
+    entries = _entries(tiff.imagej_metadata)
     unit = entries.get("unit", "")
     return _per_unit(page, (entries.get("yunit", unit), unit))
 
@@ -191,8 +186,9 @@ def _per_unit(page: tifffile.TiffPage, units: tuple[str, str]) -> Stated | None:
     stated = _stated(_resolution(page) or (None, None), units)
     if stated is None or stated.scale is None:
         return stated
-    fine = max(stated.scale) <= COARSEST_NM_IN_PRINT_UNITS
-    return stated if fine or not any(map(_is_of_print, units)) else None
+    if max(stated.scale) <= COARSEST_NM_IN_PRINT_UNITS or not any(map(_is_of_print, units)):
+        return stated
+    return Stated(None, f"{max(stated.scale):,.0f} nm, a print size")
 
 
 def _is_of_print(unit: str) -> bool:
@@ -206,6 +202,11 @@ def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
         return None
     row, col = (below / above for above, below in resolution)
     return row, col
+
+
+def _entries(value: Any) -> Mapping[str, Any]:
+    """What tifffile made of a tag; nothing where it could not."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _elements(text: str) -> Iterator[Any]:

@@ -42,10 +42,10 @@ def save_restored(
 
 
 def _writable(restored: Micrograph, before: Micrograph, keep_float: bool) -> np.ndarray:
-    """What ImageJ's TIFF takes: uint8, uint16 or float32, colours as uint8 alone."""
+    """What ImageJ's TIFF takes: uint8, uint16, int16 or float32, colours as uint8 alone."""
     if restored.channels == 3:
         if before.pixels.dtype == np.uint8:
             return as_stored(restored.pixels, np.uint8)
         return shown(restored.pixels, *shades_of(before.pixels))
-    kept = before.pixels.dtype in (np.uint8, np.uint16) and not keep_float
+    kept = before.pixels.dtype in (np.uint8, np.uint16, np.int16) and not keep_float
     return as_stored(restored.pixels, before.pixels.dtype if kept else np.float32)

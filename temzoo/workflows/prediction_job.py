@@ -19,7 +19,7 @@ from temzoo.inference.predict import predict
 from temzoo.measurement.by_hand import scale_text
 from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
-from temzoo.micrographs.listing import image_paths, require_own_names
+from temzoo.micrographs.listing import image_paths, own_names, require_own_names
 from temzoo.store.sidecar import Origin
 from temzoo.store.with_overlay import save_prediction
 from temzoo.workflows.drawn import Drawn
@@ -31,16 +31,16 @@ MOST_SERVER_FAILURES = 3  # in a row; each may take minutes
 
 @dataclass(frozen=True)
 class Image:
-    """A micrograph to predict: its file, its name in label files, and the frame of a stack."""
+    """A micrograph to predict: its file, its name in label files, and the frame of a stack.
+
+    Attributes:
+        own_name: without folders; its results are named after it.
+    """
 
     path: Path
     name: str
+    own_name: str
     frame: int = 0
-
-    @property
-    def own_name(self) -> str:
-        """Without folders; its results are named after it."""
-        return self.name.rpartition("/")[2]
 
     def load(self) -> Micrograph:
         return replace(load_micrograph(self.path, frame=self.frame), name=self.own_name)
@@ -121,26 +121,33 @@ def named_images(
     """
     folders = [place for place in places if place.is_dir()]
     found = []
-    for path in image_paths(places, say=say):
+    paths = image_paths(places, say=say)
+    own = own_names(paths)
+    for path in paths:
         folder = next((f for f in folders if path.is_relative_to(f)), path.parent)
         within = path.relative_to(folder)
-        for number, own_name in _frames_of(path, frame, say).items():
-            found.append(Image(path, within.with_name(own_name).as_posix(), number))
+        count, frames = _frames_of(path, frame, say)
+        for number in frames:
+            name = within.with_name(frame_name(path, number, count)).as_posix()
+            own_name = frame_name(own[path], number, count)
+            found.append(Image(path, name, own_name, number))
     require_own_names((image.own_name, image.path) for image in found)
     return found
 
 
-def _frames_of(path: Path, frame: int | None, say: Callable[[str], None]) -> dict[int, str]:
-    """The images of a file that are to be predicted, with the names that they have alone."""
+def _frames_of(
+    path: Path, frame: int | None, say: Callable[[str], None]
+) -> tuple[int, Sequence[int]]:
+    """How many images a file has, and which of them are to be predicted."""
     try:
         count = max(count_frames(path), 1)
     except (OSError, ValueError):
-        return {frame or 0: path.name}  # reading it will say what is wrong
+        return 1, [frame or 0]  # reading it will say what is wrong
     if frame is not None:
-        return {frame: frame_name(path, frame, count)}
+        return count, [frame]
     if count > 1:
         say(f"{path.name}: {count} images, all of them; frame=0 (--frame 0) takes the first alone")
-    return {number: frame_name(path, number, count) for number in range(count)}
+    return count, range(count)
 
 
 def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:

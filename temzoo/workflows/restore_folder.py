@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from temzoo.data.pair_files import frames_in
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.inference.restore import restore
 from temzoo.micrographs import load_micrograph
-from temzoo.micrographs.listing import image_paths
+from temzoo.micrographs.listing import image_paths, own_names
 from temzoo.store.restored import save_restored
 
 
@@ -54,8 +54,9 @@ def restore_folder(
         FileNotFoundError: there are no images.
         ValueError: two would be written under one name, or one cannot be read.
     """
-    for path in image_paths(images):
-        micrograph = load_micrograph(path)
+    paths = image_paths(images)
+    for path, own_name in own_names(paths).items():
+        micrograph = replace(load_micrograph(path), name=own_name)
         restored = restore(
             model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=True
         )

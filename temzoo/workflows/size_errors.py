@@ -29,8 +29,8 @@ def row_of(example: Example, prediction: Prediction) -> Row:
     instances = instance_map(example.labels)
     labelled = Prediction((instances > 0).astype(np.uint8), instances, name=example.name)
     row: Row = {"name": example.name, "group": example.group}
-    for part, of in (("labelled", labelled), ("found", replace(prediction, nm_per_pixel=None))):
-        table = measure(of).assign(image=example.name)
+    for part, of in (("labelled", labelled), ("found", prediction)):
+        table = measure(replace(of, nm_per_pixel=None)).assign(image=example.name)
         frame = tuple(map(float, of.instances.shape))
         summary = summarize(table, by=None, frames={example.name: frame}).iloc[0]
         row[f"{part}_free"] = int(summary["sized"])

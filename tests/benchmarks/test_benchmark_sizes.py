@@ -12,10 +12,12 @@ from temzoo.labels.shapes.raster import instance_map
 from temzoo.measurement.model_error import ModelError
 
 
-def test_a_prediction_that_is_the_labels_has_no_error():
+@pytest.mark.parametrize("scale", [None, (0.5, 0.5)])
+def test_a_prediction_that_is_the_labels_has_no_error(scale):
     (example,) = synthetic(train=0, val=1, size=256).val
     instances = instance_map(example.labels)
-    row = size_errors.row_of(example, Prediction((instances > 0).astype(np.uint8), instances))
+    found = Prediction((instances > 0).astype(np.uint8), instances, nm_per_pixel=scale)
+    row = size_errors.row_of(example, found)
     for name in size_errors.FIGURES:
         assert row[f"found_{name}"] == row[f"labelled_{name}"] > 0
     assert row["found_free"] == row["labelled_free"] > 0

@@ -1,5 +1,6 @@
 """Label images of other programs: measured and trained on by the numbers that are stored."""
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -70,6 +71,16 @@ def test_a_mask_of_one_bit_is_a_mask_whatever_stands_for_black(tmp_path):
     for photometric in ("miniswhite", "minisblack"):
         tifffile.imwrite(tmp_path / "a.tif", NUMBERS > 0, photometric=photometric)
         assert np.array_equal(load_numbers(tmp_path / "a.tif").pixels, NUMBERS > 0)
+
+
+def test_numbers_of_16_bits_that_others_decode_are_as_stored_too(tmp_path):
+    numbers = NUMBERS.astype(np.uint16) * 300
+    cv2.imwrite(str(tmp_path / "a.tif"), numbers)  # LZW
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        assert tiff.pages.first.compression == 5
+        tiff.pages.first.tags[262].overwrite(0)
+    assert np.array_equal(load_numbers(tmp_path / "a.tif").pixels, numbers)
+    assert np.array_equal(load_micrograph(tmp_path / "a.tif").pixels, ~numbers)
 
 
 def test_a_stack_of_label_images_is_refused_by_both(tmp_path):
