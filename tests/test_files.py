@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from temzoo.core import files
 from temzoo.core.files import atomic_path, own_folder, spreadsheet_text
 
 
@@ -96,3 +97,10 @@ def test_a_formula_becomes_text_for_spreadsheets(value):
 @pytest.mark.parametrize("value", ["", "a=1.tif", "1-2.tif", "'quoted"])
 def test_other_texts_stay_as_they_are_in_spreadsheets(value):
     assert spreadsheet_text(value) == value
+
+
+def test_where_the_system_has_no_locks_a_folder_is_written_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "fcntl", None)
+    with own_folder(tmp_path / "out"):
+        (tmp_path / "out" / "a").write_text("a")
+    assert (tmp_path / "out" / "a").read_text() == "a"

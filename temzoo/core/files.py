@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -13,6 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # as on Windows
+    fcntl = None  # type: ignore[assignment]
 
 TYPE_NAMES = {
     dict: "an object",
@@ -29,7 +33,12 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
 
 def lock(path: str | Path) -> int | None:
-    """Locks a file or folder as long as this process holds the handle; None: another has it."""
+    """Locks a file or folder as long as this process holds the handle; None: another has it.
+
+    Windows has no such locks: nobody else has it there, whoever does.
+    """
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
     held = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,6 +88,8 @@ def _sweep(folder: Path) -> None:
 
 
 def _runs(pid: int) -> bool:
+    if os.name == "nt":  # signal 0 is Ctrl-C there
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
