@@ -107,6 +107,7 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) .venv-test-oldest .venv-test-newest build dist *.egg-info .pytest_cache .ruff_cache docs/_build \
+	rm -rf $(VENV) .venv-test-oldest .venv-test-newest build dist *.egg-info .pytest_cache \
+		.ruff_cache fuzz docs/_build \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
