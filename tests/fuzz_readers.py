@@ -317,8 +317,7 @@ def attempt(name: str, files: Files, folder: Path) -> str:
         told = f"uncaught: {type(error).__name__}: {str(error)[:200]}"
     finally:
         signal.alarm(0)
-    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return told if gigabytes < GIGABYTES else f"memory: {gigabytes:.1f} GB"
+    return told
 
 
 def _work(name: str, start: int, until: float, most: int, pipe) -> None:
@@ -335,6 +334,8 @@ def _work(name: str, start: int, until: float, most: int, pipe) -> None:
         pipe.send((index, None))
         with tempfile.TemporaryDirectory() as folder:
             told = attempt(name, changed_input(name, index, seeds), Path(folder))
+        gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        told = told if gigabytes < GIGABYTES else f"memory: {gigabytes:.1f} GB"
         pipe.send((index, told))
         if told.startswith("memory"):
             break

@@ -73,14 +73,21 @@ def about(
     """Labels and micrographs in; trained networks, masks and figures out."""
 
 
+class _Terminal(logging.Handler):
+    """Shows what the package has to say beside its results."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"temzoo: {record.getMessage()}", err=True)
+
+
 def _show_log() -> None:
-    """What the package has to say beside its results goes to the terminal."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("temzoo: %(message)s"))
     log = logging.getLogger("temzoo")
-    log.addHandler(handler)
+    if not log.handlers:
+        log.addHandler(_Terminal())
     log.setLevel(logging.INFO)
     log.propagate = False
+    # How each file was read would be a line for each; `temzoo info` tells it.
+    logging.getLogger("temzoo.micrographs").setLevel(logging.WARNING)
 
 
 def main() -> None:

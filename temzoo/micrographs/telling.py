@@ -50,11 +50,13 @@ def _heard() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             notes.append(record.getMessage())
 
-    kept, level = Kept(), LOG.level
+    kept, level, propagate = Kept(), LOG.level, LOG.propagate
     LOG.addHandler(kept)
     LOG.setLevel(logging.INFO)
+    LOG.propagate = False
     try:
         yield notes
     finally:
         LOG.removeHandler(kept)
         LOG.setLevel(level)
+        LOG.propagate = propagate

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def write_run(folder: Path, model, settings: Settings, names, notes, train, val)
         "class_names": names,
         "notes": notes,
         "settings": asdict(settings),
-        "objects": [f.name for f in fields(settings) if not is_plain(getattr(settings, f.name))],
+        "objects": [name for name, value in asdict(settings).items() if not is_plain(value)],
         "data": data,
         "seed": settings.seed,
         **session(),
