@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -80,22 +82,30 @@ class _Terminal(logging.Handler):
         typer.echo(f"temzoo: {record.getMessage()}", err=True)
 
 
-def _show_log() -> None:
-    log = logging.getLogger("temzoo")
-    if not log.handlers:
-        log.addHandler(_Terminal())
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    log, of_files = logging.getLogger("temzoo"), logging.getLogger("temzoo.micrographs")
+    terminal, before = _Terminal(), (log.level, of_files.level)
+    log.addHandler(terminal)
     log.setLevel(logging.INFO)
     log.propagate = False
     # How each file was read would be a line for each; `temzoo info` tells it.
-    logging.getLogger("temzoo.micrographs").setLevel(logging.WARNING)
+    of_files.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.removeHandler(terminal)
+        log.propagate = True
+        for each, level in zip((log, of_files), before, strict=True):
+            each.setLevel(level)
 
 
 def main() -> None:
     """Runs a command; an error that the user can mend is one line, without a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    _show_log()
     try:
-        app()
+        with _log_shown():
+            app()
     except (ValueError, OSError, RuntimeError, ImportError) as error:  # an extra may be missing
         if os.environ.get("TEMZOO_TRACEBACK"):
             raise
