@@ -1,5 +1,6 @@
 """Regions of the label "ignore": they weigh nothing in losses, scores and what is learnt from."""
 
+import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -138,5 +139,6 @@ def test_baselines_learn_nothing_there():
 def test_a_detector_says_that_it_learns_them_as_background(caplog, monkeypatch):
     model = SimpleNamespace(config={"anchor_sizes": (12,)})
     monkeypatch.setattr(instance, "built", lambda model: model)
-    instance.Instance().prepare(model, [example()], (1.0, 1.0))
+    with caplog.at_level(logging.WARNING, "temzoo"):
+        instance.Instance().prepare(model, [example()], (1.0, 1.0))
     assert "learns 1 regions of label 'ignore' as background" in caplog.text
