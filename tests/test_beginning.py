@@ -115,3 +115,23 @@ def test_the_command_says_what_it_begins_from(tmp_path, capsys):
     again[again.index("--epochs") + 1] = "30"  # the default, and not what the run had
     with pytest.raises(ValueError, match=r"Received: epochs=30, in .*run\.json 1\. Leave epochs"):
         app(again, standalone_mode=False)
+
+
+def test_a_model_is_loaded_or_begun():
+    with pytest.raises(ValueError, match=r"loaded or begun.*Leave one out"):
+        temzoo.get_model("unet", weights="emps", start="emps")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"filters": 512, "depth": 8}, "filters double at each of depth levels, to 8192"),
+        ({"filters": 10**9}, "filters must be finite: numbers up to 1,000,000"),
+        ({"filters": 2000}, "filters must be a whole number from 1 to 1024"),
+        ({"depth": 60}, "depth must be a whole number from 1 to 8"),
+        ({"dropout": float("nan")}, "dropout must be "),
+    ],
+)
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(config, message):
+    with pytest.raises(ValueError, match=message):
+        temzoo.get_model("unet", **config)

@@ -132,6 +132,14 @@ def test_what_was_drawn_weighs_nothing_in_training(tmp_path):
     assert class_names([cropped]) == ("particle",)
 
 
+def test_only_labels_have_regions_that_weigh_nothing(tmp_path):
+    from temzoo.cli import app
+
+    words = f"train autoencoder --images {tmp_path} --out {tmp_path / 'run'} --crop-bar".split()
+    error = CliRunner().invoke(app, words).exception
+    assert "--crop-bar is for models that learn from labels. Received: autoencoder" in str(error)
+
+
 def test_options_that_are_none_are_refused():
     with pytest.raises(ValueError, match="scale_bar must be one of"):
         Drawn("yes")

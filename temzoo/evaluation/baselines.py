@@ -80,10 +80,8 @@ class Otsu:
         tables = []
         for example in examples:
             bands = self._bands(example.micrograph.pixels)
-            truth, ignored = (
-                class_map(example.labels, self.class_names),
-                ignored_pixels(example.labels),
-            )
+            truth = class_map(example.labels, self.class_names)
+            ignored = ignored_pixels(example.labels)
             tables.append(confusion(truth, bands, count, ignored=ignored))
         if not tables:
             raise ValueError("fit needs at least one labelled image. Received: no examples.")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from temzoo.core.types import Detection, LabelledImage, Prediction
-from temzoo.inference.objects import flattened
+from temzoo.inference.objects import flattened, tight
 from temzoo.labels.shapes.raster import ignored_pixels
 
 LEAST_LEFT = 0.5  # of an object, that it is still one
@@ -50,9 +50,8 @@ def judged_object(one: Detection, ignored: np.ndarray | None) -> Detection | Non
         return one
     height, width = one.mask.shape
     window = ignored[one.top : one.top + height, one.left : one.left + width]
-    mask = one.mask & ~window
-    if not mask.any() or np.count_nonzero(mask) < LEAST_LEFT * np.count_nonzero(one.mask):
+    left = one.mask & ~window
+    cut = tight(one.top, one.left, left)
+    if cut is None or np.count_nonzero(left) < LEAST_LEFT * np.count_nonzero(one.mask):
         return None
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    tight = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    return replace(one, top=one.top + int(rows[0]), left=one.left + int(cols[0]), mask=tight)
+    return replace(one, **dict(zip(("top", "left", "mask"), cut, strict=True)))

@@ -78,7 +78,7 @@ image: one with a pixel of NaN or infinity gets NaN for all fractions and 0 for 
 OTHERS = {
     "onnx/model.onnx": """\
 - ONNX: `onnxruntime.InferenceSession("{path}").run(None, {{"images": images}})`""",
-    # On processors that have bfloat16, OpenVINO takes it unasked: probabilities are some 0.07 off.
+    # On processors that have bfloat16, OpenVINO takes it unasked: probabilities are less exact.
     "openvino/model.xml": """\
 - OpenVINO, which on many processors computes in bfloat16 unless it is told not to:
   `openvino.Core().compile_model("{path}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})`""",
