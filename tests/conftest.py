@@ -1,6 +1,7 @@
 """What the tests share: the folder of real data, and a quiet TensorFlow."""
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,26 @@ def shared() -> Path:
     if not (SHARED / "README.md").is_file():
         pytest.skip(f"needs the real data of {SHARED}, which is not there")
     return SHARED
+
+
+@pytest.fixture(autouse=True, scope="module")
+def optimizers_built():
+    """A step is traced once: Keras traces it again where its first trace makes variables."""
+    if "keras" not in sys.modules:
+        yield
+        return
+    import keras
+
+    fitted = keras.Model.fit
+
+    def fit(self, *args, **keywords):
+        if self.optimizer is not None and self.built and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        return fitted(self, *args, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", fit)
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from temzoo.core.types import Example
 from temzoo.data.crop_plan import CropPlan, Target, windows
+from temzoo.data.images import ahead
 from temzoo.data.preparation import THREADS, Decoded, Encoding, Grid, Preparation, filled, or_new
 
 WHOLE_SIDE = 1024
@@ -72,7 +73,7 @@ def training_stream(
 
     stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
     stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
-    return encoded.batches(stream, batch, drop_remainder=True).prefetch(2)
+    return ahead(encoded.batches(stream, batch, drop_remainder=True), 2)
 
 
 def validation_set(
@@ -102,7 +103,7 @@ def validation_set(
     encoded = Encoding(target, (side, side))
     stream = tf.data.Dataset.from_tensor_slices(validation_areas(examples, side))
     stream = stream.map(lambda area: encoded.tensors(cut, area, channels))
-    return encoded.batches(stream, 1).prefetch(1)
+    return ahead(encoded.batches(stream, 1), 1)
 
 
 def validation_areas(examples: Sequence[Example], side: int | None) -> np.ndarray:

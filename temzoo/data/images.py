@@ -200,4 +200,17 @@ def _batches(
     stream = stream.map(load)
     if rows is None:
         stream = stream.apply(tf.data.experimental.assert_cardinality(len(firsts)))
-    return stream.prefetch(2)
+    return ahead(stream, 2)
+
+
+def ahead(stream: tf.data.Dataset, batches: int) -> tf.data.Dataset:
+    """The stream, with so many batches prepared ahead.
+
+    Its threads are given, so tf.data has nothing to tune. Its tuner sleeps for up to a minute, and
+    whoever drops an iterator may wait for it (TensorFlow 2.21, ``RootDataset::Iterator``).
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return stream.prefetch(batches).with_options(options)

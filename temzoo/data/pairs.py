@@ -29,6 +29,7 @@ from temzoo.core.offset import offset_of
 from temzoo.core.types import Example, Micrograph
 from temzoo.data.dataset import crop_list, validation_areas
 from temzoo.data.degrade import NAMED, Degradation, black_and_white, degradation, degrade
+from temzoo.data.images import ahead
 from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, tensors, visit
 from temzoo.micrographs import as_channels
 
@@ -171,7 +172,7 @@ def pair_stream(
     stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
     load = decoded.tensors(prepare, (plan.size, plan.size))
     stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
-    return stream.batch(batch, drop_remainder=True).prefetch(2)
+    return ahead(stream.batch(batch, drop_remainder=True), 2)
 
 
 def pair_validation(
@@ -201,7 +202,7 @@ def pair_validation(
         return _made(plan, whole.levels, poor, better, seed)
 
     stream = tf.data.Dataset.from_tensor_slices(validation_areas(examples, side))
-    return stream.map(decoded.tensors(prepare, (side, side))).batch(1).prefetch(1)
+    return ahead(stream.map(decoded.tensors(prepare, (side, side))).batch(1), 1)
 
 
 def pair_of(

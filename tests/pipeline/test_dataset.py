@@ -11,6 +11,8 @@ from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
 from temzoo.data import preparation
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
+from temzoo.data.images import image_validation
+from temzoo.data.pairs import PairPlan, pair_stream, pair_validation
 from temzoo.inference import objects as decoding
 from temzoo.labels.shapes.raster import class_map
 from temzoo.labels.shapes.windows import shape_mask
@@ -104,6 +106,19 @@ def test_uint16_and_colour_keep_their_range():
     colour = [example("c.png", channels=3)]
     stream = training_stream(colour, CropPlan(32), channels=3, batch=1, **OPTIONS)
     assert take(stream, 1)[0][0].shape == (1, 32, 32, 3)
+
+
+def test_no_stream_has_a_tuner_that_keeps_waiting_who_drops_it(examples):
+    """Seen: collecting the iterator of a run that had ended took 6 to 50 s."""
+    plan, array = PairPlan(32, source="same"), np.zeros((4, 8, 8, 1), np.float32)
+    for stream in (
+        training_stream(examples, CropPlan(48), **OPTIONS),
+        validation_set(examples, **OPTIONS),
+        pair_stream(examples, plan),
+        pair_validation(examples, plan),
+        image_validation(array, 2),
+    ):
+        assert stream.options().autotune.enabled is False
 
 
 def test_validation_is_whole_micrographs_in_order(examples):

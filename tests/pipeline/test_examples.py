@@ -209,3 +209,24 @@ def test_loops_load_from_coco_and_from_masks(shared):
     examples = load_dataset(images=folder / "images", labels=folder / "coco.json")
     assert len(examples) == 16
     assert sum(len(e.labels.shapes) for e in examples) == 186
+
+
+def test_labels_are_read_like_those_of_a_run_as_far_as_they_fit(folder):
+    (folder / "masks").mkdir()
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[2:6, 2:6], mask[2:6, 10:14], mask[10:14, 2:6] = 1, 2, 2
+    cv2.imwrite(str(folder / "masks" / "a.png"), mask)
+    where = {"images": folder / "images", "labels": folder / "masks"}
+    run = {"labels": {"values": "classes", "rename": {"1": "void"}, "merge": {}}}
+    (found,) = load_dataset(**where, like=run)
+    assert class_names([found]) == ("void", "2")
+    assert found.reading == run["labels"]
+    (stated,) = load_dataset(**where, like=run, values="instances", rename={"1": "p"})
+    assert (class_names([stated]), len(stated.labels.shapes)) == (("p",), 2)
+    cvat_writing.write(folder / "a.xml", [entry("a.png", box("void"), classes=("void",))])
+    (other,) = load_dataset(images=folder / "images", labels=folder / "a.xml", like=run)
+    assert class_names([other]) == ("void",)
+    assert load_dataset(**where, like={"model": "unet"})[0].reading["values"] == "auto"
+    for bad in (3, {"values": 1}, {"rename": []}):
+        with pytest.raises(ValueError, match=r"labels of a run's run.json must say how"):
+            load_dataset(**where, like={"labels": bad})
