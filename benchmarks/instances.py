@@ -8,13 +8,11 @@
 ``emps-…``: the 73 images of ``val.csv`` at full resolution. ``loops-mask-rcnn``,
 ``loops-watershed``, ``loops-particles``: dislocation loops, every frame predicted by a model that
 was trained without it and the frames beside it. ``dense``: synthetic training, then one micrograph
-of 2048 x 2048 px with 1,500 particles that touch and overlap. ``speed``: what a 512 px image costs,
-by stage.
+of 2048 x 2048 px with 1,500 particles that touch and overlap.
 """
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,16 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 import temzoo
-from benchmarks.datasets import Dataset, generated, in_memory, open_dataset
+from benchmarks.datasets import Dataset, in_memory, open_dataset
 from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import RECIPES, Recipe, fitted
 from benchmarks.records import scores
-from benchmarks.timing import repeated, timed
+from benchmarks.timing import timed
 from temzoo.cli.common import trained
 from temzoo.core.types import Example
 from temzoo.data.synthetic import crowded
@@ -86,7 +83,6 @@ DENSE = Recipe(
 )
 FOLDS = 4
 CONFIDENCE_FOLDS, CONFIDENCE_BINS = 10, (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95)
-SIDE, REPEATS = 512, 9  # of what is timed
 
 
 def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -261,40 +257,6 @@ def dense(arguments: argparse.Namespace) -> dict[str, Any]:
     return _told(DENSE, dataset, training, figures)
 
 
-def speed(arguments: argparse.Namespace) -> dict[str, Any]:
-    """A 512 px image at batch 1, by stage; the masks' cost by how many objects are in the image."""
-    model = temzoo.get_model("mask_rcnn", backbone_weights=None, compile=False)
-    pixels = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 1), np.uint8)
-    raw = tf.constant(pixels, tf.float32)
-    normalize, network = tf.function(model.normalize), tf.function(model.network)
-    image = model.normalize(raw)
-    outputs, anchors = network(image, training=False), model.anchors.generate()
-    stages: dict[str, Callable] = {
-        "normalise": lambda: normalize(raw),
-        "backbone, pyramid, proposal network": lambda: network(image, training=False),
-    }
-    for count in (200, 800, 1500):
-        propose = partial(model.propose, outputs, anchors, count=count, least=0.0)
-        stages[f"{count} proposals"] = tf.function(propose)
-        regions = propose()
-        refine = partial(model._refine, outputs, regions)
-        stages[f"boxes and classes of {count}"] = tf.function(refine)
-    for count in (20, 100, 400):
-        classes = tf.ones((1, count), tf.int32)
-        given = (outputs, regions[:, :count], classes, tf.where(classes > 0))
-        masks = partial(model._masks, *given, training=False)
-        stages[f"masks of {count} objects"] = tf.function(masks)
-    for count in (20, 100, 400):
-        # An untrained model finds something everywhere, so every slot is taken.
-        taken = {"min_score": 0.0, "max_detections": count}
-        stages[f"detect, {count} objects"] = partial(model.detect, pixels, **taken)
-    how = {"clock": lambda: 1000 * time.perf_counter()}
-    spent = {name: repeated(run, REPEATS, **how) for name, run in stages.items()}
-    told = {"about": f"{SIDE} x {SIDE} px, batch 1, untrained", "model": "mask_rcnn", "seed": 0}
-    dataset = generated(f"random pixels, {SIDE} px", pixels)
-    return told | {"dataset": dataset, "figures": {"milliseconds": spent}}
-
-
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "emps-mask-rcnn": emps_mask_rcnn,
     "emps-watershed": partial(emps_tuned, WATERSHED_CUT, "unet_mobilenet/emps-frozen"),
@@ -304,5 +266,4 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "loops-watershed": partial(loops, "unet_mobilenet"),
     "loops-particles": partial(loops, "particles"),
     "dense": dense,
-    "speed": speed,
 }
