@@ -2,7 +2,7 @@
 # there is.
 
 VENV := .venv
-INSTALL := -e .[test,microscopes,scalebar,onnx,openvino,cvat,gpu]
+INSTALL := -e .[test,microscopes,zarr,scalebar,onnx,openvino,cvat,gpu]
 OUT := demo
 RUN = $(VENV)/bin/python
 SET_UP = $(VENV)/.set-up
@@ -15,7 +15,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow fuzz test-oldest test-newest lint docs clean
+.PHONY: help setup demo test test-slow fuzz cluster-demo test-oldest test-newest lint docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
 	@echo "make fuzz    damaged files for every reader, MINUTES=20"
+	@echo "make cluster-demo  a Ray cluster of two nodes here, one of which is killed on the way"
 	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
 	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
@@ -54,6 +55,10 @@ test-slow: $(SET_UP)
 MINUTES := 20
 fuzz: $(SET_UP)
 	cd tests && ../$(RUN) fuzz_readers.py --minutes $(MINUTES) --out ../fuzz
+
+cluster-demo: $(SET_UP)
+	$(RUN) -m pip install -qq -e .[ray]
+	$(RUN) tests/cluster_demo.py --out cluster-demo
 
 # What is asked for directly is taken in the oldest version (`lowest-direct`) or the newest.
 test-oldest: RESOLUTION := lowest-direct

@@ -31,7 +31,7 @@ def predict(
         typer.Argument(
             metavar="[WEIGHTS] IMAGES",
             help="A run folder, weights file or MODEL/NAME, if not the shipped ones; then"
-            " micrographs, or folders of them.",
+            f" micrographs, or folders of them. {common.OF_HDF5}",
             show_default=False,
         ),
     ],
@@ -104,6 +104,14 @@ def predict(
     ] = "auto",
     crop_bar: common.CropBar = True,
     ignore_box: common.IgnoreBox = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|ADDRESS",
+            help="Share the work on a Ray cluster (temzoo[ray]); auto: the one that runs here, else"
+            " this machine.",
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Redo what is finished.")] = False,
 ):
     """Segment micrographs of any size: class map, instance map and overlay of each.
@@ -167,6 +175,7 @@ def predict(
         formats=formats,
         shapes=shapes,
         error_px=polygon_error,
+        cluster=cluster,
     )
     there = len(done.rows) - len(done.failed)
     print(f"{there} of {len(done.rows)} predictions are in {out}, listed in {done.table}")
@@ -199,6 +208,7 @@ def weights_and_images(
         FileNotFoundError: the first word is neither.
         ValueError: there are no images, or weights for a server.
     """
+    from temzoo.micrographs.hdf5_file import parted
     from temzoo.zoo import pretrained
 
     first, rest = arguments[0], [Path(word) for word in arguments[1:]]
@@ -211,7 +221,7 @@ def weights_and_images(
         if not rest:
             raise ValueError(f"name micrographs, or folders of them. Received: {first} alone.")
         return first, rest
-    if not Path(first).exists():
+    if not parted(first)[0].exists():
         raise FileNotFoundError(
             f"Give a run folder, a {pretrained.SUFFIX} file, or MODEL/NAME of `temzoo models`, then"
             f" micrographs; or micrographs alone. Received: {first}, which is not there."

@@ -18,8 +18,9 @@ from temzoo.labels import write as write_label_file
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
 from temzoo.store.sidecar import Origin, sidecar_path
+from temzoo.workflows.cluster import are_measured, predict_on_cluster, write_tables
 from temzoo.workflows.drawn import Drawn
-from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images
+from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import built_or_none
@@ -110,6 +111,7 @@ def predict_folder(
     formats: Sequence[str] = (),
     shapes: str = "polygons",
     error_px: float = TOLERANCE_PX,
+    cluster: str | None = None,
     progress: bool = True,
 ) -> FolderPredictions:
     """Predicts many micrographs of any size and writes the maps and an overlay picture of each.
@@ -137,6 +139,9 @@ def predict_folder(
         formats: label files that are written too, of everything in the folder: "cvat"
             (predictions.xml), "coco" (predictions.coco.json).
         shapes, error_px: of the labels, see ``temzoo.labels_of``.
+        cluster: "auto" or the address of a Ray cluster (``temzoo[ray]``), whose machines share the
+            work; see ``temzoo.workflows.cluster``. The particles are measured too:
+            particles_nm.parquet, a row each, and particles_px.parquet of uncalibrated images.
         progress: print a line for each image, under a progress bar.
 
     Returns:
@@ -178,15 +183,18 @@ def predict_folder(
     with own_folder(out):
         # Of a model without a name for its weights, nobody can tell what it predicted before.
         known = lazy.origin.weights and not again
-        kept, left = _finished(found, job) if known else ([], found)
+        kept, left = _finished(found, job, cluster is not None) if known else ([], found)
         if kept:
             say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
-        made = predict_images(left, job, lazy.find()) if left else []
+        made = _made(left, job, lazy, cluster) if left else []
         by_name = {row.image: row for row in (*kept, *made)}
         rows = [by_name[image.name] for image in found]
         others = _earlier(found, out)
         listed = (astuple(row) for row in (*rows, *others.values()))
         write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
+        if cluster is not None:
+            for path in write_tables(found, out):
+                say(f"particles: {path}")
         done = {row.image for row in rows if row.status != "failed"}
         mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
         named = mine | {path: row.image for path, row in others.items()}
@@ -220,11 +228,25 @@ def _as_lazy(model: Any) -> LazyModel:
     return LazyModel(Origin(model=how.name if how else ""), lambda: model)
 
 
-def _finished(images: Sequence[Image], job: Job) -> tuple[list[Row], list[Image]]:
-    """The rows of what an earlier job of the same kind finished, and the images that are left."""
+def _made(images: Sequence[Image], job: Job, model: LazyModel, cluster: str | None) -> list[Row]:
+    sweep(images, job)
+    if cluster is None:
+        return predict_images(images, job, model.find())
+    return predict_on_cluster(images, job, model, cluster)
+
+
+def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[Row], list[Image]]:
+    """The rows of what an earlier job of the same kind finished, and the images that are left.
+
+    Args:
+        measured: their particles must have been measured too.
+    """
     kept, left = [], []
     for image in images:
-        if predictions.is_finished(job.out, image.own_name, job.origin_of(image), files=job.files):
+        origin = job.origin_of(image)
+        if predictions.is_finished(job.out, image.own_name, origin, files=job.files) and (
+            not measured or are_measured(image, job.out)
+        ):
             told = sidecar.about(sidecar_path(job.out, image.own_name))
             kept.append(_kept_row(image.name, told))
         else:

@@ -19,7 +19,13 @@ from temzoo.inference.predict import predict
 from temzoo.measurement.by_hand import scale_text
 from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
-from temzoo.micrographs.listing import image_paths, own_names, require_own_names
+from temzoo.micrographs.hdf5_file import name_of, parted
+from temzoo.micrographs.listing import (
+    image_paths,
+    is_folder_of_images,
+    own_names,
+    require_own_names,
+)
 from temzoo.store.sidecar import Origin
 from temzoo.store.with_overlay import save_prediction
 from temzoo.workflows.drawn import Drawn
@@ -119,13 +125,14 @@ def named_images(
         FileNotFoundError: there are none.
         ValueError: the results of two would be written under one name.
     """
-    folders = [place for place in places if place.is_dir()]
+    folders = [place for place in places if is_folder_of_images(place)]
     found = []
     paths = image_paths(places, say=say)
     own = own_names(paths)
     for path in paths:
-        folder = next((f for f in folders if path.is_relative_to(f)), path.parent)
-        within = path.relative_to(folder)
+        file, _ = parted(path)
+        folder = next((f for f in folders if file.is_relative_to(f)), file.parent)
+        within = file.relative_to(folder)
         count, frames = _frames_of(path, frame, say)
         for number in frames:
             name = within.with_name(frame_name(path, number, count)).as_posix()
@@ -146,7 +153,8 @@ def _frames_of(
     if frame is not None:
         return count, [frame]
     if count > 1:
-        say(f"{path.name}: {count} images, all of them; frame=0 (--frame 0) takes the first alone")
+        how = "all of them; frame=0 (--frame 0) takes the first alone"
+        say(f"{name_of(path)}: {count} images, {how}")
     return count, range(count)
 
 
@@ -158,14 +166,13 @@ def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
         OSError: the disk is full or gone.
         Exception: what is wrong with the only image.
     """
-    _sweep(images, job)
     rows: list[Row] = []
     writing: Future | None = None
     failures: list[Exception] = []
     with (
         ThreadPoolExecutor(1) as reader,
         ThreadPoolExecutor(1) as writer,
-        _shown(images, job) as advance,
+        shown(images, job) as advance,
     ):
         for image, reading in _one_ahead(images, job, reader):
             made = _attempt(model, image, reading, job, failures)
@@ -183,7 +190,7 @@ def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
     return rows
 
 
-def _sweep(images: Sequence[Image], job: Job) -> None:
+def sweep(images: Sequence[Image], job: Job) -> None:
     """Removes what a killed job left under temporary names of the files that are to be written."""
     stems = {"predictions", *(file_stem(image.own_name) for image in images)}
     for path in job.out.glob(".partial-*"):
@@ -208,7 +215,7 @@ def _one_ahead(
 
 def _size_of(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return parted(path)[0].stat().st_size
     except OSError:
         return 0  # reading it will say what is wrong
 
@@ -302,7 +309,7 @@ def _written(
 
 
 @contextmanager
-def _shown(images: Sequence[Image], job: Job) -> Iterator[Callable[[], None]]:
+def shown(images: Sequence[Image], job: Job) -> Iterator[Callable[[], None]]:
     """A progress bar over the images; a single one has a bar of its tiles instead."""
     if job.alone or not job.progress:
         yield lambda: None

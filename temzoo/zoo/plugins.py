@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 GROUP = "temzoo.models"
+OF_FILES = "temzoo_with_"  # names of their modules begin so
 _BEGUN: set[str] = set()  # entry points whose import was begun
 
 
@@ -28,7 +29,7 @@ def load_file(path: str | Path) -> None:
             "--with takes a Python file that registers models (@temzoo.register) or tasks"
             f" (temzoo.register_task). Received: {path}, which is not there. Correct the path."
         )
-    name = f"temzoo_with_{path.stem}"
+    name = f"{OF_FILES}{path.stem}"
     if getattr(sys.modules.get(name), "__file__", None) == str(path):
         return
     spec = importlib.util.spec_from_file_location(name, path)
@@ -39,6 +40,11 @@ def load_file(path: str | Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
+
+
+def loaded_files() -> list[str]:
+    """The files that ``load_file`` has run in this process."""
+    return [m.__file__ for name, m in [*sys.modules.items()] if name.startswith(OF_FILES)]
 
 
 def load_installed() -> None:

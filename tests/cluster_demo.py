@@ -1,0 +1,144 @@
+"""A Ray cluster of two nodes on this machine predicts micrographs, and loses one node on the way.
+
+    python tests/cluster_demo.py --out cluster-demo        # make cluster-demo
+
+Of 400 files one in twenty is damaged. When a quarter is done, the second node is killed by its pid.
+Every good image must be there exactly once, and the tables must equal those of one process. Prints
+what was compared, and the seconds of both; the exit status is 1 where something differs.
+"""
+
+import argparse
+import csv
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+import temzoo
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.workflows.measure_folder import measure_folder
+
+SIDE, PARTICLES, DAMAGED = 160, 6, 20
+os.environ["RAY_AUTH_MODE"] = "token"  # unset, a second node does not send what the first wants
+WEIGHTS, LOOPBACK = "unet/emps-fast", "127.0.0.1"
+
+
+def write_images(folder: Path, count: int) -> None:
+    """Micrographs, of which every twentieth is cut off."""
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        micrograph, _ = synthesize(seed, size=SIDE, n_particles=PARTICLES, name=f"{seed:04d}.tif")
+        path = folder / f"{seed:04d}.tif"
+        tifffile.imwrite(path, np.asarray(micrograph.pixels))
+        if seed % DAMAGED == DAMAGED - 1:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def start_node(*words: str) -> subprocess.Popen:
+    """A node of one processor, on this machine."""
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1"]
+    command += ["--disable-usage-stats", "--object-store-memory=200000000"]
+    command += words
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def wait_for(nodes: int) -> None:
+    """Until so many nodes have joined."""
+    code = "import ray; ray.init('auto', log_to_driver=False); print(len(ray.nodes()))"
+    for _ in range(20):
+        time.sleep(3)
+        with suppress(subprocess.SubprocessError, ValueError, IndexError):
+            # Who asks while a node is starting may wait for ever.
+            asked = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, timeout=20
+            )
+            if int(asked.stdout.split()[-1]) == nodes:
+                return
+    raise RuntimeError(f"The cluster must have {nodes} nodes, and they did not come.")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
+
+
+def kill_when(out: Path, count: int, node: subprocess.Popen, told: list[str]) -> None:
+    """Kills a node and all of its processes once so many predictions are there."""
+    while len(list(out.glob("*.prediction.json"))) < count:
+        time.sleep(0.2)
+    os.killpg(node.pid, signal.SIGKILL)
+    told.append(f"killed the second node, pid {node.pid}, after {count} images")
+
+
+def predict(images: Path, out: Path, cluster: str | None) -> float:
+    began = time.monotonic()
+    temzoo.predict_folder(WEIGHTS, images, out, cluster=cluster, progress=False)
+    return time.monotonic() - began
+
+
+def rows_of(out: Path) -> list[tuple[str, ...]]:
+    """Image, status, instances, share and calibration of each row of predictions.csv."""
+    with (out / "predictions.csv").open(newline="") as file:
+        left_out = ("seconds", "message")
+        return [
+            tuple(v for k, v in row.items() if k not in left_out) for row in csv.DictReader(file)
+        ]
+
+
+def particles_of(out: Path, images: list[str]) -> pd.DataFrame:
+    """The particles of one process' predictions, as the cluster has them in Parquet."""
+    paths = [out / f"{Path(name).stem}.prediction.json" for name in images]
+    (measured,) = measure_folder(paths).by_unit.values()
+    return measured.table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("cluster-demo"))
+    parser.add_argument("--images", type=int, default=400)
+    asked = parser.parse_args()
+    shutil.rmtree(asked.out, ignore_errors=True)
+    images, plain, shared = asked.out / "images", asked.out / "one", asked.out / "cluster"
+    write_images(images, asked.images)
+    plain_s = predict(images, plain, None)
+    port, told = free_port(), []
+    head = start_node("--head", f"--port={port}", "--include-dashboard=false")
+    wait_for(nodes=1)
+    second = start_node(f"--address={LOOPBACK}:{port}")
+    watch = threading.Thread(
+        target=kill_when, args=(shared, asked.images // 4, second, told), daemon=True
+    )
+    watch.start()
+    try:
+        wait_for(nodes=2)
+        cluster_s = predict(images, shared, "auto")
+    finally:
+        for node in (second, head):
+            if node.poll() is None:
+                os.killpg(node.pid, signal.SIGKILL)
+    expected, found = rows_of(plain), rows_of(shared)
+    good = [row[0] for row in expected if row[1] == "predicted"]
+    table = pd.read_parquet(next(shared.glob("particles_*.parquet")))
+    same_particles = table.equals(particles_of(plain, good))
+    print(*told, sep="\n")
+    print(f"{len(good)} good images of {len(expected)}, {len(table)} particles")
+    print(f"rows equal: {expected == found}; particles equal: {same_particles}")
+    print(f"one process {plain_s:.1f} s, cluster with its loss {cluster_s:.1f} s")
+    return int(not (told and expected == found and same_particles))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

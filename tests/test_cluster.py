@@ -1,0 +1,141 @@
+"""Work shared on a cluster: the files, rows and tables are those of one process."""
+
+import json
+import socket
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+import temzoo
+from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.workflows import cluster
+from temzoo.workflows.measure_folder import measure_folder
+from temzoo.workflows.predict_folder import LazyModel
+
+WEIGHTS = "unet/emps-fast"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Three calibrated micrographs, the last without a particle, and a damaged one."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, count in (("b", 5), ("a", 3), ("c", 0)):
+        micrograph, _ = synthesize(
+            len(name) + count, size=96, n_particles=count, name=f"{name}.tif"
+        )
+        size = {"resolution": (1e7 / 2, 1e7 / 2), "resolutionunit": 3}  # 2 nm
+        tifffile.imwrite(folder / f"{name}.tif", np.asarray(micrograph.pixels), **size)
+    (folder / "d.tif").write_bytes((folder / "a.tif").read_bytes()[:900])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(images, tmp_path_factory):
+    return temzoo.predict_folder(
+        WEIGHTS, images, tmp_path_factory.mktemp("plain") / "out", progress=False
+    )
+
+
+class InProcess:
+    """In place of Ray: one worker, which answers in an order of its own."""
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(cluster, "_answers", self.answers)
+        monkeypatch.setattr(cluster, "_connected", self.connected)
+
+    def connected(self, address):
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+    def answers(self, ray, images, job, model):
+        worker = cluster.Worker(replace(job, alone=False, progress=False), model, ".", [])
+        items = [
+            {"number": number, "image": json.dumps(asdict(image), default=str)}
+            for number, image in enumerate(images)
+        ]
+        self.asked = [image.name for image in images]
+        return [worker(item) for item in reversed(items)]
+
+
+def told(done):
+    return [replace(row, seconds=None) for row in done.rows]
+
+
+def test_rows_files_and_particles_are_those_of_one_process(images, plain, tmp_path, monkeypatch):
+    InProcess(monkeypatch)
+    shared = temzoo.predict_folder(WEIGHTS, images, tmp_path, cluster="auto", progress=False)
+    assert told(shared) == told(plain)
+    assert [row.status for row in shared.rows] == ["predicted"] * 3 + ["failed"]
+    for path in plain.folder.glob("*_instances.tif"):
+        np.testing.assert_array_equal(tifffile.imread(path), tifffile.imread(tmp_path / path.name))
+    sidecars = [plain.folder / f"{name}.prediction.json" for name in "abc"]
+    (measured,) = measure_folder(sidecars).by_unit.values()
+    table = pd.read_parquet(tmp_path / "particles_nm.parquet")
+    pd.testing.assert_frame_equal(table, measured.table, check_dtype=False)
+    assert not (tmp_path / "particles_px.parquet").exists()
+
+
+def test_what_is_whole_is_not_done_again(images, tmp_path, monkeypatch):
+    ray = InProcess(monkeypatch)
+    how = {"cluster": "auto", "progress": False}
+    temzoo.predict_folder(WEIGHTS, images, tmp_path, **how)
+    (tmp_path / "particles" / "b_nm.parquet").unlink()
+    (tmp_path / "c.prediction.json").unlink()
+    temzoo.predict_folder(WEIGHTS, images, tmp_path, **how)
+    assert ray.asked == ["b.tif", "c.tif", "d.tif"]
+
+
+def test_a_worker_that_breaks_answers_with_a_row(images, tmp_path, monkeypatch):
+    def gone(*asked):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cluster, "predict_images", gone)
+    InProcess(monkeypatch)
+    done = temzoo.predict_folder(WEIGHTS, images, tmp_path, cluster="auto", progress=False)
+    assert {row.message for row in done.rows} == {"[Errno 28] No space left on device"}
+
+
+def test_a_model_of_ones_own_goes_along(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("import temzoo\nSEEN = []\n")
+    lazy = replace(LazyModel.of_weights(WEIGHTS), find=lambda: "model")
+    worker = cluster.Worker(None, lazy, str(tmp_path), [str(file)])
+    assert worker.model == "model"
+    assert str(file) in cluster.plugins.loaded_files()
+
+
+def test_without_ray_it_says_what_to_type(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "temzoo\[ray\]"'):
+        temzoo.predict_folder(WEIGHTS, images, tmp_path, cluster="auto", progress=False)
+
+
+def test_a_cluster_that_is_gone_is_not_waited_for(tmp_path, monkeypatch):
+    with pytest.raises(ConnectionError, match=r"Received: 127\.0\.0\.1:1, where nothing answers"):
+        cluster._reachable("127.0.0.1:1")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert cluster._reachable("auto") == "local"
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    assert cluster._reachable("auto") == "local"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"127.0.0.1:{server.getsockname()[1]}"
+        (tmp_path / "ray" / "ray_current_cluster").write_text(here)
+        assert cluster._reachable("auto") == here
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default::DeprecationWarning")  # Ray Data's of its own options
+def test_ray_does_the_same(images, plain, tmp_path):
+    pytest.importorskip("ray", reason="needs temzoo[ray]")
+    shared = temzoo.predict_folder(WEIGHTS, images, tmp_path, cluster="auto", progress=False)
+    assert told(shared) == told(plain)
+    assert len(pd.read_parquet(tmp_path / "particles_nm.parquet")) == sum(
+        row.instances or 0 for row in plain.rows
+    )
