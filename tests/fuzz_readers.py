@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import dataclasses
+import importlib.util
 import io
 import json
 import logging
@@ -27,6 +29,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,10 +107,25 @@ def via(folder: Path) -> None:
     Image.fromarray(grey()).save(folder / "a.png")
 
 
-def via3(folder: Path) -> None:
-    written("via3", "a.json")(folder)
-    for image in labelled():
-        Image.fromarray(grey()).save(folder / image.name)
+def with_images(to: str, name: str) -> Callable[[Path], None]:
+    """Labels in a format that states no sizes, and their images."""
+
+    def make(folder: Path) -> None:
+        written(to, name)(folder)
+        for image in labelled():
+            Image.fromarray(grey()).save(folder / image.name)
+
+    return make
+
+
+def parts(to: str, name: str) -> Callable[[Path], None]:
+    """Labels of two parts of a data set."""
+
+    def make(folder: Path) -> None:
+        written(to, name.format("train"))(folder)
+        written(to, name.format("val"))(folder)
+
+    return make
 
 
 def grey(dtype=np.uint8) -> np.ndarray:
@@ -133,6 +151,33 @@ def microscope(name: str) -> Callable[[Path], None]:
 
     stack = np.random.default_rng(0).integers(0, 30_000, (2, 12, 16), dtype=np.int16)
     return lambda folder: WRITERS[name](folder / name, stack)
+
+
+def nion(**told: object) -> Callable[[Path], None]:
+    from test_nion_and_tia import NM, SEQUENCE, STACK, write_ndata
+
+    def make(folder: Path) -> None:
+        write_ndata(folder / "a.ndata1", STACK, [{}, *NM], **SEQUENCE, **told)
+
+    return make
+
+
+def tia_pair(folder: Path) -> None:
+    from test_nion_and_tia import pair
+
+    pair(folder, series=2)
+
+
+def nexus(**how: object) -> Callable[[Path], None]:
+    from test_hdf5_files import write_nexus
+
+    return lambda folder: write_nexus(folder / "a.h5", **how)
+
+
+def ome_zarr(version: str) -> Callable[[Path], None]:
+    from test_ome_zarr import STACK, write_ome_zarr
+
+    return lambda folder: write_ome_zarr(folder, STACK[:1], version)
 
 
 def array(folder: Path) -> None:
@@ -178,6 +223,12 @@ def _read_micrograph(path: Path) -> None:
         np.asarray(micrograph.pixels).sum()
 
 
+def _read_dataset(path: Path) -> None:
+    with contextlib.suppress(ValueError):
+        iter_frames(path).__next__()  # lists the datasets
+    _read_micrograph(Path(f"{path}::/entry/data/data"))
+
+
 def _read_card(path: Path) -> None:
     weights = pretrained.find_trained(path.with_name(f"a{pretrained.SUFFIX}"))
     weights.check()
@@ -203,7 +254,19 @@ READERS: dict[str, Reader] = {
     "CVAT": Reader(_read_labels, (written("cvat", "a.xml"),)),
     "COCO": Reader(_read_labels, (written("coco", "a.json"),)),
     "VIA": Reader(_read_labels, (via,)),
-    "VIA 3": Reader(_read_labels, (via3,)),
+    "VIA 3": Reader(_read_labels, (with_images("via3", "a.json"),)),
+    "VIA CSV": Reader(_read_labels, (with_images("via-csv", "a.csv"),)),
+    "Datumaro": Reader(_read_labels, (written("datumaro", "a.json"),)),
+    "Label Studio": Reader(_read_labels, (written("labelstudio", "a.json"),)),
+    "Labelbox": Reader(_read_labels, (written("labelbox", "a.ndjson"),)),
+    "parts": Reader(
+        _read_labels,
+        (
+            parts("coco", "{}/_annotations.coco.json"),  # as Roboflow has them
+            parts("datumaro", "annotations/{}.json"),
+        ),
+        folder=True,
+    ),
     "LabelMe": Reader(_read_labels, (written("labelme", "."),), folder=True),
     "segmentation mask": Reader(_read_labels, (written("segmask", "."),), folder=True),
     "YOLO": Reader(_read_labels, (written("yolo", "."), written("yolo-seg", ".")), folder=True),
@@ -217,13 +280,17 @@ READERS: dict[str, Reader] = {
     "TIFF": Reader(_read_micrograph, TIFFS),
     "MRC": Reader(_read_micrograph, (microscope("a.mrc"),)),
     "Digital Micrograph": Reader(_read_micrograph, (microscope("a.dm3"), microscope("a.dm4"))),
-    "TIA": Reader(_read_micrograph, (microscope("a.ser"),)),
+    "TIA": Reader(_read_micrograph, (microscope("a.ser"), tia_pair)),
+    "Nion Swift": Reader(_read_micrograph, (nion(), nion(compression=zipfile.ZIP_DEFLATED))),
+    "HDF5": Reader(_read_dataset, (nexus(), nexus(chunks=(1, 8, 8), compression="gzip"))),
     "EMD": Reader(_read_micrograph, (microscope("berkeley.emd"), microscope("velox.emd"))),
     "prediction": Reader(temzoo.load_prediction, (prediction,)),
     "card": Reader(_read_card, (card,)),
     "names": Reader(read_names, (table("a.csv", "name\na.png\nb.png\n"),)),
     "groups": Reader(read_groups, (table("a.csv", "name,group\na.png,1\nb.png,2\n"),)),
 }
+if importlib.util.find_spec("zarr"):
+    READERS["OME-Zarr"] = Reader(_read_micrograph, (ome_zarr("0.4"), ome_zarr("0.5")), folder=True)
 
 # Changes.
 
@@ -331,19 +398,21 @@ def _work(name: str, start: int, until: float, most: int, pipe) -> None:
     for index in range(start, most):
         if time.monotonic() > until:
             break
-        pipe.send((index, None))
+        pipe.send((index, None, 0.0, 0.0))
         with tempfile.TemporaryDirectory() as folder:
+            begun = time.monotonic()
             told = attempt(name, changed_input(name, index, seeds), Path(folder))
+        seconds = time.monotonic() - begun
         gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         told = told if gigabytes < GIGABYTES else f"memory: {gigabytes:.1f} GB"
-        pipe.send((index, told))
+        pipe.send((index, told, seconds, gigabytes))
         if told.startswith("memory"):
             break
     pipe.send(None)
 
 
-def tried(name: str, seconds: float, most: int) -> Iterator[tuple[int, str]]:
-    """Index and outcome of each input of a reader; a process that ends is begun anew."""
+def tried(name: str, seconds: float, most: int) -> Iterator[tuple[int, str, float, float]]:
+    """Index, outcome, seconds and GB so far of each input; a process that ends is begun anew."""
     context = multiprocessing.get_context("fork")
     until, start = time.monotonic() + seconds, 0
     while start < most and time.monotonic() < until:
@@ -353,15 +422,18 @@ def tried(name: str, seconds: float, most: int) -> Iterator[tuple[int, str]]:
         there.close()
         begun = None
         try:
-            while (message := here.recv()) is not None:
-                index, told = message
+            while (begun is None or here.poll(3 * SECONDS)) and (message := here.recv()):
+                index, told, *_ = message
                 begun, start = (index if told is None else None), index + 1
                 if told is not None:
-                    yield index, told
+                    yield message
+            if begun is not None:  # in C, where no signal reaches it
+                worker.kill()
+                yield begun, f"hung: more than {3 * SECONDS} s", 3.0 * SECONDS, 0.0
         except EOFError:
             worker.join()
             if begun is not None:
-                yield begun, f"ended: the process ended with {worker.exitcode}"
+                yield begun, f"ended: the process ended with {worker.exitcode}", 0.0, 0.0
         worker.join()
 
 
@@ -379,8 +451,10 @@ def main() -> int:
         # What a quick reader leaves goes to those that follow.
         left = 60 * arguments.minutes - (time.monotonic() - begun)
         counts: collections.Counter[str] = collections.Counter()
-        seeds = seeds_of(name)
-        for index, told in tried(name, left / (len(names) - place), arguments.most):
+        seeds, slowest, most = seeds_of(name), 0.0, 0.0
+        share = left / (len(names) - place)
+        for index, told, took, gigabytes in tried(name, share, arguments.most):
+            slowest, most = max(slowest, took), max(most, gigabytes)
             counts[told if told in ("read", "refused") else re.split(r"[\d']", told)[0]] += 1
             if told not in ("read", "refused"):
                 folder = arguments.out / f"{name}-{index}".replace(" ", "_")
@@ -393,7 +467,7 @@ def main() -> int:
         problems, total = problems + found, total + counts.total()
         print(
             f"{name}: {counts.total():,} inputs, {counts['read']:,} read, {counts['refused']:,}"
-            f" refused, {found:,} problems",
+            f" refused, {found:,} problems; slowest {slowest:.2f} s, at most {most:.2f} GB",
             flush=True,
         )
         for told, number in counts.most_common():

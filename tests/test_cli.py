@@ -80,6 +80,28 @@ def test_evaluate_a_run(run, data, tmp_path):
     assert "scoring the 2 validation images of the run" in said
 
 
+def test_a_run_remembers_how_its_labels_were_read(data, tmp_path):
+    images, masks, folder = data[0], tmp_path / "masks", tmp_path / "run"
+    call("labels", "convert", data[1], masks, "--to", "masks", "--kind", "instances")
+    where = ("--images", images, "--labels", masks)
+    call(
+        *("train", "unet", *where, "--values", "instances", "--rename", "particle=rod"),
+        *("--out", folder),
+        *("--set", "filters=2", "--set", "depth=1", "--epochs", 1, "--steps", 1),
+        *("--batch", 1, "--crop", 32, "--val", 0.4),
+    )
+    told = json.loads((folder / "run.json").read_text())
+    assert told["class_names"] == ["rod"]
+    assert told["labels"] == {"values": "instances", "rename": {"particle": "rod"}, "merge": {}}
+    said = call("evaluate", folder, *where, "--out", tmp_path / "scores")
+    assert "score the model's class" not in said
+    assert json.loads((tmp_path / "scores" / "figures.json").read_text())["classes"] == ["rod"]
+    assert "labels of other score the model's class rod" in call(
+        "evaluate", folder, *where, "--rename", "particle=other"
+    )
+    assert "report: " in call("report", folder, *where, "--out", tmp_path / "r.html")
+
+
 def test_a_score_is_asked_of_detectors_alone(run, data):
     images, labels = data
     where = ("--images", str(images), "--labels", str(labels))
@@ -268,6 +290,18 @@ def test_labels_check_has_an_exit_status(data, tmp_path):
         assert "errors: 1" in call("labels", "check", labels, "--images", images, status=1)
     finally:
         (tmp_path / "away.tif").rename(images / "synthetic_0002.tif")
+
+
+def test_one_malformed_shape_is_left_out_named_and_an_error(data, tmp_path, caplog):
+    """Of a CVAT file; what trains says how many there are."""
+    text = re.sub(r'<(\w+)( [^>]*z_order=)"\d+"', r'<\1\2"top"', data[1].read_text(), count=1)
+    (tmp_path / "a.xml").write_text(text)
+    said = call("labels", "check", tmp_path / "a.xml", status=1)
+    assert "error: entry-left-out (1)" in said
+    assert re.search(r"a\.xml, line \d+, image '.*', shape 1 \(\w+\) was left out: z_order", said)
+    with caplog.at_level("WARNING", logger="temzoo"):
+        assert len(temzoo.load_dataset(images=data[0], labels=tmp_path / "a.xml")) == 5
+    assert "a.xml: entry-left-out: " in caplog.text
 
 
 @pytest.mark.parametrize("to", ["cvat", "coco", "yolo", "masks"])

@@ -19,9 +19,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Weights = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
-Micrographs = Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")]
+OF_HDF5 = "Of HDF5 a dataset: FILE.h5::/entry/data/data."
+Micrographs = Annotated[
+    list[Path], typer.Argument(help=f"Micrographs, or folders of them. {OF_HDF5}")
+]
 Images = Annotated[Path, typer.Option(help="Folder of micrographs.")]
-Labels = Annotated[Path, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")]
+LABELS = (
+    "A label file or folder of CVAT, COCO, Datumaro, Label Studio, Labelbox, LabelMe, Roboflow, VIA"
+    " or YOLO, or a folder of masks."
+)
+Labels = Annotated[Path, typer.Option(help=LABELS)]
 Values = Annotated[
     str,
     typer.Option(help="What pixels of masks mean: classes, instances, binary, or auto: a guess."),
@@ -34,10 +41,7 @@ Merge = Annotated[
     list[str] | None,
     typer.Option(metavar="A,B=NEW", help="Make several classes of the labels one; repeatable."),
 ]
-LabelsIfAny = Annotated[
-    Path | None,
-    typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks."),
-]
+LabelsIfAny = Annotated[Path | None, typer.Option(help=LABELS)]
 Truth = Annotated[
     Path | None,
     typer.Option(help="Restorers: folder of what the images should become, matched by name."),

@@ -61,7 +61,8 @@ def labels_convert(
     to: Annotated[
         str,
         typer.Option(
-            help="cvat, coco, yolo (boxes), yolo-seg, labelme, via, via3, segmask, masks."
+            help="cvat, coco, yolo (boxes), yolo-seg, labelme, via, via3, via-csv, datumaro, "
+            "labelstudio, labelbox, segmask, masks."
         ),
     ],
     kind: Annotated[

@@ -282,6 +282,9 @@ def report(
         typer.Option(help="Where the micrographs lie now; of a run, the validation ones."),
     ] = None,
     labels: common.LabelsIfAny = None,
+    values: common.Values = "auto",
+    rename: common.Rename = None,
+    merge: common.Merge = None,
     nm_per_pixel: common.NmPerPixel = None,
     scale_bar: common.ScaleBar = None,
     override_calibration: common.OverrideCalibration = False,
@@ -295,7 +298,8 @@ def report(
     table of particles to sort and download, scores, model, and how all was made. It works offline.
 
     A run's validation micrographs are predicted, scored and shown when --images and --labels are
-    given; without them the report holds its history, and the scores of `temzoo evaluate RUN --out
+    given, and read as it was trained with, unless --values, --rename or --merge say otherwise;
+    without them the report holds its history, and the scores of `temzoo evaluate RUN --out
     RUN/scores`.
 
     Example: temzoo report predictions --nm-per-pixel 0.42 --title "Batch 7"
@@ -303,13 +307,18 @@ def report(
     by_hand = calibration(nm_per_pixel, scale_bar, override=override_calibration)
     if labels is not None:
         load_tensorflow()
+    from temzoo.labels.renaming import parsed
     from temzoo.pages import write_report
 
+    renames, merges = parsed(rename, merge)
     written = write_report(
         source,
         out=out,
         images=images,
         labels=labels,
+        values=values,
+        rename=renames,
+        merge=merges,
         nm_per_pixel=by_hand.scale,
         override_calibration=by_hand.override,
         title=title,

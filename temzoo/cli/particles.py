@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Values, Weights, With, app, load_tensorflow, trained
+from temzoo.cli.common import LabelsIfAny, Values, Weights, With, app, load_tensorflow, trained
 
 # What `temzoo particles` measured and a latent space is coloured by.
 COLOURED = ("class", "diameter_px", "diameter_nm", "aspect_ratio", "angle_deg")
@@ -17,9 +17,7 @@ COLOURED = ("class", "diameter_px", "diameter_nm", "aspect_ratio", "angle_deg")
 def particles(
     images: Annotated[Path, typer.Option(help="Folder of micrographs.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("particles"),
-    labels: Annotated[
-        Path | None, typer.Option(help="CVAT 1.1 XML, COCO or VIA JSON, or a folder of masks.")
-    ] = None,
+    labels: LabelsIfAny = None,
     values: Values = "auto",
     weights: Annotated[
         str | None, typer.Option(help="Without labels: the run or weights that find them.")

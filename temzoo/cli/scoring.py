@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from temzoo.cli import common
 from temzoo.cli.common import app, drawn, load_tensorflow, trained
+from temzoo.core.files import read_fields
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 
 CLASSICAL = ("otsu", "forest")
@@ -66,7 +66,8 @@ def evaluate(
     images, and instances matched one to one at IoU 0.5 with panoptic quality, and COCO's AP of
     boxes and masks for detectors. Objects are those that `temzoo predict` writes: cut apart where
     they touch, from 10 px on (--instances components --min-area-px 0 does neither). Without
-    --names, a run is scored on the images it was validated on.
+    --names, a run is scored on the images it was validated on. Its --values, --rename and --merge
+    hold for the labels here too, unless others are given.
 
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
@@ -78,7 +79,7 @@ def evaluate(
 
     separation = separation_of(instances, neck, threshold)
     renames, merges = parsed(rename, merge)
-    how = {"values": values, "rename": renames, "merge": merges}
+    how = {"values": values, "rename": renames, "merge": merges, "like": _run_of(weights)}
     everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
     if weights in CLASSICAL:
         from temzoo.evaluation.baselines import Otsu, PixelForest
@@ -134,13 +135,19 @@ def _fit_and_score(examples, fit_names: Path | None, names: Path | None):
     return learn, rest
 
 
+def _run_of(weights: str) -> dict[str, Any]:
+    """What the run says that weights are of; empty where they are of none."""
+    where = Path(weights)
+    run = (where if where.is_dir() else where.parent) / "run.json"
+    is_run = weights not in CLASSICAL and run.is_file()
+    return read_fields(run, {"data": dict}) if is_run else {}
+
+
 def _to_score(weights: str, examples, names: Path | None):
     """The named images; else those that the run validated on; else all."""
     from temzoo.data.splits import pick, read_names
 
-    where = Path(weights)
-    run = (where if where.is_dir() else where.parent) / "run.json"
-    data = json.loads(run.read_text(encoding="utf-8"))["data"] if run.is_file() else {}
+    data = _run_of(weights).get("data")
     learnt, judged = (set(data[part]["names"]) if data else set() for part in ("train", "val"))
     if names is not None:
         chosen = pick(examples, read_names(names))
@@ -178,7 +185,7 @@ def tune_instances(
     from temzoo.labels.renaming import parsed
 
     renames, merges = parsed(rename, merge)
-    how = {"values": values, "rename": renames, "merge": merges}
+    how = {"values": values, "rename": renames, "merge": merges, "like": _run_of(weights)}
     everything = temzoo.load_dataset(images=images, labels=labels, **how)
     examples = _to_score(weights, everything, names)
     tuned = temzoo.tune_instances(trained(weights), examples)

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import app
+from temzoo.cli.common import OF_HDF5, app
 
 
 @app.command()
 def info(
-    files: Annotated[list[Path], typer.Argument(help="Micrographs, or label images.")],
+    files: Annotated[list[Path], typer.Argument(help=f"Micrographs, or label images. {OF_HDF5}")],
 ):
     """Say what a file is: size, type, frames, nm per pixel, where that was read, what was ignored.
+
+    Of an HDF5 or NeXus file the dataset is named behind it; the file alone says which it has.
 
     Example: temzoo info session_3/a.dm3
     """

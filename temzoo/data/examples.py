@@ -6,6 +6,7 @@ import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from temzoo.core.hints import located
 from temzoo.core.types import IGNORE, Example, LabelledImage, Shape
 from temzoo.data.splits import read_groups
 from temzoo.labels.names import ImageFolder, NameIndex
-from temzoo.labels.renaming import renamed
+from temzoo.labels.renaming import fitting, renamed
 from temzoo.labels.shapes.raster import BACKGROUND, foreground_classes
 from temzoo.micrographs import image_size, load_micrograph
 
@@ -32,6 +33,7 @@ def load_dataset(
     values: str = "auto",
     rename: Mapping[str, str] | None = None,
     merge: Mapping[str, Sequence[str]] | None = None,
+    like: Mapping[str, Any] | None = None,
     crop_bar: bool = False,
 ) -> list[Example]:
     """Reads labels and finds their micrographs; the pixels are read later, when asked for.
@@ -42,7 +44,7 @@ def load_dataset(
     Args:
         images: the folder of micrographs. An image is found by the name in the labels; else by
             its last part, and else without its suffix.
-        labels: a CVAT XML, COCO or VIA JSON file, or a folder of mask images.
+        labels: a label file, or a folder of labels or masks (``temzoo.labels.read``).
         groups: image name to specimen or publication, or a CSV file of them (``read_groups``):
             images of one group are never parted by ``split``.
         nm_per_pixel: overrides the files' calibration: one number, or (row, col).
@@ -54,6 +56,8 @@ def load_dataset(
             which it is guessed and logged (``temzoo.labels``).
         rename: new names of classes, by the old ones.
         merge: old names of classes, several, by the new one.
+        like: the ``run.json`` of a run: its labels' ``values`` hold where these are masks and
+            "auto", and its names of classes where none are given here, as far as they fit.
         crop_bar: what was drawn into the micrographs becomes a region "ignore" on top of shapes:
             info bars, and with ``temzoo[scalebar]`` scale bars and panel letters. Every image is
             read for it, and searched for text, a second or so each.
@@ -69,7 +73,14 @@ def load_dataset(
     Example:
         >>> examples = load_dataset(images="emps/images", labels="emps/annotations.xml")
     """
-    entries = renamed(_read(labels, images, values), rename, merge)
+    noted = _noted(like)
+    if values == "auto" and noted["values"] != "auto" and temzoo.labels.is_masks(labels):
+        values = noted["values"]
+    entries = _read(labels, images, values)
+    if not rename and not merge:
+        rename, merge = fitting(entries, noted["rename"], noted["merge"])
+    reading = {"values": values, "rename": dict(rename or {}), "merge": dict(merge or {})}
+    entries = renamed(entries, rename, merge)
     labelled = [_chosen(entry, classes, ignore) for entry in entries]
     with located(str(labels)):
         paths = _find_images(labelled, images, labels)
@@ -85,7 +96,12 @@ def load_dataset(
             )
     group_of = groups_of([entry.name for entry, _ in found], groups)
     examples = [
-        Example(entry, functools.partial(load_micrograph, path, nm_per_pixel=nm_per_pixel), group)
+        Example(
+            entry,
+            functools.partial(load_micrograph, path, nm_per_pixel=nm_per_pixel),
+            group,
+            reading=reading,
+        )
         for (entry, path), group in zip(found, group_of, strict=True)
     ]
     return [_without_drawn(example) for example in examples] if crop_bar else examples
@@ -126,6 +142,21 @@ def _read(labels: str | Path, images: str | Path, values: str) -> list[LabelledI
             "Export the task again, with its annotations."
         )
     return entries
+
+
+def _noted(run: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """How the labels of a run were read, as it says; as usual where it does not."""
+    noted = {"values": "auto", "rename": {}, "merge": {}}
+    told = (run or {}).get("labels", {})
+    kinds_fit = isinstance(told, dict) and all(
+        isinstance(told.get(name, value), type(value)) for name, value in noted.items()
+    )
+    if not kinds_fit:
+        raise ValueError(
+            f"labels of a run's run.json must say how they were read. Received: {str(told)[:60]}. "
+            "It is damaged, or not as temzoo writes it: copy it again."
+        )
+    return noted | told
 
 
 def _chosen(

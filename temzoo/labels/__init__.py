@@ -19,18 +19,25 @@ from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding, by_kind, in_short
 
-FORMATS = ("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "segmask", "masks")
+FORMATS = (
+    *("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "via-csv", "datumaro"),
+    *("labelstudio", "labelbox", "segmask", "masks"),
+)
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cvat": ("cvat_writing", {}),
     "yolo-seg": ("yolo", {"kind": "outlines"}),
+    "via-csv": ("via_csv", {}),
 }
-JSON_FORMATS = ("coco", "via", "via3", "labelme")
+JSON_FORMATS = ("coco", "datumaro", "labelstudio", "labelbox", "via", "via3", "labelme")
+LINE_FORMATS = ("labelbox", "via_csv")  # told by their first line
+SUFFIXES = (".xml", ".json", ".ndjson", ".jsonl", ".csv")  # of files that are looked for in folders
 SUPPORTED = (
-    "CVAT 1.1 XML, COCO instances JSON, VIA or LabelMe JSON, or a folder of PNG/TIFF masks, "
-    "of YOLO or LabelMe files, or of CVAT's Segmentation mask 1.1"
+    "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA or LabelMe JSON, VIA CSV, "
+    "Labelbox NDJSON, or a folder of PNG/TIFF masks, of YOLO or LabelMe files, or of CVAT's "
+    "Segmentation mask 1.1"
 )
-__all__ = ["convert", "not_areas", "nothing_to_learn", "read", "summary", "write"]
+__all__ = ["convert", "is_masks", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
 
 def read(
@@ -43,10 +50,11 @@ def read(
     """All images of a label file or folder of masks.
 
     Args:
-        path: CVAT XML, COCO JSON, VIA JSON, a LabelMe file or a folder of them, a folder of YOLO
-            text files or the ``data.yaml`` of one, a folder of PNG/TIFF masks, or CVAT's
-            Segmentation mask 1.1, unpacked. A folder that holds a label file, as an unpacked export
-            does, is read as that file.
+        path: CVAT XML; JSON of COCO, Datumaro, Label Studio or VIA; NDJSON of Labelbox; CSV of
+            VIA; a LabelMe file or a folder of them, a folder of YOLO text files or the
+            ``data.yaml`` of one, a folder of PNG/TIFF masks, or CVAT's Segmentation mask 1.1,
+            unpacked. A folder that holds a label file, as an unpacked export does, is read as that
+            file; one of several parts, as Roboflow's or Datumaro's, as all of them.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
             ``formats.masks.read``.
@@ -80,7 +88,7 @@ def read(
         labelled = _format("masks").read(source, values=values, said=found)
     elif kind == "segmask":
         labelled = _format("segmask").read(source, said=found)
-    elif kind in ("labelme", "yolo_reading"):
+    elif kind in ("labelme", "parts", "yolo_reading"):
         labelled = _format(kind).read(source, images=images, said=found)
     else:
         labelled = _without_own_boxes(_read_file(source, images, found), found)
@@ -97,9 +105,10 @@ def write(
     """Writes labels as a format.
 
     Args:
-        path: a file for "cvat", "coco", "via" and "via3", a folder for the others.
+        path: a folder for "yolo", "yolo-seg", "labelme", "segmask" and "masks", else a file.
         to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "labelme", "via" (version 2),
-            "via3", "segmask" (CVAT's Segmentation mask 1.1) or "masks".
+            "via3", "via-csv", "datumaro", "labelstudio", "labelbox", "segmask" (CVAT's
+            Segmentation mask 1.1) or "masks".
         kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
@@ -198,6 +207,11 @@ def _counted(kinds: dict[str, int]) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in kinds.items())
 
 
+def is_masks(path: str | Path) -> bool:
+    """Whether ``read`` would take a path for a folder of masks."""
+    return Path(path).is_dir() and _source(Path(path), [])[0] == "masks"
+
+
 def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
     """What there is at a path, "file" or the module that reads the folder, and where it lies."""
     yolo = _format("yolo_reading")
@@ -208,6 +222,8 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
     found = [(file, name) for file in _candidates(path) if (name := _name_of(file)) is not None]
     if found and all(name == "labelme" for _, name in found):
         return "labelme", path
+    if len(found) > 1 and all(name == "datumaro" for _, name in found):
+        return "parts", path
     if len(found) > 1:
         raise ValueError(
             f"{path}: a folder of labels must hold one label file, or masks alone. Received: "
@@ -220,21 +236,24 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
         return "file", found[0][0]
     if _format("segmask").recognises(path):
         return "segmask", path
+    if _format("parts").is_roboflow(path):
+        return "parts", path
     return ("yolo_reading" if yolo.recognises(path) else "masks"), path
 
 
 def _candidates(folder: Path) -> list[Path]:
     """Files of a folder, and of its folder "annotations", that may be label files."""
     paths = sorted([*folder.glob("*"), *folder.glob("annotations/*")])
-    return [p for p in paths if p.suffix.lower() in (".xml", ".json") and p.is_file()]
+    return [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
 
 
 def _name_of(path: Path) -> str | None:
     """The format of a label file, by its content; None where it is none."""
-    with path.open("rb") as file:
-        start = file.read(4096)
+    start = _start(path)
     if path.suffix.lower() == ".xml":
         return "cvat" if b"<annotations" in start else None
+    if (name := _name_by_line(start)) is not None or start[:1] not in b"{[":
+        return name
     try:
         document = read_json(path)
     except ValueError:
@@ -243,14 +262,26 @@ def _name_of(path: Path) -> str | None:
 
 
 def _read_file(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:
-    with path.open("rb") as file:
-        start = file.read(4096)
-    begin = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if begin == b"<":
-        return _format("cvat").read(path)
-    if begin in (b"{", b"["):
+    start = _start(path)
+    if start[:1] == b"<":
+        return _format("cvat").read(path, said=said)
+    if (name := _name_by_line(start)) is not None:
+        return _format(name).read(path, images=images, said=said)
+    if start[:1] in (b"{", b"["):
         return _read_json(path, images, said)
     raise _unsupported(path, f"a file that begins with {start[:12]!r}")
+
+
+def _start(path: Path) -> bytes:
+    """How a file begins, without a byte-order mark and spaces."""
+    with path.open("rb") as file:
+        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def _name_by_line(start: bytes) -> str | None:
+    """The format that the first line of a file is of; None where that does not tell."""
+    line = start.splitlines()[0] if start else b""
+    return next((name for name in LINE_FORMATS if _format(name).begins(line)), None)
 
 
 def _without_own_boxes(images: list[LabelledImage], said: list[Finding]) -> list[LabelledImage]:

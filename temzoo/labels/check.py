@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from temzoo.core.connected import connected_components
 from temzoo.core.hints import did_you_mean
 from temzoo.core.types import IGNORE, LINE_KINDS, LabelledImage, Shape
 from temzoo.labels import not_areas, nothing_to_learn
@@ -250,7 +251,16 @@ def _window_findings(name: str, index: int, shape: Shape, window: np.ndarray) ->
         text = "it holds no pixel's centre: it is too small or too thin to be seen in a mask."
         return [Finding("warning", "without-pixel", name, index, text)]
     # A grouped shape is known to be a piece of an object.
-    if shape.kind not in ("polygon", "mask") or shape.group_id > 0 or area < CONCAVE_AREA_PX:
+    if shape.kind not in ("polygon", "mask") or shape.group_id > 0:
+        return []
+    pieces = np.bincount(connected_components(window).ravel())[1:] if shape.kind == "mask" else []
+    if len(pieces) > 1:
+        text = (
+            f"in {len(pieces)} pieces, the smallest of {min(pieces)} px; box and diameters span "
+            "all of them. Remove specks, and give objects of their own a number of their own."
+        )
+        return [Finding("warning", "in-pieces", name, index, text)]
+    if area < CONCAVE_AREA_PX:
         return []
     share = soundness.solidity(window)
     if share >= CONCAVE_SOLIDITY:

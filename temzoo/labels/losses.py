@@ -21,7 +21,7 @@ def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> l
     """
     drawn = [with_area(image) for image in images]
     found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
-    if to not in ("cvat", "coco", "via"):
+    if to not in ("cvat", "coco", "datumaro", "via", "via-csv"):
         shapes = (shape for image in drawn for shape in image.shapes)
         notes = sum(any(not _kept(item, to) for item in s.attributes.items()) for s in shapes)
         found += [f"the attributes of {notes} shapes"] if notes else []
@@ -95,4 +95,7 @@ _LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
     "yolo": _of_boxes,
     "via": _of_regions,
     "via3": _of_regions,
+    "via-csv": _of_regions,
+    "labelstudio": _of_regions,
+    "labelbox": _of_regions,
 }

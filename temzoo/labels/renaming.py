@@ -45,6 +45,31 @@ def renamed(
     return [_image(image, new_name) for image in images]
 
 
+def fitting(
+    images: Iterable[LabelledImage],
+    rename: Mapping[str, str],
+    merge: Mapping[str, Sequence[str]],
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Of new names that were for other labels, those whose classes these labels have.
+
+    Example:
+        >>> fitting(images, {"particle": "nanoparticle", "dirt": "carbon"}, {})
+        ({'particle': 'nanoparticle'}, {})
+    """
+    known = class_names(images)
+
+    def free(name: str) -> bool:
+        return name not in known or name in rename
+
+    kept = {old: new for old, new in rename.items() if old in known and free(new)}
+    merged = {
+        new: [name for name in known if name in (*olds, new)]
+        for new, olds in merge.items()
+        if any(name in known for name in olds)
+    }
+    return kept, merged
+
+
 def parsed(
     rename: Iterable[str] | None, merge: Iterable[str] | None
 ) -> tuple[dict[str, str], dict[str, list[str]]]:

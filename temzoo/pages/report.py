@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ def write_report(
     out: str | Path | None = None,
     images: str | Path | None = None,
     labels: str | Path | None = None,
+    values: str = "auto",
+    rename: Mapping[str, str] | None = None,
+    merge: Mapping[str, Sequence[str]] | None = None,
     nm_per_pixel: float | tuple[float, float] | None = None,
     override_calibration: bool = False,
     title: str | None = None,
@@ -51,6 +54,8 @@ def write_report(
         images: folder of the micrographs: of predictions, where they are not where they were; of a
             run, those that it was validated on.
         labels: of a run, the labels of ``images``.
+        values, rename, merge: of ``labels``, as ``load_dataset`` takes them; by default as the run
+            was trained.
         nm_per_pixel: one number or (row, col), for micrographs that state none.
         override_calibration: take it for all, in place of what they state.
         title: None: made of what is shown.
@@ -77,7 +82,8 @@ def write_report(
     target = folder / NAME if out is None else Path(out)
     options = {"images": _path(images), "limit": limit, "progress": progress, "by_hand": by_hand}
     if runs.is_run(source):
-        content = _run_content(source, labels=_path(labels), **options)
+        reading = {"values": values, "rename": rename, "merge": merge}
+        content = _run_content(source, labels=_path(labels), reading=reading, **options)
     else:
         content = _prediction_content(source, **options)
     content["title"] = title or content["title"]
@@ -139,11 +145,13 @@ def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> di
     }
 
 
-def _run_content(source: Path, *, images, labels, limit, progress, by_hand) -> dict[str, Any]:
+def _run_content(
+    source: Path, *, images, labels, reading, limit, progress, by_hand
+) -> dict[str, Any]:
     run = runs.read_run(source)
     gallery = Gallery(0)
     if images is not None:
-        examples = runs.validated(run, images, labels)
+        examples = runs.validated(run, images, labels, **reading)
         gallery = Gallery(min(limit, len(examples)), by_hand=by_hand)
         found = runs.evaluated(run, examples, gallery, progress=progress)
         run = runs.with_figures(run, found)

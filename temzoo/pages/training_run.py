@@ -125,14 +125,18 @@ def _figures(path: Path) -> dict[str, Any] | None:
     return told if all(told.get(part) for part in parts) else None
 
 
-def validated(run: RunFolder, images: Path, labels: Path) -> list[Example]:
+def validated(run: RunFolder, images: Path, labels: Path, **reading: Any) -> list[Example]:
     """The micrographs that a run was validated on, with their labels.
+
+    Args:
+        **reading: "values", "rename" and "merge" of ``load_dataset``, where they are not the run's.
 
     Raises:
         ValueError: none of them is there.
     """
     names = set(run.run["data"]["val"]["names"])
-    found = [one for one in load_dataset(images=images, labels=labels) if one.name in names]
+    examples = load_dataset(images=images, labels=labels, like=run.run, **reading)
+    found = [one for one in examples if one.name in names]
     if not found:
         raise ValueError(
             f"images and labels must be those that {run.folder} was validated on. Received:"

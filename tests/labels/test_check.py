@@ -54,6 +54,8 @@ CLEAN = (
 GAP = (disc(50, 40, 15), disc(50, 69, 15), disc(50 - 29 * math.sqrt(3) / 2, 54.5, 15))
 BRIDGE = box(25, 55, 27, 85)
 BITTEN = [[10, 10], [10, 60], [30, 60], [30, 30], [60, 30], [60, 10]]
+SPECKLED = np.pad(np.ones((20, 20)), ((0, 9), (0, 9)))
+SPECKLED[-1, -1] = 1
 
 
 def write_image(folder, name="a.png", width=WIDTH, height=HEIGHT):
@@ -145,6 +147,13 @@ def test_clean_label_set_has_no_finding_and_exit_status_0(tmp_path):
             r"shape 0 of the same label \(IoU 0.9",
         ),
         ([shape("polygon", BITTEN)], "warning", "concave-mask", 0, "fills 7.% of its convex"),
+        (
+            [mask_shape(SPECKLED, 9, 9)],
+            "warning",
+            "in-pieces",
+            0,
+            "in 2 pieces, the smallest of 1 px; box and diam",
+        ),
         ([*GAP], "info", "ragged-seam", 0, "enclosed between shapes 0, 1, 2"),
         (
             [box(5, 5, 45, 20), box(5, 20, 20, 85), box(25, 20, 45, 85), box(20, 30, 25, 85)],
@@ -192,6 +201,7 @@ def test_undeclared_label_unlike_every_class_suggests_none():
         ),
         # A grouped piece of an object is known to be one.
         ([shape("polygon", BITTEN, group_id=1)], {"concave-mask"}),
+        ([mask_shape(SPECKLED, 9, 9, group_id=1)], {"in-pieces"}),
         # A hole in one mask lies between no two; a wide ring encloses true background.
         (
             [mask_shape(np.pad(np.zeros((3, 3)), 4, constant_values=1), 9, 9)],

@@ -12,8 +12,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from scipy import ndimage
 
+import temzoo
+from temzoo import labels
 from temzoo.core.types import LabelledImage, Shape
-from temzoo.labels.formats import coco
+from temzoo.labels.formats import coco, geometry
 from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
 
@@ -80,7 +82,7 @@ def test_decompression_agrees_with_pycocotools(seed):
     rng = np.random.default_rng(seed)
     mask = rng.random(rng.integers(1, 90, 2)) < rng.random() ** 3
     counts = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode()
-    assert np.array_equal(decode_runs(coco.decompress(counts), *mask.T.shape).T, mask)
+    assert np.array_equal(decode_runs(geometry.decompress(counts), *mask.T.shape).T, mask)
 
 
 def test_without_segmentation_the_box_counts(read_document):
@@ -100,11 +102,11 @@ def test_attributes_and_occlusion_are_kept(read_document):
 
 
 BAD_ANNOTATIONS = {
-    "crossed": ({"segmentation": [[1, 2, 3, 4, 5]]}, "three vertices. Received: 5 numbers"),
+    "crossed": ({"segmentation": [[1, 2, 3, 4, 5]]}, "3 vertices. Received: 5 numbers"),
     "word": ({"segmentation": [[1, 2, 3, 4, 5, "x"]]}, "segmentation must be a list of numbers"),
     "nested": ({"segmentation": [[[1, [2]], [3, 4], [5, 6]]]}, "must be a list of numbers"),
     "huge number": ({"bbox": [0, 0, 10**400, 1]}, r"bbox must be a list.*0… \(\d+ characters\)"),
-    "empty": ({"segmentation": [[]]}, "three vertices. Received: 0 numbers"),
+    "empty": ({"segmentation": [[]]}, "3 vertices. Received: 0 numbers"),
     "nan": ({"segmentation": [[1, 2, 3, 4, 5, float("nan")]]}, "must be finite.*nan"),
     "text": ({"segmentation": "x"}, "list of polygons or run lengths. Received: str"),
     "nothing": ({}, "bbox must be a list of 4 numbers. Received: bbox=None"),
@@ -321,3 +323,48 @@ def test_real_loops_agree_with_their_masks(shared, tmp_path):
         assert depth(~mask)[drawn].max(initial=0) < 3
     assert coco.write(tmp_path / "o.json", images) == {}
     assert coco.read(tmp_path / "o.json") == images
+
+
+def roboflow(name, *, used=1):
+    """Of one image; the first category is no class, but what the project calls all of them."""
+    image = {"id": 0, "license": 1, "file_name": name, "width": 9, "height": 8}
+    categories = [
+        {"id": 0, "name": "particles", "supercategory": "none"},
+        {"id": 1, "name": "rod", "supercategory": "particles"},
+        {"id": 2, "name": "disc", "supercategory": "particles"},
+    ]
+    entry = {"id": 0, "image_id": 0, "category_id": used, "bbox": [1, 2, 3, 4], "segmentation": []}
+    return {"info": {}, "images": [image], "annotations": [entry], "categories": categories}
+
+
+def test_category_above_all_others_is_a_class_only_where_it_is_used(read_document):
+    assert read_document(roboflow("a.jpg"))[0].classes == ("rod", "disc")
+    assert read_document(roboflow("a.jpg", used=0))[0].classes == ("particles", "rod", "disc")
+    same = roboflow("a.jpg")
+    same["categories"] = [
+        {"id": 0, "name": "p", "supercategory": "none"},
+        {"id": 1, "name": "p", "supercategory": "p"},
+    ]
+    assert read_document(same)[0].classes == ("p",)
+    plain = roboflow("a.jpg", used=2)
+    plain["categories"] = [{"id": k, "name": str(k), "supercategory": "none"} for k in range(3)]
+    assert read_document(plain)[0].classes == ("0", "1", "2")
+
+
+def test_roboflow_folders_are_read_together_and_matched_with_their_images(tmp_path):
+    for part in ("train", "valid"):
+        (tmp_path / part).mkdir()
+        name = f"{part}1_png.rf.0a1b2c.jpg"
+        Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / part / name)
+        (tmp_path / part / "_annotations.coco.json").write_text(json.dumps(roboflow(name)))
+    first, second = labels.read(tmp_path)
+    assert (first.name, first.subset) == ("train/train1_png.rf.0a1b2c.jpg", "train")
+    assert (second.subset, second.classes) == ("valid", ("rod", "disc"))
+    examples = temzoo.load_dataset(images=tmp_path, labels=tmp_path)
+    assert [example.micrograph.height for example in examples] == [8, 8]
+    (alone,) = labels.read(tmp_path / "train")
+    assert alone.name == "train1_png.rf.0a1b2c.jpg"
+    (tmp_path / "valid" / "_annotations.coco.json").write_text("{")
+    said = []
+    assert len(labels.read(tmp_path, said=said)) == 1
+    assert "valid/_annotations.coco.json was left out: " in said[0].text

@@ -249,6 +249,19 @@ def test_malformed_shape_names_file_line_image_and_shape(read_text, element):
         read_text(image_of(f"{TRIANGLE}\n{element}"))
 
 
+@pytest.mark.parametrize("element", BAD_SHAPES)
+def test_malformed_shape_is_left_out_alone_where_there_is_a_list_for_it(tmp_path, element):
+    path, said = tmp_path / "annotations.xml", []
+    path.write_text(image_of(f"{TRIANGLE}\n{element}\n{TRIANGLE}"))
+    (image,) = cvat.read(path, said=said)
+    assert [shape.kind for shape in image.shapes] == ["polygon", "polygon"]
+    (finding,) = said
+    assert (finding.level, finding.code, finding.image) == ("error", "entry-left-out", "a.png")
+    assert re.search(
+        rf"annotations.xml, line 2.*shape 2 .*left out: .*{BAD_SHAPES[element]}", finding.text
+    )
+
+
 BAD_IMAGES = {
     'name="a" width="0" height="3"': "must be at least 1.*width=0, height=3",
     'name="a" width="3" height="-3"': "must be at least 1",
@@ -266,6 +279,29 @@ def test_malformed_image_names_file_and_image(read_text, attributes):
         ValueError, match=f"annotations.xml, line 1, image {name}: .*{BAD_IMAGES[attributes]}"
     ):
         read_text(image_of("", attributes=attributes))
+
+
+@pytest.mark.parametrize("attributes", BAD_IMAGES)
+def test_malformed_image_is_left_out_with_its_shapes(tmp_path, attributes):
+    path, said = tmp_path / "annotations.xml", []
+    good, bad = image_of(TRIANGLE), image_of(TRIANGLE, attributes=attributes)
+    path.write_text(bad.replace("</annotations>", good[good.index("<image") :]))
+    (image,) = cvat.read(path, said=said)
+    assert (image.name, len(image.shapes)) == ("a.png", 1)
+    assert [one.code for one in said] == ["entry-left-out"]
+
+
+def test_malformed_tracks_and_keyframes_are_left_out(tmp_path):
+    mask = '<mask frame="{}" outside="0" rle="0, {}" left="0" top="0" width="2" height="2"/>'
+    keyframes = "".join(map(mask.format, (0, 1, 2), (4, 5, 4)))
+    joints = f'<track id="3" label="a">{keyframes}<box frame="x"/></track>'
+    path, said = tmp_path / "annotations.xml", []
+    path.write_text(video(f'<track id="x" label="a">{box_at(0, 0)}</track>{joints}'))
+    found = cvat.read(path, said=said)
+    assert {shape.kind for image in found for shape in image.shapes} == {"mask"}
+    words = ("id must be a whole number", "shape 4 (box) was left out", "frame 1, shape (mask) was")
+    for finding, text in zip(said, words, strict=True):
+        assert text in finding.text
 
 
 def test_truncated_xml_names_the_image_it_ends_in(read_text):

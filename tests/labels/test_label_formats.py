@@ -180,6 +180,10 @@ TOUCHING = (
         ("labelme", None, ["attributes of 1 shapes"]),
         ("via", None, ["1 objects of several parts became one object a part"]),
         ("via3", None, ["1 objects of several parts", "attributes of 1 shapes"]),
+        ("via-csv", None, ["1 objects of several parts became one object a part"]),
+        ("datumaro", None, []),
+        ("labelstudio", None, ["1 objects of several parts", "attributes of 1 shapes"]),
+        ("labelbox", None, ["1 objects of several parts", "attributes of 1 shapes"]),
         ("cvat", None, []),
     ],
 )
@@ -216,7 +220,8 @@ def test_convert_says_what_was_left_out(tmp_path, image, to):
     cvat_writing.write(tmp_path / "in.xml", [image])
     words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to)
     assert words.startswith("1 image, 4 shapes: 1 box, 1 polygon")
-    some = {"cvat": "", "labelme": "1 tag", "via": "1 tag", "via3": "1 tag"}
+    points_held = ("labelme", "via", "via3", "via-csv", "labelstudio", "labelbox")
+    some = {"cvat": "", "datumaro": ""} | dict.fromkeys(points_held, "1 tag")
     lost = some.get(to, "1 points, 1 tag")
     assert (f"left out, since {to} cannot hold them: {lost}" in words) == bool(lost)
     assert (tmp_path / "out").exists()

@@ -83,7 +83,7 @@ BAD = {
     "nan": (shape("point", [float("nan"), 1]), "must be finite"),
     "label": (shape("point", [1, 1], label=None), "label must be a text"),
     "group": (shape("point", [1, 1], group_id="x"), "group_id must be a whole number"),
-    "list": ([1], "a shape must be an object"),
+    "list": ([1], "an entry must be an object"),
     "no mask": (shape("mask", [1, 1], [2, 2]), "a mask must be a PNG in base64"),
     "no PNG": (shape("mask", [1, 1], [2, 2], mask="AAAA"), "a mask must be a PNG in base64"),
     "large": (

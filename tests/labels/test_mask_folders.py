@@ -350,3 +350,13 @@ def test_real_masks(shared):
         assert np.array_equal(raster.class_map(image, image.classes), pixels)
     loops = masks.read(shared / "data/loops/masks", classes=["loop"])
     assert {shape.label for image in loops for shape in image.shapes} == {"loop"}
+
+
+def test_masks_of_cellpose_are_told_from_the_images_beside_them(tmp_path):
+    numbers = np.zeros((6, 9), np.uint32)
+    numbers[1:3, 1:3], numbers[3:5, 4:8] = 1, 70_000
+    folder = save(tmp_path / "both", a=np.arange(54, dtype=np.uint8).reshape(6, 9))
+    tifffile.imwrite(folder / "a_cp_masks.tif", numbers)
+    (image,) = masks.read(folder)
+    assert image.name == "a.tif"
+    assert [int(np.sum(mask)) for mask in raster.instance_masks(image)] == [4, 8]

@@ -5,7 +5,7 @@ import pytest
 
 from temzoo import labels
 from temzoo.core.types import LabelledImage, Shape
-from temzoo.labels.renaming import parsed, renamed
+from temzoo.labels.renaming import fitting, parsed, renamed
 from temzoo.labels.shapes import raster
 
 
@@ -69,3 +69,11 @@ def test_conversion_takes_them(tmp_path):
     how = {"rename": {"c": "crack"}, "merge": {"p": ["a", "b"]}}
     labels.convert(tmp_path / "a.xml", tmp_path / "b.xml", to="cvat", **how)
     assert labels.read(tmp_path / "b.xml")[0].classes == ("p", "crack")
+
+
+def test_names_that_were_for_other_labels_hold_as_far_as_they_fit():
+    assert fitting([IMAGE], {"c": "crack", "gone": "x"}, {}) == ({"c": "crack"}, {})
+    assert fitting([IMAGE], {"a": "b", "b": "a"}, {}) == ({"a": "b", "b": "a"}, {})
+    assert fitting([IMAGE], {"a": "c"}, {}) == ({}, {})
+    assert fitting([IMAGE], {}, {"d": ["a", "gone"], "e": ["gone"]}) == ({}, {"d": ["a"]})
+    assert fitting([IMAGE], {}, {"b": ["a", "gone"]}) == ({}, {"b": ["a", "b"]})

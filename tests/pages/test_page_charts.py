@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from temzoo.pages.charts import Frame, Sizes, bins_of, history_chart, size_chart, whisker
 
@@ -60,7 +61,7 @@ def test_the_fit_has_the_area_of_the_bars():
     line = next(p for p in svg.iter("path") if p.get("class") == "fit").get("d")
     points = np.array(re.findall(r"([\d.-]+) ([\d.-]+)", line), float)
     ground = bars(svg)[0][2]
-    under = np.trapezoid(ground - points[:, 1], points[:, 0])
+    under = trapezoid(ground - points[:, 1], points[:, 0])
     whole = sum((right - left + 1) * (bottom - top) for left, right, bottom, top in bars(svg))
     assert under == pytest.approx(whole, rel=0.03)
 

@@ -510,6 +510,18 @@ def test_a_run_s_validation_images_are_predicted_scored_and_drawn(run, tmp_path)
     assert page.all("g", class_="truth")
 
 
+def test_a_run_s_labels_are_read_as_it_was_trained_unless_said_otherwise(run, tmp_path):
+    with_weights(run)
+    reading = {"values": "instances", "rename": {"1": "particle"}, "merge": {}}
+    (run / "run.json").write_text(json.dumps({**RUN, "labels": reading}))
+    data = labelled(tmp_path / "data")
+    where = {"images": data / "images", "labels": data / "masks"}
+    truth = Reader(write_report(run, **where)).text.split("labelled")[0].rsplit(maxsplit=1)[-1]
+    assert int(truth) == disks()[0].instances.max()
+    with pytest.raises(ValueError, match=r"every label must be one of .*'x'|class.*'x'"):
+        write_report(run, **where, rename={"1": "x"})
+
+
 def test_a_run_with_other_images_is_refused(run, tmp_path):
     data = labelled(tmp_path / "data")
     told = json.loads((run / "run.json").read_text())

@@ -20,11 +20,18 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import left_out, size_of_file
-from temzoo.labels.formats.limits import of_kind, require_finite, require_size, short
+from temzoo.labels.formats.entries import entry_of, left_out, size_of_file
+from temzoo.labels.formats.geometry import (
+    box,
+    coco_mask,
+    compressed,
+    is_pair,
+    numbers,
+    vertices,
+)
+from temzoo.labels.formats.limits import of_kind, require_size, short
 from temzoo.labels.names import ImageFolder, class_names
 from temzoo.labels.shapes import windows
-from temzoo.labels.shapes.run_lengths import decode_runs, mask_geometry
 from temzoo.labels.shapes.windows import area, outline
 
 CONTOUR_KINDS = frozenset({"polygon", "box", "ellipse"})
@@ -86,14 +93,15 @@ def parse(
         place = f"annotation at position {position}" if number is None else f"annotation {number}"
         place = f"{path}, {place[:60]}"
         with left_out(said, place):
-            image = _known(_object(entry), "image_id", known)
+            image = _known(entry_of(entry), "image_id", known)
             label = names[_known(entry, "category_id", names)]
             parts = _shapes(entry, label, known[image], said, place)
             if len(parts) > 1:
                 groups[image] += 1
                 parts = [replace(part, group_id=groups[image]) for part in parts]
             shapes[image] += parts
-    classes = tuple(names[number] for number in sorted(names, key=_order))
+    umbrella = _umbrella(document)
+    classes = tuple(names[number] for number in sorted(names, key=_order) if number != umbrella)
     return [
         LabelledImage(**stated, shapes=tuple(shapes[number]), classes=classes)
         for number, stated in known.items()
@@ -143,42 +151,6 @@ def write(
     return dict(not_held)
 
 
-def decompress(text: str) -> np.ndarray:
-    """Run lengths, (R,) int64, down the columns, zeros first, of COCO's compressed string.
-
-    Each number is written in groups of five bits, the lowest first, as the characters from "0"
-    on; bit 5 says that more follow, bit 4 of the last is the sign. From the fourth number on, the
-    difference to the one before the last is written.
-
-    Raises:
-        ValueError: when the string ends within a number or has other characters.
-
-    Example:
-        >>> decompress("52203")
-        array([5, 2, 2, 2, 5])
-    """
-    # pycocotools decodes a damaged string to unset memory, so it is not asked.
-    runs: list[int] = []
-    value = shift = 0
-    for letter in text:
-        group = ord(letter) - 48
-        if not 0 <= group < 64 or shift > 60:
-            shift = 1  # not a string of this kind
-            break
-        value |= (group & 31) << shift
-        shift += 5
-        if not group & 32:
-            value -= (1 << shift) if group & 16 else 0
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift or any(abs(run) >= 2**40 for run in runs):
-        raise ValueError(
-            "counts must be a compressed run-length string. "
-            f"Received: counts={text[:60]!r} ({len(text)} characters). Export it again."
-        )
-    return np.array(runs, dtype=np.int64)
-
-
 def _by_id(
     entries: list, what: str, convert: Callable[[Any], Any], said: list[Finding] | None
 ) -> dict[int | str, Any]:
@@ -189,7 +161,7 @@ def _by_id(
         stated = entry.get("id") if isinstance(entry, dict) else None
         name = f"at position {position}" if stated is None else str(stated)[:60]
         with left_out(said, f"{what} {name}"):
-            number = _id(_object(entry).get("id"), "id")
+            number = _id(entry_of(entry).get("id"), "id")
             converted = convert(entry)
             if done.get(number, converted) != converted:
                 twice.add(number)
@@ -199,12 +171,6 @@ def _by_id(
                 )
             done[number] = converted
     return {number: converted for number, converted in done.items() if number not in twice}
-
-
-def _object(entry: Any) -> Mapping[str, Any]:
-    if not isinstance(entry, dict):
-        raise ValueError(f"an entry must be an object. Received: {short(entry)}. Remove it.")
-    return entry
 
 
 def _id(value: Any, key: str) -> int | str:
@@ -234,6 +200,17 @@ def _categories(
         return of_kind(entry.get("name"), "name", str)
 
     return _by_id(entries, f"{path}, category", name, said)
+
+
+def _umbrella(document: Mapping[str, Any]) -> int | str | None:
+    """The id of the category that Roboflow puts first: no class, but what it calls all of them."""
+    entries = [one for one in document.get("categories", []) if isinstance(one, dict)]
+    above = {str(one.get("supercategory")) for one in entries}
+    first = entries[0] if entries else {}
+    if first.get("supercategory") != "none" or str(first.get("name")) not in above:
+        return None
+    used = (one.get("category_id") for one in document["annotations"] if isinstance(one, dict))
+    return None if first.get("id") in used else first.get("id")
 
 
 def _image_fields(entry: Mapping[str, Any], folder: ImageFolder | None) -> dict[str, Any]:
@@ -275,7 +252,7 @@ def _shapes(
     tags["occluded"] = bool(stated.get("occluded", False))
     segmentation = entry.get("segmentation")
     if isinstance(segmentation, dict):
-        points, runs = _mask(segmentation, image)
+        points, runs = coco_mask(segmentation, image["height"], image["width"])
         return [Shape("mask", points=points, runs=runs, **tags)]
     if segmentation:
         if not isinstance(segmentation, list):
@@ -283,64 +260,15 @@ def _shapes(
                 "segmentation must be a list of polygons or run lengths. "
                 f"Received: {type(segmentation).__name__}. Correct or remove the annotation."
             )
-        if len(segmentation) >= 3 and all(_is_pair(values) for values in segmentation):
+        if len(segmentation) >= 3 and all(is_pair(values) for values in segmentation):
             segmentation = [segmentation]
         parts = []
         for number, values in enumerate(segmentation, start=1):
             with left_out(said, f"{place}, outline {number}", image["name"]):
-                parts.append(Shape("polygon", points=_polygon(values), **tags))
+                parts.append(Shape("polygon", points=vertices(values, "segmentation", 3), **tags))
         return parts
-    left, top, width, height = _numbers(entry.get("bbox"), "bbox", 4).tolist()
-    return [Shape("box", points=np.array([[top, left], [top + height, left + width]]), **tags)]
-
-
-def _numbers(values: Any, key: str, count: int | None = None) -> np.ndarray:
-    try:
-        numbers = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.zeros((0, 0))
-    if numbers.ndim != 1 or (count is not None and numbers.size != count):
-        raise ValueError(
-            f"{key} must be a list of {'' if count is None else f'{count} '}numbers. "
-            f"Received: {key}={short(values)}. Correct or remove the annotation."
-        )
-    require_finite(numbers)
-    return numbers
-
-
-def _is_pair(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == 2
-
-
-def _polygon(values: Any) -> np.ndarray:
-    if isinstance(values, list) and values and all(_is_pair(pair) for pair in values):
-        values = [number for pair in values for number in pair]
-    flat = _numbers(values, "segmentation")
-    if flat.size < 6 or flat.size % 2:
-        raise ValueError(
-            "a polygon must be x, y pairs of at least three vertices. "
-            f"Received: {flat.size} numbers. Draw it again, or remove the annotation."
-        )
-    return np.ascontiguousarray(flat.reshape(-1, 2)[:, ::-1])
-
-
-def _mask(
-    segmentation: Mapping[str, Any], image: Mapping[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    height, width = image["height"], image["width"]
-    if segmentation.get("size") != [height, width]:
-        raise ValueError(
-            "size must be the image's [height, width]. Received: "
-            f"size={segmentation.get('size')}, image {[height, width]}. Export it again."
-        )
-    counts = segmentation.get("counts")
-    runs = decompress(counts) if isinstance(counts, str) else _numbers(counts, "counts")
-    if np.any(runs != np.floor(runs)):
-        raise ValueError(
-            f"counts must be whole numbers. Received: counts={str(counts)[:60]}. Export it again."
-        )
-    # Down the columns of the image is row-major in its transpose.
-    return mask_geometry(decode_runs(runs, width, height).T)
+    bounds = numbers(entry.get("bbox"), "bbox", 4).tolist()
+    return [Shape("box", points=box(*bounds), **tags)]
 
 
 def _objects(image: LabelledImage, not_held: Counter[str]) -> list[list[Shape]]:
@@ -377,15 +305,12 @@ def _contour_geometry(contours: list[np.ndarray]) -> dict[str, Any]:
 
 
 def _mask_annotation(parts: list[Shape], image: LabelledImage) -> dict[str, Any]:
-    # Imported here: only writing masks needs it.
-    from pycocotools import mask as coco_mask
-
     pixels = np.zeros((image.height, image.width), dtype=bool)
     for part in parts:
         pixels |= windows.shape_mask(part, image.height, image.width)
-    encoded = coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))
-    return {
-        "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")},
-        "bbox": coco_mask.toBbox(encoded).tolist(),
-        "area": int(coco_mask.area(encoded)),
-    }
+    rows, cols = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    bounds = [0.0] * 4
+    if rows.size:
+        top, left = float(rows[0]), float(cols[0])
+        bounds = [left, top, float(cols[-1]) + 1 - left, float(rows[-1]) + 1 - top]
+    return {"segmentation": compressed(pixels), "bbox": bounds, "area": int(pixels.sum())}

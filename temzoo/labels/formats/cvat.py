@@ -9,7 +9,7 @@ Source: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from sys import intern
@@ -21,16 +21,22 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
+from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.cvat_shapes import Attributes, flag, geometry, text_of, vertices, whole
 from temzoo.labels.formats.cvat_video import Task, Track, frames, task_of, track_of
+from temzoo.labels.formats.entries import LEFT_OUT
 from temzoo.labels.formats.limits import require_mask_fits, require_size
 from temzoo.labels.formats.tracks import Keyframe
 
 CHUNK_BYTES = 1 << 16
 
 
-def read(path: str | Path) -> list[LabelledImage]:
+def read(path: str | Path, *, said: list[Finding] | None = None) -> list[LabelledImage]:
     """All images of a CVAT 1.1 file, "for images" or "for video", of a task, a job or a project.
+
+    Args:
+        said: takes images, tracks and shapes that cannot be read, which are left out; None: the
+            first is raised.
 
     Returns:
         one per image, in file order, those without shapes too; of a video one per frame that has
@@ -41,19 +47,21 @@ def read(path: str | Path) -> list[LabelledImage]:
         ValueError: when the file is no complete CVAT XML, has a DTD, or an image or shape in it
             is malformed; the message names the file, the line, the image and the shape.
     """
-    return list(iterate(path))
+    return list(iterate(path, said=said))
 
 
-def iterate(path: str | Path) -> Iterator[LabelledImage]:
+def iterate(path: str | Path, *, said: list[Finding] | None = None) -> Iterator[LabelledImage]:
     """The images of a CVAT 1.1 file one after the other, in bounded memory (see ``read``)."""
-    document = _Document(Path(path))
+    document = _Document(Path(path), said)
     parser = DefusedXMLParser(target=document, forbid_dtd=True)
+    document.line = lambda: parser.parser.CurrentLineNumber
     with document.path.open("rb") as file:
         for chunk in chain(iter(lambda: file.read(CHUNK_BYTES), b""), [None]):
             _parse(document, parser, chunk)
             yield from document.images
             document.images.clear()
-    yield from frames(document.path, tuple(document.classes), document.tasks, document.tracks)
+    tasks, tracks = document.tasks, document.tracks
+    yield from frames(document.path, tuple(document.classes), tasks, tracks, said)
 
 
 class _Document:
@@ -63,8 +71,10 @@ class _Document:
     stack of open elements.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, said: list[Finding] | None = None) -> None:
         self.path = path
+        self.line: Callable[[], int] = lambda: 0
+        self._said = said
         self.classes: list[str] = []
         self.tasks: list[Task] = []
         self.tracks: list[Track] = []
@@ -92,6 +102,22 @@ class _Document:
         return place + (f", shape {self._shape_count} ({self._kind})" if self._kind else "")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        try:
+            self._start(tag, attributes)
+        except ValueError as error:
+            if self._said is None or not self._stack or "meta" in self._stack:
+                raise
+            name = "" if self._image is None else str(self._image.get("name", ""))
+            text = f"{self.path}, line {self.line()}{self.where()} was left out: {error}"
+            self._said.append(Finding("error", LEFT_OUT, name, None, text))
+            if self._kind:
+                self._shape = None
+            else:
+                self._image = self._track = None
+        self._stack.append(tag)
+        self._text.clear()
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
         depth = len(self._stack)
         if depth == 0 and tag != "annotations":
             raise ValueError(
@@ -104,13 +130,8 @@ class _Document:
             self._start_child(tag, attributes)
         elif depth == 3 and self._shape is not None and tag == "attribute":
             self._attribute = text_of(attributes, "name")
-        elif (depth, tag, self._kind) == (3, "points", "skeleton") and not flag(
-            attributes, "outside"
-        ):
-            joint = vertices(text_of(attributes, "points"))
-            self._shape["points"] = np.vstack([self._shape["points"], joint])
-        self._stack.append(tag)
-        self._text.clear()
+        elif (depth, tag, self._kind) == (3, "points", "skeleton") and self._shape is not None:
+            self._add_joint(attributes)
 
     def data(self, text: str) -> None:
         self._text.append(text)
@@ -124,8 +145,10 @@ class _Document:
             self._shape["attributes"] = {**self._shape["attributes"], self._attribute: text}
         elif tag == "attribute" and depth == 2 and self._track is not None:
             self._track.attributes[self._attribute] = text
-        elif depth == 2 and self._shape is not None and tag != "attribute":
-            self._end_shape()
+        elif depth == 2 and tag != "attribute":
+            if self._shape is not None:
+                self._end_shape()
+            self._shape, self._kind = None, ""
         elif depth == 1:
             self._end_part(tag)
         self._text.clear()
@@ -169,6 +192,11 @@ class _Document:
             self._shape["occluded"] = flag(attributes, "occluded")
             self._at = (whole(attributes, "frame"), flag(attributes, "outside"))
 
+    def _add_joint(self, attributes: Attributes) -> None:
+        if not flag(attributes, "outside"):
+            joint = vertices(text_of(attributes, "points"))
+            self._shape["points"] = np.vstack([self._shape["points"], joint])
+
     def _end_shape(self) -> None:
         if self._image is not None:
             self._shapes.append(Shape(**self._shape))
@@ -177,7 +205,6 @@ class _Document:
             self._shape["attributes"] = stated or NO_ATTRIBUTES
             frame, outside = self._at
             self._track.keyframes.append(Keyframe(frame, Shape(**self._shape), outside))
-        self._shape, self._kind = None, ""
 
     def _end_meta(self, tag: str, text: str) -> None:
         parent = self._stack[-1]

@@ -14,7 +14,9 @@ from typing import Any
 
 from temzoo.core.hints import located
 from temzoo.core.types import LabelledImage
+from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.cvat_shapes import Attributes, text_of, whole
+from temzoo.labels.formats.entries import left_out
 from temzoo.labels.formats.limits import require_mask_fits, require_size
 from temzoo.labels.formats.tracks import Keyframe, interpolate
 
@@ -74,13 +76,23 @@ def task_of(meta: Mapping[str, str]) -> Task:
 
 
 def frames(
-    path: Path, classes: tuple[str, ...], tasks: Sequence[Task], tracks: Sequence[Track]
+    path: Path,
+    classes: tuple[str, ...],
+    tasks: Sequence[Task],
+    tracks: Sequence[Track],
+    said: list[Finding] | None = None,
 ) -> Iterator[LabelledImage]:
-    """The frames of a video's tracks, task by task; ``path`` is for errors."""
+    """The frames of a video's tracks, task by task; ``path`` is for errors.
+
+    Args:
+        said: takes masks that do not fit, which are left out; None: the first is raised.
+    """
     for task_id in dict.fromkeys(track.task_id for track in tracks):
         own = [track for track in tracks if track.task_id == task_id]
         task = _task_named(path, tasks, task_id)
-        width, height = _video_size(path, task, own)
+        width, height = _video_size(path, task)
+        for track in own:
+            _keep_fitting(path, track, width, height, said)
         numbers = _frame_range(path, task, own)
         subset = own[0].subset or task.subset
         moving = (interpolate(track.keyframes, numbers) for track in own)
@@ -105,7 +117,7 @@ def _task_named(path: Path, tasks: Sequence[Task], task_id: str) -> Task:
     )
 
 
-def _video_size(path: Path, task: Task, tracks: list[Track]) -> tuple[int, int]:
+def _video_size(path: Path, task: Task) -> tuple[int, int]:
     if task.width is None or task.height is None:
         raise ValueError(
             f"{path}: a video's <meta> must state <original_size>, width and height. "
@@ -113,13 +125,20 @@ def _video_size(path: Path, task: Task, tracks: list[Track]) -> tuple[int, int]:
         )
     with located(f"{path}, <original_size>"):
         require_size(task.width, task.height)
-    for track in tracks:
-        for key in track.keyframes:
-            if key.shape.kind == "mask":
-                place = f"{path}, track {track.id} of label {track.label!r}, frame {key.frame}"
-                with located(f"{place}, shape (mask)"):
-                    require_mask_fits(vars(key.shape), task.width, task.height)
     return task.width, task.height
+
+
+def _keep_fitting(
+    path: Path, track: Track, width: int, height: int, said: list[Finding] | None
+) -> None:
+    """Takes the keyframes out of a track whose masks do not fit their image."""
+    kept = []
+    for key in track.keyframes:
+        place = f"{path}, track {track.id} of label {track.label!r}, frame {key.frame}"
+        with left_out(said, f"{place}, shape ({key.shape.kind})"):
+            require_mask_fits(vars(key.shape), width, height)
+            kept.append(key)
+    track.keyframes = kept
 
 
 def _frame_range(path: Path, task: Task, tracks: list[Track]) -> range:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from temzoo.core.types import LabelledImage
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.limits import require_size
+from temzoo.labels.formats.limits import require_size, short
 from temzoo.labels.names import ImageFolder
 from temzoo.micrographs import image_size
 
@@ -31,6 +34,45 @@ def left_out(said: list[Finding] | None, place: str, image: str = "") -> Iterato
             raise ValueError(text) from error
         text = f"{place} was left out: {error}"
         said.append(Finding("error", LEFT_OUT, image, None, text))
+
+
+def entry_of(value: Any) -> Mapping[str, Any]:
+    """An entry of a JSON file; raises ValueError where it is no object."""
+    if not isinstance(value, dict):
+        raise ValueError(f"an entry must be an object. Received: {short(value)}. Remove it.")
+    return value
+
+
+def newest(
+    labellings: Sequence[Mapping[str, Any]],
+    when: Sequence[Any],
+    said: list[Finding] | None,
+    name: str,
+) -> Mapping[str, Any] | None:
+    """Of what several people labelled in one image, what was changed last; None of nothing.
+
+    Args:
+        when: the time of each, as text of one form; None where it is not stated.
+        said: is told how many there are.
+    """
+    if not labellings:
+        return None
+    if len(labellings) > 1 and said is not None:
+        text = f"{len(labellings)} labellings of this image; the one that was changed last is used."
+        said.append(Finding("warning", "several-labellings", name, None, text))
+    times = [str(time or "") for time in when]
+    return labellings[max(range(len(labellings)), key=lambda k: (times[k], k))]
+
+
+def finished(
+    labelled: Sequence[LabelledImage], unlabelled: int, said: list[Finding] | None = None
+) -> list[LabelledImage]:
+    """The images with the classes of all their shapes; how many nobody has labelled is said."""
+    if unlabelled and said is not None:
+        text = f"{unlabelled} images that nobody has labelled were left out."
+        said.append(Finding("info", "unlabelled-images", "", None, text))
+    classes = tuple(dict.fromkeys(shape.label for image in labelled for shape in image.shapes))
+    return [replace(image, classes=classes) for image in labelled]
 
 
 def size_of_file(name: str, folder: ImageFolder | None) -> tuple[int, int]:

@@ -22,7 +22,7 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import left_out, size_of_file
+from temzoo.labels.formats.entries import entry_of, left_out, size_of_file
 from temzoo.labels.formats.limits import (
     of_kind,
     require_finite,
@@ -137,9 +137,7 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
 
 
 def _shape(entry: Any, height: int, width: int, shift: int) -> Shape:
-    if not isinstance(entry, dict):
-        raise ValueError(f"a shape must be an object. Received: {short(entry)}. Remove it.")
-    stated = entry.get("shape_type", "polygon")
+    stated = entry_of(entry).get("shape_type", "polygon")
     if not isinstance(stated, str) or stated not in KINDS:
         raise ValueError(
             f"a shape must be one of {sorted(KINDS)}. Received: shape_type={short(stated)}. Draw "

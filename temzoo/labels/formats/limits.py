@@ -15,7 +15,13 @@ MAX_PIXELS = 2**31
 MAX_COORDINATE = 1e12
 # How often a mask's box may exceed its image, along each axis.
 MAX_OVERHANG = 4
-KINDS = {int: "a whole number", float: "a number", str: "a text"}
+KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def require_size(width: int, height: int) -> None:

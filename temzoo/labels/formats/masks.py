@@ -30,6 +30,7 @@ SUFFIXES = TIFF_SUFFIXES | {".png"}
 VALUES = ("auto", "classes", "instances", "binary")
 KINDS = ("classes", "instances")
 CLASS_FILE = "classes.txt"
+CELLPOSE = "_cp_masks"  # a.png's masks are a_cp_masks.png, often beside it
 
 
 def read(
@@ -62,7 +63,8 @@ def read(
 
     Returns:
         one per file, named as the file within the folder, in the order of the names; its shapes
-        are of kind "mask".
+        are of kind "mask". Where Cellpose wrote some of the files, those alone, named as the
+        images.
 
     Raises:
         FileNotFoundError: when the folder has no label images.
@@ -134,7 +136,7 @@ def _label_images(folder: Path) -> list[Path]:
             f"{folder} must hold label images ({', '.join(sorted(SUFFIXES))}). Received: none. "
             "Pass the folder that has them."
         )
-    return paths
+    return [path for path in paths if path.stem.endswith(CELLPOSE)] or paths
 
 
 def _names(folder: Path) -> list[str] | None:
@@ -153,7 +155,8 @@ def _labelled(path: Path, folder: Path, meaning: Meaning) -> LabelledImage:
         points, runs = mask_geometry(region.image, *region.bbox[:2])
         shapes.append((number, Shape("mask", names[number], points, runs=runs, source="file")))
     ordered = tuple(shape for _, shape in sorted(shapes, key=itemgetter(0)))
-    name, (height, width) = path.relative_to(folder).as_posix(), pixels.shape
+    of = path.with_name(path.stem.removesuffix(CELLPOSE) + path.suffix)
+    name, (height, width) = of.relative_to(folder).as_posix(), pixels.shape
     classes = tuple(name for name in meaning.names.values() if name != IGNORE)
     return LabelledImage(name, width, height, ordered, classes)
 

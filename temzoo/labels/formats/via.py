@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import left_out, size_of_file
+from temzoo.labels.formats.entries import finished, left_out, size_of_file
 from temzoo.labels.formats.limits import of_kind, require_finite
 from temzoo.labels.names import ImageFolder
 from temzoo.labels.shapes.windows import outline
@@ -131,8 +130,7 @@ def say_unnamed(
             f"class {DEFAULT_LABEL!r}. Name them in VIA."
         )
         said.append(Finding("warning", "unnamed-regions", "", None, text))
-    classes = tuple(dict.fromkeys(shape.label for image in labelled for shape in image.shapes))
-    return [replace(image, classes=classes) for image in labelled]
+    return finished(labelled, 0)
 
 
 def write(path: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
@@ -141,8 +139,17 @@ def write(path: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
     Rotated boxes become polygons, each of several points a region of its own. Returns how many
     shapes of each kind were left out, since VIA has no such kind (mask, cuboid, …).
     """
+    document, not_held = document_of(images)
+    write_json(path, document)
+    return not_held
+
+
+def document_of(
+    images: Iterable[LabelledImage],
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """What ``write`` writes, and how many shapes of each kind are not in it."""
     not_held: Counter[str] = Counter()
-    document: dict[str, Any] = {}
+    document: dict[str, dict[str, Any]] = {}
     for image in images:
         not_held.update(shape.kind for shape in image.shapes if shape.kind not in WRITTEN_KINDS)
         regions = [
@@ -160,8 +167,7 @@ def write(path: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
             "regions": regions,
             "file_attributes": {},
         }
-    write_json(path, document)
-    return dict(not_held)
+    return document, dict(not_held)
 
 
 def _entries_of(regions: Any) -> list:

@@ -125,7 +125,7 @@ def outline(shape: Shape) -> np.ndarray:
         count = vertex_count(axes.max())
         angles = np.arange(count) * (2 * np.pi / count)
         course = centre + axes * np.stack([np.sin(angles), np.cos(angles)], axis=1)
-        return _rotated(course, centre, shape.rotation)
+        return rotated(course, centre, shape.rotation)
     raise ValueError(
         f"only a polygon, box or ellipse has an outline. Received: kind={shape.kind!r}. "
         "Use labels.raster.shape_mask for its pixels."
@@ -196,16 +196,17 @@ def _box_corners(shape: Shape) -> np.ndarray:
     """(4, 2) corners of a box after its rotation, (row, col)."""
     (top, left), (bottom, right) = shape.points
     corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-    return _rotated(corners, shape.points.mean(axis=0), shape.rotation)
+    return rotated(corners, shape.points.mean(axis=0), shape.rotation)
 
 
-def _rotated(points: np.ndarray, centre: np.ndarray, degrees: float) -> np.ndarray:
+def rotated(points: np.ndarray, centre: np.ndarray, degrees: float) -> np.ndarray:
+    """Points, (N, 2) or (2,), turned about a centre, clockwise on screen."""
     if degrees == 0:
         return points
     row, col = (points - centre).T
     cos, sin = _cos_sin(degrees)
     # Clockwise on screen, where rows grow downwards: +col turns towards +row.
-    return centre + np.stack([row * cos + col * sin, col * cos - row * sin], axis=1)
+    return centre + np.stack([row * cos + col * sin, col * cos - row * sin], axis=-1)
 
 
 def _cos_sin(degrees: float) -> tuple[float, float]:
