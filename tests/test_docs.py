@@ -88,7 +88,7 @@ def check(words: list[str]) -> None:
     elif words[0] == "python" and words[1].startswith("docs/"):
         assert (ROOT / words[1]).is_file(), words[1]
     else:  # what others' programs take is not ours to know
-        assert words[0] in {"pip", "docker", "cvat-cli", "python"}, words[0]
+        assert words[0] in {"pip", "docker", "cvat-cli", "python", "ray"}, words[0]
         assert "-m" not in words[:2], words
 
 

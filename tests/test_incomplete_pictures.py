@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 
 from temzoo.labels.formats import masks
 from temzoo.measurement import load_instance_map
-from temzoo.micrographs import MicrographError, load_micrograph, loading
+from temzoo.micrographs import MicrographError, load_micrograph, opening
 
 
 def _chunk(name, data):
@@ -79,6 +81,21 @@ def test_jpeg_whose_header_promises_more_rows_is_refused(tmp_path, colour, optio
         load_micrograph(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
+@pytest.mark.parametrize("short", [3, 5, 12, 40])
+def test_jpeg_that_ends_short_of_its_last_block_is_refused(tmp_path, colour, options, short):
+    shape = (48, 64, 3) if colour else (48, 64)
+    pixels = np.random.default_rng(short).integers(0, 255, shape, dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95, **options)
+    content = file.getvalue()
+    assert content.endswith(b"\xff\xd9")
+    (tmp_path / "a.jpg").write_bytes(content[: -2 - short] + b"\xff\xd9")
+    with pytest.raises(MicrographError, match=r"a\.jpg: .*its data end at row \d+ of 48"):
+        load_micrograph(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
 @pytest.mark.parametrize("height", [48, 50])
 def test_jpeg_that_ends_in_the_grey_of_what_is_missing_is_read(tmp_path, options, height):
@@ -138,11 +155,41 @@ def test_a_small_file_that_claims_a_large_image_takes_no_memory(tmp_path, kind):
         load_micrograph(path)
 
 
+@pytest.mark.parametrize("compression", ["zlib", "tiff_lzw", "packbits", "lzma"])
+def test_a_strip_that_holds_more_than_the_header_says_takes_no_memory(tmp_path, compression):
+    """In a process of its own, whose memory is what it has taken at the most."""
+    large, path = np.zeros((2**13, 2**14), np.uint8), tmp_path / "a.tif"
+    if compression in ("tiff_lzw", "packbits"):
+        Image.fromarray(large).save(path, compression=compression, strip_size=large.size)
+    else:
+        tifffile.imwrite(path, large, compression=compression, rowsperstrip=len(large))
+    del large
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for tag, size in (("ImageLength", 64), ("ImageWidth", 64), ("RowsPerStrip", 64)):
+            tiff.pages.first.tags[tag].overwrite(size)
+    code = (
+        "import cv2, re, sys, tifffile, PIL.TiffImagePlugin\n"
+        "from temzoo.micrographs import load_micrograph, tiff_file, whole_picture\n"
+        "tiff_file.SPARE = whole_picture.SPARE = 2**20\n"
+        # Not getrusage: its figure begins with that of the process that began this one.
+        "most = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])\n"
+        "before = most()\n"
+        "try: load_micrograph(sys.argv[1])\n"
+        "except ValueError as error: print(error)\n"
+        "print((most() - before) // 1024)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    *words, megabytes = said.splitlines()
+    assert int(megabytes) < 60, said
+    assert len(words) <= 1
+
+
 def test_an_image_beyond_the_memory_is_an_error_with_words(tmp_path, monkeypatch):
     def without_memory(path):
         raise MemoryError
 
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8))
-    monkeypatch.setitem(loading.OPENERS, "TIFF", without_memory)
+    monkeypatch.setitem(opening.OPENERS, "TIFF", without_memory)
     with pytest.raises(MicrographError, match=r"a\.tif: must fit in memory\. Received: more than"):
         load_micrograph(tmp_path / "a.tif")

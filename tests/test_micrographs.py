@@ -182,6 +182,59 @@ def test_load_tiff_white_is_zero_is_turned_to_black_is_zero(tmp_path, rng):
     assert np.array_equal(load_micrograph(tmp_path / "a.tif").pixels, pixels)
 
 
+@pytest.mark.parametrize(("dtype", "turned"), [("int16", np.invert), ("float32", np.negative)])
+def test_load_tiff_white_is_zero_turns_signed_numbers_and_fractions_too(tmp_path, dtype, turned):
+    pixels = np.arange(-8, 8).reshape(4, 4).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    assert np.array_equal(load_micrograph(tmp_path / "a.tif").pixels, turned(pixels))
+
+
+def _packed(path, pixels, bits, photometric=1):
+    """A TIFF whose pixels have this many bits and lie close together, as cameras write them."""
+    (height, width), rows = pixels.shape, []
+    for row in pixels.tolist():
+        text = "".join(f"{value:0{bits}b}" for value in row)
+        text += "0" * (-len(text) % 8)
+        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
+    raw = b"".join(rows)
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 122)]
+    tags += [(277, 1), (278, height), (279, len(raw))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + struct.pack("<I", 0)
+    path.write_bytes(head + raw)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 10, 12, 14])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_load_tiff_of_packed_bits_has_the_numbers_of_the_camera(tmp_path, rng, bits, photometric):
+    pixels = rng.integers(0, 2**bits, (9, 13))
+    pixels[0, :2] = 0, 2**bits - 1
+    _packed(
+        tmp_path / "a.tif", 2**bits - 1 - pixels if photometric == 0 else pixels, bits, photometric
+    )
+    assert np.array_equal(load_micrograph(tmp_path / "a.tif").pixels, pixels)
+
+
+def test_load_tiff_of_bits_that_nobody_reads_says_how_to_save_it(tmp_path, rng):
+    _packed(tmp_path / "a.tif", rng.integers(0, 64, (9, 13)), 6)
+    with pytest.raises(MicrographError, match=r"usual number of bits\. Received: NONE of 6 bits\."):
+        load_micrograph(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("mode", "stored", "dtype"), [("L", 2, np.int8), ("I", 1, np.uint32)])
+def test_load_tiff_of_lzw_is_signed_or_not_as_it_says(tmp_path, rng, mode, stored, dtype):
+    pixels = rng.integers(0, 2 ** (8 * dtype().itemsize), (24, 31)).astype(dtype)
+    as_pillow_writes_it = pixels.view(np.uint8 if mode == "L" else np.int32)
+    Image.fromarray(as_pillow_writes_it).save(
+        tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={339: 1 if mode == "L" else 2}
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tiff.pages.first.tags["SampleFormat"].overwrite(stored)
+    loaded = load_micrograph(tmp_path / "a.tif").pixels
+    assert loaded.dtype == dtype
+    assert np.array_equal(loaded, pixels)
+
+
 def test_load_tiff_planes_become_channels(tmp_path, rng):
     pixels = _colour(rng)
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
@@ -400,7 +453,7 @@ def test_load_folder_is_an_error(tmp_path):
 
 def test_load_unknown_suffix_lists_the_supported(tmp_path):
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
-    with pytest.raises(MicrographError, match=r"\.png, \.jpg, .*\.npy\. Received: '\.gif'"):
+    with pytest.raises(MicrographError, match=r"\.png, \.jpg, .*\.nxs\. Received: '\.gif'"):
         load_micrograph(tmp_path / "a.gif")
 
 
@@ -472,7 +525,7 @@ def test_load_16_bit_tiff_of_a_compression_that_nobody_reads_says_how_to_save_it
     tifffile.imwrite(tmp_path / "a.tif", _grey(rng, np.uint16))
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
         tiff.pages.first.tags["Compression"].overwrite(jpeg_2000)
-    message = r"a\.tif: .*its compression is not supported: save it uncompressed"
+    message = r"a\.tif: pixels must be uncompressed, .*Received: JPEG2000 of 16 bits\. .*or save it"
     with pytest.raises(MicrographError, match=message):
         load_micrograph(tmp_path / "a.tif")
 
@@ -572,8 +625,16 @@ def test_load_refuses_what_is_no_image(tmp_path, shape):
 
 def test_load_npy_never_unpickles(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(MicrographError, match=r"a\.npy: cannot be read as NumPy array"):
+    with pytest.raises(
+        MicrographError, match=r"a\.npy: .*of Python objects, as Cellpose's _seg\.npy"
+    ):
         load_micrograph(tmp_path / "a.npy")
+
+
+def test_list_images_leaves_out_what_cellpose_writes_beside_them(tmp_path, rng):
+    np.save(tmp_path / "a.npy", _grey(rng))
+    np.save(tmp_path / "a_seg.npy", {"masks": _grey(rng), "filename": "a.npy"}, allow_pickle=True)
+    assert [path.name for path in list_images(tmp_path)] == ["a.npy"]
 
 
 def test_to_grey_is_bt601_luma_in_the_stored_dtype(rng):

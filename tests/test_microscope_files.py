@@ -251,7 +251,7 @@ def test_what_a_file_is_its_first_bytes_decide(file, stack, suffix):
         assert np.array_equal(load_micrograph(other).pixels, stack[0])
 
 
-@pytest.mark.parametrize("suffix", MICROSCOPE_SUFFIXES)
+@pytest.mark.parametrize("suffix", [each for each in MICROSCOPE_SUFFIXES if each != ".emi"])
 def test_a_file_of_nothing_known_is_refused(tmp_path, suffix):
     (tmp_path / f"a{suffix}").write_bytes(b"an image that never was" * 20)
     with pytest.raises(MicrographError, match=r"does not begin like .*MRC, Digital Micrograph"):
@@ -595,7 +595,7 @@ def test_mrc_of_an_unknown_mode_is_refused_and_bytes_behind_the_image_are_not(tm
         opened.write(bytes(100))
     assert np.array_equal(load_micrograph(tmp_path / "a.mrc").pixels, stack[0])
     content = bytearray((tmp_path / "a.mrc").read_bytes())
-    content[12:16] = struct.pack("<i", 101)
+    content[12:16] = struct.pack("<i", 16)
     (tmp_path / "a.mrc").write_bytes(content)
     with pytest.raises(MicrographError, match=r"a\.mrc: cannot be read as MRC.*mode"):
         load_micrograph(tmp_path / "a.mrc")

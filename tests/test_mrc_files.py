@@ -103,7 +103,7 @@ def test_without_the_word_a_file_is_no_mrc_unless_it_is_named_so(tmp_path):
     [
         ({"extended": 10**9}, r"promises 1,024 \+ 1,000,000,000 bytes of headers and 1,536 of pix"),
         ({"extended": -4}, "promises"),
-        ({"mode": 101}, "mode 101 is none of 0, 1, 2, 4, 6, 12"),
+        ({"mode": 16}, "mode 16 is none of 0, 1, 2, 4, 6, 12, 101"),
     ],
 )
 def test_a_header_that_the_file_cannot_have_is_refused(tmp_path, options, message):
@@ -116,3 +116,22 @@ def test_a_header_that_the_file_cannot_have_is_refused(tmp_path, options, messag
 def test_axes_that_were_never_set_are_x_and_y(tmp_path):
     write(tmp_path / "a.mrc", RAMP.astype("i2"), axes=(0, 0, 0), word=b"")
     assert load_micrograph(tmp_path / "a.mrc").nm_per_pixel == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize("columns", [6, 7])
+@pytest.mark.parametrize("sections", [1, 3])
+def test_half_bytes_are_two_pixels_the_left_one_lower(tmp_path, columns, sections):
+    frames = np.random.default_rng(0).integers(0, 16, (sections, 5, columns))
+    even = np.pad(frames, ((0, 0), (0, 0), (0, columns % 2)))
+    path = write(tmp_path / "a.mrc", (even[..., ::2] + 16 * even[..., 1::2]).astype(np.uint8))
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<4i", raw, 0, columns, 5, sections, 101)
+    path.write_bytes(bytes(raw))
+    assert image_size(path) == (5, columns)
+    for k, frame in enumerate(frames):
+        pixels = load_micrograph(path, frame=k).pixels
+        assert pixels.dtype == np.uint8
+        assert np.array_equal(pixels, frame)
+    path.write_bytes(bytes(raw[:-1]))
+    with pytest.raises(MicrographError, match=r"a\.mrc: .*it promises"):
+        load_micrograph(path)

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from test_hdf5_files import write_nexus
 
 import temzoo
 from temzoo.core.types import Example, LabelledImage, Micrograph
@@ -19,6 +21,7 @@ from temzoo.inference.restore import as_stored, restore
 from temzoo.pictures.restoration import restoration_sheet
 from temzoo.store.restored import save_restored
 from temzoo.training import loop
+from temzoo.workflows.restore_folder import restore_folder
 from temzoo.zoo import cards
 
 
@@ -135,6 +138,31 @@ def test_the_stored_range_and_the_calibration_survive(finished, scale, offset, d
     reference = restore(finished[1], scene(5)).pixels
     assert (restored.nm_per_pixel, restored.name) == ((0.3, 0.4), "a.tif")
     np.testing.assert_allclose((restored.pixels - offset) / scale, reference, atol=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32"])
+@pytest.mark.parametrize("tile", [None, 64])
+def test_pixels_far_from_zero_keep_their_contrast(tmp_path, dtype, tile):
+    pixels = (scene(4).astype(np.float64) * (100 if dtype == "float32" else 1) + 1e9).astype(dtype)
+    before = Micrograph(pixels, (0.5, 0.25), "a.tif")
+    model = temzoo.get_model("autoencoder", filters=4, depth=2)  # returns its input
+    restored = restore(model, before, tile=tile)
+    assert restored.pixels.dtype == np.float64
+    np.testing.assert_allclose(restored.pixels - 1e9, pixels - 1e9, atol=1)
+    paths = save_restored(restored, tmp_path, before=before)
+    again = temzoo.load_micrograph(paths["restored"])
+    assert np.array_equal(again.pixels, restored.pixels)
+    assert again.nm_per_pixel == pytest.approx((0.5, 0.25), rel=1e-6)
+    both = cv2.imread(str(paths["comparison"]))
+    assert len(np.unique(both)) > 50
+
+
+def test_of_any_stack_it_is_known_that_the_first_image_alone_was_restored(tmp_path):
+    path = Path(write_nexus(tmp_path / "a.h5", np.stack([scene(4), scene(5)])))
+    model = temzoo.get_model("autoencoder", filters=4, depth=2)
+    (found,) = restore_folder(model, [path], tmp_path / "out")
+    assert (found.name, found.frames) == ("a_entry_data_data.h5", 2)
+    assert (tmp_path / "out" / "a_entry_data_data_restored.tif").is_file()
 
 
 def test_flips_are_the_mean_of_mirror_images(finished):

@@ -108,16 +108,26 @@ def test_unusual_coco_files_are_read(cases, name):
     assert sum(len(one.shapes) for one in labels.read(path, images=cases / "labels" / "micro"))
 
 
-@pytest.mark.parametrize("name", ["labelme", "via3.json", "via_extra_image.json"])
+@pytest.mark.parametrize(
+    "name", ["labelme", "via3.json", "via_extra_image.json", "datumaro.json", "via.csv"]
+)
 def test_other_programs_labels_are_read(cases, name):
     found, _ = objects(cases / "labels" / name, images=cases / "labels" / "micro")
     assert found >= 1
 
 
-@pytest.mark.parametrize("name", ["datumaro.json", "labelstudio_native.json", "via.csv"])
-def test_formats_that_are_not_read_are_refused_by_name(cases, name):
-    with pytest.raises(ValueError, match=name):
-        labels.read(cases / "labels" / name, images=cases / "labels" / "micro")
+def test_datumaro_and_via_csv_hold_the_shapes_that_were_drawn(cases):
+    (found,) = labels.read(cases / "labels" / "datumaro.json")
+    assert (found.name, found.width, found.height, found.classes) == ("a.png", 128, 128, ("p",))
+    assert found.shapes[0].points.tolist() == [[10, 10], [10, 40], [40, 40]]
+    (found,) = labels.read(cases / "labels" / "via.csv", images=cases / "labels" / "micro")
+    assert found.shapes[0].points.tolist() == [[24, 24], [14, 14]]
+
+
+def test_a_task_of_label_studio_with_nothing_in_it_is_an_image_without_shapes(cases):
+    path = cases / "labels" / "labelstudio_native.json"
+    (found,) = labels.read(path, images=cases / "labels" / "micro")
+    assert (found.name, found.shapes) == ("a.png", ())
 
 
 def test_a_card_that_is_a_list_is_refused(cases):

@@ -200,8 +200,13 @@ def read_fields(
 def write_json(path: str | Path, document: Any, *, indent: int | None = None) -> None:
     """Writes a JSON file in UTF-8, whole or not at all; with an indent for people to read."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
+    write_text(path, text + "\n" if indent else text)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n" if indent else text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def file_stem(name: str) -> str:

@@ -12,7 +12,12 @@ def offset_of(pixels: np.ndarray) -> float:
 
     A model that normalises answers the same without it.
     """
-    if not pixels.size or np.can_cast(pixels.dtype, np.float32):
+    return 0.0 if np.can_cast(pixels.dtype, np.float32) else middle_of_far_pixels(pixels)
+
+
+def middle_of_far_pixels(pixels: np.ndarray) -> float:
+    """The same for an answer in the pixels' own range, which has more digits than float32 holds."""
+    if not pixels.size or pixels.dtype.itemsize < 4:
         return 0.0
     low, high = float(pixels.min()), float(pixels.max())
     step = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)

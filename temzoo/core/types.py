@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -144,12 +145,15 @@ class Example:
         group: images of one specimen or publication share it; a split never parts them.
         load_truth: returns the picture that a restorer should make of it, of the same height and
             width: the clean one, or another exposure of the same field; None where there is none.
+        reading: how its labels were read: "values", "rename" and "merge" of ``load_dataset``; empty
+            where that was not from a file.
     """
 
     labels: LabelledImage
     load: Callable[[], Micrograph] = field(repr=False)
     group: str = ""
     load_truth: Callable[[], Micrograph] | None = field(default=None, repr=False)
+    reading: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:

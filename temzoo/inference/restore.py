@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.offset import middle_of_far_pixels
 from temzoo.core.types import Micrograph
 from temzoo.inference.options import TileOptions
 from temzoo.inference.pixels import as_micrograph, checked_pixels
@@ -44,7 +45,8 @@ def restore(
 
     Returns:
         The micrograph with float32 pixels in its own range, not clipped, (H, W), or (H, W, 3) of a
-        model that colours; its calibration and name stay. ``as_stored`` gives its own dtype.
+        model that colours; its calibration and name stay. ``as_stored`` gives its own dtype. Pixels
+        so far from zero that float32 would round their contrast away are float64.
 
     Raises:
         ValueError: the model is no restorer; an empty image, NaN or infinite pixels; a size that
@@ -65,9 +67,12 @@ def restore_pixels(
 ) -> Micrograph:
     """A restored micrograph, from a network that gives so many channels a pixel."""
     pixels = checked_pixels(micrograph)
-    restored = np.empty((*pixels.shape[:2], channels), np.float32)
+    if offset := middle_of_far_pixels(pixels):
+        pixels = np.subtract(pixels, offset, dtype=np.float64).astype(np.float32)
+    restored = np.empty((*pixels.shape[:2], channels), np.float64 if offset else np.float32)
     for first, rows in answer_blocks(network, pixels, options):
         restored[first : first + len(rows)] = rows
+    restored += offset
     return replace(micrograph, pixels=restored[..., 0] if channels == 1 else restored)
 
 
@@ -75,6 +80,6 @@ def as_stored(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Restored pixels as whole numbers of a stored dtype, rounded and clipped; floats stay."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "ui":
-        return pixels.astype(np.float32)
+        return pixels if pixels.dtype == np.float64 else pixels.astype(np.float32)
     limits = np.iinfo(dtype)
     return np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)

@@ -3,8 +3,9 @@
 The calibration comes from what a microscope or ImageJ wrote into the file, or beside it. The dots
 per inch of a PNG, JPEG or TIFF are a print size and never taken for one.
 
-``plain_files``, ``tiff_file``, ``mrc_file`` and ``rosetta`` open a file, each importing its
-library only then; ``loading`` tells which, by how the file begins, and checks what they give.
+``plain_files``, ``tiff_file``, ``mrc_file``, ``ndata_file``, ``hdf5_file``, ``zarr_file`` and
+``rosetta`` open a file, each importing its library only then; ``opening`` tells which, by how the
+file begins, and ``loading`` checks what they give.
 ``tiff_scale`` and ``written_beside`` know where programs write the size of a pixel.
 
 ``scale_bar``, ``info_bar`` and ``annotations`` find what was drawn into a picture. They are
@@ -16,8 +17,6 @@ from temzoo.micrographs.channels import as_channels, to_grey
 from temzoo.micrographs.listing import list_images
 from temzoo.micrographs.loading import (
     MAX_PIXELS,
-    MICROSCOPE_SUFFIXES,
-    SUFFIXES,
     count_frames,
     frame_name,
     image_size,
@@ -25,6 +24,7 @@ from temzoo.micrographs.loading import (
     load_micrograph,
     load_numbers,
 )
+from temzoo.micrographs.opening import MICROSCOPE_SUFFIXES, SUFFIXES
 from temzoo.micrographs.source import MicrographError, MissingReaderError
 
 __all__ = [

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Sequence
+
 import numpy as np
 
 UNITS = {
-    1e-3: "pm",
+    1e-3: "pm picometer picometre",
     0.1: "a å angstrom ångström",
     1.0: "nm nanometer nanometre",
-    1e3: "um µm micron micrometer micrometre",
-    1e6: "mm millimeter",
-    1e7: "cm",
-    2.54e7: "in inch",
+    1e3: "um μm micron micrometer micrometre",
+    1e6: "mm millimeter millimetre",
+    1e7: "cm centimeter centimetre",
+    2.54e7: "in inch inches",
     1e9: "m meter metre",
 }
 NM_PER_UNIT = {unit: nm for nm, units in UNITS.items() for unit in units.split()}
@@ -34,9 +38,28 @@ def states_a_unit(unit: object) -> bool:
 
 
 def _plain(unit: object) -> str:
-    text = str(unit).strip().strip("\x00").replace("\\u00B5", "µ").replace("\u03bc", "µ")
+    # Java's and Python's way to write what is not ASCII: \u00B5, \xb5.
+    text = re.sub(r"\\(?:u(\w{4})|x(\w{2}))", _unescaped, str(unit).strip().strip("\x00"))
+    # Makes one of the micro sign and the Greek mu, and of ångström's sign and the letter.
+    text = unicodedata.normalize("NFKC", text)
     # Berkeley's EMD writes n_m or [n_m].
-    return text.replace("\\u00C5", "å").replace("_", "").strip("[]").lower()
+    text = text.replace("_", "").strip("[]").lower()
+    return re.sub(r"\s*(/|per)\s*(px|pixel)$", "", text)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    try:
+        return chr(int(match[1] or match[2], 16))
+    except ValueError:
+        return match[0]
+
+
+def number_of(text: object) -> float | None:
+    """A number, also with a decimal comma, as programs write it where that is the custom."""
+    try:
+        return float(text.replace(",", ".") if isinstance(text, str) else text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
 
 
 def real_scale(pair: Scale | None) -> Scale | None:
@@ -44,6 +67,24 @@ def real_scale(pair: Scale | None) -> Scale | None:
     if pair is None or not all(FINEST_NM <= nm <= COARSEST_NM for nm in pair):
         return None
     return float(pair[0]), float(pair[1])
+
+
+def scale_of_axes(axes: Sequence[tuple[object, object]]) -> tuple[Scale | None, str]:
+    """The size of a pixel from (size, unit) of rows and of columns, and why it is none.
+
+    Where nothing is stated, "pixels" included, there is nothing to say either.
+    """
+    units = [unit for _, unit in axes]
+    nm = [nm_of(unit) for unit in units]
+    if None in nm:
+        named = {str(unit)[:40] for unit in units if states_a_unit(unit) and nm_of(unit) is None}
+        return None, f"units of {' and '.join(sorted(named))}" if named else ""
+    try:
+        row, col = (float(size) * each for (size, _), each in zip(axes, nm, strict=True))
+    except (TypeError, ValueError):
+        return None, ""
+    scale = real_scale((row, col))
+    return scale, "" if scale else f"{row:.4g} x {col:.4g} nm"
 
 
 def checked_scale(nm_per_pixel: float | Scale) -> Scale:

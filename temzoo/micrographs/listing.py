@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from temzoo.core.files import file_stem
-from temzoo.micrographs.loading import MICROSCOPE_SUFFIXES, SUFFIXES, count_frames, format_of
+from temzoo.micrographs.hdf5_file import SUFFIXES as HDF5_SUFFIXES
+from temzoo.micrographs.hdf5_file import name_of, parted
+from temzoo.micrographs.loading import count_frames
 from temzoo.micrographs.mrc_file import SUFFIXES as MRC_SUFFIXES
+from temzoo.micrographs.opening import MICROSCOPE_SUFFIXES, SUFFIXES, format_of
+from temzoo.micrographs.plain_files import holds_objects
+from temzoo.micrographs.rosetta import EMI, series_of
 from temzoo.micrographs.source import MicrographError
+from temzoo.micrographs.zarr_file import SUFFIX as ZARR_SUFFIX
+from temzoo.micrographs.zarr_file import is_zarr
 
 # Endings of other programs' files too: in folders they count where the file is an MRC.
 SHARED_SUFFIXES = frozenset(MRC_SUFFIXES) - {".mrc"}
@@ -18,6 +25,9 @@ MOST_LINES = 10  # of files that are passed over
 
 def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     """All images below a folder, sorted; hidden ones are skipped.
+
+    A folder of OME-Zarr is one image. An emi file is none where the ser files with its pixels lie
+    beside it. HDF5 files are left out: which dataset of one is meant must be said.
 
     Args:
         folder: looked through with its subfolders.
@@ -32,22 +42,60 @@ def list_images(folder: str | Path, *, suffixes: Collection[str] = SUFFIXES) -> 
             f"images must be a folder of images. Received: {str(folder)!r}, which is "
             f"{'a file' if folder.exists() else 'not there'}. Give the folder that holds them."
         )
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-        and (path.suffix.lower() not in SHARED_SUFFIXES or _is_listed(path))
-    )
+    return sorted(_below(folder, suffixes))
 
 
-def _is_listed(path: Path) -> bool:
-    """Whether a file of a suffix that other programs use too is an image."""
+def _below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
     try:
-        return format_of(path) == "MRC"
+        paths = list(folder.iterdir())
+    except PermissionError:
+        return
+    for path in paths:
+        suffix = path.suffix.lower()
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if suffix != ZARR_SUFFIX or not is_zarr(path):
+                # As rglob does, past links to folders, which may go round in circles.
+                yield from () if path.is_symlink() else _below(path, suffixes)
+            elif suffix in suffixes:
+                yield path
+        elif suffix in suffixes and path.is_file() and _is_listed(path, suffix):
+            yield path
+
+
+def _is_listed(path: Path, suffix: str) -> bool:
+    """Whether a file of a suffix that other programs use too, or of two files, is an image.
+
+    Cellpose writes a_seg.npy beside a.png: a dictionary, which is no image.
+    """
+    if suffix == EMI:
+        return not series_of(path)
+    try:
+        if suffix == ".npy":
+            return not holds_objects(path)
+        return suffix not in SHARED_SUFFIXES or format_of(path) == "MRC"
     except (OSError, MicrographError):
         return False
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that hold a micrograph: one, those of an emi file, or all of an OME-Zarr."""
+    file, _ = parted(path)
+    if is_zarr(file):
+        return sorted(each for each in file.rglob("*") if each.is_file())
+    return [file, *series_of(file)] if file.suffix.lower() == EMI else [file]
+
+
+def is_file_of_image(path: Path) -> bool:
+    """Whether there is a file, or a folder of OME-Zarr, at a path."""
+    file, _ = parted(path)
+    return file.is_file() or is_zarr(file)
+
+
+def is_folder_of_images(path: Path) -> bool:
+    """Whether a path is a folder, and no image itself as those of OME-Zarr are."""
+    return path.is_dir() and not is_zarr(path)
 
 
 def image_paths(
@@ -68,10 +116,13 @@ def image_paths(
     paths = [
         path
         for image in images
-        for path in (_one_of_each(image, exports, say) if image.is_dir() else [image])
+        for path in (_one_of_each(image, exports, say) if is_folder_of_images(image) else [image])
     ]
     if not paths:
-        raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.")
+        below = (path for image in images for path in image.rglob("*"))
+        hdf5 = [path for path in below if path.suffix.lower() in HDF5_SUFFIXES]
+        hint = f" Of {hdf5[0]} name a dataset: `temzoo info` lists them." if hdf5 else ""
+        raise FileNotFoundError(f"There are no images in {', '.join(map(str, images))}.{hint}")
     require_own_names((name, path) for path, name in own_names(paths).items())
     return paths
 
@@ -85,9 +136,10 @@ def own_names(paths: Sequence[Path]) -> dict[Path, str]:
     taken: set[tuple[Path, str]] = set()
     names = {}
     for path in sorted(paths, key=lambda path: path.suffix.lower() not in TIFF_SUFFIXES):
-        key = path.parent, path.stem.casefold()
+        name = Path(name_of(path))
+        key = parted(path)[0].parent, name.stem.casefold()
         another = key in taken and path not in names
-        names[path] = f"{path.stem}_{path.suffix[1:]}{path.suffix}" if another else path.name
+        names[path] = f"{name.stem}_{name.suffix[1:]}{name.suffix}" if another else name.name
         taken.add(key)
     return {path: names[path] for path in paths}
 

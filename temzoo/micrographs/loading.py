@@ -3,61 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from temzoo.core.hints import did_you_mean
 from temzoo.core.types import Micrograph
 from temzoo.micrographs.calibration import Scale, checked_scale
-from temzoo.micrographs.mrc_file import SUFFIXES as MRC_SUFFIXES
-from temzoo.micrographs.mrc_file import is_mrc, open_mrc
-from temzoo.micrographs.plain_files import open_npy, open_with_pillow
-from temzoo.micrographs.rosetta import open_digital_micrograph, open_emd, open_ser
+from temzoo.micrographs.hdf5_file import name_of
+from temzoo.micrographs.opening import format_of, opened, require_file
 from temzoo.micrographs.source import Images, MicrographError
-from temzoo.micrographs.tiff_file import open_tiff
 from temzoo.micrographs.written_beside import scale_beside
 
 MAX_PIXELS = 2**30
-# Written by microscopes; their exports as TIFF or PNG often lie beside them.
-MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emd", *MRC_SUFFIXES)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES, ".npy")
-# Where a signature lies in the file, and what it says.
-SIGNATURES = (
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (0, b"\x89HDF\r\n\x1a\n", "EMD"),
-    (0, b"\x93NUMPY", "NumPy array"),
-    (0, b"II*\x00", "TIFF"),
-    (0, b"MM\x00*", "TIFF"),
-    (0, b"II+\x00", "TIFF"),
-    (0, b"MM\x00+", "TIFF"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (0, b"II\x97\x01", "TIA series"),
-    (208, b"MAP", "MRC"),  # MRC2014, word 53
-)
-# Looked for last: by its width alone, an MRC file may begin like these.
-SHORT_SIGNATURES = (
-    (0, b"\x00\x00\x00\x03", "Digital Micrograph"),
-    (0, b"\x00\x00\x00\x04", "Digital Micrograph"),
-    (0, b"BM", "BMP"),
-)
-NAMES = "PNG, JPEG, BMP, TIFF, a NumPy array, MRC, Digital Micrograph, TIA series or EMD"
-OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
-    "PNG": partial(open_with_pillow, plugin="Png"),
-    "JPEG": partial(open_with_pillow, plugin="Jpeg"),
-    "BMP": partial(open_with_pillow, plugin="Bmp"),
-    "TIFF": open_tiff,
-    "NumPy array": open_npy,
-    "MRC": open_mrc,
-    "Digital Micrograph": open_digital_micrograph,
-    "TIA series": open_ser,
-    "EMD": open_emd,
-}
-
 # Of scanning microscopes, which write a text file beside them.
 PICTURES = ("PNG", "JPEG", "BMP", "TIFF")
 
@@ -71,9 +30,11 @@ def load_micrograph(
 ) -> Micrograph:
     """Reads one image with its calibration.
 
-    PNG, JPEG, BMP, TIFF, MRC and NumPy arrays (.npy); with RosettaSciIO installed
-    (``temzoo[microscopes]``) also Digital Micrograph (dm3, dm4), TIA (ser) and EMD, of Velox or as
-    Berkeley defined it. What a file is, its first bytes decide.
+    PNG, JPEG, BMP, TIFF, MRC, NumPy arrays (.npy), Nion Swift (ndata1), and a dataset of an HDF5 or
+    NeXus file, named as "a.h5::/entry/data/data"; with RosettaSciIO installed
+    (``temzoo[microscopes]``) also Digital Micrograph (dm3, dm4), TIA (ser; an emi stands for its
+    ser) and EMD, of Velox or as Berkeley defined it; with zarr (``temzoo[zarr]``) folders of
+    OME-Zarr. What a file is, its first bytes decide.
 
     Pixels keep their dtype (uint8, uint16, float32 ...) in native byte order. One-bit and boolean
     images become uint8 with 0 and 255; palettes become RGB; alpha is dropped; one channel is
@@ -96,7 +57,7 @@ def load_micrograph(
         FileNotFoundError: there is no such file; names close matches in its folder.
         MicrographError: (a ``ValueError``) the format is not supported, the file is damaged, has
             too many pixels, no such frame, no image but spectra, complex or non-finite values.
-        MissingReaderError: (a ``MicrographError``) RosettaSciIO is needed and not installed.
+        MissingReaderError: (a ``MicrographError``) RosettaSciIO or zarr is needed, not installed.
 
     Example:
         >>> load_micrograph("grid3/a.dm3").nm_per_pixel  # doctest: +SKIP
@@ -104,7 +65,7 @@ def load_micrograph(
     """
     by_hand = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
     path = Path(path)
-    with _opened(path) as images:
+    with opened(path) as images:
         count = images.count()
         if not 0 <= frame < count:
             raise MicrographError(
@@ -141,12 +102,12 @@ def iter_frames(
     """
     by_hand = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
     path = Path(path)
-    _require_file(path)
+    require_file(path)
     return _frames(path, by_hand, max_pixels)
 
 
 def _frames(path: Path, by_hand: Scale | None, max_pixels: int) -> Iterator[Micrograph]:
-    with _opened(path) as images:
+    with opened(path) as images:
         count = images.count()
         for frame in range(count):
             name = frame_name(path, frame, count)
@@ -160,7 +121,7 @@ def frame_name(path: str | Path, frame: int, count: int) -> str:
         >>> frame_name("series/stack.mrc", 7, 61)
         'stack_07.mrc'
     """
-    path = Path(path)
+    path = Path(name_of(path))
     digits = len(str(count - 1))
     return path.name if count == 1 else f"{path.stem}_{frame:0{digits}}{path.suffix}"
 
@@ -175,7 +136,7 @@ def count_frames(path: str | Path) -> int:
         >>> count_frames("tilt_series.mrc")  # doctest: +SKIP
         61
     """
-    with _opened(Path(path)) as images:
+    with opened(Path(path)) as images:
         return images.count()
 
 
@@ -185,72 +146,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Images are turned as their Exif says, as annotation tools show them. Errors are those of
     ``count_frames``.
     """
-    with _opened(Path(path)) as images:
+    with opened(Path(path)) as images:
         height, width = images.size(0)
         return height, width
-
-
-def format_of(path: Path) -> str:
-    """The name of the format, a key of ``OPENERS``.
-
-    Raises:
-        MicrographError: the file's suffix, or its beginning, is of no format that is read.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise MicrographError(
-            f"{path}: the name must end in one of {', '.join(SUFFIXES)}. Received: "
-            f"{path.suffix.lower()!r}. Export the image as TIFF or PNG."
-        )
-    with path.open("rb") as file:
-        head = file.read(256)
-    if kind := _signed(head, SIGNATURES):
-        return kind
-    if path.suffix.lower() in MRC_SUFFIXES and is_mrc(path):
-        return "MRC"
-    if kind := _signed(head, SHORT_SIGNATURES):
-        return kind
-    raise MicrographError(
-        f"{path}: does not begin like {NAMES}. Received: {head[:8]!r} as its first bytes. "
-        "It is damaged or of another format; export it once more."
-    )
-
-
-def _signed(head: bytes, signatures: Sequence[tuple[int, bytes, str]]) -> str | None:
-    return next((kind for place, sign, kind in signatures if head.startswith(sign, place)), None)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Images]:
-    """The images of a file; whatever a decoder raises becomes an error that names it."""
-    _require_file(path)
-    kind = format_of(path)
-    try:
-        with OPENERS[kind](path) as images:
-            yield images
-    except MicrographError:
-        raise
-    except MemoryError as error:
-        raise MicrographError(
-            f"{path}: must fit in memory. Received: {str(error) or 'more than there is'}. Close"
-            " other programs, or cut the image into parts."
-        ) from error
-    # Decoders raise anything from SyntaxError to struct.error on bytes that they do not expect.
-    except Exception as error:
-        raise MicrographError(
-            f"{path}: cannot be read as {kind}, it is damaged or incomplete ({error}). "
-            "Copy it again from its source, or export it once more."
-        ) from error
-
-
-def _require_file(path: Path) -> None:
-    if path.is_file():
-        return
-    if path.is_dir():
-        raise MicrographError(f"{path}: is a folder, not an image. Use list_images on it.")
-    place = "" if path.parent.is_dir() else f" (nor is there a folder {path.parent})"
-    siblings = [] if place else [other.name for other in path.parent.iterdir()]
-    hint = did_you_mean(path.name, siblings)
-    raise FileNotFoundError(f"{path}: there is no such file{place}.{hint}")
 
 
 def _micrograph(
@@ -259,7 +157,7 @@ def _micrograph(
     _require_at_most(max_pixels, images.size(frame), path)
     pixels, scale = images.read(frame)
     scale, read = _calibration(path, scale, by_hand, images.size(frame))
-    return Micrograph(_usable(pixels, path), scale, path.name, read)
+    return Micrograph(_usable(pixels, path), scale, name_of(path), read)
 
 
 def _require_at_most(max_pixels: int, size: tuple[int, ...], path: Path) -> None:
@@ -303,7 +201,7 @@ def load_numbers(path: str | Path) -> Micrograph:
         57
     """
     path = Path(path)
-    with _opened(path) as images:
+    with opened(path) as images:
         size, count = images.size(0), images.count()
         received = "a JPEG, which blurs them" if format_of(path) == "JPEG" else ""
         received = f"a stack of {count} images" if count > 1 else received
@@ -326,7 +224,7 @@ def load_numbers(path: str | Path) -> Micrograph:
         )
     dtype = np.int32 if pixels.dtype.kind == "f" else pixels.dtype.newbyteorder("=")
     scale, read = _calibration(path, scale, None, size)
-    return Micrograph(np.ascontiguousarray(pixels, dtype=dtype), scale, path.name, read)
+    return Micrograph(np.ascontiguousarray(pixels, dtype=dtype), scale, name_of(path), read)
 
 
 def _is_numbered(pixels: np.ndarray) -> bool:

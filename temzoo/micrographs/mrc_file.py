@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ from temzoo.micrographs.source import MicrographError, Stack, Stacks, say
 
 SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec", ".map")
 HEADER = 1024  # bytes
-DTYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}  # by mode
+DTYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2", 101: "u1"}  # by mode
+HALF_BYTES = 101  # two pixels a byte; SerialEM's frames of counted electrons
 STAMPS = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}  # word 54, the first two bytes
 # IMOD's, at byte 152; bit 0 of the next word says that bytes are signed.
 IMOD_STAMP, IMOD_SIGNED = 1146047817, 1
@@ -75,13 +77,19 @@ class Header:
             order, shape, mode, intervals, cell, axes, lowest, highest, group, extended, kind, imod
         )
 
+    @property
+    def stored(self) -> tuple[int, int, int]:
+        """Sections, rows, and numbers in a row, of which half bytes share one."""
+        sections, rows, columns = self.shape
+        return sections, rows, -(-columns // 2) if self.mode == HALF_BYTES else columns
+
     def problem(self, size: int) -> str:
         """Why a file of this size cannot have this header; "" where it can."""
         if self.mode not in DTYPES:
             return f"its mode {self.mode} is none of {', '.join(map(str, DTYPES))}"
         if min(self.shape) < 1 or self.extended < 0:
             return f"it promises {self.shape} sections, rows and columns"
-        pixels = math.prod(self.shape) * np.dtype(DTYPES[self.mode]).itemsize
+        pixels = math.prod(self.stored) * np.dtype(DTYPES[self.mode]).itemsize
         if HEADER + self.extended + pixels > size:
             return (
                 f"it promises {HEADER:,} + {self.extended:,} bytes of headers and {pixels:,} of "
@@ -103,7 +111,7 @@ def is_mrc(path: Path) -> bool:
 def open_mrc(path: Path) -> Iterator[Stacks]:
     """The sections of an MRC file, mapped: one that nobody asks for stays on disk."""
     header = _header(path)
-    shape: tuple[int, ...] = header.shape if header.shape[0] > 1 else header.shape[1:]
+    shape: tuple[int, ...] = header.stored if header.shape[0] > 1 else header.stored[1:]
     if header.space_group in STACKS_OF_VOLUMES and header.intervals[2] > 0:
         deep = header.intervals[2]
         raise MicrographError(
@@ -114,8 +122,37 @@ def open_mrc(path: Path) -> Iterator[Stacks]:
     dtype = np.dtype(DTYPES[header.mode]).newbyteorder(header.order)
     if header.mode == 0 and not _bytes_are_signed(header, path):
         dtype = np.dtype("u1")
-    data = np.memmap(path, dtype, "r", HEADER + header.extended, shape)
+    data: Any = np.memmap(path, dtype, "r", HEADER + header.extended, shape)
+    if header.mode == HALF_BYTES:
+        data = HalfBytes(data, header.shape[2])
     yield Stacks([Stack(data, _scale_of_header(header) or _scale_of_fei(header, path))])
+
+
+@dataclass(frozen=True)
+class HalfBytes:
+    """An array of bytes read as pixels from 0 to 15, of which the left one is the lower half."""
+
+    packed: np.ndarray
+    columns: int
+    dtype = np.dtype("u1")
+
+    @property
+    def ndim(self) -> int:
+        return self.packed.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return *self.packed.shape[:-1], self.columns
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, frame: int) -> HalfBytes:
+        return HalfBytes(self.packed[frame], self.columns)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        pixels = np.stack([self.packed & 15, self.packed >> 4], axis=-1)
+        return pixels.reshape(*self.packed.shape[:-1], -1)[..., : self.columns]
 
 
 def _beginning(path: Path) -> tuple[bytes, int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temzoo.micrographs.source import Images
+from temzoo.micrographs.source import Images, MicrographError
 from temzoo.micrographs.whole_picture import require_bytes, require_whole_jpeg, require_whole_png
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ ORIENTATION = 274
 ROWS_BECOME_COLUMNS = (5, 6, 7, 8)
 # A JPEG's block of 8 x 8 px takes a bit at the least; a BMP's run of 255 px takes 2 bytes.
 PIXELS_PER_BYTE = 8 * 64
+NPY_HEADER = 256  # bytes of an .npy file, within which its dtype is stated
 FLIPPED_ROWS, FLIPPED_COLUMNS = (3, 4, 7, 8), (2, 3, 6, 7)
 
 
@@ -43,8 +44,20 @@ def open_with_pillow(path: Path, plugin: str) -> Iterator[PillowImage]:
 @contextmanager
 def open_npy(path: Path) -> Iterator[NumpyImage]:
     """The image of an array file."""
+    if holds_objects(path):
+        raise MicrographError(
+            f"{path}: a NumPy file must hold an array of numbers. Received: one of Python objects, "
+            "as Cellpose's _seg.npy, which can run any program when it is read. Save the image or "
+            "the masks in it as TIFF or PNG."
+        )
     # Mapped, so that a header which promises more than the file holds costs no memory.
     yield NumpyImage(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether a NumPy file holds Python objects, by its header alone."""
+    with path.open("rb") as file:
+        return b"'|O'" in file.read(NPY_HEADER)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Digital Micrograph (dm3, dm4), TIA (ser) and EMD (Velox, Berkeley) files, through RosettaSciIO.
+"""Digital Micrograph (dm3, dm4), TIA (ser, emi) and EMD (Velox, Berkeley), through RosettaSciIO.
 
 RosettaSciIO is under the GPL, so temzoo neither needs nor ships it: ``_reader`` is the one place
 that touches it, when such a file is read.
@@ -18,18 +18,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from temzoo.core.hdf5_heaps import require_sound_heaps
 from temzoo.micrographs.calibration import Scale, nm_of, real_scale
+from temzoo.micrographs.hdf5_file import named_datasets
 from temzoo.micrographs.source import (
     Images,
     MicrographError,
     MissingReaderError,
+    OneAfterAnother,
     Stack,
     Stacks,
     quietly,
+    say,
 )
 
 Reader = Callable[..., list[dict[str, Any]]]
 MODULES = {"Digital Micrograph": "digitalmicrograph", "TIA series": "tia", "EMD": "emd"}
+EMI = ".emi"
 UNITS_OF_ENERGY = ("ev", "kev")
 BY_PLACE = re.compile(r"dim\d")  # an axis that is named after its place in the array
 # A coarser "length" is a reciprocal one: a ser file does not say that it holds a diffraction
@@ -84,6 +89,7 @@ def open_emd(path: Path) -> Iterator[Stacks]:
     import h5py
 
     read = _reader(path, "EMD")
+    require_sound_heaps(path)
     # Given the path, it would keep the file open beyond our use of it, for the sake of lazy=True.
     with path.open("rb") as file:
         with h5py.File(file) as opened:
@@ -97,8 +103,8 @@ def open_emd(path: Path) -> Iterator[Stacks]:
             if "not a supported EMD file" not in str(error):
                 raise
             raise MicrographError(
-                f"{path}: HDF5 must be laid out as EMD, by Velox or as Berkeley defined it. "
-                "Received: another layout. Export the image as TIFF."
+                f"{path}: HDF5 must be laid out as EMD, by Velox or as Berkeley defined it, or its"
+                f" dataset named. Received: another layout. It holds {_datasets(path)}."
             ) from error
         except ModuleNotFoundError as error:
             raise MissingReaderError(
@@ -109,16 +115,43 @@ def open_emd(path: Path) -> Iterator[Stacks]:
         yield Stacks(stacks)
 
 
+def _datasets(path: Path) -> str:
+    import h5py
+
+    with h5py.File(path) as opened:
+        return named_datasets(opened, path)
+
+
+def series_of(path: Path) -> list[Path]:
+    """The ser files of an emi file: TIA writes a.emi without pixels, and a_1.ser, a_2.ser … ."""
+    numbered = re.compile(rf"{re.escape(path.stem)}_(\d+)\.ser", re.IGNORECASE)
+    found = [
+        (match, each) for each in path.parent.iterdir() if (match := numbered.fullmatch(each.name))
+    ]
+    return [each for _, each in sorted((int(match[1]), each) for match, each in found)]
+
+
 @contextmanager
-def open_ser(path: Path) -> Iterator[SerImages]:
-    """The images of a ser file; only its header is read."""
+def open_ser(path: Path) -> Iterator[Images]:
+    """The images of a ser file, or of those of an emi file; only headers are read."""
     read = _reader(path, "TIA series")
-    if path.suffix.lower() != ".ser":
+    suffix = path.suffix.lower()
+    if suffix not in (".ser", EMI):
         raise MicrographError(
             f"{path}: a TIA series must be named .ser for RosettaSciIO to read it. Received: "
             f"{path.suffix!r}. Rename it."
         )
-    yield SerImages(path, read, *_ser_header(path))
+    if suffix == ".ser":
+        yield SerImages(path, read, *_ser_header(path))
+        return
+    series = series_of(path)
+    if not series:
+        raise MicrographError(
+            f"{path}: the images of an emi file are in files beside it, {path.stem}_1.ser and so"
+            " on. Received: none of them. Copy them there."
+        )
+    say(path, f"its images are in {', '.join(each.name for each in series)}")
+    yield OneAfterAnother([SerImages(each, read, *_ser_header(each)) for each in series])
 
 
 @dataclass(frozen=True)

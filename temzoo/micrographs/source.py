@@ -98,6 +98,31 @@ class Stacks(Images):
         raise IndexError(frame)
 
 
+@dataclass(frozen=True)
+class OneAfterAnother(Images):
+    """The images of several files, in their order."""
+
+    parts: Sequence[Images]
+
+    def count(self) -> int:
+        return sum(part.count() for part in self.parts)
+
+    def size(self, frame: int) -> tuple[int, ...]:
+        part, frame = self._find(frame)
+        return part.size(frame)
+
+    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
+        part, frame = self._find(frame)
+        return part.read(frame)
+
+    def _find(self, frame: int) -> tuple[Images, int]:
+        for part in self.parts:
+            if frame < part.count():
+                return part, frame
+            frame -= part.count()
+        raise IndexError(frame)
+
+
 @contextmanager
 def quietly(logger: str) -> Iterator[None]:
     """Holds back what a library says about a file: it is read, or refused by an error of ours."""

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from temzoo.micrographs.calibration import Scale
-from temzoo.micrographs.loading import count_frames, format_of, load_micrograph
+from temzoo.micrographs.loading import count_frames, load_micrograph
+from temzoo.micrographs.opening import format_of
 from temzoo.micrographs.source import LOG
 
 

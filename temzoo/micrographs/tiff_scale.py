@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temzoo.micrographs.calibration import Scale, nm_of, real_scale, states_a_unit
+from temzoo.micrographs.calibration import Scale, nm_of, number_of, real_scale, states_a_unit
 from temzoo.micrographs.source import say
-from temzoo.micrographs.written_beside import ini_sections
+from temzoo.micrographs.written_beside import LENGTH, ini_sections
 
 if TYPE_CHECKING:
     import tifffile
@@ -29,6 +29,8 @@ RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
 DM_UNIT_X, DM_UNIT_Y, DM_SCALE_X, DM_SCALE_Y = 65003, 65004, 65009, 65010
 SIS, TESCAN, DESCRIPTION, MAKE = 33560, 50431, 270, 271
 OME_SIZES = (("Y", None), ("YUnit", "µm"), ("X", None), ("XUnit", "µm"))
+# Of FEI's XML; Titan states X and Y under PixelSize, in metres, Phenom the other two.
+FEI_XML, FEI_SIZES = 34683, {"pixelheight": "y", "pixelwidth": "x"}
 ZEISS_SCREEN_PX = 1024  # width of the screen that AP_PIXEL_SIZE refers to
 
 
@@ -60,10 +62,10 @@ def _stated(sizes: tuple[Any, Any], units: tuple[Any, Any], words: str = "") -> 
     if row is None or col is None:
         named = [str(unit) for unit in units if states_a_unit(unit) and nm_of(unit) is None]
         return Stated(None, f"units of {' and '.join(sorted(set(named)))}") if named else None
-    try:
-        nm = row * float(sizes[0]), col * float(sizes[1])
-    except (TypeError, ValueError):
+    high, wide = map(number_of, sizes)
+    if high is None or wide is None:
         return None
+    nm = row * high, col * wide
     if scale := real_scale(nm):
         return Stated(scale, words)
     none = not all(math.isfinite(each) and each > 0 for each in nm)
@@ -77,9 +79,19 @@ def _digital_micrograph(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Sta
 
 
 def _fei(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    """Of the scan, of its electrons or ions; or as XML, from Titan and Phenom."""
     entries = _entries(tiff.fei_metadata) if tiff.is_fei else {}
-    scan = _entries(entries.get("Scan") or entries.get("EScan"))
-    return _stated((scan.get("PixelHeight"), scan.get("PixelWidth")), ("m", "m"))
+    for name in ("Scan", "EScan", "IScan"):
+        scan = _entries(entries.get(name))
+        if stated := _stated((scan.get("PixelHeight"), scan.get("PixelWidth")), ("m", "m")):
+            return stated
+    sizes: dict[str, tuple[str | None, str]] = {}
+    for parent in _elements(_text(page.tags.valueof(FEI_XML))):
+        for child in parent:
+            name = FEI_SIZES.get(_name(child), _name(child) if _name(parent) == "pixelsize" else "")
+            sizes.setdefault(name, (child.text, child.get("unit", "m")))
+    (row, row_unit), (col, col_unit) = (sizes.get(axis, (None, "")) for axis in "yx")
+    return _stated((row, col), (row_unit, col_unit))
 
 
 def _tvips(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
@@ -92,6 +104,8 @@ def _zeiss(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
     entries = _entries(tiff.sem_metadata) if tiff.is_sem else {}
     for key in ("ap_image_pixel_size", "ap_pixel_size"):
         _, size, unit, *_ = *(entries.get(key) or ()), None, None, None
+        if isinstance(size, str) and (length := LENGTH.match(size)):  # 2,5 nm
+            size, unit = number_of(length[1]), length[2]
         if not isinstance(size, int | float):
             continue
         if key == "ap_image_pixel_size" or page.imagewidth == ZEISS_SCREEN_PX:
@@ -108,10 +122,7 @@ def _sis(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
 
 
 def _tescan(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
-    raw = page.tags.valueof(TESCAN)
-    if isinstance(raw, bytes):
-        raw = raw.decode("latin-1")
-    main = ini_sections(raw).get("main", {}) if isinstance(raw, str) else {}
+    main = ini_sections(_text(page.tags.valueof(TESCAN))).get("main", {})
     return _stated((main.get("pixelsizey"), main.get("pixelsizex")), ("m", "m"))
 
 
@@ -207,6 +218,18 @@ def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
 def _entries(value: Any) -> Mapping[str, Any]:
     """What tifffile made of a tag; nothing where it could not."""
     return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    """A tag's text; "" where it is none."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else ""
+
+
+def _name(element: Any) -> str:
+    """An element's name without its namespace, in lower case."""
+    return str(element.tag).rpartition("}")[2].lower()
 
 
 def _elements(text: str) -> Iterator[Any]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from temzoo.micrographs.calibration import Scale, nm_of, real_scale
+from temzoo.micrographs.calibration import Scale, nm_of, number_of, real_scale
 from temzoo.micrographs.source import say
 
 MOST_BYTES = 2**20  # such a file has a few kB
-LENGTH = re.compile(r"\s*([\d.]+)\s*([^\d\s]+)\s*$")
+LENGTH = re.compile(r"\s*([\d.,]+)\s*([^\d\s]+)\s*$")
 SIZE = re.compile(r"\s*(\d+)\s*[x ]\s*(\d+)\s*$")
 
 
@@ -89,10 +89,7 @@ def _tescan(text: str) -> Found | None:
 
 def _number(text: str | None) -> float:
     """The number that a text is; 0 for none."""
-    try:
-        return float((text or "0").replace(",", "."))
-    except ValueError:
-        return 0.0
+    return number_of(text) or 0.0
 
 
 def _width(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from skimage.segmentation import find_boundaries
 
+from temzoo.core.offset import offset_of
 from temzoo.core.types import Detection
 from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
@@ -50,7 +51,8 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     low, high = np.percentile(sampled.astype(np.float64), DISPLAY_PERCENTILES)
     if high <= low:
         return np.full(image.shape, 128, np.uint8)
-    shades = (image.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    number = np.float64 if offset_of(sampled) else np.float32
+    shades = (image.astype(number) - number(low)) * number(255 / (high - low))
     return np.clip(np.rint(shades), 0, 255).astype(np.uint8)
 
 

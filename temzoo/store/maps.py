@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from temzoo.core.types import Detection
-from temzoo.labels.formats.coco import decompress
+from temzoo.labels.formats.geometry import decompress
 from temzoo.labels.shapes.run_lengths import check_runs
 from temzoo.micrographs import image_size, load_micrograph
 from temzoo.store.sidecar import beside, is_count, is_finite_number, is_text

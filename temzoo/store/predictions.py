@@ -191,10 +191,10 @@ def same_source(told: Mapping[str, Any], source: Path | None) -> bool:
     if source is None or told["source_sha256"] is None:
         return source is None and told["source_sha256"] is None
     try:
-        status = source.stat()
-        if status.st_size != told["source_bytes"]:
+        size, mtime_ns = stamp(source)
+        if size != told["source_bytes"]:
             return False
-        same_time = status.st_mtime_ns == told["source_mtime_ns"]
-        return same_time or file_hash(source, *stamp(status)) == told["source_sha256"]
+        same_time = mtime_ns == told["source_mtime_ns"]
+        return same_time or file_hash(source, size, mtime_ns) == told["source_sha256"]
     except OSError:
         return False

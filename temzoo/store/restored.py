@@ -23,7 +23,7 @@ def save_restored(
     Args:
         restored: what ``restore`` returned.
         before: what it was made from; its dtype is that of the TIFF.
-        keep_float: a 32-bit TIFF instead, with nothing rounded or clipped (grey alone).
+        keep_float: a TIFF of floating point instead, with nothing rounded or clipped (grey alone).
 
     Returns:
         The paths by what they hold: "restored" and "comparison".

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +19,7 @@ from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Detection, Prediction
 from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import safe_name
+from temzoo.micrographs.listing import files_of
 from temzoo.zoo.pretrained import find_card, sha256
 
 FORMAT, VERSION = "temzoo prediction", 1
@@ -127,14 +128,24 @@ def card_errors(told: Mapping[str, Any]) -> Mapping[str, Any]:
     return card.errors if card else {}
 
 
-def stamp(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns
+def stamp(source: Path) -> tuple[int, int]:
+    """Bytes, and time of the last change in ns, of the file of a micrograph, or of all its files.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = [each.stat() for each in files_of(source)]
+    return sum(each.st_size for each in found), max((each.st_mtime_ns for each in found), default=0)
 
 
 @lru_cache(maxsize=2)
-def file_hash(path: Path, size: int, mtime_ns: int) -> str:
-    """SHA-256 of a file, read once for all frames of a stack, of this size and time."""
-    return sha256(path)
+def file_hash(source: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a micrograph's file, read once for all its frames, of this size and time.
+
+    Of several files, that of the hashes of all.
+    """
+    hashes = [sha256(each) for each in files_of(source)]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
@@ -182,12 +193,12 @@ def _number_or_none(score: float) -> float | None:
 def made(origin: Origin) -> dict[str, Any]:
     """What a sidecar says of how a prediction was made."""
     source = origin.source
-    status = None if source is None else source.stat()
+    size, mtime_ns = (None, None) if source is None else stamp(source)
     return {
         "source": None if source is None else str(source.absolute()),
-        "source_bytes": None if status is None else status.st_size,
-        "source_mtime_ns": None if status is None else status.st_mtime_ns,
-        "source_sha256": None if status is None else file_hash(source, *stamp(status)),
+        "source_bytes": size,
+        "source_mtime_ns": mtime_ns,
+        "source_sha256": None if source is None else file_hash(source, size, mtime_ns),
         "frame": origin.frame,
         "image": _written_name(origin.image),
         "calibration": origin.calibration,

@@ -9,6 +9,7 @@ from typing import Any
 from temzoo.core.files import file_stem
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import list_images, load_micrograph
+from temzoo.micrographs.listing import is_file_of_image
 from temzoo.store.predictions import same_source
 from temzoo.store.sidecar import last_part
 
@@ -46,7 +47,12 @@ def source_of(
     names = [last_part(told[key]) for key in ("source", "name") if told[key]]
     found = _of_name(told, images, names, lambda path: path.name)
     source = Path(told["source"] or "")
-    if found is None and told["source_sha256"] and source.is_file() and same_source(told, source):
+    if (
+        found is None
+        and told["source_sha256"]
+        and is_file_of_image(source)
+        and same_source(told, source)
+    ):
         return source
     stems = [file_stem(name) for name in names if name]
     return found or _of_name(told, images, stems, lambda path: file_stem(path.name))

@@ -127,6 +127,7 @@ def write_run(folder: Path, model, settings: Settings, names, notes, train, val)
         "settings": asdict(settings),
         "objects": [name for name, value in asdict(settings).items() if not is_plain(value)],
         "data": data,
+        "labels": next((dict(e.reading) for e in train if e.reading), {}),
         "seed": settings.seed,
         **session(),
     }

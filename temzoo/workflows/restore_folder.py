@@ -10,7 +10,8 @@ from typing import Any
 from temzoo.data.pair_files import frames_in
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.inference.restore import restore
-from temzoo.micrographs import load_micrograph
+from temzoo.micrographs import count_frames, load_micrograph
+from temzoo.micrographs.hdf5_file import name_of
 from temzoo.micrographs.listing import image_paths, own_names
 from temzoo.store.restored import save_restored
 
@@ -63,4 +64,6 @@ def restore_folder(
         files = save_restored(restored, out, before=micrograph, keep_float=keep_float)
         what = "colours" if restored.channels == 3 else "details"
         warning = likeness.warning(model, micrograph, what=what) if likeness else None
-        yield Restored(path.name, files, frames_in(path), warning or "")
+        yield Restored(
+            name_of(path), files, max(frames_in(path), count_frames(path)), warning or ""
+        )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temzoo.core.files import atomic_path, read_fields, write_json
+from temzoo.core.hdf5_heaps import require_sound_heaps
 from temzoo.zoo.built import task_of
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def reading(path: str | Path, model: keras.Model) -> Iterator[None]:
 
     largest = max((math.prod(v.shape) for v in model.weights), default=0)
     try:
+        require_sound_heaps(Path(path))
         with h5py.File(path, "r") as file:
             file.visititems_links(partial(_check_link, file, largest))
         yield

@@ -1,9 +1,11 @@
 """Exporting: whole or not at all, refused where it would mislead, and a folder that serves."""
 
 import base64
+import errno
 import http.server
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,7 +24,15 @@ from exporting_models import build, stir
 
 import temzoo
 from temzoo.cli.exporting import app
-from temzoo.deploy.exporting import ExportError, loader, other_formats, scenes, verify, versions
+from temzoo.deploy.exporting import (
+    ExportError,
+    assets,
+    loader,
+    other_formats,
+    scenes,
+    verify,
+    versions,
+)
 from temzoo.deploy.exporting.image_files import pixels_of
 from temzoo.tasks.endpoints import Endpoint
 from temzoo.zoo import building, built, cards
@@ -476,6 +486,32 @@ def test_a_full_disk_leaves_nothing(unet, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match=r"No space left on device\. Nothing is left in .*unet"):
         temzoo.export(unet, tmp_path)
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("most", [1_000, 20_000, 50_000])
+def test_files_that_cannot_grow_are_one_line_and_leave_nothing(unet, tmp_path, most):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        with pytest.raises(ExportError, match=r"File too large.*Nothing is left in .*unet") as told:
+            temzoo.export(unet, tmp_path / "served")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_nothing(unet, tmp_path, monkeypatch):
+    def full(folder, told, golden):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assets, "write", full)
+    with pytest.raises(ExportError, match=r"No space left on device\. Nothing is left in .*unet"):
+        temzoo.export(unet, tmp_path)
+    assert left(tmp_path) == []
+    monkeypatch.setattr(assets, "write", lambda *_: (_ for _ in ()).throw(PermissionError("no")))
+    with pytest.raises(PermissionError):
+        temzoo.export(unet, tmp_path)
 
 
 def test_onnx_and_openvino_go_with_a_version(unet, tmp_path):

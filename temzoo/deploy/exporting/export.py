@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from temzoo.deploy.exporting.saved_model import (
 from temzoo.models.layers import require_tensorflow
 from temzoo.tasks.endpoints import RAW
 from temzoo.zoo.built import built
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no more of one's share, or of a file
 
 
 def export(
@@ -81,9 +84,12 @@ def export(
     try:
         with versions.staged(home, version) as folder:
             _write(model, folder, name, version, (onnx, openvino))
-    except tf.errors.OpError as error:  # such as of a full disk
+    except (tf.errors.OpError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise
+        why = getattr(error, "message", str(error)).splitlines()[0]
         raise ExportError(
-            f"The export must be written whole. Received: {error.message.splitlines()[0]}. Nothing"
+            f"The export must be written whole. Received: {why}. Nothing"
             f" is left in {home}: check the free space of its disk, and export again."
         ) from error
     deployment.write(Path(directory))

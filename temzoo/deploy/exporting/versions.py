@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from temzoo.core.files import lock
@@ -67,6 +67,7 @@ def staged(home: Path, version: int) -> Iterator[Path]:
         FileExistsError: the version is there already, or somebody else was faster.
     """
     check_free(home, version)
+    made = [folder for folder in (home, home.parent) if not folder.exists()]
     home.mkdir(parents=True, exist_ok=True)
     remove_leftovers(home)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{version}-", dir=home))
@@ -81,6 +82,9 @@ def staged(home: Path, version: int) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+        for folder in made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def remove_leftovers(home: Path) -> None:
