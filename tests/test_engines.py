@@ -401,7 +401,7 @@ def test_nothing_reports_its_use_over_the_network():
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert result.stdout.split() == ["MagicMock", "False"]
+    assert result.stdout.split()[-2:] == ["MagicMock", "False"]  # NNCF 2.14 says more
 
 
 @pytest.fixture(scope="module")

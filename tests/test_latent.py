@@ -161,7 +161,7 @@ def test_reconstruction_error_is_the_variance_that_pca_leaves(digits):
     model.decode = lambda z: (z @ model.axes + model.mean).reshape(-1, 8, 8, 1)  # unclipped
     error = latent.reconstruction_error(model, images)
     flat = images.reshape(len(images), -1).astype(np.float64)
-    peer = PCA(10).fit(flat)
+    peer = PCA(10, svd_solver="full").fit(flat)
     again = peer.inverse_transform(peer.transform(flat))
     np.testing.assert_allclose(error.per_image, ((flat - again) ** 2).mean(axis=1), rtol=1e-3)
     left = flat.var(axis=0).sum() * (1 - peer.explained_variance_ratio_.sum()) / 64

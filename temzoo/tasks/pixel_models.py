@@ -6,7 +6,7 @@ is asked in tiles, with the statistics of the whole micrograph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
@@ -47,13 +47,28 @@ def _core(model: Any) -> tuple[Any, Callable[..., np.ndarray]]:
         last = layer_named(model, RESTORED)
         answer = last.output if last else model.outputs[0]
         normalised, name = layer_named(model, NORMALIZE).output, f"{model.name}_core"
-        try:
-            found = keras.Model([normalised], answer, name=name)
-        except ValueError:
-            found = keras.Model([normalised, *model.inputs], answer, name=name)
+        raw = model.inputs if _reach(answer, normalised, model.inputs) else []
+        found = keras.Model([normalised, *raw], answer, name=name)
         found.jit_compile = False  # XLA would compile anew for each image size
         _cores[model] = found, _of_any_size(found)
     return _cores[model]
+
+
+def _reach(answer: Any, normalised: Any, inputs: Sequence[Any]) -> bool:
+    """Whether an answer is computed of a model's inputs otherwise than by what is normalised.
+
+    Keras 3.12 builds a model of the latter alone in any case, which fails when it is called.
+    """
+    seen, left = {id(normalised)}, [answer]
+    while left:
+        tensor = left.pop()
+        if any(tensor is one for one in inputs):
+            return True
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            operation, node, _ = tensor._keras_history
+            left += operation._inbound_nodes[node].input_tensors
+    return False
 
 
 def _of_any_size(network: Any) -> Callable[..., np.ndarray]:

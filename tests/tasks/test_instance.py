@@ -355,7 +355,7 @@ def test_half_of_a_group_counts_once():
 
 def test_losses_and_class_weights_are_refused():
     inputs = keras.Input((8, 8, 1))
-    model = keras.Model(inputs, inputs)
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
     with pytest.raises(ValueError, match=r"losses of a model of the task 'instance' are its own"):
         INSTANCE.compile(model, loss="dice")
     with pytest.raises(ValueError, match=r"no class weights. Received: class_weights=\[1, 2\]"):
