@@ -21,6 +21,7 @@ segmentation using local features and random forests" of its gallery: intensity 
 many crops as a third of the time gives; trees grow until the rest is used, or there are 50.
 """
 
+import inspect
 import json
 import sys
 import tempfile
@@ -225,9 +226,13 @@ def of_sklearn(job: Job, options: dict[str, Any]) -> Learnt:
     from skimage.feature import multiscale_basic_features
     from sklearn.ensemble import RandomForestClassifier
 
+    # "workers" since scikit-image 0.26
+    known = inspect.signature(multiscale_basic_features).parameters
+    threads = {"workers" if "workers" in known else "num_workers": job.threads}
+
     def features(pixels: np.ndarray) -> np.ndarray:
         """(H, W) to (H * W, F)."""
-        found = multiscale_basic_features(pixels, workers=job.threads, **FEATURES)
+        found = multiscale_basic_features(pixels, **FEATURES, **threads)
         return found.reshape(pixels.size, -1)
 
     job.prepare("train", stretched)
