@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import shutil
 import signal
 import subprocess
 import sys
@@ -513,6 +514,22 @@ def test_a_microscopes_file_goes_before_the_export_beside_it(run, images, tmp_pa
     said = call("predict", run, folder, "--out", tmp_path / "without")
     assert "using a.png, not a.mrc beside it" in said
     assert [row["image"] for row in table(tmp_path / "without")] == ["a.png", "b.png"]
+
+
+def test_what_an_earlier_job_wrote_is_no_micrograph(run, images, tmp_path, capsys):
+    shutil.copytree(images, tmp_path / "a", dirs_exist_ok=True)
+    job = {"out": tmp_path / "a" / "predictions", "progress": True}
+    first = temzoo.predict_folder(run, tmp_path, **job)
+    capsys.readouterr()
+    again = temzoo.predict_folder(run, tmp_path, **job)
+    assert [row.image for row in again.rows] == [row.image for row in first.rows]
+    assert {row.status for row in again.rows} == {"kept"}
+    assert "passed over: 15 maps and pictures of predictions" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="Received: 15 maps and pictures of predictions"):
+        temzoo.predict_folder(run, job["out"], tmp_path / "b", progress=False)
+    named = tmp_path / "a" / "predictions" / "synthetic_0000_overlay.png"
+    (row,) = temzoo.predict_folder(run, named, tmp_path / "b", progress=False).rows
+    assert row.status == "predicted"  # who names it means it
 
 
 def test_many_exports_that_are_passed_over_take_few_lines(tmp_path, capsys):

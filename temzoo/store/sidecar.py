@@ -75,6 +75,13 @@ def beside(sidecar: Path, what: str) -> Path:
     return sidecar.with_name(stem + MAPS.get(what, f"_{what}.png"))
 
 
+def is_of_prediction(path: Path) -> bool:
+    """Whether a file is a map or a picture of a prediction, whose sidecar lies beside it."""
+    endings = *MAPS.values(), "_overlay.png"
+    stems = (path.name.removesuffix(each) for each in endings if path.name.endswith(each))
+    return any(path.with_name(stem + SUFFIX).is_file() for stem in stems)
+
+
 def last_part(path: str) -> str:
     """The last part of a path of any system."""
     return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]

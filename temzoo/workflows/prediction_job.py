@@ -26,7 +26,7 @@ from temzoo.micrographs.listing import (
     own_names,
     require_own_names,
 )
-from temzoo.store.sidecar import Origin
+from temzoo.store.sidecar import Origin, is_of_prediction
 from temzoo.store.with_overlay import save_prediction
 from temzoo.workflows.drawn import Drawn
 
@@ -127,7 +127,15 @@ def named_images(
     """
     folders = [place for place in places if is_folder_of_images(place)]
     found = []
-    paths = image_paths(places, say=say)
+    listed = image_paths(places, say=say)
+    paths = [path for path in listed if path in places or not is_of_prediction(path)]
+    if not paths:
+        raise FileNotFoundError(
+            f"There must be micrographs. Received: {len(listed)} maps and pictures of predictions"
+            " alone. Name the micrographs, or their folder."
+        )
+    if len(paths) < len(listed):
+        say(f"passed over: {len(listed) - len(paths)} maps and pictures of predictions")
     own = own_names(paths)
     for path in paths:
         file, _ = parted(path)
