@@ -40,6 +40,12 @@ def plain(images, tmp_path_factory):
     )
 
 
+@pytest.fixture(autouse=True)
+def back_here(monkeypatch):
+    """A worker goes to the folder of its job."""
+    monkeypatch.chdir(".")
+
+
 class InProcess:
     """In place of Ray: one worker, which answers in an order of its own."""
 
