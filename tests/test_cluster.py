@@ -1,6 +1,7 @@
 """Work shared on a cluster: the files, rows and tables are those of one process."""
 
 import json
+import shutil
 import socket
 import sys
 from dataclasses import asdict, replace
@@ -94,6 +95,22 @@ def test_what_is_whole_is_not_done_again(images, tmp_path, monkeypatch):
     (tmp_path / "c.prediction.json").unlink()
     temzoo.predict_folder(WEIGHTS, images, tmp_path, **how)
     assert ray.asked == ["b.tif", "c.tif", "d.tif"]
+
+
+def test_particles_of_what_failed_or_was_not_calibrated_are_gone(images, tmp_path, monkeypatch):
+    InProcess(monkeypatch)
+    how = {"cluster": "auto", "progress": False}
+    own = tmp_path / "own"
+    shutil.copytree(images, own)
+    temzoo.predict_folder(WEIGHTS, own, tmp_path / "out", **how)
+    tifffile.imwrite(own / "b.tif", tifffile.imread(own / "b.tif"))  # without a calibration
+    (own / "a.tif").write_bytes(b"II*")
+    done = temzoo.predict_folder(WEIGHTS, own, tmp_path / "out", **how)
+    assert [row.status for row in done.rows] == ["failed", "predicted", "kept", "failed"]
+    names = {"nm": {"c.tif"}, "px": {"b.tif"}}
+    for unit, expected in names.items():
+        table = pd.read_parquet(tmp_path / "out" / f"particles_{unit}.parquet")
+        assert set(table["image"]) <= expected
 
 
 def test_a_worker_that_breaks_answers_with_a_row(images, tmp_path, monkeypatch):

@@ -37,6 +37,8 @@ UNITS = ("nm", "px")
 # Of a worker: a little below one processor, so that some is left for Ray's own tasks; and memory,
 # of which TensorFlow with a shipped network takes 1.2 GB.
 PROCESSORS, MEMORY = 0.9, 1.5e9
+# Of images that are handed out, and done again where a machine goes away, together.
+MOST_BLOCKS = 5_000
 CONNECT_S = 5.0
 HANDED_ON = ("KERAS_HOME", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
 
@@ -132,7 +134,8 @@ def _answers(
     cores, graphics = (ray.cluster_resources().get(kind, 0) for kind in ("CPU", "GPU"))
     most = int(graphics or cores) or 1
     quiet = replace(job, alone=False, say=str, progress=False)
-    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(
+    blocks = min(len(items), MOST_BLOCKS)
+    dataset = ray.data.from_items(items, override_num_blocks=blocks).map(
         Worker,
         fn_constructor_args=(quiet, model, os.getcwd(), plugins.loaded_files()),
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, len(items))),
@@ -178,6 +181,9 @@ def write_particles(image: Image, out: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     with atomic_path(path) as temporary:
         measured.table.to_parquet(temporary, index=False)
+    for other in UNITS:  # of before it was calibrated
+        if other != unit:
+            _part(out, image, other).unlink(missing_ok=True)
     return path
 
 

@@ -192,10 +192,10 @@ def predict_folder(
         others = _earlier(found, out)
         listed = (astuple(row) for row in (*rows, *others.values()))
         write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
-        if cluster is not None:
-            for path in write_tables(found, out):
-                say(f"particles: {path}")
         done = {row.image for row in rows if row.status != "failed"}
+        if cluster is not None:
+            for path in write_tables([i for i in found if i.name in done], out):
+                say(f"particles: {path}")
         mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
         named = mine | {path: row.image for path, row in others.items()}
         labels = {
