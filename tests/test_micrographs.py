@@ -520,6 +520,19 @@ def test_load_16_bit_png_that_only_pillow_takes_is_refused(tmp_path, rng):
         load_micrograph(tmp_path / "a.png")
 
 
+def test_load_16_bit_tiff_of_damaged_lzw_says_so(tmp_path, rng):
+    pixels = rng.integers(0, 60_000, (24, 31), np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression="tiff_lzw")
+    raw = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        page = tiff.pages.first
+        begin, count = page.dataoffsets[0], page.databytecounts[0]
+    raw[begin : begin + count] = bytes(count)
+    (tmp_path / "a.tif").write_bytes(raw)
+    with pytest.raises(MicrographError, match=r"a\.tif: .*its pixels cannot be decoded"):
+        load_micrograph(tmp_path / "a.tif")
+
+
 def test_load_16_bit_tiff_of_a_compression_that_nobody_reads_says_how_to_save_it(tmp_path, rng):
     jpeg_2000 = 34712
     tifffile.imwrite(tmp_path / "a.tif", _grey(rng, np.uint16))

@@ -121,6 +121,28 @@ def test_ndata_whose_parts_do_not_agree_is_refused(tmp_path):
         load_micrograph(path)
 
 
+@pytest.mark.parametrize("version", [(2, 0), (3, 0)])
+def test_ndata_has_an_array_of_version_1_or_2(tmp_path, version):
+    array = io.BytesIO()
+    np.lib.format.write_array(array, STACK[0], version)
+    with zipfile.ZipFile(tmp_path / "a.ndata1", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("data.npy", array.getvalue())
+    if version == (2, 0):
+        assert np.array_equal(load_micrograph(tmp_path / "a.ndata1").pixels, STACK[0])
+        return
+    with pytest.raises(MicrographError, match=r"its array is of version \(3, 0\)"):
+        load_micrograph(tmp_path / "a.ndata1")
+
+
+def test_ndata_whose_metadata_are_no_object_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.ndata1", "w") as archive:
+        archive.writestr("metadata.json", "[]")
+        archive.writestr("data.npy", b"")
+    with pytest.raises(MicrographError, match=r"its metadata\.json is no object"):
+        load_micrograph(tmp_path / "a.ndata1")
+
+
 def test_ndata_that_promises_more_than_it_holds_is_refused_without_taking_memory(tmp_path):
     path = tmp_path / "a.ndata1"
     array = io.BytesIO()

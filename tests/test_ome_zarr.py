@@ -216,6 +216,32 @@ def test_other_compressors_and_huge_chunks_are_refused(tmp_path):
         load_micrograph(path)
 
 
+def test_a_chunk_far_larger_than_its_pixels_is_refused(tmp_path):
+    path = write_ome_zarr(tmp_path / "a.zarr", STACK[0], axes="yx")
+    (path / "0/c/0/0").write_bytes(bytes(2**20 + 2000))
+    with pytest.raises(MicrographError, match="a chunk has 1,050,576 bytes for 256"):
+        load_micrograph(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"path": ""}, "its level 0 is no array"),
+        (
+            {"coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]},
+            "its scale has 3 numbers for 2 axes",
+        ),
+    ],
+)
+def test_metadata_that_do_not_fit_are_refused(tmp_path, changes, message):
+    path = write_ome_zarr(tmp_path / "a.zarr", STACK[0], "0.4", axes="yx")
+    told = json.loads((path / ".zattrs").read_text())
+    told["multiscales"][0]["datasets"][0] |= changes
+    (path / ".zattrs").write_text(json.dumps(told))
+    with pytest.raises(MicrographError, match=message):
+        load_micrograph(path)
+
+
 def test_zlib_of_zarr_2_is_bounded_too(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_picture, "SPARE", 2**20)
     import numcodecs

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.entries import entry_of, left_out, size_of_file
@@ -39,20 +39,6 @@ def recognises(document: Any) -> bool:
     )
 
 
-def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
-    """All images of a Datumaro file, in file order, named as ``image.path`` has it.
-
-    Labels of images become tags; skeletons and cuboids are counted, without their points.
-
-    Args:
-        images: the folder of the images, for those whose sizes the file does not state.
-
-    Raises:
-        ValueError: when an item or annotation is malformed; the message names the file and both.
-    """
-    return parse(read_json(path), Path(path), images=images)
-
-
 def parse(
     document: Any,
     path: Path,
@@ -60,10 +46,16 @@ def parse(
     images: str | Path | None = None,
     said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already.
+    """All images of a decoded Datumaro file, in file order, named as ``image.path`` has it.
+
+    Labels of images become tags; skeletons and cuboids are counted, without their points.
 
     Args:
+        images: the folder of the images, for those whose sizes the file does not state.
         said: takes entries that cannot be read, which are left out; None: the first is raised.
+
+    Raises:
+        ValueError: when an item or annotation is malformed; the message names the file and both.
     """
     if not recognises(document):
         raise ValueError(

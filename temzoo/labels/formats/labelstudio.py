@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.brush import brush_bytes, brush_runs
@@ -57,22 +57,6 @@ def recognises(document: Any) -> bool:
     )
 
 
-def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
-    """The labelled images of an export, in the order of its tasks.
-
-    Of several labellings of a task the last changed is read; skipped ones and predictions are not.
-    Images are named as they were uploaded, without the eight figures that Label Studio puts before
-    a name, unless ``images`` has a file with them.
-
-    Args:
-        images: the folder of the images, for tasks that state no size: those without a region.
-
-    Raises:
-        ValueError: when a task or region is malformed; the message names the file and both.
-    """
-    return parse(read_json(path), Path(path), images=images)
-
-
 def parse(
     document: Any,
     path: Path,
@@ -80,10 +64,18 @@ def parse(
     images: str | Path | None = None,
     said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already.
+    """The labelled images of a decoded export, in the order of its tasks.
+
+    Of several labellings of a task the last changed is read; skipped ones and predictions are not.
+    Images are named as they were uploaded, without the eight figures that Label Studio puts before
+    a name, unless ``images`` has a file with them.
 
     Args:
+        images: the folder of the images, for tasks that state no size: those without a region.
         said: takes entries that cannot be read, which are left out; None: the first is raised.
+
+    Raises:
+        ValueError: when a task or region is malformed; the message names the file and both.
     """
     folder = None if images is None else ImageFolder(images)
     labelled, unlabelled = [], 0

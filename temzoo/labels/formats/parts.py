@@ -35,7 +35,7 @@ def read(
             raised.
 
     Raises:
-        ValueError: as ``coco.read`` and ``datumaro.read`` do.
+        ValueError: as ``coco.parse`` and ``datumaro.parse`` do.
     """
     folder, labelled = Path(folder), []
     of_roboflow = is_roboflow(folder)
