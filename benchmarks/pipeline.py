@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.datasets import generated, in_memory
 from benchmarks.timing import rates, seconds_of
 from temzoo.core.types import Example
-from temzoo.data.augment import SegmentationMapsOnImage, iaa
+from temzoo.data.augment_imgaug import SegmentationMapsOnImage, iaa
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import training_stream
 from temzoo.data.examples import class_names
@@ -97,8 +97,8 @@ def micrographs(count: int, side: int) -> list[Example]:
     return examples
 
 
-def stream(examples: list[Example], plan: Plan) -> Iterator:
-    crops = CropPlan(size=plan.size, augment="em", seed=0)
+def stream(examples: list[Example], plan: Plan, augmenter: str = "imgaug") -> Iterator:
+    crops = CropPlan(size=plan.size, augment="em", seed=0, augmenter=augmenter)
     target = task_named("semantic").target(class_names(examples))
     return iter(training_stream(examples, crops, target=target, batch=plan.batch))
 
@@ -154,9 +154,11 @@ def measure(plan: Plan) -> dict[str, Any]:
     """Images per second by what takes them; of a step what is waited, and what it is longer."""
     examples = micrographs(plan.micrographs, plan.side)
     batches, loop = stream(examples, plan), plain_loop(examples, plan)
+    by_opencv = stream(examples, plan, "opencv")
     times = -(-plan.crops // plan.batch)
     found = {
         "pipeline": per_second(lambda: next(batches), times, plan.batch, plan),
+        "pipeline, by OpenCV": per_second(lambda: next(by_opencv), times, plan.batch, plan),
         "plain imgaug loop": per_second(loop, plan.crops, 1, plan),
     }
     waiting, longer = {}, {}

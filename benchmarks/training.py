@@ -12,9 +12,9 @@ step with it frozen. That is what a frozen encoder's features, kept, would save 
 be kept only where crops are not changed anew each time. Encoders have random weights and their
 batch norms in inference mode, as those that were loaded have.
 
-IoU: one network is trained by ``temzoo.train`` in either precision from the same weights on the
-same crops, and scored by ``temzoo.evaluate`` in float32 on the validation images. Beside the
-difference of the two stands that of two float32 trainings with different seeds: what chance does.
+IoU: one network is trained by ``temzoo.train`` in either precision, and with either library of
+augmentation, from the same weights on the same crops, and scored by ``temzoo.evaluate`` in float32
+on the validation images. Beside the differences stands that of another seed: what chance does.
 """
 
 import argparse
@@ -57,7 +57,15 @@ class Plan:
 
 
 SMALL = ("unet, filters 8, depth 3", "any", "unet", {"filters": 8, "depth": 3})
-SETTINGS = {"crop": 256, "augment": "light", "learning_rate": 3e-3}
+SETTINGS = {"crop": 256, "augment": "em", "learning_rate": 3e-3}
+# What is compared, by what ``temzoo.train`` is told of it; the first is what the others change.
+USUAL = "float32, imgaug"
+COMPARED = {
+    USUAL: {},
+    "mixed_bfloat16": {"mixed_precision": True},
+    "opencv": {"augmenter": "opencv"},
+}
+CHANCE = {"seed 1": {"seed": 1}}
 STEP = {"crop": 256, "batch": 8}
 PYRAMIDS = ("unet_mobilenet, pyramid 1 2 4", "any", "unet_mobilenet", PYRAMID)
 FULL = Plan(
@@ -164,17 +172,13 @@ def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
-    """What the record of one network says that is trained in either precision, and scored."""
+    """What the record of one network says that is trained in several ways, and scored."""
     chosen = plan.training
-    asked = {"float32": ("float32", 0), "mixed_bfloat16": ("mixed_bfloat16", 0)}
-    if plan.chance:
-        asked["float32, seed 1"] = ("float32", 1)
     told, found = {}, {}
-    for name, (precision, seed) in asked.items():
-        tell(f"{chosen.about}: trains in {name}")
-        told[name], found[name] = scored(chosen, dataset, precision, seed)
-    changes = {n: difference(e, found["float32"], "iou") for n, e in found.items()}
-    del changes["float32"]
+    for name, how in (COMPARED | (CHANCE if plan.chance else {})).items():
+        tell(f"{chosen.about}: trains, {name}")
+        told[name], found[name] = scored(chosen, dataset, how)
+    changes = {n: difference(e, found[USUAL], "iou") for n, e in found.items() if n != USUAL}
     steps = chosen.settings["epochs"] * chosen.settings["steps_per_epoch"]
     about = f"{chosen.about}, {steps} steps on {dataset.name}"
     record = {"name": f"iou-{dataset.name}", "about": about, "dataset": dataset.told("val")}
@@ -182,18 +186,15 @@ def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     return chosen.told() | record
 
 
-def scored(
-    chosen: Recipe, dataset: Dataset, precision: str, seed: int
-) -> tuple[dict[str, Any], Any]:
+def scored(chosen: Recipe, dataset: Dataset, how: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     """Trains, and gives what a record says of it and its evaluation on the validation images."""
-    how = {"mixed_precision": precision != "float32", "seed": seed}
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
-    recipe = replace(chosen, config=config, settings={**chosen.settings, **how})
+    recipe = replace(chosen, config=config, settings={**chosen.settings, "seed": 0, **how})
     with throwaway_folder():
         model, training = fitted("run", recipe, dataset.train, dataset.val)
     found = temzoo.evaluate(model, dataset.val, instances=None)
     told = {key: training[key] for key in ("best_epoch", "loss", "minutes")}
-    return {"precision": precision, "seed": seed, "iou": vars(found.iou), **told}, found
+    return {**how, "iou": vars(found.iou), **told}, found
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:

@@ -257,7 +257,7 @@ def test_the_command_line_does_without_tensorflow(arguments):
 
 def test_only_augment_touches_imgaug():
     users = [p.name for p in FILES if "import imgaug" in p.read_text(encoding="utf-8")]
-    assert users == ["augment.py"]
+    assert users == ["augment_imgaug.py"]
 
 
 def architectures_named(source: str, names: list[str]) -> list[str]:

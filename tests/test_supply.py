@@ -2,6 +2,7 @@
 
 import configparser
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -31,7 +32,7 @@ def test_lock_holds_a_version_of_everything_that_setup_cfg_admits():
 
 def test_lock_has_a_hash_of_every_version():
     entries = (ROOT / ".ci/requirements.lock").read_text().split("\n")
-    for entry, following in zip(entries, entries[1:], strict=False):
+    for entry, following in pairwise(entries):
         if "==" in entry:
             assert following.strip().startswith("--hash=sha256:"), entry
 

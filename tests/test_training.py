@@ -412,6 +412,7 @@ def test_class_weights(tmp_path, weights):
         ({"finetune": {"dropout": 0.5}}, "keywords that leave the weights' shapes alone"),
         ({"loss": "hinge"}, "loss must be one of"),
         ({"augment": "heavy"}, "heavy"),
+        ({"augmenter": "imgaugg"}, "no augmentation library .* Did you mean"),
     ],
 )
 def test_impossible_settings_are_refused(tmp_path, settings, message):

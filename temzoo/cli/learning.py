@@ -64,6 +64,9 @@ def train(
     augment: Annotated[
         str, typer.Option(help="none, light, em, or em_invert (particles may be dark or bright).")
     ] = USUAL.augment,
+    augmenter: Annotated[
+        str, typer.Option(help="Library that augments: imgaug, or opencv (faster).")
+    ] = USUAL.augmenter,
     learning_rate: float = USUAL.learning_rate,
     warmup: Annotated[
         float, typer.Option(help="Share of the steps in which the rate rises.")

@@ -35,6 +35,7 @@ class Settings:
             cropping.
         augment: of labels: preset of ``data.augment``: "none", "light", "em", or "em_invert",
             which exchanges dark and bright too: for particles that may be either.
+        augmenter: the library that carries it out, "imgaug", or "opencv", which is faster.
         pairs: of restorers: what is learnt from what, a source of ``data.pairs.PairPlan``.
             None: "grey" for a model that colours, "given" where examples have a truth, else
             "blind_spot" (Noise2Void), which needs noisy micrographs alone.
@@ -62,6 +63,7 @@ class Settings:
     crop: int | None = None
     magnification: tuple[float, float] = (0.7, 1.0)
     augment: str = "em"
+    augmenter: str = "imgaug"
     pairs: str | Any | None = None
     learning_rate: float = 1e-3
     warmup: float = 0.05

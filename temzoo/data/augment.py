@@ -1,4 +1,4 @@
-"""Augmentation: one micrograph and its class map, changed together, by imgaug.
+"""Augmentation: one micrograph and its class map, changed together, by imgaug or OpenCV.
 
 Every operation and its range stands in ``augment_operations``. All randomness of an example comes
 from one seed: the same seed gives the same bits, in any thread.
@@ -12,38 +12,38 @@ An example is changed in the order of the microscope:
    (gamma, contrast, brightness): the image alone, on a scale where 0 and 1 are the 1st and 99th
    percentile of the example, so that an operation means the same for uint8, uint16 and float.
 
-imgaug 0.4 is unmaintained; this is the one file that touches it.
+The table is carried out by a library: ``augment_imgaug`` or ``augment_opencv``, which have the
+same two functions.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
-import cv2
 import numpy as np
 
-with warnings.catch_warnings():
-    # Its sources hold string escapes that Python warns of when it first compiles them.
-    warnings.simplefilter("ignore")
-    if not hasattr(np, "sctypes"):  # imgaug reads it once, at import; NumPy 2 removed it
-        codes = {"float": "Float", "int": "Integer", "uint": "UnsignedInteger"}
-        np.sctypes = {k: [np.dtype(c).type for c in np.typecodes[v]] for k, v in codes.items()}
-    import imgaug.augmenters as iaa
-    import imgaug.parameters as iap
-    from imgaug.augmentables.segmaps import SegmentationMapsOnImage
-
 from temzoo.core.hints import did_you_mean
-from temzoo.data.augment_operations import EM_INVERT, PRESETS, Op
+from temzoo.data import augment_opencv
+from temzoo.data.augment_operations import EM_INVERT, GEOMETRY, PRESETS, Op
 from temzoo.data.degrade import count_electrons, smooth_field
 
-AFFINE = ("rotate", "zoom", "shift")
-GEOMETRY = frozenset({*AFFINE, "quarter_turn", "flip", "elastic"})  # these move the map as well
 LEVEL_PERCENTILES = (1.0, 99.0)
-ELASTIC_SPACING_PX = 32  # with moves up to 5 px the warp never folds over
-MID_GREY = 0.5
+
+
+def _imgaug() -> ModuleType:
+    from temzoo.data import augment_imgaug  # a second of time, which OpenCV's users save
+
+    return augment_imgaug
+
+
+# What carries the operations out: modules with the functions ``move`` and ``change``.
+LIBRARIES: dict[str, Callable[[], ModuleType]] = {
+    "imgaug": _imgaug,
+    "opencv": lambda: augment_opencv,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Augmenter:
     """
 
     ops: tuple[Op, ...]
+    library: str = "imgaug"
 
     def __call__(
         self, image: np.ndarray, class_map: np.ndarray, seed: int
@@ -76,30 +77,34 @@ class Augmenter:
             )
         rng = np.random.default_rng(int(seed) & (2**64 - 1))
         drawn = {op.name: _draw(op, rng) for op in self.ops if rng.random() < op.probability}
-        return _apply(drawn, image, class_map, rng)
+        return _apply(drawn, image, class_map, rng, self.library)
 
 
-def augmenter(preset: str | Sequence[Op] = "em") -> Augmenter:
+def augmenter(preset: str | Sequence[Op] = "em", library: str = "imgaug") -> Augmenter:
     """Gives the augmenter of a preset, or of your own operations.
 
     Args:
         preset: "none", "light", "em", "em_invert" (particles may be dark or bright), or a
             sequence of ``Op``.
+        library: what moves and changes pixels: "imgaug"; or "opencv", which does the same, moves
+            an example once for all of its geometry, and is faster.
 
     Raises:
-        ValueError: there is no such preset or operation.
+        ValueError: there is no such preset, operation or library.
 
     Example:
         >>> change = augmenter("em")
         >>> image, class_map = change(image, class_map, seed=7)
     """
+    if library not in LIBRARIES:
+        raise _unknown("library", library, LIBRARIES)
     if isinstance(preset, str):
         if preset not in PRESETS:
             raise _unknown("preset", preset, PRESETS)
-        return Augmenter(PRESETS[preset])
+        return Augmenter(PRESETS[preset], library)
     for op in preset:
         _named(op.name)
-    return Augmenter(tuple(preset))
+    return Augmenter(tuple(preset), library)
 
 
 def apply_one(
@@ -159,24 +164,28 @@ def _apply(
     image: np.ndarray,
     class_map: np.ndarray,
     rng: np.random.Generator,
+    library: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     if not drawn:
         return image, class_map
+    does = LIBRARIES[library]()
     pixels = image.astype(np.float32).reshape(*image.shape[:2], -1)
     changes = [
-        change
+        _OWN[op.name](float(drawn[op.name][0]), pixels.shape, rng)
+        if op.name in _OWN
+        else does.change(op.name, float(drawn[op.name][0]), pixels.shape, rng)
         for op in EM_INVERT  # in the order of the table
         if op.name in drawn and op.name not in GEOMETRY
-        for change in _PHOTOMETRIC[op.name](float(drawn[op.name][0]), pixels.shape, rng)
     ]
-    if changes:  # they are for pixels scaled to 0..1
-        black, range_ = _levels(pixels)
-        changes = [_pixelwise(lambda p: (p - black) / range_), *changes]
-        changes.append(_pixelwise(lambda p: p * range_ + black))
-    steps = iaa.Sequential(_geometry(drawn, pixels.shape, rng) + changes, seed=0)
-    maps = SegmentationMapsOnImage(class_map.astype(np.int32), pixels.shape)
-    pixels, maps = steps(image=pixels, segmentation_maps=maps)
-    return _restore(pixels, image), maps.get_arr().astype(class_map.dtype)
+    # They are for pixels scaled to 0..1.
+    black, range_ = _levels(pixels) if changes else (0, 1)
+    pixels, class_map = does.move(drawn, pixels, class_map, rng)
+    if changes:
+        pixels = (pixels - black) / range_
+        for change in changes:
+            pixels = change(pixels)
+        pixels = pixels * range_ + black
+    return _restore(pixels, image), class_map
 
 
 def _levels(pixels: np.ndarray) -> tuple[np.float32, np.float32]:
@@ -197,71 +206,13 @@ def _restore(pixels: np.ndarray, like: np.ndarray) -> np.ndarray:
     return pixels.astype(like.dtype)
 
 
-class _CoarseElastic(iaa.ElasticTransformation):
-    """imgaug's elastic warp with displacements drawn on a coarse grid, much faster to make.
-
-    They are float32 as well: the original's float64 maps are refused by today's OpenCV.
-    ``alpha`` is the largest move of a grid point, ``sigma`` the grid's spacing, both in pixels.
-    """
-
-    def __init__(self, alpha: float, seed: int):
-        super().__init__(alpha=alpha, sigma=ELASTIC_SPACING_PX, order=1, mode="reflect", seed=seed)
-        self._mode_segmentation_maps = "reflect"
-
-    @classmethod
-    def _generate_shift_maps(cls, shape, alpha, sigma, random_state):
-        grid = [max(2, math.ceil(side / sigma)) for side in shape]
-        moves = random_state.uniform(-alpha, alpha, size=(*grid, 2)).astype(np.float32)
-        moves = cv2.resize(moves, shape[::-1], interpolation=cv2.INTER_CUBIC)
-        return moves[..., 0], moves[..., 1]
-
-
-def _geometry(
-    drawn: dict[str, np.ndarray], shape: tuple[int, ...], rng: np.random.Generator
-) -> list[iaa.Augmenter]:
-    turns = int(drawn["quarter_turn"][0]) if "quarter_turn" in drawn else 0
-    turned_shape_fits = shape[0] == shape[1] or turns % 2 == 0
-    steps = []
-    if any(name in drawn for name in AFFINE) or not turned_shape_fits:
-        down, right = map(float, drawn.get("shift", (0.0, 0.0)))
-        warp = iaa.Affine(
-            rotate=float(drawn.get("rotate", (0.0,))[0]) + 90.0 * turns,
-            scale=float(drawn.get("zoom", (1.0,))[0]),
-            translate_percent={"x": right, "y": down},
-            order=1,
-            mode="reflect",
-            backend="cv2",
-            seed=0,
-        )
-        warp._mode_segmentation_maps = "reflect"  # no public keyword; the default fills with 0
-        steps.append(warp)
-    elif turns:
-        steps.append(iaa.Rot90(turns, keep_size=False, seed=0))
-    if "flip" in drawn:
-        steps.append(iaa.Fliplr(1.0, seed=0))
-    if "elastic" in drawn:
-        steps.append(_CoarseElastic(drawn["elastic"][0], seed=int(rng.integers(2**31))))
-    return steps
-
-
-def _pixelwise(change) -> iaa.Augmenter:
-    """An imgaug augmenter that changes the image alone by ``change(pixels)``."""
-    return iaa.Lambda(
-        func_images=lambda images, random_state, parents, hooks: [change(p) for p in images],
-        seed=0,
-    )
-
-
-def _blur(sigma_px, shape, rng):
-    """imgaug's own choice of kernel ends at 1.3 sigma and so blurs too little; here at 3."""
-    side = 2 * math.ceil(3 * sigma_px) + 1
-    return [_pixelwise(lambda p: iaa.blur_gaussian_(p, sigma_px, ksize=side))]
+Change = Callable[[np.ndarray], np.ndarray]  # of pixels (H, W, C) float32
 
 
 def _background(amplitude, shape, rng):
     """Adds a smooth field of zero mean: it lifts dark and bright alike, as thickness does."""
     field = smooth_field(*shape[:2], rng)[..., None] * np.float32(amplitude)
-    return [_pixelwise(lambda p: p + field)]
+    return lambda p: p + field
 
 
 def _poisson(dose, shape, rng):
@@ -271,28 +222,18 @@ def _poisson(dose, shape, rng):
         usual = np.minimum(np.nan_to_num(pixels), 10)  # NaN, and hot pixels beyond it, stay
         return count_electrons(usual, dose, rng) + (pixels - usual)
 
-    return [_pixelwise(count)]
-
-
-def _salt_pepper(fraction, shape, rng):
-    seed = int(rng.integers(2**31))
-    return [iaa.ReplaceElementwise(iap.Binomial(fraction), iap.Choice([0.0, 1.0]), seed=seed)]
+    return count
 
 
 def _gamma(exponent, shape, rng):
     """Odd about black, so that values below it stay in order."""
     exponent = np.float32(exponent)
-    return [_pixelwise(lambda p: np.copysign(np.abs(p) ** exponent, p))]
+    return lambda p: np.copysign(np.abs(p) ** exponent, p)
 
 
 def _gaussian(sigma, shape, rng):
     noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
-    return [_pixelwise(lambda p: p + noise)]
-
-
-def _contrast(factor, shape, rng):
-    """imgaug's contrast of float images turns about 0; the shift moves that to mid-grey."""
-    return [iaa.LinearContrast(factor, seed=0), iaa.Add(MID_GREY * (1.0 - factor), seed=0)]
+    return lambda p: p + noise
 
 
 def _invert(amount, shape, rng):
@@ -302,18 +243,15 @@ def _invert(amount, shape, rng):
         known = pixels[np.isfinite(pixels)]
         return (known.min() + known.max()) - pixels if known.size else pixels
 
-    return [_pixelwise(turned)]
+    return turned
 
 
-# Each makes steps of a drawn strength, the pixels' shape and a source of randomness.
-_PHOTOMETRIC = {
-    "blur": _blur,
+# What no library has as it is needed. Each makes a change of a drawn strength, the pixels' shape
+# and a source of randomness; the other operations are a library's.
+_OWN: dict[str, Callable[[float, tuple[int, ...], np.random.Generator], Change]] = {
     "background": _background,
     "poisson": _poisson,
     "gaussian": _gaussian,
-    "salt_pepper": _salt_pepper,
     "gamma": _gamma,
-    "contrast": _contrast,
-    "brightness": lambda offset, shape, rng: [iaa.Add(offset, seed=0)],
     "invert": _invert,
 }

@@ -48,6 +48,10 @@ EM = (
 )
 INVERT = Op("invert",  .3,   1,     1,     "dark to bright",         "bright or dark field")
 # fmt: on
+AFFINE = ("rotate", "zoom", "shift")
+GEOMETRY = frozenset({*AFFINE, "quarter_turn", "flip", "elastic"})  # these move the map as well
+ELASTIC_SPACING_PX = 32  # of the grid that moves; with moves up to 5 px it never folds over
+MID_GREY = 0.5
 _MILD = {
     "rotate": (0.3, -15, 15),
     "zoom": (0.3, 0.9, 1.11),

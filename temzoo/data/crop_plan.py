@@ -51,7 +51,7 @@ class CropPlan:
         magnification: (low, high): crops are drawn from the micrograph resized by a factor in this
             range (uniform in the logarithm), so that (0.5, 1) shows twice the field at half the
             resolution or the stored pixels, and all between.
-        augment: preset of ``data.augment``.
+        augment, augmenter: preset and library of ``data.augment``.
         seed: of order, windows and changes.
     """
 
@@ -59,9 +59,11 @@ class CropPlan:
     magnification: tuple[float, float] = (1.0, 1.0)
     augment: str = "em"
     seed: int = 0
+    augmenter: str = "imgaug"
 
     def __post_init__(self):
-        augmenter(self.augment)  # refuses an unknown preset now, not in a thread later
+        # Refuses an unknown preset now, not in a thread later.
+        augmenter(self.augment, self.augmenter)
         low, high = self.magnification
         if self.size < 16:
             raise ValueError(f"A crop has 16 px and more a side. Received: size={self.size}.")

@@ -155,7 +155,8 @@ class Preparation:
         whole, size = self.decoded[index], self.plan.size
         (pixels, drawn), side = crop(whole[:2], centre, self.plan, rng)
         pixels, drawn = _resize(pixels, drawn, size)
-        pixels, drawn = augmenter(self.plan.augment)(pixels, drawn, int(rng.integers(2**63)))
+        change = augmenter(self.plan.augment, self.plan.augmenter)
+        pixels, drawn = change(pixels, drawn, int(rng.integers(2**63)))
         encoded = self.decoded.target.encode(drawn, whole.measured, size / side)
         return pixels.astype(np.float32), encoded
 

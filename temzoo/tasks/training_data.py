@@ -75,7 +75,7 @@ class TrainingData:
 class LabelledData(TrainingData):
     """Micrographs with labelled shapes: crops to learn from, whole micrographs to judge by."""
 
-    OWN = ("crop", "magnification", "augment", "class_weights")
+    OWN = ("crop", "magnification", "augment", "augmenter", "class_weights")
     CROP = 256
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
@@ -86,7 +86,11 @@ class LabelledData(TrainingData):
         self.notes = tuple(_notes(built(model).class_names, self.names, names_in(train)))
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
         self.plan = CropPlan(
-            settings.crop, tuple(settings.magnification), settings.augment, settings.seed
+            settings.crop,
+            tuple(settings.magnification),
+            settings.augment,
+            settings.seed,
+            settings.augmenter,
         )
         self.crops = len(crop_list(train, self.plan))
 

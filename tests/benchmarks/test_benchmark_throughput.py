@@ -208,7 +208,9 @@ def test_waiting_is_the_share_of_the_time_in_which_there_is_no_batch(monkeypatch
 def test_the_pipeline_is_measured_beside_a_plain_loop(monkeypatch, measured):
     monkeypatch.setattr(pipeline, "QUICK", pipeline.Plan((), 1, 4, 1, 32, 2, 1, 256))
     (record,) = measured("pipeline", "--quick")
-    assert set(record["figures"]["images_per_s"]) == {"pipeline", "plain imgaug loop"}
+    assert set(record["figures"]["images_per_s"]) == {
+        *("pipeline", "pipeline, by OpenCV", "plain imgaug loop")
+    }
     assert record["settings"]["crops"] == 4
     assert shown(record)[2].startswith("| pipeline |")
 

@@ -130,14 +130,14 @@ def test_steps_and_scores_have_records_that_the_page_shows(drawn, monkeypatch, m
     assert steps["figures"]["steps"][0]["step_s"]["float32"]["repetitions"] == timing.LEAST
     assert steps["command"] == "python -m benchmarks training --only steps --quick"
     trainings, changes = scores["figures"]["trainings"], scores["figures"]["iou_change"]
-    assert list(trainings) == ["float32", "mixed_bfloat16", "float32, seed 1"]
+    assert list(trainings) == ["float32, imgaug", "mixed_bfloat16", "opencv", "seed 1"]
     for name, change in changes.items():
-        apart = trainings[name]["iou"]["value"] - trainings["float32"]["iou"]["value"]
+        apart = trainings[name]["iou"]["value"] - trainings["float32, imgaug"]["iou"]["value"]
         assert change["value"] == pytest.approx(apart, abs=1e-9)
         assert change["low"] <= change["value"] <= change["high"]
     losses = [trainings[name]["loss"][0] for name in trainings]
     assert 0 < abs(losses[1] - losses[0]) < 0.02  # other arithmetic, the same crops and weights
-    assert abs(losses[2] - losses[0]) > abs(losses[1] - losses[0])
+    assert abs(losses[3] - losses[0]) > abs(losses[1] - losses[0])
     assert f"| {steps['about']} | " in "".join(shown(steps))
     assert f"| {scores['about']} | mixed_bfloat16 | " in "".join(shown(scores))
 

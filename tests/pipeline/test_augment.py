@@ -4,15 +4,22 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
 
-from temzoo.data.augment import GEOMETRY, apply_one, augmenter, sheet
-from temzoo.data.augment_operations import EM, EM_INVERT, PRESETS, Op
+from temzoo.data.augment import _OWN, LIBRARIES, apply_one, augmenter, sheet
+from temzoo.data.augment_operations import EM, EM_INVERT, GEOMETRY, PRESETS, Op
 
 NAMES = [op.name for op in EM_INVERT]
 IMAGE_ONLY = [name for name in NAMES if name not in GEOMETRY]
+
+
+@pytest.fixture(params=sorted(LIBRARIES), autouse=True)
+def library(request, monkeypatch):
+    """Every test is run with each library in the place of the usual one."""
+    monkeypatch.setitem(LIBRARIES, "imgaug", LIBRARIES[request.param])
 
 
 def discs(size: int = 128, *, seed: int = 0) -> np.ndarray:
@@ -289,6 +296,21 @@ def test_unknown_names_list_the_close_ones():
         apply_one("poison", image, labels)
     with pytest.raises(ValueError, match=r"Received: 'xyzzy'. Known: quarter_turn"):
         augmenter([replace(EM[0], name="xyzzy")])
+
+
+def test_libraries_move_and_change_an_example_alike():
+    both = [import_module(f"temzoo.data.augment_{name}") for name in ("imgaug", "opencv")]
+    image, labels = textured(90).astype(np.float32)[:71], discs(90)[:71]
+    for name in sorted(set(NAMES) - set(_OWN) - {"elastic", "salt_pepper"}):  # they draw more
+        op = next(op for op in EM_INVERT if op.name == name)
+        drawn = {name: np.array([op.low, op.high])}
+        rng = np.random.default_rng(0)
+        if name in GEOMETRY:
+            (first, its_map), (second, map_) = (of.move(drawn, image, labels, rng) for of in both)
+            assert np.mean(its_map != map_) < 1e-3
+        else:
+            first, second = (of.change(name, 0.8, image.shape, rng)(image.copy()) for of in both)
+        np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 def test_map_of_another_size_is_refused():
