@@ -99,8 +99,7 @@ def rows_of(
 
 def accelerated(config: Mapping[str, Any], pixels: np.ndarray, threads: int) -> dict[str, Callable]:
     """The engines of ``temzoo.accelerate``."""
-    from temzoo.deploy.engines import AcceleratedModel
-    from temzoo.deploy.engines.makers import MAKERS, check_installed
+    from temzoo.deploy.engines.makers import MAKERS, check_installed, made
     from temzoo.deploy.engines.network import Network
 
     network = Network(model_of(config))
@@ -108,7 +107,7 @@ def accelerated(config: Mapping[str, Any], pixels: np.ndarray, threads: int) -> 
 
     def make(key: tuple[str, str]) -> Run:
         check_installed(*key)
-        return partial(AcceleratedModel(network, *key, threads).answer, pixels)
+        return partial(made(network, *key, threads).answer, pixels)
 
     names = {key: f"temzoo {TITLES[key[0]]} {key[1]}".removesuffix(" float32") for key in MAKERS}
     return {name: partial(make, key) for key, name in names.items()}

@@ -28,9 +28,10 @@ from benchmarks.datasets import dataset_of
 from benchmarks.timing import in_turns, ratio, seconds_of, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
-from temzoo.deploy.engines import AcceleratedModel
-from temzoo.deploy.engines.makers import MAKERS, check_installed, cores
+from temzoo.deploy.engines import makers
+from temzoo.deploy.engines.makers import MAKERS, check_installed
 from temzoo.deploy.engines.network import Network
+from temzoo.deploy.engines.runtime import cores
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.evaluation.results import compare
 from temzoo.inference.tiles import tile_layout
@@ -53,7 +54,7 @@ def made(network: Any) -> tuple[dict, dict[str, str]]:
         except ImportError as error:
             left_out["-".join(key)] = str(error)
             continue
-        models[key] = AcceleratedModel(network, *key, cores())
+        models[key] = makers.made(network, *key, cores())
     return models, left_out
 
 

@@ -40,9 +40,9 @@ from benchmarks.datasets import generated
 from benchmarks.limits import micrograph
 from benchmarks.own import registering
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
-from temzoo.deploy.engines import AcceleratedModel
-from temzoo.deploy.engines.makers import MAKERS, check_installed, cores
+from temzoo.deploy.engines.makers import MAKERS, check_installed, made
 from temzoo.deploy.engines.network import Network
+from temzoo.deploy.engines.runtime import cores
 
 Configs = Mapping[str, Mapping[str, Any]]
 RANDOM = {"encoder_weights": None}
@@ -80,7 +80,7 @@ def keras_predict(model: Any, shape: Shape) -> Run:
 def accelerated(name: str, precision: str, model: Any, shape: Shape) -> Run:
     """An engine of ``temzoo.accelerate``."""
     check_installed(name, precision)
-    return AcceleratedModel(network(model), name, precision, cores())
+    return made(network(model), name, precision, cores())
 
 
 @cache

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.data.pair_files import load_pairs as load_pairs
     from temzoo.data.splits import split as split
     from temzoo.data.splits import split_by_names as split_by_names
-    from temzoo.deploy.engines import accelerate as accelerate
+    from temzoo.deploy.engines.accelerated import accelerate as accelerate
     from temzoo.deploy.exporting.export import export as export
     from temzoo.deploy.serving import connect as connect
     from temzoo.evaluation.evaluate import evaluate as evaluate
@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.inference.predict import predict as predict
     from temzoo.inference.regions import Watershed as Watershed
     from temzoo.inference.restore import restore as restore
-    from temzoo.measurement import measure as measure
-    from temzoo.measurement import summarize as summarize
+    from temzoo.measurement.summary import summarize as summarize
+    from temzoo.measurement.table import measure as measure
     from temzoo.micrographs import count_frames as count_frames
     from temzoo.micrographs import iter_frames as iter_frames
     from temzoo.micrographs import load_micrograph as load_micrograph
@@ -86,13 +86,13 @@ _HOMES = {
     "list_predictions": "store.predictions",
     "labels_of": "annotation.prediction_labels",
     "connect": "deploy.serving",
-    "measure": "measurement",
-    "summarize": "measurement",
+    "measure": "measurement.table",
+    "summarize": "measurement.summary",
     "plot_sizes": "pictures.size_distribution",
     "write_report": "pages",
     "latent_report": "pages.latent_page",
     "export": "deploy.exporting.export",
-    "accelerate": "deploy.engines",
+    "accelerate": "deploy.engines.accelerated",
     "restore": "inference.restore",
     "evaluate_restoration": "evaluation.restoration",
     "label_next": "annotation.label_next",

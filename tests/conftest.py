@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["TEMZOO_NETWORKS"] = "off"  # of the small models here; tests/test_kept.py keeps some
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ from temzoo import cli
 from temzoo.cli import predicting
 from temzoo.core.types import Example
 from temzoo.data.synthetic.synthesize import synthesize
-from temzoo.deploy.engines import choice, makers
+from temzoo.deploy.engines import choice, makers, runtime
 from temzoo.deploy.engines.makers import MAKERS
 from temzoo.deploy.engines.network import Network
 from temzoo.labels.shapes.raster import class_map
@@ -218,7 +218,7 @@ def test_models_that_label_and_restore_no_pixels_are_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("key", "absent", "command"),
     [
-        (("openvino", "float32"), "openvino", r"temzoo\[onnx,openvino\]"),
+        (("openvino", "float32"), "openvino", r"temzoo\[openvino\]"),
         (("onnxruntime", "float32"), "onnxruntime", r"temzoo\[onnx\]"),
         (("openvino", "int8"), "nncf", r"temzoo\[openvino\]"),
     ],
@@ -385,9 +385,9 @@ def test_the_fastest_that_holds():
 
 def test_bfloat16_is_known_by_the_processor(monkeypatch):
     for flags, has in (("avx2 avx512_bf16", True), ("amx_bf16", True), ("avx2 avx512f", False)):
-        monkeypatch.setattr(makers, "processor", lambda flags=flags: flags)
-        assert makers.has_bfloat16() is has
-    assert makers.cores() >= 1
+        monkeypatch.setattr(runtime, "processor", lambda flags=flags: flags)
+        assert runtime.has_bfloat16() is has
+    assert runtime.cores() >= 1
 
 
 def test_nothing_reports_its_use_over_the_network():

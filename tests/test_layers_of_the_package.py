@@ -17,7 +17,7 @@ ROOMS = {
     "measurement": "core micrographs",
     "data": "core micrographs labels",
     "zoo": "core",
-    "models": "zoo",
+    "models": "core zoo",
     "inference": "core micrographs zoo",
     "evaluation": "core micrographs labels data zoo inference",
     "latent": "",
@@ -25,7 +25,7 @@ ROOMS = {
     "tasks": "core labels data zoo inference evaluation pictures",
     "store": "core micrographs labels zoo inference pictures",
     "particles": "core micrographs labels measurement data evaluation",
-    "annotation": "core labels models zoo inference evaluation pictures",
+    "annotation": "core labels zoo inference evaluation pictures",
     "training": "core models zoo tasks",
     "deploy": "core micrographs models zoo tasks inference evaluation",
     "pages": "core micrographs labels measurement data zoo inference evaluation latent pictures"

@@ -35,6 +35,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 from temzoo.core.files import atomic_path
+from temzoo.core.normalization import Normalization
 from temzoo.core.types import Micrograph
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.evaluate import tracked
@@ -229,9 +230,7 @@ def appearance(image: Image) -> np.ndarray:
     The mean of ``unlike_images.features`` over windows; gain and offset of the camera do not
     change it.
     """
-    from temzoo.models.layers import Normalize  # imports Keras, which other models do without
-
-    return features(Normalize(), image).mean(axis=0)
+    return features(Normalization(), image).mean(axis=0)
 
 
 def chosen_in_turn(

@@ -87,6 +87,8 @@ IgnoreBox = Annotated[
         help="Leave out this box too, in px: top, left, bottom, right. Repeatable.",
     ),
 ]
+Tile = Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")]
+Overlap = Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")]
 Flips = Annotated[bool, typer.Option(help="Average over mirror images: 4 times slower.")]
 Set = Annotated[
     list[str] | None,

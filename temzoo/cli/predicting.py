@@ -1,9 +1,10 @@
-"""``temzoo predict`` and ``restore``: which weights, which micrographs, what is said of them."""
+"""``temzoo predict``: which weights, which micrographs, what is said of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from temzoo.workflows.prediction_job import Row
 
 FORMATS = ("maps", "cvat", "coco")
-Tile = Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")]
-Overlap = Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")]
 PLAIN = ("tensorflow", "float32")  # engine and precision of the model as it is
 
 
@@ -50,8 +49,8 @@ def predict(
     polygon_error: Annotated[
         float, typer.Option(help="cvat, coco: px that a polygon may leave the outline.")
     ] = 1.0,
-    tile: Tile = None,
-    overlap: Overlap = None,
+    tile: common.Tile = None,
+    overlap: common.Overlap = None,
     flips: common.Flips = False,
     probabilities: Annotated[bool, typer.Option(help="Write the probability map too.")] = False,
     instances: Annotated[
@@ -78,11 +77,13 @@ def predict(
         ),
     ] = None,
     engine: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="On a CPU: tensorflow; openvino, onnxruntime (extras); auto: the fastest."
+            help="On a CPU: tensorflow; openvino, onnxruntime (extras); auto: the fastest. By"
+            " default an extra that is installed, in float32, else tensorflow.",
+            show_default=False,
         ),
-    ] = "tensorflow",
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="float32, bfloat16 or int8; by default float32, or what auto found."),
@@ -130,7 +131,8 @@ def predict(
 
     --engine and --precision make it faster on a CPU: int8 is calibrated on the micrographs of
     --calibration; auto takes what temzoo.accelerate found for these weights, else the fastest in
-    float32.
+    float32. A network that was converted for an engine is kept (temzoo cache), and the next
+    prediction starts without TensorFlow.
 
     Objects that touch are cut apart, and those below 10 px dropped (--instances components
     --min-area-px 0 keeps connected regions as they are).
@@ -149,7 +151,7 @@ def predict(
 
     formats = chosen_formats(format_)
     weights, places = weights_and_images(arguments, server)
-    accelerate = (engine, precision or "float32") != PLAIN
+    accelerate = (engine or PLAIN[0], precision or PLAIN[1]) != PLAIN
     if accelerate and server:
         raise ValueError(
             f"a server computes as it was told to. Received: --engine {engine} and --server"
@@ -157,7 +159,9 @@ def predict(
         )
     model = chosen_model(weights, server, set_)
     if accelerate:
-        model = accelerated(model, engine, precision, calibration)
+        model = in_engine(model, weights, set_, engine or PLAIN[0], precision, calibration)
+    elif engine is not None and weights is not None:
+        model = replace(model, find=partial(built, weights, set_))
     done = predict_folder(
         model,
         places,
@@ -252,7 +256,7 @@ def chosen_model(weights: str | None, server: str | None, set_: list[str] | None
 
     if server is None:
         lazy = LazyModel.of_weights(weights, **keywords(set_))
-        return replace(lazy, find=lambda: trained_and_told(weights, set_))
+        return replace(lazy, find=partial(usual_model, weights, set_))
     if set_:
         raise ValueError(
             "--set changes weights that are here, not a server's. Received: --set and "
@@ -261,27 +265,52 @@ def chosen_model(weights: str | None, server: str | None, set_: list[str] | None
     return LazyModel.of_server(temzoo.connect(server))
 
 
-def accelerated(
-    lazy: LazyModel, engine: str, precision: str | None, calibration: Path | None
+def usual_model(weights: str, set_: list[str] | None):
+    """What weights are predicted with unless told otherwise: kept for an engine that is there."""
+    from temzoo.deploy.engines import kept
+    from temzoo.zoo import pretrained
+
+    tell_which(weights)
+    engine, build = kept.usual_engine(), partial(built, weights, set_)
+    if engine is None:
+        return build()
+    found = pretrained.find_trained(weights)
+    return kept.kept_or_built(found, keywords(set_), engine, PLAIN[1], build)
+
+
+def in_engine(
+    lazy: LazyModel,
+    weights: str,
+    set_: list[str] | None,
+    engine: str,
+    precision: str | None,
+    calibration: Path | None,
 ) -> LazyModel:
-    """The model in another engine or precision; the sidecars of its predictions record both.
+    """The model in an engine that was asked for; sidecars record engine and precision.
 
     Raises:
         ValueError: there is no such engine or precision.
     """
-    from temzoo.micrographs.listing import image_paths
-
     told = {"engine": engine, "precision": precision}
     told |= {"calibration": str(calibration)} if calibration else {}
 
     def find():
-        load_tensorflow()
-        import temzoo
-        from temzoo.deploy.engines.accelerated import check
+        from temzoo.deploy.engines import kept
+        from temzoo.deploy.engines.model import AcceleratedModel
+        from temzoo.micrographs.listing import image_paths
+        from temzoo.zoo import pretrained
 
-        check(engine, precision)
-        given = image_paths([calibration]) if calibration else None
-        model = temzoo.accelerate(lazy.find(), engine, precision, calibration=given)
+        tell_which(weights)
+        build = partial(built, weights, set_, engine, precision)
+        model = None
+        if engine in kept.ENGINES and precision != "int8":  # which depends on the calibration too
+            found = pretrained.find_trained(weights)
+            model = kept.kept_or_built(found, keywords(set_), engine, precision or PLAIN[1], build)
+        if not isinstance(model, AcceleratedModel):
+            import temzoo
+
+            given = image_paths([calibration]) if calibration else None
+            model = temzoo.accelerate(model or build(), engine, precision, calibration=given)
         print(f"engine: {model.engine}, {model.precision}")
         return model
 
@@ -289,15 +318,23 @@ def accelerated(
     return replace(lazy, origin=origin, find=find)
 
 
-def trained_and_told(weights: str, set_: list[str] | None):
-    """Builds the model; where the user chose none, prints which it is and how well it scores."""
+def tell_which(weights: str) -> None:
+    """Where the user chose no weights, prints which they are and how well they score."""
     from temzoo.zoo import pretrained
     from temzoo.zoo.cards import score_texts
 
     if weights == pretrained.GENERAL:
         scores = pretrained.find_trained(weights).card.scores
         print(f"using {weights}: {score_texts(scores)[0]} on {scores['images']} validation images")
+
+
+def built(weights: str, set_: list[str] | None, *engine: str | None):
+    """The Keras model; for an engine and a precision, of which there must be such."""
     load_tensorflow()
+    if engine:
+        from temzoo.deploy.engines.accelerated import check
+
+        check(*engine)
     return trained(weights, set_)
 
 
@@ -314,49 +351,3 @@ def report_failures(rows: Sequence[Row]) -> None:
     for row in failures:
         typer.echo(f"  {row.image:<{width}}  {row.message}", err=True)
     raise typer.Exit(1)
-
-
-@app.command()
-def restore(
-    weights: common.Weights,
-    images: common.Micrographs,
-    set_: common.Set = None,
-    with_: common.With = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("restored"),
-    tile: Tile = None,
-    overlap: Overlap = None,
-    flips: common.Flips = False,
-    keep_float: Annotated[
-        bool, typer.Option("--float", help="32-bit TIFF, nothing rounded or clipped.")
-    ] = False,
-):
-    """Denoise or colour micrographs of any size: a calibrated TIFF of each, and a picture of both.
-
-    Says when an image looks unlike those the model was trained on. Colours of a grey electron
-    micrograph are an aid to the eye, not data.
-
-    Example: temzoo restore runs/denoiser micrographs --out restored
-    """
-    load_tensorflow()
-    from temzoo.evaluation.unlike_images import Likeness
-    from temzoo.tasks.training_data import LIKENESS
-    from temzoo.workflows.restore_folder import restore_folder
-
-    where = Path(weights)
-    known = (where if where.is_dir() else where.parent) / LIKENESS
-    done = restore_folder(
-        trained(weights, set_),
-        images,
-        out,
-        likeness=Likeness.load(known) if known.is_file() else None,
-        tile=tile,
-        overlap=overlap,
-        flips=flips,
-        keep_float=keep_float,
-    )
-    for one in done:
-        if one.frames > 1:
-            typer.echo(f"temzoo: {one.name}: the first of {one.frames} frames alone", err=True)
-        print(f"{one.name}: {one.files['restored']}, {one.files['comparison']}")
-        if one.warning:
-            typer.echo(f"temzoo: {one.warning}", err=True)

@@ -93,3 +93,32 @@ def _card_table(name: str):
         about = f"{scores}\n{shipped.dataset} ({shipped.licence})\n{shipped.command}"
         table.add_row(f"weights {weights}", Text(about))
     return table
+
+
+@app.command()
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove them; they are made anew.")
+    ] = False,
+):
+    """List the converted networks that `temzoo predict` keeps, so that it starts fast.
+
+    They are made of weights at the first prediction, where an extra with an engine is installed
+    (temzoo[openvino] or temzoo[onnx]), and take 1 GB at most: the least used go first. With
+    TEMZOO_NETWORKS=off in the environment none is made or used.
+
+    Example: temzoo cache --clear
+    """
+    from datetime import datetime
+
+    from temzoo.deploy.engines import kept
+
+    if clear:
+        print(f"{kept.clear()} networks removed from {kept.folder()}")
+        return
+    found = kept.entries()
+    for entry in found:
+        used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
+        how = f"{entry.engine} {entry.precision}"
+        print(f"{entry.size / 1e6:6.1f} MB  {used}  {how:<20}  {entry.weights}")
+    print(f"{len(found)} networks, {sum(e.size for e in found) / 1e6:.1f} MB, in {kept.folder()}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage, sparse
-from scipy.optimize import linear_sum_assignment
 
 from temzoo.core.types import Detection, LabelledImage
 from temzoo.evaluation.judged import judged_object
@@ -230,6 +229,8 @@ def _assigned(
     gain[r, c] = 1 + iou[edges] / (2 * min(gain.shape))
     edge = np.full(gain.shape, -1)
     edge[r, c] = edges
+    from scipy.optimize import linear_sum_assignment  # a quarter of a second, for few
+
     chosen = edge[linear_sum_assignment(gain, maximize=True)]
     return chosen[chosen >= 0]
 

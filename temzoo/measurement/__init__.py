@@ -4,17 +4,31 @@
     temzoo.summarize(table)                             one row an image, with intervals
     temzoo.plot_sizes(table, "sizes.png")
 
-No file here imports TensorFlow or Keras.
+No file here imports TensorFlow or Keras; pandas, which takes half a second, comes with the first
+use.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from temzoo.measurement.by_hand import nm_per_pixel_from_scale_bar
 from temzoo.measurement.instance_map import load_instance_map
-from temzoo.measurement.summary import summarize
-from temzoo.measurement.table import measure
 
-__all__ = [
-    "load_instance_map",
-    "measure",
-    "nm_per_pixel_from_scale_bar",
-    "summarize",
-]
+if TYPE_CHECKING:
+    from temzoo.measurement.summary import summarize
+    from temzoo.measurement.table import measure
+
+__all__ = ["load_instance_map", "measure", "nm_per_pixel_from_scale_bar", "summarize"]
+
+
+def __getattr__(name: str):
+    if name == "measure":
+        from temzoo.measurement.table import measure
+
+        return measure
+    if name == "summarize":
+        from temzoo.measurement.summary import summarize
+
+        return summarize
+    raise AttributeError(f"module 'temzoo.measurement' has no attribute '{name}'")

@@ -106,7 +106,9 @@ def summarize(
     _check(table, by, how)
     fields = _fields(table, how.unit, frames)
     parts = _parts(table, by, fields)
-    rows = [{"image": image, "class": kind, **_row(*part, how)} for image, kind, *part in parts]
+    rows = [
+        {"image": image, "class": kind, **_row(part, own, how)} for image, kind, part, own in parts
+    ]
     if not rows:
         return summarize(table, by=None, of=of, bootstrap=0).iloc[:0]
     return pd.DataFrame(rows)
@@ -190,8 +192,9 @@ def _fields(table: pd.DataFrame, unit: str, frames: Mapping[str, Pair] | None) -
     if "field_share" in known:  # what was left out is no area
         known[sides[0]] = known[sides[0]] * known["field_share"]
     known = known[sides]
-    found = {name: tuple(row) for name, row in zip(known.index, known.to_numpy(float), strict=True)}
-    given = {name: tuple(map(float, sides)) for name, sides in (frames or {}).items()}
+    rows = zip(known.index, known.to_numpy(float), strict=True)
+    found = {name: (row[0], row[1]) for name, row in rows}
+    given = {name: (float(high), float(wide)) for name, (high, wide) in (frames or {}).items()}
     return given | {name: sides for name, sides in found.items() if name not in given}
 
 
@@ -253,7 +256,8 @@ def _with_model(bounds: Interval, what: str, how: _Method) -> Interval:
 
 
 def _size_cells(found: Mapping[str, Interval], how: _Method) -> dict[str, float]:
-    cells, of, unit = {}, how.of, how.unit
+    cells: dict[str, float] = {}
+    of, unit = how.of, how.unit
     for name, bounds in found.items():
         if (of, name) == ("diameter", "d50"):
             bounds = _with_model(bounds, "d50", how)
@@ -298,8 +302,8 @@ def _per_area(
     images = Sample(sums, np.ones(len(areas)))
     draws = images.counts(how.bootstrap, np.random.default_rng(how.seed))
     enough = len(areas) >= LEAST
-    replicates = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
-    replicates = np.concatenate([np.zeros(0), *replicates])
+    drawn = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
+    replicates = np.concatenate([np.zeros(0), *drawn])
     return corrected_interval(sums.sum() / total, replicates, units=len(areas), level=how.level)
 
 

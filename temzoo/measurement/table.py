@@ -206,7 +206,7 @@ def _is_calibrated(prediction: Prediction) -> bool:
 def _scores(prediction: Prediction, runs: Runs) -> np.ndarray:
     scores = prediction.scores
     if prediction.detections is not None:
-        scores = [one.score for one in prediction.detections]
+        scores = np.array([one.score for one in prediction.detections])
     if scores is None:
         return np.full(len(runs), math.nan)
     return np.asarray(scores, float)[runs.numbers - 1]

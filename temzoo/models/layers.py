@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
-import numpy as np
 from keras import ops
+
+from temzoo.core.normalization import Normalization
 
 NORMS = ("batch", "group", "instance", None)
 UPSAMPLINGS = ("bilinear", "transpose")
@@ -80,39 +81,14 @@ class Normalize(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def statistics(self, pixels: np.ndarray) -> tuple[float, float]:
-        """The (shift, scale) that ``call`` uses for one image, pixels (H, W, C)."""
-        rows, cols = ((n - 1) // self.grid + 1 for n in pixels.shape[:2])
-        values = pixels[::rows, ::cols].astype(_exact(pixels))
-        low, high = np.percentile(values, [self.low, self.high])
-        if low == high:
-            low, high = values.min(), values.max()
-        return float(low + high) / 2, (2.0 / float(high - low) if high > low else 0.0)
-
-    def apply(self, pixels: np.ndarray, shift: float, scale: float) -> np.ndarray:
-        """What ``call`` returns, with given statistics; (H, W, C) float32.
-
-        Of pixels with more digits than float32 has, the shift is taken off before they are cut.
-        """
-        number = _exact(pixels)
-        y = (pixels.astype(number) - number(shift)) * number(scale)
-        y = y if self.limit is None else np.clip(y, -self.limit, self.limit)
-        return y.astype(np.float32, copy=False)
-
-    def invert(self, normalised: np.ndarray, shift: float, scale: float) -> np.ndarray:
-        """``apply`` undone, (H, W, C) float32; a constant image (scale 0) is ``shift`` all over."""
-        return normalised.astype("float32") * np.float32(1 / scale if scale else 0) + np.float32(
-            shift
-        )
+    # In NumPy: (shift, scale) of one image, what ``call`` returns with them given, and that undone.
+    statistics = Normalization.statistics
+    apply = Normalization.apply
+    invert = Normalization.invert
 
     def get_config(self):
         own = {"low": self.low, "high": self.high, "limit": self.limit, "grid": self.grid}
         return {**super().get_config(), **own}
-
-
-def _exact(pixels: np.ndarray) -> type:
-    """float32 where it holds all values of the pixels' type, else float64."""
-    return np.float32 if np.can_cast(pixels.dtype, np.float32) else np.float64
 
 
 def _shift_and_scale(x, low: float, high: float, grid: int):

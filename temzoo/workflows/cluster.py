@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from temzoo.core.files import atomic_path, file_stem
 from temzoo.store.sidecar import sidecar_path
-from temzoo.workflows.measure_folder import measure_folder
 from temzoo.workflows.prediction_job import Image, Job, Row, predict_images, shown
 from temzoo.zoo import plugins
 
@@ -176,6 +175,8 @@ class Worker:
 
 def write_particles(image: Image, out: Path) -> Path:
     """Writes the table of an image's particles, a row each, as ``temzoo.measure`` gives it."""
+    from temzoo.workflows.measure_folder import measure_folder  # brings pandas
+
     ((unit, measured),) = measure_folder([sidecar_path(out, image.own_name)]).by_unit.items()
     path = _part(out, image, unit)
     path.parent.mkdir(exist_ok=True)

@@ -1,22 +1,21 @@
-"""``accelerate``, and what stands for a model in ``predict``, ``evaluate`` and ``restore``."""
+"""``accelerate``: a trained model in another engine or precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from threading import Lock
-from typing import Any
-
-import keras
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from temzoo.core.hints import did_you_mean
 from temzoo.deploy.engines import choice
-from temzoo.deploy.engines.choice import AUTO, Row
-from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, Answer, check_installed, cores
+from temzoo.deploy.engines.choice import AUTO
+from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, check_installed, made
+from temzoo.deploy.engines.model import AcceleratedModel
 from temzoo.deploy.engines.network import Network
-from temzoo.inference.tiles import on_tiles
-from temzoo.zoo.built import class_names_of, stands_for
+from temzoo.deploy.engines.runtime import cores
+
+if TYPE_CHECKING:
+    import keras
 
 
 def accelerate(
@@ -71,10 +70,10 @@ def accelerate(
                 f"{precision} is calibrated on micrographs. Received: none. Give some of those that"
                 " the model was trained on: examples=load_dataset(…), or calibration=[paths]."
             )
-        return AcceleratedModel(Network(model, micrographs), engine, precision, threads)
+        return made(Network(model, micrographs), engine, precision, threads)
     network = Network(model, micrographs)
-    made = partial(AcceleratedModel, network, threads=threads)
-    return choice.choose(network, precision, threads, examples, made)
+    make = partial(made, network, threads=threads)
+    return choice.choose(network, precision, threads, examples, make)
 
 
 def check(engine: str, precision: str | None, threads: int = 1) -> None:
@@ -93,66 +92,3 @@ def check(engine: str, precision: str | None, threads: int = 1) -> None:
         )
     if threads < 1:
         raise ValueError(f"threads must be at least 1. Received: threads={threads}.")
-
-
-class AcceleratedModel:
-    """A network in an engine; made by ``accelerate``.
-
-    Attributes:
-        engine, precision: what runs it.
-        class_names: of the classes 1, 2, …; () where they are unknown.
-        input_shape, output_shape: (None, H, W, channels); None for any length.
-        tile_step: tiles are cut at multiples of it, px; None where it is unknown.
-        restores: whether it makes pictures, for ``temzoo.restore``.
-        in_flight: a tile is normalised, and another blended, while one is in the network.
-        found: what ``auto`` measured, a row for each engine and precision; () unless it chose.
-    """
-
-    in_flight = 2
-
-    def __init__(self, network: Network, engine: str, precision: str, threads: int):
-        self.engine, self.precision = engine, precision
-        model = network.model
-        self.name = model.name
-        self.class_names = class_names_of(model)
-        stands_for(self, network.task, self.class_names)
-        self.input_shape, self.output_shape = model.input_shape, model.output_shape
-        self.tile_step = network.step
-        self.restores = network.restores
-        self.found: tuple[Row, ...] = ()
-        self._normalize = network.normalize
-        self._run: Answer = MAKERS[engine, precision].make(network, threads)
-        self._busy = Lock()
-
-    def tile_network(self, channels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """The network as a function of raw tiles (B, h, w, C) of one micrograph (H, W, C).
-
-        Threads may share it.
-        """
-        return on_tiles(
-            self._normalize, channels, lambda tiles, raw: self.answer(tiles), restores=self.restores
-        )
-
-    def answer(self, normalised: np.ndarray) -> np.ndarray:
-        """What the engine makes of normalised pixels: (B, H, W, C) to (B, H, W, K) float32."""
-        with self._busy:
-            return self._run(np.ascontiguousarray(normalised, np.float32))
-
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Raw images, each normalised by itself as the model does: (B, H, W, C) to (B, H, W, K)."""
-        if self._normalize is None:
-            return self.answer(pixels)
-        pairs = [self._normalize.statistics(image) for image in pixels]
-        normalised = [
-            self._normalize.apply(image, *pair) for image, pair in zip(pixels, pairs, strict=True)
-        ]
-        answers = self.answer(np.stack(normalised))
-        if not self.restores:
-            return answers
-        restored = [
-            self._normalize.invert(one, *pair) for one, pair in zip(answers, pairs, strict=True)
-        ]
-        return np.stack(restored)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}: {self.engine}, {self.precision}>"

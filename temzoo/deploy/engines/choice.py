@@ -22,21 +22,15 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.files import read_json, write_json
-from temzoo.deploy.engines.makers import (
-    MAKERS,
-    PRECISIONS,
-    check_installed,
-    has_bfloat16,
-    processor,
-)
+from temzoo.deploy.engines.makers import EXACT, MAKERS, PRECISIONS, check_installed
 from temzoo.deploy.engines.network import Network
+from temzoo.deploy.engines.runtime import has_bfloat16, processor
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.zoo import built
 
 AUTO = "auto"
 SAFE = ("tensorflow", "float32")  # what is taken where nothing else holds
 WITHIN = 0.002  # IoU that an engine's may differ from float32's
-EXACT = 1e-3  # probability by which float32 may differ where nobody judges
 SIDE, ROUNDS = 256, 5
 LIBRARIES = ("temzoo", "keras", "tensorflow", "onnxruntime", "openvino", "nncf")
 FORMAT = 1
@@ -173,7 +167,7 @@ def measured(
         # An engine that cannot run this network, whatever breaks in it, must not stop the others.
         except Exception as error:
             rows[key] = replace(rows[key], failure=" ".join(str(error).split())[:300])
-    tile = _tile(network)
+    tile = network.noise(SIDE)
     expected = np.asarray(network.core.predict_on_batch(tile))
     seconds = in_turns({key: model.answer for key, model in models.items()}, tile)
     for key, model in models.items():
@@ -182,13 +176,6 @@ def measured(
     if examples is not None:
         _judge(network, rows, models, examples)
     return list(rows.values()), models
-
-
-def _tile(network: Network) -> np.ndarray:
-    """(1, h, w, C) noise in the range of normalised pixels."""
-    _, height, width, channels = network.core.inputs[0].shape
-    shape = (1, height or SIDE, width or SIDE, channels)
-    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
 def in_turns(runs: dict[Key, Callable], tile: np.ndarray) -> dict[Key, float]:

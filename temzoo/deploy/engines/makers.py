@@ -1,7 +1,7 @@
 """Engine and precision → a network as a function from float32 pixels to float32 answers.
 
-``MAKERS`` lists them; one more is a function of a ``Network`` and a number of threads, whose result
-takes (B, H, W, C) to (B, H, W, K), one call at a time.
+``MAKERS`` lists them. One more is a function of a ``Network`` and a number of threads, whose result
+takes (B, H, W, C) to (B, H, W, K), one call at a time; or gives what ``runtime.OPENERS`` opens.
 
 OpenVINO and NNCF would report their use over the network; they are kept from it: models are read
 by OpenVINO's own reader, which does not, and NNCF is imported without its reporter.
@@ -11,27 +11,26 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.deploy.engines.network import Network
+from temzoo.deploy.engines.model import AcceleratedModel, Facts
+from temzoo.deploy.engines.network import ANSWER, Network
+from temzoo.deploy.engines.runtime import OPENERS, Answer, cores, openvino_hints
 from temzoo.deploy.exporting.other_formats import check_installed as check_extra
 from temzoo.tasks.endpoints import IMAGES
 
-Answer = Callable[[np.ndarray], np.ndarray]  # (B, H, W, C) → (B, H, W, K), float32
 PRECISIONS = ("float32", "bfloat16", "int8")
-OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+EXACT = 1e-3  # probability by which float32 may differ where nobody judges
+CHECKED_SIDE = 96  # px of the noise that a converted network and its model are asked of
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,14 @@ class Maker:
     """How one engine runs a network in one precision.
 
     Attributes:
-        make: of a network and a number of threads.
+        make: of a network and a number of threads; None of an engine that reads a file.
+        convert: to the bytes that the engine's opener reads.
         extra: of temzoo that it needs: "onnx", "openvino" or "" for none.
         calibrates: whether it needs crops.
     """
 
-    make: Callable[[Network, int], Answer]
+    make: Callable[[Network, int], Answer] | None
+    convert: Callable[[Network, int], bytes] | None = None
     extra: str = ""
     calibrates: bool = False
 
@@ -52,8 +53,13 @@ class Maker:
 def check_installed(engine: str, precision: str) -> None:
     """Raises ImportError, with the command, where what an engine needs is missing."""
     wanted = MAKERS[engine, precision]
-    if wanted.extra:
+    if wanted.extra == "onnx":
         check_extra(wanted.extra)
+    if engine == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise ImportError(
+            "The engine openvino is an extra. Received: no openvino. Install it: pip install"
+            " 'temzoo[openvino]'."
+        )
     if engine == "openvino" and wanted.calibrates and importlib.util.find_spec("nncf") is None:
         raise ImportError(
             "int8 in OpenVINO needs one more package. Received: no nncf. Install it: pip install"
@@ -61,25 +67,33 @@ def check_installed(engine: str, precision: str) -> None:
         )
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def made(network: Network, engine: str, precision: str, threads: int) -> AcceleratedModel:
+    """A network in an engine."""
+    maker = MAKERS[engine, precision]
+    if maker.make is not None:
+        run = maker.make(network, threads)
+    else:
+        run = OPENERS[engine](maker.convert(network, threads), precision, threads)
+    return AcceleratedModel(network.facts, engine, precision, run)
 
 
-@cache
-def processor() -> str:
-    """The processor's abilities, as Linux lists them; elsewhere its name."""
+def converted(model: Any, engine: str, precision: str) -> tuple[bytes, Facts] | None:
+    """The network of a model as an engine's file, and what must be known of the model.
+
+    Returns:
+        None where the model has no such network, the engine cannot run it, or, in float32, answers
+        otherwise than the model.
+    """
+    check_installed(engine, precision)
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    words = [line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))]
-    return " ".join(sorted(set(words[0].split()))) if words else platform.machine()
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16 itself; else it is slower than float32."""
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(processor().split()))
+        network = Network(model)
+        file = MAKERS[engine, precision].convert(network, cores())
+        noise = network.noise(CHECKED_SIDE)
+        expected = np.asarray(network.core([noise], training=False))
+        apart = float(np.abs(OPENERS[engine](file, precision, cores())(noise) - expected).max())
+    except Exception:  # of models that are registered elsewhere too, whatever breaks in an engine
+        return None
+    return (file, network.facts) if precision != "float32" or apart <= EXACT else None
 
 
 def _tensorflow(network: Network, policy: str) -> Answer:
@@ -94,7 +108,7 @@ def _tensorflow(network: Network, policy: str) -> Answer:
     return answer
 
 
-def _onnxruntime_int8(network: Network, threads: int) -> Answer:
+def _onnx_int8(network: Network, threads: int) -> bytes:
     """Weights by channel in signed, what lies between layers in unsigned whole numbers."""
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -113,7 +127,7 @@ def _onnxruntime_int8(network: Network, threads: int) -> Answer:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
-        return _session(whole.read_bytes(), threads)
+        return whole.read_bytes()
 
 
 def _reader(network: Network) -> Any:
@@ -130,18 +144,8 @@ def _reader(network: Network) -> Any:
     return Crops()
 
 
-def _session(file: bytes, threads: int) -> Answer:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run(None, {IMAGES: pixels})[0]
-
-
-def _openvino_int8(network: Network, threads: int) -> Answer:
-    """Whole numbers in the convolutions; what is left in bfloat16, where the processor has it."""
+def _openvino_int8(network: Network, threads: int) -> bytes:
+    """Whole numbers in the convolutions."""
     nncf = _nncf()
     # Its progress bars are drawn on the standard output.
     with redirect_stdout(StringIO()):
@@ -151,7 +155,7 @@ def _openvino_int8(network: Network, threads: int) -> Answer:
             subset_size=len(network.crops),
             preset=nncf.QuantizationPreset.MIXED,
         )
-    return _compiled(whole, "bfloat16" if has_bfloat16() else "float32", threads)
+    return _compiled(whole, "int8", threads)
 
 
 def _nncf() -> Any:
@@ -171,36 +175,31 @@ def _nncf() -> Any:
 def _read(network: Network) -> Any:
     import openvino
 
-    return openvino.Core().read_model(network.onnx)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.pb"
+        path.write_bytes(network.graph)
+        model = openvino.Core().read_model(path)
+    # OpenVINO takes whatever nothing else takes for an answer too, such as shapes.
+    return openvino.Model([model.output(f"{ANSWER}:0")], model.get_parameters())
 
 
-def _compiled(model: Any, precision: str, threads: int) -> Answer:
+def _compiled(model: Any, precision: str, threads: int) -> bytes:
     import openvino
 
     compiled = openvino.Core().compile_model(model, "CPU", openvino_hints(precision, threads))
-    return lambda pixels: compiled([pixels])[0]
-
-
-def openvino_hints(precision: str, threads: int) -> dict[str, Any]:
-    """How OpenVINO compiles a model that answers one call at a time."""
-    return {
-        # Said for float32 too: on some processors OpenVINO takes bfloat16 unasked.
-        "INFERENCE_PRECISION_HINT": OPENVINO_TYPES[precision],
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-    }
+    return compiled.export_model().getvalue()
 
 
 MAKERS = {
     ("tensorflow", "float32"): Maker(lambda network, _: _tensorflow(network, "float32")),
     ("tensorflow", "bfloat16"): Maker(lambda network, _: _tensorflow(network, "mixed_bfloat16")),
-    ("onnxruntime", "float32"): Maker(lambda network, n: _session(network.onnx, n), "onnx"),
-    ("onnxruntime", "int8"): Maker(_onnxruntime_int8, "onnx", calibrates=True),
+    ("onnxruntime", "float32"): Maker(None, lambda network, _: network.onnx, "onnx"),
+    ("onnxruntime", "int8"): Maker(None, _onnx_int8, "onnx", calibrates=True),
     ("openvino", "float32"): Maker(
-        lambda network, n: _compiled(_read(network), "float32", n), "openvino"
+        None, lambda network, n: _compiled(_read(network), "float32", n), "openvino"
     ),
     ("openvino", "bfloat16"): Maker(
-        lambda network, n: _compiled(_read(network), "bfloat16", n), "openvino"
+        None, lambda network, n: _compiled(_read(network), "bfloat16", n), "openvino"
     ),
-    ("openvino", "int8"): Maker(_openvino_int8, "openvino", calibrates=True),
+    ("openvino", "int8"): Maker(None, _openvino_int8, "openvino", calibrates=True),
 }

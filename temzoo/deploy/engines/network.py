@@ -18,11 +18,12 @@ import keras
 import numpy as np
 
 from temzoo.core.types import Example
+from temzoo.deploy.engines.model import Facts
 from temzoo.inference.pixels import as_micrograph, channels_view, checked_pixels
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.endpoints import IMAGES
 from temzoo.zoo import building
-from temzoo.zoo.built import built, task_of
+from temzoo.zoo.built import built, class_names_of, task_of
 
 CROPS, CROP = 32, 256  # calibration: so many crops at most, of that side in px
 ANSWER = "answer"
@@ -32,9 +33,9 @@ class Network:
     """A model's network, as it is now: later changes of its weights change no engine.
 
     Attributes:
-        model: from ``get_model``.
+        model: from ``get_model``; facts: of it.
         core: what is run; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out.
-        normalize: the layer whose ``statistics`` and ``apply`` its input comes from; None for a
+        normalize: whose ``statistics`` and ``apply`` its input comes from; None for a
             model that takes raw pixels.
         task: of the model; restores: whether it makes pictures; step: of its tiles, px.
         crops: (1, h, w, C) float32 each, to calibrate whole numbers on.
@@ -50,6 +51,16 @@ class Network:
         self.core, self.normalize = part.core, part.normalize
         self.restores, self.step = part.restores, part.step
         self.crops = [] if micrographs is None else self._crops(micrographs)
+        self.facts = Facts(
+            model.name,
+            self.task.name,
+            class_names_of(model),
+            model.input_shape,
+            model.output_shape,
+            part.step,
+            part.restores,
+            part.normalize,
+        )
 
     @cached_property
     def sha256(self) -> str:
@@ -87,6 +98,29 @@ class Network:
             path = Path(folder) / "network.onnx"
             write_onnx(signature, path)
             return path.read_bytes()
+
+    def noise(self, side: int) -> np.ndarray:
+        """(1, h, w, C) float32, in the range of normalised pixels and of a size that it takes."""
+        _, height, width, channels = self.core.inputs[0].shape
+        shape = (1, height or side, width or side, channels)
+        return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+    @property
+    def graph(self) -> bytes:
+        """A TensorFlow graph of constants, for OpenVINO: input ``images``, output ``answer``.
+
+        Tracing with the weights' values in their places is faster than turning variables into
+        constants afterwards; OpenVINO folds and fuses by itself.
+        """
+        import tensorflow as tf
+
+        variables = [(v, np.asarray(v)) for v in self.core.variables]
+        with tf.Graph().as_default() as traced:
+            images = tf.compat.v1.placeholder(tf.float32, self._spec.shape, name=IMAGES)
+            constants = [(v, tf.constant(value)) for v, value in variables]
+            with keras.StatelessScope(state_mapping=constants):
+                tf.identity(self.core(images, training=False), name=ANSWER)
+        return traced.as_graph_def().SerializeToString()
 
     @property
     def _spec(self):

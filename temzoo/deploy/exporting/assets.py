@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import temzoo
+from temzoo.core.normalization import Normalization
 from temzoo.deploy.exporting import scenes
 from temzoo.deploy.exporting.saved_model import BYTES, ExportError, Signature
 from temzoo.deploy.exporting.scenes import Question
@@ -33,7 +35,7 @@ FOLDER = "assets.extra"
 CARD, PICTURE, ANSWERS = "temzoo.json", "golden.png", "golden.npz"
 WARMUP = "tf_serving_warmup_requests"
 WEIGHTS = ("sha256", "dataset", "licence", "scores", "date")  # of a weights card
-SETTINGS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
+SETTINGS = tuple(field.name for field in fields(Normalization))
 
 
 def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, version: int) -> dict:

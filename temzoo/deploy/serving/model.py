@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from temzoo.core.normalization import Normalization
 from temzoo.deploy.serving.address import Address, parse
 from temzoo.deploy.serving.failures import MALFORMED, Patience, failure
 from temzoo.deploy.serving.line import Line, Signature
@@ -29,7 +31,6 @@ from temzoo.zoo.task import task_named
 
 DESCRIBE = "describe"
 DISTANCE = "distance"  # an output, and the task of a model that has it
-NORMALIZE_KEYWORDS = ("low", "high", "limit", "grid")  # of ``layers.Normalize``
 DETECTED = {"boxes": 3, "classes": 2, "scores": 2, "masks": 4, "count": 1}  # and their axes
 
 
@@ -127,8 +128,7 @@ class ServedModel:
         input_shape, output_shape: (None, H, W, channels); None for any length.
         tile_step: tiles are cut at multiples of it, px; None where it is unknown.
         in_flight: requests at once, at most.
-        normalize: the layer whose ``statistics`` and ``apply`` its tiles are normalised with; None
-            for a model that takes raw pixels.
+        normalize: what its tiles are normalised by; None for a model that takes raw pixels.
     """
 
     def __init__(self, line: Line, card: Mapping[str, Any], signature: str, answers: str):
@@ -275,7 +275,11 @@ class ServedDetector(ServedModel):
         if self.normalize is None:
             return pixels.astype(np.float32)
         if statistics is None:  # as the layer does in the model's own graph
-            return np.asarray(self.normalize(pixels.astype(np.float32)))
+            images = pixels.astype(np.float32)
+            pairs = [self.normalize.statistics(image) for image in images]
+            return np.stack(
+                [self.normalize.apply(one, *pair) for one, pair in zip(images, pairs, strict=True)]
+            )
         return self.normalize.apply(pixels, *statistics)
 
 
@@ -299,7 +303,5 @@ def _lengths(shape: tuple[int, ...], count: int) -> tuple[int | None, ...]:
 
 def _normalizer(card: Mapping[str, Any], restores: bool) -> Any:
     """The normalisation that a card tells of; without one that of temzoo's models."""
-    from temzoo.models.layers import Normalize  # it brings Keras: only once a server was reached
-
     told = card.get("normalize") or ({"limit": None} if restores else {})
-    return Normalize(**{key: told[key] for key in NORMALIZE_KEYWORDS if key in told})
+    return Normalization(**{f.name: told[f.name] for f in fields(Normalization) if f.name in told})

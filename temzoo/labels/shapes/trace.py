@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial.distance import cdist
 from skimage import measure  # its parts are loaded when first asked for
 
 from temzoo.core.types import Shape
@@ -93,6 +92,8 @@ def joined(points: np.ndarray, ring: np.ndarray) -> np.ndarray:
 
     Filled by the even-odd rule, a ring inside is a hole, one outside another part.
     """
+    from scipy.spatial.distance import cdist  # a tenth of a second, for holes alone
+
     distances = cdist(points, ring)
     near, start = np.unravel_index(distances.argmin(), distances.shape)
     around = np.concatenate([ring[start:], ring[: start + 1]])

@@ -1,0 +1,93 @@
+"""What stands for a model in ``predict``, ``evaluate`` and ``restore``, while an engine runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from temzoo.deploy.engines.runtime import Answer
+from temzoo.inference.tiles import on_tiles
+from temzoo.zoo.built import stands_for
+from temzoo.zoo.task import task_named
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What must be known of a model whose network an engine runs.
+
+    Attributes:
+        name, task: of the model.
+        class_names: of the classes 1, 2, …; () where they are unknown.
+        input_shape, output_shape: (None, H, W, channels); None for any length.
+        step: tiles are cut at multiples of it, px; None where it is unknown.
+        restores: whether it makes pictures, for ``temzoo.restore``.
+        normalize: has ``statistics``, ``apply`` and ``invert``; None of a model of raw pixels.
+    """
+
+    name: str
+    task: str
+    class_names: tuple[str, ...]
+    input_shape: tuple[int | None, ...]
+    output_shape: tuple[int | None, ...]
+    step: int | None
+    restores: bool
+    normalize: Any
+
+
+class AcceleratedModel:
+    """A network in an engine; made by ``accelerate``.
+
+    Attributes:
+        engine, precision: what runs it.
+        class_names, input_shape, output_shape, restores: see ``Facts``; tile_step: its ``step``.
+        in_flight: a tile is normalised, and another blended, while one is in the network.
+        found: what ``auto`` measured, a row for each engine and precision; () unless it chose.
+    """
+
+    in_flight = 2
+
+    def __init__(self, facts: Facts, engine: str, precision: str, run: Answer):
+        self.engine, self.precision = engine, precision
+        self.name, self.class_names = facts.name, facts.class_names
+        stands_for(self, task_named(facts.task), facts.class_names)
+        self.input_shape, self.output_shape = facts.input_shape, facts.output_shape
+        self.tile_step, self.restores = facts.step, facts.restores
+        self.found: tuple[Any, ...] = ()
+        self._normalize, self._run, self._busy = facts.normalize, run, Lock()
+
+    def tile_network(self, channels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """The network as a function of raw tiles (B, h, w, C) of one micrograph (H, W, C).
+
+        Threads may share it.
+        """
+        return on_tiles(
+            self._normalize, channels, lambda tiles, raw: self.answer(tiles), restores=self.restores
+        )
+
+    def answer(self, normalised: np.ndarray) -> np.ndarray:
+        """What the engine makes of normalised pixels: (B, H, W, C) to (B, H, W, K) float32."""
+        with self._busy:
+            return self._run(np.ascontiguousarray(normalised, np.float32))
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Raw images, each normalised by itself as the model does: (B, H, W, C) to (B, H, W, K)."""
+        if self._normalize is None:
+            return self.answer(pixels)
+        pairs = [self._normalize.statistics(image) for image in pixels]
+        normalised = [
+            self._normalize.apply(image, *pair) for image, pair in zip(pixels, pairs, strict=True)
+        ]
+        answers = self.answer(np.stack(normalised))
+        if not self.restores:
+            return answers
+        restored = [
+            self._normalize.invert(one, *pair) for one, pair in zip(answers, pairs, strict=True)
+        ]
+        return np.stack(restored)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {self.engine}, {self.precision}>"

@@ -1,0 +1,77 @@
+"""What an engine reads → a function from float32 pixels to float32 answers; without TensorFlow."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temzoo.tasks.endpoints import IMAGES
+
+Answer = Callable[[np.ndarray], np.ndarray]  # (B, H, W, C) → (B, H, W, K), float32
+OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def processor() -> str:
+    """The processor's abilities, as Linux lists them; elsewhere its name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    words = [line.partition(":")[2] for line in lines if line.startswith(("flags", "Features"))]
+    return " ".join(sorted(set(words[0].split()))) if words else platform.machine()
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16 itself; else it is slower than float32."""
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(processor().split()))
+
+
+def open_onnx(file: bytes, precision: str, threads: int) -> Answer:
+    """A network of an ONNX file, in ONNX Runtime; its precision is that of the file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(None, {IMAGES: pixels})[0]
+
+
+def open_openvino(file: bytes, precision: str, threads: int) -> Answer:
+    """A network that OpenVINO compiled, of this version and for this processor."""
+    import openvino
+
+    hints = openvino_hints(precision, threads)
+    compiled = openvino.Core().import_model(io.BytesIO(file), "CPU", hints)
+    return lambda pixels: compiled([pixels])[0]
+
+
+def openvino_hints(precision: str, threads: int) -> dict[str, Any]:
+    """How OpenVINO compiles a model that answers one call at a time.
+
+    What int8 leaves in fractions is in bfloat16, where the processor has it.
+    """
+    if precision == "int8":
+        precision = "bfloat16" if has_bfloat16() else "float32"
+    return {
+        # Said for float32 too: on some processors OpenVINO takes bfloat16 unasked.
+        "INFERENCE_PRECISION_HINT": OPENVINO_TYPES[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+    }
+
+
+OPENERS = {"onnxruntime": open_onnx, "openvino": open_openvino}
