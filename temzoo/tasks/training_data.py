@@ -21,6 +21,7 @@ from temzoo.data import images, pairs
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
+from temzoo.data.share import ALL, Share
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.labels import nothing_to_learn
 from temzoo.tasks.pixel_models import NORMALIZE, RESTORED
@@ -41,11 +42,13 @@ class TrainingData:
         names: of the classes 1, 2, …; () where there are none.
         crops: that show the training micrographs once.
         notes: lines on what a user may not expect of these data.
+        share: of each batch, that ``training`` reads, where several devices share it.
     """
 
     OWN: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    share: Share = ALL
     crops: int
 
     @staticmethod
@@ -104,9 +107,8 @@ class LabelledData(TrainingData):
         return self.task.balanced_weights(maps, len(self.names) + 1)
 
     def training(self, start, failures):
-        batch = self.settings.batch
-        options = self._options(failures)
-        return training_stream(self.train, self.plan, batch=batch, start=start, **options)
+        how = {"batch": self.settings.batch, "start": start, "share": self.share}
+        return training_stream(self.train, self.plan, **how, **self._options(failures))
 
     def validation(self, failures):
         return validation_set(self.val, side=self.side, **self._options(failures))
@@ -144,9 +146,8 @@ class PairData(TrainingData):
         return replace(settings, crop=crop_side(model, settings.crop, PairData.CROP), pairs=source)
 
     def training(self, start, failures):
-        options = {**self.channels, "failures": failures}
-        batch = self.settings.batch
-        return pairs.pair_stream(self.train, self.plan, batch=batch, start=start, **options)
+        how = {"batch": self.settings.batch, "start": start, "share": self.share}
+        return pairs.pair_stream(self.train, self.plan, **how, **self.channels, failures=failures)
 
     def validation(self, failures):
         options = {**self.channels, "side": self.side, "failures": failures}
@@ -186,8 +187,8 @@ class ImageData(TrainingData):
         return replace(settings, crop=crop_side(model, None, 0))
 
     def training(self, start, failures):
-        batch, seed = self.settings.batch, self.settings.seed
-        return images.image_stream(self.train, batch=batch, seed=seed, start=start)
+        how = {"batch": self.settings.batch, "seed": self.settings.seed}
+        return images.image_stream(self.train, start=start, share=self.share, **how)
 
     def validation(self, failures):
         return images.image_validation(self.val, batch=self.settings.batch)
