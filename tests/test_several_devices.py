@@ -275,6 +275,13 @@ def test_a_batch_is_shared_equally():
     count_of(4).check(None, 8)
 
 
+def test_a_stream_gives_a_device_its_part():
+    told = "Received: batches of 8 for batch=8 and 2 devices. Pass share=self.share on"
+    with pytest.raises(ValueError, match=told):
+        devices.check_rows((tf.TensorSpec((8, 16, 16, 1)), tf.TensorSpec((8,))), 8, 2)
+    devices.check_rows((tf.TensorSpec((4, 16, 16, 1)), tf.TensorSpec((4,))), 8, 2)
+
+
 def test_a_loss_that_temzoo_does_not_share_stays_on_one_device(tmp_path):
     model = temzoo.get_model("vae", image_size=16)
     told = r"models whose loss temzoo shares between them. Received: vae, whose loss is its own."

@@ -62,6 +62,10 @@ class TrainingData:
         """What ``Task.compile`` takes for the setting ``class_weights``."""
         return None
 
+    def read_share(self, process: int, processes: int, *, devices: int) -> None:
+        """Makes ``training`` read what this process, from 0, has of each batch: see ``Share``."""
+        self.share = Share(process, processes, devices)
+
     def training(self, start: int, failures: list[Exception]) -> tf.data.Dataset:
         """Endless batches, after ``start`` crops that were seen before."""
 

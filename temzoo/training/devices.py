@@ -26,7 +26,6 @@ import keras
 
 from temzoo.core.files import own_folder
 from temzoo.core.hints import require_choice
-from temzoo.data.share import Share
 from temzoo.models.layers import require_tensorflow
 from temzoo.tasks.training_data import TrainingData
 from temzoo.training import keras_repairs
@@ -146,9 +145,11 @@ class Replicas(Devices):
         specs = []
 
         def of_process(context):
-            data.share = Share(context.input_pipeline_id, context.num_input_pipelines, self.count)
+            own = (context.input_pipeline_id, context.num_input_pipelines)
+            data.read_share(*own, devices=self.count)
             found = data.training(start, failures)
             specs.append(found.element_spec)
+            check_rows(found.element_spec, data.settings.batch, self.count)
             return found
 
         stream = self.strategy.distribute_datasets_from_function(of_process)
@@ -196,6 +197,21 @@ class Replicas(Devices):
 
     def told(self):
         return {**super().told(), "strategy": type(self.strategy).__name__}
+
+
+def check_rows(spec: Any, batch: int, devices: int) -> None:
+    """Raises ValueError where a stream's batches are not the part of a device.
+
+    Args:
+        spec: of a batch; sizes that are not known before are not checked.
+    """
+    rows = keras.tree.flatten(spec)[0].shape[0]
+    if rows not in (None, batch // devices):
+        raise ValueError(
+            "training_data of a task gives each device its part of a batch."
+            f" Received: batches of {rows} for batch={batch} and {devices} devices. Pass"
+            " share=self.share on to the stream in its training, or train on one device."
+        )
 
 
 class Sharded(Devices):
