@@ -76,7 +76,7 @@ class Devices:
     def prepare(self, twin: keras.Model) -> None:
         """Tells a new model, before it is compiled, that its batches are shared."""
 
-    def stream(self, twin: keras.Model, data: TrainingData, start: int, failures: list) -> Any:
+    def stream(self, twin: keras.Model, data: TrainingData, batch: int, start: int, failures) -> Any:
         """What ``fit`` of a compiled model takes: ``data.training`` for these devices."""
         return data.training(start, failures)
 
@@ -141,7 +141,7 @@ class Replicas(Devices):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
 
-    def stream(self, twin, data, start, failures):
+    def stream(self, twin, data, batch, start, failures):
         specs = []
 
         def of_process(context):
@@ -149,7 +149,7 @@ class Replicas(Devices):
             data.read_share(*own, devices=self.count)
             found = data.training(start, failures)
             specs.append(found.element_spec)
-            check_rows(found.element_spec, data.settings.batch, self.count)
+            check_rows(found.element_spec, batch, self.count)
             return found
 
         stream = self.strategy.distribute_datasets_from_function(of_process)

@@ -93,8 +93,9 @@ class Trainer:
             path = self.folder / "state" / self.done.state
             with pretrained.reading(path, twin):
                 twin.load_weights(path)
-        start = self.done.epoch * self.steps * self.settings.batch
-        stream = self.devices.stream(twin, self.data, start, self.failures)
+        batch = self.settings.batch
+        start = self.done.epoch * self.steps * batch
+        stream = self.devices.stream(twin, self.data, batch, start, self.failures)
         alone = None if self.devices.count == 1 else self._alone(model, phase.changes)
         self._fit(twin, alone, rate, stream, end)
 
