@@ -76,7 +76,9 @@ class Devices:
     def prepare(self, twin: keras.Model) -> None:
         """Tells a new model, before it is compiled, that its batches are shared."""
 
-    def stream(self, twin: keras.Model, data: TrainingData, batch: int, start: int, failures) -> Any:
+    def stream(
+        self, twin: keras.Model, data: TrainingData, batch: int, start: int, failures
+    ) -> Any:
         """What ``fit`` of a compiled model takes: ``data.training`` for these devices."""
         return data.training(start, failures)
 
@@ -109,7 +111,7 @@ class Replicas(Devices):
 
     def check(self, model, batch):
         super().check(model, batch)
-        if not task_of(model).losses:
+        if self.count > 1 and not task_of(model).losses:
             raise ValueError(
                 "Several devices of TensorFlow train models whose loss temzoo shares between them."
                 f" Received: {built(model).name}, whose loss is its own. Train it on one device."

@@ -56,9 +56,9 @@ def train(
         progress: draw a progress bar.
         strategy: the devices to train on: None for one; "mirrored" for all GPUs of this machine,
             or all devices under JAX; "multiworker" for those of the machines of ``TF_CONFIG``, or
-            of a job of SLURM; or a strategy of tf.distribute, or ``keras.distribution.
-            DataParallel``. All of several processes call this alike; the first writes ``out``,
-            which all can read, and all are needed. Each crop of a batch goes to one device.
+            of a job of SLURM; or a strategy of tf.distribute, or a
+            ``keras.distribution.DataParallel``. Each takes an equal part of a batch. Of several
+            processes all call this alike; the first writes ``out``, which the others can read.
         **settings: the fields of ``Settings``.
 
     Raises:
