@@ -34,6 +34,7 @@ from benchmarks.recipes import PYRAMID, Recipe, fitted, throwaway_folder
 from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
 from temzoo.tasks.training_data import with_classes
+from temzoo.training.devices import Devices
 from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
 from temzoo.zoo.cards import model_card
@@ -132,7 +133,8 @@ def trained_by_train(
     settings = Settings(**network.settings, **how)
     settings = kind.complete(model, settings, drawn.train)
     data = kind(model, settings, drawn.train, drawn.val)
-    trainer = Trainer(Path(), settings, data, drawn.val, False)  # of the folder nothing is used
+    one = Devices()
+    trainer = Trainer(Path(), settings, data, drawn.val, False, one)  # its folder is not used
     twin = trainer._twin(model, {})
     trainer._compile(twin, settings.learning_rate, settings.epochs * trainer.steps)
     return twin, next(iter(data.training(0, []).take(1)))

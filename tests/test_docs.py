@@ -85,6 +85,8 @@ def check(words: list[str]) -> None:
             assert "=" in target or re.search(rf"^{target}:", makefile, re.MULTILINE), target
     elif words[:3] == ["python", "-m", "benchmarks"]:
         pass  # test_commands_of_the_benchmarks_parse
+    elif words[0] == "srun":
+        check_temzoo(words[words.index("temzoo") + 1 :])
     elif words[0] == "python" and words[1].startswith("docs/"):
         assert (ROOT / words[1]).is_file(), words[1]
     else:  # what others' programs take is not ours to know

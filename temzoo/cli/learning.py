@@ -102,6 +102,13 @@ def train(
     finetune_epochs: int = USUAL.finetune_epochs,
     finetune_rate: float = USUAL.finetune_rate,
     seed: int = USUAL.seed,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Devices to train on: mirrored, all GPUs of this machine; multiworker, those of"
+            " the machines of TF_CONFIG or of a job of SLURM. One device by default."
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on in --out, with the settings it was started with."),
@@ -128,8 +135,10 @@ def train(
 
     import temzoo
     from temzoo.tasks.training_data import with_classes
+    from temzoo.workflows.training import opened
     from temzoo.zoo.building import find_start
 
+    devices = opened(strategy)  # before TensorFlow computes anything
     how = {"values": values, "names": (rename, merge), "crop_bar": crop_bar}
     examples = load_examples(model, images, labels, groups, truth, pairs, **how)
     learn, judge = two_parts(examples, train_names, val_names, val, seed)
@@ -142,7 +151,8 @@ def train(
     given |= {"class_weights": "balanced" if balance else None, "steps_per_epoch": steps}
     given |= {"finetune": keywords(finetune) or None}
     stated = {OTHER_NAMES.get(name, name) for name in given if _is_typed(context, name)}
-    run = temzoo.train(network, learn, judge, out=out, resume=resume, **chosen(given, stated))
+    where = {"out": out, "resume": resume, "strategy": devices}
+    run = temzoo.train(network, learn, judge, **where, **chosen(given, stated))
     if not run.epoch:
         kept = "its weights are the last ones" if run.history else "no weights yet"
         what = "was validated" if run.history else "ended"

@@ -16,6 +16,7 @@ from temzoo.core.types import Example
 from temzoo.data.crop_plan import CropPlan, Target, windows
 from temzoo.data.images import ahead
 from temzoo.data.preparation import THREADS, Decoded, Encoding, Grid, Preparation, filled, or_new
+from temzoo.data.share import ALL, Share
 
 WHOLE_SIDE = 1024
 
@@ -44,6 +45,7 @@ def training_stream(
     channels: int = 1,
     batch: int = 8,
     start: int = 0,
+    share: Share = ALL,
     failures: list[Exception] | None = None,
 ) -> tf.data.Dataset:
     """An endless stream of batches of crops.
@@ -53,6 +55,7 @@ def training_stream(
         channels: of the pixels: 1 or 3.
         batch: crops in a batch.
         start: crops that an earlier part of the run has used already.
+        share: of each batch, that this process reads, in the parts that its devices take.
         failures: takes what loading an example raised, which TensorFlow wraps beyond recognition.
 
     Returns:
@@ -71,9 +74,9 @@ def training_stream(
     def load(k):
         return encoded.tensors(prepare, k, channels)
 
-    stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    stream = share.numbers(start, batch)
     stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
-    return ahead(encoded.batches(stream, batch, drop_remainder=True), 2)
+    return ahead(encoded.batches(stream, share.rows(batch), drop_remainder=True), 2)
 
 
 def validation_set(

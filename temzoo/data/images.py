@@ -15,6 +15,7 @@ import numpy as np
 
 from temzoo.core.hints import located, require_choice
 from temzoo.core.types import Example
+from temzoo.data.share import ALL, Share
 from temzoo.micrographs import as_channels
 
 if TYPE_CHECKING:
@@ -97,7 +98,13 @@ def unit_range(
 
 
 def image_stream(
-    array: np.ndarray, *, batch: int, seed: int, start: int = 0, augment: bool = False
+    array: np.ndarray,
+    *,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    augment: bool = False,
+    share: Share = ALL,
 ) -> tf.data.Dataset:
     """Endless batches of images, (batch, S, S, C) float32, shuffled anew in each epoch.
 
@@ -108,6 +115,7 @@ def image_stream(
         start: images that an earlier part of the run has used already.
         augment: turn each by quarters and mirror it, at random: for particles, which lie in any
             position, not for digits.
+        share: of each batch, that this process reads, in the parts that its devices take.
 
     Raises:
         ValueError: the array has no images, or is not of square ones.
@@ -127,18 +135,21 @@ def image_stream(
         image = np.rot90(image, rng.integers(4))
         return image[:, ::-1] if rng.integers(2) else image
 
-    def pick(first: int) -> np.ndarray:
-        return np.stack([element(k) for k in range(first, first + batch)])
+    def pick(numbers: np.ndarray) -> np.ndarray:
+        return np.stack([element(int(k)) for k in numbers])
 
-    stop = np.iinfo(np.int64).max - batch
-    return _batches(pick, range(start, stop, batch), array.shape[1:], rows=batch)
+    rows = share.rows(batch)
+    numbers = share.numbers(start, batch).batch(rows, drop_remainder=True)
+    return ahead(_batches(pick, numbers, (rows, *array.shape[1:])), 2)
 
 
 def image_validation(array: np.ndarray, batch: int) -> tf.data.Dataset:
     """All images once, in order: batches of (up to ``batch``, S, S, C) float32."""
     _check_array(array, batch)
-    firsts = range(0, len(array), batch)
-    return _batches(lambda k: array[k : k + batch], firsts, array.shape[1:], rows=None)
+    import tensorflow as tf
+
+    numbers = tf.data.Dataset.range(len(array)).batch(batch)
+    return ahead(_batches(lambda k: array[k], numbers, (None, *array.shape[1:])), 2)
 
 
 def _check_request(examples: Sequence[Example], size: int, channels: int, scale: str) -> None:
@@ -185,22 +196,20 @@ def _check_array(array: np.ndarray, batch: int) -> None:
 
 
 def _batches(
-    pick: Callable[[int], np.ndarray], firsts: range, shape: tuple[int, ...], *, rows: int | None
+    pick: Callable[[np.ndarray], np.ndarray],
+    numbers: tf.data.Dataset,
+    shape: tuple[int | None, ...],
 ) -> tf.data.Dataset:
-    """The batches that ``pick`` gives; the array itself never becomes part of a graph."""
+    """The batches that ``pick`` makes of numbers; the array never becomes part of a graph."""
     import tensorflow as tf
 
-    def load(first):
+    def load(some):
         images = tf.numpy_function(
-            lambda k: np.ascontiguousarray(pick(int(k)), np.float32), [first], tf.float32
+            lambda k: np.ascontiguousarray(pick(k), np.float32), [some], tf.float32
         )
-        return tf.ensure_shape(images, (rows, *shape))
+        return tf.ensure_shape(images, shape)
 
-    stream = tf.data.Dataset.range(firsts.start, firsts.stop, firsts.step)
-    stream = stream.map(load)
-    if rows is None:
-        stream = stream.apply(tf.data.experimental.assert_cardinality(len(firsts)))
-    return ahead(stream, 2)
+    return numbers.map(load)
 
 
 def ahead(stream: tf.data.Dataset, batches: int) -> tf.data.Dataset:

@@ -31,6 +31,7 @@ from temzoo.data.dataset import crop_list, validation_areas
 from temzoo.data.degrade import NAMED, Degradation, black_and_white, degradation, degrade
 from temzoo.data.images import ahead
 from temzoo.data.preparation import THREADS, Cached, crop, filled, or_new, tensors, visit
+from temzoo.data.share import ALL, Share
 from temzoo.micrographs import as_channels
 
 SOURCES = ("given", "grey", "same", "blind_spot")
@@ -142,13 +143,14 @@ def pair_stream(
     out_channels: int = 1,
     batch: int = 8,
     start: int = 0,
+    share: Share = ALL,
     failures: list[Exception] | None = None,
 ) -> tf.data.Dataset:
     """An endless stream of batches of crops, each with what should be made of it.
 
     Args:
         channels, out_channels: of the poor picture and of the better one: 1 or 3.
-        batch, start, failures: as for ``dataset.training_stream``.
+        batch, start, share, failures: as for ``dataset.training_stream``.
 
     Returns:
         Batches of (x, y), (B, S, S, channels) and (B, S, S, out_channels) float32 in the stored
@@ -169,10 +171,10 @@ def pair_stream(
             poor, better = (turned(array, symmetry) for array in (poor, better))
         return _made(plan, whole.levels, poor, better, int(rng.integers(2**63)))
 
-    stream = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
     load = decoded.tensors(prepare, (plan.size, plan.size))
+    stream = share.numbers(start, batch)
     stream = stream.map(load, num_parallel_calls=THREADS, deterministic=True)
-    return ahead(stream.batch(batch, drop_remainder=True), 2)
+    return ahead(stream.batch(share.rows(batch), drop_remainder=True), 2)
 
 
 def pair_validation(

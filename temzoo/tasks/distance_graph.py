@@ -11,6 +11,7 @@ from keras import ops
 
 from temzoo.tasks.distance_targets import FULL
 from temzoo.tasks.semantic_graph import ImageIoU, SegmentationLoss, class_map_and_probabilities
+from temzoo.tasks.whole_batch import part_of_device
 
 NEAR = 4.0  # by how much a pixel weighs more where two objects touch
 DISTANCE = 2.0  # weight of the distance beside the classes
@@ -32,7 +33,7 @@ class DistanceLoss(SegmentationLoss):
         weight = weight * ops.sum(hot, axis=-1)  # 0 of pixels that nobody has judged
         of_classes = self.of_classes(hot, answer[..., :classes], weight[..., None])
         error = ops.mean(weight * ops.abs(answer[..., classes] - distance))
-        return of_classes + DISTANCE * error
+        return part_of_device(of_classes + DISTANCE * error)
 
 
 @keras.saving.register_keras_serializable("temzoo")

@@ -79,6 +79,8 @@ def _of_any_size(network: Any) -> Callable[..., np.ndarray]:
     """
     import keras
 
+    if keras.backend.backend() == "jax":
+        return lambda *arrays: _without_giving_away(network, list(arrays))
     if keras.backend.backend() != "tensorflow":
         return lambda *arrays: network.predict_on_batch(list(arrays))
     import tensorflow as tf
@@ -89,6 +91,50 @@ def _of_any_size(network: Any) -> Callable[..., np.ndarray]:
         autograph=False,
     )
     return lambda *arrays: asked(*arrays).numpy()
+
+
+def _without_giving_away(network: Any, inputs: Any) -> np.ndarray:
+    """A Keras model's answer under JAX, after which it has its weights also where this fails.
+
+    ``predict`` and ``predict_on_batch`` of Keras give the weights to the step, which gives them
+    back at its end.
+    """
+    kept = (network.trainable_variables, network.non_trainable_variables)
+    weights = ([variable.value for variable in variables] for variables in kept)
+    answer, _ = network.stateless_call(*weights, inputs, training=False)
+    return np.asarray(answer)
+
+
+def require_weights(model: Any) -> None:
+    """Gives a model back what a failed ``fit`` or ``predict`` of Keras under JAX took, if it can.
+
+    Raises:
+        RuntimeError: the weights are lost.
+    """
+    if not _is_without(model):
+        return
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()  # as Keras itself does after its last step
+        model._jax_state = None
+    if _is_without(model):
+        raise RuntimeError(
+            f"A model is asked with its weights. Received: {model.name}, which lost them when a"
+            " fit, evaluate or predict of Keras failed under JAX. Load them again (get_model,"
+            " weights=), and predict with temzoo.predict, which leaves them where they are."
+        )
+
+
+def _is_without(model: Any) -> bool:
+    return any(getattr(each, "_value", 0) is None for each in getattr(model, "variables", ()))
+
+
+def _asked_raw(model: Any) -> Callable[..., np.ndarray]:
+    """A model that takes raw pixels, as a function of them."""
+    import keras
+
+    if keras.backend.backend() == "jax" and hasattr(model, "stateless_call"):
+        return partial(_without_giving_away, model)
+    return model.predict_on_batch
 
 
 def normalized_alone(model: Any) -> Any:
@@ -140,9 +186,10 @@ def _network(model: Any, channels: np.ndarray, *, is_keras: bool) -> Network:
     """The model as a function of raw tiles, normalised by the whole image's statistics."""
     if not is_keras:
         return lambda batch: np.asarray(model(batch), np.float32)
+    require_weights(model)
     layer = layer_named(model, NORMALIZE)
     if layer is None:
-        needs_raw, ask = False, model.predict_on_batch
+        needs_raw, ask = False, _asked_raw(model)
     else:
         behind, ask = _core(model)
         needs_raw = len(behind.inputs) > 1

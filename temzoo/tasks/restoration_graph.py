@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from temzoo.tasks.restoration import LOSSES
+from temzoo.tasks.whole_batch import over_devices, part_of_device
 
 CHARBONNIER = 1e-3  # of the range; errors below it count by their square, as rounding does
 LEAST_ERROR = 1e-10  # mean squared error in units of the range: 100 dB at most
@@ -46,7 +47,8 @@ class RestorationLoss(keras.losses.Loss):
         per_image, counted = _mean_of_pixels(self.call(error), sample_weight)
         if self.kind == "psnr":
             per_image = _decibels(per_image)
-        return ops.sum(per_image * counted) / ops.maximum(ops.sum(counted), 1.0)
+        total, images = over_devices([ops.sum(per_image * counted), ops.sum(counted)])
+        return part_of_device(total / ops.maximum(images, 1.0))
 
     def call(self, error):
         """(B, H, W, C) of errors in units of the range to what is averaged over pixels."""

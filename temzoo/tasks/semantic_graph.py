@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from temzoo.tasks.semantic import LOSSES
+from temzoo.tasks.whole_batch import over_devices, part_of_device
 
 EPSILON = 1e-6
 # Weight of a missed pixel in the Tversky index, a false one having the rest; at 0.5 it is Dice.
@@ -40,7 +41,8 @@ class SegmentationLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
 
     def call(self, truth, probabilities):
-        return self.of_classes(ops.cast(truth, probabilities.dtype), probabilities)
+        truth = ops.cast(truth, probabilities.dtype)
+        return part_of_device(self.of_classes(truth, probabilities))
 
     def of_classes(self, truth, probabilities, weight=1.0):
         """The loss; ``weight``, (B, H, W, 1), is that of a pixel in the cross-entropy."""
@@ -75,9 +77,9 @@ class SegmentationLoss(keras.losses.Loss):
 def _tversky_index(truth, probabilities, misses: float):
     """(classes - 1,) of the foreground classes over the batch; ``misses`` weighs missed pixels."""
     truth, found = truth[..., 1:], probabilities[..., 1:]
-    hit = ops.sum(truth * found, axis=(0, 1, 2))
-    missed = ops.sum(truth, axis=(0, 1, 2)) - hit
-    false = ops.sum(found, axis=(0, 1, 2)) - hit
+    summed = [ops.sum(each, axis=(0, 1, 2)) for each in (truth * found, truth, found)]
+    hit, true, positive = over_devices(summed)
+    missed, false = true - hit, positive - hit
     # One pixel's worth keeps a crop without any foreground finite, and right when nothing is found.
     return (hit + 1.0) / (hit + misses * missed + (1.0 - misses) * false + 1.0)
 

@@ -21,6 +21,7 @@ from temzoo.data import images, pairs
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
+from temzoo.data.share import ALL, Share
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.labels import nothing_to_learn
 from temzoo.tasks.pixel_models import NORMALIZE, RESTORED
@@ -41,11 +42,13 @@ class TrainingData:
         names: of the classes 1, 2, …; () where there are none.
         crops: that show the training micrographs once.
         notes: lines on what a user may not expect of these data.
+        share: of each batch, that ``training`` reads, where several devices share it.
     """
 
     OWN: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    share: Share = ALL
     crops: int
 
     @staticmethod
@@ -58,6 +61,10 @@ class TrainingData:
     def class_weights(self, asked: Any) -> list[float] | None:
         """What ``Task.compile`` takes for the setting ``class_weights``."""
         return None
+
+    def read_share(self, process: int, processes: int, *, devices: int) -> None:
+        """Makes ``training`` read what this process, from 0, has of each batch: see ``Share``."""
+        self.share = Share(process, processes, devices)
 
     def training(self, start: int, failures: list[Exception]) -> tf.data.Dataset:
         """Endless batches, after ``start`` crops that were seen before."""
@@ -108,9 +115,8 @@ class LabelledData(TrainingData):
         return self.task.balanced_weights(maps, len(self.names) + 1)
 
     def training(self, start, failures):
-        batch = self.settings.batch
-        options = self._options(failures)
-        return training_stream(self.train, self.plan, batch=batch, start=start, **options)
+        how = {"batch": self.settings.batch, "start": start, "share": self.share}
+        return training_stream(self.train, self.plan, **how, **self._options(failures))
 
     def validation(self, failures):
         return validation_set(self.val, side=self.side, **self._options(failures))
@@ -148,9 +154,8 @@ class PairData(TrainingData):
         return replace(settings, crop=crop_side(model, settings.crop, PairData.CROP), pairs=source)
 
     def training(self, start, failures):
-        options = {**self.channels, "failures": failures}
-        batch = self.settings.batch
-        return pairs.pair_stream(self.train, self.plan, batch=batch, start=start, **options)
+        how = {"batch": self.settings.batch, "start": start, "share": self.share}
+        return pairs.pair_stream(self.train, self.plan, **how, **self.channels, failures=failures)
 
     def validation(self, failures):
         options = {**self.channels, "side": self.side, "failures": failures}
@@ -190,8 +195,8 @@ class ImageData(TrainingData):
         return replace(settings, crop=crop_side(model, None, 0))
 
     def training(self, start, failures):
-        batch, seed = self.settings.batch, self.settings.seed
-        return images.image_stream(self.train, batch=batch, seed=seed, start=start)
+        how = {"batch": self.settings.batch, "seed": self.settings.seed}
+        return images.image_stream(self.train, start=start, share=self.share, **how)
 
     def validation(self, failures):
         return images.image_validation(self.val, batch=self.settings.batch)

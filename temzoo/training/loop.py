@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import numpy as np
 
 from temzoo.core.files import atomic_path, write_json
 from temzoo.models.layers import dtype_policy
+from temzoo.training.bar import Bar
+from temzoo.training.devices import Devices
+from temzoo.training.judging import Judging, by_fit
 from temzoo.training.progress import PROGRESS, Progress, read_progress
 from temzoo.training.run_folder import read_run, write_history
 from temzoo.zoo import building, pretrained
@@ -38,9 +42,9 @@ class _Phase:
 class Trainer:
     """One run: its data, its state on disk, its phases."""
 
-    def __init__(self, folder, settings, data, val, progress):
+    def __init__(self, folder, settings, data, val, progress, devices: Devices):
         self.folder, self.settings, self.data = folder, settings, data
-        self.val, self.progress = val, progress
+        self.val, self.progress, self.devices = val, progress and devices.chief, devices
         self.steps = settings.steps_per_epoch or math.ceil(data.crops / settings.batch)
         self.done = Progress()
         self.failures: list[Exception] = []
@@ -80,37 +84,51 @@ class Trainer:
         end = self.done.phase_start + phase.epochs
         if self.done.epoch >= end or self.out_of_patience():
             return
-        twin = self._twin(model, phase.changes)
-        rate = self._compile(twin, phase.rate, phase.epochs * self.steps)
+        with self.devices.building():
+            twin = self._twin(model, phase.changes)
+            self.devices.prepare(twin)
+            rate = self._compile(twin, phase.rate, phase.epochs * self.steps)
         if self.done.state:
             # Weights, optimizer and step count: the rate goes on where it was.
             path = self.folder / "state" / self.done.state
             with pretrained.reading(path, twin):
                 twin.load_weights(path)
-        start = self.done.epoch * self.steps * self.settings.batch
-        stream = self.data.training(start, self.failures)
-        self._fit(twin, rate, stream, self.data.validation(self.failures), end)
+        batch = self.settings.batch
+        start = self.done.epoch * self.steps * batch
+        stream = self.devices.stream(twin, self.data, batch, start, self.failures)
+        alone = None if self.devices.count == 1 else self._alone(model, phase.changes)
+        self._fit(twin, alone, rate, stream, end)
 
-    def _fit(self, twin: keras.Model, rate: _Rate, stream, validation, end: int) -> None:
+    def _alone(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
+        """The model of this phase on one device, to validate by."""
+        found = self._twin(model, changes)
+        task_of(found).compile(found, **self._loss)
+        return found
+
+    def _fit(self, twin: keras.Model, alone: keras.Model | None, rate: _Rate, stream, end) -> None:
         task, every = task_of(twin), self.settings.validate_every
         judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
+        validation = self.data.validation(self.failures)
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
         average = _Average(self)
-        judges = [] if task.judged_by_fit else [_Judge(self, average, judged)]
+        asked = [] if alone is None else [by_fit(validation)]
+        asked += [] if task.judged_by_fit else [self._judge]
+        judges = [Judging(each, judged, average.shown, self.devices, alone) for each in asked]
         ending = _EndOfEpoch(self, average, task.score)
-        bars = [_Bar(end, self.steps, task.score)] if self.progress else []
+        bars = [Bar(end, self.steps, task.score)] if self.progress else []
         try:
-            twin.fit(
-                stream,
-                validation_data=validation,
-                validation_freq=judged,
-                epochs=end,
-                initial_epoch=self.done.epoch,
-                steps_per_epoch=self.steps,
-                callbacks=[_SetRate(rate), average, *judges, ending, log, *bars],
-                shuffle=False,
-                verbose=0,
-            )
+            with self.devices.fitting():
+                twin.fit(
+                    stream,
+                    validation_data=validation if alone is None else None,
+                    validation_freq=judged,
+                    epochs=end,
+                    initial_epoch=self.done.epoch,
+                    steps_per_epoch=self.steps,
+                    callbacks=[_SetRate(rate), average, *judges, ending, log, *bars],
+                    shuffle=False,
+                    verbose=0,
+                )
         except Exception:
             if self.failures:
                 # TensorFlow wraps what a loader raised into an error of its own, without the type.
@@ -119,6 +137,10 @@ class Trainer:
         finally:
             for bar in bars:
                 bar.on_train_end()
+
+    def _judge(self, model: keras.Model) -> Mapping[str, float]:
+        """What the task says of a model on whole validation micrographs."""
+        return task_of(model).judge(model, self.val, self.data.names)
 
     def _twin(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
         """The model that this phase trains: another config or precision, the same weights."""
@@ -132,11 +154,16 @@ class Trainer:
             twin.set_weights(model.get_weights())
         return twin
 
+    @cached_property
+    def _loss(self) -> dict[str, Any]:
+        """Keywords of ``Task.compile``; class weights take long to count."""
+        weights = self.data.class_weights(self.settings.class_weights)
+        return {"loss": self.settings.loss, "class_weights": weights}
+
     def _compile(self, twin: keras.Model, peak: float, steps: int) -> _Rate:
         rate, task = _Rate(peak, steps, self.settings.warmup), task_of(twin)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, **task.optimizer)
-        weights = self.data.class_weights(self.settings.class_weights)
-        task.compile(twin, optimizer=optimizer, loss=self.settings.loss, class_weights=weights)
+        task.compile(twin, optimizer=optimizer, **self._loss)
         optimizer.build(twin.trainable_variables)
         return rate
 
@@ -183,7 +210,7 @@ class _SetRate(keras.callbacks.Callback):
         self.rate = rate
 
     def on_train_begin(self, logs=None):
-        self.step = int(self.model.optimizer.iterations)
+        self.step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
 
     def on_train_batch_begin(self, batch, logs=None):
         self.rate.now.assign(self.rate.at(self.step))
@@ -261,21 +288,6 @@ class _Average(keras.callbacks.Callback):
                 np.savez(temporary, steps=self.steps, **weights)
 
 
-class _Judge(keras.callbacks.Callback):
-    """Adds to an epoch's logs what the task says of the model on whole validation micrographs."""
-
-    def __init__(self, trainer: Trainer, average: _Average, epochs: Sequence[int]):
-        super().__init__()
-        self.trainer, self.average, self.epochs = trainer, average, frozenset(epochs)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 not in self.epochs:
-            return
-        with self.average.shown(self.model):
-            task, names = task_of(self.model), self.trainer.data.names
-            logs.update(task.judge(self.model, self.trainer.val, names))
-
-
 class _EndOfEpoch(keras.callbacks.Callback):
     """Writes history, last and best weights, and the state that a resumed run starts from."""
 
@@ -334,40 +346,3 @@ class _EndOfEpoch(keras.callbacks.Callback):
             date=datetime.date.today().isoformat(),
         )
         pretrained.write_card(path, card)
-
-
-class _Bar(keras.callbacks.Callback):
-    """A progress bar an epoch; a line for each that is done."""
-
-    def __init__(self, epochs: int, steps: int, score: str):
-        super().__init__()
-        self.epochs, self.steps, self.bar = epochs, steps, None
-        self.shown = ("loss", score.removeprefix("val_"))
-
-    def on_train_begin(self, logs=None):
-        from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
-
-        columns = Progress.get_default_columns()[:3]
-        self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn())
-        self.bar.start()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.task = self.bar.add_task(f"epoch {epoch + 1}/{self.epochs}", total=self.steps)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.advance(self.task)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.bar.remove_task(self.task)
-        learnt, judged = self._figures("", logs), self._figures("val_", logs)
-        line = f"epoch {epoch + 1:3d}/{self.epochs}{learnt}"
-        line += f"  validation:{judged}" if judged else ""
-        self.bar.console.print(line, highlight=False)
-
-    def _figures(self, prefix: str, logs: Mapping[str, float]) -> str:
-        found = [(name, logs[prefix + name]) for name in self.shown if prefix + name in logs]
-        return "".join(f"  {name} {value:.4f}" for name, value in found)
-
-    def on_train_end(self, logs=None):
-        if self.bar is not None:
-            self.bar.stop()

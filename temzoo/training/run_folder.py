@@ -108,7 +108,7 @@ def session() -> dict[str, Any]:
     }
 
 
-def write_run(folder: Path, model, settings: Settings, names, notes, train, val) -> None:
+def write_run(folder: Path, model, settings: Settings, names, notes, parts, devices) -> None:
     how = built.built(model)
     data = {
         part: {
@@ -117,7 +117,7 @@ def write_run(folder: Path, model, settings: Settings, names, notes, train, val)
             "fingerprint": fingerprint(examples),
             "names": [e.name for e in examples],
         }
-        for part, examples in (("train", train), ("val", val))
+        for part, examples in parts.items()
     }
     run = {
         "model": how.name,
@@ -127,7 +127,8 @@ def write_run(folder: Path, model, settings: Settings, names, notes, train, val)
         "settings": asdict(settings),
         "objects": [name for name, value in asdict(settings).items() if not is_plain(value)],
         "data": data,
-        "labels": next((dict(e.reading) for e in train if e.reading), {}),
+        "labels": next((dict(e.reading) for e in parts["train"] if e.reading), {}),
+        "devices": devices,
         "seed": settings.seed,
         **session(),
     }

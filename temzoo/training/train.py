@@ -17,11 +17,11 @@ from typing import Any
 import keras
 
 from temzoo.core import hints
-from temzoo.core.files import own_folder
 from temzoo.core.hints import located
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
+from temzoo.training.devices import devices_of
 from temzoo.training.loop import Trainer
 from temzoo.training.progress import PROGRESS
 from temzoo.training.run_folder import RUN, fingerprint, read_run, write_run
@@ -60,6 +60,7 @@ def train(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
+    strategy: Any = None,
     on_finish: Callable[[Run, keras.Model, TrainingData], None] | None = None,
     **settings: Any,
 ) -> Run:
@@ -69,37 +70,43 @@ def train(
         on_finish: called with the run, the model holding the best weights, and its data, unless no
             epoch was judged.
     """
-    folder, task = Path(out), task_of(model)
+    folder, task, devices = Path(out), task_of(model), devices_of(strategy)
     if resume:
         chosen = _resumed_settings(folder, model, train, val, settings)
     else:
         chosen = checked_settings(settings, "train")
         check_own(task, settings)
+        _check_new(folder)
     check_examples(train, val)
     kind = task.training_data()
     chosen = kind.complete(model, chosen, train)
     data = kind(model, chosen, train, val)
     _check_finetune(model, chosen)
-    trainer = Trainer(folder, chosen, data, val, progress)
-    with own_folder(folder):
+    devices.check(model, chosen.batch)
+    with devices.watched(), devices.folder(folder, resume) as own:
+        trainer = Trainer(own, chosen, data, val, progress, devices)
         if not resume:
             _begin(trainer, model, train)
-        run = _run(trainer, model, resume)
-    if run.epoch and on_finish is not None:
+        run = dataclasses.replace(_run(trainer, model, resume), folder=folder)
+    if run.epoch and on_finish is not None and devices.chief:
         on_finish(run, model, data)
     return run
 
 
-def _begin(trainer: Trainer, model: keras.Model, train: Sequence[Example]) -> None:
-    """Writes down what a new run is, and tells what a user may not expect of it."""
-    folder, data = trainer.folder, trainer.data
+def _check_new(folder: Path) -> None:
     if (folder / PROGRESS).exists():
         raise FileExistsError(
             f"{folder} holds a run already. Resume it (resume=True, --resume), or choose another"
             " out."
         )
+
+
+def _begin(trainer: Trainer, model: keras.Model, train: Sequence[Example]) -> None:
+    """Writes down what a new run is, and tells what a user may not expect of it."""
+    folder, data = trainer.folder, trainer.data
     notes = [line for line in (built(model).begun, *data.notes) if line]
-    write_run(folder, model, trainer.settings, data.names, notes, train, trainer.val)
+    parts, devices = {"train": train, "val": trainer.val}, trainer.devices.told()
+    write_run(folder, model, trainer.settings, data.names, notes, parts, devices)
     if trainer.progress:
         print(*notes, sep="\n", end="\n" if notes else "")
     data.prepare(model)

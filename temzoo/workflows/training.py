@@ -14,6 +14,7 @@ from temzoo.inference.predict import predict
 from temzoo.pictures.plots import plot_history
 from temzoo.tasks.training_data import LabelledData, TrainingData
 from temzoo.training import train as runs
+from temzoo.training.devices import opened as opened
 from temzoo.training.train import Run, checked_settings
 from temzoo.training.tuning import search as searches
 from temzoo.training.tuning.search import Search
@@ -36,6 +37,7 @@ def train(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
+    strategy: Any = None,
     **settings: Any,
 ) -> Run:
     """Trains a model from ``get_model``; afterwards it holds the best weights.
@@ -52,14 +54,20 @@ def train(
         out: the run folder; new, or with ``resume`` that of a stopped run.
         resume: go on where the run in ``out`` stopped, with its settings.
         progress: draw a progress bar.
+        strategy: the devices to train on: None for one; "mirrored" for all GPUs of this machine,
+            or all devices under JAX; "multiworker" for those of the machines of ``TF_CONFIG``, or
+            of a job of SLURM; or a strategy of tf.distribute, or a
+            ``keras.distribution.DataParallel``. Each takes an equal part of a batch. Of several
+            processes all call this alike; the first writes ``out``, which the others can read.
         **settings: the fields of ``Settings``.
 
     Raises:
         ValueError: unknown or impossible settings; labels that do not fit the model's classes; a
             specimen in both ``train`` and ``val``; another model or data than the resumed run's; a
-            micrograph that cannot be used.
+            micrograph that cannot be used; a batch or model that the devices cannot share.
         FileExistsError: ``out`` holds a run already and ``resume`` is not set.
         FileNotFoundError: nothing to resume from.
+        RuntimeError: another process of the run is gone; a strategy that comes too late.
 
     Example:
         >>> model = temzoo.get_model("unet", filters=16)
@@ -67,7 +75,15 @@ def train(
         >>> run.score
     """
     return runs.train(
-        model, train, val, out=out, resume=resume, progress=progress, on_finish=finish, **settings
+        model,
+        train,
+        val,
+        out=out,
+        resume=resume,
+        progress=progress,
+        strategy=strategy,
+        on_finish=finish,
+        **settings,
     )
 
 

@@ -1,0 +1,66 @@
+"""What ``fit`` of Keras 3.12 to 3.15 needs to work under a strategy of tf.distribute.
+
+Under ``MultiWorkerMirroredStrategy`` it fails twice: it builds a model from the mean of a first
+batch, of which it makes no tensor, and it takes the mean of a step's figures along the first axis
+of what are single numbers. https://github.com/keras-team/keras/issues/20585 asks for support.
+``test_plain_keras_fails_on_several_machines`` tells when this file can go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import keras
+
+MEANT_FOR = ((3, 12), (3, 15))  # tried with 3.12.0 and 3.15.1
+BUILDS, REDUCES = "_maybe_symbolic_build", "reduce_per_replica"
+
+
+def check_version() -> None:
+    """Raises RuntimeError for a Keras that this file was not written for."""
+    version = tuple(int(part) for part in keras.__version__.split(".")[:2])
+    first, last = MEANT_FOR
+    if not first <= version <= last:
+        raise RuntimeError(
+            f"Training on several devices of TensorFlow needs Keras {_text(first)} to"
+            f" {_text(last)}. Received: Keras {keras.__version__}. Install one of these, or train"
+            " on one device."
+        )
+
+
+def _text(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
+
+
+def build(model: keras.Model, strategy: Any, batch: Any) -> None:
+    """Builds a compiled model's metrics and loss, so that ``fit`` need not.
+
+    Args:
+        strategy: of tf.distribute, under which the model was made.
+        batch: a ``tf.TensorSpec`` for each array of a device's batch.
+    """
+    with strategy.scope():
+        model._symbolic_build(data_batch=batch)
+    setattr(model, BUILDS, lambda **batch: None)
+
+
+@contextmanager
+def figures_averaged() -> Iterator[None]:
+    """Inside, the figures of a step are averaged over the devices of all machines."""
+    trainer = import_module("keras.src.backend.tensorflow.trainer")
+    theirs = getattr(trainer, REDUCES)
+
+    def ours(values, strategy, reduction):
+        if reduction != "auto" or strategy.num_replicas_in_sync == 1:
+            return theirs(values, strategy, reduction)
+        return keras.tree.map_structure(partial(strategy.reduce, "MEAN", axis=None), values)
+
+    setattr(trainer, REDUCES, ours)
+    try:
+        yield
+    finally:
+        setattr(trainer, REDUCES, theirs)

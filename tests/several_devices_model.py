@@ -1,0 +1,53 @@
+"""For ``temzoo train shared --with this``: a small model, and what a test does to its process.
+
+Environment: CPUS=2 makes so many devices of the processor; DIES=2 kills the process in that epoch;
+PLAIN=1 leaves Keras as it is.
+"""
+
+import os
+import signal
+from contextlib import nullcontext
+
+import keras
+
+from temzoo.models import layers
+from temzoo.training import keras_repairs, loop
+from temzoo.zoo.cards import register
+
+if "CPUS" in os.environ:
+    import tensorflow as tf
+
+    devices = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["CPUS"])
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+
+
+@register(
+    "shared",
+    task="semantic",
+    summary="three convolutions, two batch norms, dropout if asked for",
+    paper="none",
+    parameters=1_000,
+    input="(B, H, W, channels) raw pixels",
+    output="(B, H, W, classes) probabilities",
+)
+def shared(*, classes: int = 2, channels: int = 1, dropout: float = 0.0) -> keras.Model:
+    pixels = keras.Input((None, None, channels))
+    x = layers.Normalize(name="normalize")(pixels)
+    x = layers.conv_norm_relu(x, 8, "batch", "first")
+    x = keras.layers.Dropout(dropout)(layers.conv_norm_relu(x, 8, "batch", "second"))
+    return keras.Model(pixels, layers.class_probabilities(x, classes), name="shared")
+
+
+if "DIES" in os.environ:
+    begin = loop._EndOfEpoch.on_epoch_begin
+
+    def killed(self, epoch, logs=None):
+        if epoch + 1 == int(os.environ["DIES"]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        begin(self, epoch, logs)
+
+    loop._EndOfEpoch.on_epoch_begin = killed
+
+if "PLAIN" in os.environ:
+    keras_repairs.build = lambda *of: None
+    keras_repairs.figures_averaged = nullcontext
