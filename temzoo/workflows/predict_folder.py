@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
-from temzoo.core.files import own_folder
+from temzoo.core.files import own_folder, shared_folder
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.writers import write_csv
 from temzoo.inference.regions import Watershed
@@ -18,9 +18,11 @@ from temzoo.labels import write as write_label_file
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
 from temzoo.store.sidecar import Origin, sidecar_path
+from temzoo.workflows import shards
 from temzoo.workflows.cluster import are_measured, predict_on_cluster, write_tables
 from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
+from temzoo.workflows.shards import Shard
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import built_or_none
@@ -112,6 +114,7 @@ def predict_folder(
     shapes: str = "polygons",
     error_px: float = TOLERANCE_PX,
     cluster: str | None = None,
+    shard: Shard | None = None,
     progress: bool = True,
 ) -> FolderPredictions:
     """Predicts many micrographs of any size and writes the maps and an overlay picture of each.
@@ -142,6 +145,9 @@ def predict_folder(
         cluster: "auto" or the address of a Ray cluster (``temzoo[ray]``), whose machines share the
             work; see ``temzoo.workflows.cluster``. The particles are measured too:
             particles_nm.parquet, a row each, and particles_px.parquet of uncalibrated images.
+        shard: (3, 16): the third of sixteen parts of the images alone, listed in
+            predictions-3-of-16.csv, while other jobs may do the other parts. A last call without it
+            does what they left and writes the one table and the label files.
         progress: print a line for each image, under a progress bar.
 
     Returns:
@@ -162,8 +168,11 @@ def predict_folder(
     """
     _check(formats, shapes, error_px)
     out, say = Path(out), print if progress else lambda line: None
-    places = [images] if isinstance(images, str | Path) else images
-    found = named_images([Path(place) for place in places], frame, say)
+    places = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
+    if shard is not None:
+        shards.checked(shard)
+        shards.require_alone(places, out, formats, cluster)
+    found = named_images(places, frame, say)
     options = {
         "tile": tile,
         "overlap": overlap,
@@ -180,18 +189,17 @@ def predict_folder(
     )
     origin = replace(lazy.origin, options=stated)
     job = Job(out, origin, options, len(found) == 1, say, progress, drawn)
+    again = again or not lazy.origin.weights  # else nobody can tell what it predicted before
+    if shard is not None:
+        with shared_folder(out, f"shard-{shards.name_of(shard)}"):
+            rows = _rows(shards.part_of(found, shard), job, lazy, again=again)
+            table = _write_table(rows, out / f"predictions-{shards.name_of(shard)}.csv")
+        return FolderPredictions(out, tuple(rows), (), table, {})
     with own_folder(out):
-        # Of a model without a name for its weights, nobody can tell what it predicted before.
-        known = lazy.origin.weights and not again
-        kept, left = _finished(found, job, cluster is not None) if known else ([], found)
-        if kept:
-            say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
-        made = _made(left, job, lazy, cluster) if left else []
-        by_name = {row.image: row for row in (*kept, *made)}
-        rows = [by_name[image.name] for image in found]
+        sweep(found, job)
+        rows = _rows(found, job, lazy, again=again, cluster=cluster)
         others = _earlier(found, out)
-        listed = (astuple(row) for row in (*rows, *others.values()))
-        write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
+        table = _write_table([*rows, *others.values()], out / TABLE)
         done = {row.image for row in rows if row.status != "failed"}
         if cluster is not None:
             for path in write_tables([i for i in found if i.name in done], out):
@@ -202,7 +210,7 @@ def predict_folder(
             kind: _write_labels(kind, named, out, shapes, error_px, say)
             for kind in (formats if done else ())  # else what is there stays
         }
-        return FolderPredictions(out, tuple(rows), tuple(others.values()), out / TABLE, labels)
+        return FolderPredictions(out, tuple(rows), tuple(others.values()), table, labels)
 
 
 def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:
@@ -228,11 +236,25 @@ def _as_lazy(model: Any) -> LazyModel:
     return LazyModel(Origin(model=how.name if how else ""), lambda: model)
 
 
-def _made(images: Sequence[Image], job: Job, model: LazyModel, cluster: str | None) -> list[Row]:
-    sweep(images, job)
-    if cluster is None:
-        return predict_images(images, job, model.find())
-    return predict_on_cluster(images, job, model, cluster)
+def _rows(
+    images: Sequence[Image], job: Job, model: LazyModel, *, again: bool, cluster: str | None = None
+) -> list[Row]:
+    """A row for each image, in order, when those that were left are predicted."""
+    kept, left = ([], images) if again else _finished(images, job, cluster is not None)
+    if kept:
+        job.say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
+    made: list[Row] = []
+    if left and cluster is not None:
+        made = predict_on_cluster(left, job, model, cluster)
+    elif left:
+        made = predict_images(left, job, model.find())
+    by_name = {row.image: row for row in (*kept, *made)}
+    return [by_name[image.name] for image in images]
+
+
+def _write_table(rows: Sequence[Row], path: Path) -> Path:
+    write_csv(path, [column.name for column in fields(Row)], map(astuple, rows))
+    return path
 
 
 def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[Row], list[Image]]:
