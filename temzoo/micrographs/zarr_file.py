@@ -209,7 +209,7 @@ def _images(path: Path, array: Any, told: dict[str, Any]) -> ZarrImages:
     return ZarrImages(path, array, names, rows, columns, scale)
 
 
-def sizes_of(told: dict[str, Any], dimensions: int) -> Sequence[object]:
+def sizes_of(told: dict[str, Any], dimensions: int) -> Sequence[Any]:
     """The size of a pixel along each axis, in its unit: the scale of level 0, and of all levels."""
     sizes: np.ndarray | None = None
     for place in (told["datasets"][0], told):

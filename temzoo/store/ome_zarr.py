@@ -61,8 +61,8 @@ def save_ome_zarr(
         axes, scale = _axes_of(labels.ndim, nm_per_pixel)
         _write(zarr.open_group(path, mode="w", zarr_format=3), labels, axes, scale)
         return path
-    image = zarr.open_group(path, mode="r+") if is_zarr(path) else {}
-    told = attributes_of(image).get("multiscales") if image else None
+    image: Any = zarr.open_group(path, mode="r+") if is_zarr(path) else None
+    told = attributes_of(image).get("multiscales") if image is not None else None
     if not told:
         raise FileExistsError(
             "Labels are written into an image of OME-Zarr, or into a new folder. Received: "
@@ -108,10 +108,10 @@ def _write(group: Any, labels: Any, axes: list, scale: list[float], source: str 
 
         da.store(labels, array, lock=True)  # two blocks may have parts of one chunk
     level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-    image, label = {"axes": axes, "datasets": [level]}, {"source": {"image": source}}
     version = {"version": VERSIONS[2]} if group.metadata.zarr_format == 2 else {}
-    label = {**(label if source else {}), **version}
-    _tell(group, {"multiscales": [{**image, **version}], "image-label": label})
+    image: dict[str, Any] = {"axes": axes, "datasets": [level], **version}
+    label: dict[str, Any] = {"source": {"image": source}} if source else {}
+    _tell(group, {"multiscales": [image], "image-label": {**label, **version}})
 
 
 def _tell(group: Any, told: dict[str, Any]) -> None:
