@@ -37,7 +37,9 @@ def predict(
     ],
     set_: common.Set = None,
     with_: common.With = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    out: Annotated[
+        str, typer.Option(help="Folder to write to, or s3://…, gs://… (temzoo[remote]).")
+    ] = "predictions",
     format_: Annotated[
         list[str] | None,
         typer.Option(

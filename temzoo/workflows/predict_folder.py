@@ -19,8 +19,9 @@ from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
 from temzoo.store.sidecar import Origin, sidecar_path
 from temzoo.workflows import shards
-from temzoo.workflows.cluster import are_measured, predict_on_cluster, write_tables
+from temzoo.workflows.cluster import PARTS, are_measured, predict_on_cluster, write_tables
 from temzoo.workflows.drawn import Drawn
+from temzoo.workflows.elsewhere import at_hand
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
 from temzoo.workflows.shards import Shard
 from temzoo.zoo import pretrained
@@ -77,17 +78,17 @@ class FolderPredictions:
     """What a job left in its folder.
 
     Attributes:
-        folder: where the files are.
+        folder: where the files are, or their address.
         rows: one for each image that was asked for, in order.
         earlier: one for each image that other jobs left there.
         table: the CSV file that lists all of them.
         labels: the label files, by format.
     """
 
-    folder: Path
+    folder: Path | str
     rows: tuple[Row, ...]
     earlier: tuple[Row, ...]
-    table: Path
+    table: Path | str
     labels: Mapping[str, Path]
 
     @property
@@ -131,7 +132,8 @@ def predict_folder(
             such as ``LazyModel.of_server(temzoo.connect(url))``; or a model, which predicts every
             image again, for it may have been trained since.
         images: a file, a folder, or several of them.
-        out: the folder that is written to, made when absent.
+        out: the folder that is written to, made when absent; or its address for fsspec, such as
+            "s3://bucket/predictions" (``temzoo[remote]``), which only one job may write to.
         frame: of stacks, this image alone, from 0; None: all.
         tile, overlap, flips, probabilities, instances, min_area_px, min_score: see
             ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
@@ -167,7 +169,7 @@ def predict_folder(
         []
     """
     _check(formats, shapes, error_px)
-    out, say = Path(out), print if progress else lambda line: None
+    say = print if progress else lambda line: None
     places = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
     if shard is not None:
         shards.checked(shard)
@@ -184,33 +186,28 @@ def predict_folder(
     }
     lazy, drawn = _as_lazy(model), drawn or Drawn()
     # As JSON holds them: a watershed as its fields, a tuple as a list.
-    stated = json.loads(
-        json.dumps({**options, **drawn.options(), **lazy.origin.options}, default=vars)
-    )
-    origin = replace(lazy.origin, options=stated)
-    job = Job(out, origin, options, len(found) == 1, say, progress, drawn)
+    stated = json.dumps({**options, **drawn.options(), **lazy.origin.options}, default=vars)
+    origin = replace(lazy.origin, options=json.loads(stated))
     again = again or not lazy.origin.weights  # else nobody can tell what it predicted before
-    if shard is not None:
-        with shared_folder(out, f"shard-{shards.name_of(shard)}"):
-            rows = _rows(shards.part_of(found, shard), job, lazy, again=again)
-            table = _write_table(rows, out / f"predictions-{shards.name_of(shard)}.csv")
-        return FolderPredictions(out, tuple(rows), (), table, {})
-    with own_folder(out):
-        sweep(found, job)
-        rows = _rows(found, job, lazy, again=again, cluster=cluster)
-        others = _earlier(found, out)
-        table = _write_table([*rows, *others.values()], out / TABLE)
-        done = {row.image for row in rows if row.status != "failed"}
-        if cluster is not None:
-            for path in write_tables([i for i in found if i.name in done], out):
-                say(f"particles: {path}")
-        mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
-        named = mine | {path: row.image for path, row in others.items()}
-        labels = {
-            kind: _write_labels(kind, named, out, shapes, error_px, say)
-            for kind in (formats if done else ())  # else what is there stays
-        }
-        return FolderPredictions(out, tuple(rows), tuple(others.values()), table, labels)
+    with at_hand(out, formats) as (folder, place):
+        job = Job(folder, origin, options, len(found) == 1, say, progress, drawn, place)
+        if shard is not None:
+            return _one_shard(found, shard, job, lazy, again=again)
+        with own_folder(folder):
+            sweep(found, job)
+            rows = _rows(found, job, lazy, again=again, cluster=cluster)
+            others = _earlier(found, folder)
+            table = _write_table([*rows, *others.values()], job, TABLE)
+            done = [i for i, row in zip(found, rows, strict=True) if row.status != "failed"]
+            if cluster is not None:
+                _write_particles(done, job)
+            mine = {sidecar_path(folder, image.own_name): image.name for image in done}
+            named = mine | {path: row.image for path, row in others.items()}
+            labels = {
+                kind: _write_labels(kind, named, folder, shapes, error_px, say)
+                for kind in (formats if done else ())  # else what is there stays
+            }
+            return FolderPredictions(job.told, tuple(rows), tuple(others.values()), table, labels)
 
 
 def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:
@@ -236,6 +233,16 @@ def _as_lazy(model: Any) -> LazyModel:
     return LazyModel(Origin(model=how.name if how else ""), lambda: model)
 
 
+def _one_shard(
+    images: Sequence[Image], shard: Shard, job: Job, model: LazyModel, *, again: bool
+) -> FolderPredictions:
+    """Predicts one part of the images and lists it in a table of its own."""
+    with shared_folder(job.out, f"shard-{shards.name_of(shard)}"):
+        rows = _rows(shards.part_of(images, shard), job, model, again=again)
+        table = _write_table(rows, job, f"predictions-{shards.name_of(shard)}.csv")
+        return FolderPredictions(job.told, tuple(rows), (), table, {})
+
+
 def _rows(
     images: Sequence[Image], job: Job, model: LazyModel, *, again: bool, cluster: str | None = None
 ) -> list[Row]:
@@ -252,9 +259,16 @@ def _rows(
     return [by_name[image.name] for image in images]
 
 
-def _write_table(rows: Sequence[Row], path: Path) -> Path:
-    write_csv(path, [column.name for column in fields(Row)], map(astuple, rows))
-    return path
+def _write_table(rows: Sequence[Row], job: Job, name: str) -> Path | str:
+    write_csv(job.out / name, [column.name for column in fields(Row)], map(astuple, rows))
+    return job.finished(job.out / name)
+
+
+def _write_particles(images: Sequence[Image], job: Job) -> None:
+    if job.place is not None:
+        job.place.mirror_parts(job.out, PARTS, read=True)
+    for path in write_tables(images, job.out):
+        job.say(f"particles: {job.finished(path)}")
 
 
 def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[Row], list[Image]]:
@@ -263,6 +277,8 @@ def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[R
     Args:
         measured: their particles must have been measured too.
     """
+    if measured and job.place is not None:
+        job.place.mirror_parts(job.out, PARTS, read=False)
     kept, left = [], []
     for image in images:
         origin = job.origin_of(image)

@@ -45,7 +45,7 @@ def _wrong(received: str) -> ValueError:
 
 
 def require_alone(
-    places: Sequence[Path], out: Path, formats: Sequence[str], cluster: str | None
+    places: Sequence[Path], out: str | Path, formats: Sequence[str], cluster: str | None
 ) -> None:
     """Refuses what the jobs of an array would do in each other's way.
 
@@ -64,7 +64,7 @@ def require_alone(
             f" a shard and {formats[0]!r}. Give --format there."
         )
     for place in places:
-        if is_folder_of_images(place) and out.resolve().is_relative_to(place.resolve()):
+        if is_folder_of_images(place) and Path(out).resolve().is_relative_to(place.resolve()):
             raise ValueError(
                 "With --shard, results must lie outside of the images' folder. Received: --out"
                 f" {out} in {place}. Choose another --out."
