@@ -3,7 +3,8 @@
     python -m benchmarks limits all             # an hour on two slow cores
     python -m benchmarks limits read-points     # or read-shapes, read-boxes, read-video,
                                                 # predict-identity, predict-noise, predict-save,
-                                                # predict-classes8, predict-unet8
+                                                # predict-classes8, predict-unet8,
+                                                # lazy-2048, lazy-8192, lazy-16384, lazy-65536
 
 Each measurement runs in a fresh process, on generated data. Its figures, in bytes:
 
@@ -13,7 +14,8 @@ Each measurement runs in a fresh process, on generated data. Its figures, in byt
   byte of data.
 - ``input``: the pixels of the micrograph; 0 for a label file, which is read as a stream.
 - ``used``: what the bound speaks of. Reading: the whole process, ``peak``. Predicting: what comes
-  on top of the image and the libraries, ``peak - baseline - input``.
+  on top of the image and the libraries, ``peak - baseline - input``. A lazy image is a Zarr of
+  zeros without a chunk on disk, its class map is written to another: the input counts as 0.
 
 The exit status is 1 when a bound was broken. Needs Linux.
 """
@@ -52,6 +54,10 @@ LIMITS: dict[str, tuple[str, dict[str, Any]]] = {
     "predict-classes8": ("the identity model, 8 classes", {"classes": 8}),
     "predict-save": ("the identity model, maps and overlay written", {"save": True}),
     "predict-unet8": ("`unet`, 8 filters", {"model": "unet", "config": {"filters": 8}}),
+    **{
+        f"lazy-{side}": ("the identity model, from one Zarr to another", {"lazy": side})
+        for side in (2048, 8192, 16384, 65536)
+    },
 }
 
 
@@ -134,6 +140,22 @@ def child_predicts(asked: Mapping[str, Any], side: int) -> dict[str, Any]:
     }
 
 
+def child_predicts_lazily(side: int) -> dict[str, Any]:
+    """In the child: the class map of a square uint8 Zarr, written to another."""
+    import dask.array as da
+    import zarr
+
+    chunks = {"shape": (side, side), "chunks": (1024, 1024), "dtype": "uint8"}
+    with tempfile.TemporaryDirectory() as folder:
+        source = zarr.create_array(f"{folder}/image.zarr", **chunks, fill_value=0)
+        target = zarr.create_array(f"{folder}/classes.zarr", **chunks)
+        baseline = memory("VmRSS")
+        found = temzoo.predict(identity(2), source, instances=None)
+        _, seconds = timed(lambda: da.store(found, target, lock=True))
+    told = {"baseline": baseline, "peak": memory("VmHWM"), "input": 0, "side": side}
+    return told | {"used": told["peak"] - baseline, "seconds": seconds}
+
+
 def identity(classes: int) -> Callable:
     """A model that gives grey back: 0 is class 0, 255 the last, and what is between is shared."""
 
@@ -167,6 +189,9 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
     A label file has so many megabytes; a micrograph has so many px a side, a multiple of 64.
     """
     _, asked = LIMITS[name]
+    if "lazy" in asked:
+        found = in_child("benchmarks.limits:child_predicts_lazily", asked["lazy"])
+        return found | {"bound": GB // 2}
     if "labels" not in asked:
         return in_child("benchmarks.limits:child_predicts", asked, side) | {"bound": 2 * GB}
     with tempfile.TemporaryDirectory() as folder:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.pages import write_report as write_report
     from temzoo.pages.latent_page import latent_report as latent_report
     from temzoo.pictures.size_distribution import plot_sizes as plot_sizes
+    from temzoo.store.ome_zarr import save_ome_zarr as save_ome_zarr
     from temzoo.store.predictions import list_predictions as list_predictions
     from temzoo.store.predictions import load_prediction as load_prediction
     from temzoo.workflows.predict_folder import predict_folder as predict_folder
@@ -84,6 +85,7 @@ _HOMES = {
     "predict_folder": "workflows.predict_folder",
     "load_prediction": "store.predictions",
     "list_predictions": "store.predictions",
+    "save_ome_zarr": "store.ome_zarr",
     "labels_of": "annotation.prediction_labels",
     "connect": "deploy.serving",
     "measure": "measurement.table",

@@ -1,11 +1,16 @@
 """A Ray cluster of two nodes on this machine predicts micrographs, and loses one node on the way.
 
     python tests/cluster_demo.py --out cluster-demo        # make cluster-demo
+    python tests/cluster_demo.py --speed 4 --side 4096
 
 Of 400 files one in twenty is damaged. When a quarter is done, the second node is killed by its pid.
 Every good image must be there exactly once, and the tables must equal those of one process, but for
 single pixels at the threshold. Prints what was compared, and the seconds of both; the exit status
 is 1 where something differs.
+
+--speed N times N micrographs instead, and one alone, in fresh processes, without and with a
+cluster: the seconds that each more takes, and what is left of one's, the start. It also tells what
+processors spend on each part of one.
 """
 
 import argparse
@@ -27,6 +32,7 @@ import tifffile
 
 import temzoo
 from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.store.with_overlay import save_prediction
 from temzoo.workflows.measure_folder import measure_folder
 
 SIDE, PARTICLES, DAMAGED = 160, 6, 20
@@ -107,12 +113,70 @@ def particles_of(out: Path, images: list[str]) -> pd.DataFrame:
     return measured.table
 
 
+def write_large(folder: Path, count: int, side: int) -> None:
+    """Micrographs of side x side px, a drawn one of 512 px side by side."""
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        micrograph, _ = synthesize(seed, size=512, n_particles=30)
+        repeats = -(-side // 512)
+        pixels = np.tile(np.asarray(micrograph.pixels), (repeats, repeats))[:side, :side]
+        tifffile.imwrite(folder / f"{seed:04d}.tif", pixels)
+
+
+def times_of(images: Path, out: Path, *words: str) -> tuple[float, float]:
+    """Seconds of the clock and of processors, Ray's apart, that ``temzoo predict`` takes."""
+    command = [sys.executable, "-m", "temzoo", "predict", WEIGHTS, str(images), "--out", str(out)]
+    before, began = os.times(), time.monotonic()
+    subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
+    after, seconds = os.times(), time.monotonic() - began
+    used = after.children_user + after.children_system
+    return seconds, used - before.children_user - before.children_system
+
+
+def measure_speed(folder: Path, count: int, side: int) -> None:
+    """Prints the seconds of each more micrograph, and of the start, of both ways."""
+    write_large(folder / "images", count, side)
+    print(
+        f"{count} micrographs of {side} px, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    for name, words in (("one process", ()), ("--cluster auto", ("--cluster", "auto"))):
+        one = times_of(folder / "images" / "0000.tif", folder / f"{name} 1", *words)
+        all_ = times_of(folder / "images", folder / f"{name} all", *words)
+        clock, used = ((b - a) / (count - 1) for a, b in zip(one, all_, strict=True))
+        print(f"{name}: {clock:.1f} s each (processors {used:.1f} s), start {one[0] - clock:.1f} s")
+    print("processors, of one: " + ", ".join(f"{k} {v:.1f} s" for k, v in parts_of(folder).items()))
+
+
+def parts_of(folder: Path) -> dict[str, float]:
+    """Seconds of processors that parts of predicting the first micrograph take, all threads'."""
+    model = temzoo.get_model("unet", weights="emps-fast", compile=False)
+    micrograph = temzoo.load_micrograph(folder / "images" / "0000.tif")
+    temzoo.predict(model, micrograph.pixels[:64, :64])
+    clocks = [time.process_time()]
+    temzoo.load_micrograph(folder / "images" / "0000.tif")
+    clocks.append(time.process_time())
+    temzoo.predict(model, micrograph, instances=None)
+    clocks.append(time.process_time())
+    found = temzoo.predict(model, micrograph)
+    clocks.append(time.process_time())
+    save_prediction(found, folder / "saved", micrograph=micrograph)
+    clocks.append(time.process_time())
+    reading, network, both, writing = np.diff(clocks)
+    parts = {"reading": reading, "network": network, "objects": both - network}
+    return {**parts, "writing": writing}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("cluster-demo"))
     parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--speed", type=int, metavar="N", help="time N micrographs instead")
+    parser.add_argument("--side", type=int, default=4096)
     asked = parser.parse_args()
     shutil.rmtree(asked.out, ignore_errors=True)
+    if asked.speed:
+        measure_speed(asked.out, asked.speed, asked.side)
+        return 0
     images, plain, shared = asked.out / "images", asked.out / "one", asked.out / "cluster"
     write_images(images, asked.images)
     plain_s = predict(images, plain, None)

@@ -174,6 +174,12 @@ def nexus(**how: object) -> Callable[[Path], None]:
     return lambda folder: write_nexus(folder / "a.h5", **how)
 
 
+def zspy(folder: Path) -> None:
+    from test_ome_zarr import STACK, write_zspy
+
+    write_zspy(folder, STACK[:1])
+
+
 def ome_zarr(version: str) -> Callable[[Path], None]:
     from test_ome_zarr import STACK, write_ome_zarr
 
@@ -291,6 +297,7 @@ READERS: dict[str, Reader] = {
 }
 if importlib.util.find_spec("zarr"):
     READERS["OME-Zarr"] = Reader(_read_micrograph, (ome_zarr("0.4"), ome_zarr("0.5")), folder=True)
+    READERS["zspy"] = Reader(_read_micrograph, (zspy,), folder=True)
 
 # Changes.
 

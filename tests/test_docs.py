@@ -90,7 +90,7 @@ def check(words: list[str]) -> None:
     elif words[0] == "python" and words[1].startswith("docs/"):
         assert (ROOT / words[1]).is_file(), words[1]
     else:  # what others' programs take is not ours to know
-        assert words[0] in {"pip", "docker", "cvat-cli", "python", "ray"}, words[0]
+        assert words[0] in {"pip", "docker", "cvat-cli", "python", "ray", "sbatch"}, words[0]
         assert "-m" not in words[:2], words
 
 
@@ -134,7 +134,8 @@ def commands_of(page: Path) -> list[list[str]]:
     commands = [words_of(line) for line in shell_lines(text)]
     for start in ("temzoo ", "python -m benchmarks", "make "):
         commands += [words_of(code) for code in inline(text, start)]
-    return [words for words in commands if "COMMAND" not in words]  # it stands for any
+        # A line of a script may be a comment alone; COMMAND stands for any.
+    return [words for words in commands if words and "COMMAND" not in words]
 
 
 @PAGES

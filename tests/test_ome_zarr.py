@@ -280,3 +280,41 @@ def test_a_damaged_image_is_refused_by_its_name(tmp_path, caplog):
     with pytest.raises(MicrographError, match=r"a\.zarr: cannot be read as OME-Zarr"):
         load_micrograph(path)
     assert not caplog.records
+
+
+def write_zspy(path, data=STACK, navigate=(True, False, False), units=("s", "µm", "nm")):
+    """As RosettaSciIO 0.15 lays it out, by Zarr 2."""
+    signal = zarr.open_group(path, mode="w", zarr_format=2).create_group("Experiments/film")
+    for axis, moves in enumerate(navigate):
+        told = {"name": "tyx"[axis], "navigate": moves, "scale": (1.0, 2e-3, 1.5)[axis]}
+        signal.create_group(f"axis-{axis}").attrs.update({**told, "units": units[axis]})
+    chunks = {"chunks": (2, 20, 30), "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    signal.create_array("data", shape=data.shape, dtype=data.dtype, **chunks)[:] = data
+    return path
+
+
+def test_a_zspy_is_read_by_frames_with_its_size_of_a_pixel(tmp_path):
+    path = write_zspy(tmp_path / "a.zspy")
+    frames = list(iter_frames(path))
+    assert np.array_equal([frame.pixels for frame in frames], STACK)
+    assert frames[0].nm_per_pixel == pytest.approx((2, 1.5))
+    assert list_images(tmp_path) == [path]
+    assert "format  HyperSpy" in told(path)
+
+
+def test_a_zspy_without_images_or_in_a_zip_is_refused(tmp_path):
+    path = write_zspy(tmp_path / "a.zspy", navigate=(True, True, False))
+    with pytest.raises(MicrographError, match=r"with 1 axes of the signal\. Make it a Signal2D"):
+        load_micrograph(path)
+    (tmp_path / "b.zspy").write_bytes(b"PK\x03\x04")
+    with pytest.raises(MicrographError, match=r"Received: a file\. Unpack it"):
+        load_micrograph(tmp_path / "b.zspy")
+
+
+def test_a_zspy_of_two_signals_and_of_no_length_says_so(tmp_path, caplog):
+    path = write_zspy(tmp_path / "a.zspy", units=("s", "1/nm", "1/nm"))
+    zarr.open_group(path)["Experiments"].create_group("second")
+    with caplog.at_level(logging.INFO, "temzoo.micrographs"):
+        assert load_micrograph(path).nm_per_pixel is None
+    assert "its first signal, film, of 2" in caplog.text
+    assert "units of 1/nm, which is no size of a pixel" in caplog.text

@@ -201,6 +201,20 @@ def test_finished_predictions_are_skipped_until_something_differs(
     assert "skipping 5" in said("--min-area-px", 3, "--instances", "watershed", "--neck", 0.7)
 
 
+def test_an_image_whose_objects_are_all_too_small_has_no_labels(images, tmp_path):
+    done = temzoo.predict_folder(
+        Bright(), images, tmp_path, formats=["cvat"], min_area_px=10**6, progress=False
+    )
+    assert not done.failed
+    assert [len(one.shapes) for one in temzoo.labels.read(done.labels["cvat"])] == [0] * 5
+
+
+def test_labels_without_instances_are_refused_before_the_work(images, tmp_path):
+    with pytest.raises(ValueError, match=r"labels are of instances\. Received: instances=None"):
+        temzoo.predict_folder(Bright(), images, tmp_path, formats=["cvat"], instances=None)
+    assert not list(tmp_path.iterdir())
+
+
 def test_labels_for_cvat_and_coco_hold_the_instances(run, images, tmp_path):
     formats = ("--format", "cvat,coco", "--format", "maps")
     said = call("predict", run, images, "--out", tmp_path, *formats, "--shapes", "masks")

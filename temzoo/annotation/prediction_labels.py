@@ -27,6 +27,7 @@ def labels_of(
     name: str | None = None,
     shapes: str = "polygons",
     error_px: float = TOLERANCE_PX,
+    may_be_empty: bool = False,
 ) -> LabelledImage:
     """The objects of a prediction as shapes with the source "auto", which CVAT takes as labels.
 
@@ -41,6 +42,7 @@ def labels_of(
             any case; smaller holes are filled.
         error_px: how far a polygon may leave the outline of the pixels. Small objects get less:
             each polygon holds the pixels of its part with an IoU of at least 0.95.
+        may_be_empty: classes without any instance are no mistake: all objects were too small.
 
     Raises:
         ValueError: an option is out of range, or the prediction has classes but no instances.
@@ -56,7 +58,7 @@ def labels_of(
         )
     drawn: list[Shape] = []
     groups, names = 0, prediction.class_names
-    for one in _objects(prediction):
+    for one in _objects(prediction, may_be_empty):
         known = 1 <= one.class_id <= len(names)
         tags: dict[str, Any] = {
             "label": names[one.class_id - 1] if known else str(one.class_id),
@@ -75,7 +77,7 @@ def labels_of(
     return LabelledImage(image, width, height, tuple(drawn), tuple(prediction.class_names))
 
 
-def _objects(prediction: Prediction) -> Sequence[Detection]:
+def _objects(prediction: Prediction, may_be_empty: bool) -> Sequence[Detection]:
     """The objects in the order in which they are drawn; their scores are NaN where unknown."""
     if prediction.detections is not None:
         # As in the maps, the lowest score comes first, so that the highest lies on top.
@@ -84,7 +86,7 @@ def _objects(prediction: Prediction) -> Sequence[Detection]:
     if scores is None:
         scores = np.full(prediction.instances.max(initial=0), np.nan)
     found = map_objects(prediction.instances, prediction.classes, scores)
-    if not found and prediction.classes.any():
+    if not (found or may_be_empty) and prediction.classes.any():
         raise ValueError(
             "a prediction must have instances to become labels. Received: classes alone. Predict "
             'with instances="components".'

@@ -36,7 +36,9 @@ def predict(
     ],
     set_: common.Set = None,
     with_: common.With = None,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+    out: Annotated[
+        str, typer.Option(help="Folder to write to, or s3://…, gs://… (temzoo[remote]).")
+    ] = "predictions",
     format_: Annotated[
         list[str] | None,
         typer.Option(
@@ -113,6 +115,14 @@ def predict(
             " this machine.",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER/COUNT",
+            help="3/16: the third of sixteen parts of the images, of a job array; a last call"
+            " without it writes the tables.",
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Redo what is finished.")] = False,
 ):
     """Segment micrographs of any size: class map, instance map and overlay of each.
@@ -148,7 +158,9 @@ def predict(
     """
     from temzoo.workflows.drawn import Drawn, boxes_of
     from temzoo.workflows.predict_folder import predict_folder
+    from temzoo.workflows.shards import shard_of
 
+    part = None if shard is None else shard_of(shard)
     formats = chosen_formats(format_)
     weights, places = weights_and_images(arguments, server)
     accelerate = (engine or PLAIN[0], precision or PLAIN[1]) != PLAIN
@@ -180,6 +192,7 @@ def predict(
         shapes=shapes,
         error_px=polygon_error,
         cluster=cluster,
+        shard=part,
     )
     there = len(done.rows) - len(done.failed)
     print(f"{there} of {len(done.rows)} predictions are in {out}, listed in {done.table}")

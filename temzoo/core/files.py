@@ -32,16 +32,17 @@ _SWEPT: set[Path] = set()  # folders, by this process
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
 
-def lock(path: str | Path) -> int | None:
+def lock(path: str | Path, *, shared: bool = False) -> int | None:
     """Locks a file or folder as long as this process holds the handle; None: another has it.
 
-    Windows has no such locks: nobody else has it there, whoever does.
+    A shared lock goes along with other shared ones. Windows has no such locks: nobody else has it
+    there, whoever does.
     """
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)
     held = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(held)
         return None
@@ -60,10 +61,7 @@ def own_folder(folder: str | Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     held = lock(folder)
     if held is None:
-        raise RuntimeError(
-            f"One job at a time writes into a folder. Received: {folder}, in which another temzoo"
-            " job is at work. Wait for it, or choose another --out."
-        )
+        raise _busy(folder)
     try:
         yield
     finally:
@@ -71,6 +69,37 @@ def own_folder(folder: str | Path) -> Iterator[None]:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
         os.close(held)
+
+
+@contextmanager
+def shared_folder(folder: str | Path, part: str) -> Iterator[None]:
+    """A folder that jobs on several parts write into at once, on each part one job alone.
+
+    Raises:
+        RuntimeError: a job on this part, or one on all of it, is at work in it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lock(folder, shared=True)
+    if held is None:
+        raise _busy(folder)
+    mine = folder / f".{part}"
+    try:
+        with own_folder(mine):
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # a killed job's, which own_folder leaves
+                    mine.rmdir()
+    finally:
+        os.close(held)
+
+
+def _busy(folder: Path) -> RuntimeError:
+    return RuntimeError(
+        f"One job at a time writes into a folder. Received: {folder}, in which another temzoo"
+        " job is at work. Wait for it, or choose another --out."
+    )
 
 
 def _sweep(folder: Path) -> None:

@@ -12,9 +12,15 @@ from temzoo.core.connected import BLOCK_ROWS
 from temzoo.core.types import Micrograph
 from temzoo.micrographs import as_channels, load_micrograph
 
+LAZY = ("dask", "zarr")  # libraries of arrays
 LARGEST = np.finfo(np.float32).max
 FAR = 10  # times what most pixels spread: beyond it a hundredth of them is noise, or rare objects
 ALONE = 0.5  # share of far pixels without a far neighbour from which they are hot or dead ones
+
+
+def is_lazy(pixels: Any) -> bool:
+    """Whether this is an array of dask or zarr, whose pixels are elsewhere until asked for."""
+    return type(pixels).__module__.partition(".")[0] in LAZY and hasattr(pixels, "chunks")
 
 
 def as_micrograph(micrograph: Micrograph | np.ndarray | str | Path) -> Micrograph:
@@ -69,9 +75,13 @@ def channels_view(pixels: np.ndarray, channels: int | None) -> np.ndarray:
     return np.broadcast_to(pixels[:, :, None], (*pixels.shape, channels))
 
 
+class Thinned(np.ndarray):
+    """A grid of a micrograph's pixels, among which no neighbours tell hot pixels from others."""
+
+
 def statistics_of(normalize: Any, channels: np.ndarray) -> tuple[float, float]:
     """``normalize.statistics`` of a micrograph; warns where hot or dead pixels decide them."""
-    share = _share_alone(channels[..., 0])
+    share = 0.0 if isinstance(channels, Thinned) else _share_alone(channels[..., 0])
     if share:
         warnings.warn(
             f"{share:.1%} of the pixels are hot or dead: single ones far from all others. They"

@@ -15,7 +15,7 @@ from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
 from temzoo.inference.options import PredictOptions
-from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels
+from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels, is_lazy
 from temzoo.inference.regions import (
     FULL,
     Watershed,
@@ -59,7 +59,10 @@ def predict(
             an object whose ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to
             (H, W, K). Left out, the micrograph alone is passed: the shipped weights
             ``particles/emps`` find particles in it, and stay in memory for the next one.
-        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
+        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph; or an array of dask
+            or zarr (``temzoo[zarr]``), (H, W) or a stack (N, H, W), of which comes what
+            ``inference.lazy.predict_lazily`` gives: a dask array of the instances, or, with
+            ``instances=None``, of the classes, computed part by part when it is asked for.
         tile: edge of the tiles in pixels, a multiple of the model's coarsest step (32 serves
             all). None: the whole image at once up to 1408 x 1408 pixels, else as few tiles of at
             most that size as cover it, no larger than they need be.
@@ -103,6 +106,10 @@ def predict(
     if micrograph is None:
         model, micrograph = kept_model(pretrained.GENERAL), model
     options = PredictOptions(**{one.name: given[one.name] for one in fields(PredictOptions)})
+    if is_lazy(micrograph):
+        from temzoo.inference.lazy import predict_lazily  # which collects as is done here
+
+        return predict_lazily(model, micrograph, options)
     return task_of(model).answer(model, as_micrograph(micrograph), options)
 
 

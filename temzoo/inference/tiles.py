@@ -99,19 +99,21 @@ def answer_blocks(
     rows, columns = tile_layout(
         network.step, channels.shape[:2], tile=options.tile, overlap=options.overlap
     )
-    ask = network.on(channels)
-    if options.flips:
-        ask = _mirrored(ask)
-
-    def checked(batch: np.ndarray) -> np.ndarray:
-        return _checked_answer(ask(batch), batch.shape, network.name)
-
+    ask = asked_of(network, channels, options)
     count = len(rows.starts) * len(columns.starts)
     batches = _batches(channels, rows, columns, options.batch_size)
     in_flight = network.in_flight if count > options.batch_size else 1
     with progress_bar(count, options.progress) as advance:
-        answers = in_order(checked, batches, in_flight=in_flight)
+        answers = in_order(ask, batches, in_flight=in_flight)
         yield from _stitched(_tiles(answers, advance), rows, columns)
+
+
+def asked_of(network: PixelNetwork, channels: np.ndarray, options: Any) -> Network:
+    """The network as a function of a micrograph's raw tiles, whose answers are checked."""
+    ask = network.on(channels)
+    if options.flips:
+        ask = _mirrored(ask)
+    return lambda batch: _checked_answer(ask(batch), batch.shape, network.name)
 
 
 def tile_layout(

@@ -14,7 +14,7 @@ from temzoo.micrographs.opening import MICROSCOPE_SUFFIXES, SUFFIXES, format_of
 from temzoo.micrographs.plain_files import holds_objects
 from temzoo.micrographs.rosetta import EMI, series_of
 from temzoo.micrographs.source import MicrographError
-from temzoo.micrographs.zarr_file import SUFFIX as ZARR_SUFFIX
+from temzoo.micrographs.zarr_file import SUFFIXES as ZARR_SUFFIXES
 from temzoo.micrographs.zarr_file import is_zarr
 
 # Endings of other programs' files too: in folders they count where the file is an MRC.
@@ -55,7 +55,7 @@ def _below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            if suffix != ZARR_SUFFIX or not is_zarr(path):
+            if suffix not in ZARR_SUFFIXES or not is_zarr(path):
                 # As rglob does, past links to folders, which may go round in circles.
                 yield from () if path.is_symlink() else _below(path, suffixes)
             elif suffix in suffixes:

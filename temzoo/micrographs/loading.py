@@ -34,7 +34,7 @@ def load_micrograph(
     NeXus file, named as "a.h5::/entry/data/data"; with RosettaSciIO installed
     (``temzoo[microscopes]``) also Digital Micrograph (dm3, dm4), TIA (ser; an emi stands for its
     ser) and EMD, of Velox or as Berkeley defined it; with zarr (``temzoo[zarr]``) folders of
-    OME-Zarr. What a file is, its first bytes decide.
+    OME-Zarr or HyperSpy's zspy. What a file is, its first bytes decide.
 
     Pixels keep their dtype (uint8, uint16, float32 ...) in native byte order. One-bit and boolean
     images become uint8 with 0 and 255; palettes become RGB; alpha is dropped; one channel is

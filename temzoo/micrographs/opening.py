@@ -17,13 +17,13 @@ from temzoo.micrographs.plain_files import open_npy, open_with_pillow
 from temzoo.micrographs.rosetta import EMI, open_digital_micrograph, open_emd, open_ser
 from temzoo.micrographs.source import Images, MicrographError
 from temzoo.micrographs.tiff_file import EER, open_tiff, refusal_of_eer
-from temzoo.micrographs.zarr_file import SUFFIX as ZARR_SUFFIX
-from temzoo.micrographs.zarr_file import is_zarr, open_zarr
+from temzoo.micrographs.zarr_file import SUFFIXES as ZARR_SUFFIXES
+from temzoo.micrographs.zarr_file import ZSPY, is_zarr, open_zarr
 
 # Written by microscopes; their exports as TIFF or PNG often lie beside them.
 MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emi", ".emd", ".ndata1", *MRC_SUFFIXES)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES)
-SUFFIXES += (".npy", ZARR_SUFFIX)
+SUFFIXES += (".npy", *ZARR_SUFFIXES)
 # Where a signature lies in the file, and what it says.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -61,6 +61,7 @@ OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
     "HDF5": open_hdf5,
     "Nion Swift": open_ndata,
     "OME-Zarr": open_zarr,
+    "HyperSpy": open_zarr,
 }
 
 
@@ -75,7 +76,12 @@ def format_of(path: Path) -> str:
     if suffix == EER:
         raise refusal_of_eer(path)
     if file.is_dir():
-        return "OME-Zarr"
+        return "HyperSpy" if suffix == ZSPY else "OME-Zarr"
+    if suffix == ZSPY and file.exists():
+        raise MicrographError(
+            f"{path}: a zspy is read where it is a folder. Received: a file. Unpack it, if it is a"
+            " ZIP archive, into a folder whose name ends in .zspy."
+        )
     if suffix not in (*SUFFIXES, *HDF5_SUFFIXES):
         raise MicrographError(
             f"{path}: the name must end in one of {', '.join((*SUFFIXES, *HDF5_SUFFIXES))}. "

@@ -1,8 +1,9 @@
-"""OME-Zarr, versions 0.4 (Zarr 2) and 0.5 (Zarr 3): an image in full resolution, by frames.
+"""OME-Zarr, versions 0.4 (Zarr 2) and 0.5 (Zarr 3), and HyperSpy's zspy: an image by frames.
 
 The format: https://ngff.openmicroscopy.org/0.5. An image is a folder; ``multiscales`` in its
 metadata name its axes, their units, the array of each level, the finest first, and the scale of its
-pixels.
+pixels. In a zspy, "Experiments" holds signals: an array "data", and a group "axis-0" … for each of
+its axes (https://hyperspy.org/rosettasciio, "ZSpy"); the two of the image do not navigate.
 A chunk that is not stored counts as the array's fill value: writers leave out empty ones.
 """
 
@@ -25,6 +26,9 @@ from temzoo.micrographs.source import Images, MicrographError, MissingReaderErro
 from temzoo.micrographs.whole_picture import BLOCK, require_inflates_to
 
 SUFFIX = ".zarr"
+ZSPY = ".zspy"
+SUFFIXES = (SUFFIX, ZSPY)
+SIGNALS = "Experiments"  # group of a zspy
 METADATA = ("zarr.json", ".zgroup", ".zarray")  # of Zarr 3, and of a group and an array of Zarr 2
 OLDEST_AXES = "tczyx"  # before 0.3, which named none
 MOST_NAMED, DEEPEST = 8, 3
@@ -49,23 +53,31 @@ def open_zarr(path: Path) -> Iterator[ZarrImages]:
         ) from error
     with quietly("zarr"):
         group = zarr.open(str(path), mode="r")
-        told = _attributes(group)
-        images = told.get("multiscales") if isinstance(group, zarr.Group) else None
-        if not isinstance(images, list) or not images or not isinstance(images[0], dict):
-            raise MicrographError(
-                f"{path}: must be an image of OME-Zarr, with multiscales. Received: a Zarr"
-                f" {'group' if isinstance(group, zarr.Group) else 'array'} without. "
-                f"{_named(group, path) or 'Export the image as TIFF.'}"
-            )
-        array = group[images[0]["datasets"][0]["path"]]
-    if not isinstance(array, zarr.Array):
+        is_group = isinstance(group, zarr.Group)
+        signals = group[SIGNALS] if is_group and SIGNALS in group else None
+        images = _signal(path, signals) if signals is not None else _finest(path, group, is_group)
+    yield images
+
+
+def _finest(path: Path, group: Any, is_group: bool) -> ZarrImages:
+    """The images of the finest level of an OME-Zarr."""
+    images = attributes_of(group).get("multiscales") if is_group else None
+    if not isinstance(images, list) or not images or not isinstance(images[0], dict):
+        raise MicrographError(
+            f"{path}: must be an image of OME-Zarr, with multiscales. Received: a Zarr"
+            f" {'group' if is_group else 'array'} without. "
+            f"{_named(group, path) or 'Export the image as TIFF.'}"
+        )
+    array = group[images[0]["datasets"][0]["path"]]
+    if not hasattr(array, "chunks"):
         raise ValueError("its level 0 is no array")
     if len(images) > 1:
         say(path, f"the first of its {len(images)} multiscales")
-    yield _images(path, array, images[0])
+    return _images(path, array, images[0])
 
 
-def _attributes(group: Any) -> dict[str, Any]:
+def attributes_of(group: Any) -> dict[str, Any]:
+    """What OME says of a group, of either version."""
     told = dict(group.attrs)
     return told["ome"] if isinstance(told.get("ome"), dict) else told
 
@@ -75,7 +87,7 @@ def _named(group: Any, path: Path) -> str:
     found, groups = [], [(group, path, 0)]
     while groups and len(found) < MOST_NAMED:
         place, where, depth = groups.pop(0)
-        if depth and "multiscales" in _attributes(place):
+        if depth and "multiscales" in attributes_of(place):
             found.append(str(where))
         elif depth < DEEPEST and hasattr(place, "groups"):
             groups += [(each, where / name, depth + 1) for name, each in sorted(place.groups())]
@@ -150,6 +162,28 @@ class ZarrImages(Images):
             say(self.path, f"{what}: its pixels there are {array.fill_value}")
 
 
+def _signal(path: Path, signals: Any) -> ZarrImages:
+    """The images of the first signal of a zspy."""
+    (name, signal), *others = sorted(signals.groups())
+    if others:
+        say(path, f"its first signal, {name}, of {len(others) + 1}")
+    array = signal["data"]
+    axes = [dict(signal[f"axis-{axis}"].attrs) for axis in range(array.ndim)]
+    image = [axis for axis, told in enumerate(axes) if not told["navigate"]]
+    if len(image) != 2 or array.dtype.kind not in "buif":
+        raise MicrographError(
+            f"{path}: a signal must be of images. Received: {array.dtype} of shape {array.shape}"
+            f" with {len(image)} axes of the signal. Make it a Signal2D in HyperSpy."
+        )
+    names = tuple(str(told.get("name")) for told in axes)
+    scale, why = scale_of_axes(
+        [(axes[axis].get("scale"), axes[axis].get("units")) for axis in image]
+    )
+    if why:
+        say(path, f"its scale: {why}, which is no size of a pixel")
+    return ZarrImages(path, array, names, *image, scale)
+
+
 def _images(path: Path, array: Any, told: dict[str, Any]) -> ZarrImages:
     axes = told.get("axes") or list(OLDEST_AXES[-array.ndim :])
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
@@ -160,7 +194,7 @@ def _images(path: Path, array: Any, told: dict[str, Any]) -> ZarrImages:
             f" {', '.join(names)} and an array of shape {array.shape}. Export it once more."
         )
     rows, columns = names.index("y"), names.index("x")
-    sizes = _sizes(told, array.ndim)
+    sizes = sizes_of(told, array.ndim)
     stated = [(sizes[axis], axes[axis].get("unit")) for axis in (rows, columns)]
     scale, why = scale_of_axes(stated)
     others = [
@@ -175,7 +209,7 @@ def _images(path: Path, array: Any, told: dict[str, Any]) -> ZarrImages:
     return ZarrImages(path, array, names, rows, columns, scale)
 
 
-def _sizes(told: dict[str, Any], dimensions: int) -> Sequence[object]:
+def sizes_of(told: dict[str, Any], dimensions: int) -> Sequence[Any]:
     """The size of a pixel along each axis, in its unit: the scale of level 0, and of all levels."""
     sizes: np.ndarray | None = None
     for place in (told["datasets"][0], told):

@@ -18,6 +18,7 @@ from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
 from temzoo.inference.fused import LEAST_SCORE
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import predict, segment
+from temzoo.inference.tiles import PixelNetwork
 from temzoo.tasks import endpoints
 from temzoo.tasks.distance_targets import distance_maps
 from temzoo.tasks.objects_found import objects_found
@@ -73,10 +74,16 @@ class Distance(Semantic):
     def recognises(self, model: Any) -> bool:
         return False  # a function of pixels is taken to give classes alone
 
-    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
-        names = tuple(options.class_names) or class_names_of(model)
+    def tiled(
+        self, model: Any, options: PredictOptions
+    ) -> tuple[PixelNetwork, PredictOptions, bool]:
         if options.min_score is None:
             options = replace(options, min_score=self.least_score)
+        return pixel_network(model), options, True
+
+    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+        names = tuple(options.class_names) or class_names_of(model)
+        network, options, _ = self.tiled(model, options)
         found: Sequence[Detection] = ()
         if options.instances == "fused":
             if len(names) > 1:
@@ -87,7 +94,6 @@ class Distance(Semantic):
             found = (
                 predict(kept_model(DETECTOR), micrograph, min_score=LEAST_SCORE).detections or ()
             )
-        network = pixel_network(model)
         return segment(network, micrograph, options, names, distance=True, detections=found)
 
     def scored(self, least: float | None) -> dict[str, Any]:

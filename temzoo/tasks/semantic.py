@@ -17,6 +17,7 @@ from temzoo.core.types import LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.uncertainty import Doubts, doubts_of_pixels
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.predict import segment
+from temzoo.inference.tiles import PixelNetwork
 from temzoo.labels.shapes.raster import class_map, ignored_pixels
 from temzoo.tasks import endpoints
 from temzoo.tasks.pixel_models import PixelTask, pixel_network
@@ -89,15 +90,21 @@ class Semantic(PixelTask):
     def class_names(self, model: Any) -> tuple[str, ...]:
         return tuple(getattr(model, "class_names", ()))
 
-    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+    def tiled(
+        self, model: Any, options: PredictOptions
+    ) -> tuple[PixelNetwork, PredictOptions, bool]:
         if options.min_score is not None:
             raise ValueError(
                 "min_score is for models that detect objects. Received: "
                 f"min_score={options.min_score} for one that labels pixels. Leave it out, or use "
                 "instances=Watershed(threshold=0.7) to keep only sure pixels."
             )
+        return pixel_network(model), options, False
+
+    def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+        network, options, _ = self.tiled(model, options)
         names = tuple(options.class_names) or class_names_of(model)
-        return segment(pixel_network(model), micrograph, options, names)
+        return segment(network, micrograph, options, names)
 
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"probabilities": least is not None}

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -164,13 +165,33 @@ class Worker:
         image = Image(**json.loads(item["image"]))
         image, said = replace(image, path=Path(image.path)), []
         try:
-            (row,) = predict_images([image], replace(self.job, say=said.append), self.model)
-            if row.status != "failed":
-                write_particles(image, self.job.out)
+            with self._folder() as out:
+                job = replace(self.job, out=out, place=None, say=said.append)
+                (row,) = predict_images([image], job, self.model)
+                if row.status != "failed":
+                    self._put(image, write_particles(image, out), out)
         except Exception as error:  # of a server, or a disk: the others may fare better
             row = Row(image.name, "failed", message=" ".join(str(error).split()))
         told = json.dumps(asdict(row), default=float)
         return {"number": item["number"], "row": told, "said": json.dumps(said)}
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """The folder of the results; where they go elsewhere, one of this machine and image."""
+        if self.job.place is None:
+            yield self.job.out
+            return
+        with tempfile.TemporaryDirectory(prefix="temzoo-") as folder:
+            yield Path(folder)
+
+    def _put(self, image: Image, table: Path, out: Path) -> None:
+        if self.job.place is None:
+            return
+        for unit in UNITS:
+            other = _part(out, image, unit)
+            if other != table:
+                self.job.place.remove(f"{PARTS}/{other.name}")
+        self.job.place.put_image(image.own_name, out, [table])
 
 
 def write_particles(image: Image, out: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
-from temzoo.core.files import own_folder
+from temzoo.core.files import own_folder, shared_folder
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.writers import write_csv
 from temzoo.inference.regions import Watershed
@@ -18,9 +18,12 @@ from temzoo.labels import write as write_label_file
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import predictions, sidecar
 from temzoo.store.sidecar import Origin, sidecar_path
-from temzoo.workflows.cluster import are_measured, predict_on_cluster, write_tables
+from temzoo.workflows import shards
+from temzoo.workflows.cluster import PARTS, are_measured, predict_on_cluster, write_tables
 from temzoo.workflows.drawn import Drawn
+from temzoo.workflows.elsewhere import at_hand
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
+from temzoo.workflows.shards import Shard
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import built_or_none
@@ -75,17 +78,17 @@ class FolderPredictions:
     """What a job left in its folder.
 
     Attributes:
-        folder: where the files are.
+        folder: where the files are, or their address.
         rows: one for each image that was asked for, in order.
         earlier: one for each image that other jobs left there.
         table: the CSV file that lists all of them.
         labels: the label files, by format.
     """
 
-    folder: Path
+    folder: Path | str
     rows: tuple[Row, ...]
     earlier: tuple[Row, ...]
-    table: Path
+    table: Path | str
     labels: Mapping[str, Path]
 
     @property
@@ -112,6 +115,7 @@ def predict_folder(
     shapes: str = "polygons",
     error_px: float = TOLERANCE_PX,
     cluster: str | None = None,
+    shard: Shard | None = None,
     progress: bool = True,
 ) -> FolderPredictions:
     """Predicts many micrographs of any size and writes the maps and an overlay picture of each.
@@ -128,7 +132,8 @@ def predict_folder(
             such as ``LazyModel.of_server(temzoo.connect(url))``; or a model, which predicts every
             image again, for it may have been trained since.
         images: a file, a folder, or several of them.
-        out: the folder that is written to, made when absent.
+        out: the folder that is written to, made when absent; or its address for fsspec, such as
+            "s3://bucket/predictions" (``temzoo[remote]``), which only one job may write to.
         frame: of stacks, this image alone, from 0; None: all.
         tile, overlap, flips, probabilities, instances, min_area_px, min_score: see
             ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
@@ -142,6 +147,9 @@ def predict_folder(
         cluster: "auto" or the address of a Ray cluster (``temzoo[ray]``), whose machines share the
             work; see ``temzoo.workflows.cluster``. The particles are measured too:
             particles_nm.parquet, a row each, and particles_px.parquet of uncalibrated images.
+        shard: (3, 16): the third of sixteen parts of the images alone, listed in
+            predictions-3-of-16.csv, while other jobs may do the other parts. A last call without it
+            does what they left and writes the one table and the label files.
         progress: print a line for each image, under a progress bar.
 
     Returns:
@@ -160,10 +168,13 @@ def predict_folder(
         >>> [row.image for row in done.failed]
         []
     """
-    _check(formats, shapes, error_px)
-    out, say = Path(out), print if progress else lambda line: None
-    places = [images] if isinstance(images, str | Path) else images
-    found = named_images([Path(place) for place in places], frame, say)
+    _check(formats, shapes, error_px, instances)
+    say = print if progress else lambda line: None
+    places = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
+    if shard is not None:
+        shards.checked(shard)
+        shards.require_alone(places, out, formats, cluster)
+    found = named_images(places, frame, say)
     options = {
         "tile": tile,
         "overlap": overlap,
@@ -175,43 +186,42 @@ def predict_folder(
     }
     lazy, drawn = _as_lazy(model), drawn or Drawn()
     # As JSON holds them: a watershed as its fields, a tuple as a list.
-    stated = json.loads(
-        json.dumps({**options, **drawn.options(), **lazy.origin.options}, default=vars)
-    )
-    origin = replace(lazy.origin, options=stated)
-    job = Job(out, origin, options, len(found) == 1, say, progress, drawn)
-    with own_folder(out):
-        # Of a model without a name for its weights, nobody can tell what it predicted before.
-        known = lazy.origin.weights and not again
-        kept, left = _finished(found, job, cluster is not None) if known else ([], found)
-        if kept:
-            say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
-        made = _made(left, job, lazy, cluster) if left else []
-        by_name = {row.image: row for row in (*kept, *made)}
-        rows = [by_name[image.name] for image in found]
-        others = _earlier(found, out)
-        listed = (astuple(row) for row in (*rows, *others.values()))
-        write_csv(out / TABLE, [column.name for column in fields(Row)], listed)
-        done = {row.image for row in rows if row.status != "failed"}
-        if cluster is not None:
-            for path in write_tables([i for i in found if i.name in done], out):
-                say(f"particles: {path}")
-        mine = {sidecar_path(out, i.own_name): i.name for i in found if i.name in done}
-        named = mine | {path: row.image for path, row in others.items()}
-        labels = {
-            kind: _write_labels(kind, named, out, shapes, error_px, say)
-            for kind in (formats if done else ())  # else what is there stays
-        }
-        return FolderPredictions(out, tuple(rows), tuple(others.values()), out / TABLE, labels)
+    stated = json.dumps({**options, **drawn.options(), **lazy.origin.options}, default=vars)
+    origin = replace(lazy.origin, options=json.loads(stated))
+    again = again or not lazy.origin.weights  # else nobody can tell what it predicted before
+    with at_hand(out, formats) as (folder, place):
+        job = Job(folder, origin, options, len(found) == 1, say, progress, drawn, place)
+        if shard is not None:
+            return _one_shard(found, shard, job, lazy, again=again)
+        with own_folder(folder):
+            sweep(found, job)
+            rows = _rows(found, job, lazy, again=again, cluster=cluster)
+            others = _earlier(found, folder)
+            table = _write_table([*rows, *others.values()], job, TABLE)
+            done = [i for i, row in zip(found, rows, strict=True) if row.status != "failed"]
+            if cluster is not None:
+                _write_particles(done, job)
+            mine = {sidecar_path(folder, image.own_name): image.name for image in done}
+            named = mine | {path: row.image for path, row in others.items()}
+            labels = {
+                kind: _write_labels(kind, named, folder, shapes, error_px, say)
+                for kind in (formats if done else ())  # else what is there stays
+            }
+            return FolderPredictions(job.told, tuple(rows), tuple(others.values()), table, labels)
 
 
-def _check(formats: Sequence[str], shapes: str, error_px: float) -> None:
+def _check(formats: Sequence[str], shapes: str, error_px: float, instances: Any) -> None:
     """Refuses at once what would else be refused after the last prediction."""
     unknown = [word for word in formats if word not in LABEL_FILES]
     if unknown:
         raise ValueError(
             f"formats must be of {', '.join(LABEL_FILES)}. Received: {unknown[0]!r}."
             " The maps are written in any case."
+        )
+    if formats and instances is None:
+        raise ValueError(
+            "labels are of instances. Received: instances=None and formats. Use"
+            ' instances="components".'
         )
     if shapes not in SHAPES:
         raise ValueError(f"shapes must be {' or '.join(SHAPES)}. Received: {shapes!r}.")
@@ -228,11 +238,42 @@ def _as_lazy(model: Any) -> LazyModel:
     return LazyModel(Origin(model=how.name if how else ""), lambda: model)
 
 
-def _made(images: Sequence[Image], job: Job, model: LazyModel, cluster: str | None) -> list[Row]:
-    sweep(images, job)
-    if cluster is None:
-        return predict_images(images, job, model.find())
-    return predict_on_cluster(images, job, model, cluster)
+def _one_shard(
+    images: Sequence[Image], shard: Shard, job: Job, model: LazyModel, *, again: bool
+) -> FolderPredictions:
+    """Predicts one part of the images and lists it in a table of its own."""
+    with shared_folder(job.out, f"shard-{shards.name_of(shard)}"):
+        rows = _rows(shards.part_of(images, shard), job, model, again=again)
+        table = _write_table(rows, job, f"predictions-{shards.name_of(shard)}.csv")
+        return FolderPredictions(job.told, tuple(rows), (), table, {})
+
+
+def _rows(
+    images: Sequence[Image], job: Job, model: LazyModel, *, again: bool, cluster: str | None = None
+) -> list[Row]:
+    """A row for each image, in order, when those that were left are predicted."""
+    kept, left = ([], images) if again else _finished(images, job, cluster is not None)
+    if kept:
+        job.say(f"skipping {len(kept)} finished; again=True (--again) redoes them")
+    made: list[Row] = []
+    if left and cluster is not None:
+        made = predict_on_cluster(left, job, model, cluster)
+    elif left:
+        made = predict_images(left, job, model.find())
+    by_name = {row.image: row for row in (*kept, *made)}
+    return [by_name[image.name] for image in images]
+
+
+def _write_table(rows: Sequence[Row], job: Job, name: str) -> Path | str:
+    write_csv(job.out / name, [column.name for column in fields(Row)], map(astuple, rows))
+    return job.finished(job.out / name)
+
+
+def _write_particles(images: Sequence[Image], job: Job) -> None:
+    if job.place is not None:
+        job.place.mirror_parts(job.out, PARTS, read=True)
+    for path in write_tables(images, job.out):
+        job.say(f"particles: {job.finished(path)}")
 
 
 def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[Row], list[Image]]:
@@ -241,6 +282,8 @@ def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[R
     Args:
         measured: their particles must have been measured too.
     """
+    if measured and job.place is not None:
+        job.place.mirror_parts(job.out, PARTS, read=False)
     kept, left = [], []
     for image in images:
         origin = job.origin_of(image)
@@ -282,8 +325,9 @@ def _write_labels(
     say: Callable[[str], None],
 ) -> Path:
     """Writes predictions, by sidecar with the names of their images, as one label file."""
+    how = {"shapes": shapes, "error_px": error_px, "may_be_empty": True}
     labelled = [
-        labels_of(predictions.load_prediction(path), name=name, shapes=shapes, error_px=error_px)
+        labels_of(predictions.load_prediction(path), name=name, **how)
         for path, name in named.items()
     ]
     path = out / LABEL_FILES[to]

@@ -29,6 +29,7 @@ from temzoo.micrographs.listing import (
 from temzoo.store.sidecar import Origin, is_of_prediction
 from temzoo.store.with_overlay import save_prediction
 from temzoo.workflows.drawn import Drawn
+from temzoo.workflows.elsewhere import Elsewhere
 
 # A larger file is not read ahead, nor written behind: two of them might not fit into memory.
 AHEAD_BYTES = 2**28
@@ -89,6 +90,7 @@ class Job:
         alone: there is one image: what is wrong with it is an error, not a row that says so.
         drawn: what is done about scale bars, info bars and panel letters.
         say: is told about each image that is finished.
+        place: where results go from ``out``; None: they stay.
     """
 
     out: Path
@@ -98,6 +100,19 @@ class Job:
     say: Callable[[str], None]
     progress: bool
     drawn: Drawn = field(default_factory=Drawn)
+    place: Elsewhere | None = None
+
+    @property
+    def told(self) -> Path | str:
+        """The folder of the results, as it was given."""
+        return self.out if self.place is None else self.place.address
+
+    def finished(self, path: Path) -> Path | str:
+        """Where a file is once it is where it belongs."""
+        if self.place is None:
+            return path
+        self.place.put(path, self.out)
+        return f"{self.place.address.rstrip('/')}/{path.name}"
 
     def load(self, image: Image) -> tuple[Micrograph, tuple[Box, ...]]:
         """The micrograph of an image, and the boxes of it that are left out."""
@@ -302,6 +317,8 @@ def _written(
             job.origin_of(image), seconds=round(seconds, 3), calibration=micrograph.calibration
         ),
     )
+    if job.place is not None:
+        job.place.put_image(image.own_name, job.out)
     # The maps alone would miss objects that lie wholly under others.
     count = int(found.instances.max()) if found.detections is None else len(found.detections)
     share = float((found.classes > 0).mean()) / (found.field_share or 1)

@@ -188,6 +188,21 @@ class Task:
             f' "{self.name}", which makes pictures. Use temzoo.restore, or its encode and decode.'
         )
 
+    def tiled(self, model: Any, options: Any) -> tuple[Any, Any, bool]:
+        """Of a model that answers every pixel, what a part of a micrograph is asked by.
+
+        Returns:
+            ``inference.tiles.PixelNetwork``; the options, with the task's defaults; and whether the
+            network's last channel is a learnt distance.
+
+        Raises:
+            ValueError: the task needs a whole micrograph; an option that does not fit.
+        """
+        raise ValueError(
+            "A lazy image is predicted in tiles, by a model that answers every pixel. Received:"
+            f' {model!r}, of the task "{self.name}". Give a stack (1, H, W).'
+        )
+
     def scored(self, least: float | None) -> dict[str, Any]:
         """Options of ``predict`` that give objects down to a score, with their scores."""
         return {}

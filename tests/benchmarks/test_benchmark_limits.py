@@ -71,6 +71,12 @@ def test_prediction_grows_by_the_two_maps_with_the_image():
     assert grown < 7 * (large["input"] - small["input"])
 
 
+def test_a_lazy_prediction_takes_the_same_memory_for_any_image():
+    child = "benchmarks.limits:child_predicts_lazily"
+    small, large = (in_child(child, side)["used"] for side in (2048, 6144))
+    assert large < small + 60 * MB  # 33 million pixels more
+
+
 def test_network_works_on_tiles():
     # One layer's activations of the whole image would be 8 filters x float32 x pixels = 134 MB,
     # and the network holds those of several layers at once.
@@ -137,5 +143,5 @@ def test_limit_holds_at_full_size(name):
     if "labels" in LIMITS[name][1]:
         assert found["file"] >= 200 * MB
         assert found["points"] >= MB
-    else:
+    elif "lazy" not in LIMITS[name][1]:
         assert found["input"] == 16384**2
