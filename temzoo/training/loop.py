@@ -16,6 +16,7 @@ import numpy as np
 
 from temzoo.core.files import atomic_path, write_json
 from temzoo.models.layers import dtype_policy
+from temzoo.training.inside_epoch import SaveInside
 from temzoo.training.progress import PROGRESS, Progress, read_progress
 from temzoo.training.run_folder import read_run, write_history
 from temzoo.zoo import building, pretrained
@@ -70,11 +71,11 @@ class Trainer:
 
     def save_progress(self, state: str) -> None:
         """Names the file that holds the state first, so that a kill leaves one that is whole."""
-        before, self.done.state = self.done.state, state
+        self.done.state = state
         write_json(self.folder / PROGRESS, asdict(self.done))
-        if before and before != state:
-            for old in (before, f"{before}{AVERAGE}"):
-                (self.folder / "state" / old).unlink(missing_ok=True)
+        for old in (self.folder / "state").glob("epoch-*"):
+            if not state or not old.name.startswith(state):
+                old.unlink(missing_ok=True)
 
     def _phase(self, model: keras.Model, phase: _Phase) -> None:
         end = self.done.phase_start + phase.epochs
@@ -87,27 +88,32 @@ class Trainer:
             path = self.folder / "state" / self.done.state
             with pretrained.reading(path, twin):
                 twin.load_weights(path)
-        start = self.done.epoch * self.steps * self.settings.batch
-        stream = self.data.training(start, self.failures)
-        self._fit(twin, rate, stream, self.data.validation(self.failures), end)
+        if self.done.step:  # first the epoch that a run was stopped in
+            self._fit(twin, rate, end, self.steps - self.done.step)
+        if self.done.epoch < end and not self.out_of_patience():
+            self._fit(twin, rate, end, self.steps)
 
-    def _fit(self, twin: keras.Model, rate: _Rate, stream, validation, end: int) -> None:
+    def _fit(self, twin: keras.Model, rate: _Rate, end: int, steps: int) -> None:
+        """Trains through epochs of so many steps; of one where the first of its steps are done."""
         task, every = task_of(twin), self.settings.validate_every
+        seen = self.done.epoch * self.steps + self.done.step
+        stream = self.data.training(seen * self.settings.batch, self.failures)
         judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
         average = _Average(self)
         judges = [] if task.judged_by_fit else [_Judge(self, average, judged)]
         ending = _EndOfEpoch(self, average, task.score)
-        bars = [_Bar(end, self.steps, task.score)] if self.progress else []
+        inside = SaveInside(self, ending, stream.element_spec)
+        bars = [_Bar(end, steps, task.score)] if self.progress else []
         try:
             twin.fit(
                 stream,
-                validation_data=validation,
+                validation_data=self.data.validation(self.failures),
                 validation_freq=judged,
-                epochs=end,
+                epochs=self.done.epoch + 1 if self.done.step else end,
                 initial_epoch=self.done.epoch,
-                steps_per_epoch=self.steps,
-                callbacks=[_SetRate(rate), average, *judges, ending, log, *bars],
+                steps_per_epoch=steps,
+                callbacks=[_SetRate(rate), average, *judges, ending, inside, log, *bars],
                 shuffle=False,
                 verbose=0,
             )
@@ -293,8 +299,8 @@ class _EndOfEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         done, folder = self.trainer.done, self.trainer.folder
-        done.epoch = epoch + 1
-        done.minutes += (time.monotonic() - self.began) / 60
+        done.epoch, done.step = epoch + 1, 0
+        self.add_minutes()
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         if "val_loss" in row and self.score not in row:
             raise ValueError(
@@ -310,13 +316,21 @@ class _EndOfEpoch(keras.callbacks.Callback):
                 self._save(pretrained.BEST, row)
             self._save(LAST, row)
         write_history(folder / "history.csv", done.history)
-        state = f"epoch-{epoch + 1}{pretrained.SUFFIX}"
-        with atomic_path(folder / "state" / state) as temporary:
+        self.save_state(f"epoch-{epoch + 1}{pretrained.SUFFIX}")
+        if self.trainer.out_of_patience():
+            self.model.stop_training = True
+
+    def add_minutes(self) -> None:
+        """Adds those since the last call, or the epoch's start, to the run's."""
+        now = time.monotonic()
+        self.trainer.done.minutes += (now - self.began) / 60
+        self.began = now
+
+    def save_state(self, state: str) -> None:
+        with atomic_path(self.trainer.folder / "state" / state) as temporary:
             self.model.save_weights(temporary, overwrite=True)
         self.average.save(state)
         self.trainer.save_progress(state)
-        if self.trainer.out_of_patience():
-            self.model.stop_training = True
 
     def _save(self, name: str, row: Mapping[str, float]) -> None:
         """The bare weights, without the optimizer's two copies of them, and their card."""

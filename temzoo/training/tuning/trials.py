@@ -34,7 +34,7 @@ from temzoo.zoo.task import task_named
 TRIALS = 10
 # Of trials, from the first on: what fails so often fails for a reason that no setting mends.
 FAILURES = 3
-# Starts of a trial without a new epoch: a kernel that kills for memory would do so for ever.
+# Starts of a trial without a new state: a kernel that kills for memory would do so for ever.
 STARTS = 2
 STARTED, FINISHED, FAILED = "started", "finished", "failed"
 STATUSES = {STARTED: "stopped", FINISHED: "finished", FAILED: "failed"}
@@ -60,7 +60,7 @@ class Trial:
     """What is known of a trial; ``trial.json`` in its folder.
 
     Attributes:
-        starts: without a new epoch; from_epoch: epochs that were done at the last of them.
+        starts: without a new state; from_epoch, from_step: what was done at the last of them.
     """
 
     COLUMNS = ("trial", "status", "score", "epoch", "minutes", "parameters")
@@ -75,6 +75,7 @@ class Trial:
     message: str = ""
     starts: int = 0
     from_epoch: int = -1
+    from_step: int = 0
 
     def row(self) -> dict[str, Any]:
         known = {name: getattr(self, name) for name in self.COLUMNS}
@@ -190,8 +191,9 @@ class Searcher:
         folder = self.run_folder(trial)
         done = progress_of(folder) if begun(folder) else {"epoch": 0, "minutes": 0.0}
         trial.minutes = max(trial.minutes, done["minutes"])
-        trial.starts = 1 + (trial.starts if done["epoch"] == trial.from_epoch else 0)
-        trial.from_epoch = done["epoch"]
+        now, before = (done["epoch"], done.get("step", 0)), (trial.from_epoch, trial.from_step)
+        trial.starts = 1 + (trial.starts if now == before else 0)
+        trial.from_epoch, trial.from_step = now
         if trial.starts > STARTS:
             trial.status = FAILED
             trial.message = f"killed {STARTS} times in epoch {done['epoch'] + 1}; short of memory?"
