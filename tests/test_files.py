@@ -60,6 +60,21 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     assert {*tmp_path.iterdir()} == {tmp_path / "b.txt", mine, elsewhere}
 
 
+def test_what_was_killed_a_moment_ago_is_removed_where_its_process_would_be_seen(tmp_path):
+    code = (
+        "import os, sys; from temzoo.core.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_text('half'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"]).returncode == 9
+    (left,) = tmp_path.iterdir()
+    pid, node, _, rest = left.name.split("@")
+    unseen = tmp_path / "@".join((pid, node, "00000000", rest))
+    unseen.touch()
+    with atomic_path(tmp_path / "b.txt") as temporary:
+        temporary.write_text("whole")
+    assert {*tmp_path.iterdir()} == {tmp_path / "b.txt", unseen}
+
+
 def test_one_job_at_a_time_writes_into_a_folder(tmp_path):
     out = tmp_path / "out"
     told = r"out, in which another temzoo job"

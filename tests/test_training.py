@@ -292,7 +292,7 @@ def test_a_damaged_state_inside_an_epoch_is_named(tmp_path, monkeypatch):
             fit(tmp_path, steps_per_epoch=3, save_every=1e-9)
     (path,) = (tmp_path / "state").glob(f"*{inside_epoch.SUFFIX}")
     np.savez(path, np.zeros(7))
-    with pytest.raises(ValueError, match="state of this run inside an epoch. Received: arrays of"):
+    with pytest.raises(ValueError, match=r"this run inside an epoch\. Received: arrays of"):
         fit(tmp_path, resume=True)
     path.write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"inside.npz must hold .* Received: \w+: .*copy it again"):

@@ -8,6 +8,7 @@ import platform
 import re
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ TYPE_NAMES = {
     float: "a number",
 }
 PARTIAL = ".partial-"
-IDLE_S = 60  # a file that is written still is younger, also by a process that is not seen here
+IDLE_S = 60  # a file that is written still is younger, if by a process that is not seen here
 _SWEPT: set[Path] = set()  # folders, by this process
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
@@ -78,13 +79,23 @@ def _sweep(folder: Path) -> None:
     if folder in _SWEPT:
         return
     _SWEPT.add(folder)
+    node, here = platform.node(), _processes_seen()
     for left in folder.glob(f"{PARTIAL}*"):
         pid, _, rest = left.name.removeprefix(PARTIAL).partition("@")
         with suppress(OSError):
-            idle_s = time.time() - left.stat().st_mtime
-            mine = rest.startswith(f"{platform.node()}@") and pid.isdecimal()
-            if mine and idle_s > IDLE_S and not _runs(int(pid)):
+            seen = here and rest.startswith(f"{node}@{here}@")
+            idle = rest.startswith(f"{node}@") and time.time() - left.stat().st_mtime > IDLE_S
+            if (seen or idle) and pid.isdecimal() and not _runs(int(pid)):
                 left.unlink()
+
+
+def _processes_seen() -> str:
+    """What those processes share whose ids mean the same: boot and namespace; "": not known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+        return f"{zlib.crc32((boot + os.readlink('/proc/self/ns/pid')).encode()):08x}"
+    except OSError:  # not on Linux
+        return ""
 
 
 def _runs(pid: int) -> bool:
@@ -110,7 +121,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@"
+    prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@{_processes_seen()}@"
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=f"-{path.name}")
     os.close(handle)
     temporary = Path(name)

@@ -335,7 +335,6 @@ class _EndOfEpoch(keras.callbacks.Callback):
     def _save(self, name: str, row: Mapping[str, float]) -> None:
         """The bare weights, without the optimizer's two copies of them, and their card."""
         path = self.trainer.folder / name
-        pretrained.save(self.model, path)
         how = built(self.model)
         run = read_run(self.trainer.folder)
         card = pretrained.WeightsCard(
@@ -347,7 +346,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
             command=run["command"],
             date=datetime.date.today().isoformat(),
         )
-        pretrained.write_card(path, card)
+        pretrained.save_with_card(self.model, path, card)
 
 
 class _Bar(keras.callbacks.Callback):
