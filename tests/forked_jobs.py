@@ -130,12 +130,14 @@ class Job:
         words: the command's, of the folder that it writes to.
         again: those that go on after a kill; None: the same.
         begun: a file that is there once its work has begun, where kills begin; "": at the start.
+        slow: takes so long that half as many kills must do.
     """
 
     name: str
     words: Callable[[Path], list]
     again: Callable[[Path], list] | None = None
     begun: str = ""
+    slow: bool = False
 
     def repeated(self, out: Path) -> list:
         return (self.again or self.words)(out)
@@ -175,7 +177,7 @@ def all_jobs(made: dict[str, Path]) -> list[Job]:
         Job("report", lambda o: ["report", made["predictions"], "--out", o / "report.html"]),
         Job("predict", lambda o: ["predict", run, images, "--out", o, "--format", "cvat,coco"]),
         Job("restore", lambda o: ["restore", "autoencoder/emps-denoise", images, "--out", o]),
-        Job("export", lambda o: ["export", run, o, "--version", 1]),
+        Job("export", lambda o: ["export", run, o, "--version", 1], slow=True),
         Job(
             "train",
             lambda o: [*train, "--out", o],
@@ -186,6 +188,7 @@ def all_jobs(made: dict[str, Path]) -> list[Job]:
             "tune",
             lambda o: [*tune, "--out", o],
             lambda o: [*tune, "--out", o, *(["--resume"] * (o / "search.json").exists())],
+            slow=True,
         ),
     ]
 

@@ -1,6 +1,7 @@
 """Kills temzoo's commands at random moments, and shows that nothing is lost or half written.
 
     python tests/kill_jobs.py --kills 20                  # make kill-test
+    python tests/kill_jobs.py --failures                  # a full disk and such, `job_failures.py`
 
 Each command runs once in peace, and then so many times until SIGKILL ends its whole process group,
 at a moment that is drawn from the time which it took. After each kill every file under a final name
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import forked_jobs as jobs
 import numpy as np
+from job_failures import all_failures
 
 
 @dataclass
@@ -74,7 +76,7 @@ def kill_often(job: jobs.Job, folder: Path, kills: int, seed: int) -> Kills:
     reference, begun, ended = in_peace(job, folder)
     rng = np.random.default_rng([seed, *job.name.encode()])
     done = Kills(job)
-    for moment in rng.uniform(0, ended - begun, kills):
+    for moment in rng.uniform(0, ended - begun, kills // 2 or 1 if job.slow else kills):
         kill_once(done, reference, moment, bool(job.begun))
     print(
         f"{job.name:14s} {ended:5.1f} s in peace; {done.killed} kills, {done.late} of them after"
@@ -88,22 +90,32 @@ def kill_often(job: jobs.Job, folder: Path, kills: int, seed: int) -> Kills:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="of each command")
+    parser.add_argument("--kills", type=int, default=20, help="of each command; half of slow ones")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--failures", action="store_true", help="no kills, but disks that fail")
     parser.add_argument("--only", nargs="*", help="commands")
     asked = parser.parse_args()
     began = time.monotonic()
     jobs.import_heavy()
     folder = Path(tempfile.mkdtemp(prefix="kill-jobs-"))
     os.environ["TMPDIR"] = str(folder)
-    print(f"seed {asked.seed}, {asked.kills} kills of each command, in {folder}", flush=True)
-    found = [
-        kill_often(job, folder, asked.kills, asked.seed)
+    print(
+        f"seed {asked.seed}, {asked.kills} kills of a command, half of slow ones, in {folder}",
+        flush=True,
+    )
+    chosen = [
+        job
         for job in jobs.all_jobs(jobs.inputs(folder))
         if not asked.only or job.name in asked.only
     ]
-    wrong = sum(len(done.wrong) for done in found)
-    kills = sum(done.killed for done in found)
+    wrong = kills = 0
+    for job in chosen:
+        if asked.failures:
+            reference, begun, ended = in_peace(job, folder)
+            wrong += len(all_failures(job, reference, ended - begun))
+        else:
+            done = kill_often(job, folder, asked.kills, asked.seed)
+            wrong, kills = wrong + len(done.wrong), kills + done.killed
     print(f"{kills} kills, {wrong} wrong, {(time.monotonic() - began) / 60:.1f} min")
     if not wrong:
         shutil.rmtree(folder)

@@ -86,6 +86,25 @@ def test_one_job_at_a_time_writes_into_a_folder(tmp_path):
     assert out.exists()
 
 
+def test_a_folder_that_was_taken_away_from_its_job_is_not_made_anew(tmp_path):
+    out = tmp_path / "out"
+    with own_folder(out):
+        (out / "a").touch()
+        out.rename(tmp_path / "elsewhere")
+        told = (
+            r"stay where it is\. Received: .*out, which was moved or removed .* run the same again"
+        )
+        for _ in range(2):
+            with pytest.raises(FileNotFoundError, match=told), atomic_path(out / "deep" / "b"):
+                pass
+            assert not out.exists()
+        out.mkdir()  # another one
+        with pytest.raises(FileNotFoundError, match=told), atomic_path(out / "b"):
+            pass
+    with atomic_path(out / "b") as temporary:
+        temporary.write_text("whole")
+
+
 def test_atomic_path_replaces_an_old_file(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")

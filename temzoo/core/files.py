@@ -30,6 +30,7 @@ TYPE_NAMES = {
 PARTIAL = ".partial-"
 IDLE_S = 60  # a file that is written still is younger, if by a process that is not seen here
 _SWEPT: set[Path] = set()  # folders, by this process
+_OWN: dict[Path, int] = {}  # of jobs of this process, with their locks' handles
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
 
@@ -55,6 +56,7 @@ def own_folder(folder: str | Path) -> Iterator[None]:
 
     Raises:
         RuntimeError: another job is at work in it.
+        FileNotFoundError: on writing a file inside, where it was moved or removed meanwhile.
     """
     folder = Path(folder)
     new = not folder.exists()
@@ -65,13 +67,30 @@ def own_folder(folder: str | Path) -> Iterator[None]:
             f"One job at a time writes into a folder. Received: {folder}, in which another temzoo"
             " job is at work. Wait for it, or choose another --out."
         )
+    if fcntl is not None:
+        _OWN[folder.absolute()] = held
     try:
         yield
     finally:
+        _OWN.pop(folder.absolute(), None)
         if new:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
         os.close(held)
+
+
+def _require_in_place(path: Path) -> None:
+    """Refuses to make the folder of a job anew, in which nothing of what it wrote would lie."""
+    for folder, held in _OWN.items():
+        if folder not in path.absolute().parents:
+            continue
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(folder), os.fstat(held)):
+                continue
+        raise FileNotFoundError(
+            f"The folder of a job must stay where it is. Received: {folder}, which was moved or"
+            " removed while temzoo wrote into it. Put it back, and run the same again."
+        )
 
 
 def _sweep(folder: Path) -> None:
@@ -117,8 +136,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffixes, because writers choose a format by them. When the block
     raises, or is interrupted, the old file stays as it was and the temporary one is removed; what
     a killed process left in the folder is removed by the next one.
+
+    Raises:
+        FileNotFoundError: it lies in a job's own folder, which was moved or removed.
     """
     path = Path(path)
+    _require_in_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@{_processes_seen()}@"
@@ -131,6 +154,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None:  # NumPy's, of a full disk
+            raise OSError(
+                f"{path} must be written whole. Received: {' '.join(str(error).split())}. Check"
+                " the free space of its disk."
+            ) from error
+        error.filename = error.filename or str(path)  # Python does not say it of a full disk
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
