@@ -299,7 +299,8 @@ def _content(path: Path, out: Path):
     """What a file holds, without times and the name of the folder."""
     if path.suffix in (".h5", ".index"):
         found = arrays(path) if path.suffix == ".h5" else variables(path)
-        return {name: (a.dtype, a.shape, a.tobytes()) for name, a in found.items()}
+        held = {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in found.items()}
+        return held if path.suffix == ".h5" else sorted(held.values())  # exports number them anew
     if path.suffix == ".pb" or ".data-" in path.suffix:
         return None  # an export answers as the model, or it does not appear; see `.index`
     if path.suffix == ".npz":

@@ -53,13 +53,18 @@ def refusal(job: jobs.Job, out: Path, log: Path, during: Callable[[], None] = la
 
 
 def left_behind(out: Path) -> list[str]:
-    return [*jobs.damaged(out), *(f"left: {name}" for name in jobs.leftovers(out))]
+    return [*jobs.damaged(out), *hidden(out)]
+
+
+def hidden(out: Path) -> list[str]:
+    return [f"left: {name}" for name in jobs.leftovers(out)]
 
 
 def ends_well(job: jobs.Job, out: Path, reference: Path, log: Path) -> list[str]:
     again = jobs.start(job.repeated(out), log)
     wrong = [f"again: exit status {again.status}: {log.read_text()[-300:]}"] if again.wait() else []
-    return wrong + [f"differs: {name}" for name in jobs.differences(out, reference)]
+    wrong += [f"differs: {name}" for name in jobs.differences(out, reference)]
+    return wrong + hidden(out)
 
 
 def full_disk(job: jobs.Job, out: Path, reference: Path, log: Path, share: float) -> list[str]:
@@ -89,7 +94,7 @@ def taken_away(job: jobs.Job, out: Path, reference: Path, log: Path, seconds: fl
         time.sleep(seconds)
         out.rename(elsewhere)
 
-    wrong = [*refusal(job, out, log, rename), *left_behind(elsewhere)]
+    wrong = [*refusal(job, out, log, rename), *jobs.damaged(elsewhere)]
     wrong += [f"made anew: {path}" for path in out.rglob("*")]
     shutil.rmtree(out, ignore_errors=True)
     elsewhere.rename(out)

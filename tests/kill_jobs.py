@@ -30,7 +30,7 @@ class Kills:
 
     job: jobs.Job
     killed: int = 0
-    late: int = 0  # it had ended
+    late: int = 0  # it had ended: no kill
     left: int = 0  # kills after which a hidden, partial file lay there
     wrong: list[str] = field(default_factory=list)
 
@@ -58,7 +58,9 @@ def kill_once(done: Kills, reference: Path, after: float, since_begun: bool) -> 
         process.wait(until=(out / job.begun).exists)
     moment = time.monotonic() + after
     process.wait(until=lambda: time.monotonic() >= moment)
-    done.late += process.poll() is not None
+    if process.poll() is not None:
+        done.late += 1
+        return
     process.kill()
     done.killed += 1
     done.left += bool(jobs.leftovers(out))
@@ -76,10 +78,12 @@ def kill_often(job: jobs.Job, folder: Path, kills: int, seed: int) -> Kills:
     reference, begun, ended = in_peace(job, folder)
     rng = np.random.default_rng([seed, *job.name.encode()])
     done = Kills(job)
-    for moment in rng.uniform(0, ended - begun, kills // 2 or 1 if job.slow else kills):
-        kill_once(done, reference, moment, bool(job.begun))
+    wanted = max(1, kills // 2) if job.slow else kills
+    for _ in range(3 * wanted):
+        if done.killed < wanted:
+            kill_once(done, reference, rng.uniform(0, ended - begun), bool(job.begun))
     print(
-        f"{job.name:14s} {ended:5.1f} s in peace; {done.killed} kills, {done.late} of them after"
+        f"{job.name:14s} {ended:5.1f} s in peace; {done.killed} kills, {done.late} more came after"
         f" its end, {done.left} left hidden files; {len(done.wrong)} wrong;"
         f" {time.monotonic() - began:.0f} s",
         flush=True,

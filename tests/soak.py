@@ -5,10 +5,10 @@
     python tests/soak.py --share 0.1           # a tenth of the times
 
 Each part has a process of its own. After the first tenth, which fills caches, at half and at the
-end it prints the process' memory (RSS) and its open file handles. The exit status is 1 where memory has
-grown by more than MOST_MB from the first tenth to the end, or handles by more than MOST_HANDLES.
-The requests go to the server of `test_serving.py`, which speaks TensorFlow Serving's protocols over
-gRPC and HTTP, in a process of its own, and serves what `temzoo.export` wrote.
+end it prints the process' memory (RSS) and its open file handles. The exit status is 1 where memory
+has grown by more than MOST_MB from the first tenth to the end, or handles by more than
+MOST_HANDLES. The requests go to the server of `test_serving.py`, which speaks TensorFlow Serving's
+protocols over gRPC and HTTP, in a process of its own, and serves what `temzoo.export` wrote.
 """
 
 import argparse

@@ -75,11 +75,11 @@ def staged(home: Path, version: int) -> Iterator[Path]:
     held = lock(folder)  # gone with the process, however it ends
     try:
         yield folder
+        _require_in_place(folder, held)
         umask = os.umask(0)
         os.umask(umask)
         folder.chmod(0o777 & ~umask)
         check_free(home, version)
-        _require_in_place(folder, held)
         os.rename(folder, home / str(version))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
