@@ -35,7 +35,7 @@ HEAVY += ("temzoo.workflows.restore_folder", "temzoo.pages.report")
 NO_RESULTS = ("tensorboard", "keras_tuner")
 LEFTOVERS = (".partial-*", ".exporting-*", "*.lock")
 # What differs between two runs that are the same: times, and what was typed.
-STATED = ("date", "seconds", "minutes", "command", "sessions", "exported", "created")
+STATED = ("date", "seconds", "minutes", "command", "sessions", "exported", "created", "commit")
 STATED += ("starts", "from_epoch", "from_step")  # how often a trial of a search was begun
 STATED += ("sha256",)  # of weights: the file holds the running numbers of Keras' layers
 
@@ -191,6 +191,12 @@ def all_jobs(made: dict[str, Path]) -> list[Job]:
             slow=True,
         ),
     ]
+
+
+def cluster_job(made: dict[str, Path]) -> Job:
+    """Predictions on the Ray cluster that runs here: the driver alone is killed."""
+    given = ["predict", made["run"], made["images"], "--cluster", "auto"]
+    return Job("cluster", lambda o: [*given, "--out", o], slow=True)
 
 
 def results(out: Path) -> dict[str, Path]:

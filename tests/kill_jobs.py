@@ -2,6 +2,7 @@
 
     python tests/kill_jobs.py --kills 20                  # make kill-test
     python tests/kill_jobs.py --failures                  # a full disk and such, `job_failures.py`
+    python tests/kill_jobs.py --cluster --kills 6         # the driver of a job on a Ray cluster
 
 Each command runs once in peace, and then so many times until SIGKILL ends its whole process group,
 at a moment that is drawn from the time which it took. After each kill every file under a final name
@@ -11,8 +12,11 @@ state), and without leftovers. The exit status is 1 where that is not so.
 """
 
 import argparse
+import atexit
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -92,11 +96,20 @@ def kill_often(job: jobs.Job, folder: Path, kills: int, seed: int) -> Kills:
     return done
 
 
+def ray_node() -> subprocess.Popen:
+    import cluster_demo  # it sets what Ray asks of the environment
+
+    node = cluster_demo.start_node("--head", "--port=0", "--include-dashboard=false")
+    cluster_demo.wait_for(nodes=1)
+    return node
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20, help="of each command; half of slow ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--failures", action="store_true", help="no kills, but disks that fail")
+    parser.add_argument("--cluster", action="store_true", help="on a Ray node that it starts")
     parser.add_argument("--only", nargs="*", help="commands")
     asked = parser.parse_args()
     began = time.monotonic()
@@ -107,12 +120,11 @@ def main() -> int:
         f"seed {asked.seed}, {asked.kills} kills of a command, half of slow ones, in {folder}",
         flush=True,
     )
-    chosen = [
-        job
-        for job in jobs.all_jobs(jobs.inputs(folder))
-        if not asked.only or job.name in asked.only
-    ]
-    wrong = kills = 0
+    made, wrong, kills = jobs.inputs(folder), 0, 0
+    chosen = [j for j in jobs.all_jobs(made) if not asked.only or j.name in asked.only]
+    if asked.cluster:
+        chosen, node = [jobs.cluster_job(made)], ray_node()
+        atexit.register(os.killpg, node.pid, signal.SIGKILL)
     for job in chosen:
         if asked.failures:
             reference, begun, ended = in_peace(job, folder)

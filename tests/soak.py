@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -149,12 +150,17 @@ def served(scheme: str) -> Callable[[int, Path], Watch]:
             ports = dict(zip(("grpc", "http"), server.stdout.readline().split(), strict=True))
             url = f"{scheme}://127.0.0.1:{ports[scheme]}/{version.parent.name}"
             pixels = np.random.default_rng(0).integers(0, 255, (96, 96)).astype(np.uint8)
-            clients = [connect(url) for _ in range(CLIENTS)]
+            clients = [(connect(url), threading.Lock()) for _ in range(CLIENTS)]
+
+            def one(k: int) -> None:
+                client, free = clients[k % CLIENTS]
+                with free:  # a client asks one thing at a time
+                    temzoo.predict(client, pixels)
+
             watch = Watch(scheme, total)
             with ThreadPoolExecutor(CLIENTS) as pool:
-                one = lambda k: temzoo.predict(clients[k % CLIENTS], pixels)  # noqa: E731
                 counted(watch, pool.map(one, range(total)))
-            for client in clients:
+            for client, _ in clients:
                 client.close()
         finally:
             server.kill()
