@@ -105,6 +105,20 @@ def test_a_folder_that_was_taken_away_from_its_job_is_not_made_anew(tmp_path):
         temporary.write_text("whole")
 
 
+def test_of_a_full_disk_hdf5_is_told_in_one_line(tmp_path):
+    def write(said):
+        with atomic_path(tmp_path / "w.h5"):
+            raise RuntimeError(said)
+
+    told = (
+        r"w\.h5 must be written whole\. Received: a , errno = 28, 'No space left on device'\. Check"
+    )
+    with pytest.raises(OSError, match=told):
+        write("a\n, errno = 28, 'No space left on device'")
+    with pytest.raises(RuntimeError, match=r"^another$"):
+        write("another")
+
+
 def test_atomic_path_replaces_an_old_file(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")

@@ -402,6 +402,15 @@ def test_patience_ends_a_phase_and_the_next_has_its_own(tmp_path):
 
 
 @outside_a_graph
+def test_a_disk_that_is_too_full_for_the_log_is_an_error_of_the_system(tmp_path, monkeypatch):
+    stop_at(
+        monkeypatch, 1, tf.errors.ResourceExhaustedError(None, None, "x; No space left on device")
+    )
+    with pytest.raises(OSError, match=r"No space left on device: '.*run'"):
+        fit(tmp_path / "run")
+
+
+@outside_a_graph
 def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     stop_at(monkeypatch, 2, KeyboardInterrupt())
     model = tiny()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ TYPE_NAMES = {
     float: "a number",
 }
 PARTIAL = ".partial-"
+NO_SPACE = os.strerror(errno.ENOSPC)
 IDLE_S = 60  # a file that is written still is younger, if by a process that is not seen here
 _SWEPT: set[Path] = set()  # folders, by this process
 _OWN: dict[Path, int] = {}  # of jobs of this process, with their locks' handles
@@ -154,13 +156,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno is None:  # NumPy's, of a full disk
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_SPACE not in str(error):
+            raise
+        if getattr(error, "errno", None) is None:  # NumPy's and HDF5's, of a full disk
             raise OSError(
                 f"{path} must be written whole. Received: {' '.join(str(error).split())}. Check"
                 " the free space of its disk."
             ) from error
-        error.filename = error.filename or str(path)  # Python does not say it of a full disk
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # Python does not say it of a full disk
         raise
     finally:
         temporary.unlink(missing_ok=True)

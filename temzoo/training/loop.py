@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.files import atomic_path, write_json
+from temzoo.core.files import NO_SPACE, atomic_path, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.training.inside_epoch import SaveInside
 from temzoo.training.progress import PROGRESS, Progress, read_progress
@@ -117,10 +118,12 @@ class Trainer:
                 shuffle=False,
                 verbose=0,
             )
-        except Exception:
+        except Exception as error:
             if self.failures:
                 # TensorFlow wraps what a loader raised into an error of its own, without the type.
                 raise self.failures[0] from None
+            if NO_SPACE in str(error) and not isinstance(error, OSError):  # of TensorBoard's log
+                raise OSError(errno.ENOSPC, NO_SPACE, str(self.folder)) from error
             raise
         finally:
             for bar in bars:
