@@ -316,6 +316,16 @@ def test_a_trial_that_is_killed_again_and_again_is_given_up(tmp_path, monkeypatc
     assert [row["status"] for row in found.table] == ["finished", "failed", "finished"]
 
 
+def test_a_full_disk_ends_the_search_and_fails_no_trial(tmp_path, monkeypatch):
+    full = OSError(28, "No space left on device")
+    stub_of(monkeypatch, [0.5, full, full, full, 0.7, 0.6])
+    for resume in (False, True, True):
+        with pytest.raises(OSError, match="No space left"):
+            find(tmp_path, resume=resume, retrain=False)
+    found = find(tmp_path, resume=True, retrain=False)
+    assert {row["status"] for row in found.table} == {"finished"}
+
+
 def test_a_trial_that_gets_further_inside_its_epoch_is_not_given_up(tmp_path, monkeypatch):
     stub_of(monkeypatch, [0.5, SystemExit(), SystemExit(), SystemExit(), 0.7])
     state = tmp_path / "trials/001/state/progress.json"

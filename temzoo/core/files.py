@@ -159,7 +159,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and NO_SPACE not in str(error):
             raise
-        if getattr(error, "errno", None) is None:  # NumPy's and HDF5's, of a full disk
+        if getattr(error, "errno", None) is None or "\n" in str(error):  # NumPy's, HDF5's
             raise OSError(
                 f"{path} must be written whole. Received: {' '.join(str(error).split())}. Check"
                 " the free space of its disk."

@@ -13,6 +13,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,10 +205,11 @@ class Searcher:
         start, before = time.monotonic(), trial.minutes
         try:
             run = self._run(trial)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):  # a full disk is no fault of the settings
             trial.starts = 0
             trial.minutes = before + (time.monotonic() - start) / 60
-            self._save(trial)
+            with suppress(OSError):
+                self._save(trial)
             raise
         except Exception as error:  # out of memory, or a combination that the model refuses
             trial.status, trial.message = FAILED, f"{type(error).__name__}: {error}"
