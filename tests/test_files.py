@@ -110,7 +110,10 @@ def test_of_a_full_disk_hdf5_is_told_in_one_line(tmp_path):
         with atomic_path(tmp_path / "w.h5"):
             raise RuntimeError(said)
 
-    told = r"w\.h5 must be written whole\. Received: .*a , errno = 28, 'No space left on device'\. Check"
+    told = (
+        r"w\.h5 must be written whole\. Received: .*a , errno = 28, 'No space left on device'"
+        r"\. Check the free space"
+    )
     with pytest.raises(OSError, match=told):
         write("a\n, errno = 28, 'No space left on device'")
     with pytest.raises(OSError, match=told), atomic_path(tmp_path / "w.h5"):
