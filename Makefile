@@ -15,8 +15,8 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow fuzz cluster-demo test-oldest test-newest lint docs licences \
-	sbom lock dockerfile clean
+.PHONY: help setup demo test test-slow fuzz kill-test soak cluster-demo test-oldest test-newest lint \
+	docs licences sbom lock dockerfile clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,8 @@ help:
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"
 	@echo "make fuzz    damaged files for every reader, MINUTES=20"
+	@echo "make kill-test  kills every command at random moments, KILLS=20; FAILURES=1: full disks"
+	@echo "make soak    thousands of predictions, loads, epochs and requests: does memory grow?"
 	@echo "make cluster-demo  a Ray cluster of two nodes here, one of which is killed on the way"
 	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
 	@echo "             allows, each in an environment of its own, which uv fills"
@@ -58,6 +60,14 @@ test-slow: $(SET_UP)
 MINUTES := 20
 fuzz: $(SET_UP)
 	cd tests && ../$(RUN) fuzz_readers.py --minutes $(MINUTES) --out ../fuzz
+
+# Every command, killed KILLS times; with FAILURES=1, on full and read-only disks, as root on Linux.
+KILLS := 20
+kill-test: $(SET_UP)
+	$(RUN) tests/kill_jobs.py --kills $(KILLS) $(if $(FAILURES),--failures)
+
+soak: $(SET_UP)
+	$(RUN) tests/soak.py
 
 cluster-demo: $(SET_UP)
 	$(RUN) -m pip install -qq -e .[ray]

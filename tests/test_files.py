@@ -60,6 +60,21 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
     assert {*tmp_path.iterdir()} == {tmp_path / "b.txt", mine, elsewhere}
 
 
+def test_what_was_killed_a_moment_ago_is_removed_where_its_process_would_be_seen(tmp_path):
+    code = (
+        "import os, sys; from temzoo.core.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_text('half'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"]).returncode == 9
+    (left,) = tmp_path.iterdir()
+    pid, node, _, rest = left.name.split("@")
+    unseen = tmp_path / "@".join((pid, node, "00000000", rest))
+    unseen.touch()
+    with atomic_path(tmp_path / "b.txt") as temporary:
+        temporary.write_text("whole")
+    assert {*tmp_path.iterdir()} == {tmp_path / "b.txt", unseen}
+
+
 def test_one_job_at_a_time_writes_into_a_folder(tmp_path):
     out = tmp_path / "out"
     told = r"out, in which another temzoo job"
@@ -69,6 +84,42 @@ def test_one_job_at_a_time_writes_into_a_folder(tmp_path):
     with own_folder(out):
         (out / "a.txt").touch()
     assert out.exists()
+
+
+def test_a_folder_that_was_taken_away_from_its_job_is_not_made_anew(tmp_path):
+    out = tmp_path / "out"
+    with own_folder(out):
+        (out / "a").touch()
+        out.rename(tmp_path / "elsewhere")
+        told = (
+            r"stay where it is\. Received: .*out, which was moved or removed .* run the same again"
+        )
+        for _ in range(2):
+            with pytest.raises(FileNotFoundError, match=told), atomic_path(out / "deep" / "b"):
+                pass
+            assert not out.exists()
+        out.mkdir()  # another one
+        with pytest.raises(FileNotFoundError, match=told), atomic_path(out / "b"):
+            pass
+    with atomic_path(out / "b") as temporary:
+        temporary.write_text("whole")
+
+
+def test_of_a_full_disk_hdf5_is_told_in_one_line(tmp_path):
+    def write(said):
+        with atomic_path(tmp_path / "w.h5"):
+            raise RuntimeError(said)
+
+    told = (
+        r"w\.h5 must be written whole\. Received: .*a , errno = 28, 'No space left on device'"
+        r"\. Check the free space"
+    )
+    with pytest.raises(OSError, match=told):
+        write("a\n, errno = 28, 'No space left on device'")
+    with pytest.raises(OSError, match=told), atomic_path(tmp_path / "w.h5"):
+        raise OSError(28, "a\n, errno = 28, 'No space left on device'")
+    with pytest.raises(RuntimeError, match=r"^another$"):
+        write("another")
 
 
 def test_atomic_path_replaces_an_old_file(tmp_path):

@@ -593,8 +593,8 @@ def test_a_row_that_is_too_short_and_an_empty_table_are_named(folder):
 
 
 def test_the_sheet_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
-    with pytest.raises(OSError, match=r"could not write a PNG. Received: path='.*s.png'"):
+    monkeypatch.setattr(cv2, "imencode", lambda *_: (False, None))
+    with pytest.raises(OSError, match=r"could not make a PNG. Received: path='.*s.png'"):
         store._write_sheet(tmp_path / "s.png", [np.eye(8, dtype=np.uint8)])
 
 

@@ -1,6 +1,8 @@
 """Shipped weights: what was trained alone, with its card; hashes; what is missing."""
 
+import dataclasses
 import json
+import os
 
 import keras
 import numpy as np
@@ -58,6 +60,36 @@ def test_a_partial_file_must_hold_all_that_is_not_frozen(encoder, tmp_path):
     pretrained.save_trained(build(encoder), path)
     with pytest.raises(ValueError, match="none for conv1/kernel, of a layer that is not"):
         pretrained.load_trained(build(encoder, encoder_trainable=True), path)
+
+
+@pytest.mark.parametrize("killed_at", ["w.weights.h5", "w.json"])
+def test_a_kill_between_weights_and_card_leaves_a_pair(tmp_path, monkeypatch, killed_at):
+    model, path = temzoo.get_model("unet", filters=2, depth=1), tmp_path / "w.weights.h5"
+    card = pretrained.WeightsCard("unet", {"filters": 2, "depth": 1}, date="first")
+    pretrained.save_with_card(model, path, card)
+    assert (pretrained.read_card(path).date, "former" in card_of(path)) == ("first", False)
+    model.weights[0].assign_add(1 + model.weights[0])
+    put_in_place, seen = os.replace, []
+
+    def killed(source, target):
+        seen.append(target.name)
+        if target.name == killed_at and path.name in seen:
+            raise KeyboardInterrupt
+        put_in_place(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrained.save_with_card(model, path, dataclasses.replace(card, date="second"))
+    assert "former" in card_of(path)
+    pretrained.find_trained(path).check()
+    assert pretrained.read_card(path).date == ("first" if killed_at == path.name else "second")
+    pretrained.save_with_card(model, path, dataclasses.replace(card, date="third"))
+    assert (pretrained.read_card(path).date, "former" in card_of(path)) == ("third", False)
+
+
+def card_of(path):
+    return json.loads(pretrained.card_path(path).read_text())
 
 
 SHIPPED = json.loads((pretrained.folder() / "index.json").read_text())["weights"]

@@ -16,7 +16,7 @@ from temzoo.core.settings import Settings
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.models import layers
 from temzoo.tasks import instance_targets, training_data
-from temzoo.training import loop
+from temzoo.training import inside_epoch, loop
 from temzoo.workflows import training
 from temzoo.zoo import cards, pretrained
 from temzoo.zoo.task import task_named
@@ -247,6 +247,58 @@ def test_resumed_after_a_kill_it_is_the_run_that_was_never_stopped(tmp_path, mon
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+def stop_in_epoch(monkeypatch, step):
+    """The run is killed before a step, counted from its first."""
+    original = loop._SetRate.on_train_batch_begin
+
+    def begin(self, batch, logs=None):
+        if self.step == step:
+            raise KilledError
+        original(self, batch, logs)
+
+    monkeypatch.setattr(loop._SetRate, "on_train_batch_begin", begin)
+
+
+@pytest.mark.parametrize("stopped", [4, 13])  # in the first epoch, and in the third
+def test_stopped_inside_an_epoch_it_goes_on_there(tmp_path, monkeypatch, stopped):
+    settings = {"steps_per_epoch": 5, "average": 0.8}
+    whole_model, resumed_model = tiny(dropout=0.2), tiny(dropout=0.2)
+    whole = fit(tmp_path / "whole", whole_model, **settings)
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, stopped)
+        with pytest.raises(KilledError):
+            fit(tmp_path / "cut", tiny(dropout=0.2), **settings, save_every=1e-9)
+    state = tmp_path / "cut" / "state"
+    name = f"epoch-{stopped // 5}-step-{stopped % 5}.weights.h5"
+    ends = ("", loop.AVERAGE, inside_epoch.SUFFIX)
+    assert {p.name for p in state.iterdir()} == {"progress.json", *(name + end for end in ends)}
+    data, starts = training_data.LabelledData, []
+    stream = data.training
+    monkeypatch.setattr(data, "training", lambda *a: starts.append(a[1]) or stream(*a))
+    resumed = fit(tmp_path / "cut", resumed_model, resume=True)
+    assert starts[0] == stopped * QUICK["batch"]  # no step is done twice
+    for a, b in zip(whole.history, resumed.history, strict=True):
+        same = {k: v for k, v in a.items() if k != "minutes"}
+        assert same == {k: v for k, v in b.items() if k != "minutes"}
+    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@outside_a_graph
+def test_a_damaged_state_inside_an_epoch_is_named(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        with pytest.raises(KilledError):
+            fit(tmp_path, steps_per_epoch=3, save_every=1e-9)
+    (path,) = (tmp_path / "state").glob(f"*{inside_epoch.SUFFIX}")
+    np.savez(path, np.zeros(7))
+    with pytest.raises(ValueError, match=r"this run inside an epoch\. Received: arrays of"):
+        fit(tmp_path, resume=True)
+    path.write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"inside.npz must hold .* Received: \w+: .*copy it again"):
+        fit(tmp_path, resume=True)
+
+
 class _Weights:
     """What a callback needs of a model, with weights that follow a list."""
 
@@ -350,6 +402,15 @@ def test_patience_ends_a_phase_and_the_next_has_its_own(tmp_path):
 
 
 @outside_a_graph
+def test_a_disk_that_is_too_full_for_the_log_is_an_error_of_the_system(tmp_path, monkeypatch):
+    stop_at(
+        monkeypatch, 1, tf.errors.ResourceExhaustedError(None, None, "x; No space left on device")
+    )
+    with pytest.raises(OSError, match=r"No space left on device: '.*run'"):
+        fit(tmp_path / "run")
+
+
+@outside_a_graph
 def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
     stop_at(monkeypatch, 2, KeyboardInterrupt())
     model = tiny()
@@ -404,6 +465,7 @@ def test_class_weights(tmp_path, weights):
         ({"learning_rate": -1}, "learning_rate must lie between 0 and 1"),
         ({"finetune_epochs": 0}, "finetune_epochs must be at least 1"),
         ({"validate_every": 0}, "validate_every must be at least 1"),
+        ({"save_every": 0}, "save_every must be minutes, more than 0. Received: save_every=0"),
         ({"average": 1.0}, "average must lie between 0 and 1, or be None"),
         ({"warmup": 2.0}, "warmup is a share below 1"),
         ({"class_weights": "balance"}, 'class_weights must be None, "balanced"'),

@@ -316,6 +316,28 @@ def test_a_trial_that_is_killed_again_and_again_is_given_up(tmp_path, monkeypatc
     assert [row["status"] for row in found.table] == ["finished", "failed", "finished"]
 
 
+def test_a_full_disk_ends_the_search_and_fails_no_trial(tmp_path, monkeypatch):
+    full = OSError(28, "No space left on device")
+    stub_of(monkeypatch, [0.5, full, full, full, 0.7, 0.6])
+    for resume in (False, True, True):
+        with pytest.raises(OSError, match="No space left"):
+            find(tmp_path, resume=resume, retrain=False)
+    found = find(tmp_path, resume=True, retrain=False)
+    assert {row["status"] for row in found.table} == {"finished"}
+
+
+def test_a_trial_that_gets_further_inside_its_epoch_is_not_given_up(tmp_path, monkeypatch):
+    stub_of(monkeypatch, [0.5, SystemExit(), SystemExit(), SystemExit(), 0.7])
+    state = tmp_path / "trials/001/state/progress.json"
+    for step in (0, 3, 6):
+        with pytest.raises(SystemExit):
+            find(tmp_path, resume=step > 0, retrain=False)
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text(json.dumps({"epoch": 0, "step": step + 3, "minutes": 0.1}))
+    found = find(tmp_path, resume=True, retrain=False)
+    assert found.table[1]["status"] == "finished"
+
+
 def test_a_failure_of_the_search_itself_is_not_taken_for_a_trial(tmp_path, monkeypatch):
     stub_of(monkeypatch, [0.5, 0.6, 0.7])
     from temzoo.training.tuning import trials

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import resource
 
 import cv2
 import numpy as np
@@ -73,3 +74,17 @@ def test_pages_are_written_one_below_the_other(tmp_path):
     pages = np.random.default_rng(0).random((3, 4, 5), np.float32)
     write_tiff(tmp_path / "a.tif", pages, (1.0, 1.0), compressed=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), pages)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*a.png'"):
+            write_png(tmp_path / "a.png", noise)
+        with pytest.raises(OSError, match=r"a.tif must be written whole\. Received: .* written"):
+            write_tiff(tmp_path / "a.tif", noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

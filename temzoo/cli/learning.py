@@ -101,6 +101,9 @@ def train(
     ] = None,
     finetune_epochs: int = USUAL.finetune_epochs,
     finetune_rate: float = USUAL.finetune_rate,
+    save_every: Annotated[
+        float, typer.Option(help="Minutes inside an epoch after which the state is kept.")
+    ] = USUAL.save_every,
     seed: int = USUAL.seed,
     strategy: Annotated[
         str | None,

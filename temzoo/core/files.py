@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
 import re
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,8 +29,10 @@ TYPE_NAMES = {
     float: "a number",
 }
 PARTIAL = ".partial-"
-IDLE_S = 60  # a file that is written still is younger, also by a process that is not seen here
+NO_SPACE = os.strerror(errno.ENOSPC)
+IDLE_S = 60  # a file that is written still is younger, if by a process that is not seen here
 _SWEPT: set[Path] = set()  # folders, by this process
+_OWN: dict[Path, int] = {}  # of jobs of this process, with their locks' handles
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
 
@@ -55,6 +59,7 @@ def own_folder(folder: str | Path) -> Iterator[None]:
 
     Raises:
         RuntimeError: another job is at work in it.
+        FileNotFoundError: on writing a file inside, where it was moved or removed meanwhile.
     """
     folder = Path(folder)
     new = not folder.exists()
@@ -62,9 +67,12 @@ def own_folder(folder: str | Path) -> Iterator[None]:
     held = lock(folder)
     if held is None:
         raise _busy(folder)
+    if fcntl is not None:
+        _OWN[folder.absolute()] = held
     try:
         yield
     finally:
+        _OWN.pop(folder.absolute(), None)
         if new:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
@@ -102,18 +110,42 @@ def _busy(folder: Path) -> RuntimeError:
     )
 
 
+def _require_in_place(path: Path) -> None:
+    """Refuses to make the folder of a job anew, in which nothing of what it wrote would lie."""
+    for folder, held in _OWN.items():
+        if folder not in path.absolute().parents:
+            continue
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(folder), os.fstat(held)):
+                continue
+        raise FileNotFoundError(
+            f"The folder of a job must stay where it is. Received: {folder}, which was moved or"
+            " removed while temzoo wrote into it. Put it back, and run the same again."
+        )
+
+
 def _sweep(folder: Path) -> None:
     """Removes what killed processes of this machine have left of files that they were writing."""
     if folder in _SWEPT:
         return
     _SWEPT.add(folder)
+    node, here = platform.node(), _processes_seen()
     for left in folder.glob(f"{PARTIAL}*"):
         pid, _, rest = left.name.removeprefix(PARTIAL).partition("@")
         with suppress(OSError):
-            idle_s = time.time() - left.stat().st_mtime
-            mine = rest.startswith(f"{platform.node()}@") and pid.isdecimal()
-            if mine and idle_s > IDLE_S and not _runs(int(pid)):
+            seen = here and rest.startswith(f"{node}@{here}@")
+            idle = rest.startswith(f"{node}@") and time.time() - left.stat().st_mtime > IDLE_S
+            if (seen or idle) and pid.isdecimal() and not _runs(int(pid)):
                 left.unlink()
+
+
+def _processes_seen() -> str:
+    """What those processes share whose ids mean the same: boot and namespace; "": not known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")
+        return f"{zlib.crc32((boot + os.readlink('/proc/self/ns/pid')).encode()):08x}"
+    except OSError:  # not on Linux
+        return ""
 
 
 def _runs(pid: int) -> bool:
@@ -135,11 +167,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffixes, because writers choose a format by them. When the block
     raises, or is interrupted, the old file stays as it was and the temporary one is removed; what
     a killed process left in the folder is removed by the next one.
+
+    Raises:
+        FileNotFoundError: it lies in a job's own folder, which was moved or removed.
     """
     path = Path(path)
+    _require_in_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@"
+    prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@{_processes_seen()}@"
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=f"-{path.name}")
     os.close(handle)
     temporary = Path(name)
@@ -149,6 +185,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_SPACE not in str(error):
+            raise
+        if getattr(error, "errno", None) is None or "\n" in str(error):  # NumPy's, HDF5's
+            raise OSError(
+                f"{path} must be written whole. Received: {' '.join(str(error).split())}. Check"
+                " the free space of its disk."
+            ) from error
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # Python does not say it of a full disk
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -54,6 +54,8 @@ class Settings:
         finetune: keywords of the model that a second phase changes, such as
             ``{"encoder_trainable": "deep"}``; None: one phase.
         finetune_epochs, finetune_rate: of the second phase.
+        save_every: minutes inside an epoch after which the state is written, so that a killed run
+            goes on from there; it is written at the end of an epoch in any case.
         seed: of order, crops, changes and dropout; the initial weights are the model's own
             (``keras.utils.set_random_seed`` before ``get_model``).
     """
@@ -77,6 +79,7 @@ class Settings:
     finetune: Mapping[str, Any] | None = None
     finetune_epochs: int = 10
     finetune_rate: float = 1e-4
+    save_every: float = 10.0
     seed: int = 0
 
     def __post_init__(self):
@@ -89,6 +92,11 @@ class Settings:
                 raise ValueError(
                     f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
                 )
+        if not isinstance(self.save_every, Real) or not self.save_every > 0:
+            raise ValueError(
+                "save_every must be minutes, more than 0. Received: save_every="
+                f"{self.save_every!r}. Use 10."
+            )
         if self.average is not None and not _is_share(self.average):
             raise ValueError(
                 "average must lie between 0 and 1, or be None. Received:"

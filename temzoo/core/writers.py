@@ -31,12 +31,15 @@ def write_png(path: str | Path, pixels: np.ndarray) -> None:
     stored = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
     if stored.ndim == 3:  # OpenCV has blue first
         stored = np.ascontiguousarray(stored[..., ::-1])
+    done, coded = cv2.imencode(".png", stored)
+    if not done:
+        raise OSError(
+            f"could not make a PNG. Received: path={str(path)!r}, shape={stored.shape}. A side of"
+            " it must be 1 to 1,000,000 px."
+        )
+    # cv2.imwrite would say nothing of a disk that is full.
     with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), stored):
-            raise OSError(
-                f"could not write a PNG. Received: path={str(path)!r}, shape={stored.shape}. "
-                "Check the free space of the disk."
-            )
+        temporary.write_bytes(coded)
 
 
 def write_tiff(

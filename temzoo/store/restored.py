@@ -29,7 +29,6 @@ def save_restored(
         The paths by what they hold: "restored" and "comparison".
     """
     folder, stem = Path(folder), file_stem(restored.name)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {"restored": folder / f"{stem}_restored.tif", "comparison": folder / f"{stem}_both.png"}
     pixels = _writable(restored, before, keep_float)
     write_tiff(paths["restored"], pixels, restored.nm_per_pixel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.files import atomic_path, write_json
+from temzoo.core.files import NO_SPACE, atomic_path, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.training.bar import Bar
 from temzoo.training.devices import Devices
+from temzoo.training.inside_epoch import SaveInside
 from temzoo.training.judging import Judging, by_fit
 from temzoo.training.progress import PROGRESS, Progress, read_progress
 from temzoo.training.run_folder import read_run, write_history
@@ -74,11 +76,11 @@ class Trainer:
 
     def save_progress(self, state: str) -> None:
         """Names the file that holds the state first, so that a kill leaves one that is whole."""
-        before, self.done.state = self.done.state, state
+        self.done.state = state
         write_json(self.folder / PROGRESS, asdict(self.done))
-        if before and before != state:
-            for old in (before, f"{before}{AVERAGE}"):
-                (self.folder / "state" / old).unlink(missing_ok=True)
+        for old in (self.folder / "state").glob("epoch-*"):
+            if not state or not old.name.startswith(state):
+                old.unlink(missing_ok=True)
 
     def _phase(self, model: keras.Model, phase: _Phase) -> None:
         end = self.done.phase_start + phase.epochs
@@ -93,11 +95,11 @@ class Trainer:
             path = self.folder / "state" / self.done.state
             with pretrained.reading(path, twin):
                 twin.load_weights(path)
-        batch = self.settings.batch
-        start = self.done.epoch * self.steps * batch
-        stream = self.devices.stream(twin, self.data, batch, start, self.failures)
         alone = None if self.devices.count == 1 else self._alone(model, phase.changes)
-        self._fit(twin, alone, rate, stream, end)
+        if self.done.step:  # first the epoch that a run was stopped in
+            self._fit(twin, alone, rate, end, self.steps - self.done.step)
+        if self.done.epoch < end and not self.out_of_patience():
+            self._fit(twin, alone, rate, end, self.steps)
 
     def _alone(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
         """The model of this phase on one device, to validate by."""
@@ -105,8 +107,16 @@ class Trainer:
         task_of(found).compile(found, **self._loss)
         return found
 
-    def _fit(self, twin: keras.Model, alone: keras.Model | None, rate: _Rate, stream, end) -> None:
+    def _fit(self, twin: keras.Model, alone: Any, rate: _Rate, end: int, steps: int) -> None:
+        """Trains through epochs of so many steps; of one where the first of its steps are done.
+
+        Args:
+            alone: the model on one device, where the twin has several; None: it has one.
+        """
         task, every = task_of(twin), self.settings.validate_every
+        seen = self.done.epoch * self.steps + self.done.step
+        batch = self.settings.batch
+        stream = self.devices.stream(twin, self.data, batch, seen * batch, self.failures)
         judged = [epoch for epoch in range(1, end + 1) if epoch % every == 0 or epoch == end]
         validation = self.data.validation(self.failures)
         log = keras.callbacks.TensorBoard(self.folder / "tensorboard", profile_batch=0)
@@ -115,24 +125,27 @@ class Trainer:
         asked += [] if task.judged_by_fit else [self._judge]
         judges = [Judging(each, judged, average.shown, self.devices, alone) for each in asked]
         ending = _EndOfEpoch(self, average, task.score)
-        bars = [Bar(end, self.steps, task.score)] if self.progress else []
+        inside = [] if alone else [SaveInside(self, ending, stream.element_spec)]
+        bars = [Bar(end, steps, task.score)] if self.progress else []
         try:
             with self.devices.fitting():
                 twin.fit(
                     stream,
                     validation_data=validation if alone is None else None,
                     validation_freq=judged,
-                    epochs=end,
+                    epochs=self.done.epoch + 1 if self.done.step else end,
                     initial_epoch=self.done.epoch,
-                    steps_per_epoch=self.steps,
-                    callbacks=[_SetRate(rate), average, *judges, ending, log, *bars],
+                    steps_per_epoch=steps,
+                    callbacks=[_SetRate(rate), average, *judges, ending, *inside, log, *bars],
                     shuffle=False,
                     verbose=0,
                 )
-        except Exception:
+        except Exception as error:
             if self.failures:
                 # TensorFlow wraps what a loader raised into an error of its own, without the type.
                 raise self.failures[0] from None
+            if NO_SPACE in str(error) and not isinstance(error, OSError):  # of TensorBoard's log
+                raise OSError(errno.ENOSPC, NO_SPACE, str(self.folder)) from error
             raise
         finally:
             for bar in bars:
@@ -305,8 +318,8 @@ class _EndOfEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         done, folder = self.trainer.done, self.trainer.folder
-        done.epoch = epoch + 1
-        done.minutes += (time.monotonic() - self.began) / 60
+        done.epoch, done.step = epoch + 1, 0
+        self.add_minutes()
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in logs.items()}}
         if "val_loss" in row and self.score not in row:
             raise ValueError(
@@ -322,18 +335,25 @@ class _EndOfEpoch(keras.callbacks.Callback):
                 self._save(pretrained.BEST, row)
             self._save(LAST, row)
         write_history(folder / "history.csv", done.history)
-        state = f"epoch-{epoch + 1}{pretrained.SUFFIX}"
-        with atomic_path(folder / "state" / state) as temporary:
+        self.save_state(f"epoch-{epoch + 1}{pretrained.SUFFIX}")
+        if self.trainer.out_of_patience():
+            self.model.stop_training = True
+
+    def add_minutes(self) -> None:
+        """Adds those since the last call, or the epoch's start, to the run's."""
+        now = time.monotonic()
+        self.trainer.done.minutes += (now - self.began) / 60
+        self.began = now
+
+    def save_state(self, state: str) -> None:
+        with atomic_path(self.trainer.folder / "state" / state) as temporary:
             self.model.save_weights(temporary, overwrite=True)
         self.average.save(state)
         self.trainer.save_progress(state)
-        if self.trainer.out_of_patience():
-            self.model.stop_training = True
 
     def _save(self, name: str, row: Mapping[str, float]) -> None:
         """The bare weights, without the optimizer's two copies of them, and their card."""
         path = self.trainer.folder / name
-        pretrained.save(self.model, path)
         how = built(self.model)
         run = read_run(self.trainer.folder)
         card = pretrained.WeightsCard(
@@ -345,4 +365,4 @@ class _EndOfEpoch(keras.callbacks.Callback):
             command=run["command"],
             date=datetime.date.today().isoformat(),
         )
-        pretrained.write_card(path, card)
+        pretrained.save_with_card(self.model, path, card)

@@ -144,7 +144,7 @@ def _resumed_settings(
     path = folder / RUN
     if not (folder / PROGRESS).is_file():
         raise FileNotFoundError(
-            f"There is no run to resume in {folder}: no epoch of it was finished. Start it anew."
+            f"There is no run to resume in {folder}: no state of it was written. Start it anew."
         )
     run = read_run(folder)
     _check_same_model(path, run, built(model))

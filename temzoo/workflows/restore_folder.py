@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from temzoo.core.files import own_folder
 from temzoo.data.pair_files import frames_in
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.inference.restore import restore
@@ -54,16 +55,16 @@ def restore_folder(
     Raises:
         FileNotFoundError: there are no images.
         ValueError: two would be written under one name, or one cannot be read.
+        RuntimeError: another job is at work in ``out``.
     """
     paths = image_paths(images)
-    for path, own_name in own_names(paths).items():
-        micrograph = replace(load_micrograph(path), name=own_name)
-        restored = restore(
-            model, micrograph, tile=tile, overlap=overlap, flips=flips, progress=True
-        )
-        files = save_restored(restored, out, before=micrograph, keep_float=keep_float)
-        what = "colours" if restored.channels == 3 else "details"
-        warning = likeness.warning(model, micrograph, what=what) if likeness else None
-        yield Restored(
-            name_of(path), files, max(frames_in(path), count_frames(path)), warning or ""
-        )
+    how = {"tile": tile, "overlap": overlap, "flips": flips}
+    with own_folder(out):
+        for path, own_name in own_names(paths).items():
+            micrograph = replace(load_micrograph(path), name=own_name)
+            restored = restore(model, micrograph, **how, progress=True)
+            files = save_restored(restored, out, before=micrograph, keep_float=keep_float)
+            what = "colours" if restored.channels == 3 else "details"
+            warning = likeness.warning(model, micrograph, what=what) if likeness else None
+            frames = max(frames_in(path), count_frames(path))
+            yield Restored(name_of(path), files, frames, warning or "")

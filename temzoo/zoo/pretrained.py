@@ -103,12 +103,29 @@ CARD_FIELDS = {
     **{"command": str, "date": str, "sha256": str, "partial": bool, "precisions": dict},
     "errors": dict,
 }
+FORMER = "former"  # in a card, while its weights are being replaced: the card of those before
+FORMER_FIELDS = {f"{FORMER}.{name}": kind for name, kind in {"model": str, **CARD_FIELDS}.items()}
 
 
 def save(model: keras.Model, path: str | Path) -> None:
     """Writes the bare weights, without the optimizer's two copies of them; whole or not at all."""
     with atomic_path(path) as temporary:
         task_of(model).bare(model).save_weights(temporary, overwrite=True)
+
+
+def save_with_card(model: keras.Model, path: Path, card: WeightsCard) -> None:
+    """Writes bare weights and their card in the place of others, so that a kill leaves a pair.
+
+    The new card lies there first, with the former one in it, which counts until the weights follow.
+    """
+    former = {}
+    with contextlib.suppress(OSError, ValueError):
+        former = {FORMER: as_json(asdict(read_card(path)))}
+    with atomic_path(path) as temporary:
+        task_of(model).bare(model).save_weights(temporary, overwrite=True)
+        told = as_json({**asdict(card), "sha256": sha256(temporary)})
+        write_json(card_path(path), {**told, **former}, indent=2)
+    write_json(card_path(path), told, indent=2)
 
 
 def load(model: keras.Model, path: str | Path) -> None:
@@ -321,7 +338,11 @@ def read_card(path: Path) -> WeightsCard:
             f"{path} has no card: {card} must lie beside it, as temzoo.train writes it. For bare"
             " Keras weights, build the model and call model.load_weights."
         )
-    told = read_fields(card, {"model": str}, optional=CARD_FIELDS)
+    optional = {**CARD_FIELDS, FORMER: dict, **FORMER_FIELDS}
+    told = read_fields(card, {"model": str}, optional=optional)
+    former = told.pop(FORMER, {})
+    if "model" in former and former.get("sha256") == sha256(path):
+        told = former
     unknown = [name for name in told if name not in {"model", *CARD_FIELDS}]
     names = told.get("class_names", ())
     if unknown or not all(isinstance(name, str) for name in names):

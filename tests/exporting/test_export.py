@@ -514,6 +514,21 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing(unet, tmp_path, monkeypat
         temzoo.export(unet, tmp_path)
 
 
+@pytest.mark.parametrize("made_anew", [False, True])  # as TensorFlow does
+def test_an_export_whose_folder_was_taken_away_is_refused(tmp_path, made_anew):
+    def write():
+        with versions.staged(tmp_path / "home", 1) as folder:
+            (tmp_path / "home").rename(tmp_path / "elsewhere")
+            if made_anew:
+                folder.mkdir(parents=True)
+
+    with pytest.raises(
+        FileNotFoundError, match=r"must stay where it is written\. .*home, which was"
+    ):
+        write()
+    assert not (tmp_path / "home" / "1").exists()
+
+
 def test_onnx_and_openvino_go_with_a_version(unet, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")

@@ -65,6 +65,7 @@ def staged(home: Path, version: int) -> Iterator[Path]:
 
     Raises:
         FileExistsError: the version is there already, or somebody else was faster.
+        FileNotFoundError: the folder was moved or removed meanwhile.
     """
     check_free(home, version)
     made = [folder for folder in (home, home.parent) if not folder.exists()]
@@ -74,6 +75,7 @@ def staged(home: Path, version: int) -> Iterator[Path]:
     held = lock(folder)  # gone with the process, however it ends
     try:
         yield folder
+        _require_in_place(folder, held)
         umask = os.umask(0)
         os.umask(umask)
         folder.chmod(0o777 & ~umask)
@@ -85,6 +87,16 @@ def staged(home: Path, version: int) -> Iterator[Path]:
         for folder in made:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
+
+
+def _require_in_place(folder: Path, held: int | None) -> None:
+    """Refuses a folder that TensorFlow made anew, with a part of the files."""
+    there = folder.is_dir()
+    if not there or held is None or not os.path.samestat(os.stat(folder), os.fstat(held)):
+        raise FileNotFoundError(
+            f"An export must stay where it is written. Received: {folder.parent}, which was moved"
+            " or removed meanwhile. Put it back, and export again."
+        )
 
 
 def remove_leftovers(home: Path) -> None:

@@ -13,6 +13,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from temzoo.zoo.task import task_named
 TRIALS = 10
 # Of trials, from the first on: what fails so often fails for a reason that no setting mends.
 FAILURES = 3
-# Starts of a trial without a new epoch: a kernel that kills for memory would do so for ever.
+# Starts of a trial without a new state: a kernel that kills for memory would do so for ever.
 STARTS = 2
 STARTED, FINISHED, FAILED = "started", "finished", "failed"
 STATUSES = {STARTED: "stopped", FINISHED: "finished", FAILED: "failed"}
@@ -60,7 +61,7 @@ class Trial:
     """What is known of a trial; ``trial.json`` in its folder.
 
     Attributes:
-        starts: without a new epoch; from_epoch: epochs that were done at the last of them.
+        starts: without a new state; from_epoch, from_step: what was done at the last of them.
     """
 
     COLUMNS = ("trial", "status", "score", "epoch", "minutes", "parameters")
@@ -75,6 +76,7 @@ class Trial:
     message: str = ""
     starts: int = 0
     from_epoch: int = -1
+    from_step: int = 0
 
     def row(self) -> dict[str, Any]:
         known = {name: getattr(self, name) for name in self.COLUMNS}
@@ -190,8 +192,9 @@ class Searcher:
         folder = self.run_folder(trial)
         done = progress_of(folder) if begun(folder) else {"epoch": 0, "minutes": 0.0}
         trial.minutes = max(trial.minutes, done["minutes"])
-        trial.starts = 1 + (trial.starts if done["epoch"] == trial.from_epoch else 0)
-        trial.from_epoch = done["epoch"]
+        now, before = (done["epoch"], done.get("step", 0)), (trial.from_epoch, trial.from_step)
+        trial.starts = 1 + (trial.starts if now == before else 0)
+        trial.from_epoch, trial.from_step = now
         if trial.starts > STARTS:
             trial.status = FAILED
             trial.message = f"killed {STARTS} times in epoch {done['epoch'] + 1}; short of memory?"
@@ -202,10 +205,11 @@ class Searcher:
         start, before = time.monotonic(), trial.minutes
         try:
             run = self._run(trial)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):  # a full disk is no fault of the settings
             trial.starts = 0
             trial.minutes = before + (time.monotonic() - start) / 60
-            self._save(trial)
+            with suppress(OSError):
+                self._save(trial)
             raise
         except Exception as error:  # out of memory, or a combination that the model refuses
             trial.status, trial.message = FAILED, f"{type(error).__name__}: {error}"
