@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -325,10 +326,9 @@ def _write_labels(
     say: Callable[[str], None],
 ) -> Path:
     """Writes predictions, by sidecar with the names of their images, as one label file."""
-    how = {"shapes": shapes, "error_px": error_px, "may_be_empty": True}
+    described = partial(labels_of, shapes=shapes, error_px=error_px, may_be_empty=True)
     labelled = [
-        labels_of(predictions.load_prediction(path), name=name, **how)
-        for path, name in named.items()
+        described(predictions.load_prediction(path), name=name) for path, name in named.items()
     ]
     path = out / LABEL_FILES[to]
     write_label_file(path, labelled, to=to)
