@@ -37,7 +37,7 @@ help:
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
 	@echo "make clean   removes the environment and what was built, no results"
 
-demo: $(SET_UP)
+demo: $(SET_UP)-demo
 	$(VENV)/bin/temzoo demo --out "$(OUT)" $(if $(DATA),--images "$(DATA)") \
 		$(if $(LABELS),--labels "$(LABELS)") $(ARGS)
 
@@ -125,8 +125,19 @@ lock:
 
 setup: $(SET_UP)
 
-# Debian's Python may come without ensurepip: its pip, given --python, fills an environment without.
+# What the demo needs is less than what the tests need, which serves it too.
+$(SET_UP)-demo: setup.cfg
+	@test $(SET_UP) -nt setup.cfg || $(MAKE) --no-print-directory install INSTALL="-e ."
+	@touch $@
+
 $(SET_UP): setup.cfg
+	@$(MAKE) --no-print-directory install
+	@touch $@
+
+# Debian's Python may come without ensurepip: its pip, given --python, fills an environment without.
+# In a terminal pip shows how far it is.
+.PHONY: install
+install:
 	@test -n "$(PYTHON)" || { echo "temzoo needs Python 3.11 or 3.12. Received: neither as" \
 		"python3.11, python3.12 or python3. Install one, or say PYTHON=/path/to/it." >&2; exit 1; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
@@ -135,9 +146,8 @@ $(SET_UP): setup.cfg
 		|| { rm -rf $(VENV); echo "A virtual environment needs Python's venv and pip (22.3 or later)." \
 		"Install them: on Debian, python3-venv." >&2; exit 1; }
 	@echo "Installing temzoo and TensorFlow into $(VENV): a few minutes, about 700 MB to download."
-	$(RUN) -m pip install -qq $(INSTALL)
+	@if test -t 1; then $(RUN) -m pip install $(INSTALL); else $(RUN) -m pip install -qq $(INSTALL); fi
 	@$(RUN) -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory headless
-	@touch $@
 
 # opencv-python needs libGL and glib for windows, which a server or container may lack. The headless
 # build of the same version is the same module without windows, and temzoo opens none. It is put
