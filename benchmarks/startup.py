@@ -65,8 +65,10 @@ def once(words: Sequence[str], folder: Path) -> dict[str, float]:
     )
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
-    if status:
-        raise RuntimeError(f"{' '.join(words)[:300]} must run to its end. Received: {status}.")
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = f"{' '.join(words)[:300]} must run to its end. Received: status"
+        raise RuntimeError(f"{said} {process.returncode}.")
     return {"s": wall, "user_s": used.ru_utime, "memory": used.ru_maxrss * 1024}
 
 
