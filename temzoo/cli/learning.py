@@ -112,7 +112,8 @@ def train(
     Models that find classes or objects learn from --labels. The autoencoder learns from pairs: from
     --images and --truth, two folders matched by name; or from clean images and noise that is made,
     --pairs medium-dose; or, when nothing is said, from noisy images alone. The VAE takes single
-    images, as `temzoo particles` cuts them.
+    images, as `temzoo particles` cuts them; classifiers (mlp, dcnn, alexnet, mobilenet) take the
+    same with the classes in their table, or a folder of images for each class.
 
     The run folder gets the weights with their card, run.json, history and pictures. Ctrl-C keeps
     the best epoch so far; --resume goes on exactly where a stopped run was.
@@ -198,6 +199,8 @@ def load_examples(
         raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")
     if crop_bar and kind != "labels":
         raise ValueError(f"--crop-bar is for models that learn from labels. Received: {model}.")
+    if kind == "classes":
+        return store.load_classes(images, groups)
     if kind == "labels":
         rename, merge = parsed(*names)
         how = {"values": values, "rename": rename, "merge": merge, "crop_bar": crop_bar}

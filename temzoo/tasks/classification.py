@@ -17,6 +17,7 @@ import numpy as np
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.classification import class_probabilities, evaluate_classifier
 from temzoo.tasks import endpoints
+from temzoo.tasks.pixel_models import layer_named
 from temzoo.tasks.semantic import balanced_weights, deviations
 from temzoo.zoo.built import class_names_of, task_of
 from temzoo.zoo.task import Task, register_task
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import keras
 
 LOSSES = ("smooth_ce", "ce")
+LOGITS = "logits"  # the layer before the softmax
+TEMPERATURES = 0.5, 5.0
 CLASSIFY = "classify"  # the signature of served models, beside the usual one
 CLASS, PROBABILITIES = "class", "class_probabilities"  # what they answer
 
@@ -100,7 +103,7 @@ def _takes_particles(asked: str, model: Any) -> str:
     return (
         f"{asked} takes models of whole micrographs. Received: {model!r}, which tells the class of"
         " a single particle. Cut particles with `temzoo particles`, and ask temzoo.classify, or"
-        " `temzoo evaluate` where their classes are known."
+        " `temzoo evaluate RUN --images PARTICLES` where their classes are known."
     )
 
 
@@ -109,6 +112,41 @@ def _answered(model: keras.Model, images) -> dict:
 
     found = class_map_and_probabilities(model(images, training=False))
     return {CLASS: found["class_map"], PROBABILITIES: found["probabilities"]}
+
+
+def calibrate(model: keras.Model, probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Divides a model's last scores by the temperature that fits images of known classes best.
+
+    Which class is the most probable stays; how probable it is called becomes right on average (Guo
+    et al. 2017, arXiv:1706.04599). The temperature goes into the weights of the layer "logits".
+
+    Args:
+        probabilities: (N, classes) of the model for these images.
+        truth: (N, classes) one-hot.
+
+    Returns:
+        the temperature; 1 for a model without such a layer, which stays as it is.
+    """
+    layer = layer_named(model, LOGITS)
+    if layer is None:
+        return 1.0
+    found = temperature(probabilities, truth)
+    layer.set_weights([weight / found for weight in layer.get_weights()])
+    return found
+
+
+def temperature(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature of least cross-entropy, from ``TEMPERATURES``: a few images prove little."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    scores = np.log(np.clip(probabilities.astype(np.float64), 1e-30, None))
+
+    def cross_entropy(logarithm: float) -> float:
+        return -float(np.mean(np.sum(truth * log_softmax(scores / np.exp(logarithm), -1), -1)))
+
+    found = minimize_scalar(cross_entropy, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(found.x))
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,12 @@ from temzoo.data.augment_operations import PRESETS
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
+from temzoo.evaluation.classification import class_probabilities
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.labels import nothing_to_learn
+from temzoo.tasks.classification import calibrate
 from temzoo.tasks.pixel_models import NORMALIZE, RESTORED
+from temzoo.zoo import pretrained
 from temzoo.zoo.built import built, task_of
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import Task, task_named
@@ -256,6 +259,13 @@ class ClassData(ImageData):
 
     def validation(self, failures):
         return images.image_validation(self.val, self.settings.batch, self.truths[1])
+
+    def finish(self, model, folder):
+        """The best weights again, so that their probabilities are right on validation images."""
+        calibrate(model, class_probabilities(model, self.examples), self.truths[1])
+        path = folder / pretrained.BEST
+        pretrained.save(model, path)
+        pretrained.write_card(path, pretrained.read_card(path))
 
     def picture(self, model, path, title):
         return self.task.picture(path, model, self.examples, self.names, title=title)
