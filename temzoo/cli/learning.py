@@ -75,7 +75,7 @@ def train(
         str | None,
         typer.Option(
             help="Of models that label pixels: dice_ce, ce, dice, focal or tversky; of restorers:"
-            " mse, mae, charbonnier or psnr."
+            " mse, mae, charbonnier or psnr; of classifiers: smooth_ce or ce."
         ),
     ] = None,
     balance: Annotated[bool, typer.Option(help="Let rare classes weigh more.")] = False,

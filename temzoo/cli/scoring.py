@@ -127,14 +127,17 @@ def evaluate(
 def _evaluate_classifier(weights, images, groups, names, set_, out: Path | None, seed: int):
     """What ``evaluate`` does without labels."""
     import temzoo
-    from temzoo.zoo.built import task_of
+    from temzoo.zoo.cards import model_card
+    from temzoo.zoo.pretrained import find_trained
+    from temzoo.zoo.task import task_named
 
-    model = None if weights in CLASSICAL else trained(weights, set_)
-    if model is None or task_of(model).examples != "classes":
+    asked = None if weights in CLASSICAL else model_card(find_trained(weights).card.model).task
+    if asked is None or task_named(asked).examples != "classes":
         raise ValueError(
             f"{weights} is scored on labelled micrographs. Received: no --labels. Add --labels"
             " FILE; only classifiers go without."
         )
+    model = trained(weights, set_)
     examples = _to_score(weights, temzoo.load_classes(images, groups), names)
     found = temzoo.evaluate_classifier(model, examples, seed=seed)
     print(found.summary())
@@ -144,7 +147,7 @@ def _evaluate_classifier(weights, images, groups, names, set_, out: Path | None,
         )
         found.to_csv(table)
         found.to_json(figures)
-        task_of(model).picture(drawn, model, examples, found.classes)
+        task_named(asked).picture(drawn, model, examples, found.classes)
         print(f"table: {table}; figures: {figures}; confusion matrix: {drawn}")
 
 

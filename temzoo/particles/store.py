@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def load_classes(
     path = Path(folder) / TABLE
     if not path.is_file():
         return class_folders(folder, groups)
-    cells = _read_cells(path, needed=("name", "class"))
+    cells = _read_cells(path, needed=("name", "class"), named=HEADERS)
     places = [place for place, label in enumerate(cells["class"]) if label.strip()]
     if not places:
         raise ValueError(
@@ -149,13 +149,15 @@ def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
     write_png(path, canvas)
 
 
-def _read_cells(path: Path, needed: Sequence[str] = ("name", "micrograph")) -> dict[str, list[str]]:
-    """The table's texts, column by column; an image's name may stand under "image" or "file"."""
+def _read_cells(
+    path: Path, needed: Sequence[str] = ("name", "micrograph"), named: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The table's texts, column by column; ``named``: what the column "name" may be called too."""
     # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
     with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     if "name" not in header:
-        header = ["name" if name in HEADERS else name for name in header]
+        header = ["name" if name in named else name for name in header]
     missing = [name for name in needed if name not in header]
     if missing or not rows:
         raise ValueError(
