@@ -132,10 +132,10 @@ def test_colour_and_another_size(name):
 def test_the_ranges_that_a_search_may_choose_from_can_be_built(name):
     card = temzoo.model_card(name)
     assert set(card.ranges) <= set(card.config)
-    for keyword, choices in card.ranges.items():
-        value = choices[0] if isinstance(choices, list) else choices[1]
-        model = temzoo.get_model(name, **small(name, compile=False) | {keyword: value})
-        assert built.built(model).config[keyword] == value
+    ends = {k: v[0] if isinstance(v, list) else v[1] for k, v in card.ranges.items()}
+    model = temzoo.get_model(name, **small(name, compile=False) | ends)
+    config = built.built(model).config
+    assert {keyword: config[keyword] for keyword in ends} == ends
 
 
 @EVERY
