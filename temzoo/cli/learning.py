@@ -15,6 +15,11 @@ from temzoo.zoo.task import task_named
 
 USUAL = Settings()
 OTHER_NAMES = {"balance": "class_weights", "steps": "steps_per_epoch"}  # of options
+LABELS_RULES = {  # by what a task learns from
+    "labels": "needs --labels",
+    "classes": "learns from particles with a class: cut them with `temzoo particles --labels …`, and"
+    " leave --labels out here",
+}
 TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
 ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
 Val = Annotated[float, typer.Option(help="Share to validate on, without --val-names.")]
@@ -193,7 +198,7 @@ def load_examples(
     kind = task_named(model_card(model).task).examples
     if (labels is not None) != (kind == "labels"):
         said = f"--labels {labels}" if labels else "none"
-        rule = "needs --labels" if kind == "labels" else "learns without labels: leave them out"
+        rule = LABELS_RULES.get(kind, "learns without labels: leave them out")
         raise ValueError(f"{model} {rule}. Received: {said}.")
     if truth is not None and kind != "pairs":
         raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")

@@ -125,6 +125,10 @@ def test_what_is_for_micrographs_is_refused_and_says_what_to_do(run, folder):
         temzoo.label_next(model, [micrograph])
     said = call("evaluate", "unet_mobilenet/emps", "--images", folder, fails=True)
     assert "is scored on labelled micrographs. Received: no --labels. Add --labels FILE" in said
+    said = call(
+        *("train", "dcnn", "--images", folder, "--labels", folder, "--out", folder), fails=True
+    )
+    assert "dcnn learns from particles with a class: cut them with `temzoo particles" in said
     said = call("evaluate", "otsu", "--images", folder, fails=True)
     assert "Received: no --labels" in said
 
