@@ -17,8 +17,8 @@ USUAL = Settings()
 OTHER_NAMES = {"balance": "class_weights", "steps": "steps_per_epoch"}  # of options
 LABELS_RULES = {  # by what a task learns from
     "labels": "needs --labels",
-    "classes": "learns from particles with a class: cut them with `temzoo particles --labels …`, and"
-    " leave --labels out here",
+    "classes": "learns from particles with a class: cut them with `temzoo particles --labels …`,"
+    " and leave --labels out here",
 }
 TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
 ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
