@@ -173,14 +173,14 @@ def classify(model: keras.Model, images: Sequence[Example | Micrograph | np.ndar
     Args:
         model: a classifier.
         images: square ones, (S, S) or (S, S, C), in their stored range and of any size; as
-            examples (``load_images``), micrographs or arrays.
+            examples (``particles.load``), micrographs or arrays.
 
     Raises:
         ValueError: the model is no classifier; there are no images, or one is not square or not
             finite.
 
     Example:
-        >>> classify(model, load_images("particles")).found
+        >>> classify(model, temzoo.particles.load("particles")[0]).found
         ['disc', 'rod', 'rod']
     """
     if task_of(model).examples != "classes":
