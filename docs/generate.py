@@ -71,7 +71,7 @@ GROUPS = {
     "evaluate": (
         "Evaluate",
         "From predictions and labels to scores with intervals; baselines to compare with.",
-        ("evaluate", "tune_instances", "classical"),
+        ("evaluate", "tune_instances", "evaluate_classifier", "classical"),
     ),
     "measure": (
         "Measure",
@@ -99,9 +99,9 @@ GROUPS = {
         ("restore", "evaluate_restoration"),
     ),
     "latent": (
-        "Particles and latent spaces",
-        "Cut single particles, encode them, and look at the space they lie in.",
-        ("latent_report", "particles", "latent"),
+        "Particles, classes, latent spaces",
+        "Cut single particles, classify them, or look at the space they lie in.",
+        ("particles", "load_classes", "classify", "latent_report", "latent"),
     ),
 }
 LINE = 66  # characters of a command that fit the page beside both columns

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.deploy.engines.accelerated import accelerate as accelerate
     from temzoo.deploy.exporting.export import export as export
     from temzoo.deploy.serving import connect as connect
+    from temzoo.evaluation.classification import evaluate_classifier as evaluate_classifier
     from temzoo.evaluation.evaluate import evaluate as evaluate
     from temzoo.evaluation.instance_tuning import tune_instances as tune_instances
     from temzoo.evaluation.restoration import evaluate_restoration as evaluate_restoration
@@ -41,10 +42,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.micrographs.scale_bar import read_scale_bar as read_scale_bar
     from temzoo.pages import write_report as write_report
     from temzoo.pages.latent_page import latent_report as latent_report
+    from temzoo.particles.store import load_classes as load_classes
     from temzoo.pictures.size_distribution import plot_sizes as plot_sizes
     from temzoo.store.ome_zarr import save_ome_zarr as save_ome_zarr
     from temzoo.store.predictions import list_predictions as list_predictions
     from temzoo.store.predictions import load_prediction as load_prediction
+    from temzoo.tasks.classification import classify as classify
     from temzoo.workflows.predict_folder import predict_folder as predict_folder
     from temzoo.workflows.training import train as train
     from temzoo.workflows.training import tune as tune
@@ -77,9 +80,12 @@ _HOMES = {
     "load_images": "data.pair_files",
     "load_pairs": "data.pair_files",
     "load_frames": "data.pair_files",
+    "load_classes": "particles.store",
     "train": "workflows.training",
     "tune": "workflows.training",
     "evaluate": "evaluation.evaluate",
+    "evaluate_classifier": "evaluation.classification",
+    "classify": "tasks.classification",
     "tune_instances": "evaluation.instance_tuning",
     "predict": "inference.predict",
     "predict_folder": "workflows.predict_folder",

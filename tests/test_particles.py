@@ -20,7 +20,7 @@ from temzoo.micrographs import load_micrograph
 from temzoo.particles import store
 from temzoo.particles.cutting import cut, cut_dataset, cut_predictions
 from temzoo.particles.plan import CutPlan
-from temzoo.particles.store import load, save
+from temzoo.particles.store import load, load_classes, save
 from temzoo.particles.window_pixels import resample
 
 SIZE = 200
@@ -605,3 +605,57 @@ def test_particles_of_labelled_micrographs(shared):
     particles = cut_dataset(examples, window_px=96, size=32)
     assert particles.images.shape == (len(particles), 32, 32)
     assert len(particles) > 50
+
+
+def class_table(folder, *rows):
+    """Four images and a table that says what they are."""
+    for name in "abcd":
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((8, 8), ord(name), np.uint8))
+    (folder / "particles.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def facts(examples):
+    return [(e.name, e.labels.shapes[0].label, e.group) for e in examples]
+
+
+def test_cut_particles_have_the_class_of_their_label_and_the_group_of_their_micrograph(tmp_path):
+    shapes = [ellipse(100, 60, 20, 10, label="rod"), ellipse(60, 130, 15, 15, label="disc")]
+    save(cut_dataset([example(shapes, name="m1.tif")], size=16), tmp_path)
+    found = load_classes(tmp_path)
+    assert sorted(facts(found)) == [("m1_1.tif", "rod", "m1.tif"), ("m1_2.tif", "disc", "m1.tif")]
+    assert {e.group for e in load_classes(tmp_path, {"m1": "paper 7"})} == {"paper 7"}
+    with pytest.raises(ValueError, match=r"every image needs one group. Received: 2 of 2"):
+        load_classes(tmp_path, {"m2": "paper 7"})
+
+
+def test_a_table_of_ones_own_may_say_image_and_group_and_leave_classes_open(tmp_path):
+    rows = ("image,class,group", "a.png,disc,g1", "b.png,,g1", "c.png, rod ,g2", "d.png,disc,")
+    found = load_classes(class_table(tmp_path, *rows))
+    assert facts(found) == [("a.png", "disc", "g1"), ("c.png", "rod", "g2"), ("d.png", "disc", "")]
+    assert found[1].micrograph.pixels[0, 0] == ord("c")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (("file,label", "a.png,disc"), r"has the columns name and class.*\['name', 'label'\]"),
+        (("file,class", "a.png,"), r"needs images with a class. Received: none in 1 row"),
+        (("file,class", "a.png,", "../x.png,b"), r"row 3, column 'name': must be a file beside"),
+    ],
+)
+def test_a_table_without_classes_is_refused(tmp_path, rows, message):
+    with pytest.raises(ValueError, match=message):
+        load_classes(class_table(tmp_path, *rows))
+
+
+def test_a_folder_of_each_class_needs_no_table(tmp_path):
+    for name in ("disc/a.png", "rod/deep/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8), np.uint8))
+    groups = {"a": "m1", "b": "m2"}
+    expected = [("disc/a.png", "disc", "m1"), ("rod/deep/b.png", "rod", "m2")]
+    assert facts(load_classes(tmp_path, groups)) == expected
+    cv2.imwrite(str(tmp_path / "loose.png"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"a folder for each class.* 1 images outside .*loose.png"):
+        load_classes(tmp_path)

@@ -15,6 +15,11 @@ from temzoo.zoo.task import task_named
 
 USUAL = Settings()
 OTHER_NAMES = {"balance": "class_weights", "steps": "steps_per_epoch"}  # of options
+LABELS_RULES = {  # by what a task learns from
+    "labels": "needs --labels",
+    "classes": "learns from particles with a class: cut them with `temzoo particles --labels …`,"
+    " and leave --labels out here",
+}
 TrainNames = Annotated[Path | None, typer.Option(help="CSV of images to train on.")]
 ValNames = Annotated[Path | None, typer.Option(help="CSV of images to validate on.")]
 Val = Annotated[float, typer.Option(help="Share to validate on, without --val-names.")]
@@ -75,7 +80,7 @@ def train(
         str | None,
         typer.Option(
             help="Of models that label pixels: dice_ce, ce, dice, focal or tversky; of restorers:"
-            " mse, mae, charbonnier or psnr."
+            " mse, mae, charbonnier or psnr; of classifiers: smooth_ce or ce."
         ),
     ] = None,
     balance: Annotated[bool, typer.Option(help="Let rare classes weigh more.")] = False,
@@ -122,7 +127,8 @@ def train(
     Models that find classes or objects learn from --labels. The autoencoder learns from pairs: from
     --images and --truth, two folders matched by name; or from clean images and noise that is made,
     --pairs medium-dose; or, when nothing is said, from noisy images alone. The VAE takes single
-    images, as `temzoo particles` cuts them.
+    images, as `temzoo particles` cuts them; classifiers (mlp, dcnn, alexnet, mobilenet) take the
+    same with the classes in their table, or a folder of images for each class.
 
     The run folder gets the weights with their card, run.json, history and pictures. Ctrl-C keeps
     the best epoch so far; --resume goes on exactly where a stopped run was.
@@ -205,12 +211,14 @@ def load_examples(
     kind = task_named(model_card(model).task).examples
     if (labels is not None) != (kind == "labels"):
         said = f"--labels {labels}" if labels else "none"
-        rule = "needs --labels" if kind == "labels" else "learns without labels: leave them out"
+        rule = LABELS_RULES.get(kind, "learns without labels: leave them out")
         raise ValueError(f"{model} {rule}. Received: {said}.")
     if truth is not None and kind != "pairs":
         raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")
     if crop_bar and kind != "labels":
         raise ValueError(f"--crop-bar is for models that learn from labels. Received: {model}.")
+    if kind == "classes":
+        return store.load_classes(images, groups)
     if kind == "labels":
         rename, merge = parsed(*names)
         how = {"values": values, "rename": rename, "merge": merge, "crop_bar": crop_bar}

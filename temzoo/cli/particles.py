@@ -39,7 +39,7 @@ def particles(
     """Cut single particles from labelled or predicted micrographs, centred, all in one window.
 
     Writes a TIFF of each with its calibration, particles.csv with what was measured of them, and
-    particles.png, a sheet. It is what the VAE learns from.
+    particles.png, a sheet. It is what the VAE and, by the column class, classifiers learn from.
 
     Example: temzoo particles --images micrographs --labels annotations.xml --size 32
 

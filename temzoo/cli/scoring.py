@@ -28,7 +28,7 @@ def evaluate(
         str, typer.Argument(help="A run folder or weights file; or otsu, forest (see --fit-names).")
     ],
     images: common.Images,
-    labels: common.Labels,
+    labels: common.LabelsIfAny = None,
     values: common.Values = "auto",
     rename: common.Rename = None,
     merge: common.Merge = None,
@@ -69,9 +69,16 @@ def evaluate(
     --names, a run is scored on the images it was validated on. Its --values, --rename and --merge
     hold for the labels here too, unless others are given.
 
+    A classifier needs no --labels: --images is a folder of particles with their classes, as it was
+    trained on. Prints balanced accuracy, macro F1 and the confusion matrix, with intervals over
+    micrographs or --groups.
+
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
     load_tensorflow()
+    if labels is None:
+        _evaluate_classifier(weights, images, groups, names, set_, out, seed)
+        return
     import temzoo
     from temzoo.data.examples import class_names
     from temzoo.labels.renaming import parsed
@@ -115,6 +122,33 @@ def evaluate(
         shown = {"min_score": min_score, "min_area_px": min_area_px}
         task_of(model).picture(sheet, model, examples, found.classes, **shown)
         print(f"table: {table}; figures: {figures}; overlays: {sheet}")
+
+
+def _evaluate_classifier(weights, images, groups, names, set_, out: Path | None, seed: int):
+    """What ``evaluate`` does without labels."""
+    import temzoo
+    from temzoo.zoo.cards import model_card
+    from temzoo.zoo.pretrained import find_trained
+    from temzoo.zoo.task import task_named
+
+    asked = None if weights in CLASSICAL else model_card(find_trained(weights).card.model).task
+    if asked is None or task_named(asked).examples != "classes":
+        raise ValueError(
+            f"{weights} is scored on labelled micrographs. Received: no --labels. Add --labels"
+            " FILE; only classifiers go without."
+        )
+    model = trained(weights, set_)
+    examples = _to_score(weights, temzoo.load_classes(images, groups), names)
+    found = temzoo.evaluate_classifier(model, examples, seed=seed)
+    print(found.summary())
+    if out:
+        table, figures, drawn = (
+            out / name for name in ("images.csv", "figures.json", "confusion.png")
+        )
+        found.to_csv(table)
+        found.to_json(figures)
+        task_named(asked).picture(drawn, model, examples, found.classes)
+        print(f"table: {table}; figures: {figures}; confusion matrix: {drawn}")
 
 
 def _fit_and_score(examples, fit_names: Path | None, names: Path | None):

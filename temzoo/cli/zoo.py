@@ -59,7 +59,8 @@ def _model_rows(task: str | None, code: str = "", between: str = "\n") -> list[l
     rows = []
     for name in list_models(task=task):
         card = model_card(name)
-        parameters = f"{card.parameters / 1e6:.1f} M" if card.parameters else ""
+        millions = (card.parameters or 0) / 1e6
+        parameters = f"{millions:.{1 if millions >= 0.1 else 2}f} M" if millions else ""
         weights = between.join(_headlines(card, code))
         rows.append(
             [f"{code}{name}{code}", card.task, card.summary, parameters, weights, card.paper]

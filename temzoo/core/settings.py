@@ -34,7 +34,8 @@ class Settings:
         magnification: of labels: (low, high) factors by which micrographs are resized before
             cropping.
         augment: of labels: preset of ``data.augment``: "none", "light", "em", or "em_invert",
-            which exchanges dark and bright too: for particles that may be either.
+            which exchanges dark and bright too: for particles that may be either. Of single images
+            with a class: "none", or quarter turns and mirrors, with "em_invert" negatives too.
         augmenter: the library that carries it out, "imgaug", or "opencv", which is faster.
         pairs: of restorers: what is learnt from what, a source of ``data.pairs.PairPlan``.
             None: "grey" for a model that colours, "given" where examples have a truth, else
@@ -42,8 +43,9 @@ class Settings:
         learning_rate: of AdamW, reached after ``warmup`` and left by a cosine to zero.
         warmup: share of the steps.
         loss: one of the task's losses; None: the task's own choice.
-        class_weights: of labels: None, "balanced" (rare classes weigh more), or one factor per
-            class, background first; region losses weigh the foreground classes by theirs.
+        class_weights: of labels and classes: None, "balanced" (rare classes weigh more), or one
+            factor per class, a background first; region losses weigh the foreground classes by
+            theirs.
         mixed_precision: compute in bfloat16, keep the weights in float32.
         average: of the weights over past steps, which is judged and kept: how much of it stays at
             each step, such as 0.998 (Polyak and Juditsky 1992, doi:10.1137/0330046); None: the

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PERCENTILES = (0.5, 99.5)
 LARGEST_ARRAY = 2 * 1024**3  # bytes
 SCALES = ("image", "dtype")
+STORED = "stored"  # values as they are, for models that normalise them
 
 
 def image_array(
@@ -39,7 +40,7 @@ def image_array(
         examples: of square images; their labels are not used.
         size: side of the array's images, px.
         channels: 1 or 3.
-        scale: as in ``unit_range``.
+        scale: as in ``unit_range``; or "stored", by which values stay as they are.
 
     Raises:
         ValueError: there are no images, one is not square within a pixel or not finite, the array
@@ -57,7 +58,11 @@ def image_array(
                     "Cut square images of single particles with `temzoo particles`."
                 )
             values = resized(pixels.astype(np.float32), size)
-            place[...] = unit_range(values, scale=scale, dtype=pixels.dtype)
+            if scale == STORED:
+                _require_finite(values)
+                place[...] = values
+            else:
+                place[...] = unit_range(values, scale=scale, dtype=pixels.dtype)
     return array
 
 
@@ -76,11 +81,7 @@ def unit_range(
         ValueError: values are not finite, or floats leave [0, 1] with ``scale="dtype"``.
     """
     values, dtype = np.asarray(pixels, np.float32), np.dtype(dtype or pixels.dtype)
-    if not np.isfinite(values).all():
-        raise ValueError(
-            "pixels must be finite. Received: NaN or infinite values. "
-            "Replace them, for example by np.nan_to_num."
-        )
+    _require_finite(values)
     if scale == "image":
         low, high = np.percentile(values, PERCENTILES)
     elif dtype.kind in "iu":
@@ -97,6 +98,14 @@ def unit_range(
     return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
 
 
+def _require_finite(values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "pixels must be finite. Received: NaN or infinite values. "
+            "Replace them, for example by np.nan_to_num."
+        )
+
+
 def image_stream(
     array: np.ndarray,
     *,
@@ -104,6 +113,8 @@ def image_stream(
     seed: int,
     start: int = 0,
     augment: bool = False,
+    invert: bool = False,
+    truth: np.ndarray | None = None,
     share: Share = ALL,
 ) -> tf.data.Dataset:
     """Endless batches of images, (batch, S, S, C) float32, shuffled anew in each epoch.
@@ -115,41 +126,52 @@ def image_stream(
         start: images that an earlier part of the run has used already.
         augment: turn each by quarters and mirror it, at random: for particles, which lie in any
             position, not for digits.
+        invert: show one of two as its negative, -x; for models that normalise what they are given.
+        truth: (N, K) what is learnt of each image: batches are then (images, truth).
         share: of each batch, that this process reads, in the parts that its devices take.
 
     Raises:
         ValueError: the array has no images, or is not of square ones.
     """
     _check_array(array, batch)
+    arrays = [array] if truth is None else [array, truth]
 
     @lru_cache(maxsize=4)  # one takes long to draw
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng([seed, epoch]).permutation(len(array))
 
-    def element(k: int) -> np.ndarray:
+    def index(k: int) -> int:
         epoch, position = divmod(k, len(array))
-        image = array[order(epoch)[position]]
+        return order(epoch)[position]
+
+    def element(k: int) -> np.ndarray:
+        image = array[index(k)]
         if not augment:
             return image
         rng = np.random.default_rng([seed, 1, k])
         image = np.rot90(image, rng.integers(4))
-        return image[:, ::-1] if rng.integers(2) else image
+        image = image[:, ::-1] if rng.integers(2) else image
+        return -image if invert and rng.integers(2) else image
 
-    def pick(numbers: np.ndarray) -> np.ndarray:
-        return np.stack([element(int(k)) for k in numbers])
+    def pick(numbers: np.ndarray) -> list[np.ndarray]:
+        images = np.stack([element(int(k)) for k in numbers])
+        return [images] if truth is None else [images, truth[[index(int(k)) for k in numbers]]]
 
     rows = share.rows(batch)
     numbers = share.numbers(start, batch).batch(rows, drop_remainder=True)
-    return ahead(_batches(pick, numbers, (rows, *array.shape[1:])), 2)
+    return ahead(_batches(pick, numbers, arrays, rows=rows), 2)
 
 
-def image_validation(array: np.ndarray, batch: int) -> tf.data.Dataset:
-    """All images once, in order: batches of (up to ``batch``, S, S, C) float32."""
+def image_validation(
+    array: np.ndarray, batch: int, truth: np.ndarray | None = None
+) -> tf.data.Dataset:
+    """All images once, in order: batches of (up to ``batch``, S, S, C) float32, or with truth."""
     _check_array(array, batch)
     import tensorflow as tf
 
+    arrays = [array] if truth is None else [array, truth]
     numbers = tf.data.Dataset.range(len(array)).batch(batch)
-    return ahead(_batches(lambda k: array[k], numbers, (None, *array.shape[1:])), 2)
+    return ahead(_batches(lambda k: [each[k] for each in arrays], numbers, arrays, rows=None), 2)
 
 
 def _check_request(examples: Sequence[Example], size: int, channels: int, scale: str) -> None:
@@ -160,7 +182,7 @@ def _check_request(examples: Sequence[Example], size: int, channels: int, scale:
         )
     if size < 1:
         raise ValueError(f"size must be at least 1 px. Received: size={size}. Use 64.")
-    require_choice("scale", scale, SCALES)
+    require_choice("scale", scale, (*SCALES, STORED))
     each = size * size * channels * 4
     if len(examples) * each > LARGEST_ARRAY:
         raise ValueError(
@@ -196,18 +218,30 @@ def _check_array(array: np.ndarray, batch: int) -> None:
 
 
 def _batches(
-    pick: Callable[[np.ndarray], np.ndarray],
+    pick: Callable[[np.ndarray], list[np.ndarray]],
     numbers: tf.data.Dataset,
-    shape: tuple[int | None, ...],
+    arrays: Sequence[np.ndarray],
+    *,
+    rows: int | None,
 ) -> tf.data.Dataset:
-    """The batches that ``pick`` makes of numbers; the array never becomes part of a graph."""
+    """The batches that ``pick`` gives of arrays, which themselves never become part of a graph.
+
+    Args:
+        pick: of the numbers of a batch's elements, its part of each array.
+    """
     import tensorflow as tf
 
     def load(some):
-        images = tf.numpy_function(
-            lambda k: np.ascontiguousarray(pick(k), np.float32), [some], tf.float32
+        found = tf.numpy_function(
+            lambda k: [np.ascontiguousarray(part, np.float32) for part in pick(k)],
+            [some],
+            [tf.float32] * len(arrays),
         )
-        return tf.ensure_shape(images, shape)
+        shaped = [
+            tf.ensure_shape(part, (rows, *array.shape[1:]))
+            for part, array in zip(found, arrays, strict=True)
+        ]
+        return tuple(shaped) if len(shaped) > 1 else shaped[0]
 
     return numbers.map(load)
 

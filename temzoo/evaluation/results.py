@@ -77,7 +77,7 @@ class Evaluation:
             "confusion": self.confusions.sum(axis=0).tolist(),
             "table": [dict(row) for row in self.table],
         }
-        write_json(path, _without_nan(content), indent=2)
+        write_json(path, without_nan(content), indent=2)
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def compare(
     return Comparison(metric, kept, a[both], b[both], interval(differences))
 
 
-def _without_nan(content: Any) -> Any:
+def without_nan(content: Any) -> Any:
     if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
+        return {key: without_nan(value) for key, value in content.items()}
     if isinstance(content, list):
-        return [_without_nan(value) for value in content]
+        return [without_nan(value) for value in content]
     return None if isinstance(content, float) and math.isnan(content) else content

@@ -285,12 +285,13 @@ def conv_relu(x, filters: int, name: str, *, size: int = 3, strides: int = 1):
     return convolution(x)
 
 
-def conv_norm_relu(x, filters: int, norm: str | None, name: str):
+def conv_norm_relu(x, filters: int, norm: str | None, name: str, *, dilation: int = 1):
     """3 x 3 convolution (same padding), normalisation, ReLU: (H, W, C) to (H, W, filters)."""
     x = keras.layers.Conv2D(
         filters,
         3,
         padding="same",
+        dilation_rate=dilation,
         use_bias=norm is None,
         kernel_initializer="he_normal",
         name=f"{name}_conv",

@@ -35,7 +35,7 @@ from temzoo.zoo.cards import register
 @register(
     "vae",
     task="generative",
-    summary="variational autoencoder, plain or rotation-invariant",
+    summary="variational autoencoder, plain or invariant to rotation",
     paper="Kingma and Welling 2014, arXiv:1312.6114",
     input="(B, image_size, image_size, channels) in [0, 1]",
     output="encode: mean, log-variance (and pose); decode: pictures in [0, 1]",

@@ -2,7 +2,7 @@
 
 from temzoo.particles.cutting import cut, cut_dataset, cut_predictions
 from temzoo.particles.plan import CutPlan, Particle, ParticleSet
-from temzoo.particles.store import TABLE, load, save
+from temzoo.particles.store import TABLE, load, load_classes, save
 
 __all__ = [
     "TABLE",
@@ -13,5 +13,6 @@ __all__ = [
     "cut_dataset",
     "cut_predictions",
     "load",
+    "load_classes",
     "save",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,10 @@ import numpy as np
 from temzoo.core.files import text_of_spreadsheet
 from temzoo.core.types import Example, LabelledImage
 from temzoo.core.writers import write_csv, write_png, write_tiff
+from temzoo.data.classes import class_folders, tagged
+from temzoo.data.examples import groups_of
 from temzoo.data.images import unit_range
+from temzoo.data.splits import HEADERS
 from temzoo.micrographs import image_size, load_micrograph, to_grey
 from temzoo.particles.plan import NUMBERS, TEXTS, ParticleSet
 
@@ -77,13 +80,55 @@ def load(folder: str | Path) -> tuple[list[Example], dict[str, np.ndarray]]:
             "into the folder with `temzoo particles`; an interrupted cut leaves none."
         )
     cells = _read_cells(path)
-    examples = [
-        _example(path, line, name, micrograph)
-        for line, (name, micrograph) in enumerate(
-            zip(cells["name"], cells["micrograph"], strict=True), start=2
-        )
-    ]
+    examples = _examples(path, cells)
     return examples, {name: _column(path, name, values) for name, values in cells.items()}
+
+
+def load_classes(
+    folder: str | Path, groups: str | Path | Mapping[str, str] | None = None
+) -> list[Example]:
+    """Single images with a class each, for classifiers; the pixels are read later.
+
+    Args:
+        folder: with a table ``particles.csv``, as ``save`` writes it or with the columns ``image``
+            (or ``file``), ``class`` and, where several are of one specimen, ``group``; rows
+            without a class are left out. Or with a folder of images for each class.
+        groups: specimen or publication by the name of the micrograph (of a table that has them)
+            or of the image: a mapping, or a CSV file; a split never parts a group. None: what the
+            table says, else each image is its own.
+
+    Raises:
+        FileNotFoundError: there are no images, or one that the table names is missing.
+        ValueError: the table lacks a column or has no class, or an image has no class or group.
+
+    Example:
+        >>> train, val = temzoo.split(load_classes("particles"), (0.8, 0.2))
+    """
+    path = Path(folder) / TABLE
+    if not path.is_file():
+        return class_folders(folder, groups)
+    cells = _read_cells(path, needed=("name", "class"), named=HEADERS)
+    places = [place for place, label in enumerate(cells["class"]) if label.strip()]
+    if not places:
+        raise ValueError(
+            f"{path}: a classifier needs images with a class. Received: none in"
+            f" {len(cells['class'])} row(s). Fill the column class."
+        )
+    of = cells.get("group") or cells.get("micrograph") or [""] * len(cells["name"])
+    if groups is not None:
+        of = groups_of(cells.get("micrograph") or cells["name"], groups)
+    examples = _examples(path, {"name": cells["name"], "micrograph": of}, places)
+    labels = [cells["class"][place].strip() for place in places]
+    return [tagged(one, label) for one, label in zip(examples, labels, strict=True)]
+
+
+def _examples(
+    path: Path, cells: Mapping[str, list[str]], places: Sequence[int] | None = None
+) -> list[Example]:
+    """An example of each row, or of those at some places."""
+    names, micrographs = cells["name"], cells["micrograph"]
+    chosen = range(len(names)) if places is None else places
+    return [_example(path, place + 2, names[place], micrographs[place]) for place in chosen]
 
 
 def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
@@ -104,16 +149,21 @@ def _write_sheet(path: Path, images: Sequence[np.ndarray]) -> None:
     write_png(path, canvas)
 
 
-def _read_cells(path: Path) -> dict[str, list[str]]:
-    """The table's texts, column by column."""
+def _read_cells(
+    path: Path, needed: Sequence[str] = ("name", "micrograph"), named: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The table's texts, column by column; ``named``: what the column "name" may be called too."""
     # utf-8-sig: spreadsheets begin their CSV files with a byte-order mark.
     with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = list(csv.reader(file)) or [[]]
-    missing = [name for name in ("name", "micrograph") if name not in header]
+    if "name" not in header:
+        header = ["name" if name in named else name for name in header]
+    missing = [name for name in needed if name not in header]
     if missing or not rows:
         raise ValueError(
-            f"{path}: a table of particles has the columns name and micrograph, and a row for each "
-            f"particle. Received: columns {header}, {len(rows)} row(s). Cut the particles again."
+            f"{path}: a table of particles has the columns {' and '.join(needed)}, and a row for "
+            f"each particle. Received: columns {header}, {len(rows)} row(s). Cut the particles "
+            "again."
         )
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header):

@@ -176,21 +176,31 @@ def balanced_weights(maps: Iterable[np.ndarray], classes: int) -> list[float]:
     return list(weights / max(np.sum(weights * share), 1e-12))
 
 
-def deviations(expected: endpoints.Answers, found: endpoints.Answers) -> dict[str, float]:
+def deviations(
+    expected: endpoints.Answers,
+    found: endpoints.Answers,
+    *,
+    of: str = "class_map",
+    by: str = "probabilities",
+) -> dict[str, float]:
     """How far a served model's answers are from what was expected.
 
-    Where the class maps differ, by how much the expected class is the more probable one.
+    Where the classes differ, by how much the expected class is the more probable one.
+
+    Args:
+        of: name of the classes among the answers.
+        by: that of their probabilities.
     """
-    ours, theirs = expected["class_map"], found["class_map"]
-    probable = endpoints.deviation(expected["probabilities"], found["probabilities"])
+    ours, theirs = expected[of], found[of]
+    probable = endpoints.deviation(expected[by], found[by])
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype or not np.isfinite(probable):
-        return {"class_map": float("inf"), "probabilities": probable}
+        return {of: float("inf"), by: probable}
     of_class = [
-        np.take_along_axis(expected["probabilities"], each[..., None].astype(np.intp), -1)
+        np.take_along_axis(expected[by], each[..., None].astype(np.intp), -1)
         for each in (ours, theirs)
     ]
     doubt = np.where(ours == theirs, 0.0, (of_class[0] - of_class[1])[..., 0])
-    return {"class_map": float(doubt.max(initial=0.0)), "probabilities": probable}
+    return {of: float(doubt.max(initial=0.0)), by: probable}
 
 
 register_task(Semantic())

@@ -116,7 +116,7 @@ class ImageIoU(keras.metrics.Metric):
 
 
 def class_map_and_probabilities(probabilities) -> dict:
-    """(B, H, W) class map, as ``predict`` has it, of (B, H, W, classes) probabilities; both."""
+    """(B, …) most probable classes, as ``predict`` has them, of (B, …, classes); and these."""
     dtype = "uint8" if probabilities.shape[-1] <= 256 else "int32"
     # Of whole numbers, since Keras takes floats apart bit by bit for it, which ONNX cannot.
     highest = ops.cast(probabilities >= ops.max(probabilities, axis=-1, keepdims=True), "int32")

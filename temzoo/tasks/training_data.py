@@ -15,23 +15,33 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from temzoo.core.hints import require_choice
 from temzoo.core.settings import Settings
 from temzoo.core.types import Example
-from temzoo.data import images, pairs
+from temzoo.data import classes, images, pairs
+from temzoo.data.augment_operations import PRESETS
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
 from temzoo.data.share import ALL, Share
+from temzoo.evaluation.classification import class_probabilities
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.labels import nothing_to_learn
+from temzoo.tasks.classification import calibrate
 from temzoo.tasks.pixel_models import NORMALIZE, RESTORED
+from temzoo.zoo import pretrained
 from temzoo.zoo.built import built, task_of
 from temzoo.zoo.cards import model_card
-from temzoo.zoo.task import Task
+from temzoo.zoo.task import Task, task_named
 
 LIKENESS = "likeness.npz"
 # Training images, or specimens, that likeness is fitted on: fewer do not tell what is usual.
 LEAST_ALIKE, MOST_ALIKE = 8, 100
+INVERTING = "em_invert"  # the preset that exchanges dark and bright
+ALONE = (
+    "every image counts as a specimen of its own: where several are of one micrograph, name these"
+    " with --groups (groups=), else the score is too good"
+)
 
 
 class TrainingData:
@@ -50,6 +60,12 @@ class TrainingData:
     notes: tuple[str, ...] = ()
     share: Share = ALL
     crops: int
+
+    @staticmethod
+    def classes_in(examples: Sequence[Example]) -> tuple[str, ...]:
+        """Names of the classes that examples teach; raises ValueError where there are none."""
+        _require_areas(examples)
+        return names_in(examples)
 
     @staticmethod
     def complete(model: keras.Model, settings: Settings, train: Sequence[Example]) -> Settings:
@@ -89,7 +105,7 @@ class LabelledData(TrainingData):
         self.settings, self.train, self.val = settings, train, val
         _require_areas(train)
         self.task = task_of(model)
-        self.names = _class_names(model, self.task, [*train, *val])
+        self.names = _class_names(model, self.task, names_in([*train, *val]))
         self.notes = tuple(_notes(built(model).class_names, self.names, names_in(train)))
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
         self.plan = CropPlan(
@@ -178,10 +194,14 @@ class PairData(TrainingData):
 class ImageData(TrainingData):
     """Single images of the model's size, such as cut particles; all in memory."""
 
+    SCALE = "image"
+
     def __init__(self, model: keras.Model, settings: Settings, train, val):
         self.settings = settings
-        size, channels = model.input_shape[1], model.input_shape[-1]
-        self.train, self.val = (images.image_array(part, size, channels) for part in (train, val))
+        _, size, _, channels = model.input_shape
+        self.train, self.val = (
+            images.image_array(part, size, channels, scale=self.SCALE) for part in (train, val)
+        )
         self.crops = len(self.train)
 
     @staticmethod
@@ -205,6 +225,56 @@ class ImageData(TrainingData):
         return task_of(model).picture(path, model, self.val, (), title=title)
 
 
+class ClassData(ImageData):
+    """Single images of a class each, in their stored range."""
+
+    OWN = ("augment", "class_weights")
+    SCALE = images.STORED
+
+    def __init__(self, model: keras.Model, settings: Settings, train, val):
+        require_choice("augment", settings.augment, tuple(PRESETS))
+        super().__init__(model, settings, train, val)
+        self.task, self.examples = task_of(model), val
+        self.names = _class_names(model, self.task, classes.image_classes([*train, *val]))
+        self.notes = tuple(
+            _notes(built(model).class_names, self.names, classes.image_classes(train))
+        )
+        if not any(example.group for example in (*train, *val)):
+            self.notes += (ALONE,)
+        self.truths = [classes.one_hot(part, self.names) for part in (train, val)]
+
+    @staticmethod
+    def classes_in(examples):
+        return classes.image_classes(examples)
+
+    @staticmethod
+    def complete(model, settings, train):
+        return replace(settings, crop=crop_side(model, None, 0))
+
+    def class_weights(self, asked):
+        if not isinstance(asked, str):
+            return asked
+        return self.task.balanced_weights([self.truths[0].argmax(axis=1)], len(self.names))
+
+    def training(self, start, failures):
+        chosen = self.settings
+        how = {"augment": chosen.augment != "none", "invert": chosen.augment == INVERTING}
+        how |= {"batch": chosen.batch, "seed": chosen.seed, "start": start, "share": self.share}
+        return images.image_stream(self.train, truth=self.truths[0], **how)
+
+    def validation(self, failures):
+        return images.image_validation(self.val, self.settings.batch, self.truths[1])
+
+    def finish(self, model, folder):
+        """The best weights again, so that their probabilities are right on validation images."""
+        calibrate(model, class_probabilities(model, self.examples), self.truths[1])
+        path = folder / pretrained.BEST
+        pretrained.save_with_card(model, path, pretrained.read_card(path))
+
+    def picture(self, model, path, title):
+        return self.task.picture(path, model, self.examples, self.names, title=title)
+
+
 def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
     """Raises ValueError where a restorer has not the layers that tiles are restored between."""
     missing = [name for name in names if name not in {layer.name for layer in model.layers}]
@@ -219,7 +289,7 @@ def _require_layers(model: keras.Model, names: Sequence[str]) -> None:
 def check_own(task: Task, given: Mapping[str, Any]) -> None:
     """Raises ValueError for a setting that only models of other data take."""
     own = task.training_data().OWN
-    of_others = {name for data in (LabelledData, PairData, ImageData) for name in data.OWN} - {*own}
+    of_others = {name for data in (LabelledData, PairData, ClassData) for name in data.OWN} - {*own}
     for name in given:
         if name in of_others:
             raise ValueError(
@@ -237,12 +307,13 @@ def with_classes(
     Args:
         known: class names of weights that it begins from, which stay where they hold all labels.
     """
-    if "classes" not in model_card(name).config:
+    card = model_card(name)
+    if "classes" not in card.config:
         return dict(config)
-    _require_areas(examples)
-    names = names_in(examples)
+    task = task_named(card.task)
+    names = task.training_data().classes_in(examples)
     names = tuple(known) if set(names) <= set(known) else names
-    return {"classes": len(names) + 1, **config}
+    return {"classes": len(names) + task.background, **config}
 
 
 def _require_areas(examples: Sequence[Example]) -> None:
@@ -278,14 +349,15 @@ def crop_side(model: keras.Model, asked: int | None, usual: int) -> int:
     return asked or taken or usual
 
 
-def _class_names(model: keras.Model, task: Task, examples: Sequence[Example]) -> tuple[str, ...]:
+def _class_names(model: keras.Model, task: Task, labelled: Sequence[str]) -> tuple[str, ...]:
     """The class names, after checking that labels and model fit."""
     known = built(model).class_names
-    names = fitted_names(known, names_in(examples))
-    needed, given = len(names) + 1, task.classes(model)
+    names = fitted_names(known, labelled)
+    needed, given = len(names) + task.background, task.classes(model)
     if needed != given:
+        beside = " beside the background" if task.background else ""
         raise ValueError(
-            f"The labels have {len(names)} classes ({', '.join(names)}) beside the background, so"
+            f"The labels have {len(names)} classes ({', '.join(names)}){beside}, so"
             f" the model needs classes={needed}. Received: classes={given}."
         )
     return names

@@ -48,7 +48,8 @@ def train(
     Args:
         model: its config decides channels and classes, and its task what is learnt: classes or
             objects of labelled micrographs; pairs, for restorers (``Settings.pairs``); single
-            images, for generative models, which are resized to the model's ``image_size``.
+            images, for generative models and, each with a class, for classifiers, which are resized
+            to the model's ``image_size``.
         train: to learn from.
         val: to choose the best epoch by; at full size.
         out: the run folder; new, or with ``resume`` that of a stopped run.

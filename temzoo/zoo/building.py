@@ -78,7 +78,8 @@ def _begun(card: ModelCard, start: str | Path, config: Mapping[str, Any]) -> ker
     how = Built(card.name, card.task, full)
     model = _build(card, how, deferred=whole and changed <= {"classes", *card.free})
     told, names = take_over(model, found), tuple(found.card.class_names)
-    names = names if full.get("classes") == len(names) + 1 else ()
+    fits = full.get("classes") == len(names) + task_named(card.task).background
+    names = names if fits else ()
     note(model, replace(how, class_names=names, begun=told))
     return model
 

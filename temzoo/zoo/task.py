@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # The package's own tasks, loaded when first asked for. The last takes any function of pixels.
-BUILT_IN = ("instance", "distance", "restoration", "generative", "semantic")
+BUILT_IN = ("instance", "distance", "restoration", "generative", "classification", "semantic")
 
 
 class Task:
@@ -37,7 +37,9 @@ class Task:
     Attributes:
         name: as ``@register(task=…)`` has it.
         examples: what it learns from: "labels" (micrographs with labelled shapes), "pairs" (a
-            micrograph and the picture it should become) or "images" (single images).
+            micrograph and the picture it should become), "images" (single images) or "classes"
+            (single images, each of a class).
+        background: whether class 0 is the background, which has no name; else it has the first.
         score: of an epoch's logs, by which the best epoch is chosen; higher is better.
         score_name: the score in texts: "IoU".
         judged_by_fit: Keras' validation gives the score; else ``judge`` does.
@@ -50,6 +52,7 @@ class Task:
 
     name = ""
     examples = "labels"
+    background = True
     score = ""
     score_name = ""
     judged_by_fit = True
@@ -69,7 +72,7 @@ class Task:
         raise self._lacks("target")
 
     def classes(self, model: keras.Model) -> int:
-        """Number of classes that a model tells apart, the background included."""
+        """Number of classes that a model tells apart; a background counts as one."""
         raise self._lacks("classes")
 
     def prepare(

@@ -17,7 +17,11 @@ SMALL = {
     "max_detections": 12,
     "train_proposals": 128,
 }
-OF_TASK = {"instance": {"image_size": 64}, "generative": {"image_size": 12}}
+OF_TASK = {
+    "instance": {"image_size": 64},
+    "generative": {"image_size": 12},
+    "classification": {"filters": (4,) * 5, "hidden": (16, 16)},
+}
 MORE = {  # keyword that a model has -> config in which it answers with something else
     "rotation_invariant": {"rotation_invariant": True, "channels": 3},
     "outputs": {"outputs": "colorize", "skips": False, "image_size": 16},

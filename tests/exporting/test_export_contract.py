@@ -36,6 +36,7 @@ ANSWERS = {
     "instance": {"boxes", "classes", "scores", "masks", "count"},
     "restoration": {"restored"},
     "generative": {"mean", "log_variance", "reconstruction"},
+    "classification": {"class", "class_probabilities"},
 }
 
 
@@ -73,7 +74,7 @@ def test_a_version_has_all_signatures_with_the_answers_of_its_task(exported):
     names = {name for name in graph.signature_def if not name.startswith("__")}
     more = names - EVERY
     assert names >= EVERY
-    assert more <= {NORMALIZED, "encode", "decode"}
+    assert more <= {NORMALIZED, "encode", "decode", "classify"}
     assert (NORMALIZED in more) == (exported.card["normalize"] is not None)
     for name in EVERY - {"describe"} | more & {NORMALIZED}:
         answers = set(saved_model.tensors(graph, name)[1])

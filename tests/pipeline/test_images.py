@@ -77,6 +77,14 @@ def test_the_dtype_scale_refuses_floats_without_a_range():
         image_array([example(np.linspace(0, 7, 64).reshape(8, 8))], 8, scale="dtype")
 
 
+def test_stored_values_stay_as_they_are():
+    pixels = noise(5, dtype="uint16") * 9 + 500
+    array = image_array([example(pixels)], 24, scale="stored")
+    np.testing.assert_array_equal(array[0, ..., 0], pixels)
+    with pytest.raises(ValueError, match=r"a.tif: pixels must be finite"):
+        image_array([example(pixels / np.where(pixels > 600, 1.0, np.nan))], 24, scale="stored")
+
+
 def test_shrinking_averages():
     pixels = np.kron([[10, 30], [50, 70]], np.ones((8, 8))) + np.tile([[-5, 5]], (16, 8))
     array = image_array([example(pixels.astype(np.uint8))], 2)
@@ -177,6 +185,24 @@ def test_changes_are_the_eight_positions_of_a_square():
     expected = {one.tobytes() for t in turned for one in (t, t[:, ::-1])}
     assert {image.tobytes() for image in seen} == expected
     assert len(expected) == 8
+
+
+def test_negatives_are_shown_beside_the_changes():
+    square = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    [seen] = take(image_stream(square, batch=200, seed=0, augment=True, invert=True), 1)
+    assert len({image.tobytes() for image in seen}) == 16
+    assert {float(image.sum()) for image in seen} == {36, -36}
+
+
+def test_the_truth_of_an_image_stays_with_it(array):
+    truth = np.stack([array[:, 0, 0, 0], -array[:, 0, 0, 0]], axis=-1)
+    options = {"seed": 5, "augment": True, "truth": truth}
+    for shown, known in image_stream(array, batch=3, start=6, **options).take(5):
+        assert known.shape == (3, 2)
+        for image, value in zip(shown.numpy(), known.numpy()[:, 0], strict=True):
+            assert value in image[[0, 0, -1, -1], [0, -1, 0, -1]]
+    judged = list(image_validation(array, 3, truth))
+    np.testing.assert_array_equal(np.concatenate([known for _, known in judged]), truth)
 
 
 def test_validation_shows_all_images_once_in_order(array):
