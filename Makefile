@@ -83,18 +83,21 @@ ALONE = unshare --map-root-user --net --pid --fork --mount-proc --kill-child \
 SERVERS := .venv-serving
 PACKAGES = python -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 serving-demo: $(SET_UP)
-	$(RUN) -m venv $(SERVERS)
+	$(RUN) -m venv --without-pip $(SERVERS)
 	$(VENV)/bin/$(PACKAGES) > $$($(SERVERS)/bin/$(PACKAGES))/more.pth
-	$(SERVERS)/bin/pip install -qq 'ray[serve]>=2.50,<3'
+	$(RUN) -m pip --python $(SERVERS)/bin/python install -qq 'ray[serve]>=2.50,<3'
 	PYTHONPATH="$(CURDIR)" $(ALONE) $(SERVERS)/bin/python tests/serving_demo.py --out serving-demo
 
 # Triton's backend loads the libpython of the Python that it serves: Debian's has one, many have not.
 TRITON_PYTHON := /usr/bin/python3
-triton-demo: serving-demo
+triton-demo: $(SET_UP) serving-demo/exports/models.config
 	$(TRITON_PYTHON) -m venv --without-pip .venv-triton
-	$(SERVERS)/bin/pip --python .venv-triton/bin/python install -qq \
+	$(RUN) -m pip --python .venv-triton/bin/python install -qq \
 		'nvidia-pytriton>=0.7,<1' 'tensorflow-cpu>=2.19,<2.22'
 	$(ALONE) .venv-triton/bin/python tests/serving_triton.py serving-demo/exports
+
+serving-demo/exports/models.config:
+	$(MAKE) --no-print-directory serving-demo
 
 test-serving-docker: $(SET_UP)
 	$(RUN) -m pytest -m slow tests/test_serving_docker.py

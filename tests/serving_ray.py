@@ -11,6 +11,7 @@ import base64
 import os
 import re
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ class TensorFlowServing:
             servable.refresh()
 
     def _watch(self) -> None:
-        while not threading.Event().wait(POLL_S):
+        while True:
+            time.sleep(POLL_S)
             self._refresh()
 
     def find(self, spec: model_pb2.ModelSpec) -> Version:

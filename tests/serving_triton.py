@@ -1,8 +1,8 @@
 """NVIDIA Triton gives an exported model's golden answers.
 
-    python tests/serving_triton.py serving-demo/exports        # make serving-demo
+    python tests/serving_triton.py serving-demo/exports        # make triton-demo
 
-Needs nvidia-pytriton, whose wheel holds Triton's server and of its backends the one for Python. So
+Needs nvidia-pytriton, whose wheel holds Triton's server, and of its backends only that for Python:
 Triton carries the requests and the answers, and a function here has TensorFlow run the SavedModel.
 Each model is asked by Triton's own client, over HTTP and gRPC, with the golden picture as a file
 and as 8 bits a pixel. Prints what was compared; the exit status is 1 where something differs.
