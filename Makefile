@@ -15,8 +15,8 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 # TensorFlow's notes on the processor are of no use to a reader.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-slow fuzz kill-test soak cluster-demo test-oldest test-newest lint \
-	docs licences sbom lock dockerfile clean
+.PHONY: help setup demo test test-slow fuzz kill-test soak cluster-demo serving-demo triton-demo \
+	test-serving-docker test-oldest test-newest lint docs licences sbom lock dockerfile clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,9 @@ help:
 	@echo "make kill-test  kills every command at random moments, KILLS=20; FAILURES=1: full disks"
 	@echo "make soak    thousands of predictions, loads, epochs and requests: does memory grow?"
 	@echo "make cluster-demo  a Ray cluster of two nodes here, one of which is killed on the way"
+	@echo "make serving-demo  exported models behind Ray Serve, with TensorFlow Serving's API"
+	@echo "make triton-demo  the same models behind NVIDIA Triton"
+	@echo "make test-serving-docker  the same behind TensorFlow Serving itself, where Docker runs"
 	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
 	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
@@ -72,6 +75,32 @@ soak: $(SET_UP)
 cluster-demo: $(SET_UP)
 	$(RUN) -m pip install -qq -e .[ray]
 	$(RUN) tests/cluster_demo.py --out cluster-demo
+
+# Both servers have an environment of their own, and a network that nobody else reaches. When the
+# program ends, so do all processes that it started. Linux only.
+ALONE = unshare --map-root-user --net --pid --fork --mount-proc --kill-child \
+	sh -c 'ip link set lo up && exec "$$@"' -
+SERVERS := .venv-serving
+PACKAGES = python -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+serving-demo: $(SET_UP)
+	$(RUN) -m venv --without-pip $(SERVERS)
+	$(VENV)/bin/$(PACKAGES) > $$($(SERVERS)/bin/$(PACKAGES))/more.pth
+	$(RUN) -m pip --python $(SERVERS)/bin/python install -qq 'ray[serve]>=2.50,<3'
+	PYTHONPATH="$(CURDIR)" $(ALONE) $(SERVERS)/bin/python tests/serving_demo.py --out serving-demo
+
+# Triton's backend loads the libpython of the Python that it serves: Debian's has one, many have not.
+TRITON_PYTHON := /usr/bin/python3
+triton-demo: $(SET_UP) serving-demo/exports/models.config
+	$(TRITON_PYTHON) -m venv --without-pip .venv-triton
+	$(RUN) -m pip --python .venv-triton/bin/python install -qq \
+		'nvidia-pytriton>=0.7,<1' 'tensorflow-cpu>=2.19,<2.22'
+	$(ALONE) .venv-triton/bin/python tests/serving_triton.py serving-demo/exports
+
+serving-demo/exports/models.config:
+	$(MAKE) --no-print-directory serving-demo
+
+test-serving-docker: $(SET_UP)
+	$(RUN) -m pytest -m slow tests/test_serving_docker.py
 
 # What is asked for directly is taken in the oldest version (`lowest-direct`) or the newest.
 test-oldest: RESOLUTION := lowest-direct
@@ -159,7 +188,7 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) .venv-test-oldest .venv-test-newest build dist *.egg-info .pytest_cache \
+	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton build dist *.egg-info .pytest_cache \
 		.ruff_cache fuzz docs/_build \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

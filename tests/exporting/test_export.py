@@ -299,6 +299,8 @@ def test_a_config_that_was_there_is_added_to_and_one_that_is_complete_stays(serv
     mixed = deployment._config(path, ["particles"])
     assert 'name: "theirs"' in mixed
     assert 'base_path: "/models/particles"' in mixed
+    # One held version, the server's own default, would end predictions when the next is loaded.
+    assert mixed.count("num_versions: 2") == 1
     path.write_text(f"# by hand\n{mixed}")
     assert deployment._config(path, ["particles"]) == f"# by hand\n{mixed}"
     path.write_text("model_config_list [")

@@ -21,6 +21,8 @@ from temzoo.deploy.exporting.versions import versions
 CONFIG, BATCHING, GUIDE = "models.config", "batching.config", "SERVING.md"
 CLIENT = "temzoo_client.py"
 MOUNTED = "/models"  # where the container has the folder
+# With the server's own default, one, a prediction under way would lose its version to a newer one.
+HELD_VERSIONS = 2
 BATCHING_TEXT = """\
 # TensorFlow Serving may put requests that wait into one batch: --enable_batching
 # --batching_parameters_file=/models/batching.config. Requests of numbers are joined by their size;
@@ -40,9 +42,10 @@ docker run --rm -p 8500:8500 -p 8501:8501 -v "$PWD:/models:ro" \\
     tensorflow/serving --model_config_file=/models/models.config
 ```
 
-8500 is gRPC, 8501 REST. A new version in a model's folder is loaded while the server runs. With
-many small requests, `--enable_batching --batching_parameters_file=/models/batching.config` joins
-them; all files sent to `serving_bytes` must then be of one size.
+8500 is gRPC, 8501 REST. A new version in a model's folder is loaded while the server runs, and the
+one before it stays for who is asking it (`num_versions` in `models.config`). With many small
+requests, `--enable_batching --batching_parameters_file=/models/batching.config` joins them; all
+files sent to `serving_bytes` must then be of one size.
 
 ## Is it the model that was exported?
 
@@ -140,9 +143,10 @@ def _config(path: Path, names: list[str]) -> str:
     known = {each.name for each in config.model_config_list.config}
     missing = [name for name in names if name not in known]
     for name in missing:
-        config.model_config_list.config.add(
+        added = config.model_config_list.config.add(
             name=name, base_path=f"{MOUNTED}/{name}", model_platform="tensorflow"
         )
+        added.model_version_policy.latest.num_versions = HELD_VERSIONS
     # As it was where nothing is new: a text's comments do not survive the parser.
     return text_format.MessageToString(config) if missing else before
 

@@ -104,8 +104,8 @@ def failure(address: Address, code: str, said: str, wait_s: float = 0.0) -> Exce
             f'The server has no model "{address.name}"'
             f"{'' if address.version is None else f' of version {address.version}'}, or is not"
             f" TensorFlow Serving. Received: {address}; it said: {said}. Check the name (the"
-            f" server's --model_name, or its models.config), that the model is loaded, and the"
-            f" port: {_ports()}."
+            f" server's --model_name, or its models.config), that the model is loaded, that no"
+            f" newer version has taken its place, and the port: {_ports()}."
         )
     if code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return PermissionError(
