@@ -29,6 +29,7 @@ from temzoo.cli.common import app, keywords
 __all__ = ["app", "keywords", "main"]
 # The commands in the order of use, by the heading that `temzoo --help` has for them.
 PANELS = {
+    "Begin": ("quickstart",),
     "Files": ("info",),
     "Labels": ("labels", "augment", "label-next"),
     "Train": ("models", "train", "tune"),
