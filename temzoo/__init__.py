@@ -7,6 +7,8 @@ when they are first used: importing temzoo imports neither TensorFlow nor Keras.
 import importlib
 from typing import TYPE_CHECKING
 
+from temzoo.core import showing as _showing
+
 if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with _HOMES
     from temzoo.annotation.label_next import label_next as label_next
     from temzoo.annotation.prediction_labels import labels_of as labels_of
@@ -132,4 +134,7 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("_"))})
+
+
+_showing.drawn_by(lambda: importlib.import_module("temzoo.pictures.showing"))

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.files import write_json
+from temzoo.core.showing import Told
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors
 
+TOLD = ("iou", "dice", "instance_f1")  # means over images that are shown in few lines
 
-@dataclass(frozen=True)
-class Evaluation:
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Told):
     """What a model scored on labelled images.
 
     Attributes:
@@ -42,6 +45,12 @@ class Evaluation:
     def iou(self) -> Interval:
         """Mean over images of the foreground IoU: the figure by which models are compared."""
         return self.per_image["iou"]
+
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        shown = {name: self.per_image[name] for name in TOLD if name in self.per_image}
+        more = {"more": ".summary() has all figures, .table a row an image"}
+        classes = ", ".join(self.classes)
+        return f"Evaluation on {len(self.table)} images, classes: {classes}", shown | more
 
     def summary(self) -> str:
         """The figures as a plain-text table."""

@@ -20,6 +20,7 @@ from temzoo.core import hints
 from temzoo.core.files import own_folder
 from temzoo.core.hints import located
 from temzoo.core.settings import Settings
+from temzoo.core.showing import Told
 from temzoo.core.types import Example
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
 from temzoo.training.loop import Trainer
@@ -31,8 +32,8 @@ from temzoo.zoo.built import Built, built, name_classes, task_of
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Told):
     """What training gives back.
 
     Attributes:
@@ -50,6 +51,14 @@ class Run:
     history: tuple[Mapping[str, float], ...]
     interrupted: bool = False
     score_name: str = ""
+
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        score = f"{self.score_name} {self.score:.4f} in epoch {self.epoch}".lstrip()
+        return f"Run in {self.folder}", {
+            "epochs": len(self.history) or "none was finished",
+            "best on validation": score if self.epoch else "none was judged",
+            "stopped": "by Ctrl-C" if self.interrupted else "",
+        }
 
 
 def train(
