@@ -104,7 +104,6 @@ def _log_shown() -> Iterator[None]:
 
 def main() -> None:
     """Runs a command; an error that the user can mend is one line, without a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _log_shown():
             app()
