@@ -15,7 +15,9 @@ from temzoo.cli.common import app, calibration, load_tensorflow
 if TYPE_CHECKING:
     import pandas as pd
 
-    from temzoo.workflows.measure_folder import Particles
+    from temzoo.measurement.by_hand import ByHand
+    from temzoo.workflows.measure_folder import Measured, Particles
+    from temzoo.workflows.size_tables import Sizes
 
 MOST_LINES = 30  # of images in the table on the screen
 MOST_NAMES = 5  # of images in a notice
@@ -56,6 +58,7 @@ def measure(
         str, typer.Option(help="Intervals by drawing particles, or whole images.")
     ] = "particles",
     seed: int = 0,
+    as_json: common.AsJson = False,
 ):
     """Measure the particles of predictions: sizes, shapes, neighbours; their number and spread.
 
@@ -88,7 +91,16 @@ def measure(
         min_diameter_px=min_diameter_px,
         classes=classes,
     )
-    for sizes in write_sizes(measured, out, border=border, over=over, seed=seed).values():
+    by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
+    if as_json:
+        common.print_json({unit: sizes.facts() for unit, sizes in by_unit.items()})
+    with common.json_alone(as_json):
+        _tell(measured, by_unit, by_hand)
+
+
+def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> None:
+    """Prints the summaries, the files, and what may surprise."""
+    for sizes in by_unit.values():
         print(shown(sizes.summary))
         print("".join(f"{path}\n" for path in sizes.files), end="")
     seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import write_json
+from temzoo.core.files import without_nan, write_json
 from temzoo.core.showing import Told
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
@@ -75,7 +74,11 @@ class Evaluation(Told):
         write_csv(path, columns, ([row[key] for key in columns] for row in self.table))
 
     def to_json(self, path: str | Path) -> None:
-        """Writes figures, intervals, table and confusion matrices; undefined ones are null."""
+        """Writes what ``facts`` gives."""
+        write_json(path, self.facts(), indent=2)
+
+    def facts(self) -> dict[str, Any]:
+        """Figures, intervals, table and confusion matrices, as JSON has them; undefined: None."""
         content = {
             "images": len(self.table),
             "classes": list(self.classes),
@@ -86,7 +89,7 @@ class Evaluation(Told):
             "confusion": self.confusions.sum(axis=0).tolist(),
             "table": [dict(row) for row in self.table],
         }
-        write_json(path, _without_nan(content), indent=2)
+        return without_nan(content)
 
 
 @dataclass(frozen=True)
@@ -152,11 +155,3 @@ def compare(
     differences = weighted_mean((a - b)[both], resamples(int(both.sum()), bootstrap, seed))
     kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
     return Comparison(metric, kept, a[both], b[both], interval(differences))
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and math.isnan(content) else content

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,6 +31,11 @@ class Sizes:
 
     summary: pd.DataFrame
     files: tuple[Path, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it; what is undefined is null."""
+        rows = json.loads(self.summary.to_json(orient="records", double_precision=15))
+        return {"summary": rows, "files": [str(path) for path in self.files]}
 
 
 def write_sizes(
