@@ -38,11 +38,12 @@ class _Phase:
 class Trainer:
     """One run: its data, its state on disk, its phases."""
 
-    def __init__(self, folder, settings, data, val, progress):
+    def __init__(self, folder, settings, data, val, progress, minutes=None):
         self.folder, self.settings, self.data = folder, settings, data
         self.val, self.progress = val, progress
         self.steps = settings.steps_per_epoch or math.ceil(data.crops / settings.batch)
         self.done = Progress()
+        self.ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self.failures: list[Exception] = []
 
     def run(self, model: keras.Model, resume: bool) -> bool:
@@ -56,6 +57,8 @@ class Trainer:
         try:
             for phase in phases[self.done.phase :]:
                 self._phase(model, phase)
+                if self.out_of_time():
+                    break
                 self.done.phase += 1
                 self.done.phase_start = self.done.epoch
                 self.save_progress(state="")
@@ -67,6 +70,10 @@ class Trainer:
         """Whether this phase has gone on for too long without a better score."""
         since = self.done.epoch - max(self.done.best_epoch, self.done.phase_start)
         return self.settings.patience is not None and since >= self.settings.patience
+
+    def out_of_time(self) -> bool:
+        """Whether the minutes are over; never before an epoch was judged."""
+        return bool(self.done.best_epoch) and time.monotonic() >= self.ends
 
     def save_progress(self, state: str) -> None:
         """Names the file that holds the state first, so that a kill leaves one that is whole."""
@@ -315,7 +322,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
             self.model.save_weights(temporary, overwrite=True)
         self.average.save(state)
         self.trainer.save_progress(state)
-        if self.trainer.out_of_patience():
+        if self.trainer.out_of_patience() or self.trainer.out_of_time():
             self.model.stop_training = True
 
     def _save(self, name: str, row: Mapping[str, float]) -> None:

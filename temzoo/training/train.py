@@ -69,6 +69,8 @@ def train(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
+    minutes: float | None = None,
+    on_begin: Callable[[Path], None] | None = None,
     on_finish: Callable[[Run, keras.Model, TrainingData], None] | None = None,
     **settings: Any,
 ) -> Run:
@@ -79,6 +81,8 @@ def train(
             epoch was judged.
     """
     folder, task = Path(out), task_of(model)
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"minutes must be above 0. Received: minutes={minutes}. Use 60.")
     if resume:
         chosen = _resumed_settings(folder, model, train, val, settings)
     else:
@@ -89,10 +93,12 @@ def train(
     chosen = kind.complete(model, chosen, train)
     data = kind(model, chosen, train, val)
     _check_finetune(model, chosen)
-    trainer = Trainer(folder, chosen, data, val, progress)
+    trainer = Trainer(folder, chosen, data, val, progress, minutes)
     with own_folder(folder):
         if not resume:
             _begin(trainer, model, train)
+            if on_begin is not None:
+                on_begin(folder)
         run = _run(trainer, model, resume)
     if run.epoch and on_finish is not None:
         on_finish(run, model, data)

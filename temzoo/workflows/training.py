@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ def train(
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
+    minutes: float | None = None,
+    on_begin: Callable[[Path], None] | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a model from ``get_model``; afterwards it holds the best weights.
@@ -52,6 +54,10 @@ def train(
         out: the run folder; new, or with ``resume`` that of a stopped run.
         resume: go on where the run in ``out`` stopped, with its settings.
         progress: draw a progress bar.
+        minutes: end with the first epoch after so many, but none before one was judged; what
+            follows is as ever, and ``resume`` goes on to the end. The learning rate falls as if
+            all epochs were to come.
+        on_begin: called with the folder of a new run, once it holds ``run.json``.
         **settings: the fields of ``Settings``.
 
     Raises:
@@ -67,7 +73,16 @@ def train(
         >>> run.score
     """
     return runs.train(
-        model, train, val, out=out, resume=resume, progress=progress, on_finish=finish, **settings
+        model,
+        train,
+        val,
+        out=out,
+        resume=resume,
+        progress=progress,
+        minutes=minutes,
+        on_begin=on_begin,
+        on_finish=finish,
+        **settings,
     )
 
 
