@@ -20,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    24 synthetic micrographs: check, train, compare, predict; about 5 minutes"
+	@echo "make demo    a quickstart, then 24 synthetic micrographs: train, compare, predict; 5 minutes"
 	@echo "             DATA=folder LABELS=file make demo    the same on your own"
 	@echo "             OUT=folder (demo): where to; a folder in use gets run-2, run-3 …"
 	@echo "make test    the tests; make test-slow: those at full size, an hour and 4 GB of memory"

@@ -5,7 +5,10 @@ when they are first used: importing temzoo imports neither TensorFlow nor Keras.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+from temzoo.core import showing as _showing
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with _HOMES
     from temzoo.annotation.label_next import label_next as label_next
@@ -58,6 +61,9 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.zoo.cards import register as register
     from temzoo.zoo.task import Task as Task
     from temzoo.zoo.task import register_task as register_task
+
+# Before TensorFlow is first imported: its notes on the processor are of no use to a reader.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -140,4 +146,7 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("_"))})
+
+
+_showing.drawn_by(lambda: importlib.import_module("temzoo.pictures.showing"))

@@ -13,7 +13,7 @@ from temzoo.evaluation.bootstrap import Interval
 from temzoo.evaluation.results import Evaluation
 from temzoo.training import loop
 from temzoo.workflows import demo as module
-from temzoo.workflows import demo_data
+from temzoo.workflows import demo_data, quickstart
 from temzoo.workflows.demo import demo, encoder_file, table
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import get_model
@@ -26,6 +26,8 @@ def small(monkeypatch, tmp_path, eager_steps):
     monkeypatch.setattr(module, "SETTINGS", {**module.SETTINGS, "batch": 2, "crop": 64})
     monkeypatch.setattr(demo_data, "LARGE", {"size": 128, "n_particles": 5})
     monkeypatch.setattr(demo_data, "write_dataset", partial(write_dataset, size=128, n_particles=5))
+    monkeypatch.setattr(quickstart, "SIZE", (96, 128))
+    monkeypatch.setattr(quickstart, "SCENE", {"n_particles": 5})
     monkeypatch.setattr(module, "PixelForest", partial(PixelForest, trees=5, jobs=1))
     monkeypatch.setitem(module.NETWORKS, "unet", {"filters": 4, "depth": 1})
     narrow = {"alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8), "pyramid": (1,)}
@@ -90,6 +92,9 @@ def test_synthetic_micrographs_walk_the_whole_path(tmp_path, capsys, monkeypatch
         assert str(path) in printed
     names = {path.name for path in summary.files}
     assert {"annotations.xml", "crowded.tif", "iou.png", "crowded_overlay.png"} <= names
+    page = (summary.folder / "report.html").read_text()
+    assert "Particles in crowded.tif" in page
+    assert "Outlines alone" not in page
     assert "4 images, " in printed
     assert "crowded.tif, 128 x 128 px" in printed
 
@@ -106,6 +111,9 @@ def test_shipped_weights_are_judged_as_they_are_and_trained_further(tmp_path, mo
     judge_all = module._judge
     monkeypatch.setattr(module, "_judge", judge)
     summary = demo(tmp_path / "out", n=4, epochs=1)  # without an encoder's file
+    first, *_ = (path.relative_to(summary.folder).as_posix() for path in summary.files)
+    assert first == "quickstart/micrograph.tif"
+    assert summary.folder / "quickstart" / "report.html" in summary.files
     as_shipped, further = f"{module.SHIPPED}, as shipped", f"{module.SHIPPED}, trained further"
     assert list(summary.evaluations)[2:] == ["unet", as_shipped, further]
     shipped = get_model("particles", weights="emps")

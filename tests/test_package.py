@@ -3,6 +3,7 @@
 import ast
 import configparser
 import re
+import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
@@ -149,3 +150,13 @@ def test_the_public_surface_is_type_checked(setup):
 def test_the_version_to_cite_is_that_of_the_package():
     cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert cited[1].strip("\"'") == temzoo.__version__
+
+
+@pytest.mark.parametrize(("set_to", "kept"), [(None, "3"), ("0", "0")])
+def test_tensorflow_is_quiet_unless_it_was_told_otherwise(monkeypatch, set_to, kept):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    if set_to is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", set_to)
+    code = "import os, temzoo; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == kept

@@ -29,6 +29,7 @@ from temzoo.cli.common import app, keywords
 __all__ = ["app", "keywords", "main"]
 # The commands in the order of use, by the heading that `temzoo --help` has for them.
 PANELS = {
+    "Begin": ("quickstart",),
     "Files": ("info",),
     "Labels": ("labels", "augment", "label-next"),
     "Train": ("models", "train", "tune"),
@@ -103,7 +104,6 @@ def _log_shown() -> Iterator[None]:
 
 def main() -> None:
     """Runs a command; an error that the user can mend is one line, without a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _log_shown():
             app()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Weights = Annotated[str, typer.Argument(help="A run folder, a weights file, or MODEL/NAME.")]
 OF_HDF5 = "Of HDF5 a dataset: FILE.h5::/entry/data/data."
@@ -94,6 +99,27 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Keyword of the model; repeatable."),
 ]
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs, and nothing else to stdout.")
+]
+
+
+@contextmanager
+def json_alone(asked: bool) -> Iterator[None]:
+    """What is printed inside goes to the error stream, where JSON is asked for."""
+    if not asked:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def print_json(content: Any) -> None:
+    """Prints JSON; what is not finite is null."""
+    from temzoo.core.files import without_nan
+
+    print(json.dumps(without_nan(content), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _run_files(paths: list[Path] | None) -> list[Path] | None:

@@ -1,4 +1,4 @@
-"""``temzoo demo``, ``lecture`` and ``benchmark``, whose suite pip does not install."""
+"""``temzoo quickstart``, ``demo``, ``lecture``, and ``benchmark``, which pip does not install."""
 
 from __future__ import annotations
 
@@ -13,6 +13,30 @@ import typer
 from temzoo.cli.common import app, load_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@app.command()
+def quickstart(
+    image: Annotated[
+        Path | None,
+        typer.Argument(help="A micrograph of yours; else one is drawn.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("quickstart"),
+):
+    """See a result: one micrograph, its particles found by the shipped weights, their sizes.
+
+    Writes the overlay, the table of particles, the plot of sizes, and report.html, a page that
+    shows all of it. Nothing is downloaded, and nothing needed but temzoo.
+
+    Example: temzoo quickstart --out quickstart
+
+    Example: temzoo quickstart mine.tif --out mine
+    """
+    from temzoo.cli.predicting import chosen_model
+    from temzoo.workflows.quickstart import quickstart as run
+    from temzoo.zoo import pretrained
+
+    print(run(chosen_model(pretrained.GENERAL, None, None), out, image).summary())
 
 
 @app.command()

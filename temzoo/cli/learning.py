@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from temzoo.cli import common
 from temzoo.cli.common import app, drawn, keywords, load_tensorflow
+from temzoo.cli.config import Config, is_stated, write
 from temzoo.core.settings import Settings
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
@@ -117,6 +119,11 @@ def train(
             " the machines of TF_CONFIG or of a job of SLURM. One device by default."
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="End with the first epoch after so many; --resume goes on."),
+    ] = None,
+    config: Config = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on in --out, with the settings it was started with."),
@@ -131,7 +138,8 @@ def train(
     same with the classes in their table, or a folder of images for each class.
 
     The run folder gets the weights with their card, run.json, history and pictures. Ctrl-C keeps
-    the best epoch so far; --resume goes on exactly where a stopped run was.
+    the best epoch so far; --resume goes on exactly where a stopped run was. run.toml repeats the
+    run: temzoo train --config runs/first/run.toml --out runs/second --seed 1
 
     Example: temzoo train unet --images micrographs --labels annotations.xml --out runs/first
 
@@ -154,14 +162,15 @@ def train(
     if limit:
         learn = drawn(learn, limit, seed)
     known = find_start(model, weights).card.class_names if weights else ()
-    config = with_classes(model, keywords(set_), [*learn, *judge], known)
+    built_with = with_classes(model, keywords(set_), [*learn, *judge], known)
     keras.utils.set_random_seed(seed)
-    network = temzoo.get_model(model, start=weights, **config)
+    network = temzoo.get_model(model, start=weights, **built_with)
     given |= {"class_weights": "balanced" if balance else None, "steps_per_epoch": steps}
     given |= {"finetune": keywords(finetune) or None}
-    stated = {OTHER_NAMES.get(name, name) for name in given if _is_typed(context, name)}
-    where = {"out": out, "resume": resume, "strategy": devices}
-    run = temzoo.train(network, learn, judge, **where, **chosen(given, stated))
+    stated = {OTHER_NAMES.get(name, name) for name in given if is_stated(context, name)}
+    how = {"resume": resume, "strategy": devices, "minutes": minutes}
+    how |= {"on_begin": partial(write, context)}
+    run = temzoo.train(network, learn, judge, out=out, **how, **chosen(given, stated))
     if not run.epoch:
         kept = "its weights are the last ones" if run.history else "no weights yet"
         what = "was validated" if run.history else "ended"
@@ -171,11 +180,6 @@ def train(
         f"best validation {run.score_name} {run.score:.4f} in epoch {run.epoch};"
         f" weights, card, history: {out}"
     )
-
-
-def _is_typed(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def chosen(given: dict, stated: set[str] = frozenset()) -> dict:

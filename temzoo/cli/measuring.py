@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,10 @@ from temzoo.cli.common import app, calibration, load_tensorflow
 if TYPE_CHECKING:
     import pandas as pd
 
-    from temzoo.workflows.measure_folder import Particles
+    from temzoo.measurement.by_hand import ByHand
+    from temzoo.workflows.measure_folder import Measured, Particles
+    from temzoo.workflows.size_tables import Sizes
 
-FILES = ("particles.csv", "particles.parquet", "summary.csv", "sizes.png")
 MOST_LINES = 30  # of images in the table on the screen
 MOST_NAMES = 5  # of images in a notice
 
@@ -57,6 +58,7 @@ def measure(
         str, typer.Option(help="Intervals by drawing particles, or whole images.")
     ] = "particles",
     seed: int = 0,
+    as_json: common.AsJson = False,
 ):
     """Measure the particles of predictions: sizes, shapes, neighbours; their number and spread.
 
@@ -75,6 +77,7 @@ def measure(
     """
     from temzoo.workflows.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows.measure_folder import measure_folder
+    from temzoo.workflows.size_tables import write_sizes
 
     mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
     by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
@@ -88,21 +91,18 @@ def measure(
         min_diameter_px=min_diameter_px,
         classes=classes,
     )
-    how = {"border": border, "over": over, "seed": seed}
-    summaries = {
-        unit: summarized(
-            part.table, {**how, "frames": part.frames, "model": part.model}, measured.doubtful
-        )
-        for unit, part in measured.by_unit.items()
-    }
-    remove_plots(out)  # there may be none this time
-    for unit, part in measured.by_unit.items():
-        told = summaries[unit]["image"].map(measured.calibrations).fillna("")
-        summaries[unit]["calibration"] = told
-        paths = [out / named(name, unit, measured.by_unit) for name in FILES]
-        written = write(part.table, summaries[unit], paths, border, seed)
-        print(shown(summaries[unit]))
-        print("".join(f"{path}\n" for path in written), end="")
+    by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
+    if as_json:
+        common.print_json({unit: sizes.facts() for unit, sizes in by_unit.items()})
+    with common.json_alone(as_json):
+        _tell(measured, by_unit, by_hand)
+
+
+def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> None:
+    """Prints the summaries, the files, and what may surprise."""
+    for sizes in by_unit.values():
+        print(shown(sizes.summary))
+        print("".join(f"{path}\n" for path in sizes.files), end="")
     seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}
     for name in [*seen][:MOST_NAMES]:
         print(f"{name}: {seen[name]}")
@@ -113,18 +113,6 @@ def measure(
         notices.append(pixel_notice(measured.by_unit))
     for line in filter(None, notices):
         typer.echo(f"temzoo: {line}", err=True)
-
-
-def named(name: str, unit: str, units: Collection[str]) -> str:
-    """A file's name: those in pixels have another where there are two units."""
-    stem, _, suffix = name.partition(".")
-    return f"{stem}_px.{suffix}" if unit == "px" and len(units) > 1 else name
-
-
-def remove_plots(out: Path) -> None:
-    """And all in pixels beside nanometres."""
-    for path in (FILES[-1], *(named(name, "px", ("nm", "px")) for name in FILES)):
-        (out / path).unlink(missing_ok=True)
 
 
 def pixel_notice(by_unit: Mapping[str, Particles]) -> str:
@@ -148,46 +136,6 @@ def intensity_notices(without: Mapping[str, str]) -> list[str]:
     images = "1 image" if len(without) == 1 else f"{len(without)} images"
     hint = f"mean_intensity is empty for {images}. Give --images, where the micrographs lie now."
     return [*lines, hint]
-
-
-def summarized(
-    table: pd.DataFrame, how: Mapping[str, Any], doubtful: Mapping[str, int]
-) -> pd.DataFrame:
-    """A row an image, then all together; classes apart where there are several.
-
-    Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
-    says so; they count in nothing.
-    """
-    import pandas as pd
-
-    import temzoo
-
-    kinds = ["class"] if table["class"].nunique() > 1 else []
-    parts = [temzoo.summarize(table, by=["image", *kinds], **how)]
-    parts += [temzoo.summarize(table, by=kinds, **how)] if len(how["frames"]) > 1 else []
-    summary = pd.concat(parts, ignore_index=True)
-    known = {name: doubtful[name] for name in how["frames"] if name in doubtful}
-    counts = known | ({"all": sum(known.values())} if known else {})
-    summary.insert(4, "doubtful", summary["image"].map(counts).astype("Int64"))
-    return summary
-
-
-def write(
-    table: pd.DataFrame, summary: pd.DataFrame, paths: Sequence[Path], border: str, seed: int
-) -> list[Path]:
-    """Each file whole or not at all; the last, the plot, only where there are sizes."""
-    import temzoo
-    from temzoo.core.files import atomic_path
-    from temzoo.core.writers import write_csv
-
-    for path, frame in ((paths[0], table), (paths[2], summary)):
-        write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
-    with atomic_path(paths[1]) as temporary:
-        table.to_parquet(temporary, index=False)
-    if not summary["sized"].any():
-        return [*paths[:-1]]
-    temzoo.plot_sizes(table, paths[-1], border=border, seed=seed)
-    return [*paths]
 
 
 def shown(summary: pd.DataFrame) -> str:

@@ -59,6 +59,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder for table, figures and overlays.")
     ] = None,
     seed: int = 0,
+    as_json: common.AsJson = False,
 ):
     """Score a model, or a classical baseline, on labelled micrographs at full resolution.
 
@@ -84,44 +85,51 @@ def evaluate(
     from temzoo.labels.renaming import parsed
     from temzoo.zoo.built import class_names_of, task_of
 
-    separation = separation_of(instances, neck, threshold)
-    renames, merges = parsed(rename, merge)
-    how = {"values": values, "rename": renames, "merge": merges, "like": _run_of(weights)}
-    everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
-    if weights in CLASSICAL:
-        from temzoo.evaluation.baselines import Otsu, PixelForest
+    with common.json_alone(as_json):
+        separation = separation_of(instances, neck, threshold)
+        renames, merges = parsed(rename, merge)
+        how = {"values": values, "rename": renames, "merge": merges, "like": _run_of(weights)}
+        everything = temzoo.load_dataset(images=images, labels=labels, groups=groups, **how)
+        if weights in CLASSICAL:
+            from temzoo.evaluation.baselines import Otsu, PixelForest
 
-        learn, examples = _fit_and_score(everything, fit_names, names)
-        learn = drawn(learn, limit, seed) if limit else learn
-        classes = class_names(everything)
-        fitted = Otsu(classes) if weights == "otsu" else PixelForest(classes, seed=seed, jobs=-1)
-        model = fitted.fit(learn)
-    else:
-        model = trained(weights, set_)
-        examples = _to_score(weights, everything, names)
-    found = temzoo.evaluate(
-        model,
-        examples,
-        instances=separation,
-        min_area_px=min_area_px,
-        min_score=min_score,
-        ap=ap,
-        flips=flips,
-        progress=True,
-    )
-    known = class_names_of(model)
-    if known and known != found.classes:
-        print(f"labels of {', '.join(found.classes)} score the model's class {', '.join(known)}")
-    print(found.summary())
-    if out:
-        table, figures, sheet = (
-            out / name for name in ("images.csv", "figures.json", "overlays.png")
+            learn, examples = _fit_and_score(everything, fit_names, names)
+            learn = drawn(learn, limit, seed) if limit else learn
+            classes = class_names(everything)
+            fitted = (
+                Otsu(classes) if weights == "otsu" else PixelForest(classes, seed=seed, jobs=-1)
+            )
+            model = fitted.fit(learn)
+        else:
+            model = trained(weights, set_)
+            examples = _to_score(weights, everything, names)
+        found = temzoo.evaluate(
+            model,
+            examples,
+            instances=separation,
+            min_area_px=min_area_px,
+            min_score=min_score,
+            ap=ap,
+            flips=flips,
+            progress=True,
         )
-        found.to_csv(table)
-        found.to_json(figures)
-        shown = {"min_score": min_score, "min_area_px": min_area_px}
-        task_of(model).picture(sheet, model, examples, found.classes, **shown)
-        print(f"table: {table}; figures: {figures}; overlays: {sheet}")
+        known = class_names_of(model)
+        if known and known != found.classes:
+            print(
+                f"labels of {', '.join(found.classes)} score the model's class {', '.join(known)}"
+            )
+        print(found.summary())
+        if out:
+            table, figures, sheet = (
+                out / name for name in ("images.csv", "figures.json", "overlays.png")
+            )
+            found.to_csv(table)
+            found.to_json(figures)
+            shown = {"min_score": min_score, "min_area_px": min_area_px}
+            task_of(model).picture(sheet, model, examples, found.classes, **shown)
+            print(f"table: {table}; figures: {figures}; overlays: {sheet}")
+    if as_json:
+        common.print_json(found.facts())
 
 
 def _evaluate_classifier(weights, images, groups, names, set_, out: Path | None, seed: int):

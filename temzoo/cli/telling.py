@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import OF_HDF5, app
+from temzoo.cli.common import OF_HDF5, AsJson, app, print_json
 
 
 @app.command()
 def info(
     files: Annotated[list[Path], typer.Argument(help=f"Micrographs, or label images. {OF_HDF5}")],
+    as_json: AsJson = False,
 ):
     """Say what a file is: size, type, frames, nm per pixel, where that was read, what was ignored.
 
@@ -20,7 +21,10 @@ def info(
 
     Example: temzoo info session_3/a.dm3
     """
-    from temzoo.micrographs.telling import told_of
+    from temzoo.micrographs.telling import facts_of, told_of
 
+    if as_json:
+        print_json([facts_of(path) for path in files])
+        return
     for path in files:
         print(path, *(f"  {line}" for line in told_of(path)), sep="\n")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from temzoo.cli.common import With, app
-from temzoo.zoo.cards import list_models, model_card, score_texts
+from temzoo.cli.common import AsJson, With, app, print_json
+from temzoo.core.files import without_nan
+from temzoo.zoo.cards import ModelCard, list_models, model_card, score_texts
+from temzoo.zoo.pretrained import as_json as as_plain
 
 COLUMNS = ["model", "task", "what", "parameters", "weights", "paper"]
 WIDE = 100  # columns of a terminal from which scores stay in one line
@@ -20,6 +22,7 @@ def models(
     task: Annotated[str | None, typer.Option(help="Only those of this task.")] = None,
     name: Annotated[str | None, typer.Argument(help="Show this model's card.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the README's table.")] = False,
+    as_json: AsJson = False,
     with_: With = None,
 ):
     """List the models with what their shipped weights score, or show one's card.
@@ -31,6 +34,10 @@ def models(
     """
     from rich.console import Console
 
+    if as_json:
+        cards = [_card_facts(model_card(one)) for one in ([name] if name else list_models(task))]
+        print_json(cards[0] if name else cards)
+        return
     if markdown:
         rows = [COLUMNS, ["---"] * len(COLUMNS), *_model_rows(task, "`", "<br>")]
         print("\n".join(f"| {' | '.join(row)} |" for row in rows))
@@ -38,6 +45,12 @@ def models(
     console = Console()
     wide = console.width >= WIDE
     console.print(_card_table(name) if name else _model_table(task, wide))
+
+
+def _card_facts(card: ModelCard) -> dict[str, Any]:
+    """All of a card, as JSON has it."""
+    weights = {name: vars(shipped) for name, shipped in card.weights.items()}
+    return as_plain(without_nan({**vars(card), "weights": weights}))
 
 
 def _model_table(task: str | None, wide: bool):

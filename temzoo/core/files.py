@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import platform
 import re
@@ -277,6 +278,15 @@ def write_json(path: str | Path, document: Any, *, indent: int | None = None) ->
     """Writes a JSON file in UTF-8, whole or not at all; with an indent for people to read."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     write_text(path, text + "\n" if indent else text)
+
+
+def without_nan(content: Any) -> Any:
+    """A document with null in place of numbers that are not finite, which JSON does not have."""
+    if isinstance(content, Mapping):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_text(path: str | Path, text: str) -> None:

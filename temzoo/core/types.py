@@ -7,12 +7,18 @@ covers [0, 1) x [0, 1), its centre lies at (0.5, 0.5).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from temzoo.core.showing import Pictured, Told, drawer, scale_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AREA_KINDS = frozenset({"polygon", "ellipse", "box", "mask"})
 # From which an object counts as found: it is more likely real than not.
@@ -20,11 +26,12 @@ MIN_SCORE = 0.5
 LINE_KINDS = frozenset({"polyline"})
 # The label of regions that nobody has judged: their pixels weigh nothing in loss and scores.
 IGNORE = "ignore"
+MOST_TOLD = 8  # classes of an image, where it is shown in few lines
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, eq=False)
-class Micrograph:
+@dataclass(frozen=True, eq=False, repr=False)
+class Micrograph(Pictured):
     """One image as the microscope stored it.
 
     Attributes:
@@ -50,6 +57,18 @@ class Micrograph:
     @property
     def channels(self) -> int:
         return 1 if self.pixels.ndim == 2 else self.pixels.shape[2]
+
+    def plot(self) -> Figure:
+        """A figure of matplotlib, with a scale bar where the size of a pixel is known."""
+        return drawer().figure_of(self)
+
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        return f"Micrograph {self.name}".rstrip(), {
+            "size": f"{_size(self.pixels)}, {self.pixels.dtype}",
+            "channels": self.channels if self.channels > 1 else "",
+            "pixel": _pixel(self.nm_per_pixel),
+            "calibration": self.calibration,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +98,9 @@ class Shape:
 
     kind: str
     label: str
-    points: np.ndarray
+    points: np.ndarray = field(repr=False)
     rotation: float = 0.0
-    runs: np.ndarray | None = None
+    runs: np.ndarray | None = field(default=None, repr=False)
     z_order: int = 0
     occluded: bool = False
     group_id: int = 0
@@ -112,8 +131,8 @@ class Shape:
     __hash__ = None  # type: ignore[assignment]  # how Python says: not hashable
 
 
-@dataclass(frozen=True)
-class LabelledImage:
+@dataclass(frozen=True, repr=False)
+class LabelledImage(Told):
     """The labels of one image, without its pixels.
 
     Attributes:
@@ -134,9 +153,17 @@ class LabelledImage:
     task_id: str = ""
     frame: int | None = None
 
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        counts = Counter(shape.label for shape in self.shapes)
+        return f"LabelledImage {self.name}", {
+            "size": f"{self.height} x {self.width} px (height x width)",
+            "shapes": ", ".join(f"{n} {label}" for label, n in counts.most_common(MOST_TOLD))
+            or "none",
+        }
 
-@dataclass(frozen=True)
-class Example:
+
+@dataclass(frozen=True, repr=False)
+class Example(Told):
     """One micrograph with its labels; the pixels are read when asked for, each time.
 
     Attributes:
@@ -163,6 +190,11 @@ class Example:
     def micrograph(self) -> Micrograph:
         return self.load()
 
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        _, facts = self.labels._told()
+        truth = "of its own" if self.load_truth else ""
+        return f"Example {self.name}", {**facts, "group": self.group, "truth": truth}
+
 
 @dataclass(frozen=True, eq=False)
 class Detection:
@@ -177,13 +209,13 @@ class Detection:
 
     top: int
     left: int
-    mask: np.ndarray
+    mask: np.ndarray = field(repr=False)
     class_id: int
     score: float
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Pictured):
     """What a model says of one micrograph.
 
     Attributes:
@@ -229,3 +261,37 @@ class Prediction:
     def field_share(self) -> float:
         """The share of the image that is field, 0 to 1."""
         return float(self.field.mean()) if self.left_out else 1.0
+
+    def plot(self, micrograph: Micrograph | None = None) -> Figure:
+        """A figure of matplotlib: what was found, with a scale bar where a pixel's size is known.
+
+        Args:
+            micrograph: that it is drawn over; None: over grey.
+
+        Raises:
+            ValueError: the micrograph is of another size.
+        """
+        return drawer().figure_of(self, micrograph)
+
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        found = self.detections
+        count = int(self.instances.max(initial=0)) if found is None else len(found)
+        objects = f"{count} object{'' if count == 1 else 's'}"
+        covered = float((self.classes > 0).mean()) / (self.field_share or 1)
+        doubtful = f", {len(self.doubtful)} doubtful" if self.doubtful else ""
+        maps = {"probabilities": self.probabilities, "distance": self.distance}
+        return f"Prediction of {self.name or 'a micrograph'}", {
+            "size": _size(self.classes),
+            "pixel": _pixel(self.nm_per_pixel),
+            "found": f"{objects}{doubtful}; {covered:.1%} of the field is covered",
+            "classes": ", ".join(self.class_names),
+            "maps": ", ".join(name for name, there in maps.items() if there is not None),
+        }
+
+
+def _size(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[0]} x {pixels.shape[1]} px (height x width)"
+
+
+def _pixel(scale: tuple[float, float] | None) -> str:
+    return "not calibrated" if scale is None else scale_text(scale)

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import write_json
+from temzoo.core.files import without_nan, write_json
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.data.classes import class_of
 from temzoo.data.images import image_array
 from temzoo.evaluation.bootstrap import Interval, interval, nanmean, resamples
 from temzoo.evaluation.pixels import confusion, scores
-from temzoo.evaluation.results import without_nan
 from temzoo.zoo.built import class_names_of
 
 BATCH = 256  # images that a model is asked of at once

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import write_json
+from temzoo.core.files import without_nan, write_json
+from temzoo.core.showing import Told
 from temzoo.core.writers import write_csv
 from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors
 
+TOLD = ("iou", "dice", "instance_f1")  # means over images that are shown in few lines
 
-@dataclass(frozen=True)
-class Evaluation:
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Told):
     """What a model scored on labelled images.
 
     Attributes:
@@ -43,6 +45,12 @@ class Evaluation:
         """Mean over images of the foreground IoU: the figure by which models are compared."""
         return self.per_image["iou"]
 
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        shown = {name: self.per_image[name] for name in TOLD if name in self.per_image}
+        more = {"more": ".summary() has all figures, .table a row an image"}
+        classes = ", ".join(self.classes)
+        return f"Evaluation on {len(self.table)} images, classes: {classes}", shown | more
+
     def summary(self) -> str:
         """The figures as a plain-text table."""
         lines = [
@@ -66,7 +74,11 @@ class Evaluation:
         write_csv(path, columns, ([row[key] for key in columns] for row in self.table))
 
     def to_json(self, path: str | Path) -> None:
-        """Writes figures, intervals, table and confusion matrices; undefined ones are null."""
+        """Writes what ``facts`` gives."""
+        write_json(path, self.facts(), indent=2)
+
+    def facts(self) -> dict[str, Any]:
+        """Figures, intervals, table and confusion matrices, as JSON has them; undefined: None."""
         content = {
             "images": len(self.table),
             "classes": list(self.classes),
@@ -77,7 +89,7 @@ class Evaluation:
             "confusion": self.confusions.sum(axis=0).tolist(),
             "table": [dict(row) for row in self.table],
         }
-        write_json(path, without_nan(content), indent=2)
+        return without_nan(content)
 
 
 @dataclass(frozen=True)
@@ -143,11 +155,3 @@ def compare(
     differences = weighted_mean((a - b)[both], resamples(int(both.sum()), bootstrap, seed))
     kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
     return Comparison(metric, kept, a[both], b[both], interval(differences))
-
-
-def without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: without_nan(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [without_nan(value) for value in content]
-    return None if isinstance(content, float) and math.isnan(content) else content

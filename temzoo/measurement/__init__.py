@@ -32,3 +32,7 @@ def __getattr__(name: str):
 
         return summarize
     raise AttributeError(f"module 'temzoo.measurement' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from temzoo.core.showing import scale_text
 from temzoo.micrographs import Scale
 
 SHOWN = 3  # images that a notice names
@@ -72,12 +73,6 @@ class ByHand:
             "which was kept; --override-calibration takes the given one for all"
         )  # fmt: skip
         return f"{said} Another is stated by {shown}{more}, {kept}."
-
-
-def scale_text(scale: Scale) -> str:
-    """The size of a pixel in words: "0.5 nm", or "0.5 (rows) × 0.6 (columns) nm"."""
-    row, col = scale
-    return f"{row:g} nm" if row == col else f"{row:g} (rows) × {col:g} (columns) nm"
 
 
 def _same(one: Scale, other: Scale) -> bool:

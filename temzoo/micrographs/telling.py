@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from temzoo.micrographs.calibration import Scale
 from temzoo.micrographs.loading import count_frames, load_micrograph
@@ -13,26 +14,48 @@ from temzoo.micrographs.opening import format_of
 from temzoo.micrographs.source import LOG
 
 
-def told_of(path: Path) -> list[str]:
-    """Format, size, type, frames and calibration of a file, and how it was read, a line each.
+def facts_of(path: Path) -> dict[str, Any]:
+    """Format, size, type, frames and calibration of a file, and how it was read, as JSON has it.
 
     Raises:
         FileNotFoundError, MicrographError: as ``load_micrograph``.
     """
     with _heard() as notes:
         first, frames = load_micrograph(path), count_frames(path)
-    colours = "" if first.channels == 1 else f", {first.channels} colours"
-    lowest, highest = first.pixels.min(), first.pixels.max()
-    lines = [
-        f"format  {format_of(path)}",
-        f"size    {first.height} x {first.width} px (rows x columns){colours}",
-        f"values  {first.pixels.dtype}, from {lowest:g} to {highest:g}",
-        f"frames  {frames}" + (", of which this is the first" if frames > 1 else ""),
-        f"pixel   {_in_nm(first.nm_per_pixel)}"
-        + (f" ({first.calibration})" if first.calibration else ""),
+    return {
+        "file": str(path),
+        "format": format_of(path),
+        "height": first.height,
+        "width": first.width,
+        "channels": first.channels,
+        "dtype": str(first.pixels.dtype),
+        "lowest": first.pixels.min().item(),
+        "highest": first.pixels.max().item(),
+        "frames": frames,
+        "nm_per_pixel": first.nm_per_pixel,
+        "calibration": first.calibration,
+        "notes": [note.removeprefix(f"{path}: ") for note in dict.fromkeys(notes)],
+    }
+
+
+def told_of(path: Path) -> list[str]:
+    """The same in words, a line each.
+
+    Raises:
+        FileNotFoundError, MicrographError: as ``load_micrograph``.
+    """
+    told = facts_of(path)
+    colours = "" if told["channels"] == 1 else f", {told['channels']} colours"
+    calibration = f" ({told['calibration']})" if told["calibration"] else ""
+    return [
+        f"format  {told['format']}",
+        f"size    {told['height']} x {told['width']} px (rows x columns){colours}",
+        f"values  {told['dtype']}, from {told['lowest']:g} to {told['highest']:g}",
+        f"frames  {told['frames']}"
+        + (", of which this is the first" if told["frames"] > 1 else ""),
+        f"pixel   {_in_nm(told['nm_per_pixel'])}{calibration}",
+        *(f"note    {note}" for note in told["notes"]),
     ]
-    prefix = f"{path}: "
-    return lines + [f"note    {note.removeprefix(prefix)}" for note in dict.fromkeys(notes)]
 
 
 def _in_nm(scale: Scale | None) -> str:

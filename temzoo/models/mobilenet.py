@@ -18,6 +18,7 @@ from pathlib import Path
 import keras
 
 from temzoo.models import layers
+from temzoo.zoo.building import InitialWeightsError
 
 SKIP_LAYERS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")
 BOTTOM_LAYER = "conv_pw_13_relu"
@@ -109,14 +110,13 @@ def _fetch(name: str, part: str) -> Path:
     origin = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/{name}"
     try:
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
-    except Exception as error:  # get_file raises a bare Exception when the network fails
+    except Exception:  # get_file raises a bare Exception when the network fails
         folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-        raise FileNotFoundError(
-            f"The ImageNet weights {name} could not be downloaded from {origin}. Keras looks for"
-            f" them in {folder} (set KERAS_HOME to move it): put the file there, or pass its path"
-            f" as {part}_weights=…, or train without it by {part}_weights=None,"
-            f" {part}_trainable=True."
-        ) from error
+        raise InitialWeightsError(
+            "ImageNet's weights could not be downloaded. Received: no answer"
+            f" for {origin}. Put that file into {folder}, or pass its path as {part}_weights=…, or"
+            f" begin without it by {part}_weights=None, {part}_trainable=True."
+        ) from None
 
 
 def freeze(encoder: keras.Model, trainable: bool | str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from temzoo.core.round_numbers import round_up
+from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.summary import LEVEL, sized, summarize, table_unit
 from temzoo.pictures.sheets import write_figure
 
@@ -31,6 +32,7 @@ def plot_sizes(
     border: str = "exclude",
     title: str = "",
     seed: int = 0,
+    model: ModelError | None = None,
 ) -> Path:
     """Draws the sizes of all particles of a table: histogram, log-normal fit, median.
 
@@ -41,6 +43,7 @@ def plot_sizes(
         border: as for ``summarize``; with "correct" the bars count particles by their weight.
         title: above; "" for none.
         seed: of the bootstrap behind the median's interval.
+        model: the error of what found the particles, which that interval holds too.
 
     Raises:
         ValueError: no particle counts, or as ``summarize`` does.
@@ -50,7 +53,7 @@ def plot_sizes(
     """
     from matplotlib.figure import Figure
 
-    row = summarize(table, by=None, of=of, border=border, seed=seed).iloc[0]
+    row = summarize(table, by=None, of=of, border=border, seed=seed, model=model).iloc[0]
     sizes, weights = sized(table, of=of, border=border)
     if not len(sizes):
         raise ValueError(

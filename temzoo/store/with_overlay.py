@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from temzoo.core.types import Micrograph, Prediction
-from temzoo.pictures.overlays import (
-    MAX_SIDE,
-    outlines,
-    overlay,
-    shrunk,
-    shrunk_labels,
-    with_doubtful,
-)
+from temzoo.pictures.overlays import MAX_SIDE
 from temzoo.pictures.scale_bar import with_scale_bar
+from temzoo.pictures.showing import overlay_of
 from temzoo.store import predictions, sidecar
 
 
@@ -31,13 +25,7 @@ def save_prediction(
     model whose objects have no scores. Doubtful objects are outlined by broken lines. It is shrunk
     to 2048 pixels, and has a scale bar where the size of a pixel is known.
     """
-    if prediction.detections is not None:
-        picture = outlines(micrograph.pixels, prediction.detections)
-    else:
-        instances = bool(prediction.instances.any()) or prediction.scores is not None
-        shown = shrunk_labels(prediction.instances if instances else prediction.classes, MAX_SIDE)
-        picture = overlay(shrunk(micrograph.pixels, MAX_SIDE), shown, instances=instances)
-    picture = with_doubtful(picture, prediction.doubtful or (), picture.shape[1] / micrograph.width)
+    picture = overlay_of(prediction, micrograph.pixels, MAX_SIDE)
     if prediction.nm_per_pixel is not None:
         across = micrograph.width * prediction.nm_per_pixel[1]
         picture = with_scale_bar(picture, across / picture.shape[1])

@@ -44,11 +44,12 @@ class _Phase:
 class Trainer:
     """One run: its data, its state on disk, its phases."""
 
-    def __init__(self, folder, settings, data, val, progress, devices: Devices):
+    def __init__(self, folder, settings, data, val, progress, devices: Devices, minutes=None):
         self.folder, self.settings, self.data = folder, settings, data
         self.val, self.progress, self.devices = val, progress and devices.chief, devices
         self.steps = settings.steps_per_epoch or math.ceil(data.crops / settings.batch)
         self.done = Progress()
+        self.ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self.failures: list[Exception] = []
 
     def run(self, model: keras.Model, resume: bool) -> bool:
@@ -62,6 +63,8 @@ class Trainer:
         try:
             for phase in phases[self.done.phase :]:
                 self._phase(model, phase)
+                if self.out_of_time():
+                    break
                 self.done.phase += 1
                 self.done.phase_start = self.done.epoch
                 self.save_progress(state="")
@@ -73,6 +76,10 @@ class Trainer:
         """Whether this phase has gone on for too long without a better score."""
         since = self.done.epoch - max(self.done.best_epoch, self.done.phase_start)
         return self.settings.patience is not None and since >= self.settings.patience
+
+    def out_of_time(self) -> bool:
+        """Whether the minutes are over; never before an epoch was judged."""
+        return bool(self.done.best_epoch) and time.monotonic() >= self.ends
 
     def save_progress(self, state: str) -> None:
         """Names the file that holds the state first, so that a kill leaves one that is whole."""
@@ -98,7 +105,7 @@ class Trainer:
         alone = None if self.devices.count == 1 else self._alone(model, phase.changes)
         if self.done.step:  # first the epoch that a run was stopped in
             self._fit(twin, alone, rate, end, self.steps - self.done.step)
-        if self.done.epoch < end and not self.out_of_patience():
+        if self.done.epoch < end and not (self.out_of_patience() or self.out_of_time()):
             self._fit(twin, alone, rate, end, self.steps)
 
     def _alone(self, model: keras.Model, changes: Mapping[str, Any]) -> keras.Model:
@@ -336,7 +343,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
             self._save(LAST, row)
         write_history(folder / "history.csv", done.history)
         self.save_state(f"epoch-{epoch + 1}{pretrained.SUFFIX}")
-        if self.trainer.out_of_patience():
+        if self.trainer.out_of_patience() or self.trainer.out_of_time():
             self.model.stop_training = True
 
     def add_minutes(self) -> None:

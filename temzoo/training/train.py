@@ -19,6 +19,7 @@ import keras
 from temzoo.core import hints
 from temzoo.core.hints import located
 from temzoo.core.settings import Settings
+from temzoo.core.showing import Told
 from temzoo.core.types import Example
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
 from temzoo.training.devices import devices_of
@@ -31,8 +32,8 @@ from temzoo.zoo.built import Built, built, name_classes, task_of
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Told):
     """What training gives back.
 
     Attributes:
@@ -51,6 +52,14 @@ class Run:
     interrupted: bool = False
     score_name: str = ""
 
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        score = f"{self.score_name} {self.score:.4f} in epoch {self.epoch}".lstrip()
+        return f"Run in {self.folder}", {
+            "epochs": len(self.history) or "none was finished",
+            "best on validation": score if self.epoch else "none was judged",
+            "stopped": "by Ctrl-C" if self.interrupted else "",
+        }
+
 
 def train(
     model: keras.Model,
@@ -61,6 +70,8 @@ def train(
     resume: bool = False,
     progress: bool = True,
     strategy: Any = None,
+    minutes: float | None = None,
+    on_begin: Callable[[Path], None] | None = None,
     on_finish: Callable[[Run, keras.Model, TrainingData], None] | None = None,
     **settings: Any,
 ) -> Run:
@@ -71,6 +82,13 @@ def train(
             epoch was judged.
     """
     folder, task, devices = Path(out), task_of(model), devices_of(strategy)
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"minutes must be above 0. Received: minutes={minutes}. Use 60.")
+    if minutes is not None and devices.processes > 1:
+        raise ValueError(
+            "minutes end the run of one process; several would stop at different epochs. Received:"
+            f" minutes={minutes} for {devices.processes} processes. Give epochs."
+        )
     if resume:
         chosen = _resumed_settings(folder, model, train, val, settings)
     else:
@@ -84,9 +102,11 @@ def train(
     _check_finetune(model, chosen)
     devices.check(model, chosen.batch)
     with devices.watched(), devices.folder(folder, resume) as own:
-        trainer = Trainer(own, chosen, data, val, progress, devices)
+        trainer = Trainer(own, chosen, data, val, progress, devices, minutes)
         if not resume:
             _begin(trainer, model, train)
+            if on_begin is not None:
+                on_begin(own)
         run = dataclasses.replace(_run(trainer, model, resume), folder=folder)
     if run.epoch and on_finish is not None and devices.chief:
         on_finish(run, model, data)

@@ -27,7 +27,9 @@ from temzoo.evaluation.results import Evaluation
 from temzoo.inference.predict import predict
 from temzoo.labels.shapes.raster import class_map
 from temzoo.models.mobilenet import imagenet_file
+from temzoo.pages import write_report
 from temzoo.pictures import plots
+from temzoo.store.sidecar import Origin
 from temzoo.store.with_overlay import save_prediction
 from temzoo.tasks import validation_sheet
 from temzoo.training import run_folder
@@ -39,6 +41,8 @@ from temzoo.workflows.demo_data import (
     synthetic_micrographs,
     timed,
 )
+from temzoo.workflows.predict_folder import LazyModel
+from temzoo.workflows.quickstart import quickstart
 from temzoo.workflows.training import train
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import get_model, trained_model
@@ -63,6 +67,7 @@ ENCODER = imagenet_file(NETWORKS["particles"]["alpha"])
 # third of the rate that suits random weights, so that they are not lost in the first steps.
 SHIPPED = "particles/emps"
 FURTHER = {"learning_rate": 1e-3}
+AS_SHIPPED = f"{SHIPPED}, as shipped"
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,12 @@ def demo(
     _check_arguments(images, labels, n)
     files = Files(_fresh_folder(Path(out)))
     print(f"Writing to {files.folder}")
-    parts = (
-        own_micrographs(images, labels, seed) if images else synthetic_micrographs(files, n, seed)
-    )
+    if images:
+        parts = own_micrographs(images, labels, seed)
+        _look(files, parts.large_file)
+    else:
+        _look(files)
+        parts = synthetic_micrographs(files, n, seed)
     print(
         f"\n{len(parts.train)} images train, {len(parts.choose)} choose the best epoch,"
         f" {len(parts.held_out)} are held out. Classes: {', '.join(parts.classes)}."
@@ -160,6 +168,16 @@ def _check_arguments(images: str | Path | None, labels: str | Path | None, n: in
         )
     if n < 4:
         raise ValueError(f"n must be at least 4, for three parts. Received: n={n}. Use {IMAGES}.")
+
+
+def _look(files: Files, image: Path | None = None) -> None:
+    """What ``temzoo quickstart`` writes, where its weights are installed: a picture in seconds."""
+    if not _serves(("particle",)):
+        return
+    with timed("first, what the shipped weights find in one micrograph"):
+        seen = quickstart(LazyModel.of_weights(SHIPPED), files.folder / "quickstart", image)
+        print(seen.summary())
+    files.named |= seen.files
 
 
 def _fresh_folder(out: Path) -> Path:
@@ -217,7 +235,7 @@ def _trained_further(
         shipped = trained_model(SHIPPED)
         model = trained_model(SHIPPED)
         _train(model, name, parts, files, epochs, seed, **FURTHER)
-    return {f"{SHIPPED}, as shipped": shipped, further: model}
+    return {AS_SHIPPED: shipped, further: model}
 
 
 def _train(
@@ -289,10 +307,16 @@ def _predict_large(files: Files, name: str, method: Any, parts: Parts) -> None:
     there = iou[np.isfinite(iou)]  # of the classes that are labelled or found in it
     score = f"IoU {there.mean():.3f}" if len(there) else "nothing is labelled in it"
     print(f"{score}; {found.instances.max()} objects found")
-    paths = save_prediction(found, files.folder / "prediction", micrograph=micrograph)
+    model = name.partition("/")[0]
+    weights = SHIPPED if name == AS_SHIPPED else str(files.folder / model)
+    origin = Origin(parts.large_file, model, weights, calibration=micrograph.calibration)
+    folder = files.folder / "prediction"
+    paths = save_prediction(found, folder, micrograph=micrograph, origin=origin)
     files.add(paths["overlay"], f"{micrograph.name} with what {name} found, object by object")
     files.add(paths["classes"], "its class of each pixel")
     files.add(paths["instances"], "its objects, numbered; opens in Fiji with its scale")
+    report = write_report(folder, out=files.folder / "report.html")
+    files.add(report, "the same with sizes, as one page: open it in a browser")
 
 
 def _write_results(summary: Summary, parts: Parts, files: Files) -> None:

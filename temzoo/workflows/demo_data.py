@@ -27,12 +27,13 @@ LARGE_SEED = 10**6  # far from the images' own numbers
 
 @dataclass(frozen=True)
 class Parts:
-    """The examples of each part, and the micrograph to be predicted whole."""
+    """The examples of each part, the micrograph to be predicted whole, and its file if known."""
 
     train: list[Example]
     choose: list[Example]
     held_out: list[Example]
     large: Example
+    large_file: Path | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,14 +64,16 @@ def synthetic_micrographs(files: Files, n: int, seed: int) -> Parts:
     size = f"{labelled.width} x {labelled.height} px"
     files.add(large, f"a synthetic micrograph of {size}, for the prediction")
     parts = split(_checked(images, labels), SHARES, seed=seed)
-    return Parts(*parts, Example(labelled, partial(load_micrograph, large)))
+    return Parts(*parts, Example(labelled, partial(load_micrograph, large)), large)
 
 
 def own_micrographs(images: str | Path, labels: str | Path, seed: int) -> Parts:
     """A user's micrographs; the largest of those held out is predicted whole."""
     learn, choose, held_out = split(_checked(images, labels), SHARES, seed=seed)
     largest = max(held_out, key=lambda e: e.labels.width * e.labels.height)
-    return Parts(learn, choose[:MOST_CHOOSING], held_out[:MOST_HELD_OUT], largest)
+    file = Path(images) / largest.name
+    large = largest, file if file.is_file() else None
+    return Parts(learn, choose[:MOST_CHOOSING], held_out[:MOST_HELD_OUT], *large)
 
 
 def _checked(images: str | Path, labels: str | Path) -> list[Example]:

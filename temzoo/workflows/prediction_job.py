@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.core.files import file_stem
+from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.predict import predict
-from temzoo.measurement.by_hand import scale_text
 from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
 from temzoo.micrographs.hdf5_file import name_of, parted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ def train(
     resume: bool = False,
     progress: bool = True,
     strategy: Any = None,
+    minutes: float | None = None,
+    on_begin: Callable[[Path], None] | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a model from ``get_model``; afterwards it holds the best weights.
@@ -60,6 +62,10 @@ def train(
             of a job of SLURM; or a strategy of tf.distribute, or a
             ``keras.distribution.DataParallel``. Each takes an equal part of a batch. Of several
             processes all call this alike; the first writes ``out``, which the others can read.
+        minutes: end with the first epoch after so many, but none before one was judged; what
+            follows is as ever, and ``resume`` goes on to the end. The learning rate falls as if
+            all epochs were to come.
+        on_begin: called with the folder of a new run, once it holds ``run.json``.
         **settings: the fields of ``Settings``.
 
     Raises:
@@ -83,6 +89,8 @@ def train(
         resume=resume,
         progress=progress,
         strategy=strategy,
+        minutes=minutes,
+        on_begin=on_begin,
         on_finish=finish,
         **settings,
     )

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import keras
 
 
+class InitialWeightsError(FileNotFoundError):
+    """Weights that a new model begins with are not at hand."""
+
+
 def get_model(
     name: str,
     *,
@@ -45,7 +49,8 @@ def get_model(
         ValueError: unknown name or keyword (close matches are named); config that differs from
             that of the weights (the keyword is named); a weights file whose sha256 is wrong;
             ``weights`` beside ``start``, or a start that shares no layer.
-        FileNotFoundError: no such weights.
+        FileNotFoundError: no such weights; ``InitialWeightsError`` where those that a new model
+            begins with cannot be downloaded.
 
     Example:
         >>> model = get_model("unet", classes=3, filters=8)
@@ -88,7 +93,14 @@ def _loaded(card: ModelCard, weights: str | Path | None, config: Mapping[str, An
     """A model with trained weights of its own config, or with none."""
     if weights is None:
         how = Built(card.name, card.task, MappingProxyType({**card.config, **config}))
-        return _build(card, how, deferred=False)
+        try:
+            return _build(card, how, deferred=False)
+        except InitialWeightsError as error:
+            whole = [name for name, shipped in card.weights.items() if not shipped.partial]
+            if not whole:
+                raise
+            trained = f'weights="{whole[0]}" gives a trained {card.name} without a download.'
+            raise InitialWeightsError(f"{trained} Of a new one: {error}") from None
     stored = pretrained.find(card.name, weights)
     names = tuple(stored.card.class_names)
     full = MappingProxyType(_reconcile(card, stored, config))

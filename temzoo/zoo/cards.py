@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from temzoo.core.hints import did_you_mean
+from temzoo.core.showing import Told
 from temzoo.zoo import pretrained
 from temzoo.zoo.plugins import load_installed
 
@@ -37,8 +38,8 @@ SCORES = {
 }
 
 
-@dataclass(frozen=True)
-class ModelCard:
+@dataclass(frozen=True, repr=False)
+class ModelCard(Told):
     """What is known of a model before it is built.
 
     Attributes:
@@ -71,6 +72,17 @@ class ModelCard:
     free: tuple[str, ...] = ()
     deferred: Mapping[str, Any] = field(default_factory=dict)
     module: str = ""
+
+    def _told(self) -> tuple[str, Mapping[str, Any]]:
+        size = f", {self.parameters / 1e6:.1f} M parameters" if self.parameters else ""
+        best = [f"{name} {''.join(score_texts(w.scores)[:1])}" for name, w in self.weights.items()]
+        return f"Model {self.name}: {self.summary}", {
+            "task": f"{self.task}{size}",
+            "takes": self.input,
+            "gives": self.output,
+            "keywords": ", ".join(f"{name}={value!r}" for name, value in self.config.items()),
+            "weights": "; ".join(text.rstrip() for text in best) or "none are shipped",
+        }
 
 
 BUILDERS: dict[str, Callable[..., keras.Model]] = {}

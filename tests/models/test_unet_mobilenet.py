@@ -83,6 +83,12 @@ def test_without_a_network_the_error_names_file_and_place(tmp_path, monkeypatch)
         build(encoder_weights="imagenet")
     assert "mobilenet_2_5_224_tf_no_top.h5" in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+    with pytest.raises(FileNotFoundError) as caught:
+        temzoo.get_model("unet_mobilenet")
+    said = str(caught.value)
+    assert said.startswith('weights="emps" gives a trained unet_mobilenet without a download. Of a')
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.shared
