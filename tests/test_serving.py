@@ -425,7 +425,7 @@ def test_the_model_tells_of_itself(server, served, scheme):
         (None, None, None, 3),
     )
     assert served.tile_step == 4
-    assert served.normalize.get_config()["limit"] == 3.0
+    assert served.normalize.limit == 3.0
     assert str(served.address) == f"{server.url(scheme)}/{VERSION}"
     assert repr(served) == f"<ServedModel {served.address}>"
 

@@ -164,8 +164,13 @@ def test_labels_are_read_and_drawn_in_a_process_of_its_own(monkeypatch, measured
 def test_start_is_timed_in_fresh_processes(tmp_path):
     mark = tmp_path / "marks"
     found = startup.measure({"mark": ["-c", f"open({str(mark)!r}, 'a').write('x')"]}, 2)
-    assert mark.read_text() == "xxxx"  # two to warm up
-    assert found["mark"]["repetitions"] == 2
+    assert mark.read_text() == "xxx"  # one to warm up
+    took = found["mark"]
+    assert [figure["repetitions"] for figure in took.values()] == [2, 2, 2]
+    assert 0 < took["user_s"]["median"] < took["s"]["most"] * 4
+    assert 4e6 < took["memory"]["median"] < 2e8  # its own, not that of who started it
+    with pytest.raises(RuntimeError, match="must run to its end. Received: status 3"):
+        startup.once(["-c", "raise SystemExit(3)"], tmp_path)
     with pytest.raises(RuntimeError, match=r"must run to its end. Received:\n.*broken"):
         last_line([sys.executable, "-c", "raise SystemExit('broken')"])
 
