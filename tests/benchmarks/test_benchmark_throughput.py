@@ -169,7 +169,7 @@ def test_start_is_timed_in_fresh_processes(tmp_path):
     assert [figure["repetitions"] for figure in took.values()] == [2, 2, 2]
     assert 0 < took["user_s"]["median"] < took["s"]["most"] * 4
     assert 4e6 < took["memory"]["median"] < 2e8  # its own, not that of who started it
-    with pytest.raises(RuntimeError, match="must run to its end. Received: status 3"):
+    with pytest.raises(RuntimeError, match=r"must run to its end\. Received: status 3"):
         startup.once(["-c", "raise SystemExit(3)"], tmp_path)
     with pytest.raises(RuntimeError, match=r"must run to its end. Received:\n.*broken"):
         last_line([sys.executable, "-c", "raise SystemExit('broken')"])
