@@ -326,6 +326,15 @@ def test_a_batch_is_shared_equally():
     count_of(4).check(None, 8)
 
 
+def test_minutes_are_for_one_process(tmp_path, monkeypatch):
+    several = devices.Devices()
+    several.processes = 2
+    monkeypatch.setattr("temzoo.training.train.devices_of", lambda strategy: several)
+    model = temzoo.get_model("unet", filters=2, depth=1, compile=False)
+    with pytest.raises(ValueError, match=r"minutes=1 for 2 processes\. Give epochs"):
+        temzoo.train(model, [], [], out=tmp_path / "run", minutes=1)
+
+
 def test_a_stream_gives_a_device_its_part():
     told = "Received: batches of 8 for batch=8 and 2 devices. Pass share=self.share on"
     with pytest.raises(ValueError, match=told):

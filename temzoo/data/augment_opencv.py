@@ -24,13 +24,7 @@ def move(
     class_map: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Moves an example and its map by what was drawn of ``GEOMETRY``.
-
-    Args:
-        drawn: strengths, (2,) each, by operation.
-        pixels: (H, W, C) float32.
-        class_map: (H, W) or (H, W, K) integers.
-    """
+    """Moves an example and its map, as ``augment_imgaug.move``."""
     shape = pixels.shape[:2]
     turns = int(drawn["quarter_turn"][0]) if "quarter_turn" in drawn else 0
     fits = shape[0] == shape[1] or turns % 2 == 0

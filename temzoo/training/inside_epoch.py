@@ -8,7 +8,7 @@ metrics and the draws of dropout, is kept beside the weights.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,32 @@ from temzoo.core.files import atomic_path
 from temzoo.zoo import pretrained
 
 SUFFIX = ".inside.npz"  # after the name of a state
+
+
+def stored_arrays(path: Path, shapes: Sequence[tuple], what: str) -> list[np.ndarray]:
+    """The arrays of an NPZ file of a run, in the order in which they were written.
+
+    Args:
+        shapes: that they must have.
+        what: they are, for the message.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            found = [stored[name] for name in stored.files]
+        fits = [array.shape for array in found] == list(shapes)
+    except Exception as error:  # whatever the damage leads NumPy and zipfile to
+        fits, said = False, f"{type(error).__name__}: {error}"
+    else:
+        said = "arrays of other shapes"
+    if not fits:
+        raise ValueError(
+            f"{path} must hold {what}. Received: {said}. It is damaged: copy it again, or start the"
+            " run anew."
+        )
+    return found
 
 
 class SaveInside(keras.callbacks.Callback):
@@ -59,19 +85,8 @@ class SaveInside(keras.callbacks.Callback):
         """Raises ValueError where the file is damaged."""
         self.model._symbolic_build(data_batch=self.batch)  # metrics too, in the first step else
         variables = list(self._variables())
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                values = [stored[name] for name in stored.files]
-            fits = [v.shape for v in values] == [tuple(v.shape) for v in variables]
-        except Exception as error:  # whatever the damage leads NumPy and zipfile to
-            fits, said = False, f"{type(error).__name__}: {error}"
-        else:
-            said = "arrays of other shapes"
-        if not fits:
-            raise ValueError(
-                f"{path} must hold the state of this run inside an epoch. Received: {said}. It is"
-                " damaged: copy it again, or start the run anew."
-            )
+        shapes = [tuple(variable.shape) for variable in variables]
+        values = stored_arrays(path, shapes, "the state of this run inside an epoch")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 

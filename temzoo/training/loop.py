@@ -20,7 +20,7 @@ from temzoo.core.files import NO_SPACE, atomic_path, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.training.bar import Bar
 from temzoo.training.devices import Devices
-from temzoo.training.inside_epoch import SaveInside
+from temzoo.training.inside_epoch import SaveInside, stored_arrays
 from temzoo.training.judging import Judging, by_fit
 from temzoo.training.progress import PROGRESS, Progress, read_progress
 from temzoo.training.run_folder import read_run, write_history
@@ -257,21 +257,9 @@ class _Average(keras.callbacks.Callback):
             self.mean = [np.array(weight) for weight in self.model.get_weights()]
 
     def _load(self, path: Path) -> None:
-        shapes = [tuple(weight.shape) for weight in self.model.weights]
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                self.steps = int(stored["steps"])
-                self.mean = [stored[f"weight{n}"] for n in range(len(shapes))]
-            fits = [mean.shape for mean in self.mean] == shapes
-        except Exception as error:  # whatever the damage leads NumPy and zipfile to
-            fits, said = False, f"{type(error).__name__}: {error}"
-        else:
-            said = "arrays of other shapes"
-        if not fits:
-            raise ValueError(
-                f"{path} must hold the average of this run's weights. Received: {said}. It is"
-                " damaged: copy it again, or start the run anew."
-            )
+        shapes = [(), *(tuple(weight.shape) for weight in self.model.weights)]
+        steps, *self.mean = stored_arrays(path, shapes, "the average of this run's weights")
+        self.steps = int(steps)
 
     def on_train_batch_end(self, batch, logs=None):
         if not self.keep:
