@@ -33,7 +33,7 @@ from temzoo.data.synthetic.particle_images import particle_images
 from temzoo.latent import nearest_neighbour_accuracy
 from temzoo.latent.codes import encode_images, kl_per_dimension, reconstruction_error
 from temzoo.latent.information import strongest
-from temzoo.workflows import lecture
+from temzoo.workflows import lecture_latent as lecture
 
 DIGITS = {"latent_dim": 8, "image_size": 16}
 DIGIT_EPOCHS = (20, 20, 20)

@@ -109,6 +109,13 @@ RECIPES: dict[str, Recipe] = {
         | {"learning_rate": 7e-4, "seed": 1},
         start="runs/emps-particles",
     ),
+    "emps-particles-whole": Recipe(
+        "the shipped particles/emps goes on, on crops that hold whole micrographs",
+        *("emps", "particles", {}),
+        {**WIDE, "crop": 512, "magnification": (0.7, 1.2), "epochs": 10, "steps_per_epoch": 100}
+        | {"validate_every": 5, "average": 0.998, "learning_rate": 5e-4, "seed": 2},
+        start="particles/emps",
+    ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",
         *("emps", "unet_mobilenet", SCRATCH, {**EMPS, "epochs": 4}),

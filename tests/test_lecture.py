@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from temzoo import cli, latent
 from temzoo.pictures import sheets
-from temzoo.workflows import lecture as module
-from temzoo.workflows.lecture import between_images, digits, from_nearest, lecture
+from temzoo.workflows import lecture_latent as module
+from temzoo.workflows.lecture_latent import between_images, digits, from_nearest, lecture
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,19 @@ def only(particles):
     return particles.particles[0]
 
 
+def test_a_window_as_large_as_its_particle_takes_no_notice_of_its_size():
+    large, small = ellipse(100.0, 70.0, 30, 15), ellipse(100.0, 165.0, 10, 5)
+    source = example([large, small], nm_per_pixel=(0.5, 0.5))
+    found = cut_dataset([source], window_feret=2, size=40)
+    assert found.summary() == "2 particles in windows of 2 Feret diameters"
+    first, second = (p.image for p in found)
+    shares = [(one.pixels < 100).mean() for one in (first, second)]
+    # An ellipse of half its Feret diameter, by 4 of its own windows: pi / 4 / 2 / 4.
+    assert shares == pytest.approx([np.pi / 32] * 2, rel=0.1)
+    assert first.nm_per_pixel[0] == pytest.approx(2 * 60 * 0.5 / 40, rel=0.03)
+    assert second.nm_per_pixel[0] == pytest.approx(first.nm_per_pixel[0] / 3, rel=0.05)
+
+
 @pytest.mark.parametrize("angle", [0, 30, 90, 135, 179])
 def test_measurements_of_a_drawn_ellipse(angle):
     shape = ellipse(101.3, 97.8, 30, 15, angle)
@@ -392,6 +405,8 @@ def test_an_array_of_images_has_one_dtype():
         ({"window_px": 9, "window_nm": 9}, "a window has one side. Received: window_px=9 and"),
         ({"window_px": 1}, "window_px must be at least 2. Received: window_px=1"),
         ({"window_nm": 0}, "window_nm must be above 0. Received: window_nm=0"),
+        ({"window_feret": 1.6}, "give size too. Received: window_feret=1.6, size=None"),
+        ({"window_feret": 0.5, "size": 32}, "window_feret must be at least 1"),
         ({"size": 0}, "size must be at least 2 px. Received: size=0"),
         ({"border": "keep"}, "border must be .* Received: border='keep'"),
         ({"classes": "rod"}, r"classes must be a sequence of names.*Use \['rod'\]"),

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import app, load_tensorflow
+from temzoo.cli.common import Groups, LabelsIfAny, app, load_tensorflow
+from temzoo.cli.learning import TrainNames, ValNames, two_parts
+from temzoo.core.hints import require_choice
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,22 +59,50 @@ def demo(
 
 @app.command()
 def lecture(
+    subject: Annotated[str, typer.Argument(help="latent, or dcnn.")] = "latent",
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("lecture"),
-    epochs: Annotated[int, typer.Option(help="Of each of the two models.")] = 100,
+    epochs: Annotated[int, typer.Option(help="latent: of each of the two models.")] = 100,
     seed: int = 0,
+    images: Annotated[
+        Path | None, typer.Option(help="dcnn: your micrographs; else particles are drawn.")
+    ] = None,
+    labels: LabelsIfAny = None,
+    groups: Groups = None,
+    train_names: TrainNames = None,
+    val_names: ValNames = None,
+    seeds: Annotated[int, typer.Option(help="dcnn: trainings of each network.")] = 5,
+    steps: Annotated[int, typer.Option(help="dcnn: of each training.")] = 900,
 ):
-    """An autoencoder and a VAE on handwritten digits, side by side, for the lecture hall.
+    """For the lecture hall: a page of pictures and figures that explains itself.
 
-    In about two minutes, without a download: the latent plane of both decoded, the digits in it,
-    digit 7 reconstructed and turned into another, random samples, and the figures. Writes
-    lecture.html, a page that holds and explains all of it, and the pictures as PNG.
+    latent: an autoencoder and a VAE on handwritten digits, in about two minutes: the latent plane
+    of both decoded, the digits in it, digit 7 reconstructed and turned into another, samples.
+
+    dcnn: convolutional networks beside multilayer perceptrons on particles: parameters,
+    overfitting, shifts and neighbours, measured; a convolution by hand.
+
+    Writes lecture.html, a page that holds and explains all of it, and the pictures as PNG.
 
     Example: temzoo lecture --out lecture
+
+    Example: temzoo lecture dcnn --out lecture --seeds 2
     """
     load_tensorflow()
-    from temzoo.workflows.lecture import lecture as run
+    require_choice("subject", subject, ("latent", "dcnn"))
+    if subject == "latent":
+        from temzoo.workflows.lecture_latent import lecture as run
 
-    run(out, epochs=epochs, seed=seed)
+        run(out, epochs=epochs, seed=seed)
+        return
+    from temzoo.workflows.lecture_dcnn import lecture_dcnn
+
+    parts = None
+    if images is not None:
+        import temzoo
+
+        examples = temzoo.load_dataset(images=images, labels=labels, groups=groups)
+        parts = two_parts(examples, train_names, val_names, 0.2, seed)
+    lecture_dcnn(out, examples=parts, seeds=seeds, steps=steps)
 
 
 @app.command(

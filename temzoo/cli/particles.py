@@ -26,6 +26,9 @@ def particles(
     size: Annotated[int | None, typer.Option(help="Resize the windows to this side, px.")] = None,
     window_px: Annotated[float | None, typer.Option(help="Side of a window, px.")] = None,
     window_nm: Annotated[float | None, typer.Option(help="Side of a window, nm.")] = None,
+    window_feret: Annotated[
+        float | None, typer.Option(help="Side of a window by its particle's largest diameter.")
+    ] = None,
     border: Annotated[
         str, typer.Option(help="Windows beyond the border: skip or mirror.")
     ] = "skip",
@@ -54,7 +57,7 @@ def particles(
             f" {'neither' if labels is None else 'both'} of --labels and --weights. Give one."
         )
     options = {"window_px": window_px, "window_nm": window_nm, "size": size}
-    options |= {"border": border, "mask_out": mask_out}
+    options |= {"window_feret": window_feret, "border": border, "mask_out": mask_out}
     if labels is not None:
         import temzoo
 

@@ -40,6 +40,7 @@ from temzoo.particles.window_pixels import resample, without_neighbours
 
 WINDOW_PER_FERET = 1.5
 WINDOW_PERCENTILE = 95
+FERET = "Feret diameters"  # the unit of windows as large as their particles
 
 
 def cut(
@@ -128,7 +129,7 @@ class _Cutting:
 
     plan: CutPlan
     side: float  # of the windows
-    unit: str  # of the side: "px" or "nm"
+    unit: str  # of the side: "px", "nm" or ``FERET``
     particles: list[Particle] = field(default_factory=list)
     n_at_border: int = 0
     n_larger: int = 0
@@ -147,14 +148,16 @@ class _Cutting:
                 f"pixels of {micrograph.pixels.shape[:2]}, instances of {source.shape} (rows, "
                 "columns). Use those that were made of this image."
             )
-        sides = self._sides(micrograph)
         stem = _unused(file_stem(source.name), self.stems)
         self.stems.add(stem.casefold())
         runs = runs_of_detections(wanted, source.shape)
-        diameters = _largest_ferets(runs, micrograph.nm_per_pixel, self.unit)
+        spacing = self._spacing(micrograph)
+        diameters, _ = ferets(hulls(runs), spacing)
         measured = _measured(wanted, runs, micrograph.nm_per_pixel)
         rows = zip(wanted, measured, diameters, runs.touches_border, strict=True)
         for one, facts, feret, cut_off in rows:
+            side = self.side * feret if self.unit == FERET else self.side
+            sides = self._sides(micrograph.name, side, spacing)
             starts = facts["row"] - sides[0] / 2, facts["col"] - sides[1] / 2
             if self.plan.size is None:  # windows start at whole pixels
                 starts = math.floor(starts[0] + 0.5), math.floor(starts[1] + 0.5)
@@ -163,27 +166,31 @@ class _Cutting:
             if cut_off or (beyond and self.plan.border == "skip"):
                 self.n_at_border += 1
                 continue
-            self.n_larger += int(feret > self.side)
+            self.n_larger += int(feret > side)
             image = self._image(micrograph, source, one, starts, sides)
             image = Micrograph(*image, f"{stem}_{one.number}.tif")
             self.particles.append(Particle(image, source.name, one.number, one.label, **facts))
 
-    def _sides(self, micrograph: Micrograph) -> Pair:
-        """(rows, columns) of the windows of a micrograph; whole and all the same, unless resized"""
-        pixel = micrograph.nm_per_pixel if self.unit == "nm" else (1.0, 1.0)
-        if pixel is None:
+    def _spacing(self, micrograph: Micrograph) -> Pair:
+        """(row, column) size of a pixel in the unit of the windows' sides."""
+        pixel = None if self.unit == "px" else micrograph.nm_per_pixel
+        if pixel is None and self.unit == "nm":
             raise ValueError(
                 f"{micrograph.name}: window_nm needs a calibrated micrograph. Received: "
                 f"window_nm={self.plan.window_nm}. Give its nm_per_pixel, or use window_px."
             )
-        sides = self.side / pixel[0], self.side / pixel[1]
+        return pixel or (1.0, 1.0)
+
+    def _sides(self, name: str, side: float, spacing: Pair) -> Pair:
+        """(rows, columns) of a window; whole and all the same, unless resized."""
+        sides = side / spacing[0], side / spacing[1]
         if self.plan.size is not None:
             return sides
-        whole = {max(round(side), SMALLEST_WINDOW) for side in sides}
+        whole = {max(round(each), SMALLEST_WINDOW) for each in sides}
         whole |= {self.whole_px or min(whole)}
         if len(whole) > 1:
             raise ValueError(
-                f"{micrograph.name}: a window of {self.side:g} nm must have as many pixels "
+                f"{name}: a window of {side:g} nm must have as many pixels "
                 f"in all directions and micrographs. Received: {min(whole)} and {max(whole)} px. "
                 f"Give size={max(whole)}, to which windows are resized."
             )
@@ -242,12 +249,11 @@ def _checked_map(
 
 
 def _cut_fields(fields: Iterable[Field], plan: CutPlan) -> ParticleSet:
-    if plan.window_px is None and plan.window_nm is None:
+    sides = ((plan.window_px, "px"), (plan.window_nm, "nm"), (plan.window_feret, FERET))
+    window = next(((float(side), unit) for side, unit in sides if side is not None), None)
+    if window is None:
         fields = list(fields)  # only once all are known is the window
         window = _usual_window(fields, plan)
-    else:
-        unit = "nm" if plan.window_px is None else "px"
-        window = float(plan.window_nm if unit == "nm" else plan.window_px), unit
     cutting, known = _Cutting(plan, *window), set()
     for source in fields:
         cutting.add(source)
@@ -265,9 +271,10 @@ def _usual_window(fields: Sequence[Field], plan: CutPlan) -> tuple[float, str]:
     in_nm = plan.size is not None and all(source.nm_per_pixel for source in used)
     unit = "nm" if in_nm else "px"
     diameters = [
-        _largest_ferets(
-            runs_of_detections(source.wanted(plan), source.shape), source.nm_per_pixel, unit
-        )
+        ferets(
+            hulls(runs_of_detections(source.wanted(plan), source.shape)),
+            source.nm_per_pixel if in_nm else (1.0, 1.0),
+        )[0]
         for source in used
     ]
     side = WINDOW_PER_FERET * float(np.percentile(np.concatenate(diameters), WINDOW_PERCENTILE))
@@ -308,11 +315,6 @@ def _measured(
             "angle_deg": float(shapes.orientation_deg[k]),
             "score": one.score,
         }
-
-
-def _largest_ferets(runs: Runs, nm_per_pixel: Pair | None, unit: str) -> np.ndarray:
-    """(N,) in the unit, "px" or "nm"."""
-    return ferets(hulls(runs), nm_per_pixel if unit == "nm" else (1.0, 1.0))[0]
 
 
 def _frame(starts: Pair, sides: Pair, *, margin: int) -> Frame:

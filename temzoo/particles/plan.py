@@ -32,14 +32,16 @@ Frame = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the las
 
 @dataclass(frozen=True)
 class CutPlan:
-    """How windows are cut. Give ``window_px`` or ``window_nm``, or neither.
+    """How windows are cut. Give one of the sides, or none.
 
     Attributes:
         window_px: side of the window in the micrograph's pixels.
         window_nm: side in nanometres; needs calibration. Where pixels of several micrographs
             differ, or are not square, it needs ``size`` too.
-            Neither: 1.5 times the 95th percentile of the particles' largest Feret diameters, of
-            all that are cut; in nm when all are calibrated and ``size`` is given, else in pixels.
+        window_feret: side as a multiple of each particle's own largest Feret diameter, in nm where
+            the micrograph is calibrated, so that size tells nothing; needs ``size``.
+            None of them: 1.5 times the 95th percentile of the largest Feret diameters of all that
+            are cut; in nm when all are calibrated and ``size`` is given, else in pixels.
             Particles that are larger than the window reach out of it; they are counted.
         size: side in pixels that windows are resized to; None: they stay as they are.
         border: "skip" leaves out particles whose window reaches beyond the micrograph; "mirror"
@@ -52,16 +54,27 @@ class CutPlan:
 
     window_px: float | None = None
     window_nm: float | None = None
+    window_feret: float | None = None
     size: int | None = None
     border: str = "skip"
     mask_out: bool = False
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.window_px is not None and self.window_nm is not None:
+        self._check_sides()
+        if self.size is not None and self.size < SMALLEST_WINDOW:
             raise ValueError(
-                "a window has one side. Received: window_px="
-                f"{self.window_px} and window_nm={self.window_nm}. Leave one of them out."
+                f"size must be at least {SMALLEST_WINDOW} px. Received: size={self.size}. Use 64."
+            )
+        require_choice("border", self.border, BORDERS)
+        require_classes(self.classes or ())
+
+    def _check_sides(self) -> None:
+        sides = {name: getattr(self, name) for name in ("window_px", "window_nm", "window_feret")}
+        given = [f"{name}={side}" for name, side in sides.items() if side is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"a window has one side. Received: {' and '.join(given)}. Leave all but one out."
             )
         if self.window_px is not None and not SMALLEST_WINDOW <= self.window_px < math.inf:
             raise ValueError(
@@ -73,12 +86,12 @@ class CutPlan:
                 f"window_nm must be above 0. Received: window_nm={self.window_nm}. "
                 "Use one and a half times the largest diameter, or leave it out."
             )
-        if self.size is not None and self.size < SMALLEST_WINDOW:
+        if self.window_feret is not None and not (1 <= self.window_feret < math.inf and self.size):
             raise ValueError(
-                f"size must be at least {SMALLEST_WINDOW} px. Received: size={self.size}. Use 64."
+                "window_feret must be at least 1, and windows of many sizes are resized to one:"
+                f" give size too. Received: window_feret={self.window_feret}, size={self.size}."
+                " Use window_feret=1.6, size=32."
             )
-        require_choice("border", self.border, BORDERS)
-        require_classes(self.classes or ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +138,7 @@ class ParticleSet:
     Attributes:
         particles: in the order of their micrographs and numbers.
         window: side of a window, before it was resized.
-        unit: of it: "px" or "nm".
+        unit: of it: "px", "nm" or "Feret diameters".
         n_at_border: left out because the border cuts them or their window.
         n_larger: that reach out of their window, for it is smaller than their Feret diameter.
     """

@@ -65,7 +65,7 @@ def plot_iou(
     order = np.argsort(next(iter(values.values())), kind="stable")
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     axis = figure.subplots()
-    styles = zip(_line_colours(), "osD^vPX", strict=False)
+    styles = zip(line_colours(), "osD^vPX", strict=False)
     for (name, value), (colour, marker) in zip(values.items(), styles, strict=False):
         mean = evaluations[name].per_image[metric]
         text = f"{name}: {mean}"
@@ -96,7 +96,7 @@ def _number(text: str | None) -> float:
 
 def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> None:
     styles = {"training": (metric, "-"), "validation": (f"val_{metric}", "--")}
-    for (label, (name, line)), colour in zip(styles.items(), _line_colours(), strict=False):
+    for (label, (name, line)), colour in zip(styles.items(), line_colours(), strict=False):
         if name in columns:
             values = columns[name]
             epochs = columns.get("epoch", np.arange(len(values)))
@@ -108,7 +108,7 @@ def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> 
     axis.grid(alpha=0.3)
 
 
-def _line_colours() -> list[tuple[float, ...]]:
+def line_colours() -> list[tuple[float, ...]]:
     """Dark enough for lines on white, which sky blue and yellow are not."""
     return [rgb(c) for c in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, BLACK)]
 
