@@ -36,7 +36,7 @@ PANELS = {
     "Score": ("evaluate", "tune-instances"),
     "Predict": ("predict", "restore", "cache"),
     "Measure": ("measure", "report"),
-    "Single particles": ("particles", "latent"),
+    "Single particles": ("particles", "classify", "latent"),
     "Serve": ("export",),
     "See it at work": ("demo", "lecture", "benchmark"),
 }

@@ -1,4 +1,4 @@
-"""``temzoo particles`` and ``latent``: single particles, and models of them."""
+"""``temzoo particles``, ``classify`` and ``latent``: single particles, and models of them."""
 
 from __future__ import annotations
 
@@ -82,6 +82,42 @@ def _predicted(weights: str, paths: list[Path], min_score: float | None):
 
 
 @app.command()
+def classify(
+    weights: Weights,
+    images: Annotated[Path, typer.Option(help="Folder of particles, as they were cut.")],
+    with_: With = None,
+    out: Annotated[Path, typer.Option(help="Table to write.")] = Path("classes.csv"),
+):
+    """Tell the class of each particle, with its probability.
+
+    For a classifier, such as dcnn. `temzoo evaluate` scores it where the classes are known.
+
+    Example: temzoo classify runs/shapes --images particles --out classes.csv
+    """
+    load_tensorflow()
+    from collections import Counter
+
+    import temzoo
+    from temzoo.core.writers import write_csv
+
+    examples, _ = _particles(images)
+    said = temzoo.classify(trained(weights), examples)
+    names = [example.name for example in examples]
+    rows = zip(names, said.found, said.probabilities.max(axis=1), strict=True)
+    write_csv(out, ("name", "class", "probability"), rows)
+    counts = ", ".join(f"{count} {name}" for name, count in Counter(said.found).most_common())
+    print(f"{len(names)} images, {counts}: {out}")
+
+
+def _particles(images: Path):
+    """Cut particles, or the images of a folder, and what the table says of them."""
+    from temzoo.data.pair_files import load_images
+    from temzoo.particles import store
+
+    return store.load(images) if (images / store.TABLE).is_file() else (load_images(images), {})
+
+
+@app.command()
 def latent(
     weights: Weights,
     images: Annotated[Path, typer.Option(help="Folder of particles, as they were cut.")],
@@ -102,9 +138,7 @@ def latent(
     import numpy as np
 
     from temzoo.data.images import image_array
-    from temzoo.data.pair_files import load_images
     from temzoo.pages.latent_page import latent_report
-    from temzoo.particles import store
     from temzoo.zoo.built import task_of
 
     model = trained(weights)
@@ -114,8 +148,7 @@ def latent(
             f"{weights} has no latent vector to look at. Train a vae, or an autoencoder with"
             " --set skips=False --set image_size=32 --set latent_dim=8."
         )
-    known = (images / store.TABLE).is_file()
-    examples, table = store.load(images) if known else (load_images(images), {})
+    examples, table = _particles(images)
     kept = np.sort(np.random.default_rng(seed).permutation(len(examples))[:limit])
     array = image_array([examples[i] for i in kept], size, model.input_shape[-1])
     values = {name: table[name][kept] for name in COLOURED if name in table}

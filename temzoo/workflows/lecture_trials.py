@@ -135,7 +135,7 @@ def _trained(trial: Trial, pixels: np.ndarray, some: Windows, seed: int, steps: 
     model.compile(keras.optimizers.Adam(rate), ClassLoss("ce"))
     change = {"augment": trial.augmented, "invert": trial.augmented}
     stream = image_stream(pixels, batch=BATCH, seed=seed, truth=truth, **change)
-    model.fit(stream, steps_per_epoch=steps, verbose=0)
+    model.fit(stream, steps_per_epoch=steps, shuffle=False, verbose=0)
     return model
 
 

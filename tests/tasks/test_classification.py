@@ -111,6 +111,18 @@ def test_a_trained_one_tells_the_classes_of_images(run):
     assert temzoo.classify(model, [Micrograph(images[3].astype("uint16") * 9)]).found == ["rod"]
 
 
+def test_the_command_writes_the_class_of_each_image(run, folder, tmp_path):
+    said = call("classify", run, "--images", folder / "rod", "--out", tmp_path / "classes.csv")
+    names = sorted(path.name for path in (folder / "rod").iterdir())
+    with (tmp_path / "classes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == names
+    assert f"{len(names)} images, " in said
+    right = [row["class"] == "rod" for row in rows]
+    assert np.mean(right) > 0.9
+    assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
+
+
 def test_another_classifier_begins_from_it_and_knows_the_names(run):
     model = temzoo.get_model("dcnn", start=run)
     assert temzoo.classify(model, [example(0)]).class_names == CLASSES
