@@ -62,7 +62,7 @@ def labels_convert(
         str,
         typer.Option(
             help="cvat, coco, yolo (boxes), yolo-seg, labelme, via, via3, via-csv, datumaro, "
-            "labelstudio, labelbox, segmask, masks."
+            "labelstudio, labelbox, segmask, masks, imagej, qupath, cellpose."
         ),
     ],
     kind: Annotated[

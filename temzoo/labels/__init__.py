@@ -21,7 +21,7 @@ from temzoo.labels.check_report import Finding, by_kind, in_short
 
 FORMATS = (
     *("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "via-csv", "datumaro"),
-    *("labelstudio", "labelbox", "segmask", "masks"),
+    *("labelstudio", "labelbox", "segmask", "masks", "imagej", "qupath", "cellpose"),
 )
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -29,13 +29,18 @@ WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "yolo-seg": ("yolo", {"kind": "outlines"}),
     "via-csv": ("via_csv", {}),
 }
-JSON_FORMATS = ("coco", "datumaro", "labelstudio", "labelbox", "via", "via3", "labelme")
+JSON_FORMATS = (
+    *("coco", "datumaro", "labelstudio", "labelbox"),
+    *("via", "via3", "labelme", "qupath"),
+)
+FILE_EACH = ("labelme", "qupath")  # formats with a file for each image
 LINE_FORMATS = ("labelbox", "via_csv")  # told by their first line
-SUFFIXES = (".xml", ".json", ".ndjson", ".jsonl", ".csv")  # of files that are looked for in folders
+# Of files that are looked for in folders.
+SUFFIXES = (".xml", ".json", ".geojson", ".ndjson", ".jsonl", ".csv")
 SUPPORTED = (
     "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA or LabelMe JSON, VIA CSV, "
-    "Labelbox NDJSON, or a folder of PNG/TIFF masks, of YOLO or LabelMe files, or of CVAT's "
-    "Segmentation mask 1.1"
+    "Labelbox NDJSON, QuPath GeoJSON, a zip of ImageJ regions, or a folder of PNG/TIFF masks, of "
+    "YOLO, LabelMe, QuPath or ImageJ files, or of CVAT's Segmentation mask 1.1"
 )
 __all__ = ["convert", "is_masks", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
@@ -51,10 +56,11 @@ def read(
 
     Args:
         path: CVAT XML; JSON of COCO, Datumaro, Label Studio or VIA; NDJSON of Labelbox; CSV of
-            VIA; a LabelMe file or a folder of them, a folder of YOLO text files or the
-            ``data.yaml`` of one, a folder of PNG/TIFF masks, or CVAT's Segmentation mask 1.1,
-            unpacked. A folder that holds a label file, as an unpacked export does, is read as that
-            file; one of several parts, as Roboflow's or Datumaro's, as all of them.
+            VIA; a LabelMe or GeoJSON file, an ImageJ ``.zip`` or ``.roi``, or a folder of them; a
+            folder of YOLO text files or the ``data.yaml`` of one, a folder of PNG/TIFF masks, or
+            CVAT's Segmentation mask 1.1, unpacked. A folder that holds a label file, as an
+            unpacked export does, is read as that file; one of several parts, as Roboflow's or
+            Datumaro's, as all of them.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
             ``formats.masks.read``.
@@ -88,7 +94,7 @@ def read(
         labelled = _format("masks").read(source, values=values, said=found)
     elif kind == "segmask":
         labelled = _format("segmask").read(source, said=found)
-    elif kind in ("labelme", "parts", "yolo_reading"):
+    elif kind in (*FILE_EACH, "parts", "yolo_reading", "imagej"):
         labelled = _format(kind).read(source, images=images, said=found)
     else:
         labelled = _without_own_boxes(_read_file(source, images, found), found)
@@ -105,10 +111,12 @@ def write(
     """Writes labels as a format.
 
     Args:
-        path: a folder for "yolo", "yolo-seg", "labelme", "segmask" and "masks", else a file.
+        path: a file for "cvat", "coco", "via", "via3", "via-csv", "datumaro", "labelstudio" and
+            "labelbox", else a folder.
         to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "labelme", "via" (version 2),
             "via3", "via-csv", "datumaro", "labelstudio", "labelbox", "segmask" (CVAT's
-            Segmentation mask 1.1) or "masks".
+            Segmentation mask 1.1), "masks", "imagej" (regions, a zip for each image), "qupath"
+            (GeoJSON) or "cellpose" (``_seg.npy``, which is not read again).
         kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
@@ -218,10 +226,11 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
     if path.name in yolo.DATA_FILES:
         return "yolo_reading", path.parent
     if path.is_file():
-        return "file", path
+        return ("imagej" if _is_imagej(path) else "file"), path
     found = [(file, name) for file in _candidates(path) if (name := _name_of(file)) is not None]
-    if found and all(name == "labelme" for _, name in found):
-        return "labelme", path
+    for each in FILE_EACH:
+        if found and all(name == each for _, name in found):
+            return each, path
     if len(found) > 1 and all(name == "datumaro" for _, name in found):
         return "parts", path
     if len(found) > 1:
@@ -236,9 +245,18 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
         return "file", found[0][0]
     if _format("segmask").recognises(path):
         return "segmask", path
+    if _is_imagej(path):
+        return "imagej", path
     if _format("parts").is_roboflow(path):
         return "parts", path
     return ("yolo_reading" if yolo.recognises(path) else "masks"), path
+
+
+def _is_imagej(path: Path) -> bool:
+    """Whether a file, or one of a folder, holds regions of ImageJ."""
+    known = (".zip", ".roi")
+    files = [path] if path.is_file() else path.rglob("*")
+    return any(p.suffix.lower() in known and _format("imagej").recognises(p) for p in files)
 
 
 def _candidates(folder: Path) -> list[Path]:

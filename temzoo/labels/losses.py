@@ -21,7 +21,7 @@ def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> l
     """
     drawn = [with_area(image) for image in images]
     found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
-    if to not in ("cvat", "coco", "datumaro", "via", "via-csv"):
+    if to not in ("cvat", "coco", "datumaro", "via", "via-csv", "qupath"):
         shapes = (shape for image in drawn for shape in image.shapes)
         notes = sum(any(not _kept(item, to) for item in s.attributes.items()) for s in shapes)
         found += [f"the attributes of {notes} shapes"] if notes else []
@@ -92,6 +92,8 @@ _LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
     "masks classes": _of_class_masks,
     "masks instances": _of_instance_masks,
     "segmask": _hidden,
+    "imagej": _of_regions,
+    "cellpose": _of_instance_masks,
     "yolo": _of_boxes,
     "via": _of_regions,
     "via3": _of_regions,

@@ -221,6 +221,7 @@ def test_convert_says_what_was_left_out(tmp_path, image, to):
     words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to)
     assert words.startswith("1 image, 4 shapes: 1 box, 1 polygon")
     points_held = ("labelme", "via", "via3", "via-csv", "labelstudio", "labelbox")
+    points_held += ("imagej", "qupath")
     some = {"cvat": "", "datumaro": ""} | dict.fromkeys(points_held, "1 tag")
     lost = some.get(to, "1 points, 1 tag")
     assert (f"left out, since {to} cannot hold them: {lost}" in words) == bool(lost)
