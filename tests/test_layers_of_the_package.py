@@ -31,7 +31,7 @@ ROOMS = {
     "pages": "core micrographs labels measurement data zoo inference evaluation latent pictures"
     " store",
     "workflows": "core micrographs labels measurement data models zoo tasks inference evaluation"
-    " latent pictures store annotation pages training",
+    " latent pictures store particles annotation pages training",
     "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures"
     " particles annotation deploy pages workflows",
 }
