@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temzoo.core.hints import did_you_mean
-from temzoo.core.types import Example, Micrograph, Prediction
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+
+    from temzoo.core.types import Example, Micrograph, Prediction
 
 # The package's own tasks, loaded when first asked for. The last takes any function of pixels.
 BUILT_IN = ("instance", "distance", "restoration", "generative", "classification", "semantic")
