@@ -11,6 +11,7 @@ import typer
 
 from temzoo.cli import common
 from temzoo.cli.common import app, calibration, load_tensorflow
+from temzoo.core.files import own_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,21 +78,23 @@ def measure(
     """
     from temzoo.workflows.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows.measure_folder import measure_folder
-    from temzoo.workflows.size_tables import write_sizes
+    from temzoo.workflows.size_tables import tables_of, write_sizes
 
     mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
     by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
-    measured = measure_folder(
-        predictions,
-        images=images,
-        by_hand=by_hand,
-        drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
-        min_area_px=min_area_px,
-        min_diameter_nm=min_diameter_nm,
-        min_diameter_px=min_diameter_px,
-        classes=classes,
-    )
-    by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
+    with own_folder(out), tables_of(out) as tables:
+        measured = measure_folder(
+            predictions,
+            images=images,
+            by_hand=by_hand,
+            drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
+            tables=tables,
+            min_area_px=min_area_px,
+            min_diameter_nm=min_diameter_nm,
+            min_diameter_px=min_diameter_px,
+            classes=classes,
+        )
+        by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
     if as_json:
         common.print_json({unit: sizes.facts() for unit, sizes in by_unit.items()})
     with common.json_alone(as_json):

@@ -165,14 +165,28 @@ def _runs(pid: int) -> bool:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path``, which takes its place when the block ends well.
 
-    The temporary name keeps the suffixes, because writers choose a format by them. When the block
-    raises, or is interrupted, the old file stays as it was and the temporary one is removed; what
-    a killed process left in the folder is removed by the next one.
+    When the block raises, or is interrupted, the old file stays as it was.
 
     Raises:
         FileNotFoundError: it lies in a job's own folder, which was moved or removed.
+        OSError: the block could not write, as on a full disk; the message names the file.
     """
     path = Path(path)
+    with partial_path(path) as temporary, written_whole(path):
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """Gives the temporary path of ``atomic_path`` alone, which is gone when the block ends.
+
+    The temporary name keeps the suffixes, because writers choose a format by them. What a killed
+    process left in the folder is removed by the next one.
+    """
     _require_in_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
@@ -182,10 +196,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[None]:
+    """Inside, a file is written; an error of the disk is one line that names it."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and NO_SPACE not in str(error):
             raise
@@ -197,8 +216,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             error.filename = error.filename or str(path)  # Python does not say it of a full disk
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def spreadsheet_text(value: str) -> str:
