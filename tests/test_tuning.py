@@ -134,7 +134,7 @@ def test_the_folder_tells_all(grid):
     ]
     assert int(rows[0]["parameters"]) == building.get_model("dots").count_params()
     assert (grid.folder / "search.png").read_bytes()[:4] == b"\x89PNG"
-    outside = {"search.json", "trials.csv", "search.png", "trials", "best", "keras_tuner"}
+    outside = {"search.json", "trials.csv", "search.png", "trials", "best"}
     assert {path.name for path in grid.folder.iterdir()} == outside
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo import __version__
-from temzoo.core.files import atomic_path
+from temzoo.core.files import atomic_path, in_place
 from temzoo.measurement.by_hand import ByHand
 from temzoo.micrographs import checked_scale
 from temzoo.pages import predictions
@@ -81,14 +81,15 @@ def write_report(
     folder = source if source.is_dir() else source.parent
     target = folder / NAME if out is None else Path(out)
     options = {"images": _path(images), "limit": limit, "progress": progress, "by_hand": by_hand}
-    if runs.is_run(source):
-        reading = {"values": values, "rename": rename, "merge": merge}
-        content = _run_content(source, labels=_path(labels), reading=reading, **options)
-    else:
-        content = _prediction_content(source, **options)
-    content["title"] = title or content["title"]
-    with atomic_path(target) as temporary:
-        temporary.write_text(page(**content, made=_made_by()), encoding="utf-8")
+    with in_place(target.parent):
+        if runs.is_run(source):
+            reading = {"values": values, "rename": rename, "merge": merge}
+            content = _run_content(source, labels=_path(labels), reading=reading, **options)
+        else:
+            content = _prediction_content(source, **options)
+        content["title"] = title or content["title"]
+        with atomic_path(target) as temporary:
+            temporary.write_text(page(**content, made=_made_by()), encoding="utf-8")
     return target
 
 
