@@ -23,7 +23,10 @@ FORMATS = (
     *("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "via-csv", "datumaro"),
     *("labelstudio", "labelbox", "segmask", "masks", "imagej", "qupath", "cellpose"),
 )
-FOLDER_FORMATS = ("yolo", "yolo-seg", "labelme", "segmask", "masks")
+FOLDER_FORMATS = (
+    *("yolo", "yolo-seg", "labelme", "segmask", "masks"),
+    *("imagej", "qupath", "cellpose"),
+)
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cvat": ("cvat_writing", {}),
