@@ -8,6 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from temzoo.core.round_numbers import round_down
+from temzoo.data.synthetic.dislocations import Line, absorption_of
 from temzoo.data.synthetic.scene import Body, Scene, draw
 
 # CODATA 2018, in the units used here: nm, V.
@@ -67,7 +68,11 @@ def defocus_wave(
 
 
 def intensity_of(
-    rng: np.random.Generator, scene: Scene, shape: tuple[int, int], bodies: list[Body]
+    rng: np.random.Generator,
+    scene: Scene,
+    shape: tuple[int, int],
+    bodies: list[Body],
+    lines: list[Line],
 ) -> np.ndarray:
     """(H, W) share of the electrons that reach the camera's pixels, before noise."""
     # The propagator is periodic: what comes round the edge stays in a margin that is cut away.
@@ -77,6 +82,7 @@ def intensity_of(
     particles, absorption, cavities = _thicknesses_nm(rng, scene, canvas, margin, bodies)
     support = np.maximum(support - cavities, 0)
     absorption += support / scene.support_free_path_nm
+    absorption += absorption_of(rng, scene, canvas, bodies=bodies, lines=lines, margin=margin)
     potential = scene.support_volt * support + scene.particle_volt * particles
     phase = np.float32(interaction_constant(scene.voltage_kv)) * potential
     defocus_nm = draw(rng, scene.defocus_nm)

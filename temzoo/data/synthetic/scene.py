@@ -32,7 +32,15 @@ class Scene:
         max_overlap: share of an object's area that may lie on others, and that others may hide;
             0 keeps them apart.
         cavity_share: share of the objects that are cavities in the film, bright.
-        labels: "particle", or "kind" for sphere, ellipsoid and rod. Cavities are "cavity".
+        loop_share: share of the objects that are dislocation loops; ``diameter_nm`` is then that of
+            the circle, which ``loop_aspect_ratio`` shows tilted.
+        loop_aspect_ratio: long by short axis of a loop's ellipse.
+        n_lines: dislocation lines, a whole number, or range.
+        line_length_nm: of one, as far as it does not leave the image.
+        line_width_nm: full width at half maximum of a dislocation's dark image.
+        line_darkness: the part exp(-darkness) of the electrons is left at a dislocation's core.
+        labels: "particle", or "kind" for sphere, ellipsoid and rod. Cavities are "cavity", loops
+            "loop", lines "line".
         free_path_nm: after which 1/e of the electrons is left, in a particle.
         contrast_spread: relative standard deviation of 1 / free path among particles, as
             crystals of different orientation differ.
@@ -66,6 +74,12 @@ class Scene:
     clustering: float = 0.35
     max_overlap: float = 0.0
     cavity_share: float = 0.0
+    loop_share: float = 0.0
+    loop_aspect_ratio: Range = (1.1, 2.5)
+    n_lines: Range = 0
+    line_length_nm: Range = (100.0, 500.0)
+    line_width_nm: Range = (4.0, 7.0)
+    line_darkness: Range = (0.4, 0.9)
     labels: str = "particle"
     free_path_nm: Range = (60.0, 150.0)
     contrast_spread: float = 0.15
@@ -91,13 +105,16 @@ class Scene:
     def __post_init__(self) -> None:
         _require(self.dtype in ("uint8", "uint16"), self, "dtype", '"uint8" or "uint16"')
         _require(self.labels in ("particle", "kind"), self, "labels", '"particle" or "kind"')
-        for name in ("cavity_share", "max_overlap", "clustering"):
+        for name in ("cavity_share", "loop_share", "max_overlap", "clustering"):
             _require(0 <= getattr(self, name) <= 1, self, name, "between 0 and 1")
-        for name in ("nm_per_pixel", "diameter_nm", "free_path_nm", "dose_e_per_px", "gain"):
+        lengths = ("nm_per_pixel", "diameter_nm", "free_path_nm", "line_length_nm", "line_width_nm")
+        for name in (*lengths, "dose_e_per_px", "gain"):
             _require(np.min(getattr(self, name)) > 0, self, name, "greater than 0")
+        for name in ("n_lines", "line_darkness"):
+            _require(np.min(getattr(self, name)) >= 0, self, name, "0 or more")
         ordered = np.shape(self.diameter_nm) == (2,) and self.diameter_nm[0] <= self.diameter_nm[1]
         _require(ordered, self, "diameter_nm", "(smallest, largest)")
-        for name in ("aspect_ratio", "rod_aspect_ratio"):
+        for name in ("aspect_ratio", "rod_aspect_ratio", "loop_aspect_ratio"):
             _require(np.min(getattr(self, name)) >= 1, self, name, "at least 1")
         shares = np.asarray(self.shares)
         allowed = shares.shape == (3,) and shares.min() >= 0 and shares.sum() > 0
@@ -107,8 +124,17 @@ class Scene:
     def classes(self) -> tuple[str, ...]:
         """The label names that images of this scene declare."""
         particles = KINDS if self.labels == "kind" else ("particle",)
-        named = particles if self.cavity_share < 1 else ()
-        return (*named, "cavity") if self.cavity_share > 0 else named
+        drawn = {
+            "cavity": self.cavity_share > 0,
+            "loop": self.loop_share > 0,
+            "line": np.max(self.n_lines) > 0,
+        }
+        # Without objects of its own an image of lines knows of lines alone.
+        no_particles = max(self.cavity_share, self.loop_share) == 1 or (
+            drawn["line"] and not np.max(self.n_particles)
+        )
+        named = () if no_particles else particles
+        return (*named, *(name for name, there in drawn.items() if there))
 
 
 def _require(allowed: bool, scene: Scene, name: str, rule: str) -> None:
@@ -118,7 +144,7 @@ def _require(allowed: bool, scene: Scene, name: str, rule: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """One object, in pixels of the image.
+    """One object, in pixels of the image; of kind "loop" it is an outline without a thickness.
 
     Its thickness is 2 * height * sqrt(1 - q), where q is 0 on its centre (the axis, for a rod)
     and 1 on its silhouette.
@@ -197,6 +223,9 @@ def random_body(
     if others and rng.random() < scene.clustering:
         row, col = _beside(rng, others, semi_short, shape)
     cavity = bool(rng.random() < scene.cavity_share)
+    if scene.loop_share and rng.random() < scene.loop_share:
+        short = radius / draw(rng, scene.loop_aspect_ratio)
+        return Body("loop", row, col, radius, short, rng.uniform(0, math.pi), 0.0, False)
     return Body(kind, row, col, semi_long, semi_short, angle, height, cavity)
 
 

@@ -1,7 +1,8 @@
 """Bright-field TEM micrographs whose labels are known exactly.
 
 The specimen is a support film with particles on it, or with cavities in it, all given by their
-thickness along the beam. Three steps make the image:
+thickness along the beam; or a foil with dislocations (``temzoo.data.synthetic.dislocations``).
+Three steps make the image:
 
 1. Exit wave in the projection approximation: the amplitude follows Beer-Lambert,
    I = I0 exp(-t / free path), which is mass-thickness contrast (Reimer & Kohl, Transmission
@@ -9,7 +10,9 @@ thickness along the beam. Three steps make the image:
    mean inner potential times t.
 2. Defocus by the Fresnel propagator (Kirkland, Advanced Computing in Electron Microscopy, 2nd ed.
    2010), without spherical aberration: Fresnel rims, and the grain of amorphous film.
-   It is the whole of what the transport-of-intensity equation gives to first order. The
+   It is the whole of what the transport-of-intensity equation gives to first order. So a bubble
+   is bright in a dark rim under focus, dark in a bright rim over focus, and the fringe beyond the
+   rim lies at 0.8 to 1.1 of the first Fresnel zone's sqrt(wavelength |defocus|) from its edge. The
    illumination's convergence blurs the image by its angle times the defocus.
 3. Camera: Poisson noise of the dose, then the scintillator's Gaussian spread, then the gain.
 """
@@ -25,7 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from temzoo.core import writers
+from temzoo.core.hints import require_choice
 from temzoo.core.types import LabelledImage, Micrograph, Shape
+from temzoo.data.synthetic.dislocations import Line, random_lines
 from temzoo.data.synthetic.exposure import drawn_scale_bar, expose, intensity_of, stored
 from temzoo.data.synthetic.scene import (
     Body,
@@ -50,13 +55,55 @@ VOIDS = Scene(
     texture_rms=(0.02, 0.04),
     defocus_nm=(300.0, 1000.0),
 )
+# A metal foil: thick by the standards of a film, and a crystal, which has little of its grain.
+FOIL = {
+    "grain_nm": 0.08,
+    "dose_e_per_px": (100.0, 300.0),
+    "support_nm": (80.0, 130.0),
+    "support_volt": 20.0,
+    "gradient": (0.1, 0.4),
+    "texture_rms": (0.02, 0.04),
+    "texture_beta": (3.2, 3.8),
+}
+SCENES = {
+    # What a precipitate absorbs, and its potential, is beyond the matrix that it displaces.
+    "precipitates": Scene(
+        **FOIL,
+        shares=(0.5, 0.4, 0.1),
+        n_particles=(20, 40),
+        diameter_nm=(6.0, 30.0),
+        clustering=0.1,
+        free_path_nm=(25.0, 60.0),
+        particle_volt=4.0,
+        defocus_nm=(0.0, 400.0),
+    ),
+    "bubbles": Scene(
+        **FOIL,
+        cavity_share=1.0,
+        shares=(1.0, 0.0, 0.0),
+        n_particles=(30, 60),
+        diameter_nm=(4.0, 20.0),
+        nm_per_pixel=0.25,
+        clustering=0.1,
+        defocus_nm=(300.0, 1000.0),
+    ),
+    "loops": Scene(
+        **FOIL,
+        loop_share=1.0,
+        n_particles=(15, 30),
+        diameter_nm=(12.0, 50.0),
+        clustering=0.0,
+        defocus_nm=(0.0, 200.0),
+    ),
+    "lines": Scene(**FOIL, n_particles=0, n_lines=(6, 16), defocus_nm=(0.0, 200.0)),
+}
 
 
 def synthesize(
     seed: int | Sequence[int],
     *,
     size: int | tuple[int, int] = 512,
-    scene: Scene | None = None,
+    scene: Scene | str | None = None,
     name: str = "synthetic.tif",
     **changes: object,
 ) -> tuple[Micrograph, LabelledImage]:
@@ -65,17 +112,19 @@ def synthesize(
     Spheres and ellipsoids are labelled by their silhouette, a rotated ellipse, exactly; rods by a
     polygon with its vertices on the silhouette. Attributes: ``diameter_nm`` (of the circle of
     equal projected area), ``aspect_ratio`` and ``angle_deg`` (long axis, clockwise on screen from
-    the horizontal) of the silhouette, and ``kind``.
+    the horizontal) of the silhouette, and ``kind``. Loops are labelled by the ellipse of their
+    dislocation; lines by a polyline along their middle, with ``length_nm`` and ``width_nm``.
 
     Args:
         seed: of everything random.
         size: pixels; one number for a square, or (height, width).
-        scene: what to show; ``Scene()`` when not given.
+        scene: what to show, or one of "precipitates", "bubbles" (under focus; over focus with
+            ``defocus_nm=-600``), "loops" and "lines"; ``Scene()`` when not given.
         name: of the image.
         changes: attributes of the scene that differ, such as ``n_particles=40``.
 
     Raises:
-        ValueError: a scene that makes no sense, or more particles than fit.
+        ValueError: a scene that makes no sense or is unknown, or more particles than fit.
         TypeError: an unknown attribute of the scene; names the close matches.
 
     Example:
@@ -83,18 +132,23 @@ def synthesize(
         >>> micrograph.pixels.shape, len(labels.shapes)
         ((256, 256), 10)
     """
+    if isinstance(scene, str):
+        require_choice("scene", scene, tuple(SCENES))
+        scene = SCENES[scene]
     scene = _changed(scene or Scene(), changes)
     shape = checked_size(size)
     rng = np.random.default_rng(seed)
     bar = drawn_scale_bar(shape, scene.nm_per_pixel) if scene.scale_bar else None
     bodies = _place(rng, scene, shape, bar)
-    electrons = expose(rng, scene, intensity_of(rng, scene, shape, bodies))
+    lines = random_lines(rng, scene, shape)
+    electrons = expose(rng, scene, intensity_of(rng, scene, shape, bodies, lines))
     pixels = stored(electrons, scene)
     if bar is not None:
         pixels[bar > 0] = np.iinfo(pixels.dtype).max
     micrograph = Micrograph(pixels, (scene.nm_per_pixel, scene.nm_per_pixel), name)
-    shapes = tuple(_label(body, order, scene) for order, body in enumerate(bodies))
-    return micrograph, LabelledImage(name, shape[1], shape[0], shapes, scene.classes)
+    shapes = [_label(body, order, scene) for order, body in enumerate(bodies)]
+    shapes += [_line_label(line, scene) for line in lines]
+    return micrograph, LabelledImage(name, shape[1], shape[0], tuple(shapes), scene.classes)
 
 
 def crowded(
@@ -115,7 +169,7 @@ def write_dataset(
     n: int = 24,
     seed: int = 0,
     size: int | tuple[int, int] = 512,
-    scene: Scene | None = None,
+    scene: Scene | str | None = None,
     **changes: object,
 ) -> tuple[Path, Path]:
     """Writes micrographs as calibrated TIFF, as ImageJ does, and their labels as CVAT XML.
@@ -206,7 +260,8 @@ def _hidden_px(
 
 
 def _label(body: Body, order: int, scene: Scene) -> Shape:
-    name = "cavity" if body.cavity else body.kind if scene.labels == "kind" else "particle"
+    own = body.kind == "loop" or scene.labels == "kind"
+    name = "cavity" if body.cavity else body.kind if own else "particle"
     attributes = {
         "diameter_nm": f"{2 * math.sqrt(body.area / math.pi) * scene.nm_per_pixel:.3f}",
         "aspect_ratio": f"{body.semi_long / body.semi_short:.4f}",
@@ -219,3 +274,12 @@ def _label(body: Body, order: int, scene: Scene) -> Shape:
     points = np.array([[body.row, body.col], [body.semi_short, body.semi_long]])
     rotation = math.degrees(body.angle)
     return Shape("ellipse", points=points, rotation=rotation, attributes=attributes, **common)
+
+
+def _line_label(line: Line, scene: Scene) -> Shape:
+    length = np.hypot(*np.diff(line.points, axis=0).T).sum()
+    attributes = {
+        "length_nm": f"{length * scene.nm_per_pixel:.3f}",
+        "width_nm": f"{line.width * scene.nm_per_pixel:.3f}",
+    }
+    return Shape("polyline", "line", line.points, attributes=attributes, source="auto")
