@@ -58,6 +58,13 @@ def measure(
     over: Annotated[
         str, typer.Option(help="Intervals by drawing particles, or whole images.")
     ] = "particles",
+    lines: Annotated[
+        list[str] | None,
+        typer.Option(help="Lines, as dislocations: length per area of this class; repeatable."),
+    ] = None,
+    thickness_nm: Annotated[
+        float | None, typer.Option(help="Of the foil: number, swelling and lines per volume.")
+    ] = None,
     seed: int = 0,
     as_json: common.AsJson = False,
 ):
@@ -69,6 +76,10 @@ def measure(
     Where only some are, those that are not have files of their own: particles_px.csv … Where the
     card of the weights says how far they are off, the intervals of D50 and number hold that too.
 
+    --lines CLASS writes lines.csv: length along the skeleton of its pixels, by area. --thickness-nm
+    writes volumes.csv: number of particles by volume, volume fraction and swelling, as spheres; and
+    gives lines by volume.
+
     Example: temzoo measure predictions --out measured
 
     --scale-bar takes the ends of a bar, or auto, off or require: auto reads the bar in the picture,
@@ -76,29 +87,36 @@ def measure(
 
     Example: temzoo measure predictions --scale-bar 980,100,980,300=50
     """
+    from temzoo.workflows import foil_tables
     from temzoo.workflows.drawn import MODES, Drawn, boxes_of
-    from temzoo.workflows.measure_folder import measure_folder
+    from temzoo.workflows.measure_folder import looked_at, measure_folder
     from temzoo.workflows.size_tables import tables_of, write_sizes
 
     mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
     by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
+    how = {"images": images, "by_hand": by_hand}
+    how["drawn"] = Drawn(mode, crop_bar, boxes_of(ignore_box))
     with own_folder(out), tables_of(out) as tables:
         measured = measure_folder(
             predictions,
-            images=images,
-            by_hand=by_hand,
-            drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
+            **how,
             tables=tables,
             min_area_px=min_area_px,
             min_diameter_nm=min_diameter_nm,
             min_diameter_px=min_diameter_px,
             classes=classes,
         )
+        foil = foil_tables.foil_tables(
+            measured, looked_at(predictions, **how), lines=lines or (), thickness_nm=thickness_nm
+        )
         by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
+        written = foil_tables.write_foil_tables(foil, out)
     if as_json:
-        common.print_json({unit: sizes.facts() for unit, sizes in by_unit.items()})
+        told = {unit: sizes.facts() for unit, sizes in by_unit.items()}
+        common.print_json(told | foil_tables.facts(foil))
     with common.json_alone(as_json):
         _tell(measured, by_unit, by_hand)
+        print("".join(f"{line}\n" for line in (*foil_tables.told(foil), *written)), end="")
 
 
 def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> None:

@@ -7,7 +7,7 @@ to be measured otherwise.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,6 +118,27 @@ def measure_folder(
     )
 
 
+def looked_at(
+    predictions: Sequence[Path],
+    *,
+    images: Path | None = None,
+    by_hand: ByHand | None = None,
+    drawn: Drawn | None = None,
+) -> Iterator[Prediction]:
+    """Predictions on disk one by one, as ``measure_folder`` measures them.
+
+    Args:
+        predictions, images, by_hand, drawn: as for ``measure_folder``.
+
+    Yields:
+        Each with the calibration that counts, and without what was drawn into its micrograph.
+    """
+    how = _How(images, by_hand or ByHand(), drawn, {})
+    for path in _paths(predictions):
+        told = sidecar.about(path) if path.name.endswith(SUFFIX) else None
+        yield how.looked_at(path, told)[0]
+
+
 class _InMemory:
     """In place of a file."""
 
@@ -175,12 +196,19 @@ class _How:
         asked = {} if self.drawn is None else json.loads(json.dumps(self.drawn.options()))
         return self.drawn is None or told["options"].get("drawn") == asked.get("drawn")
 
-    def _measured(self, path: Path, told: Mapping[str, Any] | None) -> _OfImage:
+    def looked_at(
+        self, path: Path, told: Mapping[str, Any] | None
+    ) -> tuple[Prediction, Micrograph | None, Scale | None, str]:
+        """The prediction as it counts, its micrograph, their own scale, and why none is there."""
         prediction, micrograph, missing = _loaded(path, told, self.micrographs)
         if self.drawn is not None:
             prediction, micrograph = _without_drawn(prediction, micrograph, self.drawn)
         scale = prediction.nm_per_pixel or (micrograph.nm_per_pixel if micrograph else None)
         prediction = replace(prediction, nm_per_pixel=self.by_hand.of(scale))
+        return prediction, micrograph, scale, missing
+
+    def _measured(self, path: Path, told: Mapping[str, Any] | None) -> _OfImage:
+        prediction, micrograph, scale, missing = self.looked_at(path, told)
         doubtful = prediction.doubtful
         read = micrograph.calibration if micrograph else ""
         return _OfImage(

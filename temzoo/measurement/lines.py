@@ -1,0 +1,255 @@
+"""Lines, such as dislocations: their length, and length per area and per volume.
+
+**Length of a mask.** The mask is thinned to a skeleton one pixel wide (Guo and Hall, Communications
+of the ACM 32, 359, 1989; ``skimage.morphology.thin``), which has n_e steps along rows or columns,
+n_o diagonal ones and n_c changes from one to the other. Its length is that of Vossepoel and
+Smeulders (Computer Graphics and Image Processing 20, 347, 1982), 0.980 n_e + 1.406 n_o - 0.091 n_c:
+without bias for straight lines of random direction, where counting diagonal steps as sqrt(2) is
+5 % too long. Of bands 3 to 14 px wide, in random directions, it is off by 1 % (root of mean
+square) from 150 px on, and by 2 to 3 % at 60 px. Where lines cross at a small angle they share a
+part of the skeleton, which counts once.
+
+**Length of labels.** That of the polyline itself, cut at the border.
+
+**Density.** Length per area of the field needs no correction at the border, as a line is cut where
+the field is. By a foil's thickness it becomes projected length per volume. Lines of random
+directions are seen at pi / 4 of their length, the mean over directions of the sine of the angle to
+the beam: their length per volume is 4 / pi times as much.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from temzoo.core.hints import require_classes
+from temzoo.core.types import LINE_KINDS, LabelledImage, Prediction
+from temzoo.measurement.resampling import poisson_sum_interval
+from temzoo.measurement.volumes import NM_PER_M, checked_thickness
+from temzoo.micrographs import Scale, checked_scale
+
+EVEN, DIAGONAL, CORNER = 0.980, 1.406, -0.091
+POOLED = "all"
+LEVEL = 0.95
+STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # to half of a pixel's neighbours
+NM_PER_UM = 1e3
+RANDOM = 4 / math.pi  # length of lines of random directions by their projected length
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """The lines of one class in one image.
+
+    Attributes:
+        image, class_name: where, and what they are called.
+        lengths: (n,) of each piece that hangs together; of labels, of each polyline. In nm, or in
+            px where ``unit`` says so.
+        area: of the field, in the square of that.
+        unit: "nm" or "px".
+    """
+
+    image: str
+    class_name: str
+    lengths: np.ndarray
+    area: float
+    unit: str
+
+
+def skeleton_lengths(mask: np.ndarray, *, spacing: Scale = (1.0, 1.0)) -> np.ndarray:
+    """The length of each connected line of a mask, (n,), as the module says.
+
+    Args:
+        mask: (H, W) bool, bands of a few pixels' width.
+        spacing: size of a pixel (row, col). Where they differ, the mask is first drawn with square
+            pixels of the smaller size.
+
+    Example:
+        >>> skeleton_lengths(temzoo.predict(model, "foil.tif").classes == 1, spacing=(0.5, 0.5))
+    """
+    return _lengths(_square(np.asarray(mask, bool), spacing)) * min(spacing)
+
+
+def lines_of_prediction(
+    prediction: Prediction, *, classes: Sequence[str], nm_per_pixel: float | Scale | None = None
+) -> list[Lines]:
+    """The lines of classes of a prediction, without what was left out of its field.
+
+    Args:
+        classes: names of the classes whose pixels are lines.
+        nm_per_pixel: as for ``temzoo.measure``.
+
+    Raises:
+        ValueError: a class that the prediction does not have, or a calibration that is none.
+    """
+    require_classes(classes, prediction.class_names, "prediction")
+    spacing, unit = _scale(nm_per_pixel or prediction.nm_per_pixel)
+    field, found = _square(prediction.field, spacing), []
+    for name in classes:
+        mask = prediction.classes == prediction.class_names.index(name) + 1
+        lengths = _lengths(_square(mask, spacing), field) * min(spacing)
+        area = prediction.field.sum() * math.prod(spacing)
+        found.append(Lines(prediction.name, name, lengths, float(area), unit))
+    return found
+
+
+def lines_of_labels(
+    labels: LabelledImage, *, nm_per_pixel: float | Scale | None = None
+) -> list[Lines]:
+    """The polylines of labels, each class by itself, as far as they lie inside the image."""
+    spacing, unit = _scale(nm_per_pixel)
+    own: dict[str, list[float]] = {}
+    for shape in labels.shapes:
+        if shape.kind in LINE_KINDS:
+            own.setdefault(shape.label, []).append(_inside(shape.points, labels, spacing))
+    area = labels.height * labels.width * math.prod(spacing)
+    return [
+        Lines(labels.name, name, np.array([one for one in lengths if one]), area, unit)
+        for name, lengths in own.items()
+    ]
+
+
+def summarize_lines(
+    lines: Iterable[Lines], *, thickness_nm: float | None = None, level: float = LEVEL
+) -> pd.DataFrame:
+    """Length and density of lines, a row an image and class, and one a class of all together.
+
+    Columns: ``image`` ("all"), ``class``, ``images``, ``pieces``, ``length_um`` (or ``_px``),
+    ``area_um2``, ``length_per_area_per_um`` (or ``_per_px``); with a thickness,
+    ``length_per_volume_per_m2`` of the projected length, and ``random_length_per_volume_per_m2``
+    for lines of random directions, each with ``_low`` and ``_high``. The limits are those of a sum
+    over pieces that lie independently of each other.
+
+    Args:
+        thickness_nm: of the foil; None: no figures by volume.
+        level: of the intervals.
+
+    Raises:
+        ValueError: images in nm and in px together, two of one name, a thickness that is none, or
+            one for images without a calibration.
+    """
+    lines = list(lines)
+    units = {one.unit for one in lines}
+    if len(units) > 1:
+        mixed = next(one.image for one in lines if one.unit == "px")
+        raise ValueError(
+            "lines of several images are summed up in nm or in px. Received: both; "
+            f"{mixed!r} has no calibration. Give --nm-per-pixel 0.5 (nm_per_pixel=0.5)."
+        )
+    if thickness_nm is not None:
+        checked_thickness(thickness_nm, units.pop() if units else "nm")
+    groups = {(one.image, one.class_name): [one] for one in lines}
+    if len(groups) < len(lines):
+        twice = Counter((one.image, one.class_name) for one in lines).most_common(1)[0][0][0]
+        raise ValueError(
+            f"each image has a name of its own. Received: two of name {twice!r}. Rename one."
+        )
+    if len({one.image for one in lines}) > 1:
+        for one in lines:
+            groups.setdefault((POOLED, one.class_name), []).append(one)
+    return pd.DataFrame(
+        [
+            {"image": image, "class": name, **_row(own, thickness_nm, level)}
+            for (image, name), own in groups.items()
+        ]
+    )
+
+
+def _row(lines: Sequence[Lines], thickness_nm: float | None, level: float) -> Mapping[str, float]:
+    lengths, area = np.concatenate([one.lengths for one in lines]), sum(one.area for one in lines)
+    unit, scale = ("um", NM_PER_UM) if lines[0].unit == "nm" else ("px", 1.0)
+    bounds = poisson_sum_interval(lengths, level=level)
+    row = {
+        "images": len(lines),
+        "pieces": len(lengths),
+        f"length_{unit}": bounds.value / scale,
+        f"area_{unit}2": area / scale**2,
+        "level": level,
+    }
+    figures = {f"length_per_area_per_{unit}": scale}
+    if thickness_nm is not None:
+        per_m2 = NM_PER_M**2 / thickness_nm
+        figures["length_per_volume_per_m2"] = per_m2
+        figures["random_length_per_volume_per_m2"] = per_m2 * RANDOM
+    for name, factor in figures.items():
+        share = factor / area if area else math.nan
+        row |= {
+            name: bounds.value * share,
+            f"{name}_low": bounds.low * share,
+            f"{name}_high": bounds.high * share,
+        }
+    return row
+
+
+def _scale(nm_per_pixel: float | Scale | None) -> tuple[Scale, str]:
+    return ((1.0, 1.0), "px") if nm_per_pixel is None else (checked_scale(nm_per_pixel), "nm")
+
+
+def _square(mask: np.ndarray, spacing: Scale) -> np.ndarray:
+    """A mask with square pixels of the smaller spacing; each takes what lies under its centre."""
+    if math.isclose(*spacing, rel_tol=1e-3):
+        return mask
+    rows, cols = (
+        np.minimum(
+            (np.arange(round(size * own / min(spacing))) + 0.5) * min(spacing) / own, size - 0.5
+        ).astype(int)
+        for size, own in zip(mask.shape, spacing, strict=True)
+    )
+    return mask[np.ix_(rows, cols)]
+
+
+def _lengths(mask: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:
+    """(n,) length in px of each connected piece of the mask's skeleton, inside the field alone."""
+    from scipy import ndimage
+    from skimage.morphology import thin
+
+    # Mirrored at the border, or the skeleton of what is cut there would end before it.
+    margin = min(int(2 * ndimage.distance_transform_edt(mask).max()) + 2, *mask.shape)
+    skeleton = thin(np.pad(mask, margin, "symmetric"))[margin:-margin, margin:-margin]
+    skeleton = skeleton if field is None else skeleton & field
+    number, count = ndimage.label(skeleton, np.ones((3, 3), bool))
+    even, diagonal = np.zeros((2, count + 1))
+    straight, slanted = np.zeros((2, *mask.shape), np.int8)
+    for down, right in STEPS:
+        one, other = _pair(down, right)
+        both = skeleton[one] & skeleton[other]
+        if down and right:  # no step where a corner between them is on the way
+            both &= ~(skeleton[one[0], other[1]] | skeleton[other[0], one[1]])
+        steps, degree = (diagonal, slanted) if down and right else (even, straight)
+        degree[one] += both
+        degree[other] += both
+        steps += np.bincount(number[one][both], minlength=count + 1)
+    corners = np.bincount(number[(straight == 1) & (slanted == 1)], minlength=count + 1)
+    lengths = (EVEN * even + DIAGONAL * diagonal + CORNER * corners)[1:]
+    return lengths[lengths > 0]
+
+
+def _pair(down: int, right: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where the pixels lie that have a neighbour so far away, and where those neighbours lie."""
+    rows = (slice(None, -down), slice(down, None)) if down else (slice(None), slice(None))
+    cols = {
+        0: (slice(None), slice(None)),
+        1: (slice(None, -1), slice(1, None)),
+        -1: (slice(1, None), slice(None, -1)),
+    }[right]
+    return (rows[0], cols[0]), (rows[1], cols[1])
+
+
+def _inside(points: np.ndarray, labels: LabelledImage, spacing: Scale) -> float:
+    """Length of a polyline within the image (Liang and Barsky's clipping of each piece)."""
+    total, limits = 0.0, (labels.height, labels.width)
+    for start, end in itertools.pairwise(points):
+        move, first, last = end - start, 0.0, 1.0
+        for axis, limit in enumerate(limits):
+            if move[axis]:
+                ways = sorted(((0 - start[axis]) / move[axis], (limit - start[axis]) / move[axis]))
+                first, last = max(first, ways[0]), min(last, ways[1])
+            elif not 0 <= start[axis] <= limit:
+                last = first
+        total += max(last - first, 0.0) * math.hypot(*(move * spacing))
+    return total
