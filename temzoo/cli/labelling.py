@@ -74,6 +74,9 @@ def labels_convert(
     values: Values = "auto",
     rename: Rename = None,
     merge: Merge = None,
+    line_width: Annotated[
+        float | None, typer.Option(help="Make polylines bands of this width in px, to learn from.")
+    ] = None,
 ):
     """Convert labels between formats, and say what the new one does not hold.
 
@@ -84,6 +87,7 @@ def labels_convert(
 
     renames, merges = parsed(rename, merge)
     how = {"images": images, "values": values, "rename": renames, "merge": merges}
+    how["line_width"] = line_width
     print(formats.convert(source, target, to=to, kind=kind, **how))
 
 

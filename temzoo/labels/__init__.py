@@ -146,6 +146,7 @@ def convert(
     values: str = "auto",
     rename: Mapping[str, str] | None = None,
     merge: Mapping[str, Sequence[str]] | None = None,
+    line_width: float | None = None,
 ) -> str:
     """Reads labels of any supported format and writes them as another.
 
@@ -154,6 +155,7 @@ def convert(
         target, to, kind: what ``write`` takes.
         images, values: as for ``read``.
         rename, merge: as for ``renaming.renamed``.
+        line_width: polylines become bands of this width in px; None: they stay lines.
 
     Returns:
         what was read, what was left out and what the format loses, in words.
@@ -167,6 +169,8 @@ def convert(
     with in_place(target if to in FOLDER_FORMATS else Path(target).parent):
         labelled = read(source, images=images, values=values)
         labelled = _part("renaming").renamed(labelled, rename, merge)
+        if line_width is not None:
+            labelled = _part("bands").as_bands(labelled, line_width)
         left_out = writer(target, labelled)
     lines = [summary(labelled)]
     lines += [f"left out, since {to} cannot hold them: {_counted(left_out)}"] if left_out else []
