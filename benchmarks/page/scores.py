@@ -148,7 +148,8 @@ def instances(found: Records) -> list[str]:
     scored = [r for r in found if "pooled" in r["figures"]]
     head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
     told = table(head, map(_instances_row, scored)) if scored else []
-    return [*told, *(line for r in scored for line in ("", _instances_said(r)))]
+    said = [r for r in found if {"pooled", "density"} & r["figures"].keys()]
+    return [*told, *(line for r in said for line in ("", _instances_said(r)))]
 
 
 def _instances_row(r: Record) -> list[str]:
@@ -166,6 +167,10 @@ def _instances_said(r: Record) -> str:
     if "density" in figures:
         told = ", ".join(f"{key} {value:.1%}" for key, value in figures["density"].items())
         more = "the data's publisher reports an accuracy of 83.6 % (creme, 316L), on another split"
+        for way in ("chosen on all frames", "one frame held out"):
+            if way in figures:
+                accuracy = figures[way]["accuracy, 1 - mean |error|"]
+                more = f"accuracy {accuracy:.1%} {way}; {more}"
         return f"{name}, areal density: {told}; {more}."
     if "relative count error" in figures:
         true = figures["images"][0]["instances_true"]
