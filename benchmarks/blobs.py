@@ -23,8 +23,9 @@ FOLDS = 4
 def loops_blobs(arguments: argparse.Namespace) -> dict[str, Any]:
     """Areal density of loops by the Laplacian of a Gaussian, cross-validated as networks are.
 
-    ``density``: four blocks of frames, the frames beside a block left out. ``one frame held out``: each
-    frame judged alone, those beside it left out. ``chosen on all frames``: no cross-validation.
+    ``density``: four blocks of frames, the frames beside a block left out. ``one frame held out``:
+    each frame judged alone, those beside it left out. ``chosen on all frames``: not
+    cross-validated.
     """
     folder = arguments.data_folder / "loops"
     examples = temzoo.load_dataset(images=folder / "images", labels=folder / "coco.json")
@@ -32,9 +33,10 @@ def loops_blobs(arguments: argparse.Namespace) -> dict[str, Any]:
     true = np.array([len(e.labels.shapes) for e in examples])
     counts = np.stack([blob_counts(e.micrograph.pixels) for e in examples], axis=1)
     blocks = np.array_split(np.arange(len(true)), FOLDS)
+    alone = np.arange(len(true))[:, None]
     figures = {
         "density": density(true, cross_validated(counts, true, blocks)),
-        "one frame held out": density(true, cross_validated(counts, true, np.arange(len(true))[:, None])),
+        "one frame held out": density(true, cross_validated(counts, true, alone)),
         "chosen on all frames": density(true, counts[_best(counts, true)]),
     }
     dataset = Dataset("loops", examples, examples, f"{FOLDS} blocks of frames, each judged once")

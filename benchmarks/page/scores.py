@@ -22,6 +22,13 @@ METHODS = {
     "supervised": "autoencoder, clean images and noise",
     "supervised-flips": "the same, mean over mirror images",
 }
+# How settings were chosen for an areal density, by the names of its figures.
+DENSITIES = {
+    "density": "chosen on other blocks of frames",
+    "one frame held out": "on all frames but one and its neighbours",
+    "chosen on all frames": "on the frames judged",
+}
+ACCURACY = "accuracy, 1 - mean |error|"
 GAINS = {
     "supervised": ("nlm", "bm3d"),
     "supervised-flips": ("bm3d",),
@@ -148,8 +155,25 @@ def instances(found: Records) -> list[str]:
     scored = [r for r in found if "pooled" in r["figures"]]
     head = "data | model | AP50 | AP | AP75 | F1 | PQ | StarDist | training, min | command"
     told = table(head, map(_instances_row, scored)) if scored else []
-    said = [r for r in found if {"pooled", "density"} & r["figures"].keys()]
-    return [*told, *(line for r in said for line in ("", _instances_said(r)))]
+    told += [line for r in scored for line in _instances_said(r)]
+    counted = [r for r in found if "density" in r["figures"]]
+    return [*told, *(["", *_densities(counted)] if counted else [])]
+
+
+def _densities(found: Records) -> list[str]:
+    """Areal densities; the publisher's own figure beside them."""
+    rows = []
+    for r in found:
+        own = {way: r["figures"].get(way) for way in DENSITIES}
+        accuracies = [f"{each[ACCURACY]:.1%}" if each else "–" for each in own.values()]
+        error = f"{r['figures']['density']['error of all frames together']:+.1%}"
+        rows.append([r["about"], *accuracies, error, command(r)])
+    return [
+        "Areal density of loops; accuracy is 1 - mean over frames of the relative error. The data's"
+        " publisher reports 83.6 % (creme, 316L), on another split.",
+        "",
+        *table(" | ".join(["counted by", *DENSITIES.values(), "error together", "command"]), rows),
+    ]
 
 
 def _instances_row(r: Record) -> list[str]:
@@ -162,26 +186,20 @@ def _instances_row(r: Record) -> list[str]:
     return [r["name"].split("-")[0], r["about"], *cells.values(), told, command(r)]
 
 
-def _instances_said(r: Record) -> str:
+def _instances_said(r: Record) -> list[str]:
     figures, name = r["figures"], f"`{r['name']}`"
     if "density" in figures:
-        told = ", ".join(f"{key} {value:.1%}" for key, value in figures["density"].items())
-        more = "the data's publisher reports an accuracy of 83.6 % (creme, 316L), on another split"
-        for way in ("chosen on all frames", "one frame held out"):
-            if way in figures:
-                accuracy = figures[way]["accuracy, 1 - mean |error|"]
-                more = f"accuracy {accuracy:.1%} {way}; {more}"
-        return f"{name}, areal density: {told}; {more}."
+        return []
     if "relative count error" in figures:
         true = figures["images"][0]["instances_true"]
         error, seconds = figures["relative count error"], figures["seconds"]
-        return f"{name}: count error {error:+.1%} of {true} particles, in {seconds:.0f} s."
+        return ["", f"{name}: count error {error:+.1%} of {true} particles, in {seconds:.0f} s."]
     sizes = ("small", "medium", "large")
     told = ", ".join(f"{s} {figures['pooled'][f'mask_ap_{s}']['value']:.3f}" for s in sizes)
     if "at score 0.5" in figures:
         default = figures["at score 0.5"]["instance_f1"]["value"]
         told += f"; F1 from a score of 0.5 on: {default:.3f}"
-    return f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."
+    return ["", f"{name}, mask AP by size (COCO: below 32² px, to 96² px, above): {told}."]
 
 
 def denoise(found: Records) -> list[str]:

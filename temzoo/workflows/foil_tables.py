@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,26 +32,30 @@ def foil_tables(
         measured: the particles; its tables must still be where they are.
         predictions: the same images, looked at for lines.
         lines: classes whose pixels are lines; they are no particles in the volumes.
-        thickness_nm: of the foil; None: no volumes.
+        thickness_nm: of the foil; None: no volumes, as where all classes are lines.
 
     Raises:
         ValueError: as ``summarize_lines`` and ``per_volume`` do.
     """
-    tables = {}
+    tables, names = {}, set()
     if lines:
-        found = [one for each in predictions for one in lines_of_prediction(each, classes=lines)]
+        found = []
+        for each in predictions:
+            found += lines_of_prediction(each, classes=lines)
+            names.update(each.class_names)
         tables["lines"] = summarize_lines(found, thickness_nm=thickness_nm)
     if thickness_nm is not None:
         for unit in measured.by_unit:
             checked_thickness(thickness_nm, unit)
-        part = measured.by_unit["nm"]
-        tables["volumes"] = per_volume(
-            part.table,
-            thickness_nm=thickness_nm,
-            frames=part.frames,
-            without=lines,
-            model=part.model,
-        )
+        if not lines or names - set(lines):  # else there are no particles to tell of
+            part = measured.by_unit["nm"]
+            tables["volumes"] = per_volume(
+                part.table,
+                thickness_nm=thickness_nm,
+                frames=part.frames,
+                without=lines,
+                model=part.model,
+            )
     return tables
 
 
@@ -109,4 +114,5 @@ def _volume(row: Mapping[str, Any]) -> str:
 
 def _figure(row: Mapping[str, Any], name: str) -> str:
     low, high = (row[f"{name}_{side}"] for side in ("low", "high"))
-    return f"{row[name]:.4g} (95 % {low:.4g} to {high:.4g})"
+    between = "" if math.isnan(high) else f" (95 % {low:.4g} to {high:.4g})"
+    return f"{row[name]:.4g}{between}"
