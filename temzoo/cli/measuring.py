@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +68,7 @@ def measure(
     the micrographs are calibrated, or calibrated here, else in px; each column's name says which.
     Where only some are, those that are not have files of their own: particles_px.csv … Where the
     card of the weights says how far they are off, the intervals of D50 and number hold that too.
+    Boxes, as of yolo, have no areas and diameters: number, density and sides are told.
 
     Example: temzoo measure predictions --out measured
 
@@ -145,6 +146,8 @@ def shown(summary: pd.DataFrame) -> str:
     """The summary for the screen: the most asked for figures, rounded."""
     unit = "nm" if "diameter_mean_nm" in summary else "px"
     area = "um2" if unit == "nm" else "px2"
+    if f"box_height_d50_{unit}" in summary:
+        return boxes_shown(summary, unit, area)
     head = ("image", "particles", "at border", f"D10 {unit}", f"D50 {unit}", "95 %", f"D90 {unit}")
     head += (
         f"mean {unit}",
@@ -157,16 +160,43 @@ def shown(summary: pd.DataFrame) -> str:
     if len(rows) > MOST_LINES:
         left = len(rows) - MOST_LINES
         rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 11, rows[-1]]
-    widths = [max(len(cells[k]) for cells in (head, *rows)) for k in range(len(head))]
-    lines = "\n".join(
+    lines = aligned([head, *rows])
+    more = left_out(summary, unit) + doubtful_line(summary)
+    return f"{lines}{more}\n{interval_parts(summary.iloc[-1])}"
+
+
+def boxes_shown(summary: pd.DataFrame, unit: str, area: str) -> str:
+    """The same of boxes: number, density and the medians of their sides."""
+    head = ("image", "boxes", "at border", f"height D50 {unit}", "95 %", f"width D50 {unit}")
+    head += ("95 %", "per µm²" if unit == "nm" else "per px²")
+    rows = [box_line_of(row, unit, area) for _, row in summary.iterrows()]
+    if len(rows) > MOST_LINES:
+        left = len(rows) - MOST_LINES
+        rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 7, rows[-1]]
+    told = "Boxes have no outline: no areas, diameters or coverage. 95 % intervals: sampling alone."
+    return f"{aligned([head, *rows])}{doubtful_line(summary)}\n{told}"
+
+
+def box_line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:
+    """The cells of one line of boxes."""
+    name = row["image"] if row["class"] == "all" else f"{row['image']}, {row['class']}"
+    cells = [name, str(row["particles"]), str(row["touching_border"])]
+    for side in ("box_height", "box_width"):
+        low, high = (figure(row[f"{side}_d50_{end}_{unit}"]) for end in ("low", "high"))
+        cells += [figure(row[f"{side}_d50_{unit}"]), f"{low} – {high}" if low else ""]
+    return (*cells, figure(row[f"density_per_{area}"]))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines, the first column to the left."""
+    widths = [max(len(cells[k]) for cells in rows) for k in range(len(rows[0]))]
+    return "\n".join(
         "  ".join(
             cell.ljust(width) if k == 0 else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
-        for cells in (head, *rows)
+        for cells in rows
     )
-    more = left_out(summary, unit) + doubtful_line(summary)
-    return f"{lines}{more}\n{interval_parts(summary.iloc[-1])}"
 
 
 def interval_parts(row: pd.Series) -> str:

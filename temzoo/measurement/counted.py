@@ -164,7 +164,8 @@ class Parts:
             "area": table[f"area_{unit}2"].to_numpy(float),
             "weight": _free_weights(table, unit),
             "least": least,
-            "large": table[f"diameter_{unit}"].to_numpy(float) >= least,
+            # Boxes have no diameter, and none is too small.
+            "large": ~(table[f"diameter_{unit}"].to_numpy(float) < least),
             "free": ~table["touches_border"].to_numpy(bool),
         }
 

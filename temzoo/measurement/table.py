@@ -16,6 +16,12 @@ from temzoo.measurement.pixel_runs import Runs, runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
 from temzoo.micrographs import Scale, checked_scale, load_micrograph, to_grey
 
+# Beginnings of the columns that boxes cannot give.
+OF_OUTLINES = (
+    *("area_", "diameter_", "feret_", "perimeter_", "circularity", "aspect_ratio"),
+    *("orientation_deg", "solidity", "mean_intensity"),
+)
+
 
 def measure(
     prediction: Prediction,
@@ -54,6 +60,10 @@ def measure(
       calibration, NaN where there is none; ``min_diameter_nm``: the smallest that counts, 0 for
       all. ``summarize`` counts by them.
 
+    Of a model that finds boxes (``Prediction.box_shaped``), area, diameters, perimeter, shape and
+    intensity are NaN: a box has no outline. Number, class, score, centroid (of the box),
+    neighbours, border and box sizes are known.
+
     Args:
         prediction: what ``temzoo.predict`` returned or ``temzoo.load_prediction`` read.
         micrograph: what it was made of, for the intensities (colour counts as its luma).
@@ -71,7 +81,7 @@ def measure(
 
     Raises:
         ValueError: an unknown class, a calibration that is none, a micrograph of another size, a
-            smallest diameter below 0, or in nm of a micrograph that has no calibration.
+            smallest diameter below 0, in nm of a micrograph that has no calibration, or of boxes.
 
     Example:
         >>> table = measure(temzoo.predict(model, "particles.tif"))
@@ -84,6 +94,11 @@ def measure(
         nm_per_pixel = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
     spacing = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
     least = _least_diameter(min_diameter_nm, min_diameter_px, spacing, prediction.name)
+    if least and prediction.box_shaped:
+        raise ValueError(
+            "boxes have no diameter, so none is too small. Received: a smallest diameter for the"
+            f" boxes of {prediction.name!r}. Leave it out, or predict with particles/emps."
+        )
     runs, ids = _particles(prediction)
     keep = (runs.area_px >= min_area_px) & _is_wanted(prediction, ids, classes)
     runs, ids = runs.picked(keep), ids[keep]
@@ -99,6 +114,9 @@ def measure(
     if prediction.left_out:
         columns |= _in_the_field(columns, prediction, runs)
     columns["mean_intensity"] = _mean_intensity(runs, source)
+    if prediction.box_shaped:
+        outlined = (name for name in columns if name.startswith(OF_OUTLINES))
+        columns |= {name: np.full(len(runs), math.nan) for name in outlined}
     unknown = np.full(len(runs), math.nan)
     columns["confidence"] = scores if _is_calibrated(prediction) else unknown
     for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):

@@ -30,7 +30,11 @@ from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import built_or_none
 
-LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
+LABEL_FILES = {
+    "cvat": "predictions.xml",
+    "coco": "predictions.coco.json",
+    "yolo": "predictions.yolo",
+}
 TABLE = "predictions.csv"
 
 

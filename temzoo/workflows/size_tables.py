@@ -17,6 +17,7 @@ from temzoo.core.files import atomic_path, partial_path
 from temzoo.core.writers import write_csv
 from temzoo.measurement import summarize
 from temzoo.measurement.counted import Counted, counted, read_parquet
+from temzoo.measurement.summary import BOX_SIDES
 from temzoo.pictures.size_distribution import plot_sizes
 from temzoo.store.particle_tables import UNITS
 from temzoo.workflows.measure_folder import Measured, Particles
@@ -120,18 +121,26 @@ def _summarized(
     """A row an image, then all together; classes apart where there are several.
 
     Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
-    says so; they count in nothing.
+    says so; they count in nothing. Of boxes alone there are figures of ``BOX_SIDES`` too.
     """
     how = {**how, "frames": part.frames, "model": part.model}
     kinds = ["class"] if len(particles.classes) > 1 else []
-    parts = [summarize(particles, by=["image", *kinds], **how)]
-    parts += [summarize(particles, by=kinds, **how)] if len(part.frames) > 1 else []
-    summary = pd.concat(parts, ignore_index=True)
+    summary = _rows(particles, kinds, how)
+    if len(particles.columns) and particles.columns["area"].isna().all():
+        for side in BOX_SIDES:
+            more = _rows(counted(part.table, side), kinds, how)
+            summary = summary.join(more[[name for name in more if name.startswith(side)]])
     known = {name: n for name in part.frames if (n := measured.doubtful.get(name)) is not None}
     counts = known | ({"all": sum(known.values())} if known else {})
     summary.insert(4, "doubtful", summary["image"].map(counts).astype("Int64"))
     summary["calibration"] = summary["image"].map(measured.calibrations).fillna("")
     return summary
+
+
+def _rows(particles: Counted, kinds: list[str], how: Mapping) -> pd.DataFrame:
+    parts = [summarize(particles, by=["image", *kinds], **how)]
+    parts += [summarize(particles, by=kinds, **how)] if len(how["frames"]) > 1 else []
+    return pd.concat(parts, ignore_index=True)
 
 
 def _named(name: str, unit: str, units: Collection[str]) -> str:
