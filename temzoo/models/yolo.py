@@ -47,8 +47,8 @@ CLASS_SHARE, BOX_SHARE, BIN_SHARE = 0.5, 7.5, 1.5
 @register(
     "yolo",
     task="boxes",
-    summary="YOLO on MobileNet: a box and class for every object, fast",
-    paper="Redmon et al. 2016, arXiv:1506.02640; Feng et al. 2021, arXiv:2108.07755",
+    summary="YOLO on MobileNet: a box and class for every object",
+    paper="Redmon et al. 2016, arXiv:1506.02640",
     input="(B, image_size, image_size, 1 or 3) raw pixels",
     output="boxes, classes and scores of up to max_detections objects",
     parameters=3_112_195,
