@@ -128,7 +128,7 @@ def _summarized(
     summary = _rows(particles, kinds, how)
     if len(particles.columns) and particles.columns["area"].isna().all():
         for side in BOX_SIDES:
-            more = _rows(counted(part.table, side), kinds, how)
+            more = _rows(counted(part.table, side), kinds, {**how, "of": side})
             summary = summary.join(more[[name for name in more if name.startswith(side)]])
     known = {name: n for name in part.frames if (n := measured.doubtful.get(name)) is not None}
     counts = known | ({"all": sum(known.values())} if known else {})
