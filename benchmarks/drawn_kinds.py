@@ -19,7 +19,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-FINE = 20  # steps per unit of length of the grid on which an outline's area is found
 Inside = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -97,9 +96,9 @@ KINDS: dict[str, Callable[[np.random.Generator], Inside]] = {
 def drawn(kind: str, diameter_px: float, rng: np.random.Generator) -> np.ndarray:
     """(H, W) bool: a particle with the area of a circle of this diameter, with a margin around."""
     inside = KINDS[kind](rng)
-    reach = 12.0  # no cluster of six discs goes farther
-    grid = np.arange(-reach, reach, 1 / FINE)
-    area = inside(grid[None], grid[:, None]).sum() / FINE**2
+    reach, points = (12, 480) if kind == "aggregate" else (2, 240)  # six discs reach no farther
+    grid, step = np.linspace(-reach, reach, points, retstep=True)
+    area = inside(grid[None], grid[:, None]).sum() * step**2
     scale = math.sqrt(math.pi / 4 * diameter_px**2 / area)
     half = math.ceil(reach * scale)
     turn, off = rng.uniform(0, 2 * math.pi), rng.random(2)
