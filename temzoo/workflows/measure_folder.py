@@ -48,6 +48,7 @@ class Measured:
         calibrations: where the calibration of each image was read, as far as that is known.
         without_micrograph: why an image has no intensities, where that is a surprise.
         doubtful: objects of each image that its model is not sure of, where it says so.
+        kinds: the column of the tables that tells what a particle is.
     """
 
     by_unit: Mapping[str, Particles]
@@ -55,6 +56,7 @@ class Measured:
     calibrations: Mapping[str, str]
     without_micrograph: Mapping[str, str]
     doubtful: Mapping[str, int]
+    kinds: str = "morphology"
 
 
 def measure_folder(
@@ -85,8 +87,8 @@ def measure_folder(
     frames: dict[str, dict[str, tuple[float, float]]] = {"nm": {}, "px": {}}
     errors: dict[str, list[ModelError | None]] = {"nm": [], "px": []}
     micrographs = {} if images is None else sources.sources_in(images)
-    for path in _paths(predictions):
-        prediction, micrograph, why = _loaded(path, micrographs)
+    for path in prediction_paths(predictions):
+        prediction, micrograph, why = loaded(path, micrographs)
         name, known = prediction.name, prediction.nm_per_pixel
         read[name] = sidecar.about(path)["calibration"] if path.name.endswith(SUFFIX) else ""
         if drawn is not None:
@@ -130,7 +132,7 @@ def _without_drawn(
     return leave_out(prediction, boxes), micrograph
 
 
-def _paths(places: Sequence[Path]) -> list[Path]:
+def prediction_paths(places: Sequence[Path]) -> list[Path]:
     """The predictions that are named, and those of the folders that are."""
     paths = [path for place in places for path in _in_place(place)]
     if not paths:
@@ -156,7 +158,7 @@ def _in_place(place: Path) -> list[Path]:
     return list_predictions(place) or sorted(place.glob(f"[!.]*{MAP_ENDING}"))
 
 
-def _loaded(
+def loaded(
     path: Path, micrographs: Mapping[str, Sequence[Path]]
 ) -> tuple[Prediction, Micrograph | None, str]:
     """The prediction, its micrograph if it is there, and why not where that is a surprise."""

@@ -13,10 +13,13 @@ import pandas as pd
 from temzoo.core.files import atomic_path
 from temzoo.core.writers import write_csv
 from temzoo.measurement import summarize
+from temzoo.measurement.kinds import summarize_kinds
+from temzoo.pictures.kinds import plot_kinds
 from temzoo.pictures.size_distribution import plot_sizes
 from temzoo.workflows.measure_folder import Measured, Particles
 
-FILES = ("particles.csv", "particles.parquet", "summary.csv", "sizes.png")
+TABLES = ("particles.csv", "particles.parquet", "summary.csv", "kinds.csv")
+PLOTS = ("sizes.png", "kinds.png")
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,19 @@ class Sizes:
     Attributes:
         summary: a row an image, then all together, as ``temzoo.summarize`` gives them, with the
             columns ``doubtful`` and ``calibration``.
+        kinds: a row for each kind of particle, as ``summarize_kinds`` gives it.
         files: that were written.
     """
 
     summary: pd.DataFrame
+    kinds: pd.DataFrame
     files: tuple[Path, ...]
 
     def facts(self) -> dict[str, Any]:
         """As JSON has it; what is undefined is null."""
         rows = json.loads(self.summary.to_json(orient="records", double_precision=15))
-        return {"summary": rows, "files": [str(path) for path in self.files]}
+        kinds = json.loads(self.kinds.to_json(orient="records", double_precision=15))
+        return {"summary": rows, "kinds": kinds, "files": [str(path) for path in self.files]}
 
 
 def write_sizes(
@@ -60,23 +66,25 @@ def write_sizes(
     Raises:
         ValueError: as ``temzoo.summarize`` does; nothing is written then.
     """
-    summaries = {
-        unit: _summarized(part, measured, {"border": border, "over": over, "seed": seed})
-        for unit, part in measured.by_unit.items()
-    }
+    how = {"border": border, "over": over, "seed": seed}
+    summaries = {unit: _summarized(part, measured, how) for unit, part in measured.by_unit.items()}
     _remove_plots(out)  # there may be none this time
     found = {}
     for unit, part in measured.by_unit.items():
-        paths = [out / _named(name, unit, measured.by_unit) for name in FILES]
-        for path, frame in ((paths[0], part.table), (paths[2], summaries[unit])):
-            write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
+        about = {**how, "frames": part.frames, "model": part.model}
+        kinds = summarize_kinds(part.table, of=measured.kinds, **about)
+        paths = [out / _named(name, unit, measured.by_unit) for name in (*TABLES, *PLOTS)]
+        for path, frame in zip(paths, (part.table, None, summaries[unit], kinds), strict=False):
+            if frame is not None:
+                write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
         with atomic_path(paths[1]) as temporary:
             part.table.to_parquet(temporary, index=False)
         if summaries[unit]["sized"].any():
-            plot_sizes(part.table, paths[-1], border=border, seed=seed, model=part.model)
+            plot_sizes(part.table, paths[-2], border=border, seed=seed, model=part.model)
+            plot_kinds(part.table, paths[-1], of=measured.kinds, border=border)
         else:
-            paths.pop()
-        found[unit] = Sizes(summaries[unit], tuple(paths))
+            paths = paths[: len(TABLES)]
+        found[unit] = Sizes(summaries[unit], kinds, tuple(paths))
     return found
 
 
@@ -106,5 +114,6 @@ def _named(name: str, unit: str, units: Collection[str]) -> str:
 
 def _remove_plots(out: Path) -> None:
     """And all in pixels beside nanometres."""
-    for path in (FILES[-1], *(_named(name, "px", ("nm", "px")) for name in FILES)):
+    in_px = (_named(name, "px", ("nm", "px")) for name in (*TABLES, *PLOTS))
+    for path in (*PLOTS, *in_px):
         (out / path).unlink(missing_ok=True)
