@@ -1,6 +1,7 @@
 """Kinds of particles: their summary, plot and overlays, and classifiers in ``temzoo measure``."""
 
 import math
+import re
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
 from temzoo.core.writers import write_png
 from temzoo.data.classes import tagged
 from temzoo.measurement.kinds import ordered_kinds, summarize_kinds
+from temzoo.measurement.morphology import KINDS
 from temzoo.pictures.colours import KIND_COLOURS
 from temzoo.pictures.kinds import kind_marks, kind_overlay, plot_kinds
 from temzoo.store import predictions, sidecar
@@ -216,3 +218,27 @@ def test_overlays_follow_a_classifier(folder, run, tmp_path):
     files, without = write_overlays(measured, paths, tmp_path)
     assert [path.name for path in files] == ["a_kinds.png", "b_kinds.png"]
     assert without == []
+
+
+def test_the_page_counts_kinds_and_colours_by_them(folder, tmp_path):
+    text = temzoo.write_report(folder / "predictions", out=tmp_path / "r.html").read_text("utf-8")
+    assert "Kinds of outlines" in text
+    for kind in ("sphere", "rod", "unsure"):
+        assert f'<g class="k-{kind}">' in text
+        assert f"var(--kind-{kind})" in text
+    css = dict(re.findall(r"--kind-(\w+): #(\w{6})", text))
+    drawn = {
+        kind: f"{r:02x}{g:02x}{b:02x}" for kind, (r, g, b) in zip(KINDS, KIND_COLOURS, strict=False)
+    }
+    assert {kind: css[kind] for kind in KINDS} == drawn
+
+
+def test_classes_keep_the_colours_of_the_page_where_there_are_several(folder, tmp_path):
+    _, prediction = field()
+    several = Prediction(
+        prediction.classes, prediction.instances, class_names=("x", "y"), name="a.png"
+    )
+    predictions.save(several, tmp_path)
+    text = temzoo.write_report(tmp_path, out=tmp_path / "r.html").read_text("utf-8")
+    assert '<g class="c1">' in text
+    assert '<g class="k-' not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def _rows(table: pd.DataFrame, by: list[str], how: dict[str, Any]) -> pd.DataFra
     return rows
 
 
-def ordered_kinds(found: pd.Series | np.ndarray) -> list[str]:
+def ordered_kinds(found: Iterable[str]) -> list[str]:
     """The different kinds in it: those of the rules in their order, others by name, then unsure."""
     there = set(found)
     others = sorted(there - {*KINDS, UNSURE})

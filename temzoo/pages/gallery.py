@@ -36,6 +36,7 @@ class Gallery:
         pictured: how many plates there will be.
         by_hand: the calibration that was given, for micrographs without one or for all.
         plates: HTML of each.
+        kinds: the kinds of outlines by which the particles of one class are coloured.
         names, own, frames, tables: of all micrographs: their names, the calibrations that they
             state, their (height, width) in the unit of the sizes, and their particles.
     """
@@ -48,6 +49,7 @@ class Gallery:
     frames: dict[str, tuple[float, float]] = field(default_factory=dict)
     tables: list[pd.DataFrame] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
+    kinds: set[str] = field(default_factory=set)
     truth: bool = False
     outlines: int = 0
 
@@ -79,7 +81,18 @@ class Gallery:
         self.frames[prediction.name] = (height * row, width * col)
         self.class_names = self.class_names or prediction.class_names
         if len(self.plates) < self.pictured:
-            self.plates.append(self._plate(prediction, micrograph, objects, true or (), missing))
+            kinds = self._kinds_of(prediction, table)
+            self.plates.append(
+                self._plate(prediction, micrograph, (objects, kinds), true or (), missing)
+            )
+
+    def _kinds_of(self, prediction: Prediction, table: pd.DataFrame) -> dict[int, str]:
+        """The kind of each particle by its number; {} where classes have the colours."""
+        if len(prediction.class_names) > 1:
+            return {}
+        found = dict(zip(table["particle"].tolist(), table["morphology"], strict=True))
+        self.kinds |= set(found.values())
+        return found
 
     @property
     def plate_numbers(self) -> dict[str, int]:
@@ -110,18 +123,19 @@ class Gallery:
         shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
         return replace(prediction, nm_per_pixel=scale), shown
 
-    def _within_bytes(self, objects, tolerance: float) -> list[plates.Outlined]:
+    def _within_bytes(self, objects, tolerance: float, kinds=None) -> list[plates.Outlined]:
         """Outlines, the coarser the more they would take of the page."""
-        kinds = 2 if self.truth else 1
-        most = OUTLINE_BYTES // (kinds * max(self.pictured, 1))
+        layers = 2 if self.truth else 1
+        most = OUTLINE_BYTES // (layers * max(self.pictured, 1))
         coarsest = COARSEST * tolerance
-        drawn = plates.outlined(objects, tolerance=tolerance)
+        drawn = plates.outlined(objects, tolerance=tolerance, kinds=kinds)
         while sum(len(one.path) for one in drawn) > most and tolerance < coarsest:
             tolerance *= 2
-            drawn = plates.outlined(objects, tolerance=tolerance)
+            drawn = plates.outlined(objects, tolerance=tolerance, kinds=kinds)
         return drawn
 
-    def _plate(self, prediction, micrograph, objects, true, missing) -> str:
+    def _plate(self, prediction, micrograph, found, true, missing) -> str:
+        objects, kinds = found
         height, width = prediction.classes.shape
         tolerance = plates.TOLERANCE * max(1.0, max(height, width) / plates.SIDE)
         room = self.outlines + len(objects) <= MOST_OUTLINES
@@ -136,7 +150,7 @@ class Gallery:
             name=prediction.name,
             height=height,
             width=width,
-            found=self._within_bytes(drawn, tolerance),
+            found=self._within_bytes(drawn, tolerance, kinds),
             true=self._within_bytes(list(enumerate(true, start=1)), tolerance),
             picture=picture,
             nm_per_pixel=prediction.nm_per_pixel,
