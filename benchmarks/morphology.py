@@ -22,8 +22,8 @@ both are told apart.
 
 Cohen's kappa: with "unsure" counting as wrong, and of those decided. 95 % intervals are bootstrap
 percentiles over publications. The classifier is cross-validated in five folds of publications, on
-windows as ``temzoo particles --border mirror`` cuts them of one micrograph, resized to 32 px. It
-has no "unsure".
+windows as ``temzoo particles --border mirror --mask-out`` cuts them of one micrograph, resized to
+32 px. It has no "unsure".
 """
 
 import argparse
@@ -73,7 +73,7 @@ def of_drawn(arguments: argparse.Namespace) -> dict[str, Any]:
         found += measure(Prediction(mask.astype(np.uint8), mask))["morphology"].tolist()
     told = {"about": f"{len(true):,} drawn particles of 20 to 80 px", "seed": SEED}
     dataset = generated("benchmarks.drawn_kinds", mask)
-    return told | {"dataset": dataset, "figures": agreement(true, found, range(len(true)))}
+    return told | {"dataset": dataset, "figures": {"all": agreement(true, found, range(len(true)))}}
 
 
 def by_eye() -> list[Row]:
@@ -122,7 +122,7 @@ def example_of(row: Row, folder: Path, group: str) -> Example:
     """The window of a particle, as ``temzoo particles`` cuts those of its micrograph."""
     micrograph = load_micrograph(folder / "images" / f"{row['name']}.png")
     instances = load_instance_map(next((folder / "segmaps").glob(f"{row['name']}.*"))).instances
-    particles = cut(micrograph, instances, size=SIZE, border="mirror")
+    particles = cut(micrograph, instances, size=SIZE, border="mirror", mask_out=True)
     [image] = [one.image for one in particles if one.instance == int(row["particle"])]
     labels = LabelledImage(image.name, image.width, image.height)
     return tagged(Example(labels, lambda: image, group), row["kind"])

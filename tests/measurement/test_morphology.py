@@ -1,6 +1,7 @@
 """Shape descriptors against closed forms, SciPy and scikit-image; rules on drawn particles."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -186,3 +187,11 @@ def test_a_neck_between_discs_of_another_number_of_the_map_is_found():
     table = temzoo.measure(Prediction((mask > 0).astype(np.uint8), mask))
     kinds = dict(zip(table["particle"], table["morphology"], strict=True))
     assert kinds == {3: "unsure", 7: "aggregate", 9: "sphere"}
+
+
+def test_the_documentation_has_all_thresholds():
+    page = Path(__file__).parents[2] / "docs/how-to/kinds-of-particles.md"
+    text = page.read_text(encoding="utf-8")
+    for one in THRESHOLDS.values():
+        cells = (one.meaning, f"`{one.column}`", f"{one.value:g}", f"{one.margin:g}", one.origin)
+        assert f"| {' | '.join(cells)} |" in text
