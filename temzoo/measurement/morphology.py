@@ -61,7 +61,11 @@ THRESHOLDS: Mapping[str, Threshold] = {
         "solidity", 0.93, 0.01, "not dented", "between drawn lobed outlines and convex ones"
     ),
     "round": Threshold(
-        "ellipse_likeness", 0.945, 0.01, "sphere", "between drawn hexagons, 0.92, and discs, 0.97"
+        "ellipse_likeness",
+        0.945,
+        0.01,
+        "sphere",
+        "between drawn polygons, up to 0.92, and discs, from 0.95",
     ),
 }
 
