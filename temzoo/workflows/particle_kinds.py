@@ -90,23 +90,20 @@ def _with_micrographs(
     """Each prediction with particles, and its micrograph, read when asked for."""
     known, scales = _sources(images), _scales(measured)
     for path in prediction_paths(predictions):
-        prediction, micrograph, why = loaded(path, known)
-        if prediction.name not in scales:
-            continue
-        if micrograph is None:
-            raise ValueError(
-                f"{prediction.name}: a classifier looks at the micrograph. Received: a prediction"
-                f" alone. {why} Give --images, the folder where it lies."
-            )
-        labels = LabelledImage(prediction.name, micrograph.width, micrograph.height)
-        again = partial(_micrograph, path, known, scales[prediction.name])
-        yield Example(labels, again), prediction
+        prediction, _, _ = loaded(path, known)
+        if prediction.name in scales:
+            height, width = prediction.instances.shape
+            load = partial(_micrograph, path, known, scales[prediction.name])
+            yield Example(LabelledImage(prediction.name, width, height), load), prediction
 
 
 def _micrograph(path: Path, known: Sources, scale: Scale | None) -> Micrograph:
-    _, micrograph, why = loaded(path, known)
+    prediction, micrograph, why = loaded(path, known)
     if micrograph is None:
-        raise FileNotFoundError(f"{path.name}: its micrograph was there before. {why}")
+        raise ValueError(
+            f"{prediction.name}: a classifier looks at the micrograph. Received: a prediction"
+            f" alone. {why} Give --images, the folder where it lies."
+        )
     return replace(micrograph, nm_per_pixel=scale)
 
 
