@@ -10,15 +10,16 @@ evenly in their logarithm. The confusion is the share of those decided (not "uns
 called another kind.
 
 By eye: ``benchmarks/morphology.csv`` names 300 particles of EMPS of at least 20 px that the border
-does not touch, from 230 publications, 200 of the training images and 100 of the validation ones.
+does not touch, from 218 publications, 198 of the training images and 102 of the validation ones.
 They were drawn at random, publication by publication; in every second turn first one of three
-groups (elongated, dented, others), so that rare outlines come up. One person named each from an
-enlarged crop with its outline, before the rules were written, by what the particle is seen to be:
-sphere, round without corners; rod, half as long again as broad or more; faceted, compact with
-straight edges; aggregate, several joined; irregular, the rest. Fifteen that were cut or hidden by
-more than about a third were replaced. The numbers of the rules are from drawn particles; where the
-labels of the training images were looked at meanwhile, those of the validation images were not, and
-both are told apart.
+groups (elongated, dented, others), so that rare outlines come up. One rater, a vision model shown
+an enlarged crop of each with its outline, named them before the rules were written, by what
+the particle is seen to be: sphere, round without corners; rod, half as long again as broad or more;
+faceted, compact with straight edges; aggregate, several joined; irregular, the rest. Fifteen that
+were cut or hidden by more than about a third were replaced. A second rater may differ: how far is
+not known. The thresholds of the rules were set on drawn particles, beside the descriptors of the
+training images' particles; those of the validation images were scored alone, so that the halves
+stand apart.
 
 Cohen's kappa: with "unsure" counting as wrong, and of those decided. 95 % intervals are bootstrap
 percentiles over publications. The classifier is cross-validated in five folds of publications, on
