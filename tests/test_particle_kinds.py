@@ -197,6 +197,8 @@ def test_windows_in_nm_are_of_the_calibration_that_sizes_are(folder, run):
     found, line = classified(measured, paths, model, window_nm=40.0)
     assert "windows of 40 nm" in line
     assert found.kinds == "class"
+    _, line = classified(measured, paths, model, window_feret=1.5, mask_out=True)
+    assert "Classifier: 10 particles in windows of" in line
     assert found.by_unit["nm"].table["class"].tolist()[:5] == ["disc"] * 3 + ["bar"] * 2
 
 

@@ -63,6 +63,9 @@ def measure(
     ] = None,
     window_px: Annotated[float | None, typer.Option(help="Side of its windows, px.")] = None,
     window_nm: Annotated[float | None, typer.Option(help="Side of its windows, nm.")] = None,
+    window_feret: Annotated[
+        float | None, typer.Option(help="Side as a multiple of each particle's Feret diameter.")
+    ] = None,
     mask_out: Annotated[
         bool, typer.Option(help="Replace other objects in its windows by background.")
     ] = False,
@@ -116,12 +119,13 @@ def measure(
         from temzoo.workflows.particle_kinds import classified
 
         window = {"window_px": window_px, "window_nm": window_nm, "mask_out": mask_out}
+        window |= {"window_feret": window_feret}
         model = common.trained(classifier)
         measured, notice = classified(measured, predictions, model, images=images, **window)
-    elif window_px or window_nm or mask_out:
+    elif window_px or window_nm or window_feret or mask_out:
         raise ValueError(
             "A window is a classifier's. Received: no --classifier. Give one, or leave out"
-            " --window-px, --window-nm and --mask-out."
+            " --window-px, --window-nm, --window-feret and --mask-out."
         )
     by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
     if as_json:

@@ -45,9 +45,9 @@ def classified(
     Args:
         measured: what ``measure_folder`` made of the same ``predictions`` and ``images``.
         model: a classifier of single particles.
-        window: ``window_px`` or ``window_nm``, of a side (none: 1.5 times the particles' largest
-            Feret diameters), and ``mask_out``, of ``particles.CutPlan``: those that the model's
-            training particles were cut with.
+        window: ``window_px``, ``window_nm`` or ``window_feret``, of a side (none: 1.5 times the
+            particles' largest Feret diameters), and ``mask_out``, of ``particles.CutPlan``: those
+            that the model's training particles were cut with.
 
     Returns:
         The same with those columns, and a line that says which windows were cut.
