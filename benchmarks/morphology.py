@@ -23,8 +23,8 @@ stand apart.
 
 Cohen's kappa: with "unsure" counting as wrong, and of those decided. 95 % intervals are bootstrap
 percentiles over publications. The classifier is cross-validated in five folds of publications, on
-windows as ``temzoo particles --border mirror --mask-out`` cuts them of one micrograph, resized to
-32 px. It has no "unsure".
+windows as ``temzoo particles --border mirror`` cuts them of one micrograph, resized to 32 px. It
+has no "unsure".
 """
 
 import argparse
@@ -123,7 +123,7 @@ def example_of(row: Row, folder: Path, group: str) -> Example:
     """The window of a particle, as ``temzoo particles`` cuts those of its micrograph."""
     micrograph = load_micrograph(folder / "images" / f"{row['name']}.png")
     instances = load_instance_map(next((folder / "segmaps").glob(f"{row['name']}.*"))).instances
-    particles = cut(micrograph, instances, size=SIZE, border="mirror", mask_out=True)
+    particles = cut(micrograph, instances, size=SIZE, border="mirror")
     [image] = [one.image for one in particles if one.instance == int(row["particle"])]
     labels = LabelledImage(image.name, image.width, image.height)
     return tagged(Example(labels, lambda: image, group), row["kind"])
