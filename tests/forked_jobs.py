@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -31,12 +32,12 @@ from temzoo.zoo import pretrained
 HEAVY = ("tensorflow", "keras", "keras_tuner", "matplotlib.pyplot", "skimage.measure", "pandas")
 HEAVY += ("temzoo.workflows.training", "temzoo.workflows.predict_folder", "temzoo.deploy")
 HEAVY += ("temzoo.workflows.restore_folder", "temzoo.pages.report")
-# Logs, which are appended to, and KerasTuner's own notes, which are made anew (`tuning/trials.py`).
-NO_RESULTS = ("tensorboard", "keras_tuner")
+NO_RESULTS = ("tensorboard",)  # logs, which are appended to
 LEFTOVERS = (".partial-*", ".exporting-*", "*.lock")
 # What differs between two runs that are the same: times, and what was typed.
 STATED = ("date", "seconds", "minutes", "command", "sessions", "exported", "created", "commit")
 STATED += ("starts", "from_epoch", "from_step")  # how often a trial of a search was begun
+MINUTE = r" on [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}"  # of a report
 STATED += ("sha256",)  # of weights: the file holds the running numbers of Keras' layers
 
 
@@ -318,7 +319,7 @@ def _content(path: Path, out: Path):
             # A row of a prediction that an earlier job made says so.
             return [{k: v for k, v in r.items() if k not in (*STATED, "status")} for r in rows]
     if path.suffix in (".json", ".md", ".html"):
-        text = path.read_text().replace(str(out), "OUT")
+        text = re.sub(MINUTE, "", path.read_text().replace(str(out), "OUT"))
         return _untimed(json.loads(text)) if path.suffix == ".json" else text
     return path.read_bytes()
 

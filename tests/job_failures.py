@@ -5,19 +5,19 @@ that is renamed in mid-run. Each must be one line of error and exit status 1, wi
 hidden file; with the trouble mended, the same again must end as a run in peace.
 """
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import forked_jobs as jobs
 
 PAGE = 4096
+WRITE_AT_ONCE = ("convert", "convert-masks", "measure", "report")  # what they compute first
 SHARES = (0.0, 0.3, 0.7, 0.95)  # of the results that fit on the disk
-# These compute first and then write at once: a folder that is gone by then is made anew.
-WRITE_AT_ONCE = ("convert", "convert-masks", "measure", "report")
 
 
 @contextmanager
@@ -40,10 +40,12 @@ def size_of(out: Path) -> int:
     return sum(-(-path.stat().st_size // PAGE) * PAGE for path in paths)
 
 
-def refusal(job: jobs.Job, out: Path, log: Path, during: Callable[[], None] = lambda: None) -> list:
+def refusal(
+    job: jobs.Job, out: Path, log: Path, during: Callable[[int], None] = lambda pid: None
+) -> list:
     """What is wrong with how a command ends that cannot write."""
     process = jobs.start(job.words(out), log)
-    during()
+    during(process.pid)
     status, said = process.wait(), log.read_text(errors="replace")
     lines = [line for line in said.splitlines() if line.strip()]
     wrong = [] if status == 1 else [f"exit status {status}: {said[-300:]}"]
@@ -83,15 +85,18 @@ def read_only(job: jobs.Job, out: Path, reference: Path, log: Path) -> list[str]
 
 
 def taken_away(job: jobs.Job, out: Path, reference: Path, log: Path, seconds: float) -> list[str]:
-    """Renamed when so many seconds have gone by since the first file."""
+    """Renamed when the command knows of it, and so many seconds have gone by since a first file."""
     out.mkdir()
     elsewhere = out.with_name("elsewhere")
 
-    def rename() -> None:
+    def rename(pid: int) -> None:
         until = time.monotonic() + 60
-        while not any(out.rglob("*")) and time.monotonic() < until:
-            time.sleep(0.002)
-        time.sleep(seconds)
+        while not _is_open(out, pid) and time.monotonic() < until:
+            time.sleep(0.001)
+        if job.name not in WRITE_AT_ONCE:
+            while not any(out.rglob("*")) and time.monotonic() < until:
+                time.sleep(0.002)
+            time.sleep(seconds)
         out.rename(elsewhere)
 
     wrong = [*refusal(job, out, log, rename), *jobs.damaged(elsewhere)]
@@ -101,13 +106,20 @@ def taken_away(job: jobs.Job, out: Path, reference: Path, log: Path, seconds: fl
     return wrong + ends_well(job, out, reference, log)
 
 
+def _is_open(folder: Path, pid: int) -> bool:
+    """Whether a process holds a handle of a folder, or of what is in it."""
+    for handle in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):
+            if Path(os.readlink(handle)).is_relative_to(folder):
+                return True
+    return False
+
+
 def all_failures(job: jobs.Job, reference: Path, work_s: float) -> list[str]:
     """What is wrong, after every failure of a command."""
     log, wrong, began = reference.parent / "log", [], time.monotonic()
     tried = {f"disk full at {share:.0%}": (full_disk, share) for share in SHARES}
-    tried |= {"read-only": (read_only,)}
-    if job.name not in WRITE_AT_ONCE:
-        tried |= {"taken away": (taken_away, work_s / 3)}
+    tried |= {"read-only": (read_only,), "taken away": (taken_away, work_s / 3)}
     for name, (fail, *more) in tried.items():
         out = reference.with_name("failing")
         shutil.rmtree(out, ignore_errors=True)

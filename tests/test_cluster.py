@@ -13,9 +13,16 @@ import tifffile
 
 import temzoo
 from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.measurement import summarize
+from temzoo.measurement.by_hand import ByHand
+from temzoo.pages.gallery import Gallery
+from temzoo.pages.predictions import gather, read_sidecars
+from temzoo.store import particle_tables
 from temzoo.workflows import cluster
+from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.measure_folder import measure_folder
 from temzoo.workflows.predict_folder import LazyModel
+from temzoo.workflows.size_tables import tables_of, write_sizes
 
 WEIGHTS = "unet/emps-fast"
 
@@ -95,6 +102,51 @@ def test_what_is_whole_is_not_done_again(images, tmp_path, monkeypatch):
     (tmp_path / "c.prediction.json").unlink()
     temzoo.predict_folder(WEIGHTS, images, tmp_path, **how)
     assert ray.asked == ["b.tif", "c.tif", "d.tif"]
+
+
+def written(folder, out):
+    """What ``temzoo measure`` writes of a folder."""
+    with tables_of(out) as tables:
+        measured = measure_folder([folder], drawn=Drawn(), tables=tables)
+        write_sizes(measured, out)
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def shown(folder):
+    """What the report of a folder counts, of which one micrograph is drawn."""
+    sidecars, gallery = read_sidecars(folder), Gallery(1)
+    gather(sidecars, gallery)
+    ((particles, frames),) = gallery.by_unit().values()
+    rows = pd.concat(gallery.rows, ignore_index=True)
+    pooled = summarize(particles, by="image", frames=frames)
+    return pooled, rows, (gallery.names, gallery.own, gallery.class_names, gallery.particles)
+
+
+def test_measure_and_report_take_what_the_cluster_measured(images, plain, tmp_path, monkeypatch):
+    InProcess(monkeypatch)
+    out = tmp_path / "out"
+    temzoo.predict_folder(WEIGHTS, images, out, cluster="auto", progress=False)
+    expected, expected_page = written(plain.folder, tmp_path / "plain"), shown(plain.folder)
+    for name in "abc":  # the first is drawn
+        if name != "a":
+            (out / f"{name}_instances.tif").unlink()
+    found_page = shown(out)
+    (out / "a_instances.tif").unlink()
+    assert written(out, tmp_path / "mine") == expected
+    for found, one in zip(found_page[:2], expected_page[:2], strict=True):
+        pd.testing.assert_frame_equal(found, one)
+    assert found_page[2] == expected_page[2]
+    # Asked for otherwise, or predicted anew, they are measured.
+    for how in ({"min_area_px": 5}, {"by_hand": ByHand((1.0, 1.0))}, {"drawn": Drawn("off")}):
+        with pytest.raises(FileNotFoundError, match="_instances"):
+            measure_folder([out], **how)
+    sidecar = out / "b.prediction.json"
+    assert particle_tables.read(sidecar).unit == "nm"
+    sidecar.write_bytes(sidecar.read_bytes() + b"\n")
+    assert particle_tables.read(sidecar) is None
+    assert not particle_tables.is_there(sidecar)
+    particle_tables.path_of(sidecar, "nm").write_bytes(b"PAR1")
+    assert particle_tables.read(sidecar) is None
 
 
 def test_particles_of_what_failed_or_was_not_calibrated_are_gone(images, tmp_path, monkeypatch):

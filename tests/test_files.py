@@ -4,11 +4,14 @@ import os
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from temzoo import cli, labels
 from temzoo.core import files
-from temzoo.core.files import atomic_path, own_folder, spreadsheet_text
+from temzoo.core.files import NO_SPACE, atomic_path, in_place, own_folder, spreadsheet_text
+from temzoo.data.synthetic.synthesize import write_dataset
 
 
 def test_atomic_path_puts_the_written_file_in_place(tmp_path):
@@ -103,6 +106,49 @@ def test_a_folder_that_was_taken_away_from_its_job_is_not_made_anew(tmp_path):
             pass
     with atomic_path(out / "b") as temporary:
         temporary.write_text("whole")
+
+
+def test_a_folder_that_stays_empty_is_gone_with_those_above_it(tmp_path):
+    with in_place(tmp_path / "deep" / "out"):
+        assert (tmp_path / "deep" / "out").is_dir()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_below_one_that_was_taken_away_is_not_made_either(tmp_path):
+    with own_folder(tmp_path / "out"):
+        (tmp_path / "out").rename(tmp_path / "elsewhere")
+        told = pytest.raises(FileNotFoundError, match="must stay where it is")
+        with told, own_folder(tmp_path / "out" / "trials"):
+            pass
+    assert [*tmp_path.iterdir()] == [tmp_path / "elsewhere"]
+
+
+@pytest.mark.parametrize(("to", "name"), [("coco", "coco.json"), ("masks", "masks")])
+def test_a_conversion_whose_folder_is_taken_away_writes_nothing(to, name, tmp_path, monkeypatch):
+    _, source = write_dataset(tmp_path / "data", n=1, size=64, n_particles=2)
+    out, read = tmp_path / "out", labels.read
+    out.mkdir()
+
+    def moved(*given, **how):
+        out.rename(tmp_path / "elsewhere")
+        return read(*given, **how)
+
+    monkeypatch.setattr(labels, "read", moved)
+    with pytest.raises(FileNotFoundError, match="must stay where it is"):
+        labels.convert(source, out / name, to=to)
+    assert not out.exists()
+
+
+def test_hdf5_is_silent_on_a_disk_whose_error_was_told(monkeypatch):
+    said = []
+    monkeypatch.setattr(sys, "excepthook", lambda *what: said.append(what[1]))
+    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: said.append(ignored.exc_value))
+    cli._tell_once()
+    other = ValueError("another")
+    for error in (OSError(28, NO_SPACE), other):
+        sys.excepthook(type(error), error, None)
+        sys.unraisablehook(SimpleNamespace(exc_value=error))
+    assert said == [other, other]
 
 
 def test_of_a_full_disk_hdf5_is_told_in_one_line(tmp_path):

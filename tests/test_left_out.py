@@ -14,6 +14,7 @@ from temzoo.data.examples import class_names
 from temzoo.labels.shapes.raster import ignored_pixels
 from temzoo.measurement.left_out import leave_out
 from temzoo.micrographs.annotations import Annotations, annotations_drawn_in
+from temzoo.pages.gallery import Gallery
 from temzoo.workflows import drawn
 from temzoo.workflows.drawn import Drawn, boxes_of, calibrated
 from temzoo.workflows.measure_folder import measure_folder
@@ -75,6 +76,16 @@ def test_density_and_coverage_are_of_the_field():
     assert part["coverage"][0] == pytest.approx(300 / field_px)
     assert plain["coverage"][0] == pytest.approx(300 / 8000)
     assert part["density_per_px2"][0] > plain["density_per_px2"][0]
+
+
+def test_a_report_has_the_density_of_the_field():
+    gallery = Gallery(0)
+    instances = np.zeros((60, 40), np.int32)
+    instances[5:9, 5:9] = 1
+    found = Prediction((instances > 0).astype(np.uint8), instances, name="a")
+    gallery.add(replace(found, left_out=((40, 0, 60, 40),)), None)
+    ((found, frames),) = gallery.by_unit().values()
+    assert frames == found.fields == {"a": (pytest.approx(40), 40)}
 
 
 def test_left_out_survives_saving(tmp_path):

@@ -264,6 +264,55 @@ def test_losses_and_slopes_of_two_devices_are_those_of_one():
     assert int(said.stdout) == 10
 
 
+MOMENTS = """
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from contextlib import nullcontext
+from temzoo.training.keras_repairs import variances_centred
+
+rng, two = np.random.default_rng(0), tf.distribute.MirroredStrategy()
+pixels = (100 + rng.normal(0, 0.3, (4, 2, 2, 3))).astype("float32")  # few, far from 0
+factors = rng.normal(size=pixels.shape).astype("float32")
+
+def slopes(layer, pixels, factors):
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        answer = layer(pixels, training=True)
+        total = tf.reduce_sum(answer * factors)
+    return answer, tape.gradient(total, pixels)
+
+def built(**how):
+    layer = keras.layers.BatchNormalization(**how)
+    layer.build(pixels.shape)
+    return layer
+
+def halves(replica):
+    number = replica.replica_id_in_sync_group
+    return tuple(tf.split(array, 2)[number] for array in (pixels, factors))
+
+expected = slopes(built(), tf.constant(pixels), tf.constant(factors))
+for repaired in (nullcontext, variances_centred):
+    with two.scope():
+        layer = built(synchronized=True)
+    with repaired():
+        own = two.experimental_distribute_values_from_function(halves)
+        found = two.run(tf.function(lambda own: slopes(layer, *own)), args=(own,))
+    found = [np.concatenate(two.experimental_local_results(each)) for each in found]
+    print(*(np.abs(one - other).max() for one, other in zip(found, expected)))
+"""
+
+
+@pytest.mark.slow
+def test_batch_norm_of_two_devices_is_as_exact_as_that_of_one():
+    command = [sys.executable, "-c", MOMENTS]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr[-3000:]
+    plain, ours = (tuple(map(float, line.split())) for line in said.stdout.splitlines())
+    assert ours[0] < 1e-4 < 1e-3 < plain[0]  # of answers of about 1
+    assert ours[1] < 1e-3 < 1e-2 < plain[1]  # of slopes up to 9
+
+
 def test_a_model_without_weights_is_told():
     model = temzoo.get_model("unet", filters=2, depth=1)
     require_weights(model)

@@ -15,6 +15,7 @@ import pytest
 
 import temzoo
 from benchmarks.tuning import examples
+from temzoo.core.files import own_folder
 from temzoo.data.classes import tagged
 from temzoo.training import run_folder
 from temzoo.training.train import Run
@@ -134,7 +135,7 @@ def test_the_folder_tells_all(grid):
     ]
     assert int(rows[0]["parameters"]) == building.get_model("dots").count_params()
     assert (grid.folder / "search.png").read_bytes()[:4] == b"\x89PNG"
-    outside = {"search.json", "trials.csv", "search.png", "trials", "best", "keras_tuner"}
+    outside = {"search.json", "trials.csv", "search.png", "trials", "best"}
     assert {path.name for path in grid.folder.iterdir()} == outside
 
 
@@ -500,3 +501,9 @@ def test_a_search_needs_something_to_search(tmp_path):
     search = dict.fromkeys([*RANGES, "loss", "learning_rate"])
     with pytest.raises(ValueError, match=r'nothing to search: "dots" has no ranges, or all are'):
         find(tmp_path / "out", search=search)
+
+
+def test_one_search_at_a_time_writes_into_a_folder(tmp_path):
+    busy = pytest.raises(RuntimeError, match="One job at a time writes into a folder")
+    with own_folder(tmp_path / "out"), busy:
+        temzoo.tune("dots", TRAIN, VAL, out=tmp_path / "out", trials=1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from temzoo.cli import (  # noqa: F401 - they add their commands to the app
     zoo,
 )
 from temzoo.cli.common import app, keywords
+from temzoo.core.files import NO_SPACE
 
 __all__ = ["app", "keywords", "main"]
 # The commands in the order of use, by the heading that `temzoo --help` has for them.
@@ -102,6 +104,23 @@ def _log_shown() -> Iterator[None]:
             each.setLevel(level)
 
 
+def _tell_once() -> None:
+    """From here on HDF5 is silent on a full disk when its handles are collected.
+
+    Python cannot raise there; Cython hands it to both hooks. ``main`` tells of such errors itself.
+    """
+
+    def unless_known(hook: Callable) -> Callable:
+        def told(*what):
+            error = what[1] if len(what) == 3 else what[0].exc_value
+            if not (isinstance(error, OSError | RuntimeError) and NO_SPACE in str(error)):
+                hook(*what)
+
+        return told
+
+    sys.excepthook, sys.unraisablehook = map(unless_known, (sys.excepthook, sys.unraisablehook))
+
+
 def main() -> None:
     """Runs a command; an error that the user can mend is one line, without a traceback."""
     try:
@@ -110,5 +129,6 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ImportError) as error:  # an extra may be missing
         if os.environ.get("TEMZOO_TRACEBACK"):
             raise
+        _tell_once()
         typer.echo(f"temzoo: {error}", err=True)
         raise SystemExit(1) from None

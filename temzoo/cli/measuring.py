@@ -11,6 +11,7 @@ import typer
 
 from temzoo.cli import common
 from temzoo.cli.common import app, calibration, load_tensorflow
+from temzoo.core.files import own_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,35 +100,37 @@ def measure(
     """
     from temzoo.workflows.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows.measure_folder import measure_folder
-    from temzoo.workflows.size_tables import write_sizes
+    from temzoo.workflows.size_tables import tables_of, write_sizes
 
     mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
     by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
-    measured = measure_folder(
-        predictions,
-        images=images,
-        by_hand=by_hand,
-        drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
-        min_area_px=min_area_px,
-        min_diameter_nm=min_diameter_nm,
-        min_diameter_px=min_diameter_px,
-        classes=classes,
-    )
-    notice = ""
-    if classifier is not None:
-        load_tensorflow()
-        from temzoo.workflows.particle_kinds import classified
-
-        window = {"window_px": window_px, "window_nm": window_nm, "mask_out": mask_out}
-        window |= {"window_feret": window_feret}
-        model = common.trained(classifier)
-        measured, notice = classified(measured, predictions, model, images=images, **window)
-    elif window_px or window_nm or window_feret or mask_out:
+    window = {"window_px": window_px, "window_nm": window_nm, "mask_out": mask_out}
+    window |= {"window_feret": window_feret}
+    if classifier is None and any(window.values()):
         raise ValueError(
             "A window is a classifier's. Received: no --classifier. Give one, or leave out"
             " --window-px, --window-nm, --window-feret and --mask-out."
         )
-    by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
+    notice, whole = "", classifier is not None or overlays
+    with own_folder(out), tables_of(out) as tables:
+        measured = measure_folder(
+            predictions,
+            images=images,
+            by_hand=by_hand,
+            drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
+            tables=None if whole else tables,
+            min_area_px=min_area_px,
+            min_diameter_nm=min_diameter_nm,
+            min_diameter_px=min_diameter_px,
+            classes=classes,
+        )
+        if classifier is not None:
+            load_tensorflow()
+            from temzoo.workflows.particle_kinds import classified
+
+            model = common.trained(classifier)
+            measured, notice = classified(measured, predictions, model, images=images, **window)
+        by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
     if as_json:
         common.print_json({unit: sizes.facts() for unit, sizes in by_unit.items()})
     with common.json_alone(as_json):

@@ -33,7 +33,7 @@ PARTIAL = ".partial-"
 NO_SPACE = os.strerror(errno.ENOSPC)
 IDLE_S = 60  # a file that is written still is younger, if by a process that is not seen here
 _SWEPT: set[Path] = set()  # folders, by this process
-_OWN: dict[Path, int] = {}  # of jobs of this process, with their locks' handles
+_OWN: dict[Path, int | None] = {}  # of jobs of this process, with their handles
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # how they begin, in a spreadsheet
 
 
@@ -62,22 +62,38 @@ def own_folder(folder: str | Path) -> Iterator[None]:
         RuntimeError: another job is at work in it.
         FileNotFoundError: on writing a file inside, where it was moved or removed meanwhile.
     """
-    folder = Path(folder)
-    new = not folder.exists()
+    with in_place(folder):
+        held = lock(folder)
+        if held is None:
+            raise _busy(Path(folder))
+        try:
+            yield
+        finally:
+            os.close(held)
+
+
+@contextmanager
+def in_place(folder: str | Path) -> Iterator[None]:
+    """A folder that a job writes into; made when absent, and gone again if left empty.
+
+    Raises:
+        FileNotFoundError: on writing a file inside, where it was moved or removed meanwhile.
+    """
+    folder = Path(folder).absolute()
+    require_in_place(folder)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    held = lock(folder)
-    if held is None:
-        raise _busy(folder)
-    if fcntl is not None:
-        _OWN[folder.absolute()] = held
+    held, before = None if fcntl is None else os.open(folder, os.O_RDONLY), _OWN.get(folder)
+    _OWN[folder] = held
     try:
         yield
     finally:
-        _OWN.pop(folder.absolute(), None)
-        if new:
+        _OWN[folder] = before  # of another job of this process
+        for each in made:
             with suppress(OSError):  # it is not empty
-                folder.rmdir()
-        os.close(held)
+                each.rmdir()
+        if held is not None:
+            os.close(held)
 
 
 @contextmanager
@@ -111,10 +127,10 @@ def _busy(folder: Path) -> RuntimeError:
     )
 
 
-def _require_in_place(path: Path) -> None:
+def require_in_place(path: Path) -> None:
     """Refuses to make the folder of a job anew, in which nothing of what it wrote would lie."""
     for folder, held in _OWN.items():
-        if folder not in path.absolute().parents:
+        if held is None or folder not in path.absolute().parents:
             continue
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(folder), os.fstat(held)):
@@ -165,15 +181,29 @@ def _runs(pid: int) -> bool:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path``, which takes its place when the block ends well.
 
-    The temporary name keeps the suffixes, because writers choose a format by them. When the block
-    raises, or is interrupted, the old file stays as it was and the temporary one is removed; what
-    a killed process left in the folder is removed by the next one.
+    When the block raises, or is interrupted, the old file stays as it was.
 
     Raises:
         FileNotFoundError: it lies in a job's own folder, which was moved or removed.
+        OSError: the block could not write, as on a full disk; the message names the file.
     """
     path = Path(path)
-    _require_in_place(path)
+    with partial_path(path) as temporary, written_whole(path):
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def partial_path(path: Path) -> Iterator[Path]:
+    """Gives the temporary path of ``atomic_path`` alone, which is gone when the block ends.
+
+    The temporary name keeps the suffixes, because writers choose a format by them. What a killed
+    process left in the folder is removed by the next one.
+    """
+    require_in_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     prefix = f"{PARTIAL}{os.getpid()}@{platform.node()}@{_processes_seen()}@"
@@ -182,10 +212,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[None]:
+    """Inside, a file is written; an error of the disk is one line that names it."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and NO_SPACE not in str(error):
             raise
@@ -197,8 +232,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             error.filename = error.filename or str(path)  # Python does not say it of a full disk
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def spreadsheet_text(value: str) -> str:

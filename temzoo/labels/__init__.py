@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from temzoo.core.files import read_json
+from temzoo.core.files import in_place, read_json
 from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.check_report import Finding, by_kind, in_short
@@ -22,6 +22,10 @@ from temzoo.labels.check_report import Finding, by_kind, in_short
 FORMATS = (
     *("cvat", "coco", "yolo", "yolo-seg", "labelme", "via", "via3", "via-csv", "datumaro"),
     *("labelstudio", "labelbox", "segmask", "masks", "imagej", "qupath", "cellpose"),
+)
+FOLDER_FORMATS = (
+    *("yolo", "yolo-seg", "labelme", "segmask", "masks"),
+    *("imagej", "qupath", "cellpose"),
 )
 # The module that writes a format, and how, where it is not the one of its name.
 WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -160,9 +164,10 @@ def convert(
         left out, since coco cannot hold them: 1 polyline
     """
     writer = _writer(to, kind)
-    labelled = read(source, images=images, values=values)
-    labelled = _part("renaming").renamed(labelled, rename, merge)
-    left_out = writer(target, labelled)
+    with in_place(target if to in FOLDER_FORMATS else Path(target).parent):
+        labelled = read(source, images=images, values=values)
+        labelled = _part("renaming").renamed(labelled, rename, merge)
+        left_out = writer(target, labelled)
     lines = [summary(labelled)]
     lines += [f"left out, since {to} cannot hold them: {_counted(left_out)}"] if left_out else []
     lost = _part("losses").losses(labelled, to, kind or "classes")

@@ -26,12 +26,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from temzoo.core.bootstrap import Interval, corrected_interval
+from temzoo.measurement.counted import Counted, Pair, counted
 from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.resampling import (
     LEAST,
@@ -44,11 +46,10 @@ BORDERS = ("exclude", "correct", "include")
 POOLED = "all"
 LEVEL = 0.95
 NM2_PER_UM2 = 1e6
-Pair = tuple[float, float]
 
 
 def summarize(
-    table: pd.DataFrame,
+    table: pd.DataFrame | str | Path | Counted,
     *,
     by: str | Sequence[str] | None = "image",
     of: str = "diameter",
@@ -79,7 +80,8 @@ def summarize(
 
     Args:
         table: what ``measure`` returned, or several of them after ``pandas.concat``; particles
-            that were dropped from it are not counted.
+            that were dropped from it are not counted. Or the path of a Parquet file of it, such as
+            particles_nm.parquet, which is read part by part: memory holds 46 bytes a particle.
         by: "image", "class", both, or None: one row for all together.
         of: what is a size: "diameter", "feret_max", "feret_min" …, without its unit.
         border: "exclude", "correct" or "include" particles that touch it, as the module says.
@@ -102,47 +104,37 @@ def summarize(
         >>> summarize(pandas.concat(tables), by=None, border="correct")
     """
     by = [by] if isinstance(by, str) else list(by or ())
-    how = _Method(table_unit(table), of, border, over, bootstrap, level, seed, model)
-    _check(table, by, how)
-    fields = _fields(table, how.unit, frames)
-    parts = _parts(table, by, fields)
+    all_ = counted(table, of)
+    how = _Method(all_.unit, of, border, over, bootstrap, level, seed, model)
+    _check(all_.columns, by, how)
+    given = {name: (float(high), float(wide)) for name, (high, wide) in (frames or {}).items()}
+    fields = given | {name: own for name, own in all_.fields.items() if name not in given}
+    parts = _parts(all_, by, fields)
     rows = [
         {"image": image, "class": kind, **_row(part, own, how)} for image, kind, part, own in parts
     ]
     if not rows:
-        return summarize(table, by=None, of=of, bootstrap=0).iloc[:0]
+        return summarize(all_, by=None, of=of, bootstrap=0).iloc[:0]
     return pd.DataFrame(rows)
 
 
-def table_unit(table: pd.DataFrame) -> str:
-    """ "nm" or "px", by the table's columns.
-
-    Raises:
-        ValueError: it has neither or both.
-    """
-    units = [unit for unit in ("nm", "px") if f"area_{unit}2" in table]
-    if len(units) == 1:
-        return units[0]
-    found, remedy = (
-        ("both", "Calibrate all images, or measure them with one nm_per_pixel.")
-        if units
-        else ("neither", "Pass what temzoo.measure returns.")
-    )
-    raise ValueError(
-        f"a table of particles is in nm or in px. Received: {found} of area_nm2 and area_px2. "
-        f"{remedy}"
-    )
-
-
 def sized(
-    table: pd.DataFrame, *, of: str = "diameter", border: str = "exclude"
+    table: pd.DataFrame | Counted, *, of: str = "diameter", border: str = "exclude"
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sizes that count and their weights, (n,) each, as ``summarize`` takes them."""
-    unit = table_unit(table)
-    table = _large(table, unit)
-    part = table if border == "include" else _free(table)
-    weights = _free_weights(part, unit) if border == "correct" else np.ones(len(part))
-    return part[f"{of}_{unit}"].to_numpy(float), weights
+    return _sized(counted(table, of).columns, border)
+
+
+def _sized(part: pd.DataFrame, border: str) -> tuple[np.ndarray, np.ndarray]:
+    part = part[_counts(part, border)]
+    ones = np.ones(len(part))
+    return part["size"].to_numpy(), part["weight"].to_numpy() if border == "correct" else ones
+
+
+def _counts(part: pd.DataFrame, border: str) -> np.ndarray:
+    """(n,) bool: whose sizes count."""
+    large = part["large"].to_numpy()
+    return large if border == "include" else large & part["free"].to_numpy()
 
 
 @dataclass(frozen=True)
@@ -170,11 +162,6 @@ def _check(table: pd.DataFrame, by: Sequence[str], how: _Method) -> None:
     for name, value, allowed, rule in rules:
         if not allowed:
             raise ValueError(f"{name} must be {rule}. Received: {name}={value!r}.")
-    if f"{how.of}_{how.unit}" not in table:
-        raise ValueError(
-            f"of must be a length of the table, without its unit. Received: of={how.of!r}. Use "
-            '"diameter", "feret_max" or "feret_min".'
-        )
     twice = table[table.duplicated(["image", "particle"])]
     if len(twice):
         first = twice.iloc[0]
@@ -185,57 +172,45 @@ def _check(table: pd.DataFrame, by: Sequence[str], how: _Method) -> None:
         )
 
 
-def _fields(table: pd.DataFrame, unit: str, frames: Mapping[str, Pair] | None) -> dict[str, Pair]:
-    """(height, width) of each image, by its name; first those given, in their order."""
-    sides = [f"frame_{side}_{unit}" for side in ("height", "width")]
-    known = table.drop_duplicates("image").set_index("image")
-    if "field_share" in known:  # what was left out is no area
-        known[sides[0]] = known[sides[0]] * known["field_share"]
-    known = known[sides]
-    rows = zip(known.index, known.to_numpy(float), strict=True)
-    found = {name: (row[0], row[1]) for name, row in rows}
-    given = {name: (float(high), float(wide)) for name, (high, wide) in (frames or {}).items()}
-    return given | {name: sides for name, sides in found.items() if name not in given}
-
-
 def _parts(
-    table: pd.DataFrame, by: Sequence[str], fields: Mapping[str, Pair]
+    all_: Counted, by: Sequence[str], fields: Mapping[str, Pair]
 ) -> Iterator[tuple[str, str, pd.DataFrame, Mapping[str, Pair]]]:
-    """Image and class of each group, its rows of the table, and the frames that it lies in."""
-    groups = [(POOLED, table, fields)]
+    """Image and class of each group, its rows of the columns, and the frames that it lies in."""
+    table, found = all_.columns, {}
     if "image" in by:
-        found = dict(list(table.groupby("image", sort=False)))
-        nothing = table.iloc[:0]
-        groups = [(name, found.get(name, nothing), {name: fields[name]}) for name in fields]
+        found = table.groupby("image", observed=True).indices
     # A class that an image has none of is a count of 0, not a gap in the table.
-    kinds = sorted(table["class"].unique()) if "class" in by else [POOLED]
-    for image, part, own in groups:
+    kinds = sorted(all_.classes) if "class" in by else [POOLED]
+    for image in fields if "image" in by else [POOLED]:
+        part = table.iloc[found.get(image, [])] if "image" in by else table
+        own = {image: fields[image]} if "image" in by else fields
         for kind in kinds:
             yield image, kind, part[part["class"] == kind] if "class" in by else part, own
 
 
 def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[str, Any]:
     """The cells of one group but its names."""
-    unit, whole, part = how.unit, part, _large(part, how.unit)
-    free = _free(part)
-    sizes, weights = sized(part, of=how.of, border=how.border)
-    measured = part if how.border == "include" else free
-    groups = _image_index(measured, fields) if how.over == "images" else None
+    unit, large = how.unit, part["large"].to_numpy()
+    free = large & part["free"].to_numpy()
+    sizes, weights = _sized(part, how.border)
+    places = _image_index(part, fields) if how.over == "images" else np.zeros(len(part), int)
+    groups = places[_counts(part, how.border)] if how.over == "images" else None
     found = size_statistics(
         Sample(sizes, weights, groups, len(fields)),
         bootstrap=how.bootstrap,
         level=how.level,
         seed=how.seed,
     )
-    density = _per_area(_free_weights(free, unit), free, fields, how, unseen=1.0)
-    coverage = _share(_per_area(part[f"area_{unit}2"].to_numpy(float), part, fields, how))
+    weight, area = part["weight"].to_numpy(), part["area"].to_numpy()
+    density = _per_area(weight[free], places[free], fields, how, unseen=1.0)
+    coverage = _share(_per_area(area[large], places[large], fields, how))
     scale, area_unit = (NM2_PER_UM2, "um2") if unit == "nm" else (1.0, "px2")
     return {
         "images": len(fields),
-        "particles": len(part),
-        "too_small": len(whole) - len(part),
-        f"min_diameter_{unit}": _least(whole, unit).max() if len(whole) else 0.0,
-        "touching_border": len(part) - len(free),
+        "particles": int(large.sum()),
+        "too_small": int((~large).sum()),
+        f"min_diameter_{unit}": part["least"].max() if len(part) else 0.0,
+        "touching_border": int((large & ~free).sum()),
         "sized": len(sizes),
         "border": how.border,
         "level": how.level,
@@ -286,19 +261,23 @@ def _limits(name: str, bounds: Interval, *, unit: str = "", scale: float = 1.0) 
 
 def _per_area(
     parts: np.ndarray,
-    part: pd.DataFrame,
+    places: np.ndarray,
     fields: Mapping[str, Pair],
     how: _Method,
     *,
     unseen: float = math.nan,
 ) -> Interval:
-    """The sum of what each particle contributes, by the area of the frames."""
+    """The sum of what each particle contributes, by the area of the frames.
+
+    Args:
+        places: (n,) of each particle, the place of its image among the fields.
+    """
     areas = np.array([height * width for height, width in fields.values()])
     total = areas.sum() or math.nan
     if how.over == "particles":
         bounds = poisson_sum_interval(parts, level=how.level, unseen=unseen)
         return Interval(bounds.value / total, bounds.low / total, bounds.high / total)
-    sums = np.bincount(_image_index(part, fields), parts, len(areas))
+    sums = np.bincount(places, parts, len(areas))
     images = Sample(sums, np.ones(len(areas)))
     draws = images.counts(how.bootstrap, np.random.default_rng(how.seed))
     enough = len(areas) >= LEAST
@@ -319,32 +298,6 @@ def _share(sums: Interval) -> Interval:
     if not sums.value:
         return Interval(value, low, min(sums.high, 1.0))
     return Interval(value, low, 1 - (1 - value) ** (sums.high / sums.value))
-
-
-def _large(part: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """The particles that are not below the smallest diameter that counts."""
-    return part[part[f"diameter_{unit}"].to_numpy(float) >= _least(part, unit)]
-
-
-def _least(part: pd.DataFrame, unit: str) -> np.ndarray:
-    """(n,) the smallest diameter that counts, by particle; 0 in tables that know of none."""
-    name = f"min_diameter_{unit}"
-    return part[name].to_numpy(float) if name in part else np.zeros(len(part))
-
-
-def _free(part: pd.DataFrame) -> pd.DataFrame:
-    """The particles that the border does not touch."""
-    return part[~part["touches_border"].to_numpy(bool)]
-
-
-def _free_weights(part: pd.DataFrame, unit: str) -> np.ndarray:
-    """(n,) area of the frame by that in which each particle could have lain free, from 1 on."""
-    weights = np.ones(len(part))
-    for side, axis in (("height", "row"), ("width", "col")):
-        frame, box = (part[f"{what}_{side}_{unit}"].to_numpy(float) for what in ("frame", "box"))
-        pixel = part[f"nm_per_pixel_{axis}"].to_numpy(float) if unit == "nm" else 1.0
-        weights *= frame / (frame - box - pixel)
-    return weights
 
 
 def _image_index(part: pd.DataFrame, fields: Mapping[str, Pair]) -> np.ndarray:

@@ -127,6 +127,16 @@ def measure(
     return table
 
 
+def frame_of(prediction: Prediction) -> tuple[float, float]:
+    """(height, width) of the field, in nm where it is calibrated, else in px.
+
+    What was left out of it makes it less high, so that its area is that of the rest.
+    """
+    height, width = prediction.instances.shape
+    down, along = prediction.nm_per_pixel or (1.0, 1.0)
+    return height * down * prediction.field_share, width * along
+
+
 def _in_the_field(
     columns: Mapping[str, np.ndarray], prediction: Prediction, runs: Runs
 ) -> dict[str, np.ndarray]:

@@ -1,10 +1,10 @@
-"""Predictions, one after the other, become plates and one table; none is kept."""
+"""Predictions, one after the other, become plates, rows of a table and sizes; none is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.evaluation.object_overlaps import one_to_one, overlaps
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.measurement.by_hand import ByHand
-from temzoo.measurement.summary import table_unit
-from temzoo.measurement.table import measure
+from temzoo.measurement.counted import Counted, Pair, Parts
+from temzoo.measurement.table import frame_of, measure
 from temzoo.pages import plates
 from temzoo.pages.numbers import counted, figure, percent
+from temzoo.pages.tables import MOST_ROWS
+from temzoo.store.particle_tables import UNITS, ImageTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +39,10 @@ class Gallery:
         by_hand: the calibration that was given, for micrographs without one or for all.
         plates: HTML of each.
         kinds: the kinds of outlines by which the particles of one class are coloured.
-        names, own, frames, tables: of all micrographs: their names, the calibrations that they
-            state, their (height, width) in the unit of the sizes, and their particles.
+        names, own: of all micrographs: their names, and the calibrations that they state.
+        sizes, frames: by the unit of the sizes: what counts of the particles, and (height, width)
+            of the micrographs by their names.
+        rows: tables of the particles, the first of all.
     """
 
     pictured: int
@@ -46,8 +50,9 @@ class Gallery:
     plates: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     own: dict[str, tuple[float, float] | None] = field(default_factory=dict)
-    frames: dict[str, tuple[float, float]] = field(default_factory=dict)
-    tables: list[pd.DataFrame] = field(default_factory=list)
+    sizes: dict[str, Parts] = field(default_factory=lambda: {unit: Parts() for unit in UNITS})
+    frames: dict[str, dict[str, Pair]] = field(default_factory=lambda: {unit: {} for unit in UNITS})
+    rows: list[pd.DataFrame] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     kinds: set[str] = field(default_factory=set)
     truth: bool = False
@@ -74,11 +79,8 @@ class Gallery:
         if true is not None:
             table["iou_of_label"] = matched_iou(true, [one for _, one in objects])
             self.truth = True
-        self.tables.append(table)
-        self.names.append(prediction.name)
-        height, width = prediction.classes.shape
-        row, col = prediction.nm_per_pixel or (1.0, 1.0)
-        self.frames[prediction.name] = (height * row, width * col)
+        unit = "px" if prediction.nm_per_pixel is None else "nm"
+        self._count(prediction.name, ImageTable(table, unit, frame_of(prediction)))
         self.class_names = self.class_names or prediction.class_names
         if len(self.plates) < self.pictured:
             kinds = self._kinds_of(prediction, table)
@@ -99,18 +101,31 @@ class Gallery:
         """The number of each plate, from 1, by the micrograph's name."""
         return {name: k for k, name in enumerate(self.names[: len(self.plates)], start=1)}
 
-    def by_unit(self) -> dict[str, tuple[pd.DataFrame, dict[str, tuple[float, float]]]]:
-        """Particles and frames of the micrographs with a calibration, "nm", and without, "px"."""
-        import pandas as pd
+    def add_measured(self, told: Mapping[str, Any], measured: ImageTable) -> None:
+        """Counts a prediction that is not drawn, by what its sidecar says."""
+        name, scale = printable(told["name"]), told["nm_per_pixel"]
+        self.own[name] = None if scale is None else (scale[0], scale[1])
+        self._count(name, replace(measured, table=measured.table.assign(image=name)))
+        self.class_names = self.class_names or tuple(told["class_names"])
 
-        found = {}
-        named = list(zip(self.names, self.tables, strict=True))
-        for unit in ("nm", "px"):
-            tables = {name: table for name, table in named if table_unit(table) == unit}
-            if tables:
-                frames = {name: self.frames[name] for name in tables}
-                found[unit] = pd.concat(tables.values(), ignore_index=True), frames
-        return found
+    def _count(self, name: str, measured: ImageTable) -> None:
+        if self.particles < MOST_ROWS:
+            self.rows.append(measured.table)
+        self.names.append(name)
+        self.sizes[measured.unit].add(measured.table)
+        self.frames[measured.unit][name] = measured.frame
+
+    @property
+    def particles(self) -> int:
+        return sum(map(len, self.sizes.values()))
+
+    def by_unit(self) -> dict[str, tuple[Counted, dict[str, Pair]]]:
+        """Particles and frames of the micrographs with a calibration, "nm", and without, "px"."""
+        return {
+            unit: (self.sizes[unit].together(), frames)
+            for unit, frames in self.frames.items()
+            if frames
+        }
 
     def _calibrated(
         self, prediction: Prediction, micrograph: Micrograph | None

@@ -16,7 +16,7 @@ from temzoo.pages.html import folder_name, last_part, without_folders
 from temzoo.pages.numbers import counted
 from temzoo.pages.page import Section
 from temzoo.pages.tables import config_text, fact_list, joined, model_facts
-from temzoo.store import sidecar, sources
+from temzoo.store import particle_tables, sidecar, sources
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
 from temzoo.zoo.pretrained import find_card
@@ -24,10 +24,21 @@ from temzoo.zoo.pretrained import find_card
 
 @dataclass(frozen=True, eq=False)
 class Sidecar:
-    """A saved prediction: its file, and what that says."""
+    """A saved prediction: its file, and what that says, but for the objects.
+
+    Attributes:
+        doubtful: how many of them its model is not sure of.
+    """
 
     path: Path
     told: Mapping[str, Any]
+    doubtful: int
+
+    @classmethod
+    def of(cls, path: Path) -> Sidecar:
+        told = sidecar.about(path)
+        objects = {name: told.pop(name) for name in ("scores", "detections", "doubtful")}
+        return cls(path, told, len(objects["doubtful"] or ()))
 
 
 def read_sidecars(source: Path) -> list[Sidecar]:
@@ -43,7 +54,7 @@ def read_sidecars(source: Path) -> list[Sidecar]:
             f" {source}, which holds neither run.json nor *{SUFFIX}. Make them with"
             " `temzoo predict WEIGHTS IMAGES --out FOLDER`."
         )
-    return [Sidecar(path, sidecar.about(path)) for path in paths]
+    return [Sidecar.of(path) for path in paths]
 
 
 def gather(
@@ -53,10 +64,20 @@ def gather(
     images: Path | None = None,
     progress: bool = False,
 ) -> None:
-    """Reads, measures and draws saved predictions, one after the other."""
+    """Reads, measures and draws saved predictions, one after the other.
+
+    One that is not drawn, and was measured by a job on a cluster, is not measured again.
+    """
     moved = None if images is None else sources.sources_in(images)
     with progress_bar(len(sidecars), progress) as advance:
         for one in sidecars:
+            known = None
+            if gallery.by_hand.scale is None and len(gallery.plates) == gallery.pictured:
+                known = particle_tables.read(one.path)
+            if known is not None:
+                gallery.add_measured(one.told, known)
+                advance(1)
+                continue
             prediction = load_prediction(one.path)
             micrograph, why = sources.load_source(one.told, moved)
             gallery.add(prediction, micrograph, missing=f"{why} Outlines alone." if why else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo import __version__
-from temzoo.core.files import atomic_path
+from temzoo.core.files import atomic_path, in_place
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.kinds import ordered_kinds
 from temzoo.micrographs import checked_scale
@@ -82,14 +82,15 @@ def write_report(
     folder = source if source.is_dir() else source.parent
     target = folder / NAME if out is None else Path(out)
     options = {"images": _path(images), "limit": limit, "progress": progress, "by_hand": by_hand}
-    if runs.is_run(source):
-        reading = {"values": values, "rename": rename, "merge": merge}
-        content = _run_content(source, labels=_path(labels), reading=reading, **options)
-    else:
-        content = _prediction_content(source, **options)
-    content["title"] = title or content["title"]
-    with atomic_path(target) as temporary:
-        temporary.write_text(page(**content, made=_made_by()), encoding="utf-8")
+    with in_place(target.parent):
+        if runs.is_run(source):
+            reading = {"values": values, "rename": rename, "merge": merge}
+            content = _run_content(source, labels=_path(labels), reading=reading, **options)
+        else:
+            content = _prediction_content(source, **options)
+        content["title"] = title or content["title"]
+        with atomic_path(target) as temporary:
+            temporary.write_text(page(**content, made=_made_by()), encoding="utf-8")
     return target
 
 
@@ -126,9 +127,8 @@ def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> di
     found = measured(gallery, predictions.model_error(sidecars))
     by = predictions.model_names(sidecars)
     micrographs = counted(len(sidecars), "micrograph")
-    count = sum(len(one.table) for one in found)
-    particles = f"{counted(count, 'particle')} in {micrographs}"
-    doubtful = sum(len(one.told["doubtful"] or ()) for one in sidecars)
+    particles = f"{counted(gallery.particles, 'particle')} in {micrographs}"
+    doubtful = sum(one.doubtful for one in sidecars)
     unsure = f" {counted(doubtful, 'doubtful object')} not counted." if doubtful else ""
     what = sidecars[0].told["name"] if len(sidecars) == 1 else micrographs
     return {
@@ -194,7 +194,7 @@ def _viewer_section(gallery: Gallery) -> Section:
         class_names=gallery.class_names,
         kinds=ordered_kinds(gallery.kinds),
         truth=gallery.truth,
-        table=any(len(table) for table in gallery.tables),
+        table=gallery.particles > 0,
         pictured=everything,
     )
     return Section("Micrographs", body, note=note)
@@ -203,10 +203,10 @@ def _viewer_section(gallery: Gallery) -> Section:
 def _data(gallery: Gallery, source: Path) -> str:
     import pandas as pd
 
-    # Columns in the other unit are empty.
-    table = pd.concat(gallery.tables, ignore_index=True)
-    if not len(table):
+    if not gallery.particles:
         return ""
+    # Columns in the other unit are empty.
+    table = pd.concat(gallery.rows, ignore_index=True)
     file = f"{source.resolve().name.split('.')[0] or 'particles'}_particles.csv"
     return particle_block(table.head(MOST_ROWS), gallery.plate_numbers, file=file)
 
@@ -214,15 +214,14 @@ def _data(gallery: Gallery, source: Path) -> str:
 def _notices(gallery: Gallery) -> list[str]:
     given = gallery.by_hand.notice(gallery.own)
     notices = [given] if given else []
-    by_unit = gallery.by_unit()
-    if "px" in by_unit:
-        which = counted(len(by_unit["px"][1]), "micrograph")
+    pixels, nanometres = (len(gallery.frames[unit]) for unit in ("px", "nm"))
+    if pixels:
         notices.append(
-            f"Sizes of {which} are in pixels, for no size of a pixel is known there."
-            f"{' They are summarised apart.' if 'nm' in by_unit else ''} --nm-per-pixel gives sizes"
-            " in nanometres."
+            f"Sizes of {counted(pixels, 'micrograph')} are in pixels, for no size of a pixel is"
+            f" known there.{' They are summarised apart.' if nanometres else ''} --nm-per-pixel"
+            " gives sizes in nanometres."
         )
-    count = sum(len(table) for table in gallery.tables)
+    count = gallery.particles
     if count > MOST_ROWS:
         notices.append(
             f"The table holds the first {figure(MOST_ROWS)} of {counted(count, 'particle')}; all"

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from temzoo.measurement.counted import Counted
 from temzoo.measurement.kinds import summarize_kinds
 from temzoo.measurement.model_error import ModelError
-from temzoo.measurement.summary import sized, summarize, table_unit
+from temzoo.measurement.summary import sized, summarize
 from temzoo.pages.charts import Sizes, size_chart
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import text
 from temzoo.pages.numbers import column, counted, figure, interval
 from temzoo.pages.page import KeyFigure, Section
 from temzoo.pages.tables import figure_table, name_cell
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PER_MEGAPIXEL = 1e6
 FEWEST = 5  # particles; of fewer a histogram says nothing
@@ -32,27 +30,27 @@ class Measured:
     """All particles of a gallery, and what is said of them together.
 
     Attributes:
-        table: as ``temzoo.measure`` gives it, of all micrographs.
+        particles: what counts of them, of all micrographs.
         pooled: the one row of ``temzoo.summarize``.
         frames: (height, width) of each micrograph by its name, in the unit of the table.
         model: the error of what found the particles, where it is known.
     """
 
-    table: pd.DataFrame
+    particles: Counted
     pooled: Row
     frames: Mapping[str, tuple[float, float]]
     model: ModelError | None
 
     @property
     def unit(self) -> str:
-        return table_unit(self.table)
+        return self.particles.unit
 
 
 def measured(gallery: Gallery, model: ModelError | None = None) -> list[Measured]:
     """Of the calibrated micrographs, then of the others."""
     return [
-        Measured(table, _pooled(table, frames, model), frames, model)
-        for table, frames in gallery.by_unit().values()
+        Measured(particles, _pooled(particles, frames, model), frames, model)
+        for particles, frames in gallery.by_unit().values()
     ]
 
 
@@ -103,40 +101,38 @@ def size_sections(found: Sequence[Measured], plates: Mapping[str, int]) -> list[
     return [
         replace(section, name=f"{section.name}{_apart(one, found)}")
         for one in found
-        for section in [
-            *([_distribution(one), _kinds(one)] if len(one.table) else []),
-            _each(one, plates),
-        ]
+        for section in [*_distributions(one), *_kinds(one), _each(one, plates)]
     ]
 
 
 def _pooled(
-    table: pd.DataFrame, frames: Mapping[str, tuple[float, float]], model: ModelError | None
+    particles: Counted, frames: Mapping[str, tuple[float, float]], model: ModelError | None
 ) -> Row:
-    return summarize(table, by=None, frames=frames, model=model).iloc[0].to_dict()
+    return summarize(particles, by=None, frames=frames, model=model).iloc[0].to_dict()
 
 
-def _distribution(found: Measured) -> Section:
-    table = found.table
-    kinds = table["class"].value_counts().index.tolist()
-    parts = {"": (table, found.pooled)}
+def _distributions(found: Measured) -> list[Section]:
+    """One, unless there is no particle."""
+    if not len(found.particles.columns):
+        return []
+    kinds = found.particles.classes
+    parts = {"": (found.particles, found.pooled)}
     if len(kinds) > 1:
-        of_kind = {kind: table[table["class"] == kind] for kind in kinds[:MOST_CLASSES]}
+        of_kind = {kind: found.particles.of_class(kind) for kind in kinds[:MOST_CLASSES]}
         how = found.frames, found.model
         parts = {kind: (part, _pooled(part, *how)) for kind, part in of_kind.items()}
     figures = "".join(_size_figure(name, *part) for name, part in parts.items())
     left_out = len(kinds) - MOST_CLASSES
     more = f" The {MOST_CLASSES} most frequent classes of {len(kinds)}." if left_out > 0 else ""
-    return Section(
-        "Size distribution",
-        figures,
-        note="Equivalent circular diameter: of the circle of the same area. Particles that touch"
-        f" the border are left out, since their size is not whole.{more}",
+    note = (
+        "Equivalent circular diameter: of the circle of the same area. Particles that touch the"
+        f" border are left out, since their size is not whole.{more}"
     )
+    return [Section("Size distribution", figures, note=note)]
 
 
-def _size_figure(name: str, part: pd.DataFrame, row: Row) -> str:
-    unit = table_unit(part)
+def _size_figure(name: str, part: Counted, row: Row) -> str:
+    unit = part.unit
     values, _ = sized(part)
     heading = f"<h3>{text(name)}</h3>" if name else ""
     if len(values) < FEWEST:
@@ -189,10 +185,11 @@ def _size_table(row: Row, unit: str) -> str:
     return figure_table(("Diameter", "Value", "Unit", INTERVAL), rows, caption="Sizes", words=(2,))
 
 
-def _kinds(found: Measured) -> Section:
-    """Number, D50 and aspect ratio of the particles of each kind of outline."""
-    how = {"frames": found.frames, "model": found.model}
-    table = summarize_kinds(found.table, **how)
+def _kinds(found: Measured) -> list[Section]:
+    """Number, D50 and aspect ratio of the particles of each kind of outline, if there are any."""
+    if not len(found.particles.columns):
+        return []
+    table = summarize_kinds(found.particles, frames=found.frames, model=found.model)
     pooled = table[table["image"] == table["image"].iloc[-1]]
     unit, d50, aspect = found.unit, f"diameter_d50_{found.unit}", "aspect_ratio_d50"
     rows = [
@@ -208,18 +205,18 @@ def _kinds(found: Measured) -> Section:
         for row in pooled.to_dict("records")
     ]
     head = ("Outline", "Particles", "Share\n%", f"D50\n{unit}", INTERVAL, "Aspect ratio", INTERVAL)
-    return Section(
-        "Kinds of outlines",
-        figure_table(head, rows, caption="Number and sizes by kind of outline"),
-        note="In projection: a sphere is round, a faceted particle compact with corners, an"
-        " aggregate has a neck. Unsure: near a threshold of the rules, below 20 px, or at the"
-        " border. Medians of particles free of the border.",
+    body = figure_table(head, rows, caption="Number and sizes by kind of outline")
+    note = (
+        "In projection: a sphere is round, a faceted particle compact with corners, an aggregate"
+        " has a neck. Unsure: near a threshold of the rules, below 20 px, or at the border."
+        " Medians of particles free of the border."
     )
+    return [Section("Kinds of outlines", body, note=note)]
 
 
 def _each(found: Measured, plates: Mapping[str, int]) -> Section:
     unit = found.unit
-    by_image = summarize(found.table, by="image", frames=found.frames, model=found.model)
+    by_image = summarize(found.particles, by="image", frames=found.frames, model=found.model)
     rows = [_image_row(row, unit, plates) for row in by_image.to_dict("records")]
     total = _image_row({**found.pooled, "image": "All"}, unit, {}) if len(rows) > 1 else None
     head = (

@@ -35,10 +35,10 @@ def viewer_html(
         pictured: micrographs that the table has rows of; None: those that are shown.
     """
     layers = (*LAYERS, TRUTH) if truth else LAYERS
-    kinds = "viewer bar-on" + (" truth-on" if truth else "") + ("" if table else " alone")
+    style = "viewer bar-on" + (" truth-on" if truth else "") + ("" if table else " alone")
     many = pictured is not None and pictured > 1
     side = _side(many) if table else ""
-    return f"""<div class="{kinds}">{_strip(names)}
+    return f"""<div class="{style}">{_strip(names)}
 <div class="bench">{_tools(layers, len(plates))}
 {"".join(plates)}
 {_legend(class_names, kinds, truth, table)}

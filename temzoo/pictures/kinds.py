@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from temzoo.core.types import Detection
-from temzoo.measurement.kinds import ordered_kinds
+from temzoo.measurement.counted import Counted
+from temzoo.measurement.kinds import by_kind, ordered_kinds
 from temzoo.measurement.morphology import KINDS, UNSURE
-from temzoo.measurement.summary import sized, table_unit
+from temzoo.measurement.summary import sized
 from temzoo.pictures.colours import KIND_COLOURS, UNDECIDED, Mark, rgb
 from temzoo.pictures.overlays import MAX_SIDE, marked_objects
 from temzoo.pictures.size_distribution import DPI, TEXT, bin_edges
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 LEGEND_PX, LEAST_PX = 34, 640  # height of a legend's line; width that it needs
@@ -81,7 +82,11 @@ def write_kind_overlay(picture: np.ndarray, counts: Mapping[str, int], path: str
 
 
 def plot_kinds(
-    table: pd.DataFrame, path: str | Path, *, of: str = "morphology", border: str = "exclude"
+    table: pd.DataFrame | Path | Counted,
+    path: str | Path,
+    *,
+    of: str = "morphology",
+    border: str = "exclude",
 ) -> Path:
     """Draws the sizes of each kind of particle, stacked, and beside them its aspect ratios.
 
@@ -98,23 +103,24 @@ def plot_kinds(
 
     from temzoo.pictures.sheets import write_figure
 
-    unit = table_unit(table)
-    table = table.assign(**{f"aspect_ratio_{unit}": table["aspect_ratio"]})
-    kinds = ordered_kinds(table[of])
-    parts = {kind: table[table[of] == kind] for kind in kinds}
-    sizes, aspects = (
-        {kind: sized(part, of=what, border=border)[0] for kind, part in parts.items()}
-        for what in ("diameter", "aspect_ratio")
-    )
+    found = by_kind(table, of)
+    kinds = ordered_kinds(found.classes)
+    parts = {kind: found.of_class(kind) for kind in kinds}
+    sizes = {kind: sized(part, border=border)[0] for kind, part in parts.items()}
+    aspects = {
+        kind: sized(part.replaced(size=part.columns["aspect"]), border=border)[0]
+        for kind, part in parts.items()
+    }
     kinds = [kind for kind in kinds if len(sizes[kind])]
     if not kinds:
         raise ValueError(
             "a plot of kinds needs particles with a size. Received: "
-            f'{len(table)} particles, none of them free of the border. Use border="include".'
+            f"{len(found.columns)} particles, none of them free of the border. Use"
+            ' border="include".'
         )
     figure = Figure(figsize=(9.0, 4.2), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    _draw_sizes(left, {kind: sizes[kind] for kind in kinds}, unit)
+    _draw_sizes(left, {kind: sizes[kind] for kind in kinds}, found.unit)
     _draw_aspects(right, {kind: aspects[kind] for kind in kinds})
     return write_figure(figure, path, dpi=DPI)
 

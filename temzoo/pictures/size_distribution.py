@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from temzoo.core.round_numbers import round_up
+from temzoo.measurement.counted import Counted, counted
 from temzoo.measurement.model_error import ModelError
-from temzoo.measurement.summary import LEVEL, sized, summarize, table_unit
+from temzoo.measurement.summary import LEVEL, sized, summarize
 from temzoo.pictures.sheets import write_figure
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ MOST_BARS = 60
 
 
 def plot_sizes(
-    table: pd.DataFrame,
+    table: pd.DataFrame | str | Path | Counted,
     path: str | Path,
     *,
     of: str = "diameter",
@@ -37,7 +38,8 @@ def plot_sizes(
     """Draws the sizes of all particles of a table: histogram, log-normal fit, median.
 
     Args:
-        table: what ``measure`` returned, of one or several images.
+        table: what ``measure`` returned, of one or several images; or a Parquet file, as for
+            ``summarize``.
         path: of the picture; its suffix chooses the format (PNG, PDF, SVG).
         of: what is a size: "diameter", "feret_max" …
         border: as for ``summarize``; with "correct" the bars count particles by their weight.
@@ -53,14 +55,16 @@ def plot_sizes(
     """
     from matplotlib.figure import Figure
 
-    row = summarize(table, by=None, of=of, border=border, seed=seed, model=model).iloc[0]
-    sizes, weights = sized(table, of=of, border=border)
+    particles = counted(table, of)
+    row = summarize(particles, by=None, of=of, border=border, seed=seed, model=model).iloc[0]
+    sizes, weights = sized(particles, of=of, border=border)
     if not len(sizes):
         raise ValueError(
-            "a size distribution needs particles that count. Received: "
-            f'{len(table)} particles, none of them free of the border. Use border="include".'
+            "a size distribution needs particles that count. Received:"
+            f" {len(particles.columns)} particles, none of them free of the border. Use"
+            ' border="include".'
         )
-    unit = table_unit(table)
+    unit = particles.unit
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", facecolor="white")
     axis = figure.subplots()
     edges = bin_edges(sizes)

@@ -135,8 +135,10 @@ class Replicas(Devices):
     def building(self):
         return self.strategy.scope()
 
+    @contextmanager
     def fitting(self):
-        return keras_repairs.figures_averaged()
+        with keras_repairs.figures_averaged(), keras_repairs.variances_centred():
+            yield
 
     def prepare(self, twin):
         for layer in twin._flatten_layers():

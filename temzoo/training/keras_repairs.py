@@ -3,6 +3,7 @@
 Under ``MultiWorkerMirroredStrategy`` it fails twice: it builds a model from the mean of a first
 batch, of which it makes no tensor, and it takes the mean of a step's figures along the first axis
 of what are single numbers. https://github.com/keras-team/keras/issues/20585 asks for support.
+On any strategy the synchronised batch norm loses digits: see ``variances_centred``.
 ``test_plain_keras_fails_on_several_machines`` tells when this file can go.
 """
 
@@ -18,6 +19,7 @@ import keras
 
 MEANT_FOR = ((3, 12), (3, 15))  # tried with 3.12.0 and 3.15.1
 BUILDS, REDUCES = "_maybe_symbolic_build", "reduce_per_replica"
+MOMENTS = "_compute_moments_sync"
 
 
 def check_version() -> None:
@@ -64,3 +66,38 @@ def figures_averaged() -> Iterator[None]:
         yield
     finally:
         setattr(trainer, REDUCES, theirs)
+
+
+@contextmanager
+def variances_centred() -> Iterator[None]:
+    """Inside, the variance of a synchronised batch norm is as exact as that of one device.
+
+    Keras takes it for the mean of squares less the square of the mean, in float32, which loses
+    digits where the mean is large beside the deviation: Chan, Golub and LeVeque, American
+    Statistician 37, 242 (1983). Here it is the mean of squared deviations.
+    """
+    backend = import_module("keras.src.backend.tensorflow.nn")
+    theirs = getattr(backend, MOMENTS)
+
+    def ours(x, axes, keepdims):
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        if replica is None:
+            return theirs(x, axes, keepdims)
+
+        def summed(values):
+            return replica.all_reduce("SUM", tf.reduce_sum(values, axes, keepdims=True))
+
+        count = summed(tf.ones_like(x))
+        mean = summed(x) / count
+        # Deviations add up to 0, so that the mean has no part in the slope.
+        variance = summed(tf.square(x - tf.stop_gradient(mean))) / count
+        both = mean, variance
+        return both if keepdims else tuple(tf.squeeze(each, axes) for each in both)
+
+    setattr(backend, MOMENTS, ours)
+    try:
+        yield
+    finally:
+        setattr(backend, MOMENTS, theirs)

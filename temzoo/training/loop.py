@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.files import NO_SPACE, atomic_path, write_json
+from temzoo.core.files import NO_SPACE, atomic_path, require_in_place, write_json
 from temzoo.models.layers import dtype_policy
 from temzoo.training.bar import Bar
 from temzoo.training.devices import Devices
@@ -310,6 +310,9 @@ class _EndOfEpoch(keras.callbacks.Callback):
             for place, generator in enumerate(layer._seed_generators):
                 seed = self.trainer.settings.seed + number
                 generator.state.assign([seed, epoch + place * 2**16])
+
+    def on_test_begin(self, logs=None):
+        require_in_place(self.trainer.folder / PROGRESS)  # else TensorBoard's log makes it anew
 
     def on_epoch_end(self, epoch, logs=None):
         done, folder = self.trainer.done, self.trainer.folder

@@ -24,7 +24,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temzoo.core.files import atomic_path, file_stem
+from temzoo.store import particle_tables
+from temzoo.store.particle_tables import PARTS, UNITS, ImageTable
 from temzoo.store.sidecar import sidecar_path
 from temzoo.workflows.prediction_job import Image, Job, Row, predict_images, shown
 from temzoo.zoo import plugins
@@ -32,8 +33,6 @@ from temzoo.zoo import plugins
 if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
 
-PARTS = "particles"  # folder of the tables of single images
-UNITS = ("nm", "px")
 # Of a worker: a little below one processor, so that some is left for Ray's own tasks; and memory,
 # of which TensorFlow with a shipped network takes 1.2 GB.
 PROCESSORS, MEMORY = 0.9, 1.5e9
@@ -188,7 +187,7 @@ class Worker:
         if self.job.place is None:
             return
         for unit in UNITS:
-            other = _part(out, image, unit)
+            other = particle_tables.path_of(sidecar_path(out, image.own_name), unit)
             if other != table:
                 self.job.place.remove(f"{PARTS}/{other.name}")
         self.job.place.put_image(image.own_name, out, [table])
@@ -198,49 +197,26 @@ def write_particles(image: Image, out: Path) -> Path:
     """Writes the table of an image's particles, a row each, as ``temzoo.measure`` gives it."""
     from temzoo.workflows.measure_folder import measure_folder  # brings pandas
 
-    ((unit, measured),) = measure_folder([sidecar_path(out, image.own_name)]).by_unit.items()
-    path = _part(out, image, unit)
-    path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as temporary:
-        measured.table.to_parquet(temporary, index=False)
-    for other in UNITS:  # of before it was calibrated
-        if other != unit:
-            _part(out, image, other).unlink(missing_ok=True)
-    return path
-
-
-def _part(out: Path, image: Image, unit: str) -> Path:
-    return out / PARTS / f"{file_stem(image.own_name)}_{unit}.parquet"
-
-
-def are_measured(image: Image, out: Path) -> bool:
-    """Whether an earlier job on a cluster wrote the table of an image's particles."""
-    return any(_part(out, image, unit).is_file() for unit in UNITS)
+    sidecar = sidecar_path(out, image.own_name)
+    ((unit, measured),) = measure_folder([sidecar]).by_unit.items()
+    ((_, frame),) = measured.frames.items()
+    return particle_tables.write(sidecar, ImageTable(measured.table, unit, frame))
 
 
 def write_tables(images: Sequence[Image], out: Path) -> list[Path]:
     """One table of the particles of all images for each unit: OUT/particles_nm.parquet, …_px.
 
-    It is made table by table, in the order of the images, so that memory holds one of them.
+    It is made table by table, in the order of the images.
 
     Returns:
         what was written: nothing of a unit that no image has.
     """
-    import pyarrow.parquet as pq
-
     written = []
+    sidecars = [sidecar_path(out, image.own_name) for image in images]
     for unit in UNITS:
-        parts = [path for path in (_part(out, image, unit) for image in images) if path.is_file()]
-        if not parts:
-            continue
-        path = out / f"{PARTS}_{unit}.parquet"
-        schema = pq.read_schema(max(parts, key=_size))
-        with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-            for part in parts:
-                writer.write_table(pq.read_table(part).cast(schema))
-        written.append(path)
+        paths = [particle_tables.path_of(sidecar, unit) for sidecar in sidecars]
+        parts = [path for path in paths if path.is_file()]
+        if parts:
+            written.append(out / f"{PARTS}_{unit}.parquet")
+            particle_tables.join(parts, written[-1])
     return written
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size

@@ -1,8 +1,14 @@
-"""The particles of many predictions on disk, measured into one table."""
+"""The particles of many predictions on disk, measured into one table, image by image.
+
+What a job on a cluster has measured is taken from there (``store.particle_tables``), unless it is
+to be measured otherwise.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +20,16 @@ from temzoo.measurement import load_instance_map, measure
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.left_out import leave_out
 from temzoo.measurement.model_error import ModelError, worst
+from temzoo.measurement.table import frame_of
 from temzoo.micrographs import Scale
-from temzoo.store import sidecar, sources
+from temzoo.store import particle_tables, sidecar, sources
+from temzoo.store.particle_tables import UNITS, ImageTable, writer
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
 from temzoo.workflows.drawn import Drawn
 
 MAP_ENDING = "_instances.tif"
+NOTHING = pd.DataFrame()
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,12 @@ class Particles:
     """What was measured of the images of one unit.
 
     Attributes:
-        table: a row a particle, as ``temzoo.measure`` gives it.
+        table: a row a particle, as ``temzoo.measure`` gives it; or the Parquet file of it.
         frames: (height, width) of each image by its name, in that unit.
         model: the error of what found the particles; None where it is not known of all.
     """
 
-    table: pd.DataFrame
+    table: pd.DataFrame | Path
     frames: Mapping[str, tuple[float, float]]
     model: ModelError | None = None
 
@@ -65,6 +74,7 @@ def measure_folder(
     images: Path | None = None,
     by_hand: ByHand | None = None,
     drawn: Drawn | None = None,
+    tables: Mapping[str, Path] | None = None,
     **options: Any,
 ) -> Measured:
     """Measures the particles of predictions on disk.
@@ -75,40 +85,124 @@ def measure_folder(
         by_hand: a calibration that is given for them; None: their own.
         drawn: what is done about scale bars, info bars and panel letters of their micrographs;
             None: they are left alone. Where ``temzoo predict`` left them out, it is done already.
+        tables: Parquet files to write to, of each unit, so that memory holds the particles of a
+            few images; None: it holds all.
         **options: for ``temzoo.measure``: min_area_px, min_diameter_nm, classes …
 
     Raises:
         FileNotFoundError: there are no predictions.
         ValueError: two are of images of one name, or as ``temzoo.measure`` does.
     """
-    by_hand = by_hand or ByHand()
-    own, read, without, doubtful = {}, {}, {}, {}
-    tables: dict[str, list[pd.DataFrame]] = {"nm": [], "px": []}
-    frames: dict[str, dict[str, tuple[float, float]]] = {"nm": {}, "px": {}}
-    errors: dict[str, list[ModelError | None]] = {"nm": [], "px": []}
-    micrographs = {} if images is None else sources.sources_in(images)
-    for path in prediction_paths(predictions):
-        prediction, micrograph, why = loaded(path, micrographs)
-        name, known = prediction.name, prediction.nm_per_pixel
-        read[name] = sidecar.about(path)["calibration"] if path.name.endswith(SUFFIX) else ""
-        if drawn is not None:
-            prediction, micrograph = _without_drawn(prediction, micrograph, drawn)
-        own[name] = known or (micrograph.nm_per_pixel if micrograph else None)
-        read[name] = read[name] or (micrograph.calibration if micrograph else "")
-        prediction = replace(prediction, nm_per_pixel=by_hand.of(own[name]))
-        unit = "px" if prediction.nm_per_pixel is None else "nm"
-        tables[unit].append(measure(prediction, micrograph, **options))
-        frames[unit][name] = _frame(prediction)
-        errors[unit].append(_model_error(path))
-        without |= {name: why} if why else {}
-        if prediction.doubtful is not None:
-            doubtful[name] = len(prediction.doubtful)
-    by_unit = {
-        unit: Particles(pd.concat(parts, ignore_index=True), frames[unit], worst(errors[unit]))
-        for unit, parts in tables.items()
-        if parts
-    }
-    return Measured(by_unit, own, read, without, doubtful)
+    how = _How(images, by_hand or ByHand(), drawn, options)
+    found: dict[str, _OfImage] = {}
+    with ExitStack() as open_files:
+        sinks = {
+            unit: _InMemory() if tables is None else open_files.enter_context(writer(tables[unit]))
+            for unit in UNITS
+        }
+        for path in prediction_paths(predictions):
+            one = how.measured(path)
+            sinks[one.particles.unit].add(one.particles.table)
+            found[one.name] = replace(one, particles=replace(one.particles, table=NOTHING))
+    by_unit = {}
+    for unit, sink in sinks.items():
+        own = {name: one for name, one in found.items() if one.particles.unit == unit}
+        if own:
+            frames = {name: one.particles.frame for name, one in own.items()}
+            table = sink.table() if isinstance(sink, _InMemory) else sink.path
+            by_unit[unit] = Particles(table, frames, worst(one.error for one in own.values()))
+    return Measured(
+        by_unit,
+        {name: one.scale for name, one in found.items()},
+        {name: one.calibration for name, one in found.items()},
+        {name: one.missing for name, one in found.items() if one.missing},
+        {name: one.doubtful for name, one in found.items() if one.doubtful is not None},
+    )
+
+
+class _InMemory:
+    """In place of a file."""
+
+    def __init__(self) -> None:
+        self._tables: list[pd.DataFrame] = []
+        self.add = self._tables.append
+
+    def table(self) -> pd.DataFrame:
+        return pd.concat(self._tables, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _OfImage:
+    """What was measured of one image; see ``Measured``."""
+
+    name: str
+    particles: ImageTable
+    error: ModelError | None
+    scale: Scale | None
+    calibration: str
+    missing: str = ""
+    doubtful: int | None = None
+
+
+class _How:
+    """How images are measured: what ``measure_folder`` is given."""
+
+    def __init__(self, images: Path | None, by_hand: ByHand, drawn: Drawn | None, options: Mapping):
+        self.by_hand, self.drawn, self.options = by_hand, drawn, options
+        self.micrographs = {} if images is None else sources.sources_in(images)
+        # Else a table that is there was measured otherwise.
+        self.as_usual = images is None and by_hand.scale is None and _usual(options)
+
+    def measured(self, path: Path) -> _OfImage:
+        told = _told(path)
+        return (told and self._there(path, told)) or self._measured(path, told)
+
+    def _there(self, path: Path, told: Mapping[str, Any]) -> _OfImage | None:
+        """What a job on a cluster has measured."""
+        found = particle_tables.read(path) if self.as_usual and self._is_drawn_alike(told) else None
+        if found is None or (found.unit == "px" and self.drawn and self.drawn.reads_text):
+            return None  # there may be a bar, which that job could not read
+        doubtful, scale = told["doubtful"], told["nm_per_pixel"]
+        return _OfImage(
+            told["name"],
+            found,
+            ModelError.of_card(sidecar.card_errors(told)),
+            None if scale is None else tuple(scale),
+            told["calibration"],
+            doubtful=None if doubtful is None else len(doubtful),
+        )
+
+    def _is_drawn_alike(self, told: Mapping[str, Any]) -> bool:
+        """Whether the prediction was made with what is to be left out, and no more."""
+        asked = {} if self.drawn is None else json.loads(json.dumps(self.drawn.options()))
+        return self.drawn is None or told["options"].get("drawn") == asked.get("drawn")
+
+    def _measured(self, path: Path, told: Mapping[str, Any] | None) -> _OfImage:
+        prediction, micrograph, missing = _loaded(path, told, self.micrographs)
+        if self.drawn is not None:
+            prediction, micrograph = _without_drawn(prediction, micrograph, self.drawn)
+        scale = prediction.nm_per_pixel or (micrograph.nm_per_pixel if micrograph else None)
+        prediction = replace(prediction, nm_per_pixel=self.by_hand.of(scale))
+        doubtful = prediction.doubtful
+        read = micrograph.calibration if micrograph else ""
+        return _OfImage(
+            prediction.name,
+            ImageTable(
+                measure(prediction, micrograph, **self.options),
+                "px" if prediction.nm_per_pixel is None else "nm",
+                frame_of(prediction),
+            ),
+            ModelError.of_card(sidecar.card_errors(told)) if told else None,
+            scale,
+            (told and told["calibration"]) or read,
+            missing,
+            None if doubtful is None else len(doubtful),
+        )
+
+
+def _usual(options: Mapping[str, Any]) -> bool:
+    """Whether ``temzoo.measure`` would do the same without them."""
+    return all(value in (None, 0) for value in options.values())
 
 
 def _without_drawn(
@@ -162,8 +256,18 @@ def loaded(
     path: Path, micrographs: Mapping[str, Sequence[Path]]
 ) -> tuple[Prediction, Micrograph | None, str]:
     """The prediction, its micrograph if it is there, and why not where that is a surprise."""
-    if path.name.endswith(SUFFIX):
-        told = sidecar.about(path)
+    return _loaded(path, _told(path), micrographs)
+
+
+def _told(path: Path) -> Mapping[str, Any] | None:
+    """What the sidecar says; None of a map alone."""
+    return sidecar.about(path) if path.name.endswith(SUFFIX) else None
+
+
+def _loaded(
+    path: Path, told: Mapping[str, Any] | None, micrographs: Mapping[str, Sequence[Path]]
+) -> tuple[Prediction, Micrograph | None, str]:
+    if told is not None:
         micrograph, why = sources.load_source(told, micrographs)
         return load_prediction(path), micrograph, why if told["source"] else ""
     prediction = load_instance_map(path)
@@ -174,16 +278,3 @@ def loaded(
     told |= {"source_sha256": None, "height": height, "width": width}
     micrograph, why = sources.load_source(told, micrographs)
     return prediction, micrograph, why if micrographs else ""
-
-
-def _model_error(path: Path) -> ModelError | None:
-    """Of what a sidecar says that it was made with; of a label image it is not known."""
-    known = path.name.endswith(SUFFIX)
-    return ModelError.of_card(sidecar.card_errors(sidecar.about(path))) if known else None
-
-
-def _frame(prediction: Prediction) -> tuple[float, float]:
-    """(height, width) of the field, in nm where it is calibrated, else in px; see ``measure``."""
-    height, width = prediction.instances.shape
-    down, along = prediction.nm_per_pixel or (1.0, 1.0)
-    return height * down * prediction.field_share, width * along

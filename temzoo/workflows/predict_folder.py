@@ -17,10 +17,11 @@ from temzoo.inference.regions import Watershed
 from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
 from temzoo.labels.shapes.trace import TOLERANCE_PX
-from temzoo.store import predictions, sidecar
+from temzoo.store import particle_tables, predictions, sidecar
+from temzoo.store.particle_tables import PARTS
 from temzoo.store.sidecar import Origin, sidecar_path
 from temzoo.workflows import shards
-from temzoo.workflows.cluster import PARTS, are_measured, predict_on_cluster, write_tables
+from temzoo.workflows.cluster import predict_on_cluster, write_tables
 from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.elsewhere import at_hand
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
@@ -289,7 +290,7 @@ def _finished(images: Sequence[Image], job: Job, measured: bool) -> tuple[list[R
     for image in images:
         origin = job.origin_of(image)
         if predictions.is_finished(job.out, image.own_name, origin, files=job.files) and (
-            not measured or are_measured(image, job.out)
+            not measured or particle_tables.is_there(sidecar_path(job.out, image.own_name))
         ):
             told = sidecar.about(sidecar_path(job.out, image.own_name))
             kept.append(_kept_row(image.name, told))

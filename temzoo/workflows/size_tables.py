@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from temzoo.core.files import atomic_path
+from temzoo.core.files import atomic_path, partial_path
 from temzoo.core.writers import write_csv
 from temzoo.measurement import summarize
+from temzoo.measurement.counted import Counted, counted, read_parquet
 from temzoo.measurement.kinds import summarize_kinds
 from temzoo.pictures.kinds import plot_kinds
 from temzoo.pictures.size_distribution import plot_sizes
+from temzoo.store.particle_tables import UNITS
 from temzoo.workflows.measure_folder import Measured, Particles
 
 TABLES = ("particles.csv", "particles.parquet", "summary.csv", "kinds.csv")
@@ -44,6 +49,16 @@ class Sizes:
         return {"summary": rows, "kinds": kinds, "files": [str(path) for path in self.files]}
 
 
+@contextmanager
+def tables_of(out: Path) -> Iterator[Mapping[str, Path]]:
+    """Where ``measure_folder`` may write tables that ``write_sizes`` takes from there."""
+    with ExitStack() as files:
+        yield {
+            unit: files.enter_context(partial_path(out / f"particles_{unit}.parquet"))
+            for unit in UNITS
+        }
+
+
 def write_sizes(
     measured: Measured,
     out: Path,
@@ -67,37 +82,62 @@ def write_sizes(
         ValueError: as ``temzoo.summarize`` does; nothing is written then.
     """
     how = {"border": border, "over": over, "seed": seed}
-    summaries = {unit: _summarized(part, measured, how) for unit, part in measured.by_unit.items()}
+    count = {unit: counted(part.table) for unit, part in measured.by_unit.items()}
+    summaries = {
+        unit: _summarized(count[unit], part, measured, how)
+        for unit, part in measured.by_unit.items()
+    }
     _remove_plots(out)  # there may be none this time
     found = {}
     for unit, part in measured.by_unit.items():
         about = {**how, "frames": part.frames, "model": part.model}
-        kinds = summarize_kinds(part.table, of=measured.kinds, **about)
+        kinds = summarize_kinds(count[unit], of=measured.kinds, **about)
         paths = [out / _named(name, unit, measured.by_unit) for name in (*TABLES, *PLOTS)]
-        for path, frame in zip(paths, (part.table, None, summaries[unit], kinds), strict=False):
-            if frame is not None:
-                write_csv(path, frame.columns, frame.itertuples(index=False, name=None), digits=9)
+        for path, parts in zip(
+            paths, (_parts(part.table), None, [summaries[unit]], [kinds]), strict=False
+        ):
+            if parts is not None:
+                _write_rows(path, parts)
         with atomic_path(paths[1]) as temporary:
-            part.table.to_parquet(temporary, index=False)
+            if isinstance(part.table, Path):
+                os.replace(part.table, temporary)
+            else:
+                part.table.to_parquet(temporary, index=False)
         if summaries[unit]["sized"].any():
-            plot_sizes(part.table, paths[-2], border=border, seed=seed, model=part.model)
-            plot_kinds(part.table, paths[-1], of=measured.kinds, border=border)
+            plot_sizes(count[unit], paths[-2], border=border, seed=seed, model=part.model)
+            plot_kinds(count[unit], paths[-1], of=measured.kinds, border=border)
         else:
             paths = paths[: len(TABLES)]
         found[unit] = Sizes(summaries[unit], kinds, tuple(paths))
     return found
 
 
-def _summarized(part: Particles, measured: Measured, how: Mapping) -> pd.DataFrame:
+def _parts(table: pd.DataFrame | Path) -> Iterable[pd.DataFrame]:
+    return read_parquet(table) if isinstance(table, Path) else [table]
+
+
+def _write_rows(path: Path, parts: Iterable[pd.DataFrame]) -> None:
+    """A CSV of a table that comes in parts, one at least."""
+    parts = iter(parts)
+    first = next(parts)
+    rows = (
+        row for part in chain([first], parts) for row in part.itertuples(index=False, name=None)
+    )
+    write_csv(path, first.columns, rows, digits=9)
+
+
+def _summarized(
+    particles: Counted, part: Particles, measured: Measured, how: Mapping
+) -> pd.DataFrame:
     """A row an image, then all together; classes apart where there are several.
 
     Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
     says so; they count in nothing.
     """
-    table, how = part.table, {**how, "frames": part.frames, "model": part.model}
-    kinds = ["class"] if table["class"].nunique() > 1 else []
-    parts = [summarize(table, by=["image", *kinds], **how)]
-    parts += [summarize(table, by=kinds, **how)] if len(part.frames) > 1 else []
+    how = {**how, "frames": part.frames, "model": part.model}
+    kinds = ["class"] if len(particles.classes) > 1 else []
+    parts = [summarize(particles, by=["image", *kinds], **how)]
+    parts += [summarize(particles, by=kinds, **how)] if len(part.frames) > 1 else []
     summary = pd.concat(parts, ignore_index=True)
     known = {name: n for name in part.frames if (n := measured.doubtful.get(name)) is not None}
     counts = known | ({"all": sum(known.values())} if known else {})

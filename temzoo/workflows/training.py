@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from temzoo.core.files import own_folder
 from temzoo.core.types import Example
 from temzoo.inference.predict import predict
 from temzoo.pictures.plots import plot_history
@@ -163,7 +164,7 @@ def tune(
             to search or no budget; with ``resume``, another search than the one in ``out``.
         FileExistsError: ``out`` holds a search already and ``resume`` is not set.
         FileNotFoundError: nothing to resume.
-        RuntimeError: no trial could be trained.
+        RuntimeError: no trial could be trained; another job is at work in ``out``.
 
     Example:
         >>> found = temzoo.tune("unet", train, val, out="searches/unet", trials=20, epochs=10)
@@ -175,7 +176,8 @@ def tune(
     checked_settings(final or {}, "final", SETTINGS)
     space = space_of(card, search or {}, fixed, strategy)
     searcher = Searcher(Path(out), card, fixed, space, seed, train, val, budget, progress, finish)
-    interrupted = searches.search(searcher, strategy, resume=resume)
-    if searcher.best is not None:
-        plot_search(searcher, searcher.folder / SEARCH)
-    return searches.result(searcher, interrupted, retrain, final)
+    with own_folder(out):
+        interrupted = searches.search(searcher, strategy, resume=resume)
+        if searcher.best is not None:
+            plot_search(searcher, searcher.folder / SEARCH)
+        return searches.result(searcher, interrupted, retrain, final)

@@ -5,6 +5,5 @@ KerasTuner proposes; every trial is an ordinary run of ``temzoo.train`` in ``tri
 table shows what the search gained.
 
 The folder also holds ``search.json`` (strategy, ranges, seed, data, versions, commands),
-``trials.csv``, ``search.png``, ``best/`` (an ordinary run) and ``keras_tuner/``, KerasTuner's own
-notes.
+``trials.csv``, ``search.png`` and ``best/`` (an ordinary run).
 """

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json
+from temzoo.core.files import read_json, require_in_place
 from temzoo.training.train import Run
 from temzoo.training.tuning.space import Space, key_of, shown
 from temzoo.training.tuning.trials import (
@@ -79,12 +80,12 @@ def search(searcher: Searcher, strategy: str, *, resume: bool) -> bool:
     """Tries the default, then what KerasTuner proposes; True when Ctrl-C ended it."""
     searcher.open(strategy, resume)
     try:
-        with quiet():
+        with quiet(), TemporaryDirectory(prefix="temzoo-") as notes:
             searcher.attempt(searcher.space.defaults())
             for trial in searcher.stopped():
                 searcher.require_budget()
                 searcher.attempt(trial.values)
-            tuner_of(searcher, strategy).search()
+            tuner_of(searcher, strategy, notes).search()
     except BudgetSpentError:
         pass
     except KeyboardInterrupt:
@@ -155,6 +156,7 @@ def _best_run(
 
 
 def _copy_folder(source: Path, target: Path) -> None:
+    require_in_place(target)
     partial = target.with_name(f".partial-{target.name}")
     for leftover in (partial, target):
         if leftover.exists():
@@ -192,8 +194,12 @@ class _NoRetracing(logging.Filter):
         return "retracing" not in record.getMessage()
 
 
-def tuner_of(searcher: Searcher, strategy: str):
-    """KerasTuner's loop around ``searcher.attempt``."""
+def tuner_of(searcher: Searcher, strategy: str, notes: str):
+    """KerasTuner's loop around ``searcher.attempt``.
+
+    Args:
+        notes: a folder for its own notes, which nobody needs later.
+    """
     import keras_tuner
     from keras_tuner.engine.base_tuner import BaseTuner
     from keras_tuner.engine.trial import TrialStatus
@@ -223,7 +229,7 @@ def tuner_of(searcher: Searcher, strategy: str):
             super().on_trial_end(trial)
 
     oracle = oracle_of(searcher.space, strategy, searcher.seed)
-    return Tuner(oracle, directory=searcher.folder, project_name="keras_tuner", overwrite=True)
+    return Tuner(oracle, directory=notes, project_name="keras_tuner", overwrite=True)
 
 
 def oracle_of(space: Space, strategy: str, seed: int):
