@@ -59,16 +59,32 @@ def measure(
         str, typer.Option(help="Intervals by drawing particles, or whole images.")
     ] = "particles",
     seed: int = 0,
+    classifier: Annotated[
+        str | None, typer.Option(help="A run or weights that tell each particle's class.")
+    ] = None,
+    window_px: Annotated[float | None, typer.Option(help="Side of its windows, px.")] = None,
+    window_nm: Annotated[float | None, typer.Option(help="Side of its windows, nm.")] = None,
+    window_feret: Annotated[
+        float | None, typer.Option(help="Side as a multiple of each particle's Feret diameter.")
+    ] = None,
+    mask_out: Annotated[
+        bool, typer.Option(help="Replace other objects in its windows by background.")
+    ] = False,
+    overlays: Annotated[
+        bool, typer.Option(help="Draw each micrograph with its particles coloured by kind.")
+    ] = False,
+    with_: common.With = None,
     as_json: common.AsJson = False,
 ):
     """Measure the particles of predictions: sizes, shapes, neighbours; their number and spread.
 
     Writes particles.csv and particles.parquet, a row each; summary.csv, an image a row and all of
-    them together, with 95 % intervals; sizes.png, the size distribution. Lengths are in nm where
-    the micrographs are calibrated, or calibrated here, else in px; each column's name says which.
-    Where only some are, those that are not have files of their own: particles_px.csv … Where the
-    card of the weights says how far they are off, the intervals of D50 and number hold that too.
-    Boxes, as of yolo, have no areas and diameters: number, density and sides are told.
+    them together, with 95 % intervals; sizes.png, the size distribution; kinds.csv and kinds.png,
+    what is sphere, rod, faceted, irregular or aggregate, or of the classifier's classes. Lengths
+    are in nm where the micrographs are calibrated, or calibrated here, else in px; each column's
+    name says which. Where only some are, those that are not have files of their own:
+    particles_px.csv … Where the card of the weights says how far they are off, the intervals of D50
+    and number hold that too. Boxes have no areas and diameters: number, density and sides are told.
 
     Example: temzoo measure predictions --out measured
 
@@ -76,6 +92,11 @@ def measure(
     if temzoo[scalebar] is installed and nothing else states a calibration.
 
     Example: temzoo measure predictions --scale-bar 980,100,980,300=50
+
+    --classifier cuts the particles as `temzoo particles --border mirror` does, has the run tell
+    their class, and adds its probability.
+
+    Example: temzoo measure predictions --classifier runs/shapes --overlays
     """
     from temzoo.workflows.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows.measure_folder import measure_folder
@@ -83,29 +104,60 @@ def measure(
 
     mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
     by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
+    window = {"window_px": window_px, "window_nm": window_nm, "mask_out": mask_out}
+    window |= {"window_feret": window_feret}
+    if classifier is None and any(window.values()):
+        raise ValueError(
+            "A window is a classifier's. Received: no --classifier. Give one, or leave out"
+            " --window-px, --window-nm, --window-feret and --mask-out."
+        )
+    notice, whole = "", classifier is not None or overlays
     with own_folder(out), tables_of(out) as tables:
         measured = measure_folder(
             predictions,
             images=images,
             by_hand=by_hand,
             drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
-            tables=tables,
+            tables=None if whole else tables,
             min_area_px=min_area_px,
             min_diameter_nm=min_diameter_nm,
             min_diameter_px=min_diameter_px,
             classes=classes,
         )
+        if classifier is not None:
+            load_tensorflow()
+            from temzoo.workflows.particle_kinds import classified
+
+            model = common.trained(classifier)
+            measured, notice = classified(measured, predictions, model, images=images, **window)
         by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
     if as_json:
         common.print_json({unit: sizes.facts() for unit, sizes in by_unit.items()})
     with common.json_alone(as_json):
         _tell(measured, by_unit, by_hand)
+        print(f"{notice}\n" if notice else "", end="")
+        if overlays:
+            _draw(measured, predictions, out, images)
+
+
+def _draw(measured: Measured, predictions: list[Path], out: Path, images: Path | None) -> None:
+    """Writes the overlays, and tells of images that have none."""
+    from temzoo.workflows.particle_kinds import OVERLAYS, write_overlays
+
+    files, without = write_overlays(measured, predictions, out, images=images)
+    print(f"{out / OVERLAYS}: {len(files)} overlays")
+    if without:
+        names = ", ".join(without[:MOST_NAMES])
+        more = f" and {len(without) - MOST_NAMES} more" if len(without) > MOST_NAMES else ""
+        line = f"no overlay of {names}{more}, whose micrograph is not at hand. Give --images."
+        typer.echo(f"temzoo: {line}", err=True)
 
 
 def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> None:
     """Prints the summaries, the files, and what may surprise."""
     for sizes in by_unit.values():
         print(shown(sizes.summary))
+        print(kinds_line(sizes.kinds))
         print("".join(f"{path}\n" for path in sizes.files), end="")
     seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}
     for name in [*seen][:MOST_NAMES]:
@@ -227,6 +279,18 @@ def doubtful_line(summary: pd.DataFrame) -> str:
     if not count:
         return ""
     return f"\nDoubtful, and not counted: {count}; dashed in the overlays."
+
+
+def kinds_line(kinds: pd.DataFrame) -> str:
+    """What the particles of all images are, in a line; nothing where there are none."""
+    last = kinds[(kinds["image"] == kinds["image"].tail(1).sum()) & (kinds["particles"] > 0)]
+    unit = "nm" if "diameter_d50_nm" in kinds else "px"
+    parts = []
+    for _, row in last.sort_values("particles", ascending=False).iterrows():
+        d50, aspect = figure(row[f"diameter_d50_{unit}"]), figure(row["aspect_ratio_d50"])
+        sizes = f" (D50 {d50} {unit}, aspect ratio {aspect})" if d50 else ""
+        parts.append(f"{row['particles']} {row.iloc[1]}{sizes}")
+    return f"{kinds.columns[1].capitalize()}: {', '.join(parts) or 'no particles'}."
 
 
 def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:

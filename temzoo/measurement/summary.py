@@ -82,7 +82,7 @@ def summarize(
     Args:
         table: what ``measure`` returned, or several of them after ``pandas.concat``; particles
             that were dropped from it are not counted. Or the path of a Parquet file of it, such as
-            particles_nm.parquet, which is read part by part: memory holds 46 bytes a particle.
+            particles_nm.parquet, which is read part by part: memory holds 56 bytes a particle.
         by: "image", "class", both, or None: one row for all together.
         of: what is a size: "diameter", "feret_max", "feret_min" …, without its unit; of boxes
             "box_height" or "box_width". Boxes have no diameter and no area: those figures and the

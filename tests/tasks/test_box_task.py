@@ -207,6 +207,7 @@ def test_boxes_have_numbers_density_and_sides_but_no_areas():
     unknown = ["area_nm2", "diameter_nm", "feret_max_nm", "feret_min_nm", "perimeter_nm"]
     unknown += ["circularity", "aspect_ratio", "orientation_deg", "solidity", "mean_intensity"]
     assert table[unknown].isna().all(axis=None)
+    assert set(table["morphology"]) == {"unsure"}
     row = summarize(table, bootstrap=20).iloc[0]
     assert (row["particles"], row["sized"], row["too_small"]) == (4, 0, 0)
     assert row["density_per_um2"] > 0
