@@ -102,14 +102,19 @@ class _Extras:
         self.classes, self.least_score = classes, least_score
         self.rows: list[dict[str, float]] = []
         self.sizes: list[tuple[np.ndarray, np.ndarray]] = []  # true, found: diameters
+        self.kinds: list[tuple[np.ndarray, np.ndarray]] = []  # … and particles of each class
 
     def look(self, example, prediction) -> None:
-        classes, areas = _counted(prediction, self.least_score)
+        classes, areas, kinds = _counted(prediction, self.least_score)
         truth = class_map(example.labels, self.classes)
         f1, each = metrics.boundary_f1(truth, classes, len(self.classes) + 1)
         objects = true_objects(example.labels, self.classes)
         true = metrics.diameters([np.count_nonzero(one.mask) for one in objects])
         self.sizes.append((true, metrics.diameters(areas)))
+        of_true = np.array([one.class_id for one in objects], int)
+        self.kinds.append(
+            tuple(np.bincount(k, minlength=len(self.classes) + 1)[1:] for k in (of_true, kinds))
+        )
         row = {"boundary_f1": f1}
         if len(self.classes) > 1:
             of = zip(self.classes, map(float, each), strict=True)
@@ -128,19 +133,26 @@ class _Extras:
         counts = np.array([[*map(len, each)] for each in self.sizes]).T
         true, found = (weights @ each for each in counts)
         figures["relative_count_error"] = ratio(found - true, true)
+        if len(self.classes) > 1:
+            parts = (weights @ np.array(each) for each in zip(*self.kinds, strict=True))
+            figures["class_share_error"] = metrics.class_share_error(*parts)
         pooled = {name: interval(values) for name, values in figures.items()}
         table = tuple(a | b for a, b in zip(evaluation.table, self.rows, strict=True))
         per_image, pooled = evaluation.per_image | means, evaluation.pooled | pooled
         return replace(evaluation, table=table, per_image=per_image, pooled=pooled)
 
 
-def _counted(prediction, least: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Class map, and areas (px) of the objects, of what counts as found."""
+def _counted(prediction, least: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Class map, and areas (px) and classes of the objects, of what counts as found."""
     if prediction.detections is not None:
         sure = counted_from(prediction, least)
-        return sure.classes, np.array([one.mask.sum() for one in sure.detections])
+        kinds = np.array([one.class_id for one in sure.detections], int)
+        return sure.classes, np.array([one.mask.sum() for one in sure.detections]), kinds
+    numbers, first = np.unique(prediction.instances, return_index=True)
+    kinds = prediction.classes.ravel()[first[numbers > 0]].astype(int)
     areas = np.bincount(prediction.instances.ravel())[1:]
-    return prediction.classes, areas if least is None else areas[prediction.scores >= least]
+    kept = slice(None) if least is None else prediction.scores >= least
+    return prediction.classes, areas[kept], kinds[kept]
 
 
 def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:

@@ -13,6 +13,9 @@ those at the image's edge too. D50 is their median; its error is (found - true) 
 undefined where either side has no particle. The Kolmogorov-Smirnov statistic is the largest
 distance of the two cumulative distributions; 1 where only one side has particles, undefined where
 neither has.
+
+Kinds, where labels are of several classes: half the sum over classes of the differences of their
+shares of the particles (total variation), 0 to 1: the share that would have to be of another class.
 """
 
 import math
@@ -20,6 +23,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
+from temzoo.evaluation.bootstrap import ratio
 
 TOLERANCE = 0.0075  # of the diagonal
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
@@ -92,6 +97,12 @@ def ks_statistic(true: np.ndarray, found: np.ndarray) -> float:
     both = np.concatenate([true, found])
     shares = [np.searchsorted(np.sort(d), both, side="right") / len(d) for d in (true, found)]
     return float(np.abs(shares[0] - shares[1]).max())
+
+
+def class_share_error(true: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """(…,) of (…, classes) particles each: total variation of shares; NaN where one has none."""
+    shares = [ratio(each, each.sum(axis=-1, keepdims=True)) for each in (true, found)]
+    return np.abs(shares[0] - shares[1]).sum(axis=-1) / 2
 
 
 def size_errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:

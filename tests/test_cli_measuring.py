@@ -20,7 +20,14 @@ from temzoo.store import predictions, sidecar
 from temzoo.zoo import pretrained
 
 RUNNER = CliRunner()
-WRITTEN = ["particles.csv", "particles.parquet", "sizes.png", "summary.csv"]
+WRITTEN = [
+    "kinds.csv",
+    "kinds.png",
+    "particles.csv",
+    "particles.parquet",
+    "sizes.png",
+    "summary.csv",
+]
 
 
 def call(*arguments, status=0):

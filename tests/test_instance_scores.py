@@ -266,7 +266,7 @@ def test_the_score_threshold_spares_ap():
 
 
 def test_ap_can_be_left_out():
-    assert "mask_ap" not in figures([([square(0, 0)], [])], ap=False)
+    assert "mask_ap" not in figures([([square(0, 0)], [])], ap=())
 
 
 def brute_force(iou):

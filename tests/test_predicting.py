@@ -152,7 +152,9 @@ def test_a_model_that_is_given_predicts_every_image_again(images, tmp_path):
 
 
 def test_label_formats_that_are_not_there_are_refused_before_the_work(images, tmp_path):
-    with pytest.raises(ValueError, match=r"formats must be of cvat, coco\. Received: 'voc'\."):
+    with pytest.raises(
+        ValueError, match=r"formats must be of cvat, coco, yolo\. Received: 'voc'\."
+    ):
         temzoo.predict_folder(Bright(), images, tmp_path / "out", formats=["voc"])
     assert not (tmp_path / "out").exists()
 
@@ -657,7 +659,7 @@ def test_the_general_weights_are_used_and_named(run, images, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--format", "maps,voc"), "--format must be of maps, cvat, coco. Received: 'voc'"),
+        (("--format", "maps,voc"), "--format must be of maps, cvat, coco, yolo. Received: 'voc'"),
         (("--shapes", "boxes"), "shapes must be polygons or masks. Received: 'boxes'"),
         (("--polygon-error", "-1"), "the polygons' error must be 0 px or more. Received: -1.0"),
         (

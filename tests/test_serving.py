@@ -583,6 +583,23 @@ def test_a_served_detector_finds_what_the_local_one_finds(
     assert found.class_names == ("particle",)
 
 
+@pytest.mark.filterwarnings("ignore:a tile holds more objects")
+def test_a_served_detector_of_boxes_finds_boxes(tmp_path):
+    config = {"image_size": 64, "alpha": 0.25, "features": 8, "backbone_weights": None}
+    model = temzoo.get_model("yolo", max_detections=12, compile=False, **config)
+    for level in (1, 2, 3):  # so that it finds something untrained
+        model.network.get_layer(f"yolo_v8_head_{level}_class_3_conv").bias.assign([0.0])
+    card = {"normalize": {"low": 1.0, "high": 99.0, "limit": 3.0, "grid": 256}, "channels": 1}
+    served = serve(model, tmp_path, card)
+    try:
+        with connect(served.url("grpc")) as asked:
+            found = temzoo.predict(asked, micrograph(64, 64), min_score=0.05)
+    finally:
+        served.stop()
+    assert found.box_shaped
+    assert len(found.boxes) > 3
+
+
 def test_a_served_detector_normalises_images_by_themselves_without_statistics(
     detector, detector_server, scheme
 ):

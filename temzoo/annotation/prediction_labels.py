@@ -32,7 +32,8 @@ def labels_of(
     """The objects of a prediction as shapes with the source "auto", which CVAT takes as labels.
 
     A detector's objects are whole, also under others, the surest last, since CVAT draws it on top.
-    Several parts of one object share a ``group_id``. A score becomes the attribute "score".
+    Several parts of one object share a ``group_id``. Objects of a model that finds boxes are boxes,
+    whatever ``shapes`` says. A score becomes the attribute "score".
 
     Args:
         prediction: with instances.
@@ -65,6 +66,10 @@ def labels_of(
             "source": "auto",
             "attributes": NO_ATTRIBUTES if np.isnan(one.score) else {"score": f"{one.score:.3f}"},
         }
+        if prediction.box_shaped:
+            corners = np.add([[0, 0], one.mask.shape], [one.top, one.left]).astype(np.float64)
+            drawn.append(Shape("box", points=corners, **tags))
+            continue
         parts = _outlines(one, error_px) if shapes == "polygons" else []
         groups += len(parts) > 1
         group_id = groups if len(parts) > 1 else 0

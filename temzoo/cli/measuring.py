@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,15 +66,32 @@ def measure(
         float | None, typer.Option(help="Of the foil: number, swelling and lines per volume.")
     ] = None,
     seed: int = 0,
+    classifier: Annotated[
+        str | None, typer.Option(help="A run or weights that tell each particle's class.")
+    ] = None,
+    window_px: Annotated[float | None, typer.Option(help="Side of its windows, px.")] = None,
+    window_nm: Annotated[float | None, typer.Option(help="Side of its windows, nm.")] = None,
+    window_feret: Annotated[
+        float | None, typer.Option(help="Side as a multiple of each particle's Feret diameter.")
+    ] = None,
+    mask_out: Annotated[
+        bool, typer.Option(help="Replace other objects in its windows by background.")
+    ] = False,
+    overlays: Annotated[
+        bool, typer.Option(help="Draw each micrograph with its particles coloured by kind.")
+    ] = False,
+    with_: common.With = None,
     as_json: common.AsJson = False,
 ):
     """Measure the particles of predictions: sizes, shapes, neighbours; their number and spread.
 
     Writes particles.csv and particles.parquet, a row each; summary.csv, an image a row and all of
-    them together, with 95 % intervals; sizes.png, the size distribution. Lengths are in nm where
-    the micrographs are calibrated, or calibrated here, else in px; each column's name says which.
-    Where only some are, those that are not have files of their own: particles_px.csv … Where the
-    card of the weights says how far they are off, the intervals of D50 and number hold that too.
+    them together, with 95 % intervals; sizes.png, the size distribution; kinds.csv and kinds.png,
+    what is sphere, rod, faceted, irregular or aggregate, or of the classifier's classes. Lengths
+    are in nm where the micrographs are calibrated, or calibrated here, else in px; each column's
+    name says which. Where only some are, those that are not have files of their own:
+    particles_px.csv … Where the card of the weights says how far they are off, the intervals of D50
+    and number hold that too. Boxes have no areas and diameters: number, density and sides are told.
 
     --lines CLASS writes lines.csv: length along the skeleton of its pixels, by area. --thickness-nm
     writes volumes.csv: number of particles by volume, volume fraction and swelling, as spheres; and
@@ -86,6 +103,11 @@ def measure(
     if temzoo[scalebar] is installed and nothing else states a calibration.
 
     Example: temzoo measure predictions --scale-bar 980,100,980,300=50
+
+    --classifier cuts the particles as `temzoo particles --border mirror` does, has the run tell
+    their class, and adds its probability.
+
+    Example: temzoo measure predictions --classifier runs/shapes --overlays
     """
     from temzoo.workflows import foil_tables
     from temzoo.workflows.drawn import MODES, Drawn, boxes_of
@@ -94,18 +116,32 @@ def measure(
 
     mode, ends = (scale_bar, None) if scale_bar in MODES else ("auto", scale_bar)
     by_hand = calibration(nm_per_pixel, ends, override=override_calibration)
+    window = {"window_px": window_px, "window_nm": window_nm, "mask_out": mask_out}
+    window |= {"window_feret": window_feret}
+    if classifier is None and any(window.values()):
+        raise ValueError(
+            "A window is a classifier's. Received: no --classifier. Give one, or leave out"
+            " --window-px, --window-nm, --window-feret and --mask-out."
+        )
     how = {"images": images, "by_hand": by_hand}
     how["drawn"] = Drawn(mode, crop_bar, boxes_of(ignore_box))
+    notice, whole = "", classifier is not None or overlays
     with own_folder(out), tables_of(out) as tables:
         measured = measure_folder(
             predictions,
             **how,
-            tables=tables,
+            tables=None if whole else tables,
             min_area_px=min_area_px,
             min_diameter_nm=min_diameter_nm,
             min_diameter_px=min_diameter_px,
             classes=classes,
         )
+        if classifier is not None:
+            load_tensorflow()
+            from temzoo.workflows.particle_kinds import classified
+
+            model = common.trained(classifier)
+            measured, notice = classified(measured, predictions, model, images=images, **window)
         foil = foil_tables.foil_tables(
             measured, looked_at(predictions, **how), lines=lines or (), thickness_nm=thickness_nm
         )
@@ -117,12 +153,29 @@ def measure(
     with common.json_alone(as_json):
         _tell(measured, by_unit, by_hand)
         print("".join(f"{line}\n" for line in (*foil_tables.told(foil), *written)), end="")
+        print(f"{notice}\n" if notice else "", end="")
+        if overlays:
+            _draw(measured, predictions, out, images)
+
+
+def _draw(measured: Measured, predictions: list[Path], out: Path, images: Path | None) -> None:
+    """Writes the overlays, and tells of images that have none."""
+    from temzoo.workflows.particle_kinds import OVERLAYS, write_overlays
+
+    files, without = write_overlays(measured, predictions, out, images=images)
+    print(f"{out / OVERLAYS}: {len(files)} overlays")
+    if without:
+        names = ", ".join(without[:MOST_NAMES])
+        more = f" and {len(without) - MOST_NAMES} more" if len(without) > MOST_NAMES else ""
+        line = f"no overlay of {names}{more}, whose micrograph is not at hand. Give --images."
+        typer.echo(f"temzoo: {line}", err=True)
 
 
 def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> None:
     """Prints the summaries, the files, and what may surprise."""
     for sizes in by_unit.values():
         print(shown(sizes.summary))
+        print(kinds_line(sizes.kinds))
         print("".join(f"{path}\n" for path in sizes.files), end="")
     seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}
     for name in [*seen][:MOST_NAMES]:
@@ -163,6 +216,8 @@ def shown(summary: pd.DataFrame) -> str:
     """The summary for the screen: the most asked for figures, rounded."""
     unit = "nm" if "diameter_mean_nm" in summary else "px"
     area = "um2" if unit == "nm" else "px2"
+    if f"box_height_d50_{unit}" in summary:
+        return boxes_shown(summary, unit, area)
     head = ("image", "particles", "at border", f"D10 {unit}", f"D50 {unit}", "95 %", f"D90 {unit}")
     head += (
         f"mean {unit}",
@@ -175,16 +230,43 @@ def shown(summary: pd.DataFrame) -> str:
     if len(rows) > MOST_LINES:
         left = len(rows) - MOST_LINES
         rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 11, rows[-1]]
-    widths = [max(len(cells[k]) for cells in (head, *rows)) for k in range(len(head))]
-    lines = "\n".join(
+    lines = aligned([head, *rows])
+    more = left_out(summary, unit) + doubtful_line(summary)
+    return f"{lines}{more}\n{interval_parts(summary.iloc[-1])}"
+
+
+def boxes_shown(summary: pd.DataFrame, unit: str, area: str) -> str:
+    """The same of boxes: number, density and the medians of their sides."""
+    head = ("image", "boxes", "at border", f"height D50 {unit}", "95 %", f"width D50 {unit}")
+    head += ("95 %", "per µm²" if unit == "nm" else "per px²")
+    rows = [box_line_of(row, unit, area) for _, row in summary.iterrows()]
+    if len(rows) > MOST_LINES:
+        left = len(rows) - MOST_LINES
+        rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 7, rows[-1]]
+    told = "Boxes have no outline: no areas, diameters or coverage. 95 % intervals: sampling alone."
+    return f"{aligned([head, *rows])}{doubtful_line(summary)}\n{told}"
+
+
+def box_line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:
+    """The cells of one line of boxes."""
+    name = row["image"] if row["class"] == "all" else f"{row['image']}, {row['class']}"
+    cells = [name, str(row["particles"]), str(row["touching_border"])]
+    for side in ("box_height", "box_width"):
+        low, high = (figure(row[f"{side}_d50_{end}_{unit}"]) for end in ("low", "high"))
+        cells += [figure(row[f"{side}_d50_{unit}"]), f"{low} – {high}" if low else ""]
+    return (*cells, figure(row[f"density_per_{area}"]))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines, the first column to the left."""
+    widths = [max(len(cells[k]) for cells in rows) for k in range(len(rows[0]))]
+    return "\n".join(
         "  ".join(
             cell.ljust(width) if k == 0 else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
-        for cells in (head, *rows)
+        for cells in rows
     )
-    more = left_out(summary, unit) + doubtful_line(summary)
-    return f"{lines}{more}\n{interval_parts(summary.iloc[-1])}"
 
 
 def interval_parts(row: pd.Series) -> str:
@@ -215,6 +297,18 @@ def doubtful_line(summary: pd.DataFrame) -> str:
     if not count:
         return ""
     return f"\nDoubtful, and not counted: {count}; dashed in the overlays."
+
+
+def kinds_line(kinds: pd.DataFrame) -> str:
+    """What the particles of all images are, in a line; nothing where there are none."""
+    last = kinds[(kinds["image"] == kinds["image"].tail(1).sum()) & (kinds["particles"] > 0)]
+    unit = "nm" if "diameter_d50_nm" in kinds else "px"
+    parts = []
+    for _, row in last.sort_values("particles", ascending=False).iterrows():
+        d50, aspect = figure(row[f"diameter_d50_{unit}"]), figure(row["aspect_ratio_d50"])
+        sizes = f" (D50 {d50} {unit}, aspect ratio {aspect})" if d50 else ""
+        parts.append(f"{row['particles']} {row.iloc[1]}{sizes}")
+    return f"{kinds.columns[1].capitalize()}: {', '.join(parts) or 'no particles'}."
 
 
 def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
     from temzoo.workflows.prediction_job import Row
 
-FORMATS = ("maps", "cvat", "coco")
+FORMATS = ("maps", "cvat", "coco", "yolo")
 PLAIN = ("tensorflow", "float32")  # engine and precision of the model as it is
 
 
@@ -44,7 +44,8 @@ def predict(
         typer.Option(
             "--format",
             help="maps; cvat: predictions.xml too, to upload as labels; coco:"
-            " predictions.coco.json too. Repeatable, or with commas.",
+            " predictions.coco.json too; yolo: predictions.yolo/ too, boxes. Repeatable, or with"
+            " commas.",
         ),
     ] = None,
     shapes: Annotated[str, typer.Option(help="cvat, coco: polygons, or exact masks.")] = "polygons",

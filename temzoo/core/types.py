@@ -235,6 +235,8 @@ class Prediction(Pictured):
             field but ``classes``. None of models whose objects have no confidence.
         left_out: boxes (top, left, bottom, right), half-open, in which nothing was looked for: info
             bar, scale bar, panel letters. The field is what remains.
+        box_shaped: the objects are boxes, of a model that finds no outlines: all masks fill their
+            boxes, and areas or diameters cannot be taken from them.
     """
 
     classes: np.ndarray
@@ -248,6 +250,15 @@ class Prediction(Pictured):
     distance: np.ndarray | None = None
     doubtful: tuple[Detection, ...] | None = None
     left_out: tuple[tuple[int, int, int, int], ...] = ()
+    box_shaped: bool = False
+
+    @property
+    def boxes(self) -> np.ndarray | None:
+        """(N, 4) int64 top, left, bottom, right of each detection, half-open; None without them."""
+        if self.detections is None:
+            return None
+        edges = [(d.top, d.left, *np.add((d.top, d.left), d.mask.shape)) for d in self.detections]
+        return np.array(edges, np.int64).reshape(-1, 4)
 
     @property
     def field(self) -> np.ndarray:
@@ -283,7 +294,8 @@ class Prediction(Pictured):
         return f"Prediction of {self.name or 'a micrograph'}", {
             "size": _size(self.classes),
             "pixel": _pixel(self.nm_per_pixel),
-            "found": f"{objects}{doubtful}; {covered:.1%} of the field is covered",
+            "found": f"{objects}{doubtful}; {covered:.1%} of the field is"
+            f" {'inside boxes' if self.box_shaped else 'covered'}",
             "classes": ", ".join(self.class_names),
             "maps": ", ".join(name for name, there in maps.items() if there is not None),
         }

@@ -2,7 +2,8 @@
 
 Recall of a class is the share of its images that are found as such, F1 = 2 TP / (2 TP + FP + FN).
 ``balanced_accuracy`` is the mean of the classes' recalls, ``macro_f1`` of their F1: a rare class
-counts as much as a frequent one. A class without an image is in no mean. Intervals are 95%
+counts as much as a frequent one. A class without an image is in no mean. ``kappa`` is the agreement
+beyond what the frequencies of the classes give by chance (Cohen, 1960). Intervals are 95%
 percentile bootstrap intervals over groups (micrographs, publications), since particles of one
 micrograph are not independent of each other.
 """
@@ -21,7 +22,7 @@ from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.data.classes import class_of
 from temzoo.data.images import image_array
-from temzoo.evaluation.bootstrap import Interval, interval, nanmean, resamples
+from temzoo.evaluation.bootstrap import Interval, interval, nanmean, ratio, resamples
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.zoo.built import class_names_of
 
@@ -38,7 +39,7 @@ class Classification:
             was found.
         confusion: (K, K) int64 images, [true class, found class].
         groups: number of groups that the intervals are over.
-        figures: balanced_accuracy, macro_f1, accuracy, and recall and F1 of each class.
+        figures: balanced_accuracy, macro_f1, accuracy, kappa, and recall and F1 of each class.
     """
 
     classes: tuple[str, ...]
@@ -120,7 +121,7 @@ def evaluate_classifier(
         {"name": e.name, "group": e.group, "class": one, "found": names[k], "probability": p}
         for e, one, k, p in zip(examples, true, found, probabilities.max(axis=1), strict=True)
     ]
-    of_groups = _confusions(truth, found, groups, len(names))
+    of_groups = confusions_of_groups(truth, found, groups, len(names))
     weights = resamples(len(of_groups), bootstrap, seed)
     return Classification(
         classes=names,
@@ -139,13 +140,25 @@ def class_probabilities(model: Any, examples: Sequence[Example]) -> np.ndarray:
     return np.concatenate([np.asarray(model(each, training=False)) for each in asked])
 
 
-def _confusions(
+def confusions_of_groups(
     truth: np.ndarray, found: np.ndarray, groups: Sequence[str], classes: int
 ) -> np.ndarray:
     """(groups, classes, classes) int64 images of each group."""
     place = np.unique(groups, return_inverse=True)[1]
     members = (place == group for group in range(place.max() + 1))
     return np.stack([confusion(truth[one], found[one], classes) for one in members])
+
+
+def cohens_kappa(confusions: np.ndarray) -> np.ndarray:
+    """(…,) of (…, K, K) confusion matrices: (observed - chance) / (1 - chance); NaN without data.
+
+    Chance is the agreement of two raters who call each class as often as these do, blindly (Cohen,
+    Educational and Psychological Measurement 20, 37, 1960).
+    """
+    total = confusions.sum(axis=(-2, -1))
+    observed = ratio(np.trace(confusions, axis1=-2, axis2=-1), total)
+    chance = ratio((confusions.sum(axis=-1) * confusions.sum(axis=-2)).sum(axis=-1), total**2)
+    return ratio(observed - chance, 1 - chance)
 
 
 def _figures(confusions: np.ndarray, weights: np.ndarray, names: Sequence[str]):
@@ -155,6 +168,7 @@ def _figures(confusions: np.ndarray, weights: np.ndarray, names: Sequence[str]):
     yield "balanced_accuracy", nanmean(known["recall"])
     yield "macro_f1", nanmean(known["dice"])
     yield "accuracy", known["pixel_accuracy"]
+    yield "kappa", cohens_kappa(sums)
     for metric, of in (("recall", "recall"), ("f1", "dice")):
         for index, name in enumerate(names):
             yield f"{metric}_{name}", known[of][..., index]

@@ -18,9 +18,10 @@ Conventions, so that a figure can be compared with others:
 - Instances are matched one to one, within a class, at IoU 0.5 or more. Those of a model that labels
   pixels are compared as maps, labels drawn over each other as in ``instance_map``; a detector's
   (``Prediction.detections``) as masks, from ``min_score`` on, with the labels' whole masks, so that
-  overlaps survive. Panoptic quality, StarDist's measure and AP compare whole masks for both; their
-  definitions are in ``evaluation.objects``. So do the fates of objects and the errors of an image's
-  count and sizes, in ``evaluation.fates``.
+  overlaps survive. What a model of boxes finds (``Prediction.box_shaped``) is compared with the
+  boxes of the labels, and has no metrics of pixels, masks or sizes. Panoptic quality, StarDist's
+  measure and AP compare whole masks for both; their definitions are in ``evaluation.objects``. So
+  do the fates of objects and the errors of an image's count and sizes, in ``evaluation.fates``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from temzoo.evaluation.average_precision import ImageMatches
 from temzoo.evaluation.bootstrap import interval, nanmean, ratio, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors, image_errors, object_errors
 from temzoo.evaluation.judged import judged
-from temzoo.evaluation.object_overlaps import map_objects, match_instances, true_objects
+from temzoo.evaluation.object_overlaps import boxed, map_objects, match_instances, true_objects
 from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.evaluation.results import Evaluation
@@ -55,6 +56,14 @@ from temzoo.labels.shapes.raster import (
 )
 from temzoo.zoo.built import class_names_of, task_of
 
+# Metrics of objects that compare outlines or areas.
+OF_OUTLINES = (
+    "panoptic_quality",
+    "segmentation_quality",
+    "recognition_quality",
+    "stardist_ap50",
+    "instances_d50_error",
+)
 PER_CLASS = ("iou", "dice", "precision", "recall")
 LEAST_SCORE = 0.05  # of what is ranked for AP, as detectors commonly report to COCO
 
@@ -168,23 +177,27 @@ def score_predictions(
     names = foreground_classes(classes or class_names(examples))
     each, rows, matches, errors = [], [], [], []
     least = min_score if scored else 0.0  # of the instances of a map
+    boxes = False
     for example, prediction in _paired(examples, predictions):
         with located(example.name):
             truth, ignored = class_map(example.labels, names), ignored_pixels(example.labels)
             prediction = judged(prediction, example.labels)
+            boxes = prediction.box_shaped
             both = truth, _class_map(prediction, min_score)
             each.append(confusion(*both, len(names) + 1, ignored=ignored))
-            row = _named(scores(each[-1]), names)
+            row = {} if boxes else _named(scores(each[-1]), names)
             if with_instances:
                 ranked = prediction.detections is not None if ap is None else ap
                 counts = least if prediction.detections is None else min_score
                 true, found = _objects(example, prediction, names)
-                how: dict[str, Any] = {"min_score": counts, "ap": ranked}
+                kinds = objects.KINDS[:1] if boxes else objects.KINDS
+                how: dict[str, Any] = {"min_score": counts, "ap": kinds if ranked else ()}
                 how |= {"classes": len(names), "area_ranges": area_ranges}
                 matches.append(objects.match(true, found, **how))
                 row |= _score_instances(example, prediction, truth, matches[-1], least)
                 errors.append(image_errors(true, [o for o in found if o.score >= counts]))
                 row |= {f"instances_{key}": value for key, value in errors[-1].items()}
+        row = _of_boxes(row) if boxes else row
         rows.append({key: np.asarray(value).item() for key, value in row.items()})
     confusions = np.stack(each)
     weights = resamples(len(rows), bootstrap, seed)
@@ -195,14 +208,21 @@ def score_predictions(
     }
     pooled = _pooled(confusions, rows, names, weights)
     pooled |= objects.metrics(matches, weights[1:]) if matches else {}
+    pooled = _of_boxes(pooled) if boxes else pooled
     return Evaluation(
         classes=names,
         table=tuple({"name": one.name, **row} for one, row in zip(examples, rows, strict=True)),
-        confusions=confusions,
+        confusions=confusions * (not boxes),
         per_image={key: interval(value) for key, value in means.items()},
         pooled={key: interval(value) for key, value in pooled.items()},
-        objects=object_errors(errors, weights) if errors else ObjectErrors(),
+        objects=object_errors(errors, weights, sizes=not boxes) if errors else ObjectErrors(),
     )
+
+
+def _of_boxes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the metrics is defined for boxes."""
+    pixels = ("pixel_accuracy", *PER_CLASS)
+    return {k: v for k, v in values.items() if k not in OF_OUTLINES and not k.startswith(pixels)}
 
 
 def _check_examples(examples: Sequence[Example], bootstrap: int) -> None:
@@ -249,10 +269,10 @@ def _objects(
     example: Example, prediction: Prediction, names: tuple[str, ...]
 ) -> tuple[Sequence[Detection], Sequence[Detection]]:
     """The labelled and the found ones, with their whole masks."""
-    found = prediction.detections
+    true, found = true_objects(example.labels, names), prediction.detections
     if found is None:
         found = map_objects(prediction.instances, prediction.classes, prediction.scores)
-    return true_objects(example.labels, names), found
+    return (boxed(true), boxed(found)) if prediction.box_shaped else (true, found)
 
 
 def _score_instances(

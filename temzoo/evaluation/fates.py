@@ -88,12 +88,15 @@ def image_errors(true: Sequence[Detection], found: Sequence[Detection]) -> dict[
     }
 
 
-def object_errors(rows: Sequence[Mapping[str, float]], weights: np.ndarray) -> ObjectErrors:
+def object_errors(
+    rows: Sequence[Mapping[str, float]], weights: np.ndarray, *, sizes: bool = True
+) -> ObjectErrors:
     """The figures of all images.
 
     Args:
         rows: ``image_errors`` of each.
         weights: (1 + B, images) how often each is drawn; first the images as they are.
+        sizes: False leaves the diameters out.
     """
     columns = {key: np.array([row[key] for row in rows], float) for key in rows[0]}
     count, d50 = (np.abs(columns[key]) for key in ("relative_count_error", "d50_error"))
@@ -102,7 +105,7 @@ def object_errors(rows: Sequence[Mapping[str, float]], weights: np.ndarray) -> O
     right = np.abs(totals[1] - totals[0]) <= NEAR * totals[0]
     figures = {
         "median_count_error": _medians(count, weights),
-        "median_d50_error": _medians(d50, weights),
+        **({"median_d50_error": _medians(d50, weights)} if sizes else {}),
         "count_within_10_percent": ratio(weights @ right.astype(float), weights.sum(axis=1)),
     }
     return ObjectErrors(

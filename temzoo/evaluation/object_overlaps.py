@@ -10,6 +10,7 @@ from scipy import ndimage, sparse
 
 from temzoo.core.types import Detection, LabelledImage
 from temzoo.evaluation.judged import judged_object
+from temzoo.inference.objects import filled
 from temzoo.labels.shapes.raster import (
     foreground_classes,
     ignored_pixels,
@@ -76,6 +77,11 @@ def true_objects(labels: LabelledImage, classes: Sequence[str]) -> tuple[Detecti
             one = Detection(top, left, mask[box], numbers[instance.label], 1.0)
             found.append(judged_object(one, ignored))
     return tuple(one for one in found if one is not None)
+
+
+def boxed(objects: Sequence[Detection]) -> tuple[Detection, ...]:
+    """The objects as their boxes, so that a detector of boxes is judged by boxes."""
+    return tuple(filled(one) for one in objects)
 
 
 def map_objects(

@@ -61,7 +61,7 @@ def match(
     *,
     classes: int = 1,
     min_score: float = MIN_SCORE,
-    ap: bool = True,
+    ap: Sequence[str] = KINDS,
     area_ranges: Mapping[str, tuple[float, float]] = COCO_AREAS,
 ) -> ImageMatches:
     """Compares the labelled objects of one image with those that were found, in any order.
@@ -69,7 +69,7 @@ def match(
     Args:
         classes: foreground classes; class ids are 1 to ``classes``.
         min_score: found objects below it count for AP alone.
-        ap: rank objects for average precision too; False saves the time.
+        ap: what objects are ranked by for average precision, of ``KINDS``; () saves the time.
         area_ranges: (low, high) in px, both included, by name.
 
     Raises:
@@ -89,7 +89,7 @@ def match(
     half, _ = pairs.one_to_one(kept & (pairs.mask_iou >= MATCH_IOU))
     more, iou = pairs.one_to_one(kept & (pairs.mask_iou > MATCH_IOU))
     areas = {"all": EVERY_AREA, **area_ranges}
-    ranked = {kind: _ranked(true, found, pairs, kind, classes, areas) for kind in KINDS if ap}
+    ranked = {kind: _ranked(true, found, pairs, kind, classes, areas) for kind in ap}
     return ImageMatches(
         true=_per_class(kinds, classes),
         predicted=_per_class(found_kinds[counted], classes),

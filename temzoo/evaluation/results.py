@@ -42,7 +42,16 @@ class Evaluation(Told):
 
     @property
     def iou(self) -> Interval:
-        """Mean over images of the foreground IoU: the figure by which models are compared."""
+        """Mean over images of the foreground IoU: the figure by which models are compared.
+
+        Raises:
+            ValueError: the model finds boxes, which are not compared pixel by pixel.
+        """
+        if "iou" not in self.per_image:
+            raise ValueError(
+                "the IoU of pixels is that of a model of outlines. Received: an evaluation of"
+                f' boxes. Use pooled["box_ap50"], or one of {", ".join(self.pooled)}.'
+            )
         return self.per_image["iou"]
 
     def _told(self) -> tuple[str, Mapping[str, Any]]:

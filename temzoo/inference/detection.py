@@ -38,7 +38,7 @@ from temzoo.core.offset import offset_of
 from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
 from temzoo.inference.concurrent import in_order, progress_bar
 from temzoo.inference.detection_stitching import View, stitched, view_of
-from temzoo.inference.objects import Window, decode, flattened, tight
+from temzoo.inference.objects import Window, decode, filled, flattened, tight
 from temzoo.inference.pixels import channels_view, checked_pixels, statistics_of
 
 INSIDE = 1 / 3  # least part of a detection's height and width inside the image, not its mirror
@@ -57,6 +57,7 @@ class Detector:
             for one that takes raw pixels.
         in_flight: tiles that are asked for at once.
         max_detections: a tile, at most; None where it is unknown.
+        box_shaped: it finds boxes; then an object that is put together of parts is a box too.
     """
 
     detect: Callable[..., Any]
@@ -65,6 +66,7 @@ class Detector:
     normalize: Any = None
     in_flight: int = 1
     max_detections: int | None = None
+    box_shaped: bool = False
 
 
 def find_objects(
@@ -113,7 +115,9 @@ def find_objects(
     windows = tile_windows(*channels.shape[:2], size, overlap)
     options = {"min_score": min_score, "max_detections": max_detections}
     views = list(_views(detector, channels, windows, overlap, batch_size, progress, options))
-    found = [d for d in stitched(views, windows) if np.count_nonzero(d.mask) >= min_area_px]
+    whole = stitched(views, windows)
+    whole = [filled(one) for one in whole] if detector.box_shaped else whole
+    found = [d for d in whole if np.count_nonzero(d.mask) >= min_area_px]
     highest = max((detection.class_id for detection in found), default=0)
     if class_names and highest > len(class_names):
         raise ValueError(
@@ -125,6 +129,7 @@ def find_objects(
         class_names=tuple(class_names),
         nm_per_pixel=micrograph.nm_per_pixel,
         name=micrograph.name,
+        box_shaped=detector.box_shaped,
     )
 
 

@@ -25,6 +25,11 @@ def part_of(found: Detection, window: Window) -> np.ndarray:
     return found.mask[top - found.top : bottom - found.top, left - found.left : right - found.left]
 
 
+def filled(found: Detection) -> Detection:
+    """An object as its box: its mask is full."""
+    return replace(found, mask=np.ones(found.mask.shape, bool))
+
+
 def united(parts: Sequence[Detection]) -> Detection:
     """The parts of one object put together.
 

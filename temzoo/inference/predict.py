@@ -83,7 +83,8 @@ def predict(
             objects: more work, and the best counts. None: none.
         min_area_px: smaller instances are dropped from the instance map (not the class map).
         min_score: of models whose objects have scores: those that score less are no instances, and
-            the likelier ones of them are ``doubtful``; None: 0.4, and 0.7 of a detector.
+            the likelier ones of them are ``doubtful``; None: 0.4, 0.7 of a detector and
+            0.3 of one of boxes.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.

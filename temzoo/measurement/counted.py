@@ -1,6 +1,6 @@
 """What ``summarize`` counts by: a few columns of a table of particles, which may come in parts.
 
-A table of ``temzoo.measure`` takes some 300 bytes a particle; these columns take 46, and a file is
+A table of ``temzoo.measure`` takes some 300 bytes a particle; these columns take 56, and a file is
 never held whole.
 """
 
@@ -17,6 +17,7 @@ import pandas as pd
 Pair = tuple[float, float]
 BATCH = 2**16  # rows of a Parquet file at a time
 SIDES = ("height", "width")
+KIND = "morphology"
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,8 @@ class Counted:
     """Particles of one or several images, in the columns that count.
 
     Attributes:
-        columns: a row a particle: image, class (categories), particle (its number), size, area,
+        columns: a row a particle: image, class, kind (categories; the last is its morphology, ""
+            where the table has none), particle (its number), size, aspect (ratio), area,
             weight (area of the frame by that in which it could have lain free of the border, from
             1 on), least (smallest diameter that counts), large (whether it is not below that), free
             (whether the border does not touch it).
@@ -43,9 +45,18 @@ class Counted:
         """The most frequent first."""
         return self.columns["class"].value_counts().index.tolist()
 
+    def replaced(self, **columns: pd.Series) -> Counted:
+        """The same particles with other columns in the place of some."""
+        return Counted(self.columns.assign(**columns), self.fields, self.unit, self.of)
+
     def of_class(self, name: str) -> Counted:
-        part = self.columns[self.columns["class"] == name]
-        return Counted(part, self.fields, self.unit, self.of)
+        return self._picked(self.columns["class"] == name)
+
+    def of_image(self, name: str) -> Counted:
+        return self._picked(self.columns["image"] == name)
+
+    def _picked(self, rows: pd.Series) -> Counted:
+        return Counted(self.columns[rows], self.fields, self.unit, self.of)
 
 
 def counted(table: pd.DataFrame | str | Path | Counted, of: str = "diameter") -> Counted:
@@ -116,7 +127,7 @@ class Parts:
     def __init__(self, of: str = "diameter"):
         self.of, self.unit = of, ""
         self._fields: dict[str, Pair] = {}
-        self._numbers: dict[str, dict[str, int]] = {"image": {}, "class": {}}
+        self._numbers: dict[str, dict[str, int]] = {"image": {}, "class": {}, "kind": {}}
         self._arrays: dict[str, list[np.ndarray]] = {}
         self._count = 0
 
@@ -160,24 +171,27 @@ class Parts:
             "image": self._codes(table, "image", np.int32),
             "particle": table["particle"].to_numpy(),
             "class": self._codes(table, "class", np.int16),
+            "kind": self._codes(table.rename(columns={KIND: "kind"}), "kind", np.int16),
+            "aspect": table["aspect_ratio"].to_numpy(float),
             "size": table[f"{self.of}_{unit}"].to_numpy(float),
             "area": table[f"area_{unit}2"].to_numpy(float),
             "weight": _free_weights(table, unit),
             "least": least,
-            "large": table[f"diameter_{unit}"].to_numpy(float) >= least,
+            # Boxes have no diameter, and none is too small.
+            "large": ~(table[f"diameter_{unit}"].to_numpy(float) < least),
             "free": ~table["touches_border"].to_numpy(bool),
         }
 
     def _codes(self, table: pd.DataFrame, name: str, dtype: type) -> np.ndarray:
         """(n,) the number of each row's name among all names so far."""
-        codes, names = pd.factorize(table[name])
+        codes, names = pd.factorize(table.get(name, pd.Series([""] * len(table))))
         numbers = self._numbers[name]
         places = [numbers.setdefault(each, len(numbers)) for each in names]
         return np.array([*places, -1], dtype)[codes]
 
 
 def _needed(of: str, unit: str) -> set[str]:
-    columns = {"image", "particle", "class", "touches_border", "field_share"}
+    columns = {"image", "particle", "class", KIND, "aspect_ratio", "touches_border", "field_share"}
     columns |= {f"area_{unit}2", f"diameter_{unit}", f"{of}_{unit}", f"min_diameter_{unit}"}
     columns |= {f"{what}_{side}_{unit}" for what in ("frame", "box") for side in SIDES}
     return columns | {"nm_per_pixel_row", "nm_per_pixel_col"}

@@ -23,6 +23,7 @@ A pixel is a rectangle of ``spacing`` (row, col). What that means for each measu
 - **Solidity** is the number of pixels by that of those whose centre lies in the convex hull of the
   particle's pixel centres, which Pick's theorem counts. It is exactly 1 for the pixels of any
   convex shape, and a ratio of numbers, so that the pixels' aspect does not matter.
+- **Ratios** are those of ISO 9276-6:2008 and ASTM F1877, of the lengths above; see ``ratios``.
 
 A particle in several pieces is measured as one: its Feret diameters span all of them.
 """
@@ -30,11 +31,13 @@ A particle in several pieces is measured as one: its Feret diameters span all of
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.special import ellipe
 
 from temzoo.measurement.pixel_runs import Runs
 
@@ -200,6 +203,61 @@ def _opposite(particle: np.ndarray, angle: np.ndarray) -> np.ndarray:
     size = np.searchsorted(particle, particle, side="right") - first
     around = at[:, None] - first[:, None] + np.arange(-2, 3)
     return first[:, None] + around % size[:, None]
+
+
+def hull_perimeters(hull: Hulls, spacing: Pair) -> np.ndarray:
+    """(N,) of the hull that the Feret diameters are of: that of a Minkowski sum is the sum."""
+    length = np.hypot(*(hull.edges * spacing).T)
+    return np.bincount(hull.particle, length, len(hull.filled_px)) + 2 * math.hypot(*spacing)
+
+
+def ratios(
+    area: np.ndarray, perimeter: np.ndarray, hull_perimeter: np.ndarray, feret: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Descriptors without a unit, (N,) each, by the names of their columns.
+
+    - ``circularity``, 4 pi A / P²: ISO 9276-6's form factor, the square of its circularity; ASTM
+      F1877's form factor.
+    - ``feret_aspect_ratio``, F_max / F_min: ISO 9276-6's aspect ratio upside down, from 1 on like
+      that of the ellipse.
+    - ``elongation``, x_E / x_LG: ISO 9276-6's, breadth by length of the rectangle with this area
+      and perimeter, A = x_E x_LG and P = 2 (x_E + x_LG). It follows a bent fibre along its bends.
+      1 for a square, and for what is rounder than one, of which there is no such rectangle.
+    - ``convexity``, P_hull / P: ISO 9276-6's; below 1 where the outline is dented or rough.
+    - ``roundness``, 4 A / (pi F_max²): ASTM F1877's, the square of ISO 9276-6's compactness.
+    - ``extent``, A / (F_max F_min): ISO 9276-6's; pi / 4 for a circle.
+
+    They are not clipped: pixels make those of a circle scatter about 1.
+
+    Args:
+        area, perimeter, hull_perimeter: (N,).
+        feret: (N,) largest and (N,) smallest diameter.
+    """
+    longest, narrowest = feret
+    half = perimeter / 4
+    spread = np.sqrt(np.maximum(half**2 - area, 0))  # half the difference of x_LG and x_E
+    return {
+        "circularity": 4 * math.pi * area / perimeter**2,
+        "feret_aspect_ratio": longest / narrowest,
+        "elongation": (half - spread) / (half + spread),
+        "convexity": hull_perimeter / perimeter,
+        "roundness": 4 * area / (math.pi * longest**2),
+        "extent": area / (longest * narrowest),
+    }
+
+
+def ellipse_likeness(found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(N,) 4 pi A / P² of the convex hull, by that of an ellipse of the same aspect ratio.
+
+    1 for ellipses, less where the outline has corners: 0.79 for a square, 0.91 for a regular
+    hexagon. Dents and roughness, which the hull has not, do not count.
+
+    Args:
+        found: (N,) each: circularity, convexity, solidity and aspect_ratio.
+    """
+    hull = found["circularity"] / (found["solidity"] * found["convexity"] ** 2)
+    aspect = found["aspect_ratio"]
+    return hull * 4 * aspect * ellipe(1 - aspect**-2.0) ** 2 / math.pi**2
 
 
 def perimeters(runs: Runs, spacing: Pair) -> np.ndarray:

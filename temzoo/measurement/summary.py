@@ -44,6 +44,7 @@ from temzoo.measurement.resampling import (
 
 BORDERS = ("exclude", "correct", "include")
 POOLED = "all"
+BOX_SIDES = ("box_height", "box_width")
 LEVEL = 0.95
 NM2_PER_UM2 = 1e6
 
@@ -81,9 +82,11 @@ def summarize(
     Args:
         table: what ``measure`` returned, or several of them after ``pandas.concat``; particles
             that were dropped from it are not counted. Or the path of a Parquet file of it, such as
-            particles_nm.parquet, which is read part by part: memory holds 46 bytes a particle.
+            particles_nm.parquet, which is read part by part: memory holds 56 bytes a particle.
         by: "image", "class", both, or None: one row for all together.
-        of: what is a size: "diameter", "feret_max", "feret_min" …, without its unit.
+        of: what is a size: "diameter", "feret_max", "feret_min" …, without its unit; of boxes
+            "box_height" or "box_width". Boxes have no diameter and no area: those figures and the
+            coverage are NaN.
         border: "exclude", "correct" or "include" particles that touch it, as the module says.
         over: "particles", or "images" where they are drawn as a whole.
         frames: (height, width) of each image in the table's unit, by its name. Without it, images
@@ -133,7 +136,7 @@ def _sized(part: pd.DataFrame, border: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _counts(part: pd.DataFrame, border: str) -> np.ndarray:
     """(n,) bool: whose sizes count."""
-    large = part["large"].to_numpy()
+    large = part["large"].to_numpy() & part["size"].notna().to_numpy()  # boxes have no diameter
     return large if border == "include" else large & part["free"].to_numpy()
 
 
@@ -162,6 +165,12 @@ def _check(table: pd.DataFrame, by: Sequence[str], how: _Method) -> None:
     for name, value, allowed, rule in rules:
         if not allowed:
             raise ValueError(f"{name} must be {rule}. Received: {name}={value!r}.")
+    unknown = len(table) and table["size"].isna().all()
+    if unknown and how.of not in ("diameter", *BOX_SIDES):
+        raise ValueError(
+            f"sizes must be known. Received: of={how.of!r} for boxes, which have no outline. Use"
+            ' "box_height" or "box_width".'
+        )
     twice = table[table.duplicated(["image", "particle"])]
     if len(twice):
         first = twice.iloc[0]

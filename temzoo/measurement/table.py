@@ -12,9 +12,28 @@ from scipy.spatial import KDTree
 
 from temzoo.core.hints import require_classes
 from temzoo.core.types import Micrograph, Prediction
+from temzoo.measurement.morphology import THRESHOLDS, morphology
+from temzoo.measurement.necks import neck_depths
 from temzoo.measurement.pixel_runs import Runs, runs_of_detections, runs_of_map
-from temzoo.measurement.shapes import ellipses, ferets, hulls, perimeters, solidity
+from temzoo.measurement.shapes import (
+    ellipse_likeness,
+    ellipses,
+    ferets,
+    hull_perimeters,
+    hulls,
+    perimeters,
+    ratios,
+    solidity,
+)
 from temzoo.micrographs import Scale, checked_scale, load_micrograph, to_grey
+
+# Beginnings of the columns that boxes cannot give.
+OF_OUTLINES = (
+    *("area_", "diameter_", "feret_", "perimeter_", "circularity", "aspect_ratio"),
+    *("orientation_deg", "solidity", "mean_intensity", "elongation", "convexity", "roundness"),
+    *("extent", "ellipse_likeness", "neck_depth"),
+)
+NO_NECK = 0.97  # solidity from which on a neck is no deeper than the rules of morphology look for
 
 
 def measure(
@@ -40,8 +59,13 @@ def measure(
     - ``area_nm2``; ``diameter_nm`` of the circle of equal area; ``feret_max_nm``,
       ``feret_min_nm``; ``perimeter_nm`` (Crofton);
     - ``circularity``, 4 pi area / perimeter², not clipped: it scatters about 1 for circles and
-      exceeds it for the smallest; ``aspect_ratio`` and ``orientation_deg`` of the ellipse of equal
-      moments (long axis, clockwise on screen from the horizontal, 0 to below 180); ``solidity``;
+      exceeds it for the smallest; ``feret_aspect_ratio``, ``elongation``, ``convexity``,
+      ``roundness`` and ``extent`` of ISO 9276-6 (``shapes.ratios`` has the formulas);
+      ``aspect_ratio`` and ``orientation_deg`` of the ellipse of equal moments (long axis, clockwise
+      on screen from the horizontal, 0 to below 180); ``solidity``; ``ellipse_likeness`` of the
+      convex hull; ``neck_depth``, NaN below an equivalent diameter of 20 px;
+    - ``morphology``: sphere, rod, faceted, irregular or aggregate in projection, or "unsure", by
+      the rules of ``temzoo.measurement.morphology``;
     - ``centroid_row_nm``, ``centroid_col_nm`` from the micrograph's upper left corner;
     - ``mean_intensity`` in the micrograph's grey values, NaN without it;
     - ``nearest_neighbour_nm``, between centroids, NaN where there is no other particle;
@@ -53,6 +77,10 @@ def measure(
       frame was looked at, 0 to 1; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
       calibration, NaN where there is none; ``min_diameter_nm``: the smallest that counts, 0 for
       all. ``summarize`` counts by them.
+
+    Of a model that finds boxes (``Prediction.box_shaped``), area, diameters, perimeter, shape and
+    intensity are NaN and the morphology is "unsure": a box has no outline. Number, class, score,
+    centroid (of the box), neighbours, border and box sizes are known.
 
     Args:
         prediction: what ``temzoo.predict`` returned or ``temzoo.load_prediction`` read.
@@ -71,7 +99,7 @@ def measure(
 
     Raises:
         ValueError: an unknown class, a calibration that is none, a micrograph of another size, a
-            smallest diameter below 0, or in nm of a micrograph that has no calibration.
+            smallest diameter below 0, in nm of a micrograph that has no calibration, or of boxes.
 
     Example:
         >>> table = measure(temzoo.predict(model, "particles.tif"))
@@ -84,6 +112,11 @@ def measure(
         nm_per_pixel = prediction.nm_per_pixel or (source.nm_per_pixel if source else None)
     spacing = None if nm_per_pixel is None else checked_scale(nm_per_pixel)
     least = _least_diameter(min_diameter_nm, min_diameter_px, spacing, prediction.name)
+    if least and prediction.box_shaped:
+        raise ValueError(
+            "boxes have no diameter, so none is too small. Received: a smallest diameter for the"
+            f" boxes of {prediction.name!r}. Leave it out, or predict with particles/emps."
+        )
     runs, ids = _particles(prediction)
     keep = (runs.area_px >= min_area_px) & _is_wanted(prediction, ids, classes)
     runs, ids = runs.picked(keep), ids[keep]
@@ -99,12 +132,17 @@ def measure(
     if prediction.left_out:
         columns |= _in_the_field(columns, prediction, runs)
     columns["mean_intensity"] = _mean_intensity(runs, source)
+    if prediction.box_shaped:
+        outlined = (name for name in columns if name.startswith(OF_OUTLINES))
+        columns |= {name: np.full(len(runs), math.nan) for name in outlined}
     unknown = np.full(len(runs), math.nan)
     columns["confidence"] = scores if _is_calibrated(prediction) else unknown
     for axis, size in zip(("row", "col"), spacing or (math.nan, math.nan), strict=True):
         columns[f"nm_per_pixel_{axis}"] = np.full(len(runs), size)
     columns["min_diameter_nm" if spacing else "min_diameter_px"] = np.full(len(runs), least)
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    table.insert(list(columns).index("neck_depth") + 1, "morphology", morphology(table))
+    return table
 
 
 def frame_of(prediction: Prediction) -> tuple[float, float]:
@@ -170,16 +208,22 @@ def _measures(runs: Runs, spacing: Scale, unit: str, least: float) -> dict[str, 
     diameter = 2 * np.sqrt(area / math.pi)
     top, left, bottom, right = runs.boxes.T
     height, width = runs.shape
+    feret = longest, narrowest
+    shape = {
+        **ratios(area, perimeter, hull_perimeters(hull, spacing), feret),
+        "aspect_ratio": ellipse.aspect_ratio,
+        "orientation_deg": ellipse.orientation_deg,
+        "solidity": solidity(runs, hull),
+    }
+    shape["ellipse_likeness"] = ellipse_likeness(shape)
+    shape["neck_depth"] = _necks(runs, spacing, shape["solidity"])
     return {
         f"area_{unit}2": area,
         f"diameter_{unit}": diameter,
         f"feret_max_{unit}": longest,
         f"feret_min_{unit}": narrowest,
         f"perimeter_{unit}": perimeter,
-        "circularity": 4 * math.pi * area / perimeter**2,
-        "aspect_ratio": ellipse.aspect_ratio,
-        "orientation_deg": ellipse.orientation_deg,
-        "solidity": solidity(runs, hull),
+        **shape,
         f"centroid_row_{unit}": ellipse.centroid[:, 0],
         f"centroid_col_{unit}": ellipse.centroid[:, 1],
         "mean_intensity": np.full(len(runs), math.nan),
@@ -190,6 +234,13 @@ def _measures(runs: Runs, spacing: Scale, unit: str, least: float) -> dict[str, 
         f"frame_height_{unit}": np.full(len(runs), height * spacing[0]),
         f"frame_width_{unit}": np.full(len(runs), width * spacing[1]),
     }
+
+
+def _necks(runs: Runs, spacing: Scale, solid: np.ndarray) -> np.ndarray:
+    """(N,) depths of necks: 0 where hardly any can be, NaN where there are too few pixels."""
+    large = 2 * np.sqrt(runs.area_px / math.pi) >= THRESHOLDS["pixels"].value
+    found = neck_depths(runs, spacing, large & (solid < NO_NECK))
+    return np.where(large, found, math.nan)
 
 
 def _class_name(prediction: Prediction, class_id: int) -> str:

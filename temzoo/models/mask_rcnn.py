@@ -19,18 +19,23 @@ is known at run time only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from temzoo.models import boxes, layers, mobilenet, roi
 from temzoo.models import mask_rcnn_networks as networks
+from temzoo.models.detector import (
+    DETECTION_SCORE,
+    Detections,
+    DetectorModel,
+    check_count,
+    check_image_size,
+    without_weights,
+)
 from temzoo.zoo.cards import register
 
 ANCHOR_SIZES = (12.0, 24.0, 48.0, 96.0)
-GRID = 32  # image_size is a multiple of P5's stride
 PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
 LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
 # Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
@@ -42,26 +47,6 @@ REGION_POSITIVE = 0.5
 REGION_SHARE = 4
 # Proposals: best so many a level, then suppression, and from what score on when predicting.
 LEVEL_PROPOSALS, PROPOSAL_IOU, PROPOSAL_SCORE = 500, 0.7, 0.02
-DETECTION_IOU, DETECTION_SCORE = 0.5, 0.05
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What was found in a batch of images; only the first ``counts[b]`` rows of image b count.
-
-    Attributes:
-        boxes: (B, D, 4) float32 y1, x1, y2, x2, px.
-        classes: (B, D) int32, from 1.
-        scores: (B, D) float32, falling.
-        masks: (B, D, 28, 28) float32, probability of the object inside its box.
-        counts: (B,) int32.
-    """
-
-    boxes: np.ndarray
-    classes: np.ndarray
-    scores: np.ndarray
-    masks: np.ndarray
-    counts: np.ndarray
 
 
 @register(
@@ -152,41 +137,25 @@ def mask_rcnn(
 
 
 @keras.saving.register_keras_serializable("temzoo")
-class MaskRCNN(keras.Model):
+class MaskRCNN(DetectorModel):
     """The parts together: what is drawn for the losses, and how a prediction goes.
 
     ``call`` is what training needs of an image in one forward pass: the pyramid and the proposal
     network's answers. ``detect`` is for people, ``predict`` and ``export`` for machines.
 
     Attributes:
-        classes, channels, image_size, max_detections: as built.
         normalize, network, anchors, box_head, mask_head: the parts.
     """
 
+    PARTS = PARTS
+    LOSSES = LOSSES
+
     def __init__(self, parts, config):
-        # float32: pixels must not be rounded on their way in; the parts have policies of their own.
-        super().__init__(name="mask_rcnn", dtype="float32")
+        super().__init__("mask_rcnn", parts, config)
         import keras_cv
 
-        self.config = dict(config)
-        self.policy = keras.config.dtype_policy().name
-        for name in PARTS:
-            setattr(self, name, parts[name])
-        self.classes, self.channels = config["classes"], config["channels"]
-        self.image_size, self.max_detections = config["image_size"], config["max_detections"]
         self.smooth_l1 = keras_cv.losses.SmoothL1Loss(reduction="none")
         self.seed_generator = keras.random.SeedGenerator(name="sampling")
-        self.trackers = [keras.metrics.Mean(name=name) for name in LOSSES]
-        self.supports_jit = False  # XLA cannot compile combined suppression
-        self.built = True
-
-    def bare(self) -> MaskRCNN:
-        """The same parts and weights in a model that was never compiled."""
-        return MaskRCNN({name: getattr(self, name) for name in PARTS}, self.config)
-
-    @property
-    def input_shape(self):
-        return (None, self.image_size, self.image_size, self.channels)
 
     @property
     def grid(self) -> boxes.Grid:
@@ -212,17 +181,6 @@ class MaskRCNN(keras.Model):
         self.anchors.sizes.assign(sizes)
 
     # What a training step does.
-
-    def call(self, pixels, training=None):
-        """Raw pixels to {"features", "objectness", "deltas"}; see ``build_network``."""
-        normalized = self.normalize(tf.cast(pixels, tf.float32))
-        return self.network(normalized, training=training)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = self.losses_of(y, y_pred, training=training)
-        for tracker in self.trackers:
-            tracker.update_state(losses[tracker.name], tf.shape(y["boxes"])[0])
-        return tf.add_n(list(losses.values()))
 
     def losses_of(self, truth, outputs, *, training: bool = True) -> dict:
         """The five losses, by name, of what ``call`` gave.
@@ -375,46 +333,25 @@ class MaskRCNN(keras.Model):
         Raises:
             ValueError: another shape, or NaN or infinite pixels, which would be found particles.
         """
-        pixels = np.asarray(pixels)
-        self._check_pixels(pixels)
-        if statistics is None:
-            normalized = self.normalize(tf.cast(pixels, tf.float32))
-        else:
-            normalized = tf.constant(self.normalize.apply(pixels, *statistics))
-        found = self._found_in_graph(
-            normalized,
+        found = self.found_in_graph(
+            self.normalized(pixels, statistics),
             tf.constant(min_score, tf.float32),
             proposals=proposals or self.config["proposals"],
             max_detections=max_detections or self.max_detections,
         )
         return Detections(**{name: value.numpy() for name, value in found.items()})
 
-    def _check_pixels(self, pixels: np.ndarray) -> None:
-        expected = self.input_shape[1:]
-        if pixels.shape[1:] != expected or pixels.ndim != 4:
-            raise ValueError(
-                f"pixels must be (images, {', '.join(map(str, expected))}). Received: shape"
-                f" {pixels.shape}. Tile a larger image, or build the model with another image_size."
-            )
-        bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
-        if bad:
-            raise ValueError(
-                f"pixels must be finite. Received: {bad} NaN or infinite values. Replace them, by"
-                " numpy.nan_to_num for instance."
-            )
+    def limits(self) -> dict[str, int]:
+        return {**super().limits(), "proposals": self.config["proposals"]}
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def _found_in_graph(self, normalized, min_score, *, proposals: int, max_detections: int):
-        return self.found(normalized, min_score, proposals, max_detections)
-
-    def found(self, normalized, min_score, proposals: int, max_detections: int) -> dict:
+    def found(self, normalized, min_score, *, proposals: int, max_detections: int) -> dict:
         """Normalised pixels to the fields of ``Detections``, as tensors."""
         outputs = self.network(normalized, training=False)
         regions = self.propose(
             outputs, self.anchors.generate(), count=proposals, least=PROPOSAL_SCORE
         )
         refined, scores = self._refine(outputs, regions)
-        kept = self._suppress(refined, scores, min_score, max_detections)
+        kept = self.suppressed(refined, scores, min_score, max_detections)
         rows = tf.where(kept["classes"] > 0)  # (V, 2), so that padding costs nothing
         logits = self._masks(outputs, kept["boxes"], kept["classes"], rows, training=False)
         shape = (*tf.unstack(tf.shape(kept["classes"])), networks.MASK_SIZE, networks.MASK_SIZE)
@@ -435,77 +372,10 @@ class MaskRCNN(keras.Model):
             tf.scatter_nd(rows, scores, tf.stack([shape[0], shape[1], self.classes - 1])),
         )
 
-    def _suppress(self, refined, scores, min_score, max_detections: int) -> dict:
-        """Keeps the best of boxes of one class that overlap; the rest becomes 0."""
-        import keras_cv
-
-        suppress = keras_cv.layers.MultiClassNonMaxSuppression(
-            "yxyx",
-            from_logits=False,
-            iou_threshold=DETECTION_IOU,
-            confidence_threshold=min_score,
-            max_detections=max_detections,
-            max_detections_per_class=max_detections,
-            dtype="float32",
-        )
-        kept = suppress(refined, scores)
-        real = tf.range(max_detections)[None] < kept["num_detections"][:, None]
-        return {
-            "boxes": tf.where(real[..., None], kept["boxes"], 0.0),
-            "classes": tf.where(real, tf.cast(kept["classes"], tf.int32) + 1, 0),
-            "scores": tf.where(real, kept["confidence"], 0.0),
-            "counts": kept["num_detections"],
-        }
-
-    # What is written to disk.
-
-    def predict_step(self, data):
-        """For ``predict``: raw pixels to the fields of ``Detections``."""
-        return self.serve(data[0] if isinstance(data, tuple) else data)
-
-    def serve(self, pixels) -> dict:
-        """Raw pixels to the fields of ``Detections`` as tensors, with the limits as built."""
-        return self.serve_normalized(self.normalize(tf.cast(pixels, tf.float32)))
-
-    def serve_normalized(self, normalized) -> dict:
-        """As ``serve``, of pixels that went through ``normalize`` already."""
-        return self.found(
-            normalized, DETECTION_SCORE, self.config["proposals"], self.max_detections
-        )
-
-    def export(
-        self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs
-    ):
-        """Writes a SavedModel from raw pixels to detections, for any number of images at once.
-
-        Raises:
-            ValueError: another format; there is no suppression by class in those.
-        """
-        if format != "tf_saved_model":
-            raise ValueError(
-                f'mask_rcnn is exported as "tf_saved_model" only. Received: format="{format}".'
-            )
-        signature = input_signature or [keras.InputSpec(shape=self.input_shape, dtype="float32")]
-        archive = keras.export.ExportArchive()
-        for name in PARTS:
-            archive.track(getattr(self, name))
-        archive.add_endpoint("serve", self.serve, input_signature=signature)
-        archive.write_out(filepath, verbose=verbose is None or verbose)
-
-    def get_config(self):
-        return {**self.config, "policy": self.policy}
-
     @classmethod
     def from_config(cls, config):
         """The model without its weights, which a file brings: none are fetched."""
-        config = dict(config)
-        if config["backbone_weights"]:
-            config["backbone_weights"] = mobilenet.DEFERRED
-        with layers.dtype_policy(config.pop("policy")):
-            return mask_rcnn(**config)
-
-    def build(self, input_shape=None):
-        """The parts are built already."""
+        return without_weights(mask_rcnn, config)
 
 
 def _mean(values, chosen):
@@ -526,17 +396,13 @@ def _check(classes, image_size, backbone, features) -> None:
     if backbone not in networks.BACKBONES:
         offered = ", ".join(repr(name) for name in networks.BACKBONES)
         raise ValueError(f"backbone must be one of {offered}. Received: backbone={backbone!r}.")
-    if not isinstance(image_size, int) or image_size % GRID or image_size < 2 * GRID:
-        raise ValueError(
-            f"image_size must be a multiple of {GRID}, from {2 * GRID} on. Received:"
-            f" image_size={image_size!r}."
-        )
+    check_image_size(image_size)
     if not isinstance(features, int) or features < 8 or features % 8:
         raise ValueError(
             f"features must be a multiple of 8, the groups of its norms. Received:"
             f" features={features!r}."
         )
-    layers.check_choices(image_size=image_size, features=features)
+    layers.check_choices(features=features)
 
 
 def _check_counts(train_proposals, regions, proposals, max_detections) -> None:
@@ -546,10 +412,7 @@ def _check_counts(train_proposals, regions, proposals, max_detections) -> None:
         ("max_detections", max_detections, 1),
     )
     for keyword, value, least in counts:
-        if not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"{keyword} must be a whole number from {least} on. Received: {keyword}={value!r}."
-            )
+        check_count(keyword, value, least)
     if not isinstance(train_proposals, int) or train_proposals < regions:
         raise ValueError(
             f"train_proposals must be at least regions, which are drawn from them. Received:"

@@ -38,6 +38,7 @@ class Gallery:
         pictured: how many plates there will be.
         by_hand: the calibration that was given, for micrographs without one or for all.
         plates: HTML of each.
+        kinds: the kinds of outlines by which the particles of one class are coloured.
         names, own: of all micrographs: their names, and the calibrations that they state.
         sizes, frames: by the unit of the sizes: what counts of the particles, and (height, width)
             of the micrographs by their names.
@@ -53,6 +54,7 @@ class Gallery:
     frames: dict[str, dict[str, Pair]] = field(default_factory=lambda: {unit: {} for unit in UNITS})
     rows: list[pd.DataFrame] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
+    kinds: set[str] = field(default_factory=set)
     truth: bool = False
     outlines: int = 0
 
@@ -81,7 +83,18 @@ class Gallery:
         self._count(prediction.name, ImageTable(table, unit, frame_of(prediction)))
         self.class_names = self.class_names or prediction.class_names
         if len(self.plates) < self.pictured:
-            self.plates.append(self._plate(prediction, micrograph, objects, true or (), missing))
+            kinds = self._kinds_of(prediction, table)
+            self.plates.append(
+                self._plate(prediction, micrograph, (objects, kinds), true or (), missing)
+            )
+
+    def _kinds_of(self, prediction: Prediction, table: pd.DataFrame) -> dict[int, str]:
+        """The kind of each particle by its number; {} where classes have the colours."""
+        if len(prediction.class_names) > 1:
+            return {}
+        found = dict(zip(table["particle"].tolist(), table["morphology"], strict=True))
+        self.kinds |= set(found.values())
+        return found
 
     @property
     def plate_numbers(self) -> dict[str, int]:
@@ -125,18 +138,19 @@ class Gallery:
         shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
         return replace(prediction, nm_per_pixel=scale), shown
 
-    def _within_bytes(self, objects, tolerance: float) -> list[plates.Outlined]:
+    def _within_bytes(self, objects, tolerance: float, kinds=None) -> list[plates.Outlined]:
         """Outlines, the coarser the more they would take of the page."""
-        kinds = 2 if self.truth else 1
-        most = OUTLINE_BYTES // (kinds * max(self.pictured, 1))
+        layers = 2 if self.truth else 1
+        most = OUTLINE_BYTES // (layers * max(self.pictured, 1))
         coarsest = COARSEST * tolerance
-        drawn = plates.outlined(objects, tolerance=tolerance)
+        drawn = plates.outlined(objects, tolerance=tolerance, kinds=kinds)
         while sum(len(one.path) for one in drawn) > most and tolerance < coarsest:
             tolerance *= 2
-            drawn = plates.outlined(objects, tolerance=tolerance)
+            drawn = plates.outlined(objects, tolerance=tolerance, kinds=kinds)
         return drawn
 
-    def _plate(self, prediction, micrograph, objects, true, missing) -> str:
+    def _plate(self, prediction, micrograph, found, true, missing) -> str:
+        objects, kinds = found
         height, width = prediction.classes.shape
         tolerance = plates.TOLERANCE * max(1.0, max(height, width) / plates.SIDE)
         room = self.outlines + len(objects) <= MOST_OUTLINES
@@ -151,7 +165,7 @@ class Gallery:
             name=prediction.name,
             height=height,
             width=width,
-            found=self._within_bytes(drawn, tolerance),
+            found=self._within_bytes(drawn, tolerance, kinds),
             true=self._within_bytes(list(enumerate(true, start=1)), tolerance),
             picture=picture,
             nm_per_pixel=prediction.nm_per_pixel,

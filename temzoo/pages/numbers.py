@@ -12,6 +12,7 @@ SHOWN = (
     "diameter",
     "feret_max",
     "area",
+    "morphology",
     "circularity",
     "aspect_ratio",
     "score",
@@ -27,6 +28,7 @@ NAMES = {
     "perimeter": "Perimeter",
     "circularity": "Circ.",
     "aspect_ratio": "Aspect",
+    "morphology": "Outline",
     "touches_border": "Border",
     "iou_of_label": "IoU",
 }

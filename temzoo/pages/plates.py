@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,6 +34,7 @@ class Outlined:
         class_id: 1, 2, …
         row, col: the middle of its pixels.
         path: of an SVG path element; holes are parts of it.
+        kind: "sphere", "rod" … by the rules of morphology, where objects are coloured by it.
     """
 
     number: int
@@ -41,6 +42,12 @@ class Outlined:
     row: float
     col: float
     path: str
+    kind: str = ""
+
+    @property
+    def style(self) -> str:
+        """The class of the style sheet that colours it."""
+        return f"k-{self.kind}" if self.kind else f"c{(self.class_id - 1) % CLASS_COLOURS + 1}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +140,10 @@ def _svg(plate: Plate, height: float) -> str:
 
 
 def _by_class(objects: Sequence[Outlined]) -> str:
-    kinds = sorted({one.class_id for one in objects})
+    kinds = dict.fromkeys(one.style for one in sorted(objects, key=lambda one: one.class_id))
     return "".join(
-        f'<g class="c{(kind - 1) % CLASS_COLOURS + 1}">'
-        f"{_paths([one for one in objects if one.class_id == kind])}</g>"
-        for kind in kinds
+        f'<g class="{style}">{_paths([one for one in objects if one.style == style])}</g>'
+        for style in kinds
     )
 
 
@@ -182,14 +188,21 @@ def regions_of(prediction: Prediction) -> list[tuple[int, Detection]]:
 
 
 def outlined(
-    objects: Sequence[tuple[int, Detection]], *, tolerance: float = TOLERANCE
+    objects: Sequence[tuple[int, Detection]],
+    *,
+    tolerance: float = TOLERANCE,
+    kinds: Mapping[int, str] | None = None,
 ) -> list[Outlined]:
-    """Numbered objects as they are drawn; a line leaves the outline by ``tolerance`` px at most."""
+    """Numbered objects as they are drawn; a line leaves the outline by ``tolerance`` px at most.
+
+    ``kinds``: by the number, where they are coloured by it.
+    """
     found = []
     for number, one in objects:
         row, col = np.mean(np.nonzero(one.mask), axis=1).tolist()
         at = one.top + row + 0.5, one.left + col + 0.5
-        found.append(Outlined(number, one.class_id, *at, _path(one, tolerance)))
+        kind = (kinds or {}).get(number, "")
+        found.append(Outlined(number, one.class_id, *at, _path(one, tolerance), kind))
     return found
 
 

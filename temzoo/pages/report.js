@@ -328,7 +328,7 @@
     const row = rows[k], tr = made("tr", "", { "data-row": k, tabindex: -1, "aria-selected": "false" });
     for (const key of keysShown()) {
       const value = key === "image" ? data.images[row[0]] : row[index[key]];
-      const words = key === "class" || key === "image" || key === "touches_border";
+      const words = key === "class" || key === "morphology" || key === "image" || key === "touches_border";
       tr.append(made("td", cellText(key, value), words ? { class: "words" } : {}));
     }
     if (edge !== undefined && row[edge]) tr.classList.add("out");
@@ -358,7 +358,7 @@
   const heads = () => {
     const header = one(".catalogue thead tr");
     header.replaceChildren(...keysShown().map((key) => {
-      const words = key === "class" || key === "image" || key === "touches_border";
+      const words = key === "class" || key === "morphology" || key === "image" || key === "touches_border";
       const th = made("th", "", { scope: "col", ...(words ? { class: "words" } : {}) });
       const [name, unit] = data.names[key];
       const button = made("button", name, { type: "button" });

@@ -11,6 +11,7 @@ from typing import Any
 from temzoo import __version__
 from temzoo.core.files import atomic_path, in_place
 from temzoo.measurement.by_hand import ByHand
+from temzoo.measurement.kinds import ordered_kinds
 from temzoo.micrographs import checked_scale
 from temzoo.pages import predictions
 from temzoo.pages import training_run as runs
@@ -191,6 +192,7 @@ def _viewer_section(gallery: Gallery) -> Section:
         gallery.plates,
         gallery.names[:shown],
         class_names=gallery.class_names,
+        kinds=ordered_kinds(gallery.kinds),
         truth=gallery.truth,
         table=gallery.particles > 0,
         pictured=everything,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from temzoo.measurement.counted import Counted
+from temzoo.measurement.kinds import summarize_kinds
 from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.summary import sized, summarize
 from temzoo.pages.charts import Sizes, size_chart
@@ -100,7 +101,7 @@ def size_sections(found: Sequence[Measured], plates: Mapping[str, int]) -> list[
     return [
         replace(section, name=f"{section.name}{_apart(one, found)}")
         for one in found
-        for section in [*_distributions(one), _each(one, plates)]
+        for section in [*_distributions(one), *_kinds(one), _each(one, plates)]
     ]
 
 
@@ -182,6 +183,35 @@ def _size_table(row: Row, unit: str) -> str:
         if key in row
     ]
     return figure_table(("Diameter", "Value", "Unit", INTERVAL), rows, caption="Sizes", words=(2,))
+
+
+def _kinds(found: Measured) -> list[Section]:
+    """Number, D50 and aspect ratio of the particles of each kind of outline, if there are any."""
+    if not len(found.particles.columns):
+        return []
+    table = summarize_kinds(found.particles, frames=found.frames, model=found.model)
+    pooled = table[table["image"] == table["image"].iloc[-1]]
+    unit, d50, aspect = found.unit, f"diameter_d50_{found.unit}", "aspect_ratio_d50"
+    rows = [
+        (
+            row["morphology"],
+            (figure(int(row["particles"])), int(row["particles"])),
+            (figure(100 * row["share"]), row["share"]),
+            (figure(row[d50]), row[d50]),
+            interval(*_bounds(row, d50)),
+            (figure(row[aspect]), row[aspect]),
+            interval(*_bounds(row, aspect)),
+        )
+        for row in pooled.to_dict("records")
+    ]
+    head = ("Outline", "Particles", "Share\n%", f"D50\n{unit}", INTERVAL, "Aspect ratio", INTERVAL)
+    body = figure_table(head, rows, caption="Number and sizes by kind of outline")
+    note = (
+        "In projection: a sphere is round, a faceted particle compact with corners, an aggregate"
+        " has a neck. Unsure: near a threshold of the rules, below 20 px, or at the border."
+        " Medians of particles free of the border."
+    )
+    return [Section("Kinds of outlines", body, note=note)]
 
 
 def _each(found: Measured, plates: Mapping[str, int]) -> Section:

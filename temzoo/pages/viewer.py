@@ -20,6 +20,7 @@ def viewer_html(
     names: Sequence[str],
     *,
     class_names: Sequence[str] = (),
+    kinds: Sequence[str] = (),
     truth: bool = False,
     table: bool = True,
     pictured: int | None = None,
@@ -29,17 +30,18 @@ def viewer_html(
     Args:
         plates: HTML of each, from ``plate_html``.
         class_names: of the classes 1, 2, …, for the key.
+        kinds: of outlines, for the key in place of classes, where particles are coloured by them.
         truth: whether labels are drawn too; table: whether there are particles to list.
         pictured: micrographs that the table has rows of; None: those that are shown.
     """
     layers = (*LAYERS, TRUTH) if truth else LAYERS
-    kinds = "viewer bar-on" + (" truth-on" if truth else "") + ("" if table else " alone")
+    style = "viewer bar-on" + (" truth-on" if truth else "") + ("" if table else " alone")
     many = pictured is not None and pictured > 1
     side = _side(many) if table else ""
-    return f"""<div class="{kinds}">{_strip(names)}
+    return f"""<div class="{style}">{_strip(names)}
 <div class="bench">{_tools(layers, len(plates))}
 {"".join(plates)}
-{_legend(class_names, truth, table)}
+{_legend(class_names, kinds, truth, table)}
 <p class="help" id="viewer-help">Click the micrograph, then the wheel zooms and dragging moves it;
 pinch on a touch screen. <span class="keys-help">Keys: <kbd>+</kbd> <kbd>−</kbd> zoom, arrows move,
 <kbd>0</kbd> shows all, <kbd>Esc</kbd> leaves.</span></p>
@@ -80,7 +82,7 @@ def _strip(names: Sequence[str]) -> str:
     return f'<div class="strip" role="group" aria-label="Choose a micrograph">{buttons}</div>'
 
 
-def _legend(class_names: Sequence[str], truth: bool, table: bool) -> str:
+def _legend(class_names: Sequence[str], kinds: Sequence[str], truth: bool, table: bool) -> str:
     def line(name: str, colour: str, dashes: str = "") -> str:
         dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
         return (
@@ -88,11 +90,11 @@ def _legend(class_names: Sequence[str], truth: bool, table: bool) -> str:
             f'<path d="M1 4h24" stroke="var(--{colour})"{dashed}/></svg>{text(name)}</li>'
         )
 
-    items = [
+    items = [line(kind, f"kind-{kind}") for kind in kinds] or [
         line(name, f"class-{k % 6 + 1}") for k, name in enumerate(class_names or ("particle",))
     ]
     if table:
-        items.append(line("touches the border", "class-1", "5 3.5"))
+        items.append(line("touches the border", "kind-unsure" if kinds else "class-1", "5 3.5"))
     if truth:
         items.append(line("as labelled", "true", "6 4"))
     return f'<ul class="legend">{"".join(items)}</ul>'

@@ -4,7 +4,8 @@ They are Okabe and Ito's (jfly.uni-koeln.de/color). For errors the choice among 
 computing CIELAB distances between the translucent colours, and to the grey beneath, as seen by
 normal, protan, deutan and tritan eyes (Machado et al., IEEE TVCG 15, 1291, 2009): sky blue, yellow,
 vermilion and blue stay apart by 11 or more on any grey; green and vermilion, the habit, by 2.
-Objects are outlined in the same colours, and missed and false ones differ by their line too.
+Objects are outlined in the same colours, and missed and false ones differ by their line too. The
+first five of ``KIND_COLOURS`` are those of the seven that stay farthest apart, by 20 and more.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 ORANGE, SKY, GREEN, YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 BLUE, VERMILION, PURPLE, BLACK = (0, 114, 178), (213, 94, 0), (204, 121, 167), (0, 0, 0)
 CLASS_COLOURS = (SKY, ORANGE, GREEN, YELLOW, VERMILION, PURPLE, BLUE)
+KIND_COLOURS = (SKY, YELLOW, VERMILION, BLUE, PURPLE, ORANGE, GREEN)
 # Codes of an error map and how they are drawn; 0 is a true negative, left as it is.
 CORRECT, FALSE_POSITIVE, MISSED, WRONG_CLASS = 1, 2, 3, 4
 ERROR_COLOURS = {
@@ -52,6 +54,7 @@ MARKS = {
     "missed": Mark(YELLOW, width=2, dashed=True),
     "false": Mark(VERMILION, width=2, crossed=True),
 }
+UNDECIDED = Mark((190, 190, 190), dashed=True)  # particles whose kind is not sure
 DOUBTFUL = Mark(YELLOW, dashed=True)  # objects of which a model is not sure
 
 

@@ -140,12 +140,29 @@ def outlines(
     Example:
         >>> picture = outlines(micrograph.pixels, prediction.detections)
     """
-    picture, scale = _canvas(pixels, side)
-    width = _line_width(picture)
     pairs = neighbours_of_objects(objects, pixels.shape[:2])
     colours = palette(colour_numbers(pairs, len(objects)))[1:].tolist()
-    marks = [Mark(tuple(colour), width) for colour in colours]
-    marked = list(zip(objects, marks, strict=True))
+    marks = [Mark(tuple(colour)) for colour in colours]
+    return marked_objects(pixels, list(zip(objects, marks, strict=True)), alpha=alpha, side=side)
+
+
+def marked_objects(
+    pixels: np.ndarray,
+    marked: Sequence[tuple[Detection, Mark]],
+    *,
+    alpha: float = 0.35,
+    side: int = MAX_SIDE,
+) -> np.ndarray:
+    """A micrograph with objects filled and outlined, each as its mark says.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
+        marked: objects with how they are drawn, from the lowest up; a mark's width is in lines.
+        alpha, side: as of ``outlines``.
+    """
+    picture, scale = _canvas(pixels, side)
+    width = _line_width(picture)
+    marked = [(one, replace(mark, width=mark.width * width)) for one, mark in marked]
     return _drawn_objects(_filled(picture, marked, alpha, scale), marked, scale)
 
 

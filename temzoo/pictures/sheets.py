@@ -63,12 +63,13 @@ def sheet(
     if title:
         figure.suptitle(title, fontsize=11)
     if legend:
-        keys = [_key(name, value) for name, value in legend.items()]
+        keys = [legend_key(name, value) for name, value in legend.items()]
         figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
     return write_figure(figure, path)
 
 
-def _key(name: str, value: tuple[int, int, int] | Mark) -> Artist:
+def legend_key(name: str, value: tuple[int, int, int] | Mark) -> Artist:
+    """A legend's entry: a patch of a colour, or a line as outlines have it."""
     if not isinstance(value, Mark):
         return Patch(facecolor=rgb(value), edgecolor="black", linewidth=0.5, label=name)
     style = (0, (2, 1)) if value.dashed else "-"

@@ -49,11 +49,12 @@ def picture_of(
 def overlay_of(found: Prediction, pixels: np.ndarray, side: int) -> np.ndarray:
     """A prediction over pixels.
 
-    A detector's objects; else instances where there are any, else classes of a model whose objects
-    have no scores. Doubtful objects are outlined by broken lines.
+    A detector's objects, of which boxes are not filled; else instances where there are any, else
+    classes of a model whose objects have no scores. Doubtful objects are outlined by broken lines.
     """
     if found.detections is not None:
-        picture = outlines(pixels, found.detections, side=side)
+        filling = {"alpha": 0.0} if found.box_shaped else {}
+        picture = outlines(pixels, found.detections, side=side, **filling)
     else:
         instances = bool(found.instances.any()) or found.scores is not None
         shown = shrunk_labels(found.instances if instances else found.classes, side)

@@ -145,6 +145,7 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
         nm_per_pixel=None if told["nm_per_pixel"] is None else tuple(told["nm_per_pixel"]),
         name=told["name"],
         doubtful=maps.read_doubtful(path, told, shape),
+        box_shaped=told["box_shaped"],
         left_out=tuple((top, left, bottom, right) for top, left, bottom, right in told["left_out"]),
     )
 

@@ -95,9 +95,9 @@ def about(path: str | Path) -> dict[str, Any]:
 
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
-        doubtful, left_out, instance_count, covered_share, files (by what they hold), source,
-        source_bytes, source_mtime_ns, source_sha256, frame, image, calibration (see ``Origin``),
-        model, weights, weights_sha256, options, seconds, temzoo, date.
+        doubtful, left_out, box_shaped, instance_count, covered_share, files (by what they hold),
+        source, source_bytes, source_mtime_ns, source_sha256, frame, image, calibration (see
+        ``Origin``), model, weights, weights_sha256, options, seconds, temzoo, date.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -112,8 +112,9 @@ def about(path: str | Path) -> dict[str, Any]:
     told = read_json(path)
     if isinstance(told, dict):
         # Older sidecars are of single images, do not say where a calibration was read, keep no
-        # doubtful objects and leave nothing out.
+        # doubtful objects, leave nothing out and are not of boxes.
         older = {"frame": 0, "image": "", "calibration": "", "doubtful": None, "left_out": []}
+        older["box_shaped"] = False
         told = {**older, **told}
     try:
         _check(told)
@@ -178,6 +179,7 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         if doubtful is None
         else [_encoded(one, height, width) for one in doubtful],
         "left_out": [list(box) for box in prediction.left_out],
+        "box_shaped": prediction.box_shaped,
     }
 
 
@@ -312,6 +314,7 @@ _RULES = {
     "scores": ("null or a list of numbers", or_null(is_list_of(or_null(is_finite_number)))),
     "detections": ("null or a list", or_null(lambda value: isinstance(value, list))),
     "doubtful": ("null or a list", or_null(lambda value: isinstance(value, list))),
+    "box_shaped": ("true or false", lambda value: isinstance(value, bool)),
     "left_out": ("a list of [top, left, bottom, right]", is_list_of(is_box)),
     "source": ("null or a path", or_null(is_text)),
     "source_bytes": ("null or a whole number", or_null(is_count)),

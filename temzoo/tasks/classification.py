@@ -183,14 +183,19 @@ def classify(model: keras.Model, images: Sequence[Example | Micrograph | np.ndar
         >>> classify(model, temzoo.particles.load("particles")[0]).found
         ['disc', 'rod', 'rod']
     """
-    if task_of(model).examples != "classes":
-        raise ValueError(
-            f"classify needs a classifier, such as dcnn. Received: {model!r}, of the task"
-            f' "{task_of(model).name}". Use temzoo.predict for classes and objects of micrographs.'
-        )
+    require_classifier(model, "classify")
     found = class_probabilities(model, [_example(one, k) for k, one in enumerate(images)])
     names = class_names_of(model) or tuple(map(str, range(found.shape[1])))
     return Classes(found, names)
+
+
+def require_classifier(model: Any, asked: str) -> None:
+    """Refuses a model that tells no classes of single particles."""
+    if task_of(model).examples != "classes":
+        raise ValueError(
+            f"{asked} needs a classifier, such as dcnn. Received: {model!r}, of the task"
+            f' "{task_of(model).name}". Use temzoo.predict for classes and objects of micrographs.'
+        )
 
 
 def _example(image: Example | Micrograph | np.ndarray, number: int) -> Example:

@@ -48,9 +48,14 @@ DETECTS = "detect"  # the method by which a detector is told from other objects
 
 
 class Instance(Task):
-    """Models whose method ``detect`` finds objects in squares of their ``image_size``."""
+    """Models whose method ``detect`` finds objects in squares of their ``image_size``.
+
+    Attributes:
+        box_shaped: they find boxes, without outlines.
+    """
 
     name = "instance"
+    box_shaped = False
     score = "val_f1"
     score_name = "F1"
     judged_by_fit = False
@@ -132,6 +137,7 @@ class Instance(Task):
         found = predict_detections(
             model,
             micrograph,
+            box_shaped=self.box_shaped,
             overlap=options.overlap,
             min_score=min(least, MIN_SCORE),
             min_area_px=options.min_area_px,
@@ -173,7 +179,7 @@ def predict_detections(
         model: a detector of temzoo, or an object with ``image_size``, ``input_shape`` and
             ``detect`` as it has them.
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
-        **options: of ``inference.detection.find_objects``.
+        **options: of ``inference.detection.find_objects``; and box_shaped, whether it finds boxes.
 
     Raises:
         ValueError: the model has no ``detect``; else as ``find_objects``.
@@ -186,6 +192,7 @@ def predict_detections(
     names = tuple(options.pop("class_names", ())) or class_names_of(model)
     detector = Detector(
         detect=model.detect,
+        box_shaped=options.pop("box_shaped", False),
         image_size=model.image_size,
         channels=model.input_shape[-1],
         normalize=getattr(model, "normalize", None),

@@ -10,7 +10,7 @@ import numpy as np
 from temzoo.core.types import Example, Micrograph, Prediction
 from temzoo.evaluation import objects
 from temzoo.evaluation.judged import judged
-from temzoo.evaluation.object_overlaps import map_objects, true_objects
+from temzoo.evaluation.object_overlaps import boxed, map_objects, true_objects
 
 
 def objects_found(
@@ -21,8 +21,9 @@ def objects_found(
 ) -> dict[str, float]:
     """F1, precision and recall of all micrographs together, as ``evaluate`` gives them.
 
-    Predicted objects are matched one to one with the labelled ones of their class at a mask IoU of
-    0.5. Nothing found, or nothing to find, scores 0: it is no epoch to choose.
+    Predicted objects are matched one to one with the labelled ones of their class at an IoU of 0.5,
+    of masks, or of boxes where the model finds boxes. Nothing found, or nothing to find, scores 0:
+    it is no epoch to choose.
 
     Args:
         predict: takes the model and a micrograph, with the defaults that users meet.
@@ -34,7 +35,9 @@ def objects_found(
         found = answer.detections
         if found is None:
             found = map_objects(answer.instances, answer.classes)
-        match = objects.match(true, found, classes=len(class_names), ap=False)
+        if answer.box_shaped:
+            true, found = boxed(true), boxed(found)
+        match = objects.match(true, found, classes=len(class_names), ap=())
         counts += match.matched.sum(), match.true.sum(), match.predicted.sum()
     matched, true, found = counts
     return {

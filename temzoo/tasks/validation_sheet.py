@@ -10,7 +10,7 @@ import numpy as np
 
 from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.judged import judged
-from temzoo.evaluation.object_overlaps import true_objects
+from temzoo.evaluation.object_overlaps import boxed, true_objects
 from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.inference.predict import predict
@@ -40,11 +40,12 @@ def validation_sheet(
         model: whatever ``predict`` takes.
         examples: the first ``limit`` of them are shown.
         classes: names of the classes 1, 2, …
-        min_score: of a detector alone: objects that score less are not shown; None: 0.5.
+        min_score: of a detector alone: objects that score less are not shown; None: those that the
+            model counts.
         **options: for ``predict``.
     """
     panels, legend = [], error_legend(several_classes=len(classes) > 1)
-    least = MIN_SCORE if min_score is None else min_score
+    least = 0.0 if min_score is None else min_score  # predict has left out what does not count
     for example in examples[:limit]:
         micrograph = example.micrograph
         prediction = predict(
@@ -72,6 +73,7 @@ def validation_panel(
         picture = error_overlay(micrograph.pixels, truth, prediction.classes)
         return Panel(picture, f"{labels.name}   {_iou_text(truth, prediction.classes)}")
     true = true_objects(labels, classes)
+    true = boxed(true) if prediction.box_shaped else true
     found = [one for one in prediction.detections if one.score >= min_score]
     hits, missed, false = sorted_out(true, found, MATCH_IOU)
     counts = f"{len(hits)} found, {len(missed)} missed, {len(false)} false"

@@ -57,6 +57,7 @@ class Measured:
         calibrations: where the calibration of each image was read, as far as that is known.
         without_micrograph: why an image has no intensities, where that is a surprise.
         doubtful: objects of each image that its model is not sure of, where it says so.
+        kinds: the column of the tables that tells what a particle is.
     """
 
     by_unit: Mapping[str, Particles]
@@ -64,6 +65,7 @@ class Measured:
     calibrations: Mapping[str, str]
     without_micrograph: Mapping[str, str]
     doubtful: Mapping[str, int]
+    kinds: str = "morphology"
 
 
 def measure_folder(
@@ -98,7 +100,7 @@ def measure_folder(
             unit: _InMemory() if tables is None else open_files.enter_context(writer(tables[unit]))
             for unit in UNITS
         }
-        for path in _paths(predictions):
+        for path in prediction_paths(predictions):
             one = how.measured(path)
             sinks[one.particles.unit].add(one.particles.table)
             found[one.name] = replace(one, particles=replace(one.particles, table=NOTHING))
@@ -134,9 +136,8 @@ def looked_at(
         Each with the calibration that counts, and without what was drawn into its micrograph.
     """
     how = _How(images, by_hand or ByHand(), drawn, {})
-    for path in _paths(predictions):
-        told = sidecar.about(path) if path.name.endswith(SUFFIX) else None
-        yield how.looked_at(path, told)[0]
+    for path in prediction_paths(predictions):
+        yield how.looked_at(path, _told(path))[0]
 
 
 class _InMemory:
@@ -173,7 +174,7 @@ class _How:
         self.as_usual = images is None and by_hand.scale is None and _usual(options)
 
     def measured(self, path: Path) -> _OfImage:
-        told = sidecar.about(path) if path.name.endswith(SUFFIX) else None
+        told = _told(path)
         return (told and self._there(path, told)) or self._measured(path, told)
 
     def _there(self, path: Path, told: Mapping[str, Any]) -> _OfImage | None:
@@ -252,7 +253,7 @@ def _without_drawn(
     return leave_out(prediction, boxes), micrograph
 
 
-def _paths(places: Sequence[Path]) -> list[Path]:
+def prediction_paths(places: Sequence[Path]) -> list[Path]:
     """The predictions that are named, and those of the folders that are."""
     paths = [path for place in places for path in _in_place(place)]
     if not paths:
@@ -278,10 +279,21 @@ def _in_place(place: Path) -> list[Path]:
     return list_predictions(place) or sorted(place.glob(f"[!.]*{MAP_ENDING}"))
 
 
+def loaded(
+    path: Path, micrographs: Mapping[str, Sequence[Path]]
+) -> tuple[Prediction, Micrograph | None, str]:
+    """The prediction, its micrograph if it is there, and why not where that is a surprise."""
+    return _loaded(path, _told(path), micrographs)
+
+
+def _told(path: Path) -> Mapping[str, Any] | None:
+    """What the sidecar says; None of a map alone."""
+    return sidecar.about(path) if path.name.endswith(SUFFIX) else None
+
+
 def _loaded(
     path: Path, told: Mapping[str, Any] | None, micrographs: Mapping[str, Sequence[Path]]
 ) -> tuple[Prediction, Micrograph | None, str]:
-    """The prediction, its micrograph if it is there, and why not where that is a surprise."""
     if told is not None:
         micrograph, why = sources.load_source(told, micrographs)
         return load_prediction(path), micrograph, why if told["source"] else ""

@@ -30,7 +30,11 @@ from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import built_or_none
 
-LABEL_FILES = {"cvat": "predictions.xml", "coco": "predictions.coco.json"}
+LABEL_FILES = {
+    "cvat": "predictions.xml",
+    "coco": "predictions.coco.json",
+    "yolo": "predictions.yolo",
+}
 TABLE = "predictions.csv"
 
 
@@ -144,7 +148,7 @@ def predict_folder(
             ``temzoo.workflows.drawn.Drawn``.
         again: predict what is finished too.
         formats: label files that are written too, of everything in the folder: "cvat"
-            (predictions.xml), "coco" (predictions.coco.json).
+            (predictions.xml), "coco" (predictions.coco.json), "yolo" (the folder predictions.yolo).
         shapes, error_px: of the labels, see ``temzoo.labels_of``.
         cluster: "auto" or the address of a Ray cluster (``temzoo[ray]``), whose machines share the
             work; see ``temzoo.workflows.cluster``. The particles are measured too:

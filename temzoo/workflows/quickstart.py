@@ -25,6 +25,14 @@ SCENE = {
     "clustering": 0.6,
     "dose_e_per_px": 200.0,
 }
+MEANINGS = (  # of the files of sizes, in their order
+    "a row a particle",
+    "the same, typed",
+    "number and sizes with intervals",
+    "the same of spheres, rods …",
+    "size plot",
+    "plot of spheres, rods …",
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,7 @@ def quickstart(model: LazyModel, out: str | Path, image: str | Path | None = Non
     ((unit, sizes),) = write_sizes(measure_folder([sidecar]), out).items()
     report = write_report(sidecar, out=out / "report.html")
     files[beside(sidecar, "overlay")] = "it with what was found"
-    meanings = "a row a particle", "the same, typed", "number and sizes with intervals", "size plot"
-    files |= dict(zip(sizes.files, meanings, strict=False))
+    files |= dict(zip(sizes.files, MEANINGS, strict=False))
     files[report] = "all of it as one page: open it in a browser"
     row = sizes.summary.iloc[-1]
     d50 = (float(row[f"diameter_d50{side}_{unit}"]) for side in ("", "_low", "_high"))

@@ -17,11 +17,15 @@ from temzoo.core.files import atomic_path, partial_path
 from temzoo.core.writers import write_csv
 from temzoo.measurement import summarize
 from temzoo.measurement.counted import Counted, counted, read_parquet
+from temzoo.measurement.kinds import summarize_kinds
+from temzoo.measurement.summary import BOX_SIDES
+from temzoo.pictures.kinds import plot_kinds
 from temzoo.pictures.size_distribution import plot_sizes
 from temzoo.store.particle_tables import UNITS
 from temzoo.workflows.measure_folder import Measured, Particles
 
-FILES = ("particles.csv", "particles.parquet", "summary.csv", "sizes.png")
+TABLES = ("particles.csv", "particles.parquet", "summary.csv", "kinds.csv")
+PLOTS = ("sizes.png", "kinds.png")
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,19 @@ class Sizes:
     Attributes:
         summary: a row an image, then all together, as ``temzoo.summarize`` gives them, with the
             columns ``doubtful`` and ``calibration``.
+        kinds: a row for each kind of particle, as ``summarize_kinds`` gives it.
         files: that were written.
     """
 
     summary: pd.DataFrame
+    kinds: pd.DataFrame
     files: tuple[Path, ...]
 
     def facts(self) -> dict[str, Any]:
         """As JSON has it; what is undefined is null."""
         rows = json.loads(self.summary.to_json(orient="records", double_precision=15))
-        return {"summary": rows, "files": [str(path) for path in self.files]}
+        kinds = json.loads(self.kinds.to_json(orient="records", double_precision=15))
+        return {"summary": rows, "kinds": kinds, "files": [str(path) for path in self.files]}
 
 
 @contextmanager
@@ -84,19 +91,25 @@ def write_sizes(
     _remove_plots(out)  # there may be none this time
     found = {}
     for unit, part in measured.by_unit.items():
-        paths = [out / _named(name, unit, measured.by_unit) for name in FILES]
-        _write_rows(paths[0], _parts(part.table))
-        _write_rows(paths[2], [summaries[unit]])
+        about = {**how, "frames": part.frames, "model": part.model}
+        kinds = summarize_kinds(count[unit], of=measured.kinds, **about)
+        paths = [out / _named(name, unit, measured.by_unit) for name in (*TABLES, *PLOTS)]
+        for path, parts in zip(
+            paths, (_parts(part.table), None, [summaries[unit]], [kinds]), strict=False
+        ):
+            if parts is not None:
+                _write_rows(path, parts)
         with atomic_path(paths[1]) as temporary:
             if isinstance(part.table, Path):
                 os.replace(part.table, temporary)
             else:
                 part.table.to_parquet(temporary, index=False)
         if summaries[unit]["sized"].any():
-            plot_sizes(count[unit], paths[-1], border=border, seed=seed, model=part.model)
+            plot_sizes(count[unit], paths[-2], border=border, seed=seed, model=part.model)
+            plot_kinds(count[unit], paths[-1], of=measured.kinds, border=border)
         else:
-            paths.pop()
-        found[unit] = Sizes(summaries[unit], tuple(paths))
+            paths = paths[: len(TABLES)]
+        found[unit] = Sizes(summaries[unit], kinds, tuple(paths))
     return found
 
 
@@ -120,18 +133,26 @@ def _summarized(
     """A row an image, then all together; classes apart where there are several.
 
     Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
-    says so; they count in nothing.
+    says so; they count in nothing. Of boxes alone there are figures of ``BOX_SIDES`` too.
     """
     how = {**how, "frames": part.frames, "model": part.model}
     kinds = ["class"] if len(particles.classes) > 1 else []
-    parts = [summarize(particles, by=["image", *kinds], **how)]
-    parts += [summarize(particles, by=kinds, **how)] if len(part.frames) > 1 else []
-    summary = pd.concat(parts, ignore_index=True)
+    summary = _rows(particles, kinds, how)
+    if len(particles.columns) and particles.columns["area"].isna().all():
+        for side in BOX_SIDES:
+            more = _rows(counted(part.table, side), kinds, {**how, "of": side})
+            summary = summary.join(more[[name for name in more if name.startswith(side)]])
     known = {name: n for name in part.frames if (n := measured.doubtful.get(name)) is not None}
     counts = known | ({"all": sum(known.values())} if known else {})
     summary.insert(4, "doubtful", summary["image"].map(counts).astype("Int64"))
     summary["calibration"] = summary["image"].map(measured.calibrations).fillna("")
     return summary
+
+
+def _rows(particles: Counted, kinds: list[str], how: Mapping) -> pd.DataFrame:
+    parts = [summarize(particles, by=["image", *kinds], **how)]
+    parts += [summarize(particles, by=kinds, **how)] if len(how["frames"]) > 1 else []
+    return pd.concat(parts, ignore_index=True)
 
 
 def _named(name: str, unit: str, units: Collection[str]) -> str:
@@ -142,5 +163,6 @@ def _named(name: str, unit: str, units: Collection[str]) -> str:
 
 def _remove_plots(out: Path) -> None:
     """And all in pixels beside nanometres."""
-    for path in (FILES[-1], *(_named(name, "px", ("nm", "px")) for name in FILES)):
+    in_px = (_named(name, "px", ("nm", "px")) for name in (*TABLES, *PLOTS))
+    for path in (*PLOTS, *in_px):
         (out / path).unlink(missing_ok=True)

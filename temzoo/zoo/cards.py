@@ -32,6 +32,8 @@ SCORES = {
     "iou": ("IoU", ""),
     "ap": ("AP", ""),
     "ap50": ("AP50", ""),
+    "box_ap50": ("box AP50", ""),
+    "box_ap": ("box AP", ""),
     "f1": ("F1", ""),
     "pq": ("PQ", ""),
     "psnr_db": ("PSNR", "dB"),

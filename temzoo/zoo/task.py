@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from temzoo.core.types import Example, Micrograph, Prediction
 
 # The package's own tasks, loaded when first asked for. The last takes any function of pixels.
-BUILT_IN = ("instance", "distance", "restoration", "generative", "classification", "semantic")
+BUILT_IN = (
+    "instance",
+    "boxes",
+    "distance",
+    "restoration",
+    "generative",
+    "classification",
+    "semantic",
+)
 
 
 class Task:

@@ -12,6 +12,7 @@ from benchmarks import accuracy, denoise, latent, recipes
 from benchmarks.datasets import Dataset, open_dataset
 from benchmarks.page import shown
 from benchmarks.records import scores
+from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
 from temzoo.labels.shapes.raster import class_map
 
 
@@ -88,10 +89,32 @@ def test_a_detector_is_judged_by_its_objects(drawn, finder):
     pixels = np.zeros((64, 64), np.uint8)
     pixels[8:24, 8:24], pixels[40:52, 40:52] = 180, 60
     prediction = temzoo.predict(finder, pixels, min_score=0.05)
-    classes, areas = accuracy._counted(prediction, 0.7)
+    classes, areas, kinds = accuracy._counted(prediction, 0.7)
     assert len(prediction.detections) == 2
     assert areas.tolist() == [256]
+    assert kinds.tolist() == [1]
     assert np.array_equal(classes > 0, pixels == 180)
+
+
+def test_shares_of_classes_are_compared_where_there_are_several():
+    """Two rods and two discs, of which the model calls one rod a disc: 1/2 becomes 1/4."""
+    truth = np.zeros((40, 80), np.uint8)
+    for k, kind in enumerate((1, 1, 2, 2)):
+        truth[10:30, 20 * k + 3 : 20 * k + 17] = kind
+    found = truth.copy()
+    found[:, 20:40][found[:, 20:40] > 0] = 2
+    edges = [(20 * k + 3, 20 * k + 17) for k in range(4)]
+    outlines = [[[10, low], [10, high], [30, high], [30, low]] for low, high in edges]
+    shapes = tuple(
+        Shape("polygon", kind, np.array(points, float))
+        for kind, points in zip(("rod", "rod", "disc", "disc"), outlines, strict=True)
+    )
+    labels = LabelledImage("a", 80, 40, shapes, ("rod", "disc"))
+    said = np.eye(3, dtype=np.float32)[found]
+    model = SimpleNamespace(class_names=("rod", "disc"), predict_probabilities=lambda pixels: said)
+    examples = [Example(labels, lambda: Micrograph(truth, name="a"))]
+    judged = accuracy.judge(model, examples, bootstrap=20)
+    assert judged.pooled["class_share_error"].value == pytest.approx(0.25)
 
 
 def test_better_is_said_only_where_the_interval_excludes_zero():

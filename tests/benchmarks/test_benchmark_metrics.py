@@ -82,6 +82,11 @@ def test_diameters_are_those_of_circles():
     np.testing.assert_allclose(metrics.diameters(math.pi * np.array([1.0, 4.0])), [2.0, 4.0])
 
 
+def test_the_error_of_shares_is_their_total_variation():
+    true, found = np.array([[2, 2], [1, 0], [0, 0]]), np.array([[1, 3], [0, 5], [1, 1]])
+    np.testing.assert_allclose(metrics.class_share_error(true, found), [0.25, 1, math.nan])
+
+
 def test_pooled_sizes_are_those_of_the_images_as_often_as_they_are_drawn():
     true = [RNG.uniform(5, 9, 8), RNG.uniform(5, 20, 3), np.zeros(0)]
     found = [RNG.uniform(5, 9, 6), RNG.uniform(4, 18, 5), RNG.uniform(4, 5, 2)]

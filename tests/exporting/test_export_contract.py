@@ -34,6 +34,7 @@ ANSWERS = {
     "semantic": {"class_map", "probabilities"},
     "distance": {"class_map", "probabilities", "distance"},
     "instance": {"boxes", "classes", "scores", "masks", "count"},
+    "boxes": {"boxes", "classes", "scores", "masks", "count"},
     "restoration": {"restored"},
     "generative": {"mean", "log_variance", "reconstruction"},
     "classification": {"class", "class_probabilities"},

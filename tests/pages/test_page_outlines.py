@@ -8,6 +8,7 @@ from skimage.draw import polygon2mask
 
 from temzoo.core.types import Detection, Prediction
 from temzoo.pages.plates import objects_of, outlined, regions_of
+from temzoo.pages.viewer import viewer_html
 
 
 def rings(path: str) -> list[np.ndarray]:
@@ -92,3 +93,11 @@ def test_a_single_pixel_is_drawn_with_an_area():
     (ring,) = rings(one.path)
     assert shoelace(ring) == pytest.approx(0.5, abs=0.05)  # the diamond within the pixel
     assert (one.row, one.col) == (7.5, 3.5)
+
+
+def test_the_key_names_kinds_in_place_of_classes():
+    page = viewer_html(["<div></div>"], ["a.png"], class_names=("grain",), kinds=("rod", "unsure"))
+    key = page.split('<ul class="legend">')[1].split("</ul>")[0]
+    named = [line.split("</svg>")[1] for line in key.split("</li>") if line]
+    assert named == ["rod", "unsure", "touches the border"]
+    assert 'class="viewer bar-on"' in page

@@ -217,7 +217,10 @@ class ServedDetector(ServedModel):
                 f"A served detector must say the size of its tiles. Received: {self.address}, whose"
                 f" {signature} takes any. Serve what temzoo export writes."
             )
-        (known,) = _lengths(line.signatures[signature].outputs[answers][1:], 1)
+        outputs = line.signatures[signature].outputs
+        (known,) = _lengths(outputs[answers][1:], 1)
+        if tuple(outputs.get("masks", ())[2:]) == (1, 1):  # they are full: it finds boxes
+            stands_for(self, task_named("boxes"), self.class_names)
         self.max_detections = card.get("max_detections") or known
 
     def detect(
