@@ -85,9 +85,15 @@ def lines_of_prediction(
         nm_per_pixel: as for ``temzoo.measure``.
 
     Raises:
-        ValueError: a class that the prediction does not have, or a calibration that is none.
+        ValueError: a class that the prediction does not have, a prediction of boxes, or a
+            calibration that is none.
     """
     require_classes(classes, prediction.class_names, "prediction")
+    if prediction.box_shaped:
+        raise ValueError(
+            "lines are measured along their pixels. Received: a prediction of boxes,"
+            f" {prediction.name!r}, which has none. Train a model that labels pixels, as unet."
+        )
     spacing, unit = _scale(nm_per_pixel or prediction.nm_per_pixel)
     field, found = _square(prediction.field, spacing), []
     for name in classes:

@@ -43,7 +43,8 @@ def per_volume(
     Columns: ``image``, ``class`` ("all" where there is one alone), ``images``, ``particles`` (those
     that count: free and not too small), ``larger_than_foil`` (of them, those whose diameter exceeds
     the thickness), ``thickness_nm``, ``level``, and with ``_low`` and ``_high``: ``number_per_m3``,
-    ``volume_fraction`` and ``swelling`` (fraction / (1 - fraction), NaN from a fraction of 1 on).
+    ``volume_fraction`` and ``swelling`` (fraction / (1 - fraction), NaN from a fraction of 1 on);
+    of boxes, which have no diameter, the number alone.
     Intervals are those of sampling; with ``model`` that of the number holds its error too.
 
     Args:

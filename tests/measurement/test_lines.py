@@ -1,6 +1,7 @@
 """Lengths of lines: of drawn ones that are known, and what becomes a density."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,10 @@ def test_lines_refuse_what_has_no_answer():
     mask, labels = drawn((110, 10), (110, 210))
     with pytest.raises(ValueError, match=r"classes must be among those of the prediction\. Rec"):
         lines_of_prediction(predicted(mask), classes=["lines"])
+    with pytest.raises(
+        ValueError, match=r"along their pixels\. Received: a prediction of boxes, 'a"
+    ):
+        lines_of_prediction(replace(predicted(mask), box_shaped=True), classes=["line"])
     in_nm, in_px = lines_of_prediction(predicted(mask), classes=["line"]), lines_of_labels(labels)
     with pytest.raises(ValueError, match=r"in nm or in px\. Received: both; 'a\.tif' has no cal"):
         summarize_lines([*in_nm, *in_px])

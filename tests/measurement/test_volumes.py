@@ -93,6 +93,16 @@ def test_the_error_of_a_model_widens_the_interval_of_the_number():
     assert both["swelling_high"] == alone["swelling_high"]
 
 
+def test_boxes_have_a_number_and_no_volume():
+    prediction, _ = bubbles(0, "a.tif", n_particles=20)
+    table = measure(prediction)
+    boxes = table.assign(diameter_nm=math.nan, area_nm2=math.nan)
+    row = per_volume(boxes, thickness_nm=100).iloc[0]
+    assert row["number_per_m3"] == per_volume(table, thickness_nm=100)["number_per_m3"][0]
+    assert math.isnan(row["volume_fraction"])
+    assert math.isnan(row["swelling"])
+
+
 def test_an_empty_foil_has_an_upper_limit():
     empty = np.zeros((50, 50), np.int32)
     prediction = Prediction(empty.astype(np.uint8), empty, nm_per_pixel=(1.0, 1.0), name="a.tif")
