@@ -49,6 +49,14 @@ def test_length_of_lines_in_random_directions_is_within_two_percent(width):
     assert np.abs(errors).max() < 0.025
 
 
+def test_bands_near_45_degrees_keep_their_length():
+    for degrees in np.arange(44.0, 46.1, 0.25):
+        angle = math.radians(degrees)
+        way = np.array([math.sin(angle), math.cos(angle)])
+        mask, _ = drawn(110.3 - 75 * way, 110.3 + 75 * way, width=3.0)
+        assert skeleton_lengths(mask).sum() == pytest.approx(150, rel=0.03)
+
+
 def test_length_of_a_circle_is_its_circumference():
     turn = np.linspace(0, 2 * math.pi, 200)
     mask, _ = drawn(*(np.stack([np.sin(turn), np.cos(turn)], 1) * 80 + 110))
