@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 import temzoo
-from benchmarks import denoise, latent
+from benchmarks import boxes, denoise, latent
 from benchmarks.datasets import open_dataset
 from benchmarks.metrics import CONNECTED
 from benchmarks.records import RESULTS, ROOT, keep, kept, write_lines
@@ -84,6 +84,18 @@ def objects(model, data: Path, score: str, **how: Any) -> dict[str, float]:
     return {**{key: round(v, 4) for key, v in figures.items()}, "images": len(judge)}
 
 
+def boxes_of(model, data: Path) -> dict[str, float]:
+    """Box AP, F1 and the error of the count on the validation images of EMPS."""
+    judge = open_dataset("emps", data=data).val
+    found = temzoo.evaluate(model, judge)
+    main = found.pooled["box_ap50"]
+    names = {"box_ap50": "box_ap50", "box_ap": "box_ap", "f1": "instance_f1"}
+    figures = {key: found.pooled[name].value for key, name in names.items()}
+    figures["count_error"] = found.objects.over_images["median_count_error"].value
+    figures |= {"low": main.low, "high": main.high}
+    return {**{key: round(value, 4) for key, value in figures.items()}, "images": len(judge)}
+
+
 def factors(model, data: Path) -> dict[str, float]:
     """The greatest correlation of any latent mean with what was drawn, on other particles."""
     found = latent.known(model)
@@ -111,6 +123,7 @@ SETS = {
         "recipe emps-particles emps-particles-longer", partial(objects, score="f1")
     ),
     "mask_rcnn/emps": Set("instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED)),
+    "yolo/emps": Set("boxes train", boxes_of, config=boxes.WHOLE),
     "autoencoder/emps-denoise": Set("denoise supervised", psnr, complete=False),
     "vae/particles": Set("ship vae/particles", factors, DRAWN, train=drawn_particles),
 }

@@ -1,5 +1,6 @@
 """Pictures of temzoo.report: colours where they belong, files that open, plots that hold data."""
 
+import itertools
 from dataclasses import replace
 
 import cv2
@@ -10,6 +11,7 @@ from skimage.color import rgb2lab
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.inference.predict import predict
+from temzoo.pictures import plots, sheets
 from temzoo.pictures.colours import CLASS_COLOURS, DOUBTFUL, ERROR_COLOURS, MARKS, error_legend
 from temzoo.pictures.overlays import (
     error_map,
@@ -163,6 +165,40 @@ def test_sheet_holds_all_pictures_and_the_legend(tmp_path):
     for colour in [*colours, (255, 0, 255)]:
         assert (np.abs(picture - colour).max(axis=1) < 3).sum() > 100
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def inside(figure):
+    """Whether all headings and legends of a figure lie within it, none over another."""
+    figure.draw_without_rendering()
+    texts = [*figure.texts, *(axis.title for axis in figure.axes), *figure.legends]
+    boxes = [one.get_window_extent() for one in texts]
+    apart = not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    return apart and all(figure.bbox.contains(*end) for box in boxes for end in (box.min, box.max))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nothing_of_a_sheet_is_cut_off(monkeypatch, tmp_path, count):
+    drawn = []
+    monkeypatch.setattr(sheets, "write_figure", lambda figure, path: drawn.append(figure))
+    name = f"{'a_long_name_' * 6}.tif   IoU 0.83"
+    title = "Label next: where the model is unsure (entropy of a pixel)"
+    legend = error_legend(several_classes=True)
+    panels = [Panel(np.zeros((60, 80), np.uint8), name)] * count
+    sheet(tmp_path / "sheet.png", panels, legend=legend, title=title)
+    assert inside(drawn[0])
+    assert drawn[0].axes[0].get_title().endswith("IoU 0.83")
+
+
+def test_the_legend_of_a_history_covers_no_line(monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: drawn.append(figure))
+    (tmp_path / "h.csv").write_text("epoch,loss,val_loss\n1,0.9,1.0\n2,0.5,0.9\n3,0.2,0.9\n")
+    plots.plot_history(tmp_path / "h.csv", tmp_path / "h.png")
+    figure = drawn[0]
+    assert inside(figure)
+    key = figure.legends[0].get_window_extent()
+    assert not any(axis.get_window_extent().overlaps(key) for axis in figure.axes)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation"]
 
 
 def test_sheet_takes_grey_and_large_pictures(tmp_path):

@@ -39,6 +39,10 @@ def plot_history(history: str | Path, path: str | Path) -> Path:
     for axis, metric in zip(axes, metrics, strict=True):
         _plot_metric(axis, columns, metric)
     axes[-1].set_xlabel("epoch")
+    # Each colour is named once, above the plots, where it covers no line.
+    lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
+    where = {"loc": "outside upper right", "ncols": 2, "frameon": False, "fontsize": 8}
+    figure.legend(handles=list(lines.values()), **where)
     return write_figure(figure, path)
 
 
@@ -102,7 +106,6 @@ def _plot_metric(axis: Axes, columns: Mapping[str, np.ndarray], metric: str) -> 
             epochs = columns.get("epoch", np.arange(len(values)))
             known = np.isfinite(values)  # not every epoch is validated
             axis.plot(epochs[known], values[known], line, marker=".", color=colour, label=label)
-    axis.legend(loc="upper right", frameon=False, fontsize=8)
     axis.set_ylabel(_axis_name(metric))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from temzoo.pictures.colours import Mark, rgb
 from temzoo.pictures.overlays import SHEET_SIDE, shrunk
 
 DPI = 150
+WIDE = 3.2  # inches of a picture
+# Characters that fit above one picture, and of a sheet's title for each column.
+IN_LINE, IN_TITLE = 42, 32
+KEYS = 2  # entries of a legend for each column
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,20 +57,29 @@ def sheet(
     lines = -(-len(panels) // columns)
     # A line is as high as the tallest of its pictures needs, so that wide ones leave no gaps.
     tallest = max(panel.picture.shape[0] / panel.picture.shape[1] for panel in panels)
-    height = 3.2 * min(max(tallest, 0.4), 1.5) + 0.2
-    figure = Figure(figsize=(3.2 * columns, height * lines + 0.6), layout="constrained")
+    height = WIDE * min(max(tallest, 0.4), 1.5) + 0.2
+    figure = Figure(figsize=(WIDE * columns, height * lines + 0.6), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
         axis.imshow(shrunk(panel.picture, SHEET_SIDE), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(panel.title, fontsize=8)
+        axis.set_title("\n".join(map(in_line, panel.title.split("\n"))), fontsize=8)
     if title:
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(textwrap.fill(title, IN_TITLE * columns), fontsize=11)
     if legend:
         keys = [legend_key(name, value) for name, value in legend.items()]
-        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
+        several = {"ncols": min(len(keys), KEYS * columns), "fontsize": 9, "frameon": False}
+        figure.legend(handles=keys, loc="outside lower center", **several)
     return write_figure(figure, path)
+
+
+def in_line(text: str) -> str:
+    """A line that fits above a picture: the middle of a longer one is left out."""
+    if len(text) <= IN_LINE:
+        return text
+    end = IN_LINE // 2
+    return f"{text[: IN_LINE - end - 1]}…{text[-end:]}"
 
 
 def legend_key(name: str, value: tuple[int, int, int] | Mark) -> Artist:

@@ -120,6 +120,7 @@ def learn(
         model = _trained(trial, _ordered(some.seen(), order), some, seed, steps)
         of_train.append(mean_recall(model, _ordered(some.seen(), order), some.kinds))
         of_val.append([_shifted(model, val, shift, order) for shift in SHIFTS])
+        keras.utils.clear_session()  # the graphs of a hundred trainings would need gigabytes
         tell()
     first = next((one for one in model.layers if isinstance(one, keras.layers.Conv2D)), None)
     kernels = None if first is None else np.asarray(first.kernel)[:, :, 0]

@@ -4,12 +4,20 @@ import csv
 import io
 
 import cv2
+import numpy as np
 import pytest
 from headless_chromium import browser, find
 from pages_of_tests import HOSTILE, save_disks
 
+from temzoo.core.types import LabelledImage, Shape
+from temzoo.labels.check import check
 from temzoo.pages import write_report
+from temzoo.pages.label_check import to_html
+from temzoo.workflows import lecture_dcnn
+from temzoo.workflows.lecture_trials import Learnt, trials
 
+GREY = np.full((60, 80), 120, np.uint8)
+POINT = np.array([[20.0, 20.0]])
 PAIR = ((0, -1), (1, 1))
 PROGRAM = find()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium on this machine")
@@ -245,10 +253,39 @@ def test_light_and_dark(tab, path):
     assert paper() == dark
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Pages beside that of predictions: of a check of labels, and the lecture's."""
+    folder = tmp_path_factory.mktemp("others")
+    cv2.imwrite(str(folder / "a_name_without_any_space_that_is_far_too_long_for_a_phone.png"), GREY)
+    name = "a_name_without_any_space_that_is_far_too_long_for_a_phone.png"
+    shapes = (Shape("box", "p", np.array([[5.0, 5.0], [5.0, 9.0]])), Shape("points", "p", POINT))
+    images = [LabelledImage(name, 80, 60, shapes), LabelledImage("b.png", 80, 60)]
+    found = check(images, image_folder=folder)
+    to_html(found, images, folder / "check.html", image_folder=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lecture_dcnn, "DRAWN", 12)
+        patch.setattr(lecture_dcnn, "_learnt", lambda *_: untrained())
+        lecture_dcnn.lecture_dcnn(folder, seeds=1, steps=1)
+    return folder
+
+
+def untrained():
+    return [
+        Learnt(trial, 10 + k, np.ones(1), np.full((1, 6), 0.5), np.ones((5, 5, 24)))
+        for k, trial in enumerate(trials())
+    ]
+
+
+@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_makes_the_page_scroll_sideways(tab, path, width):
-    tab.open(path, width, 800)
+@pytest.mark.parametrize("page", ["predictions", "check.html", "lecture.html"])
+def test_no_width_makes_a_page_scroll_sideways(tab, path, others, page, width, dark):
+    tab.open(path if page == "predictions" else others / page, width, 800, dark=dark)
     assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.run("getComputedStyle(document.body).color") != tab.run(
+        "getComputedStyle(document.body).backgroundColor"
+    )
 
 
 def test_nothing_from_a_name_runs_and_no_policy_is_broken(page):
