@@ -37,7 +37,7 @@ PANELS = {
     "Train": ("models", "train", "tune"),
     "Score": ("evaluate", "tune-instances"),
     "Predict": ("predict", "restore", "cache"),
-    "Measure": ("measure", "report"),
+    "Measure": ("measure", "report", "apply-corrections"),
     "Single particles": ("particles", "classify", "latent"),
     "Serve": ("export",),
     "See it at work": ("demo", "lecture", "benchmark"),

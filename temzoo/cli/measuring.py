@@ -74,6 +74,9 @@ def measure(
         bool, typer.Option(help="Draw each micrograph with its particles coloured by kind.")
     ] = False,
     with_: common.With = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="File that the page of `temzoo report` saved.")
+    ] = None,
     as_json: common.AsJson = False,
 ):
     """Measure the particles of predictions: sizes, shapes, neighbours; their number and spread.
@@ -85,6 +88,7 @@ def measure(
     name says which. Where only some are, those that are not have files of their own:
     particles_px.csv … Where the card of the weights says how far they are off, the intervals of D50
     and number hold that too. Boxes have no areas and diameters: number, density and sides are told.
+    summary.csv says how many particles were excluded, merged and relabelled by hand, if any were.
 
     Example: temzoo measure predictions --out measured
 
@@ -119,6 +123,7 @@ def measure(
             by_hand=by_hand,
             drawn=Drawn(mode, crop_bar, boxes_of(ignore_box)),
             tables=None if whole else tables,
+            corrections=corrections,
             min_area_px=min_area_px,
             min_diameter_nm=min_diameter_nm,
             min_diameter_px=min_diameter_px,
@@ -159,6 +164,8 @@ def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> 
         print(shown(sizes.summary))
         print(kinds_line(sizes.kinds))
         print("".join(f"{path}\n" for path in sizes.files), end="")
+    if measured.corrected:
+        print(f"Corrected by hand: {measured.corrected_text}")
     seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}
     for name in [*seen][:MOST_NAMES]:
         print(f"{name}: {seen[name]}")
@@ -316,6 +323,34 @@ def line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:
 def figure(value: float) -> str:
     """Three or four digits; nothing for what is undefined."""
     return "" if math.isnan(value) else f"{value:.4g}"
+
+
+@app.command()
+def apply_corrections(
+    predictions: Annotated[Path, typer.Argument(help="Folder of `temzoo predict`.")],
+    corrections: Annotated[Path, typer.Argument(help="File that its `temzoo report` saved.")],
+    out: Annotated[Path, typer.Option(help="New folder to write.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Where the micrographs lie now, for the overlays.")
+    ] = None,
+):
+    """Write predictions as corrected by hand in a report: a new folder like that of predict.
+
+    Excluded particles are gone from the maps, merged ones are one, relabelled ones of their new
+    class; then the particles are numbered anew. Predictions without corrections are copied. Each
+    sidecar says by what file it was corrected, and how much. `temzoo measure` and `temzoo report`
+    take the folder like any other; and so does `temzoo predict WEIGHTS IMAGES --out FOLDER --format
+    cvat`, which predicts nothing anew there.
+
+    Example: temzoo apply-corrections predictions corrections.json --out corrected
+    """
+    from temzoo.workflows.apply_corrections import apply_corrections
+
+    done = apply_corrections(predictions, corrections, out, images=images)
+    told = f"{len(done.counts)} of {done.predictions} predictions corrected"
+    print(f"{out}: {told}: {done.text}" if done.text else f"{out}: {told}")
+    for name, why in [*done.without_micrograph.items()][:MOST_NAMES]:
+        typer.echo(f"temzoo: {name}: {why} Its overlay is over grey; give --images.", err=True)
 
 
 @app.command()
