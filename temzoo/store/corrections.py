@@ -118,7 +118,7 @@ def instances_sha256(instances: np.ndarray) -> str:
             32 bits with the lowest first, whatever the dtype and the file.
     """
     digest = hashlib.sha256("x".join(map(str, instances.shape)).encode("ascii"))
-    digest.update(np.ascontiguousarray(instances, "<i4"))
+    digest.update(np.ascontiguousarray(instances, "<i4").data)
     return digest.hexdigest()
 
 
