@@ -162,9 +162,9 @@ const correcting = (page) => {
     const gone = isGone(k), lead = records.get(k)?.lead;
     tr.classList.toggle("gone", gone);
     if (on) tr.setAttribute("aria-selected", String(picks.has(k)));
+    if (!records.has(k) && !tr.dataset.corrected) return;
+    tr.dataset.corrected = "yes"; // also when it is undone
     const cell = one('[data-key="particle"]', tr), kind = one('[data-key="class"]', tr);
-    if (!cell || (!records.has(k) && !tr.dataset.corrected)) return;
-    tr.dataset.corrected = "yes";
     const others = lead === k ? parts(k).filter((other) => other !== k).sort(byNumber) : [];
     const joined = lead === undefined ? ""
       : lead === k ? ` + ${others.map(numberOf).join(" + ")}` : ` in ${numberOf(lead)}`;

@@ -63,8 +63,8 @@ def tools_html(class_names: Sequence[str], *, of_all: bool = True) -> str:
 {_tool("undo", "Undo", "Undo the last correction, also with Ctrl+Z", "u")}
 {_tool("save", "Save corrections", "Download corrections.json; nothing leaves this machine", "")}
 </div>
-<table><caption class="hidden">Number and size, as predicted and corrected</caption>
-<thead></thead><tbody></tbody></table>
+<div class="wide"><table><caption class="hidden">Number and size, predicted and corrected</caption>
+<thead></thead><tbody></tbody></table></div>
 <p class="help" id="corrected"></p>
 <p class="help">Click particles or their rows; <kbd>Shift</kbd> adds. Measures in the table stay as
 predicted.{part} <code>temzoo apply-corrections</code> and <code>temzoo measure --corrections</code>
