@@ -233,6 +233,13 @@ def test_measuring_with_corrections_and_measuring_what_was_corrected_agree(folde
     assert whole.loc["all"].tolist() == [6, 1, 2, 1]
 
 
+@pytest.mark.parametrize("option", [("--overlays",), ("--classifier", "runs/x")])
+def test_what_reads_the_maps_again_is_not_given_corrections(folder, tmp_path, option):
+    file = some(tmp_path / "c.json")
+    error = refused("measure", folder, "--corrections", file, *option, "--out", tmp_path / "m")
+    assert f"Received: --corrections with {option[0]}. Write corrected maps first" in str(error)
+
+
 def test_what_was_corrected_twice_counts_both(folder, tmp_path):
     call("apply-corrections", folder, some(tmp_path / "c.json"), "--out", tmp_path / "one")
     first = predictions.load_prediction(tmp_path / "one" / "a.prediction.json")

@@ -115,6 +115,13 @@ def measure(
             "A window is a classifier's. Received: no --classifier. Give one, or leave out"
             " --window-px, --window-nm, --window-feret and --mask-out."
         )
+    if corrections is not None and (classifier is not None or overlays):
+        other = "--overlays" if classifier is None else "--classifier"
+        raise ValueError(
+            "A classifier and overlays see the maps as they are. Received: --corrections with"
+            f" {other}. Write corrected maps first: temzoo apply-corrections"
+            " PREDICTIONS FILE --out FOLDER."
+        )
     notice, whole = "", classifier is not None or overlays
     with own_folder(out), tables_of(out) as tables:
         measured = measure_folder(

@@ -207,9 +207,10 @@ const correcting = (page) => {
   const merge = () => {
     const ks = living().sort(byNumber);
     if (leads(ks).length < 2) { told("Choose two particles or more, with Shift"); return; }
+    // Areas are rounded here, and boxes have none: where that may matter the file states the class.
     const largest = Math.max(...ks.map(areaOf));
     const first = ks.find((k) => areaOf(k) === largest) ?? ks[0];
-    const equals = new Set(ks.filter((k) => areaOf(k) === largest).map(ownKind));
+    const equals = new Set(ks.filter((k) => !(areaOf(k) < largest)).map(ownKind));
     const kind = kindOf(first), stated = kind !== ownKind(first) || equals.size > 1;
     change(ks.map((k) => [k, { lead: ks[0], kind, stated }]), `Merged ${names(ks)}`);
   };
