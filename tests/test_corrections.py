@@ -240,6 +240,14 @@ def test_what_reads_the_maps_again_is_not_given_corrections(folder, tmp_path, op
     assert f"Received: --corrections with {option[0]}. Write corrected maps first" in str(error)
 
 
+def test_a_corrected_prediction_is_a_finished_one_for_the_same_weights(folder, tmp_path):
+    origin = sidecar.Origin(model="unet", weights="runs/x", weights_sha256="0" * 64)
+    predictions.save(squares(), folder, origin=origin)
+    call("apply-corrections", folder, some(tmp_path / "c.json"), "--out", tmp_path / "out")
+    files = ("classes", "instances", "overlay")
+    assert predictions.is_finished(tmp_path / "out", "a.png", origin, files=files)
+
+
 def test_what_was_corrected_twice_counts_both(folder, tmp_path):
     call("apply-corrections", folder, some(tmp_path / "c.json"), "--out", tmp_path / "one")
     first = predictions.load_prediction(tmp_path / "one" / "a.prediction.json")

@@ -13,6 +13,7 @@ import typer
 
 from temzoo import __version__
 from temzoo.cli import (  # noqa: F401 - they add their commands to the app
+    correcting,
     demonstrating,
     exporting,
     labelling,
