@@ -35,5 +35,8 @@ def apply_corrections(
     done = apply_corrections(predictions, corrections, out, images=images)
     told = f"{len(done.counts)} of {done.predictions} predictions corrected"
     print(f"{out}: {told}: {done.text}" if done.text else f"{out}: {told}")
-    for name, why in [*done.without_micrograph.items()][:MOST_NAMES]:
+    missing = done.without_micrograph
+    for name, why in [*missing.items()][:MOST_NAMES]:
         typer.echo(f"temzoo: {name}: {why} Its overlay is over grey; give --images.", err=True)
+    if len(missing) > MOST_NAMES:
+        typer.echo(f"temzoo: … and {len(missing) - MOST_NAMES} more", err=True)

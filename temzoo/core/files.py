@@ -113,7 +113,7 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
     prefix = f".{folder.name}{PARTIAL}"
     with in_place(folder.parent):
         for left in folder.parent.glob(f"{glob.escape(prefix)}*"):
-            held = lock(left)
+            held = None if fcntl is None else lock(left)  # else it may be of a job at work
             if held is not None:
                 shutil.rmtree(left, ignore_errors=True)
                 os.close(held)

@@ -9,7 +9,7 @@ const correcting = (page) => {
   // whether the file must say so.
   const records = new Map();
   const past = [];
-  let picks = new Set(), on = false;
+  let picks = new Set(), on = false, several = false;
   const numberOf = (k) => rows[k][1], imageOf = (k) => rows[k][0];
   const ownKind = (k) => rows[k][index.class];
   const kindOf = (k) => records.get(k)?.kind ?? ownKind(k);
@@ -267,6 +267,10 @@ const correcting = (page) => {
   for (const each of all("[data-do]", panel)) each.addEventListener("click", doing[each.dataset.do]);
   const kinds = all("[data-kind]", panel);
   for (const each of kinds) each.addEventListener("click", () => relabel(each.dataset.kind));
+  one("#several").addEventListener("click", (event) => { // where there is no Shift
+    several = !several;
+    event.target.setAttribute("aria-pressed", String(several));
+  });
   button.addEventListener("click", () => {
     on = !on;
     button.setAttribute("aria-pressed", String(on));
@@ -290,8 +294,9 @@ const correcting = (page) => {
   });
   return {
     dress,
-    pick: (number, add) => { // of the current micrograph; null: none
+    pick: (number, shift) => { // of the current micrograph; null: none
       if (!on) return;
+      const add = shift || (several && number !== null);
       const k = placeOf.get(`${page.current().number} ${number}`);
       if (!add) picks = new Set();
       if (k !== undefined) {

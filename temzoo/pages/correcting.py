@@ -57,6 +57,8 @@ def tools_html(class_names: Sequence[str], *, of_all: bool = True) -> str:
     part = "" if of_all else " The figures are of the particles in the page's table."
     return f"""<div id="correcting" role="group" aria-label="Corrections by hand" hidden>
 <div class="tools">
+<button type="button" id="several" aria-pressed="false" title="Each click adds, as with Shift">
+Choose several</button>
 {_tool("exclude", "Exclude", "Leave the chosen particles out, or take them in again", "x")}
 {_tool("merge", "Merge", "Make the chosen particles one", "m")}
 {relabel if len(class_names) > 1 else ""}

@@ -14,6 +14,7 @@ from temzoo.core.types import Detection, Prediction
 from temzoo.inference.objects import flattened
 from temzoo.measurement.table import frame_of
 from temzoo.pages import write_report
+from temzoo.pages.viewer import viewer_html
 from temzoo.store import predictions
 from temzoo.store.corrections import corrected, instances_sha256, read_corrections
 from temzoo.workflows.apply_corrections import apply_corrections
@@ -66,6 +67,10 @@ def test_what_was_corrected_is_said_in_a_report_of_it(folder, tmp_path):
     file.write_text(json.dumps({"temzoo_corrections": 1, "images": [one]}))
     apply_corrections(folder / "p", file, tmp_path / "out")
     assert "Corrected by hand 1 excluded" in Reader(write_report(tmp_path / "out")).text
+
+
+def test_what_is_not_on_disk_has_no_tools():
+    assert 'id="correct"' not in viewer_html(["<article></article>"], ["a.png"])
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +237,14 @@ def test_the_keyboard_alone_corrects(page):
     page.press("m", 77, "m")
     said = page.run("document.querySelector('#corrected').textContent")
     assert said == "Choose two particles or more, with Shift"
+
+
+def test_several_are_chosen_without_shift(page):
+    page.click(*page.middle("#several"))
+    pick(page, 5)
+    pick(page, 6)
+    page.click(*page.middle("[data-do=merge]"))
+    assert saved(page)["images"][0]["merge"] == [[5, 6]]
 
 
 def test_nothing_is_chosen_or_changed_while_the_tools_are_closed(page):
