@@ -124,6 +124,14 @@ def test_merged_objects_of_a_detector_count_what_they_share_once():
     assert found.scores == pytest.approx([0.9, 0.7])
 
 
+def test_merged_boxes_are_the_box_round_them():
+    boxes = replace(detector(), box_shaped=True)
+    found = corrected(boxes, by_hand(boxes, merge=[[1, 2]]))
+    assert found.box_shaped
+    assert [one.mask.sum() for one in found.detections] == [225, 16]
+    assert temzoo.measure(found)["box_width_px"].tolist() == [15, 4]
+
+
 @pytest.mark.parametrize(
     ("more", "text"),
     [

@@ -196,9 +196,9 @@ def corrected(prediction: Prediction, corrections: Corrections) -> Prediction:
 
     Excluded particles are gone from all maps. Merged ones are one particle with the pixels of all,
     also where these do not touch; its class and score are those of its largest part (of equal ones
-    that of the lowest number), unless it is relabelled. Then the particles are numbered anew, in
-    the order of their lowest numbers; a detector's, which may overlap, by falling score.
-    Probabilities stay as the model gave them.
+    that of the lowest number), unless it is relabelled; of boxes it is the box round all. Then the
+    particles are numbered anew, in the order of their lowest numbers; a detector's, which may
+    overlap, by falling score. Probabilities stay as the model gave them.
 
     Args:
         prediction: that was corrected.
@@ -303,7 +303,7 @@ def _corrected_detections(
 ) -> Prediction:
     joined = [
         replace(
-            _union([found[number - 1] for number in group]),
+            _union([found[number - 1] for number in group], prediction.box_shaped),
             class_id=kinds.get(min(group), found[group[0] - 1].class_id),
         )
         for group in groups
@@ -313,14 +313,14 @@ def _corrected_detections(
     return replace(prediction, **maps)
 
 
-def _union(parts: Sequence[Detection]) -> Detection:
-    """One object with the pixels of all; class and score are those of the first."""
+def _union(parts: Sequence[Detection], box_shaped: bool) -> Detection:
+    """One object with the pixels of all, or the box round them; else it is as the first."""
     if len(parts) == 1:
         return parts[0]
     boxes = np.array([box_of(one) for one in parts])
     top, left = boxes[:, :2].min(axis=0).tolist()
     bottom, right = boxes[:, 2:].max(axis=0).tolist()
-    mask = np.zeros((bottom - top, right - left), bool)
+    mask = np.full((bottom - top, right - left), box_shaped)
     for one, (row, col, end, stop) in zip(parts, boxes.tolist(), strict=True):
         mask[row - top : end - top, col - left : stop - left] |= one.mask
     return replace(parts[0], top=top, left=left, mask=mask)
