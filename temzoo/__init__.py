@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.pages.latent_page import latent_report as latent_report
     from temzoo.particles.store import load_classes as load_classes
     from temzoo.pictures.size_distribution import plot_sizes as plot_sizes
+    from temzoo.store.corrections import corrected as corrected
+    from temzoo.store.corrections import read_corrections as read_corrections
     from temzoo.store.ome_zarr import save_ome_zarr as save_ome_zarr
     from temzoo.store.predictions import list_predictions as list_predictions
     from temzoo.store.predictions import load_prediction as load_prediction
@@ -97,6 +99,8 @@ _HOMES = {
     "predict_folder": "workflows.predict_folder",
     "load_prediction": "store.predictions",
     "list_predictions": "store.predictions",
+    "read_corrections": "store.corrections",
+    "corrected": "store.corrections",
     "save_ome_zarr": "store.ome_zarr",
     "labels_of": "annotation.prediction_labels",
     "connect": "deploy.serving",

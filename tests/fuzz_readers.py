@@ -45,6 +45,7 @@ from temzoo.labels.check import check
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.micrographs import iter_frames, load_numbers
 from temzoo.store import predictions
+from temzoo.store.corrections import read_corrections
 from temzoo.zoo import pretrained
 
 SECONDS, GIGABYTES = 10, 2.0
@@ -203,6 +204,12 @@ def prediction(folder: Path) -> None:
     predictions.save(found, folder)
 
 
+def corrections(folder: Path) -> None:
+    one = {"image": "a.png", "instances_sha256": "0" * 64, "exclude": [3], "merge": [[1, 2]]}
+    document = {"temzoo_corrections": 1, "images": [{**one, "relabel": {"4": "rod"}}]}
+    (folder / "corrections.json").write_text(json.dumps(document))
+
+
 def card(folder: Path) -> None:
     weights = folder / f"a{pretrained.SUFFIX}"
     weights.write_bytes(b"weights")
@@ -291,6 +298,7 @@ READERS: dict[str, Reader] = {
     "HDF5": Reader(_read_dataset, (nexus(), nexus(chunks=(1, 8, 8), compression="gzip"))),
     "EMD": Reader(_read_micrograph, (microscope("berkeley.emd"), microscope("velox.emd"))),
     "prediction": Reader(temzoo.load_prediction, (prediction,)),
+    "corrections": Reader(read_corrections, (corrections,)),
     "card": Reader(_read_card, (card,)),
     "names": Reader(read_names, (table("a.csv", "name\na.png\nb.png\n"),)),
     "groups": Reader(read_groups, (table("a.csv", "name,group\na.png,1\nb.png,2\n"),)),

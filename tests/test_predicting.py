@@ -2,10 +2,13 @@
 
 import csv
 import functools
+import importlib.util
+import json
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -153,7 +156,8 @@ def test_a_model_that_is_given_predicts_every_image_again(images, tmp_path):
 
 def test_label_formats_that_are_not_there_are_refused_before_the_work(images, tmp_path):
     with pytest.raises(
-        ValueError, match=r"formats must be of cvat, coco, yolo\. Received: 'voc'\."
+        ValueError,
+        match=r"formats must be of cvat, coco, yolo, imagej, qupath, cellpose\. Received: 'voc'\.",
     ):
         temzoo.predict_folder(Bright(), images, tmp_path / "out", formats=["voc"])
     assert not (tmp_path / "out").exists()
@@ -215,6 +219,31 @@ def test_labels_without_instances_are_refused_before_the_work(images, tmp_path):
     with pytest.raises(ValueError, match=r"labels are of instances\. Received: instances=None"):
         temzoo.predict_folder(Bright(), images, tmp_path, formats=["cvat"], instances=None)
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_for_imagej_qupath_and_cellpose_are_folders_of_the_instances(images, tmp_path):
+    formats = ["qupath", "cellpose"]
+    formats += ["imagej"] if importlib.util.find_spec("roifile") else []
+    done = temzoo.predict_folder(Bright(), images, tmp_path, formats=formats, progress=False)
+    assert done.labels == {kind: tmp_path / f"predictions.{kind}" for kind in formats}
+    for path in list_predictions(tmp_path):
+        found, stem = load_prediction(path), path.name.partition(".")[0]
+        seg = np.load(done.labels["cellpose"] / f"{stem}_seg.npy", allow_pickle=True).item()
+        np.testing.assert_array_equal(seg["masks"], found.instances)
+        drawn = json.loads((done.labels["qupath"] / f"{stem}.geojson").read_text())
+        assert len(drawn["features"]) >= found.instances.max() > 0
+        if "imagej" in done.labels:
+            with zipfile.ZipFile(done.labels["imagej"] / f"{stem}.zip") as archive:
+                assert len(archive.namelist()) >= found.instances.max()
+
+
+def test_regions_of_imagej_without_roifile_are_refused_before_the_work(
+    images, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    with pytest.raises(ImportError, match="regions of ImageJ need the package roifile"):
+        temzoo.predict_folder(Bright(), images, tmp_path / "out", formats=["imagej"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_for_cvat_and_coco_hold_the_instances(run, images, tmp_path):
@@ -659,7 +688,7 @@ def test_the_general_weights_are_used_and_named(run, images, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--format", "maps,voc"), "--format must be of maps, cvat, coco, yolo. Received: 'voc'"),
+        (("--format", "maps,voc"), "qupath, cellpose. Received: 'voc'"),
         (("--shapes", "boxes"), "shapes must be polygons or masks. Received: 'boxes'"),
         (("--polygon-error", "-1"), "the polygons' error must be 0 px or more. Received: -1.0"),
         (

@@ -13,6 +13,7 @@ import typer
 
 from temzoo import __version__
 from temzoo.cli import (  # noqa: F401 - they add their commands to the app
+    correcting,
     demonstrating,
     exporting,
     labelling,
@@ -37,7 +38,7 @@ PANELS = {
     "Train": ("models", "train", "tune"),
     "Score": ("evaluate", "tune-instances"),
     "Predict": ("predict", "restore", "cache"),
-    "Measure": ("measure", "report"),
+    "Measure": ("measure", "report", "apply-corrections"),
     "Single particles": ("particles", "classify", "latent"),
     "Serve": ("export",),
     "See it at work": ("demo", "lecture", "benchmark"),

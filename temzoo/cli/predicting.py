@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
     from temzoo.workflows.prediction_job import Row
 
-FORMATS = ("maps", "cvat", "coco", "yolo")
+FORMATS = ("maps", "cvat", "coco", "yolo", "imagej", "qupath", "cellpose")
 PLAIN = ("tensorflow", "float32")  # engine and precision of the model as it is
 
 
@@ -44,13 +44,13 @@ def predict(
         typer.Option(
             "--format",
             help="maps; cvat: predictions.xml too, to upload as labels; coco:"
-            " predictions.coco.json too; yolo: predictions.yolo/ too, boxes. Repeatable, or with"
-            " commas.",
+            " predictions.coco.json too; yolo, imagej, qupath, cellpose: predictions.yolo/ … too,"
+            " a file for each. Repeatable, or with commas.",
         ),
     ] = None,
-    shapes: Annotated[str, typer.Option(help="cvat, coco: polygons, or exact masks.")] = "polygons",
+    shapes: Annotated[str, typer.Option(help="Of labels: polygons, or exact masks.")] = "polygons",
     polygon_error: Annotated[
-        float, typer.Option(help="cvat, coco: px that a polygon may leave the outline.")
+        float, typer.Option(help="Of labels: px that a polygon may leave the outline.")
     ] = 1.0,
     tile: common.Tile = None,
     overlap: common.Overlap = None,

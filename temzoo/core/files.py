@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import math
 import os
 import platform
 import re
+import shutil
 import tempfile
 import time
 import zlib
@@ -94,6 +96,55 @@ def in_place(folder: str | Path) -> Iterator[None]:
                 each.rmdir()
         if held is not None:
             os.close(held)
+
+
+@contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """Gives a hidden folder beside ``folder``, which takes its name when the block ends well.
+
+    What killed processes left of such folders is removed.
+
+    Raises:
+        FileExistsError: there is one already, which is not empty.
+        FileNotFoundError: on writing a file inside, where it was moved or removed meanwhile.
+    """
+    folder = Path(folder).absolute()
+    _require_new(folder)
+    prefix = f".{folder.name}{PARTIAL}"
+    with in_place(folder.parent):
+        for left in folder.parent.glob(f"{glob.escape(prefix)}*"):
+            held = None if fcntl is None else lock(left)  # else it may be of a job at work
+            if held is not None:
+                shutil.rmtree(left, ignore_errors=True)
+                os.close(held)
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+        held = lock(temporary)
+        try:
+            with in_place(temporary):
+                yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            _require_new(folder)
+            if folder.is_dir():
+                folder.rmdir()
+            os.rename(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if held is not None:
+                os.close(held)
+
+
+def _require_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"The folder must be a new one, or empty, for it is written whole. Received: {folder},"
+            " which is there. Choose another --out, or move it away."
+        )
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 @contextmanager
@@ -190,9 +241,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with partial_path(path) as temporary, written_whole(path):
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
 
 

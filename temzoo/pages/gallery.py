@@ -14,7 +14,7 @@ from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.counted import Counted, Pair, Parts
 from temzoo.measurement.table import frame_of, measure
-from temzoo.pages import plates
+from temzoo.pages import correcting, plates
 from temzoo.pages.numbers import counted, figure, percent
 from temzoo.pages.tables import MOST_ROWS
 from temzoo.store.particle_tables import UNITS, ImageTable
@@ -37,16 +37,19 @@ class Gallery:
     Attributes:
         pictured: how many plates there will be.
         by_hand: the calibration that was given, for micrographs without one or for all.
+        on_disk: the predictions are, so that they can be corrected by hand.
         plates: HTML of each.
         kinds: the kinds of outlines by which the particles of one class are coloured.
         names, own: of all micrographs: their names, and the calibrations that they state.
         sizes, frames: by the unit of the sizes: what counts of the particles, and (height, width)
             of the micrographs by their names.
         rows: tables of the particles, the first of all.
+        predictions: of each plate what corrections need, by the micrograph's name.
     """
 
     pictured: int
     by_hand: ByHand = field(default_factory=ByHand)
+    on_disk: bool = False
     plates: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     own: dict[str, tuple[float, float] | None] = field(default_factory=dict)
@@ -57,6 +60,7 @@ class Gallery:
     kinds: set[str] = field(default_factory=set)
     truth: bool = False
     outlines: int = 0
+    predictions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(
         self,
@@ -83,6 +87,8 @@ class Gallery:
         self._count(prediction.name, ImageTable(table, unit, frame_of(prediction)))
         self.class_names = self.class_names or prediction.class_names
         if len(self.plates) < self.pictured:
+            if self.on_disk:
+                self.predictions[prediction.name] = correcting.facts_of(prediction)
             kinds = self._kinds_of(prediction, table)
             self.plates.append(
                 self._plate(prediction, micrograph, (objects, kinds), true or (), missing)

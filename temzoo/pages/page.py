@@ -12,6 +12,7 @@ from temzoo.pages.html import data_uri, text
 from temzoo.pages.numbers import slug
 
 HERE = Path(__file__).parent
+SCRIPTS = ("correct.js", "report.js")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def page(
         runs_script: False: a page to be read, on which no script may run at all.
     """
     style = (HERE / "report.css").read_text(encoding="utf-8")
-    script = (HERE / "report.js").read_text(encoding="utf-8") if runs_script else ""
+    script = "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS * runs_script)
     theme = '<button type="button" id="theme">Light or dark</button>' if script else ""
     said = '<div id="said" class="hidden" role="status" aria-live="polite"></div>' if script else ""
     foot = f"<footer>{text(made)}</footer>" if made else ""

@@ -17,6 +17,7 @@ from temzoo.pages.numbers import counted
 from temzoo.pages.page import Section
 from temzoo.pages.tables import config_text, fact_list, joined, model_facts
 from temzoo.store import particle_tables, sidecar, sources
+from temzoo.store.corrections import counts_text, recorded_counts
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
 from temzoo.zoo.pretrained import find_card
@@ -125,6 +126,9 @@ def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
         "Data fingerprint": fingerprint(sidecars),
         "Computing took": f"{sum(seconds):.1f} s" if seconds else "",
         "temzoo": joined(versions) if versions else "",
+        "Corrected by hand": counts_text(
+            recorded_counts(each for one in sidecars for each in one.told["corrections"])
+        ),
     }
 
 

@@ -12,6 +12,12 @@
     return element;
   };
   const say = (text) => { one("#said").textContent = text; };
+  const download = (name, parts, type) => {
+    const link = made("a", "", { download: name });
+    link.href = URL.createObjectURL(new Blob(parts, { type }));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
 
   // light and dark
   const theme = one("#theme");
@@ -173,6 +179,7 @@
       if (travelled > 4) return;
       const path = event.target.closest?.(".objects path");
       choose(path ? Number(path.dataset.p) : null, { table: true });
+      correction?.pick(chosen, event.shiftKey);
     });
     stage.addEventListener("dblclick", (event) => zoom(view, event.shiftKey ? 0.5 : 2, at(view, event)));
     stage.addEventListener("pointerover", (event) => {
@@ -189,7 +196,13 @@
     };
     stage.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "Escape") { choose(null, {}); fit(view); stage.blur(); return; }
+      if (event.key === "Escape") {
+        choose(null, {});
+        correction?.pick(null);
+        fit(view);
+        stage.blur();
+        return;
+      }
       if (!keys[event.key]) return;
       const still = event.key.startsWith("Arrow") && view.box[2] >= view.width * 0.999;
       if (still) return; // nothing to move: the page scrolls
@@ -227,8 +240,10 @@
   };
   const turnTo = (number, { tell = true } = {}) => {
     if (number < 1 || number > stages.length) return;
-    if (current.number !== number) choose(null, {});
+    const another = current.number !== number;
+    if (another) choose(null, {});
     shown(number);
+    if (another) correction?.turned();
     const button = one(`[data-plate="${number}"]`, viewer);
     if (button && strip) strip.scrollLeft = button.offsetLeft - strip.clientWidth / 2;
     if (rows && !everywhere) list();
@@ -321,6 +336,8 @@
     const size = Math.floor(Math.log10(Math.abs(value) || 1));
     return value.toFixed(Math.min(4, Math.max(0, 2 - size)));
   };
+  const correction = data?.predictions && one("#correct") ? correcting({ one, all, made, say, download,
+    data, index, stages, viewer, digits, current: () => current }) : null;
   const cellText = (key, value) =>
     key === "touches_border" ? (value ? "cut" : "") : digits(value);
   const keysShown = () => (everywhere ? ["image", ...data.shown] : data.shown);
@@ -329,9 +346,11 @@
     for (const key of keysShown()) {
       const value = key === "image" ? data.images[row[0]] : row[index[key]];
       const words = key === "class" || key === "morphology" || key === "image" || key === "touches_border";
-      tr.append(made("td", cellText(key, value), words ? { class: "words" } : {}));
+      const corrected = key === "class" || key === "particle" ? { "data-key": key } : {};
+      tr.append(made("td", cellText(key, value), { ...corrected, ...(words ? { class: "words" } : {}) }));
     }
     if (edge !== undefined && row[edge]) tr.classList.add("out");
+    correction?.dress(tr, k);
     return tr;
   };
   function more() {
@@ -378,11 +397,12 @@
   };
   if (rows) {
     const rowAt = (event) => event.target.closest("tr[data-row]");
-    const take = (tr, closer) => {
+    const take = (tr, { closer = false, add = false } = {}) => {
       const row = rows[tr.dataset.row], plate = plateOf(row);
       if (!plate) { say("Not pictured in this report"); return; }
       if (plate !== current.number) { turnTo(plate, { tell: false }); }
       choose(row[1], { picture: true });
+      correction?.pick(row[1], add);
       if (closer) bringIntoView(row[1], true);
     };
     body.addEventListener("pointerover", (event) => {
@@ -391,15 +411,15 @@
       hover(row && plateOf(row) === current.number ? row[1] : null);
     });
     body.addEventListener("pointerleave", () => hover(null));
-    body.addEventListener("click", (event) => rowAt(event) && take(rowAt(event), false));
-    body.addEventListener("dblclick", (event) => rowAt(event) && take(rowAt(event), true));
+    body.addEventListener("click", (event) => rowAt(event) && take(rowAt(event), { add: event.shiftKey }));
+    body.addEventListener("dblclick", (event) => rowAt(event) && take(rowAt(event), { closer: true }));
     body.addEventListener("keydown", (event) => {
       const tr = rowAt(event);
       if (!tr) return;
       const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
       if (event.key === "Enter" || event.key === " ") {
         event.preventDefault();
-        take(tr, event.key === "Enter");
+        take(tr, { closer: event.key === "Enter", add: event.shiftKey });
       } else if (step) {
         event.preventDefault();
         if (!tr[step] && event.key === "ArrowDown" && drawn < listed.length) more();
@@ -409,7 +429,7 @@
         next.tabIndex = 0;
         next.focus({ preventScroll: true });
         next.scrollIntoView({ block: "nearest" });
-        take(next, false);
+        take(next, { add: event.shiftKey });
       }
     });
     one("#more").addEventListener("click", more);
@@ -429,10 +449,7 @@
       const lines = [["image", ...data.keys.slice(1)]];
       for (const row of rows) lines.push([data.images[row[0]], ...row.slice(1)]);
       const text = lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
-      const link = made("a", "", { download: data.file });
-      link.href = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" }));
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+      download(data.file, ["\ufeff", text], "text/csv");
       say(`${rows.length} rows written to ${data.file}`);
     });
     // Particles that the border cuts are dashed: their sizes are not whole.

@@ -15,6 +15,7 @@ from temzoo.measurement.kinds import ordered_kinds
 from temzoo.micrographs import checked_scale
 from temzoo.pages import predictions
 from temzoo.pages import training_run as runs
+from temzoo.pages.correcting import tools_html
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import command_text
 from temzoo.pages.numbers import counted, figure
@@ -122,7 +123,7 @@ def _check(source: Path, images: Any, labels: Any, limit: int) -> None:
 
 def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> dict[str, Any]:
     sidecars = predictions.read_sidecars(source)
-    gallery = Gallery(min(limit, len(sidecars)), by_hand=by_hand)
+    gallery = Gallery(min(limit, len(sidecars)), by_hand=by_hand, on_disk=True)
     predictions.gather(sidecars, gallery, images=images, progress=progress)
     found = measured(gallery, predictions.model_error(sidecars))
     by = predictions.model_names(sidecars)
@@ -196,6 +197,9 @@ def _viewer_section(gallery: Gallery) -> Section:
         truth=gallery.truth,
         table=gallery.particles > 0,
         pictured=everything,
+        corrections=tools_html(gallery.class_names, of_all=gallery.particles <= MOST_ROWS)
+        if gallery.on_disk
+        else "",
     )
     return Section("Micrographs", body, note=note)
 
@@ -208,7 +212,8 @@ def _data(gallery: Gallery, source: Path) -> str:
     # Columns in the other unit are empty.
     table = pd.concat(gallery.rows, ignore_index=True)
     file = f"{source.resolve().name.split('.')[0] or 'particles'}_particles.csv"
-    return particle_block(table.head(MOST_ROWS), gallery.plate_numbers, file=file)
+    shown = table.head(MOST_ROWS)
+    return particle_block(shown, gallery.plate_numbers, file=file, predictions=gallery.predictions)
 
 
 def _notices(gallery: Gallery) -> list[str]:

@@ -96,12 +96,20 @@ def name_cell(name: str, plates: Mapping[str, int]) -> Any:
     return (Html(link), name)
 
 
-def particle_block(table: pd.DataFrame, plates: Mapping[str, int], *, file: str) -> str:
+def particle_block(
+    table: pd.DataFrame,
+    plates: Mapping[str, int],
+    *,
+    file: str,
+    predictions: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """The table of particles, as ``temzoo.measure`` gives it, as data for the page's script.
 
     Args:
         plates: the number of each pictured micrograph by its name.
         file: name of the CSV that the page offers.
+        predictions: of micrographs that can be corrected, what ``correcting.facts_of`` says, by
+            name.
     """
     images = list(dict.fromkeys(table["image"].tolist()))
     keys = [str(key) for key in table.columns]
@@ -122,6 +130,8 @@ def particle_block(table: pd.DataFrame, plates: Mapping[str, int], *, file: str)
         "file": file,
         "rows": [list(row) for row in zip(*columns, strict=True)],
     }
+    if predictions:
+        content["predictions"] = [predictions.get(name) for name in images]
     return json_block("particles", content)
 
 

@@ -24,6 +24,7 @@ def viewer_html(
     truth: bool = False,
     table: bool = True,
     pictured: int | None = None,
+    corrections: str = "",
 ) -> str:
     """Micrographs, one at a time, with what turns, toggles and zooms them.
 
@@ -33,11 +34,12 @@ def viewer_html(
         kinds: of outlines, for the key in place of classes, where particles are coloured by them.
         truth: whether labels are drawn too; table: whether there are particles to list.
         pictured: micrographs that the table has rows of; None: those that are shown.
+        corrections: HTML of the tools for corrections by hand; "": there are none.
     """
     layers = (*LAYERS, TRUTH) if truth else LAYERS
     style = "viewer bar-on" + (" truth-on" if truth else "") + ("" if table else " alone")
     many = pictured is not None and pictured > 1
-    side = _side(many) if table else ""
+    side = _side(many, corrections) if table else ""
     return f"""<div class="{style}">{_strip(names)}
 <div class="bench">{_tools(layers, len(plates))}
 {"".join(plates)}
@@ -100,7 +102,7 @@ def _legend(class_names: Sequence[str], kinds: Sequence[str], truth: bool, table
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def _side(many: bool) -> str:
+def _side(many: bool, corrections: str) -> str:
     which = (
         '<label class="hidden" for="which">Particles of</label><select id="which">'
         '<option value="one">This micrograph</option><option value="all">All micrographs</option>'
@@ -108,8 +110,13 @@ def _side(many: bool) -> str:
         if many
         else ""
     )
+    correct = (
+        '<button type="button" id="correct" aria-pressed="false" aria-controls="correcting"'
+        ' title="Exclude, merge or relabel particles by hand">Correct</button>'
+    )
     return f"""<div class="side"><div class="tools">{which}<span class="gap"></span>
-<button type="button" id="csv">Download CSV</button></div>
+{correct if corrections else ""}
+<button type="button" id="csv">Download CSV</button></div>{corrections}
 <div class="catalogue" role="region" aria-label="Particles"><table>
 <caption class="hidden">Particles; arrow keys choose a row, Enter zooms to it</caption>
 <thead><tr></tr></thead><tbody></tbody></table>

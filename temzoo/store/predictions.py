@@ -41,7 +41,7 @@ def save(
     *,
     probabilities: bool = False,
     pictures: Mapping[str, np.ndarray] | None = None,
-    origin: Origin | None = None,
+    origin: Origin | Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Writes a prediction's maps and its sidecar, each file whole or not at all, the sidecar last.
 
@@ -54,7 +54,7 @@ def save(
         folder: made when absent; the files are named after the micrograph.
         probabilities: also write the probabilities, which the prediction must have.
         pictures: (H, W, 3) uint8, by what they show: ``{"overlay": …}`` becomes STEM_overlay.png.
-        origin: how it was made; None: not known.
+        origin: how it was made; or what ``about`` says of that; None: not known.
 
     Returns:
         The paths by what they hold: "classes", "instances", "sidecar", those of the pictures and,

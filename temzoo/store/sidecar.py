@@ -97,7 +97,9 @@ def about(path: str | Path) -> dict[str, Any]:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
         doubtful, left_out, box_shaped, instance_count, covered_share, files (by what they hold),
         source, source_bytes, source_mtime_ns, source_sha256, frame, image, calibration (see
-        ``Origin``), model, weights, weights_sha256, options, seconds, temzoo, date.
+        ``Origin``), model, weights, weights_sha256, options, seconds, temzoo, date;
+        corrections by hand, of each file of them: "file", "sha256", and the counts of
+        ``Corrections.counts``.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -112,9 +114,9 @@ def about(path: str | Path) -> dict[str, Any]:
     told = read_json(path)
     if isinstance(told, dict):
         # Older sidecars are of single images, do not say where a calibration was read, keep no
-        # doubtful objects, leave nothing out and are not of boxes.
+        # doubtful objects, leave nothing out, are not of boxes and not corrected.
         older = {"frame": 0, "image": "", "calibration": "", "doubtful": None, "left_out": []}
-        older["box_shaped"] = False
+        older |= {"box_shaped": False, "corrections": []}
         told = {**older, **told}
     try:
         _check(told)
@@ -199,8 +201,10 @@ def _number_or_none(score: float) -> float | None:
     return float(score) if math.isfinite(score) else None
 
 
-def made(origin: Origin) -> dict[str, Any]:
-    """What a sidecar says of how a prediction was made."""
+def made(origin: Origin | Mapping[str, Any]) -> dict[str, Any]:
+    """What a sidecar says of how a prediction was made, or repeats of what another one says."""
+    if isinstance(origin, Mapping):
+        return {name: origin[name] for name in (*made(Origin()), "corrections")}
     source = origin.source
     size, mtime_ns = (None, None) if source is None else stamp(source)
     return {
@@ -298,6 +302,15 @@ def is_box(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 4 and all(map(is_count, value))
 
 
+def is_correction(value: Any) -> bool:
+    texts, counts = ("file", "sha256"), ("excluded", "merged", "into", "relabelled")
+    return (
+        isinstance(value, dict)
+        and all(is_text(value.get(name)) for name in texts)
+        and all(is_count(value.get(name)) for name in counts)
+    )
+
+
 def or_null(holds: Any) -> Any:
     return lambda value: value is None or holds(value)
 
@@ -330,4 +343,5 @@ _RULES = {
     "seconds": ("null or a number", or_null(is_finite_number)),
     "temzoo": ("a text", is_text),
     "date": ("a text", is_text),
+    "corrections": ("a list of files with their counts", is_list_of(is_correction)),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.pictures.overlays import MAX_SIDE
@@ -17,7 +19,7 @@ def save_prediction(
     *,
     micrograph: Micrograph,
     probabilities: bool = False,
-    origin: sidecar.Origin | None = None,
+    origin: sidecar.Origin | Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Writes what ``predictions.save`` does, and beside it an overlay picture ("overlay").
 

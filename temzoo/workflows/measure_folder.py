@@ -7,9 +7,10 @@ to be measured otherwise.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from temzoo.measurement.model_error import ModelError, worst
 from temzoo.measurement.table import frame_of
 from temzoo.micrographs import Scale
 from temzoo.store import particle_tables, sidecar, sources
+from temzoo.store.corrections import CorrectionFile, counts_text, read_corrections, recorded_counts
 from temzoo.store.particle_tables import UNITS, ImageTable, writer
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
@@ -58,6 +60,8 @@ class Measured:
         without_micrograph: why an image has no intensities, where that is a surprise.
         doubtful: objects of each image that its model is not sure of, where it says so.
         kinds: the column of the tables that tells what a particle is.
+        corrected: how much was corrected by hand in each image, see ``Corrections.counts``, before
+            and now; of those alone where something was.
     """
 
     by_unit: Mapping[str, Particles]
@@ -65,7 +69,12 @@ class Measured:
     calibrations: Mapping[str, str]
     without_micrograph: Mapping[str, str]
     doubtful: Mapping[str, int]
+    corrected: Mapping[str, Counter[str]]
     kinds: str = "morphology"
+
+    @property
+    def corrected_text(self) -> str:
+        return counts_text(sum(self.corrected.values(), Counter()))
 
 
 def measure_folder(
@@ -75,6 +84,7 @@ def measure_folder(
     by_hand: ByHand | None = None,
     drawn: Drawn | None = None,
     tables: Mapping[str, Path] | None = None,
+    corrections: Path | None = None,
     **options: Any,
 ) -> Measured:
     """Measures the particles of predictions on disk.
@@ -87,13 +97,16 @@ def measure_folder(
             None: they are left alone. Where ``temzoo predict`` left them out, it is done already.
         tables: Parquet files to write to, of each unit, so that memory holds the particles of a
             few images; None: it holds all.
+        corrections: the file of those by hand, with which the predictions are measured.
         **options: for ``temzoo.measure``: min_area_px, min_diameter_nm, classes …
 
     Raises:
         FileNotFoundError: there are no predictions.
-        ValueError: two are of images of one name, or as ``temzoo.measure`` does.
+        ValueError: two are of images of one name, the corrections are of other predictions, or as
+            ``temzoo.measure`` does.
     """
-    how = _How(images, by_hand or ByHand(), drawn, options)
+    given = None if corrections is None else read_corrections(corrections)
+    how = _How(images, by_hand or ByHand(), drawn, given, options)
     found: dict[str, _OfImage] = {}
     with ExitStack() as open_files:
         sinks = {
@@ -104,6 +117,8 @@ def measure_folder(
             one = how.measured(path)
             sinks[one.particles.unit].add(one.particles.table)
             found[one.name] = replace(one, particles=replace(one.particles, table=NOTHING))
+        if given is not None:
+            given.require_among(found)
     by_unit = {}
     for unit, sink in sinks.items():
         own = {name: one for name, one in found.items() if one.particles.unit == unit}
@@ -117,6 +132,7 @@ def measure_folder(
         {name: one.calibration for name, one in found.items()},
         {name: one.missing for name, one in found.items() if one.missing},
         {name: one.doubtful for name, one in found.items() if one.doubtful is not None},
+        {name: one.corrected for name, one in found.items() if one.corrected.total()},
     )
 
 
@@ -135,7 +151,7 @@ def looked_at(
     Yields:
         Each with the calibration that counts, and without what was drawn into its micrograph.
     """
-    how = _How(images, by_hand or ByHand(), drawn, {})
+    how = _How(images, by_hand or ByHand(), drawn, None, {})
     for path in prediction_paths(predictions):
         yield how.looked_at(path, _told(path))[0]
 
@@ -162,13 +178,22 @@ class _OfImage:
     calibration: str
     missing: str = ""
     doubtful: int | None = None
+    corrected: Counter[str] = field(default_factory=Counter)
 
 
 class _How:
     """How images are measured: what ``measure_folder`` is given."""
 
-    def __init__(self, images: Path | None, by_hand: ByHand, drawn: Drawn | None, options: Mapping):
+    def __init__(
+        self,
+        images: Path | None,
+        by_hand: ByHand,
+        drawn: Drawn | None,
+        corrections: CorrectionFile | None,
+        options: Mapping,
+    ):
         self.by_hand, self.drawn, self.options = by_hand, drawn, options
+        self.corrections = corrections
         self.micrographs = {} if images is None else sources.sources_in(images)
         # Else a table that is there was measured otherwise.
         self.as_usual = images is None and by_hand.scale is None and _usual(options)
@@ -179,7 +204,8 @@ class _How:
 
     def _there(self, path: Path, told: Mapping[str, Any]) -> _OfImage | None:
         """What a job on a cluster has measured."""
-        found = particle_tables.read(path) if self.as_usual and self._is_drawn_alike(told) else None
+        as_it_is = self.as_usual and self._is_drawn_alike(told) and not self._corrects(told["name"])
+        found = particle_tables.read(path) if as_it_is else None
         if found is None or (found.unit == "px" and self.drawn and self.drawn.reads_text):
             return None  # there may be a bar, which that job could not read
         doubtful, scale = told["doubtful"], told["nm_per_pixel"]
@@ -190,7 +216,11 @@ class _How:
             None if scale is None else tuple(scale),
             told["calibration"],
             doubtful=None if doubtful is None else len(doubtful),
+            corrected=_counts(told),
         )
+
+    def _corrects(self, name: str) -> bool:
+        return self.corrections is not None and name in self.corrections.images
 
     def _is_drawn_alike(self, told: Mapping[str, Any]) -> bool:
         """Whether the prediction was made with what is to be left out, and no more."""
@@ -202,6 +232,8 @@ class _How:
     ) -> tuple[Prediction, Micrograph | None, Scale | None, str]:
         """The prediction as it counts, its micrograph, their own scale, and why none is there."""
         prediction, micrograph, missing = _loaded(path, told, self.micrographs)
+        if self.corrections is not None and self._corrects(prediction.name):
+            prediction = self.corrections.of(prediction)
         if self.drawn is not None:
             prediction, micrograph = _without_drawn(prediction, micrograph, self.drawn)
         scale = prediction.nm_per_pixel or (micrograph.nm_per_pixel if micrograph else None)
@@ -210,6 +242,9 @@ class _How:
 
     def _measured(self, path: Path, told: Mapping[str, Any] | None) -> _OfImage:
         prediction, micrograph, scale, missing = self.looked_at(path, told)
+        counts = _counts(told)
+        if self.corrections is not None and self._corrects(prediction.name):
+            counts += self.corrections.images[prediction.name].counts()
         doubtful = prediction.doubtful
         read = micrograph.calibration if micrograph else ""
         return _OfImage(
@@ -224,7 +259,13 @@ class _How:
             (told and told["calibration"]) or read,
             missing,
             None if doubtful is None else len(doubtful),
+            counts,
         )
+
+
+def _counts(told: Mapping[str, Any] | None) -> Counter[str]:
+    """How much a prediction was corrected by hand, as its sidecar says."""
+    return recorded_counts(told["corrections"] if told else ())
 
 
 def _usual(options: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from temzoo.core.writers import write_csv
 from temzoo.inference.regions import Watershed
 from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
+from temzoo.labels.formats import imagej
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.store import particle_tables, predictions, sidecar
 from temzoo.store.particle_tables import PARTS
@@ -34,6 +35,9 @@ LABEL_FILES = {
     "cvat": "predictions.xml",
     "coco": "predictions.coco.json",
     "yolo": "predictions.yolo",
+    "imagej": "predictions.imagej",
+    "qupath": "predictions.qupath",
+    "cellpose": "predictions.cellpose",
 }
 TABLE = "predictions.csv"
 
@@ -148,7 +152,8 @@ def predict_folder(
             ``temzoo.workflows.drawn.Drawn``.
         again: predict what is finished too.
         formats: label files that are written too, of everything in the folder: "cvat"
-            (predictions.xml), "coco" (predictions.coco.json), "yolo" (the folder predictions.yolo).
+            (predictions.xml), "coco" (predictions.coco.json), "yolo", "imagej", "qupath" and
+            "cellpose" (the folders predictions.yolo …, Cellpose's of exact masks).
         shapes, error_px: of the labels, see ``temzoo.labels_of``.
         cluster: "auto" or the address of a Ray cluster (``temzoo[ray]``), whose machines share the
             work; see ``temzoo.workflows.cluster``. The particles are measured too:
@@ -224,6 +229,8 @@ def _check(formats: Sequence[str], shapes: str, error_px: float, instances: Any)
             f"formats must be of {', '.join(LABEL_FILES)}. Received: {unknown[0]!r}."
             " The maps are written in any case."
         )
+    if "imagej" in formats:
+        imagej.roifile_module()
     if formats and instances is None:
         raise ValueError(
             "labels are of instances. Received: instances=None and formats. Use"
@@ -331,6 +338,7 @@ def _write_labels(
     say: Callable[[str], None],
 ) -> Path:
     """Writes predictions, by sidecar with the names of their images, as one label file."""
+    shapes = "masks" if to == "cellpose" else shapes  # it holds pixels alone
     described = partial(labels_of, shapes=shapes, error_px=error_px, may_be_empty=True)
     labelled = [
         described(predictions.load_prediction(path), name=name) for path, name in named.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -133,7 +134,9 @@ def _summarized(
     """A row an image, then all together; classes apart where there are several.
 
     Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
-    says so; they count in nothing. Of boxes alone there are figures of ``BOX_SIDES`` too.
+    says so; they count in nothing. Columns ``excluded_by_hand``, ``merged_by_hand`` and
+    ``relabelled_by_hand``, where anything was corrected: particles before that. Of boxes alone
+    there are figures of ``BOX_SIDES`` too.
     """
     how = {**how, "frames": part.frames, "model": part.model}
     kinds = ["class"] if len(particles.classes) > 1 else []
@@ -145,6 +148,12 @@ def _summarized(
     known = {name: n for name in part.frames if (n := measured.doubtful.get(name)) is not None}
     counts = known | ({"all": sum(known.values())} if known else {})
     summary.insert(4, "doubtful", summary["image"].map(counts).astype("Int64"))
+    if measured.corrected:
+        own = {name: measured.corrected.get(name, Counter()) for name in part.frames}
+        own["all"] = sum(own.values(), Counter())
+        for name in ("excluded", "merged", "relabelled"):
+            by_image = {image: counts[name] for image, counts in own.items()}
+            summary[f"{name}_by_hand"] = summary["image"].map(by_image)
     summary["calibration"] = summary["image"].map(measured.calibrations).fillna("")
     return summary
 

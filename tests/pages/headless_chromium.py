@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ class Page:
         self.count, self.rest = 0, b""
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self.dialogs: list[str] = []  # that were answered with yes
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         self.session = None
         self.session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})[
@@ -39,22 +41,28 @@ class Page:
     session: str | None = None
 
     def call(self, method: str, parameters: dict | None = None) -> dict:
-        self.count += 1
-        message = {"id": self.count, "method": method, "params": parameters or {}}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.out, json.dumps(message).encode() + b"\0")
+        number = self._send(method, parameters)
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             answer = self._next()
-            if answer.get("id") == self.count:
+            if answer.get("id") == number:
                 assert "error" not in answer, answer["error"]
                 return answer["result"]
             self._note(answer)
         raise TimeoutError(method)
 
+    def _send(self, method: str, parameters: dict | None = None) -> int:
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": parameters or {}}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.out, json.dumps(message).encode() + b"\0")
+        return self.count
+
     def _next(self) -> dict:
         while b"\0" not in self.rest:
+            if not select.select([self.into], [], [], SECONDS)[0]:
+                raise TimeoutError("Chromium says nothing")
             piece = os.read(self.into, 1 << 20)
             if not piece:
                 raise EOFError("Chromium ended")
@@ -68,6 +76,9 @@ class Page:
             self.complaints.append(json.dumps(told["exceptionDetails"])[:500])
         elif event.get("method") == "Runtime.consoleAPICalled":
             self.complaints.append(json.dumps(told["args"])[:500])
+        elif event.get("method") == "Page.javascriptDialogOpening":
+            self.dialogs.append(told["type"])
+            self._send("Page.handleJavaScriptDialog", {"accept": True})
         elif event.get("method") == "Log.entryAdded":
             self.complaints.append(told["entry"]["text"])
         elif event.get("method") == "Network.requestWillBeSent":
@@ -105,15 +116,15 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    def click(self, x: float, y: float, *, clicks: int = 1) -> None:
+    def click(self, x: float, y: float, *, clicks: int = 1, modifiers: int = 0) -> None:
         for kind in ("mousePressed", "mouseReleased"):
-            self.mouse(kind, x, y, button="left", clickCount=clicks)
+            self.mouse(kind, x, y, button="left", clickCount=clicks, modifiers=modifiers)
 
     def mouse(self, kind: str, x: float, y: float, **more) -> None:
         self.call("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
 
-    def press(self, key: str, code: int = 0, text: str = "") -> None:
-        told = {"key": key, "windowsVirtualKeyCode": code, "text": text}
+    def press(self, key: str, code: int = 0, text: str = "", modifiers: int = 0) -> None:
+        told = {"key": key, "windowsVirtualKeyCode": code, "text": text, "modifiers": modifiers}
         self.call("Input.dispatchKeyEvent", {"type": "keyDown", **told})
         self.call("Input.dispatchKeyEvent", {"type": "keyUp", **told})
 

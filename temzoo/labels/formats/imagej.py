@@ -41,7 +41,12 @@ AREAS = ("POLYGON", "FREEHAND", "TRACED")
 LINES = ("LINE", "POLYLINE", "FREELINE", "ANGLE")
 
 
-def _roifile() -> ModuleType:
+def roifile_module() -> ModuleType:
+    """The package that reads and writes regions.
+
+    Raises:
+        ImportError: it is not installed.
+    """
     try:
         import roifile
     except ImportError:
@@ -78,7 +83,7 @@ def read(
         ImportError: ``roifile`` is not installed.
         ValueError: a file is damaged, a region malformed, or an image is not there.
     """
-    path, roifile = Path(path), _roifile()
+    path, roifile = Path(path), roifile_module()
     files = [path] if path.is_file() else sorted(filter(recognises, path.rglob("*.*")))
     home = path.parent if path.is_file() else path
     folder = ImageFolder(home if images is None else images)
@@ -177,7 +182,7 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
         ImportError: ``roifile`` is not installed.
         ValueError: when an image's name leads out of the folder, or two images get one file.
     """
-    images, roifile = list(images), _roifile()
+    images, roifile = list(images), roifile_module()
     not_held: Counter[str] = Counter()
     paths = label_paths(folder, (image.name for image in images), ".zip")
     for path, image in zip(paths, images, strict=True):

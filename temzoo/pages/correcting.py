@@ -1,0 +1,82 @@
+"""What the page needs so that a reader corrects predictions by hand: see ``store.corrections``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from temzoo.core.types import Prediction
+from temzoo.evaluation.object_overlaps import overlaps
+from temzoo.pages.html import text
+from temzoo.store.corrections import instances_sha256
+
+KEYS = 9  # classes that have a key of their own
+
+
+def facts_of(prediction: Prediction) -> dict[str, Any]:
+    """What the page must know of a prediction beside its table of particles.
+
+    Returns:
+        "sha256" of the instance map; "classes", their names; of a detector "shared": [number,
+        number, area] of the objects that overlap, in nm² where it is calibrated, else px².
+    """
+    facts = {
+        "sha256": instances_sha256(prediction.instances),
+        "classes": list(prediction.class_names),
+    }
+    if prediction.detections:
+        found = [replace(one, class_id=1) for one in prediction.detections]
+        pairs, pixel = overlaps(found, found), math.prod(prediction.nm_per_pixel or (1.0, 1.0))
+        both = (pairs.true < pairs.found) & (pairs.shared_px > 0)
+        areas = pairs.shared_px[both] * pixel
+        facts["shared"] = [
+            [one + 1, other + 1, float(f"{area:.9g}")]
+            for one, other, area in zip(
+                pairs.true[both].tolist(), pairs.found[both].tolist(), areas.tolist(), strict=True
+            )
+        ]
+    return facts
+
+
+def tools_html(class_names: Sequence[str], *, of_all: bool = True) -> str:
+    """The tools that the button "Correct" shows.
+
+    Args:
+        class_names: of the classes 1, 2, …; one alone cannot be changed.
+        of_all: whether the page's table holds all particles.
+    """
+    kinds = "".join(
+        f'<button type="button" data-kind="{text(name)}" title="Make the chosen particles'
+        f' {text(name)}{f" ({k})" if k <= KEYS else ""}">{text(name)}'
+        f"{f' <kbd>{k}</kbd>' if k <= KEYS else ''}</button>"
+        for k, name in enumerate(class_names, start=1)
+    )
+    relabel = f'<span class="joined" role="group" aria-label="Class">{kinds}</span>'
+    part = "" if of_all else " The figures are of the particles in the page's table."
+    return f"""<div id="correcting" role="group" aria-label="Corrections by hand" hidden>
+<div class="tools">
+<button type="button" id="several" aria-pressed="false" title="Each click adds, as with Shift">
+Choose several</button>
+{_tool("exclude", "Exclude", "Leave the chosen particles out, or take them in again", "x")}
+{_tool("merge", "Merge", "Make the chosen particles one", "m")}
+{relabel if len(class_names) > 1 else ""}
+{_tool("undo", "Undo", "Undo the last correction, also with Ctrl+Z", "u")}
+{_tool("save", "Save corrections", "Download corrections.json; nothing leaves this machine", "")}
+</div>
+<div class="wide"><table><caption class="hidden">Number and size, predicted and corrected</caption>
+<thead></thead><tbody></tbody></table></div>
+<p class="help" id="corrected"></p>
+<p class="help">Click particles or their rows; <kbd>Shift</kbd> adds. Measures in the table stay as
+predicted.{part} <code>temzoo apply-corrections</code> and <code>temzoo measure --corrections</code>
+take the saved file.</p></div>"""
+
+
+def _tool(does: str, name: str, title: str, key: str) -> str:
+    shown = f" <kbd>{key}</kbd>" if key else ""
+    told = f' aria-keyshortcuts="{key}"' if key else ""
+    return (
+        f'<button type="button" data-do="{does}" title="{title}{f" ({key})" if key else ""}"{told}>'
+        f"{name}{shown}</button>"
+    )
