@@ -241,7 +241,7 @@ def test_measuring_with_corrections_and_measuring_what_was_corrected_agree(folde
     assert whole.loc["all"].tolist() == [6, 1, 2, 1]
 
 
-@pytest.mark.parametrize("option", [("--overlays",), ("--classifier", "runs/x")])
+@pytest.mark.parametrize("option", [("--overlays",), ("--classifier", "runs/x"), ("--lines", "a")])
 def test_what_reads_the_maps_again_is_not_given_corrections(folder, tmp_path, option):
     file = some(tmp_path / "c.json")
     error = refused("measure", folder, "--corrections", file, *option, "--out", tmp_path / "m")
