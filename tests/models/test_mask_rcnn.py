@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import temzoo
 from temzoo.models import boxes as box_geometry
-from temzoo.models import mask_rcnn, mask_rcnn_networks, roi
+from temzoo.models import detector, mask_rcnn, mask_rcnn_networks, roi
 from temzoo.zoo import building, built, pretrained
 
 SIZE = 64
@@ -139,7 +139,7 @@ def test_boxes_of_one_class_overlap_by_half_at_most(model):
     found = model.detect(micrographs(1), max_detections=50)
     boxes, classes = found.boxes[0], found.classes[0]
     overlap = box_geometry.iou(boxes, boxes).numpy() * (classes[:, None] == classes[None])
-    assert (overlap - np.eye(len(boxes))).max() <= mask_rcnn.DETECTION_IOU + 1e-5
+    assert (overlap - np.eye(len(boxes))).max() <= detector.DETECTION_IOU + 1e-5
 
 
 def test_each_detection_has_the_mask_of_its_own_box_and_class(model):
