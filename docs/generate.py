@@ -121,6 +121,7 @@ INVENTORIES = {
     "python": (
         "https://docs.python.org/3",
         (
+            ("collections.Counter", "class", "library/collections.html#$"),
             *(
                 (f"collections.abc.{name}", "class", "library/collections.abc.html#$")
                 for name in [
