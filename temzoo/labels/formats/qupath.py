@@ -28,7 +28,6 @@ from temzoo.labels.shapes.windows import outline, shape_window
 
 SUFFIX = ".geojson"
 OBJECT = "object"  # the class of annotations that have none
-ANNOTATIONS = ("annotation", "detection", "cell", "tile")
 KINDS = {"LineString": "polyline", "MultiPoint": "points"}
 
 
@@ -143,7 +142,7 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
 
 
 def _feature(shape: Shape, geometry: dict[str, Any]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"objectType": ANNOTATIONS[0]}
+    facts: dict[str, Any] = {"objectType": "annotation"}
     facts["classification"] = {"name": shape.label}
     if shape.attributes is not NO_ATTRIBUTES:
         facts["metadata"] = dict(shape.attributes)
