@@ -27,6 +27,9 @@ LINE_KINDS = frozenset({"polyline"})
 # The label of regions that nobody has judged: their pixels weigh nothing in loss and scores.
 IGNORE = "ignore"
 MOST_TOLD = 8  # classes of an image, where it is shown in few lines
+# Is told how far something is: the share that is done, 0 to 1, and a few words. What it raises ends
+# it.
+Tell = Callable[[float, str], None]
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
