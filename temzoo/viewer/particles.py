@@ -51,7 +51,8 @@ def found_in(
 ) -> LayerData:
     """The labels layer, measured, of what a model finds in each plane of an image layer.
 
-    Info bars are left out, as ``temzoo predict`` does.
+    Its ``metadata`` hold the "summary" in words, and the "weights". Info bars are left out, as
+    ``temzoo predict`` does.
 
     Args:
         weights: that the model holds, a run folder or MODEL/NAME: the error that their card states
@@ -68,7 +69,10 @@ def found_in(
         found.append(leave_out(predict(model, micrograph, progress=progress), boxes))
     errors = dict(pretrained.find_trained(weights).card.errors) if weights else {}
     data, attributes, kind = labels = labels_layer(image, found, errors=errors, weights=weights)
-    return data, attributes | {"features": measured(labels, image).features}, kind
+    told = measured(labels, image)
+    attributes |= {"features": told.features}
+    attributes["metadata"] |= {"summary": told.text}
+    return data, attributes, kind
 
 
 def _of_plane(tell: Tell, place: int, count: int) -> Tell:

@@ -1,13 +1,12 @@
 """The dock widget: weights, prediction, measurement, correction, training and export.
 
-What it does is done in ``particles``, ``learning`` and ``writing``; here are buttons and threads.
+What it does is done in ``particles``, ``learning`` and ``writing``; here are buttons. Predictions
+and trainings are done in ``process``.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,25 +16,21 @@ from napari.utils.notifications import show_error
 from qtpy import QtWidgets
 from qtpy.QtCore import QObject, Qt, Signal
 
-from temzoo.viewer import learning, particles, writing
-from temzoo.viewer.layers import PARTICLE
+from temzoo.viewer import learning, particles, process, writing
+from temzoo.viewer.layers import PARTICLE, PLACE, LayerData
+from temzoo.viewer.process import EXPECTED, Process
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 RUN_FOLDER = "run folder …"
-EXPECTED = (ValueError, OSError, RuntimeError, ImportError)  # what temzoo says in words
-
-
-# Not napari's workers: they share threads of Qt, in which TensorFlow may crash when it is used again.
-THREAD = ThreadPoolExecutor(1, thread_name_prefix="temzoo")
+TAKEN = ("name", "metadata", "rgb", "multiscale", "features", *PLACE)
 
 
 class _Signals(QObject):
-    """What the other thread says: how far its work is, and what came of it."""
+    """Brings what the other process says into the window's thread."""
 
-    told = Signal(float, str)
-    ended = Signal(object)
+    heard = Signal(object)
 
 
 class ParticlesWidget(QtWidgets.QWidget):
@@ -48,20 +43,17 @@ class ParticlesWidget(QtWidgets.QWidget):
     def __init__(self, napari_viewer: Viewer):
         super().__init__()
         self.viewer = napari_viewer
-        self.work: Future | None = None
-        self._done: Callable[[Any], None] | None = None
-        self._models: dict[str, Any] = {}
-        self._cancelled = threading.Event()
+        self._done: Callable[[Any], None] | None = None  # what to do with the result of a job
         self._signals = _Signals()
-        self._signals.told.connect(self._show_progress)
-        self._signals.ended.connect(self._ended)
+        self._signals.heard.connect(self._heard)
+        self._process = Process(self._signals.heard.emit)
         self._build()
         events = self.viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.connect(self._list_layers)
         self.viewer.mouse_drag_callbacks.append(self._pick)
         self._list_layers()
-        QtWidgets.QApplication.instance().aboutToQuit.connect(self._cancelled.set)
+        QtWidgets.QApplication.instance().aboutToQuit.connect(self._process.close)
 
     def _build(self) -> None:
         self.image, self.labels, self.weights = (
@@ -108,11 +100,11 @@ class ParticlesWidget(QtWidgets.QWidget):
     # What the buttons do.
 
     def predict(self) -> None:
-        """Finds the particles of the chosen image, in another thread, as a new labels layer."""
+        """Finds the particles of the chosen image, in another process, as a new labels layer."""
         image = self._layer(self.image, Image)
         weights = self.weights.currentText()
         if image is not None:
-            self._start(partial(self._found, image.as_layer_data_tuple(), weights), self._add)
+            self._start(self._add, process.found, _plain(image), weights)
 
     def measure(self) -> None:
         """Measures the chosen labels anew: their features, and the summary."""
@@ -132,9 +124,9 @@ class ParticlesWidget(QtWidgets.QWidget):
         """Gives the particles of the numbers the class that is written."""
 
         def set_it(labels: Labels, numbers: list[int]) -> None:
-            particles.pixels_of(labels.as_layer_data_tuple(), numbers)
+            particles.pixels_of(_plain(labels), numbers)
             kind = self.kind.text()
-            table, names = particles.named(labels.as_layer_data_tuple(), numbers, kind)
+            table, names = particles.named(_plain(labels), numbers, kind)
             labels.features, labels.metadata["class_names"] = table, names
 
         self._correct(set_it)
@@ -145,8 +137,8 @@ class ParticlesWidget(QtWidgets.QWidget):
         Args:
             out: the new run folder.
         """
-        images = [each.as_layer_data_tuple() for each in self._all(Image)]
-        chosen = [each.as_layer_data_tuple() for each in self._selected()]
+        images = [_plain(each) for each in self._all(Image)]
+        chosen = [_plain(each) for each in self._selected()]
 
         def pairs() -> list[learning.Pair]:
             return [(learning.image_of(labels, images), labels) for labels in chosen]
@@ -154,70 +146,55 @@ class ParticlesWidget(QtWidgets.QWidget):
         found = self._guarded(pairs)
         if found is not None:
             how = {"out": out, "start": self.weights.currentText(), "epochs": self.epochs.value()}
-            self._start(partial(self._trained, found, how), self._take_run)
+            self._start(self._take_run, process.trained, found, how)
 
     def export(self, path: str | Path) -> None:
         """Writes the selected labels layers as CVAT XML."""
-        layers = [each.as_layer_data_tuple() for each in self._selected()]
+        layers = [_plain(each) for each in self._selected()]
         if self._guarded(partial(writing.write_cvat, path, layers)):
             self.status.setText(f"{len(layers)} layers written to {path}")
 
     def cancel(self) -> None:
         """Ends a prediction after its tile, a training after its step, with its best weights."""
-        self._cancelled.set()
+        self._process.cancel()
 
-    # In the other thread.
+    # The other process.
 
-    def _found(self, image: Any, weights: str) -> Any:
-        from temzoo.zoo.building import trained_model
+    @property
+    def busy(self) -> bool:
+        """Whether a job is being done."""
+        return self._done is not None
 
-        self._tell(0.0, f"loading {weights}")
-        if weights not in self._models:
-            self._models = {weights: trained_model(weights)}
-        return particles.found_in(image, self._models[weights], weights=weights, tell=self._tell)
-
-    def _trained(self, pairs: list[learning.Pair], how: dict[str, Any]) -> Any:
-        def tell(share: float, text: str) -> None:
-            try:
-                self._tell(share, text)
-            except CancelledError:
-                raise KeyboardInterrupt from None  # which ends a run with its best weights
-
-        self._tell(0.0, "preparing the training")
-        return learning.train_on(pairs, tell=tell, **how)
-
-    def _tell(self, share: float, text: str) -> None:
-        if self._cancelled.is_set():
-            raise CancelledError
-        self._signals.told.emit(share, text)
-
-    def _start(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        if self.work is not None:
+    def _start(self, done: Callable[[Any], None], work: Callable, *arguments: Any) -> None:
+        if self.busy:
             show_error("One job at a time: press Cancel, or wait.")
             return
-        self._cancelled.clear()
-        self._at_work(True)
         self._done = done
-        self.work = THREAD.submit(work)
-        self.work.add_done_callback(self._signals.ended.emit)
+        self._at_work(True)
+        self._process.ask(work, *arguments)
 
-    def _ended(self, work: Future) -> None:
-        self.work = None
+    def _heard(self, answer: tuple[Any, ...]) -> None:
+        kind, *what = answer
+        done = self._done
+        if done is None:
+            return
+        if kind == "told":
+            self._show_progress(*what)
+            return
+        self._done = None
         self._at_work(False)
-        try:
-            result = work.result()
-        except CancelledError:
-            self.status.setText("cancelled")
-        except EXPECTED as error:
-            self._say(error)
+        if kind == "ended":
+            self._guarded(partial(done, *what))
+        elif kind == "failed":
+            self._say(*what)
         else:
-            self._guarded(partial(self._done, result))
+            self.status.setText("cancelled")
 
     def _add(self, labels: Any) -> None:
         layer = self.viewer.add_layer(Layer.create(*labels))
         self.labels.setCurrentText(layer.name)
         self.status.setText(f"{len(layer.features)} particles found")
-        self._measure(layer)
+        self.summary.setText(layer.metadata["summary"])
 
     def _take_run(self, run: Any) -> None:
         if not run.epoch:
@@ -258,8 +235,8 @@ class ParticlesWidget(QtWidgets.QWidget):
         return found[0] if found else None
 
     def _measure(self, labels: Labels) -> None:
-        layer = labels.as_layer_data_tuple()
-        images = [each.as_layer_data_tuple() for each in self._all(Image)]
+        layer = _plain(labels)
+        images = [_plain(each) for each in self._all(Image)]
         try:
             image = learning.image_of(layer, images)
         except ValueError:
@@ -281,7 +258,7 @@ class ParticlesWidget(QtWidgets.QWidget):
         self._guarded(corrected)
 
     def _set(self, labels: Labels, numbers: list[int], to: int) -> None:
-        labels.data_setitem(particles.pixels_of(labels.as_layer_data_tuple(), numbers), to)
+        labels.data_setitem(particles.pixels_of(_plain(labels), numbers), to)
 
     def _pick(self, viewer: Any, event: Any) -> None:
         """Shift and a click put the number of a particle into the field, or take it out."""
@@ -303,12 +280,12 @@ class ParticlesWidget(QtWidgets.QWidget):
         try:
             return work()
         except EXPECTED as error:
-            self._say(error)
+            self._say(str(error))
             return None
 
-    def _say(self, error: Exception) -> None:
-        self.status.setText(str(error))
-        show_error(str(error))
+    def _say(self, text: str) -> None:
+        self.status.setText(text)
+        show_error(text)
 
     def _show_progress(self, share: float, text: str) -> None:
         self.bar.setValue(round(1000 * share))
@@ -337,6 +314,13 @@ class ParticlesWidget(QtWidgets.QWidget):
         title, which = "Export to CVAT", "CVAT XML (*.xml)"
         if path := QtWidgets.QFileDialog.getSaveFileName(self, title, "annotations.xml", which)[0]:
             self.export(path)
+
+
+def _plain(layer: Any) -> LayerData:
+    """What temzoo takes of a layer, as any process can read it."""
+    data, attributes, kind = layer.as_layer_data_tuple()
+    told = {name: attributes[name] for name in TAKEN if name in attributes}
+    return data, told | {"units": tuple(map(str, layer.units))}, kind
 
 
 def _text_line() -> QtWidgets.QLabel:

@@ -15,7 +15,7 @@ import pytest
 import temzoo
 from temzoo.core.types import Micrograph
 from temzoo.core.writers import write_tiff
-from temzoo.viewer import layers
+from temzoo.viewer import layers, particles
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 pytest.importorskip("napari", reason="needs napari: make napari-test")
@@ -58,8 +58,7 @@ def widget(viewer):
 
     made = ParticlesWidget(viewer)
     yield made
-    made.cancel()
-    wait(lambda: made.work is None)
+    made._process.close()
 
 
 def wait(until, seconds=240):
@@ -86,11 +85,10 @@ def shown(viewer, name="a.tif", pixels=PIXELS):
 
 
 def found(viewer, widget):
-    """The labels layer of a small model, by the button."""
+    """A labels layer, as the widget takes it from the other process."""
     shown(viewer)
-    widget._models = {widget.weights.currentText(): dark}
-    widget.predict()
-    wait(lambda: widget.work is None)
+    image = layers.image_layer(Micrograph(PIXELS, (0.5, 0.5), "a.tif"))
+    widget._add(particles.found_in(image, dark))
     return viewer.layers[-1]
 
 
@@ -193,34 +191,38 @@ def test_what_cannot_be_done_is_said(viewer, widget, tmp_path):
     widget.weights.addItem("nowhere")
     widget.weights.setCurrentText("nowhere")
     widget.predict()
-    wait(lambda: widget.work is None)
+    wait(lambda: not widget.busy)
     assert "Give a run folder" in widget.status.text()
     viewer.layers.remove("a.tif")
     viewer.layers.selection = {labels}
     widget.train(tmp_path / "run")
     assert "must lie on one image layer" in widget.status.text()
-    assert widget.work is None
+    assert not widget.busy
 
 
-def test_a_prediction_is_cancelled_between_tiles(viewer, widget):
-    shown(viewer, pixels=np.stack([PIXELS] * 50).reshape(5, 640, 96)[0])
-    stack = viewer.add_image(np.stack([PIXELS] * 40), name="stack")
-    widget.image.setCurrentText(stack.name)
-
-    def slow(batch):
-        time.sleep(0.05)
-        return dark(batch)
-
-    widget._models = {widget.weights.currentText(): slow}
+def test_the_image_is_predicted_in_another_process_and_cancelled_between_tiles(viewer, widget):
+    [image] = viewer.open_sample("temzoo", "drawn")
+    stack = viewer.add_image(np.stack([image.data[:128, :128]] * 400), name="stack")
+    widget.weights.setCurrentText("unet/emps-fast")
+    widget.image.setCurrentText(image.name)
     widget.predict()
     assert widget.stop.isEnabled()
-    wait(lambda: "image 2 of 40" in widget.status.text())
-    assert 0 < widget.bar.value() < 1000
+    assert not widget.buttons[0].isEnabled()
     widget.predict()  # one job at a time
+    wait(lambda: not widget.busy)
+    labels = viewer.layers[-1]
+    assert widget.status.text() == f"{len(labels.features)} particles found"
+    assert len(labels.features) > 20
+    assert labels.metadata["weights"] == "unet/emps-fast"
+    assert [str(unit) for unit in labels.units] == ["nanometer", "nanometer"]
+    widget.image.setCurrentText(stack.name)
+    widget.predict()
+    wait(lambda: "image 3 of 400" in widget.status.text())
+    assert 0 < widget.bar.value() < 1000
     widget.cancel()
-    wait(lambda: widget.work is None)
+    wait(lambda: not widget.busy)
     assert widget.status.text() == "cancelled"
-    assert not [layer for layer in viewer.layers if "particles" in layer.name]
+    assert [layer.name for layer in viewer.layers if "stack" in layer.name] == ["stack"]
 
 
 def test_layers_are_exported_and_trained_on(viewer, widget, tmp_path):
@@ -233,12 +235,12 @@ def test_layers_are_exported_and_trained_on(viewer, widget, tmp_path):
     widget.train(tmp_path / "run")
     wait(lambda: "epoch 2 of 500" in widget.status.text())
     widget.cancel()
-    wait(lambda: widget.work is None)
+    wait(lambda: not widget.busy)
     assert widget.status.text().startswith("cancelled; best on validation: IoU 0.")
     assert widget.weights.currentText() == str(tmp_path / "run")
     widget.predict()
-    wait(lambda: widget.work is None)
+    wait(lambda: not widget.busy)
     assert viewer.layers[-1].metadata["weights"] == str(tmp_path / "run")
     widget.train(tmp_path / "run")  # which is there
-    wait(lambda: widget.work is None)
+    wait(lambda: not widget.busy)
     assert "holds a run already" in widget.status.text()
