@@ -16,7 +16,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help setup demo test test-slow fuzz kill-test soak cluster-demo serving-demo triton-demo \
-	test-serving-docker test-oldest test-newest lint docs licences sbom lock dockerfile clean
+	test-serving-docker napari-test test-oldest test-newest lint docs licences sbom lock dockerfile clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make serving-demo  exported models behind Ray Serve, with TensorFlow Serving's API"
 	@echo "make triton-demo  the same models behind NVIDIA Triton"
 	@echo "make test-serving-docker  the same behind TensorFlow Serving itself, where Docker runs"
+	@echo "make napari-test  the plugin in napari, without a screen"
 	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
 	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
@@ -101,6 +102,15 @@ serving-demo/exports/models.config:
 
 test-serving-docker: $(SET_UP)
 	$(RUN) -m pytest -m slow tests/test_serving_docker.py
+
+# napari's plugins of pytest warn when they are imported, which is no error here.
+NAPARI := .venv-napari
+napari-test: $(SET_UP)
+	$(RUN) -m venv --without-pip $(NAPARI)
+	$(VENV)/bin/$(PACKAGES) > $$($(NAPARI)/bin/$(PACKAGES))/more.pth
+	$(RUN) -m pip --python $(NAPARI)/bin/python install -qq 'napari[pyside6]>=0.9,<1' 'pyside6!=6.12.0'
+	PYTHONPATH="$(CURDIR)" QT_QPA_PLATFORM=offscreen $(NAPARI)/bin/python -m pytest -W default \
+		-W ignore::DeprecationWarning tests/viewer
 
 # What is asked for directly is taken in the oldest version (`lowest-direct`) or the newest.
 test-oldest: RESOLUTION := lowest-direct
@@ -188,7 +198,7 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton build dist *.egg-info .pytest_cache \
+	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton $(NAPARI) build dist *.egg-info .pytest_cache \
 		.ruff_cache fuzz docs/_build \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

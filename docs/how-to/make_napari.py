@@ -17,7 +17,7 @@ from temzoo.viewer.widget import ParticlesWidget
 
 PICTURE = Path(__file__).parents[1] / "images" / "napari.png"
 SIZE = 1150, 760
-COLOURS = 48  # a palette: the noise of a micrograph takes megabytes else
+COLOURS = 64  # a palette: the noise of a micrograph takes megabytes else
 
 
 def main() -> None:
@@ -39,8 +39,7 @@ def main() -> None:
     for _ in range(20):
         QApplication.processEvents()
     picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
-    how = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
-    picture.quantize(COLOURS, **how).save(PICTURE, optimize=True)
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
     viewer.close()
 
 

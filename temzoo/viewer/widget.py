@@ -38,11 +38,15 @@ class ParticlesWidget(QtWidgets.QWidget):
 
     Args:
         napari_viewer: whose layers it works on; napari gives it.
+
+    Attributes:
+        settings: of ``temzoo.train``, beside the epochs, for those who know them.
     """
 
     def __init__(self, napari_viewer: Viewer):
         super().__init__()
         self.viewer = napari_viewer
+        self.settings: dict[str, Any] = {}
         self._done: Callable[[Any], None] | None = None  # what to do with the result of a job
         self._signals = _Signals()
         self._signals.heard.connect(self._heard)
@@ -146,6 +150,7 @@ class ParticlesWidget(QtWidgets.QWidget):
         found = self._guarded(pairs)
         if found is not None:
             how = {"out": out, "start": self.weights.currentText(), "epochs": self.epochs.value()}
+            how |= self.settings
             self._start(self._take_run, process.trained, found, how)
 
     def export(self, path: str | Path) -> None:

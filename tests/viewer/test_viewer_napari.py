@@ -61,7 +61,7 @@ def widget(viewer):
     made._process.close()
 
 
-def wait(until, seconds=240):
+def wait(until, seconds=400):
     """Lets Qt work until something is so."""
     from qtpy.QtWidgets import QApplication
 
@@ -231,6 +231,7 @@ def test_layers_are_exported_and_trained_on(viewer, widget, tmp_path):
     assert widget.status.text() == f"1 layers written to {tmp_path / 'a.xml'}"
     widget.weights.setCurrentText("unet/emps-fast")
     widget.epochs.setValue(500)
+    widget.settings = {"batch": 1, "crop": 32, "steps_per_epoch": 2}
     viewer.layers.selection = {labels}
     widget.train(tmp_path / "run")
     wait(lambda: "epoch 2 of 500" in widget.status.text())
