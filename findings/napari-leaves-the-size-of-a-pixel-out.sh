@@ -11,7 +11,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet napari==0.9.2 tifffile==2026.9.20 numpy==2.4.6
+"$folder/env/bin/pip" install --quiet napari==0.9.2 tifffile==2026.3.3 numpy==2.4.6
 cat > "$folder/scale.py" <<'PYTHON'
 import sys
 

@@ -1,5 +1,6 @@
 """Layers of napari as plain tuples: read, found, measured, corrected, written, learnt from."""
 
+import configparser
 import re
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_the_manifest_names_what_is_read():
     named = {pattern.removeprefix("*") for pattern in reader["filename_patterns"]}
     assert named == {*SUFFIXES, *HDF5_SUFFIXES, ".prediction.json"} - {*ZARR_SUFFIXES}
     assert reader["accepts_directories"]  # of OME-Zarr
+
+
+def test_the_manifest_is_installed_and_announced():
+    parser = configparser.ConfigParser()
+    parser.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
+    announced = parser["options.entry_points"]["napari.manifest"].strip()
+    assert announced == "temzoo = temzoo.viewer:napari.yaml"
+    assert parser["options.package_data"]["temzoo.viewer"].strip() == "napari.yaml"
 
 
 def test_only_the_widget_imports_napari_and_qt():
