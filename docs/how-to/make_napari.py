@@ -16,7 +16,7 @@ from temzoo.viewer import samples
 from temzoo.viewer.widget import ParticlesWidget
 
 PICTURE = Path(__file__).parents[1] / "images" / "napari.png"
-SIZE = 1150, 760
+SIZE = 1200, 800
 COLOURS = 64  # a palette: the noise of a micrograph takes megabytes else
 
 

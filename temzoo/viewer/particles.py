@@ -218,7 +218,7 @@ def labelled_images(layers: Iterable[LayerData]) -> list[LabelledImage]:
     """The particles of labels layers as shapes, an image for each plane; as CVAT takes them.
 
     Raises:
-        ValueError: two layers are of one image; as ``predictions_in``.
+        ValueError: there is no layer, or two are of one image; as ``predictions_in``.
     """
     images: dict[str, LabelledImage] = {}
     for layer in layers:
@@ -229,4 +229,9 @@ def labelled_images(layers: Iterable[LayerData]) -> list[LabelledImage]:
                     f" {prediction.name!r}. Select one of them."
                 )
             images[prediction.name] = labels_of(prediction, may_be_empty=True)
+    if not images:
+        raise ValueError(
+            "particles are written of labels layers. Received: none. Select the layers in napari's"
+            " list of layers."
+        )
     return [*images.values()]

@@ -39,14 +39,25 @@ class Process:
         self._heard, self._process, self._closed = heard, None, False
 
     def ask(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Begins a job: ``work(tell, *arguments)``, a function of a module, there."""
+        """Begins a job: ``work(tell, *arguments)``, a function of a module, there.
+
+        Raises:
+            ValueError: the arguments cannot be handed to another process.
+        """
+        try:
+            question = pickle.dumps((work, arguments))
+        except Exception as error:  # of whatever kind: layers hold what any plugin makes
+            raise ValueError(
+                f"layers must hold what another process can be given. Received: {error}. Save the"
+                " layer, and open its file."
+            ) from error
         if self._process is None or self._process.poll() is not None:
             self._process = self._begun()
-        self._send((work, arguments))
+        self._send(question)
 
     def cancel(self) -> None:
         """Lets the job's next ``tell`` raise CancelledError."""
-        self._send(None)
+        self._send(pickle.dumps(None))
 
     def close(self) -> None:
         """Ends the process, whatever it does; nothing is heard of it any more."""
@@ -55,11 +66,11 @@ class Process:
             self._process.kill()
             self._listener.join()
 
-    def _send(self, question: Any) -> None:
+    def _send(self, question: bytes) -> None:
         if self._process is None:
             return
         try:
-            pickle.dump(question, self._process.stdin)
+            self._process.stdin.write(question)
             self._process.stdin.flush()
         except OSError:  # it is gone, which ``_listen`` says
             return

@@ -176,7 +176,10 @@ class ParticlesWidget(QtWidgets.QWidget):
             return
         self._done = done
         self._at_work(True)
-        self._process.ask(work, *arguments)
+        try:
+            self._process.ask(work, *arguments)
+        except EXPECTED as error:
+            self._heard(("failed", str(error)))
 
     def _heard(self, answer: tuple[Any, ...]) -> None:
         kind, *what = answer

@@ -1,6 +1,7 @@
 """Layers of napari as plain tuples: read, found, measured, corrected, written, learnt from."""
 
 import configparser
+import pickle
 import re
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_a_stack_is_read_plane_by_plane(tmp_path):
     assert data.shape == (3, *PIXELS.shape)
     assert (attributes["scale"], attributes["units"]) == ((1, 0.5, 0.5), ("pixel", "nm", "nm"))
     assert attributes["contrast_limits"] == (60, 200)
-    np.testing.assert_array_equal(data[2].compute(), PIXELS // 4)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(data))[2].compute(), PIXELS // 4)
     found = list(layers.micrographs_in((data, attributes, "image")))
     assert [one.name for one in found] == ["stack_0.tif", "stack_1.tif", "stack_2.tif"]
     assert found[1].nm_per_pixel == pytest.approx((0.5, 0.5))
@@ -285,6 +286,8 @@ def test_cvat_xml_of_layers_reads_back(tmp_path):
     assert (drawn & true).sum() / (drawn | true).sum() > 0.95
     with pytest.raises(ValueError, match=r"labels in one layer\. Received: two of 'a\.tif'"):
         writing.write_cvat(path, [found, found])
+    with pytest.raises(ValueError, match=r"written of labels layers\. Received: none\. Select"):
+        writing.write_cvat(path, [])
 
 
 def test_numbers_are_written_with_their_calibration(tmp_path):

@@ -57,6 +57,13 @@ def test_what_fails_is_said_in_words(process):
     assert "Traceback" in process.heard()[1]
 
 
+def test_what_no_other_process_can_have_is_refused(process):
+    with pytest.raises(ValueError, match=r"what another process can be given\. Received: .*lambda"):
+        process.ask(add, lambda: 1, 2)
+    process.ask(add, 1, 2)
+    assert [process.heard(), process.heard()][1] == ("ended", 3)
+
+
 def test_a_process_that_is_gone_is_told_of_and_begun_anew(process):
     process.ask(end)
     kind, text = process.heard()
