@@ -36,6 +36,7 @@ help:
 	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
 	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
+	@echo "             GALLERY=REGEX: run these pages of the gallery alone"
 	@echo "make licences    of all that is installed; GPL in what temzoo needs is an error"
 	@echo "make sbom, make lock  what temzoo needs, as CycloneDX and as .ci/requirements.lock; needs uv"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
@@ -131,11 +132,13 @@ lint: $(SET_UP)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-# Sphinx is installed when it is first needed: a demo does without.
+# Sphinx is installed when it is first needed: a demo does without. The gallery's scripts run where they
+# changed; with GALLERY=REGEX those alone whose path matches, and of the others the code is shown.
 docs: $(SET_UP)
-	@$(RUN) -c 'import myst_parser, pydata_sphinx_theme' 2>/dev/null \
+	@$(RUN) -c 'import myst_parser, pydata_sphinx_theme, sphinx_gallery' 2>/dev/null \
 		|| $(RUN) -m pip install -qq -e .[docs]
-	$(RUN) -m sphinx -q -W --keep-going -n docs docs/_build/html
+	$(RUN) -m sphinx -q -W --keep-going -n docs docs/_build/html \
+		$(if $(GALLERY),-D sphinx_gallery_conf.filename_pattern='$(GALLERY)')
 	@echo "docs/_build/html/index.html"
 
 # What temzoo stands on. The tools have an environment of their own.
@@ -199,6 +202,6 @@ headless:
 
 clean:
 	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton $(NAPARI) build dist *.egg-info .pytest_cache \
-		.ruff_cache fuzz docs/_build \
+		.ruff_cache fuzz docs/_build docs/examples \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
