@@ -30,10 +30,13 @@ table = temzoo.measure(prediction, micrograph)
 # Back: the particles' numbers as a signal with the same axes, so that it lies over the
 # micrograph.
 particles = hs.signals.Signal2D(prediction.instances)
-particles.axes_manager.update_axes_attributes_from(signal.axes_manager.signal_axes)
-particles.save("a_particles.zspy")
+particles.axes_manager.update_axes_attributes_from(
+    signal.axes_manager.signal_axes, ["name", "scale", "offset", "units"]
+)
+particles.save("a_particles.hspy")
 
 # %%
-# Or by files alone: temzoo reads what HyperSpy saved as ``.zspy``, with its calibration (``pip
-# install 'temzoo[zarr]'``).
-micrograph = temzoo.load_micrograph("a.zspy")
+# Or by files alone: temzoo reads the TIFF that HyperSpy saves, with its calibration, and
+# ``.zspy`` (``pip install 'temzoo[zarr]'``).
+signal.save("a.tif")
+micrograph = temzoo.load_micrograph("a.tif")

@@ -10,25 +10,28 @@ import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 
 import temzoo
 
 # %%
-# Twelve unlabelled micrographs: nine of a kind, and three that differ: fewer electrons, bubbles,
-# loops.
-drawn = [{"seed": (1, n), "n_particles": 12, "name": f"usual {n}"} for n in range(9)]
-drawn.append({"seed": 2, "dose_e_per_px": 4.0, "name": "few electrons"})
-drawn += [{"seed": 3, "scene": scene, "name": scene} for scene in ("bubbles", "loops")]
-images = [temzoo.synthetic.synthesize(size=256, **options)[0] for options in drawn]
+# Twelve unlabelled micrographs, recorded with 4 to 400 electrons a pixel.
+doses = np.geomspace(4, 400, 12).round()
+images = [
+    temzoo.synthetic.synthesize(
+        (1, number), size=256, n_particles=12, dose_e_per_px=dose, name=f"{dose:.0f} electrons"
+    )[0]
+    for number, dose in enumerate(doses)
+]
 
 # %%
 # The doubt of the model, and how much its answers to mirror images differ, are weighed against
 # likeness to what is chosen already.
-model = temzoo.get_model("unet", weights="emps-fast")
+model = temzoo.get_model("particles", weights="emps")
 ranking = temzoo.label_next(model, images, count=4)
 for candidate in (*ranking.chosen, *ranking.others):
     rank = candidate.rank or "-"
-    print(f"{rank:>2}  {candidate.name:14} uncertainty {candidate.uncertainty:.2f}")
+    print(f"{rank:>2}  {candidate.name:13} uncertainty {candidate.uncertainty:.2f}")
 
 # %%
 # The four, and where the model is unsure in them.

@@ -19,9 +19,11 @@ import temzoo
 # paths of yours in their place.
 folder = Path(tempfile.mkdtemp())
 images, annotations = temzoo.synthetic.write_dataset(
-    folder, n=4, seed=2, size=300, rod_aspect_ratio=3.0
+    folder, n=4, seed=2, size=300, n_particles=14, diameter_nm=(16.0, 40.0), dose_e_per_px=200.0
 )
-print(*annotations.read_text().splitlines()[:12], sep="\n")
+lines = annotations.read_text().splitlines()
+first = next(k for k, line in enumerate(lines) if "<image" in line)
+print(*(line[:90] for line in lines[first : first + 6]), sep="\n")
 
 # %%
 # Reading looks at the labels alone; ``load_dataset`` finds their micrographs too. Other formats,
@@ -35,7 +37,7 @@ print(examples[0])
 micrograph = examples[0].micrograph
 prediction = temzoo.predict(micrograph)
 drawn = temzoo.labels_of(prediction)
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.7), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
 axes[0].imshow(micrograph.pixels, cmap="gray")
 class_map = temzoo.labels.encode.one_hot(examples[0].labels, ["particle"]).argmax(axis=2)
 axes[0].contour(class_map, [0.5], colors="deepskyblue")

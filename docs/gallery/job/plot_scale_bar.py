@@ -44,7 +44,7 @@ print(f"{by_hand} nm per pixel")
 # %%
 # With it everything else is in nanometres.
 micrograph = temzoo.load_micrograph(path, nm_per_pixel=bar.nm_per_pixel if bar else by_hand)
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.7), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5), layout="constrained")
 left.imshow(micrograph.pixels, cmap="gray")
 if bar is not None:
     top, bar_left, bottom, bar_right = bar.box

@@ -27,7 +27,9 @@ print(*sorted(path.relative_to(served.parents[1]) for path in served.rglob("*.pb
 loaded = tf.saved_model.load(served)
 print("signatures:", *loaded.signatures)
 ask = loaded.signatures["serving_uint8"]
-micrograph, _ = temzoo.synthetic.synthesize(2, size=(300, 400), n_particles=24)
+micrograph, _ = temzoo.synthetic.synthesize(
+    2, size=(300, 400), n_particles=18, diameter_nm=(16.0, 36.0), grain_nm=0.1
+)
 name = next(iter(ask.structured_input_signature[1]))
 answer = {key: value.numpy()[0] for key, value in
           ask(**{name: tf.constant(micrograph.pixels[None, :, :, None])}).items()}  # fmt: skip

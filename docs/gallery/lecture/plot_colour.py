@@ -3,7 +3,7 @@ Colour a micrograph
 ===================
 
 The same autoencoder with three channels at its end draws colours. It learns them from pairs: a
-grey picture, and the same in colour. Here a rod is to become blue, a sphere orange.
+grey picture, and the same in colour. Here particles are to become orange, and their support blue.
 """
 
 import tempfile
@@ -16,20 +16,15 @@ import numpy as np
 
 import temzoo
 
-TINTS = {"sphere": (1.0, 0.65, 0.3), "rod": (0.35, 0.6, 1.0)}
+TINTS = np.array([[0.55, 0.75, 1.0], [1.0, 0.6, 0.2]])  # of the support, and of particles
 
 
 def drawn(number):
-    """A grey micrograph, whose truth is itself with its particles tinted by their class."""
-    grey, labels = temzoo.synthetic.synthesize(
-        (7, number), size=192, n_particles=12, shares=(0.5, 0.0, 0.5), labels="kind",
-        rod_aspect_ratio=(3.0, 4.0), clustering=0.0, name=f"{number}.tif",
-    )  # fmt: skip
-    masks = temzoo.labels.encode.one_hot(labels, list(TINTS))
-    tint = masks[..., :1] + sum(masks[..., k : k + 1] * t for k, t in enumerate(TINTS.values(), 1))
-    lighter = 0.5 * grey.pixels[..., None] + 127 * (masks[..., :1] == 0)
-    pixels = np.where(masks[..., :1] == 1, grey.pixels[..., None], lighter) * tint
-    coloured = replace(grey, pixels=pixels.astype(np.uint8))
+    """A grey micrograph, whose truth is itself in colour."""
+    options = {"n_particles": 8, "dose_e_per_px": 300.0, "grain_nm": 0.1, "name": f"{number}.tif"}
+    grey, labels = temzoo.synthetic.synthesize((7, number), size=192, **options)
+    tint = temzoo.labels.encode.one_hot(labels, labels.classes) @ TINTS
+    coloured = replace(grey, pixels=(grey.pixels[..., None] * tint).astype(np.uint8))
     return temzoo.Example(labels, lambda: grey, load_truth=lambda: coloured)
 
 
@@ -39,11 +34,10 @@ train, val, new = examples[:11], examples[11:13], examples[13]
 # %%
 # With a truth of its own each example is a pair (``pairs="given"``).
 keras.utils.set_random_seed(0)
-model = temzoo.get_model("autoencoder", outputs="colorize", filters=12, depth=3)
-run = temzoo.train(
-    model, train, val, out=Path(tempfile.mkdtemp()) / "run", pairs="given", epochs=25, crop=96,
-    learning_rate=3e-3, progress=False,
-)  # fmt: skip
+model = temzoo.get_model("autoencoder", outputs="colorize", filters=8, depth=3)
+out = Path(tempfile.mkdtemp()) / "run"
+settings = {"pairs": "given", "epochs": 20, "crop": 96, "batch": 4, "learning_rate": 3e-3}
+run = temzoo.train(model, train, val, out=out, progress=False, **settings)
 print(run)
 
 # %%

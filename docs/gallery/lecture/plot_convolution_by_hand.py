@@ -56,8 +56,8 @@ print("Keras gives the same:", np.array_equal(by_keras, pooled))
 # %%
 # All four steps as pictures, each with its numbers.
 steps = {"picture": picture, "kernel": kernel, "convolution": by_hand, "max-pooling": pooled}
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for axis, (title, numbers) in zip(axes, steps.items()):
+figure, axes = plt.subplots(2, 2, figsize=(7, 7.4), layout="constrained")
+for axis, (title, numbers) in zip(axes.flat, steps.items()):
     axis.imshow(numbers, cmap="gray", vmin=numbers.min(), vmax=numbers.max())
     middle = (numbers.min() + numbers.max()) / 2
     for (row, col), value in np.ndenumerate(numbers):

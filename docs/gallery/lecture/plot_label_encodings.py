@@ -41,16 +41,17 @@ print({name: array.shape for name, array in objects.items()})
 
 # %%
 # The same micrograph as each of the three sees it.
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-micrograph.plot(axes[0])
-axes[1].imshow(one_hot.argmax(axis=2), cmap="viridis", interpolation="nearest")
-axes[2].imshow(micrograph.pixels, cmap="gray")
+figure, axes = plt.subplots(2, 2, figsize=(8, 8.4), layout="constrained")
+raw, classes_of, boxes_of, masks_of = axes.flat
+micrograph.plot(raw)
+classes_of.imshow(one_hot.argmax(axis=2), cmap="viridis", interpolation="nearest")
+boxes_of.imshow(micrograph.pixels, cmap="gray")
 for _, x, y, w, h in yolo * [1, *2 * micrograph.pixels.shape[::-1]]:
-    axes[2].add_patch(Rectangle((x - w / 2, y - h / 2), w, h, fill=False, color="orange", lw=2))
+    boxes_of.add_patch(Rectangle((x - w / 2, y - h / 2), w, h, fill=False, color="orange", lw=2))
 numbers = range(1, 1 + len(objects["masks"]))
 numbered = sum(number * mask.astype(int) for number, mask in zip(numbers, objects["masks"]))
-axes[3].imshow(numbered, cmap="nipy_spectral", interpolation="nearest")
+masks_of.imshow(numbered, cmap="nipy_spectral", interpolation="nearest")
 titles = ("micrograph", "one-hot: class of a pixel", "YOLO: boxes", "Mask R-CNN: a mask each")
-for axis, title in zip(axes, titles):
+for axis, title in zip(axes.flat, titles):
     axis.set_title(title, fontsize=10)
     axis.set_axis_off()

@@ -27,7 +27,7 @@ for name in ("mask_rcnn", "yolo"):
 print("labelled:", len(labels.shapes))
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(12, 4.5), layout="constrained")
 micrograph.plot(axes[0])
 for axis, (name, prediction) in zip(axes[1:], found.items()):
     prediction.plot(micrograph, axis)

@@ -44,13 +44,13 @@ figure, (left, right) = plt.subplots(
     1, 2, figsize=(10, 3.4), width_ratios=(1, 1.5), layout="constrained"
 )
 for name, model in models.items():
-    right_share = []
+    shares = []
     for shift in shifts:
         new, truth = particles(400, seed=100 + shift, shift_px=shift)
         found = temzoo.classify(model, list(new)).probabilities.argmax(axis=1)
-        right_share.append((found == truth).mean())
-    print(name, [f"{share:.2f}" for share in right_share])
-    left.plot(shifts, right_share, "o-", label=f"{name}, {model.count_params():,} parameters")
+        shares.append((found == truth).mean())
+    print(name, [f"{share:.2f}" for share in shares])
+    left.plot(shifts, shares, "o-", label=f"{name}, {model.count_params():,} parameters")
 left.set(xlabel="largest shift, px", ylabel="share that is right", ylim=(0.4, 1.02))
 left.axhline(0.5, color="gray", lw=1, ls=":")
 left.legend(fontsize=8)

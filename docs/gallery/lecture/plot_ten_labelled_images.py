@@ -19,7 +19,7 @@ import temzoo
 # six to score.
 folder = Path(tempfile.mkdtemp())
 images, annotations = temzoo.synthetic.write_dataset(
-    folder, n=16, seed=1, size=256, scene="precipitates"
+    folder, n=16, seed=1, size=256, scene="precipitates", n_particles=20
 )
 examples = temzoo.load_dataset(images=images, labels=annotations)
 train, val, test = examples[:8], examples[8:10], examples[10:]
@@ -31,9 +31,11 @@ train, val, test = examples[:8], examples[8:10], examples[10:]
 keras.utils.set_random_seed(0)
 models = {
     "U-Net from scratch": temzoo.get_model("unet", filters=8, depth=3),
-    "U-Net, frozen encoder": temzoo.get_model("unet_mobilenet", start="unet_mobilenet/super1"),
+    "U-Net, frozen encoder": temzoo.get_model(
+        "unet_mobilenet", start="unet_mobilenet/super1", classes=2
+    ),
 }
-settings = {"epochs": 8, "crop": 128, "learning_rate": 3e-3, "augment": "light"}
+settings = {"epochs": 8, "crop": 128, "learning_rate": 3e-3, "augmenter": "opencv"}
 for name, model in models.items():
     run = temzoo.train(model, train, val, out=folder / name, progress=False, **settings)
 
@@ -50,9 +52,9 @@ for name, model in models.items():
 
 # %%
 # What each finds in one of them.
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-test[0].micrograph.plot(axes[0])
-for axis, (name, model) in zip(axes[1:], models.items()):
+figure, axes = plt.subplots(2, 2, figsize=(8, 8.4), layout="constrained")
+test[0].micrograph.plot(axes[0, 0])
+for axis, (name, model) in zip(axes.flat[1:], models.items()):
     temzoo.predict(model, test[0].micrograph).plot(test[0].micrograph, axis)
     axis.set_title(f"{name}, IoU {scores[name].value:.2f}", fontsize=10)
 

@@ -29,9 +29,8 @@ print(len(train), "micrographs to learn from,", len(val), "to score")
 keras.utils.set_random_seed(0)
 model = temzoo.get_model("unet", filters=8, depth=3)
 print(f"{model.count_params():,} parameters")
-run = temzoo.train(
-    model, train, val, out=folder / "run", epochs=10, crop=128, progress=False, learning_rate=3e-3
-)
+settings = {"epochs": 10, "crop": 128, "learning_rate": 3e-3, "augmenter": "opencv"}
+run = temzoo.train(model, train, val, out=folder / "run", progress=False, **settings)
 print(run)
 
 # %%
