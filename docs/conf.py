@@ -94,7 +94,6 @@ sphinx_gallery_conf = {
     "subsection_order": ["gallery/lecture", "gallery/job"],
     "within_subsection_order": ExplicitOrder(PAGES),
     "abort_on_example_error": True,
-    "reference_url": {"temzoo": None},
     "doc_module": ("temzoo",),
     "show_signature": False,
     "write_computation_times": False,

@@ -43,7 +43,7 @@ class_map = temzoo.labels.encode.one_hot(examples[0].labels, ["particle"]).argma
 axes[0].contour(class_map, [0.5], colors="deepskyblue")
 axes[0].set_title(f"{len(examples[0].labels.shapes)} labels")
 axes[1].imshow(micrograph.pixels, cmap="gray")
-for shape in drawn.shapes:
+for shape in drawn.shapes:  # a mask where an object has a hole; here all are polygons
     axes[1].add_patch(Polygon(shape.points[:, ::-1] - 0.5, fill=False, color="orange"))
 axes[1].set_title(f"{len(drawn.shapes)} polygons of the prediction")
 for axis in axes:
