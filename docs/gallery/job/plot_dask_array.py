@@ -19,14 +19,14 @@ import temzoo
 # A drawn map, in memory here so that the two can be compared. ``da.from_zarr("map.zarr")`` reads
 # one from disk.
 micrograph, _ = temzoo.synthetic.crowded(
-    3, size=(800, 1000), n_particles=150, diameter_nm=(16.0, 30.0), dose_e_per_px=300.0
+    3, size=(800, 1000), n_particles=160, dose_e_per_px=300.0, max_overlap=0.0, clustering=0.0
 )
 array = da.from_array(micrograph.pixels, chunks=(256, 256))
 
 # %%
 # Nothing is computed yet: ``labels`` is a dask array of the particles' numbers.
 model = temzoo.get_model("unet", weights="emps")
-labels = temzoo.predict(model, array, tile=384, overlap=128)
+labels = temzoo.predict(model, array, tile=512, overlap=128)
 print(labels.shape, labels.dtype, "in parts of", labels.chunksize)
 
 # %%
