@@ -18,9 +18,8 @@ import temzoo
 # A folder of micrographs and the ``annotations.xml`` of the export. Here both are drawn; put the
 # paths of yours in their place.
 folder = Path(tempfile.mkdtemp())
-images, annotations = temzoo.synthetic.write_dataset(
-    folder, n=4, seed=2, size=300, n_particles=14, diameter_nm=(16.0, 40.0), dose_e_per_px=200.0
-)
+options = {"n_particles": 14, "diameter_nm": (16.0, 40.0), "dose_e_per_px": 200.0, "grain_nm": 0.1}
+images, annotations = temzoo.synthetic.write_dataset(folder, n=4, seed=2, size=360, **options)
 lines = annotations.read_text().splitlines()
 first = next(k for k, line in enumerate(lines) if "<image" in line)
 print(*(line[:90] for line in lines[first : first + 6]), sep="\n")
