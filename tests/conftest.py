@@ -43,9 +43,7 @@ def optimizers_built():
         yield
 
 
-@pytest.fixture
-def eager_steps(monkeypatch):
-    """Models step outside a graph, where a few small steps take less time than tracing one."""
+def step_eagerly(patch: pytest.MonkeyPatch) -> None:
     import keras
 
     compiled = keras.Model.compile
@@ -53,7 +51,21 @@ def eager_steps(monkeypatch):
     def compile(self, *args, **keywords):
         compiled(self, *args, **{**keywords, "run_eagerly": True})
 
-    monkeypatch.setattr(keras.Model, "compile", compile)
+    patch.setattr(keras.Model, "compile", compile)
+
+
+@pytest.fixture
+def eager_steps(monkeypatch):
+    """Models step outside a graph, where a few small steps take less time than tracing one."""
+    step_eagerly(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def eager_file():
+    """The same for all of a file, its shared runs too."""
+    with pytest.MonkeyPatch.context() as patch:
+        step_eagerly(patch)
+        yield
 
 
 class Finder:

@@ -191,6 +191,7 @@ def test_image_is_predicted(model, folder, shape, dtype):
     assert_is_a_prediction(prediction, HEIGHT, WIDTH)
 
 
+@pytest.mark.usefixtures("eager_steps")
 @pytest.mark.parametrize(("shape", "dtype"), ODD.values(), ids=ODD)
 def test_image_is_trained_on(folder, shape, dtype):
     entries = []

@@ -14,6 +14,7 @@ from temzoo.training import loop
 from temzoo.workflows import training
 from temzoo.zoo import pretrained
 
+pytestmark = pytest.mark.usefixtures("eager_file")
 SETTINGS = {"batch": 1, "crop": 16, "steps_per_epoch": 1, "augment": "none"}
 CONFIG = {"filters": 2, "depth": 1}
 
@@ -236,10 +237,15 @@ DAMAGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def model():
+    return unet()
+
+
 @pytest.mark.parametrize("damage", [*DAMAGES, "empty", "cut", "no hdf5"])
 @pytest.mark.parametrize("by_name", [True, False], ids=["by name", "of Keras"])
-def test_damaged_weights_behind_a_right_hash_are_named(tmp_path, by_name, damage):
-    model, path = unet(), tmp_path / pretrained.BEST
+def test_damaged_weights_behind_a_right_hash_are_named(model, tmp_path, by_name, damage):
+    path = tmp_path / pretrained.BEST
     (pretrained.save_trained if by_name else pretrained.save)(model, path)
     if damage in DAMAGES:
         arrays = []

@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -57,9 +58,14 @@ def words_of(line: str) -> list[str]:
     return words
 
 
+@cache
+def temzoo_command():
+    return typer.main.get_command(temzoo.cli.app)
+
+
 def command_of(words: list[str]):
     """The command that the words name and the words that are left."""
-    command = typer.main.get_command(temzoo.cli.app)
+    command = temzoo_command()
     while words and getattr(command, "commands", None):
         assert words[0] in command.commands, f"temzoo has no command {words[0]!r}"
         command, words = command.commands[words[0]], words[1:]

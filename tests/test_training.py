@@ -101,6 +101,7 @@ def test_the_rate_rises_to_its_peak_and_falls_by_a_cosine_to_zero():
     assert (np.diff(rate[10:]) < 0).all()
 
 
+@outside_a_graph
 def test_each_step_has_its_rate_also_when_resumed(tmp_path, monkeypatch):
     used = []
     monkeypatch.setattr(
@@ -208,6 +209,7 @@ def test_the_card_says_how_far_sizes_and_numbers_are_off(tmp_path, monkeypatch):
     assert pretrained.read_card(few.folder / "best.weights.h5").errors == {}
 
 
+@outside_a_graph
 def test_one_seed_gives_one_run(tmp_path):
     first, again = (fit(tmp_path / name, epochs=2) for name in ("a", "b"))
     other = fit(tmp_path / "c", epochs=2, seed=1)
@@ -259,6 +261,7 @@ def stop_in_epoch(monkeypatch, step):
     monkeypatch.setattr(loop._SetRate, "on_train_batch_begin", begin)
 
 
+@outside_a_graph
 @pytest.mark.parametrize("stopped", [4, 13])  # in the first epoch, and in the third
 def test_stopped_inside_an_epoch_it_goes_on_there(tmp_path, monkeypatch, stopped):
     settings = {"steps_per_epoch": 5, "average": 0.8}

@@ -145,6 +145,7 @@ def test_a_python_without_bm3d_says_so():
         bm3d([np.zeros((8, 8))], dose=4, python=Path(sys.executable))
 
 
+@pytest.mark.usefixtures("eager_steps")
 def test_networks_filters_and_segmentation_are_measured(tmp_path, monkeypatch, drawn, measured):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(denoise, "open_dataset", lambda *where, **how: drawn)

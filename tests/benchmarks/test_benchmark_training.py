@@ -35,6 +35,7 @@ def frozen(drawn):
     return speed.trained_by_train(MOBILENET, config, "mixed_bfloat16", drawn)[0]
 
 
+@pytest.mark.usefixtures("eager_steps")
 @pytest.mark.parametrize("precision", speed.PRECISIONS)
 def test_the_step_is_that_of_train(drawn, precision, tmp_path):
     keras.utils.set_random_seed(3)

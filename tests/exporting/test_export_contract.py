@@ -6,6 +6,7 @@ looked at by other ways.
 
 import importlib
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,9 @@ from temzoo.zoo.built import task_of
 
 export = importlib.import_module("temzoo.deploy.exporting.export")  # the module of the function
 EVERY = {"serving_default", "serving_uint8", "serving_uint16", "serving_bytes", "describe"}
+# An export is asked batches of 1, 2 and 7; here each architecture beside its golden image this one,
+# as test_export.py asks a small network all of them.
+TRIED = ((3, 33, 45),)
 # Operations of the graphs that ONNX was found to answer for: of one kind, one is converted.
 CONVERTED = []
 ANSWERS = {
@@ -58,6 +62,7 @@ def exported(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # Its signatures are kept, as tracing them again takes longer than most of the tests.
         patch.setattr(export, "signatures", lambda model: asked.update(signatures(model)) or asked)
+        patch.setattr(scenes, "questions", partial(questions, scenes.questions))
         folder = temzoo.export(model, tmp_path_factory.mktemp(name), version=3, name="served")
     return SimpleNamespace(
         model=model,
@@ -66,6 +71,10 @@ def exported(request, tmp_path_factory):
         folder=folder,
         card=json.loads((folder / "assets.extra" / "temzoo.json").read_text()),
     )
+
+
+def questions(asked, signatures, tried=TRIED):
+    return asked(signatures, tried)
 
 
 def test_a_version_has_all_signatures_with_the_answers_of_its_task(exported):
@@ -147,5 +156,5 @@ def test_onnx_answers_the_same_or_is_refused_with_a_reason(exported, tmp_path):
         return
     path = tmp_path / "onnx" / "model.onnx"
     other_formats.write_onnx(raw, path)
-    verify.check_file(path, "ONNX file", scenes.questions({RAW: raw}, scenes.TRIED[1:]))
+    verify.check_file(path, "ONNX file", scenes.questions({RAW: raw}, scenes.TRIED[2:]))
     CONVERTED.append(kind)

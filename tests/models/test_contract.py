@@ -12,7 +12,7 @@ import temzoo
 from temzoo.zoo import built, cards, plugins
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
-SMALL = {"filters": 8, "alpha": 0.25, "decoder_filters": (8, 8, 8, 8, 8), "pyramid": (1,)}
+SMALL = {"filters": 8, "depth": 3, "alpha": 0.25, "decoder_filters": (8,) * 5, "pyramid": (1,)}
 EXAMPLE = "tiny"  # the model that CONTRIBUTING.md adds
 DISTANCE = temzoo.list_models(task="distance")  # classes, and a distance behind them
 SEMANTIC = [*temzoo.list_models(task="semantic"), *DISTANCE, EXAMPLE]
@@ -120,7 +120,7 @@ def test_saved_and_loaded_it_gives_the_same(model, tmp_path):
 def test_mixed_precision_returns_float32_probabilities(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = temzoo.get_model(name, **offline(name))
+        model = temzoo.get_model(name, **small(name))
     finally:
         keras.config.set_dtype_policy("float32")
     y = np.asarray(model(micrographs(1, 32, 40, 1)))

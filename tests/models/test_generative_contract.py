@@ -1,6 +1,7 @@
 """What every registered generative model keeps; a new one is tested by being registered."""
 
 import json
+from functools import cache
 
 import keras
 import numpy as np
@@ -51,6 +52,12 @@ def pictures(count, seed=0, size=SIZE):
     return np.clip(noisy, 0, 1).astype("float32")[..., None]
 
 
+@pytest.fixture(scope="module")
+def untrained():
+    """Models of every variant that tests only ask, by name and config."""
+    return cache(lambda name, *config: build(name, **dict(config)))
+
+
 def values(*tensors):
     return [np.asarray(tensor) for tensor in tensors]
 
@@ -85,8 +92,8 @@ def test_it_trains_on_streams_with_and_without_targets(name, config):
 
 @every
 @pytest.mark.parametrize("count", [1, 5, 300])
-def test_encode_and_decode_take_any_number_of_pictures(name, config, count):
-    model = build(name, **config)
+def test_encode_and_decode_take_any_number_of_pictures(untrained, name, config, count):
+    model = untrained(name, *config.items())
     mean, log_variance, *rest = values(*model.encode(pictures(count)))
     assert mean.shape == log_variance.shape == (count, LATENT)
     drawn = np.asarray(model.decode(mean, *rest))
@@ -99,16 +106,16 @@ def test_encode_and_decode_take_any_number_of_pictures(name, config, count):
 
 
 @every
-def test_one_picture_is_encoded_as_among_many(name, config):
-    model = build(name, **config)
+def test_one_picture_is_encoded_as_among_many(untrained, name, config):
+    model = untrained(name, *config.items())
     x = pictures(9)
     for alone, among in zip(model.encode(x[4:5]), model.encode(x), strict=True):
         np.testing.assert_allclose(alone[0], among[4], atol=1e-5)
 
 
 @every
-def test_calling_it_draws_from_the_mean(name, config):
-    model = build(name, **config)
+def test_calling_it_draws_from_the_mean(untrained, name, config):
+    model = untrained(name, *config.items())
     x = pictures(4)
     mean, _, *rest = model.encode(x)
     np.testing.assert_allclose(model(x), model.decode(mean, *rest), atol=1e-6)
@@ -116,8 +123,8 @@ def test_calling_it_draws_from_the_mean(name, config):
 
 
 @every
-def test_samples_are_those_of_their_seed(name, config):
-    model = build(name, **config)
+def test_samples_are_those_of_their_seed(untrained, name, config):
+    model = untrained(name, *config.items())
     first, again, other = values(*(model.sample(3, seed=seed) for seed in (4, 4, 5)))
     assert first.shape == (3, SIZE, SIZE, 1)
     np.testing.assert_array_equal(first, again)
@@ -237,8 +244,8 @@ def test_impossible_pictures_are_refused(name, config):
 
 
 @every
-def test_impossible_latents_are_refused(name, config):
-    model = build(name, **config)
+def test_impossible_latents_are_refused(untrained, name, config):
+    model = untrained(name, *config.items())
     with pytest.raises(ValueError, match=r"z must be \(pictures, 3\). Received: shape \(2, 4\)"):
         model.decode(np.zeros((2, 4), "float32"))
 
