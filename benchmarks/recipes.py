@@ -109,6 +109,12 @@ RECIPES: dict[str, Recipe] = {
         | {"learning_rate": 7e-4, "seed": 1},
         start="runs/emps-particles",
     ),
+    "emps-particles-lite": Recipe(
+        "the decoder of particles/emps goes on, on EfficientNet-Lite0 instead of MobileNet",
+        *("emps", "particles", {"encoder": "efficientnet_lite0"}),
+        {**WIDE, "epochs": 18, "validate_every": 6, "average": 0.998, "seed": 2},
+        start="particles/emps",
+    ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",
         *("emps", "unet_mobilenet", SCRATCH, {**EMPS, "epochs": 4}),
