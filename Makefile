@@ -16,7 +16,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help setup demo test test-slow fuzz kill-test soak cluster-demo serving-demo triton-demo \
-	test-serving-docker test-oldest test-newest lint docs licences sbom lock dockerfile clean
+	test-serving-docker napari-test test-oldest test-newest lint docs licences sbom lock dockerfile clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,10 +31,12 @@ help:
 	@echo "make serving-demo  exported models behind Ray Serve, with TensorFlow Serving's API"
 	@echo "make triton-demo  the same models behind NVIDIA Triton"
 	@echo "make test-serving-docker  the same behind TensorFlow Serving itself, where Docker runs"
+	@echo "make napari-test  the plugin in napari, without a screen"
 	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
 	@echo "             allows, each in an environment of its own, which uv fills"
 	@echo "make lint    ruff: rules and format; mypy: the types of what temzoo offers"
 	@echo "make docs    the documentation, in docs/_build/html; a warning is an error"
+	@echo "             GALLERY=REGEX: run these pages of the gallery alone"
 	@echo "make licences    of all that is installed; GPL in what temzoo needs is an error"
 	@echo "make sbom, make lock  what temzoo needs, as CycloneDX and as .ci/requirements.lock; needs uv"
 	@echo "make setup   the environment alone, in $(VENV); the others do it when it is due"
@@ -102,6 +104,15 @@ serving-demo/exports/models.config:
 test-serving-docker: $(SET_UP)
 	$(RUN) -m pytest -m slow tests/test_serving_docker.py
 
+# napari's plugins of pytest warn when they are imported, which is no error here.
+NAPARI := .venv-napari
+napari-test: $(SET_UP)
+	$(RUN) -m venv --without-pip $(NAPARI)
+	$(VENV)/bin/$(PACKAGES) > $$($(NAPARI)/bin/$(PACKAGES))/more.pth
+	$(RUN) -m pip --python $(NAPARI)/bin/python install -qq 'napari[pyside6]>=0.9,<1' 'pyside6!=6.12.0'
+	PYTHONPATH="$(CURDIR)" QT_QPA_PLATFORM=offscreen $(NAPARI)/bin/python -m pytest -W default \
+		-W ignore::DeprecationWarning tests/viewer
+
 # What is asked for directly is taken in the oldest version (`lowest-direct`) or the newest.
 test-oldest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest
@@ -121,11 +132,13 @@ lint: $(SET_UP)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-# Sphinx is installed when it is first needed: a demo does without.
+# Sphinx is installed when it is first needed: a demo does without. The gallery's scripts run where they
+# changed; with GALLERY=REGEX those alone whose path matches, and of the others the code is shown.
 docs: $(SET_UP)
-	@$(RUN) -c 'import myst_parser, pydata_sphinx_theme' 2>/dev/null \
+	@$(RUN) -c 'import myst_parser, pydata_sphinx_theme, sphinx_gallery' 2>/dev/null \
 		|| $(RUN) -m pip install -qq -e .[docs]
-	$(RUN) -m sphinx -q -W --keep-going -n docs docs/_build/html
+	$(RUN) -m sphinx -q -W --keep-going -n docs docs/_build/html \
+		$(if $(GALLERY),-D sphinx_gallery_conf.filename_pattern='$(GALLERY)')
 	@echo "docs/_build/html/index.html"
 
 # What temzoo stands on. The tools have an environment of their own.
@@ -188,7 +201,7 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton build dist *.egg-info .pytest_cache \
-		.ruff_cache fuzz docs/_build \
+	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton $(NAPARI) build dist *.egg-info .pytest_cache \
+		.ruff_cache fuzz docs/_build docs/examples \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

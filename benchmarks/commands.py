@@ -37,6 +37,7 @@ COMMANDS = {
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
     "limits": ("limits", "bounds of memory at full size"),
     "startup": ("startup", "seconds until import, help and first prediction"),
+    "older": ("older", "cold start, folders, large micrographs beside an older commit"),
     "peers": ("peers", "other packages on the same data, crops and minutes"),
     "ship": ("ship", "make shipped weights of a finished run"),
     "gpu-train": ("gpu_train", "train a recipe on a GPU under JAX"),
@@ -99,6 +100,12 @@ OPTIONS: dict[str, list[Option]] = {
     ],
     "limits": [NAMES],
     "startup": [option("--repetitions", "fresh processes of each", 9)],
+    "older": [
+        NAMES,
+        option("--commit", "to compare with", "f76f78d"),
+        option("--images", "in the folder", 200),
+        option("--repetitions", "of each, after a first that is not counted", 5),
+    ],
     "peers": [
         option("--setup", "make these environments; all", nargs="*", metavar="NAME"),
         data("emps"),

@@ -59,13 +59,15 @@ print(json.dumps([status, wall, used.ru_utime, used.ru_maxrss * 1024]))
 """
 
 
-def once(words: Sequence[str], folder: Path) -> dict[str, float]:
+def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> dict[str, float]:
     """Seconds, seconds of the processors, and bytes of a process of Python in a folder.
+
+    ``code`` is where its packages lie. What it keeps for later calls, it keeps in the folder.
 
     Raises:
         RuntimeError: it did not run to its end.
     """
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(code)}
     command = [sys.executable, "-c", LAUNCH, sys.executable, *words]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True

@@ -2,9 +2,7 @@
 
 What is written by hand lies in the folders; the reference pages are generated here from the
 package: the Python ones from ``temzoo.__all__``, the command line's from the commands themselves.
-
-A gallery of examples has its place after the how-to pages: add its extension below and its index
-to ``index.md``.
+The gallery's scripts lie in ``gallery/``; they are run, and their pages written to ``examples/``.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import generate  # noqa: E402
+from sphinx_gallery.sorting import ExplicitOrder  # noqa: E402
 
 import temzoo  # noqa: E402
 
@@ -34,8 +33,9 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery", "examples/**/*.ipynb"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
@@ -62,6 +62,44 @@ intersphinx_mapping = {
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", pattern) for pattern in generate.NOT_DOCUMENTED]
 
+# The gallery's pages, in order; one that is not named is an error.
+PAGES = (
+    "plot_label_encodings.py",
+    "plot_label_check.py",
+    "plot_augmentation.py",
+    "plot_convolution_by_hand.py",
+    "plot_mlp_against_dcnn.py",
+    "plot_train_a_unet.py",
+    "plot_ten_labelled_images.py",
+    "plot_masks_and_boxes.py",
+    "plot_denoise.py",
+    "plot_colour.py",
+    "plot_vae_manifold.py",
+    "plot_search_for_settings.py",
+    "plot_find_particles.py",
+    "plot_own_cvat_export.py",
+    "plot_scale_bar.py",
+    "plot_sizes_in_nm.py",
+    "plot_how_sure.py",
+    "plot_label_next.py",
+    "plot_served_model.py",
+    "plot_dask_array.py",
+    "hyperspy_in_and_out.py",
+)
+# ``make docs GALLERY=REGEX`` runs the pages alone whose path matches, and shows the others' code.
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "examples",
+    "filename_pattern": r"/plot_",
+    "subsection_order": ["gallery/lecture", "gallery/job"],
+    "within_subsection_order": ExplicitOrder(PAGES),
+    "abort_on_example_error": True,
+    "doc_module": ("temzoo",),
+    "show_signature": False,
+    "write_computation_times": False,
+    "capture_repr": ("_repr_html_",),
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = "temzoo"
 html_static_path = ["_static"]
@@ -80,7 +118,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
-html_sidebars = {"index": [], "install": [], "tutorial/index": []}
+html_sidebars = {"index": [], "install": [], "tutorial/index": [], "examples/index": []}
 
 
 def setup(app):

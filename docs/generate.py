@@ -47,7 +47,7 @@ GROUPS = {
             "Example",
             "labels",
             "synthetic",
-            "pipeline",
+            "augment",
         ),
     ),
     "train": (

@@ -124,6 +124,7 @@ _HOMES = {
 }
 # Modules that are reached as ``temzoo.NAME``.
 _MODULES = {
+    "augment": "data.augment",
     "classical": "evaluation.baselines",
     "labels": "labels",
     "latent": "latent",

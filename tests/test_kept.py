@@ -89,6 +89,16 @@ def test_another_config_engine_code_or_file_is_another_network(weights, monkeypa
     assert len(set(keys)) == len(keys)
 
 
+def test_a_network_goes_on_where_its_file_is_cleared_away_meanwhile(weights, pixels):
+    before, _ = model_of(weights)
+    again, _ = model_of(weights)
+    (entry,) = kept.entries()
+    assert len(entry.path.read_bytes().split(b"\n", 1)[0] + b"\n") % kept.ALIGNED == 0
+    assert kept.clear() == 1
+    expected, found = (temzoo.predict(model, pixels) for model in (before, again))
+    np.testing.assert_array_equal(found.instances, expected.instances)
+
+
 def test_a_damaged_file_is_made_anew(weights):
     model_of(weights)
     (entry,) = kept.entries()

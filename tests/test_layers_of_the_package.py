@@ -34,6 +34,8 @@ ROOMS = {
     " latent pictures store particles annotation pages training",
     "cli": "core micrographs labels measurement data zoo tasks inference evaluation pictures"
     " particles annotation deploy pages workflows",
+    "viewer": "core micrographs labels measurement data zoo tasks inference store annotation"
+    " training workflows",
 }
 ROOMS = {room: frozenset(allowed.split()) for room, allowed in ROOMS.items()}
 # The one place that loads modules by name: models and tasks, which are plug-ins.

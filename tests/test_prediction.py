@@ -578,3 +578,16 @@ def test_a_micrograph_alone_is_predicted_by_the_shipped_weights():
     assert alone.class_names == ("particle",)
     with pytest.raises(ValueError, match="a micrograph must be real numbers"):
         temzoo.predict(model)
+
+
+def test_a_function_is_told_how_far_it_is_and_can_end_it():
+    told = []
+    predict(identity, noise(64, 96, 1), tile=32, overlap=0, progress=lambda *one: told.append(one))
+    assert told[0] == (1 / 6, "tile 1 of 6")
+    assert told[-1] == (1.0, "tile 6 of 6")
+
+    def stop(share, text):
+        raise InterruptedError(text)
+
+    with pytest.raises(InterruptedError, match="tile 1 of 6"):
+        predict(identity, noise(64, 96, 1), tile=32, overlap=0, progress=stop)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import temzoo
@@ -121,6 +122,14 @@ def test_figures_have_a_scale_bar_where_the_size_of_a_pixel_is_known(micrograph,
         np.testing.assert_array_equal(with_bar[:200], bare[:200])
     drawn = prediction.plot(micrograph).axes[0].images[0].get_array()
     assert len(np.unique(drawn[:40, 200:])) > 100  # the micrograph's own grain
+
+
+def test_what_is_known_is_drawn_into_axes_of_ones_own(micrograph, prediction):
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert micrograph.plot(left) is figure
+    assert prediction.plot(micrograph, axes=right) is figure
+    assert [len(axis.images) for axis in figure.axes] == [1, 1]
 
 
 def test_a_micrograph_of_another_size_is_refused(prediction):

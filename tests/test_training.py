@@ -842,3 +842,21 @@ def test_labels_without_an_area_teach_nothing_and_it_says_so(tmp_path):
         training_data.with_classes("unet", {}, marked)
     with pytest.raises(ValueError, match=words):
         temzoo.train(tiny(), marked, VAL, out=tmp_path, **QUICK)
+
+
+@outside_a_graph
+def test_a_function_is_told_how_far_it_is_and_can_end_it(tmp_path, capsys):
+    told = []
+
+    def tell(share, text):
+        told.append((share, text))
+        if len(told) == 6:
+            raise KeyboardInterrupt
+
+    run = temzoo.train(tiny(), TRAIN, VAL, out=tmp_path / "r", progress=tell, **QUICK, epochs=3)
+    assert run.interrupted
+    assert run.epoch == 1
+    assert [share for share, _ in told] == pytest.approx([n / 12 for n in range(1, 7)])
+    assert told[0][1] == "epoch 1 of 3"
+    assert told[-1][1] == f"epoch 2 of 3, iou {run.score:.3f} on validation"
+    assert capsys.readouterr().out == ""

@@ -18,6 +18,7 @@ import numpy as np
 from temzoo.core.showing import Pictured, Told, drawer, scale_text
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 AREA_KINDS = frozenset({"polygon", "ellipse", "box", "mask"})
@@ -27,6 +28,9 @@ LINE_KINDS = frozenset({"polyline"})
 # The label of regions that nobody has judged: their pixels weigh nothing in loss and scores.
 IGNORE = "ignore"
 MOST_TOLD = 8  # classes of an image, where it is shown in few lines
+# Is told how far something is: the share that is done, 0 to 1, and a few words. What it raises ends
+# it.
+Tell = Callable[[float, str], None]
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -58,9 +62,13 @@ class Micrograph(Pictured):
     def channels(self) -> int:
         return 1 if self.pixels.ndim == 2 else self.pixels.shape[2]
 
-    def plot(self) -> Figure:
-        """A figure of matplotlib, with a scale bar where the size of a pixel is known."""
-        return drawer().figure_of(self)
+    def plot(self, axes: Axes | None = None) -> Figure:
+        """A figure of matplotlib, with a scale bar where the size of a pixel is known.
+
+        Args:
+            axes: to draw into, of a figure of one's own; None: a new figure.
+        """
+        return drawer().figure_of(self, axes=axes)
 
     def _told(self) -> tuple[str, Mapping[str, Any]]:
         return f"Micrograph {self.name}".rstrip(), {
@@ -273,16 +281,17 @@ class Prediction(Pictured):
         """The share of the image that is field, 0 to 1."""
         return float(self.field.mean()) if self.left_out else 1.0
 
-    def plot(self, micrograph: Micrograph | None = None) -> Figure:
+    def plot(self, micrograph: Micrograph | None = None, axes: Axes | None = None) -> Figure:
         """A figure of matplotlib: what was found, with a scale bar where a pixel's size is known.
 
         Args:
             micrograph: that it is drawn over; None: over grey.
+            axes: to draw into, of a figure of one's own; None: a new figure.
 
         Raises:
             ValueError: the micrograph is of another size.
         """
-        return drawer().figure_of(self, micrograph)
+        return drawer().figure_of(self, micrograph, axes)
 
     def _told(self) -> tuple[str, Mapping[str, Any]]:
         found = self.detections

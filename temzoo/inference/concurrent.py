@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from temzoo.core.types import Tell
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -39,8 +41,18 @@ def in_order(
 
 
 @contextmanager
-def progress_bar(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Gives ``advance(tiles)``, which moves a progress bar when it is ``shown``."""
+def progress_bar(total: int, shown: bool | Tell) -> Iterator[Callable[[int], None]]:
+    """Gives ``advance(tiles)``, which moves a progress bar when it is ``shown``, or tells it."""
+    if callable(shown):
+        tell, done = shown, 0
+
+        def advance(tiles: int) -> None:
+            nonlocal done
+            done += tiles
+            tell(done / total, f"tile {done} of {total}")
+
+        yield advance
+        return
     if not shown:
         yield lambda tiles: None
         return

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.offset import offset_of
-from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction
+from temzoo.core.types import MIN_SCORE, Detection, Micrograph, Prediction, Tell
 from temzoo.inference.concurrent import in_order, progress_bar
 from temzoo.inference.detection_stitching import View, stitched, view_of
 from temzoo.inference.objects import Window, decode, filled, flattened, tight
@@ -78,7 +78,7 @@ def find_objects(
     max_detections: int | None = None,
     min_area_px: int = 0,
     batch_size: int = 1,
-    progress: bool = False,
+    progress: bool | Tell = False,
     class_names: Sequence[str] = (),
 ) -> Prediction:
     """Finds the objects of one micrograph of any size.
@@ -97,7 +97,7 @@ def find_objects(
         max_detections: most objects per tile, mirrored ones included; None: the model's own.
         min_area_px: smaller objects are dropped.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
-        progress: show a progress bar.
+        progress: show a progress bar, or a function to tell, as for ``predict``.
         class_names: names of the classes 1, 2, …; () where they are unknown.
 
     Returns:
@@ -173,7 +173,7 @@ def _views(
     windows: Sequence[Window],
     overlap: int,
     batch_size: int,
-    progress: bool,
+    progress: bool | Tell,
     options: dict[str, Any],
 ) -> Iterator[View]:
     """What the model finds in each tile, in order of the tiles."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
+from temzoo.core.types import Tell
 from temzoo.inference.regions import NECK, SEPARATIONS, Watershed
 from temzoo.inference.tiles import TILE
 
@@ -18,7 +19,7 @@ class TileOptions:
     overlap: int | None = None
     flips: bool = False
     batch_size: int = 1
-    progress: bool = False
+    progress: bool | Tell = False
 
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < 1:

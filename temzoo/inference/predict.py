@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.settings import MIN_AREA_PX, SEPARATION
-from temzoo.core.types import Detection, Micrograph, Prediction
+from temzoo.core.types import Detection, Micrograph, Prediction, Tell
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
 from temzoo.inference.options import PredictOptions
@@ -44,7 +44,7 @@ def predict(
     min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
     batch_size: int = 1,
-    progress: bool = False,
+    progress: bool | Tell = False,
     class_names: Sequence[str] = (),
 ) -> Prediction:
     """Segments one micrograph of any size, or finds its objects.
@@ -86,7 +86,8 @@ def predict(
             the likelier ones of them are ``doubtful``; None: 0.4, 0.7 of a detector and
             0.3 of one of boxes.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
-        progress: show a progress bar.
+        progress: show a progress bar; or a function that is told the share that is done, 0 to 1,
+            and a few words, after each tile. What it raises ends the prediction.
         class_names: names of the classes 1, 2, …; by default those the weights were trained on.
 
     Returns:

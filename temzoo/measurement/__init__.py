@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING
 
 from temzoo.measurement.by_hand import nm_per_pixel_from_scale_bar
 from temzoo.measurement.instance_map import load_instance_map
+from temzoo.measurement.model_error import ModelError
 
 if TYPE_CHECKING:
     from temzoo.measurement.summary import summarize
     from temzoo.measurement.table import measure
 
-__all__ = ["load_instance_map", "measure", "nm_per_pixel_from_scale_bar", "summarize"]
+__all__ = [
+    "ModelError",
+    "load_instance_map",
+    "measure",
+    "nm_per_pixel_from_scale_bar",
+    "summarize",
+]
 
 
 def __getattr__(name: str):

@@ -19,6 +19,7 @@ from temzoo.pictures.overlays import (
 from temzoo.pictures.scale_bar import with_scale_bar
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INLINE_SIDE, FIGURE_SIDE = 480, 1024  # px
@@ -89,15 +90,20 @@ def png_of(thing: Micrograph | Prediction) -> bytes:
     return file.getvalue()
 
 
-def figure_of(thing: Micrograph | Prediction, micrograph: Micrograph | None = None) -> Figure:
-    """A figure of matplotlib with the picture."""
-    from matplotlib.figure import Figure
-
+def figure_of(
+    thing: Micrograph | Prediction,
+    micrograph: Micrograph | None = None,
+    axes: Axes | None = None,
+) -> Figure:
+    """The picture in axes of matplotlib, or in a new figure; gives the figure."""
     picture = picture_of(thing, FIGURE_SIDE, micrograph)
-    height, width = picture.shape[:2]
-    figure = Figure(figsize=(6.4, 6.4 * height / width + 0.4), dpi=150, layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(picture)
-    axis.set_axis_off()
-    axis.set_title(thing.name, fontsize=10)
-    return figure
+    if axes is None:
+        from matplotlib.figure import Figure
+
+        height, width = picture.shape[:2]
+        figure = Figure(figsize=(6.4, 6.4 * height / width + 0.4), dpi=150, layout="constrained")
+        axes = figure.subplots()
+    axes.imshow(picture)
+    axes.set_axis_off()
+    axes.set_title(thing.name, fontsize=10)
+    return axes.figure

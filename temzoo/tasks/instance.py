@@ -48,14 +48,9 @@ DETECTS = "detect"  # the method by which a detector is told from other objects
 
 
 class Instance(Task):
-    """Models whose method ``detect`` finds objects in squares of their ``image_size``.
-
-    Attributes:
-        box_shaped: they find boxes, without outlines.
-    """
+    """Models whose method ``detect`` finds objects in squares of their ``image_size``."""
 
     name = "instance"
-    box_shaped = False
     score = "val_f1"
     score_name = "F1"
     judged_by_fit = False

@@ -1,10 +1,43 @@
-"""A run on the terminal."""
+"""A run on the terminal, or told to a function."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import keras
+
+from temzoo.core.types import Tell
+
+
+def bars_of(
+    shown: bool | Tell, epochs: int, steps: int, score: str
+) -> list[keras.callbacks.Callback]:
+    """What shows epochs of so many steps: a bar, a function that is told, or nothing."""
+    if callable(shown):
+        return [Teller(shown, epochs, steps, score)]
+    return [Bar(epochs, steps, score)] if shown else []
+
+
+class Teller(keras.callbacks.Callback):
+    """Tells a function after each step how far it is, and what the last validation gave."""
+
+    def __init__(self, tell: Tell, epochs: int, steps: int, score: str):
+        super().__init__()
+        self.tell, self.epochs, self.steps, self.score = tell, epochs, steps, score
+        self.epoch, self.judged = 0, ""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        share = (self.epoch + (batch + 1) / self.steps) / self.epochs
+        self.tell(min(share, 1.0), f"epoch {self.epoch + 1} of {self.epochs}{self.judged}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.score in (logs or {}):
+            self.judged = (
+                f", {self.score.removeprefix('val_')} {logs[self.score]:.3f} on validation"
+            )
 
 
 class Bar(keras.callbacks.Callback):

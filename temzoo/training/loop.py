@@ -18,7 +18,7 @@ import numpy as np
 
 from temzoo.core.files import NO_SPACE, atomic_path, require_in_place, write_json
 from temzoo.models.layers import dtype_policy
-from temzoo.training.bar import Bar
+from temzoo.training.bar import bars_of
 from temzoo.training.devices import Devices
 from temzoo.training.inside_epoch import SaveInside, stored_arrays
 from temzoo.training.judging import Judging, by_fit
@@ -46,7 +46,7 @@ class Trainer:
 
     def __init__(self, folder, settings, data, val, progress, devices: Devices, minutes=None):
         self.folder, self.settings, self.data = folder, settings, data
-        self.val, self.progress, self.devices = val, progress and devices.chief, devices
+        self.val, self.progress, self.devices = val, devices.chief and progress, devices
         self.steps = settings.steps_per_epoch or math.ceil(data.crops / settings.batch)
         self.done = Progress()
         self.ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
@@ -133,7 +133,7 @@ class Trainer:
         judges = [Judging(each, judged, average.shown, self.devices, alone) for each in asked]
         ending = _EndOfEpoch(self, average, task.score)
         inside = [] if alone else [SaveInside(self, ending, stream.element_spec)]
-        bars = [Bar(end, steps, task.score)] if self.progress else []
+        bars = bars_of(self.progress, end, steps, task.score)
         try:
             with self.devices.fitting():
                 twin.fit(

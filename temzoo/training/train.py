@@ -20,7 +20,7 @@ from temzoo.core import hints
 from temzoo.core.hints import located
 from temzoo.core.settings import Settings
 from temzoo.core.showing import Told
-from temzoo.core.types import Example
+from temzoo.core.types import Example, Tell
 from temzoo.tasks.training_data import TrainingData, check_examples, check_own, crop_side
 from temzoo.training.devices import devices_of
 from temzoo.training.loop import Trainer
@@ -68,7 +68,7 @@ def train(
     *,
     out: str | Path,
     resume: bool = False,
-    progress: bool = True,
+    progress: bool | Tell = True,
     strategy: Any = None,
     minutes: float | None = None,
     on_begin: Callable[[Path], None] | None = None,
@@ -127,7 +127,7 @@ def _begin(trainer: Trainer, model: keras.Model, train: Sequence[Example]) -> No
     notes = [line for line in (built(model).begun, *data.notes) if line]
     parts, devices = {"train": train, "val": trainer.val}, trainer.devices.told()
     write_run(folder, model, trainer.settings, data.names, notes, parts, devices)
-    if trainer.progress:
+    if trainer.progress is True:
         print(*notes, sep="\n", end="\n" if notes else "")
     data.prepare(model)
 

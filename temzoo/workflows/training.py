@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from temzoo.core.files import own_folder
-from temzoo.core.types import Example
+from temzoo.core.types import Example, Tell
 from temzoo.inference.predict import predict
 from temzoo.pictures.plots import plot_history
 from temzoo.tasks.training_data import LabelledData, TrainingData
@@ -37,7 +37,7 @@ def train(
     *,
     out: str | Path,
     resume: bool = False,
-    progress: bool = True,
+    progress: bool | Tell = True,
     strategy: Any = None,
     minutes: float | None = None,
     on_begin: Callable[[Path], None] | None = None,
@@ -57,7 +57,9 @@ def train(
         val: to choose the best epoch by; at full size.
         out: the run folder; new, or with ``resume`` that of a stopped run.
         resume: go on where the run in ``out`` stopped, with its settings.
-        progress: draw a progress bar.
+        progress: draw a progress bar; or a function that is told the share of the epochs that is
+            done, 0 to 1, and a few words, after each step. KeyboardInterrupt from it ends the run
+            as Ctrl-C does.
         strategy: the devices to train on: None for one; "mirrored" for all GPUs of this machine,
             or all devices under JAX; "multiworker" for those of the machines of ``TF_CONFIG``, or
             of a job of SLURM; or a strategy of tf.distribute, or a

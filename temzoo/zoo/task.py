@@ -56,6 +56,7 @@ class Task:
         optimizer: keywords of the optimizer that training uses.
         instances: how predicted objects come about: "regions" of pixels, which may be cut apart
             further, "objects" that are apart already, or None.
+        box_shaped: its objects are boxes, without outlines.
         least_score: from which an object counts; None: objects have no score, and all count.
     """
 
@@ -68,6 +69,7 @@ class Task:
     losses: tuple[str, ...] = ()
     optimizer: Mapping[str, Any] = {}
     instances: str | None = None
+    box_shaped = False
     least_score: float | None = None
 
     # What it learns.

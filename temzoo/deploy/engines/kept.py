@@ -20,15 +20,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from temzoo.core.files import atomic_path
 from temzoo.core.normalization import Normalization
 from temzoo.deploy.engines.model import AcceleratedModel, Facts
-from temzoo.deploy.engines.runtime import OPENERS, Answer, cores, processor
+from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, processor
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.pretrained import Weights, sha256
 
 FORMAT = 1
 MOST_BYTES = 2**30
+LONGEST_LINE = 2**20  # bytes
+ALIGNED = 64  # bytes: of the line or a multiple, so that numbers lie where engines like them
 ENGINES = ("openvino", "onnxruntime")  # that can be kept, the faster first
 SWITCH = "TEMZOO_NETWORKS"
 PACKAGE = Path(__file__).parents[2]
@@ -110,8 +114,10 @@ def kept_or_built(
 def opened(path: Path) -> AcceleratedModel | None:
     """The network of a file; None where there is none, or it is damaged: it is removed then."""
     try:
-        line, file = path.read_bytes().split(b"\n", 1)
+        with path.open("rb") as whole:
+            line = whole.readline(LONGEST_LINE)
         told = json.loads(line)
+        file = np.memmap(path, np.uint8, "c", offset=len(line))  # not copied, and not written to
         if hashlib.sha256(file).hexdigest() != told["sha256"]:
             raise ValueError("damaged")
         facts = _facts(told["facts"])
@@ -131,7 +137,7 @@ def entries() -> list[Entry]:
     found = []
     for path in folder().glob("*.network"):
         with suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-            told, about = json.loads(file.readline(2**20)), path.stat()
+            told, about = json.loads(file.readline(LONGEST_LINE)), path.stat()
             names = told["weights"], told["engine"], told["precision"]
             found.append(Entry(path, *names, about.st_size, about.st_mtime))
     return sorted(found, key=lambda entry: -entry.used)
@@ -145,16 +151,17 @@ def clear() -> int:
     return len(paths)
 
 
-def _run(file: bytes, told: Mapping[str, str]) -> Answer:
+def _run(file: Content, told: Mapping[str, str]) -> Answer:
     return OPENERS[told["engine"]](file, told["precision"], cores())
 
 
 def _keep(path: Path, told: Mapping[str, Any], file: bytes) -> None:
     """Writes a network whole; where that fails, as on a full disk, nothing is kept."""
-    line = json.dumps({**told, "sha256": hashlib.sha256(file).hexdigest()})
+    line = json.dumps({**told, "sha256": hashlib.sha256(file).hexdigest()}).encode()
+    line += b" " * (-(len(line) + 1) % ALIGNED) + b"\n"
     with suppress(OSError):
         with atomic_path(path) as temporary:
-            temporary.write_bytes(line.encode() + b"\n" + file)
+            temporary.write_bytes(line + file)
         total = 0
         for entry in entries():
             total += entry.size

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import platform
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from temzoo.tasks.endpoints import IMAGES
 
 Answer = Callable[[np.ndarray], np.ndarray]  # (B, H, W, C) → (B, H, W, K), float32
+Content = bytes | np.ndarray  # of a file; uint8 that lie in it, as ``numpy.memmap`` gives them
 OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -39,24 +39,30 @@ def has_bfloat16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(processor().split()))
 
 
-def open_onnx(file: bytes, precision: str, threads: int) -> Answer:
+def open_onnx(file: Content, precision: str, threads: int) -> Answer:
     """A network of an ONNX file, in ONNX Runtime; its precision is that of the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(bytes(file), options, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(None, {IMAGES: pixels})[0]
 
 
-def open_openvino(file: bytes, precision: str, threads: int) -> Answer:
+def open_openvino(file: Content, precision: str, threads: int) -> Answer:
     """A network that OpenVINO compiled, of this version and for this processor."""
     import openvino
 
+    content = np.frombuffer(bytearray(file), np.uint8) if isinstance(file, bytes) else file
+    held = openvino.Tensor(content, shared_memory=True)
     hints = openvino_hints(precision, threads)
-    compiled = openvino.Core().import_model(io.BytesIO(file), "CPU", hints)
-    return lambda pixels: compiled([pixels])[0]
+    return partial(_ask, openvino.Core().import_model(held, "CPU", hints), held)
+
+
+def _ask(compiled: Any, held: Any, pixels: np.ndarray) -> np.ndarray:
+    """The answer of a network, whose weights lie in ``held``: they must live as long."""
+    return compiled([pixels])[0]
 
 
 def openvino_hints(precision: str, threads: int) -> dict[str, Any]:
