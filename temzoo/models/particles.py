@@ -34,8 +34,7 @@ HEAD_FILTERS = 16  # of the distance's own convolution, at full resolution
     "particles",
     task="distance",
     summary="U-Net on a frozen ImageNet encoder that tells touching objects apart",
-    paper="Howard et al. 2017, arXiv:1704.04861; Tan and Le 2019, arXiv:1905.11946; Naylor et al. "
-    "2019, doi:10.1109/TMI.2018.2865709",
+    paper="Naylor et al. 2019, doi:10.1109/TMI.2018.2865709; Tan and Le 2019, arXiv:1905.11946",
     input="(B, H, W, 1 or 3) raw pixels, H and W >= 16",
     output="(B, H, W, classes + 1) float32 probabilities, and distance to the outline",
     parameters=4_142_819,
