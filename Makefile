@@ -2,7 +2,7 @@
 # there is.
 
 VENV := .venv
-INSTALL := -e .[test,microscopes,zarr,remote,scalebar,onnx,openvino,cvat,imagej,gpu]
+INSTALL := -e .[test,microscopes,zarr,remote,scalebar,onnx,openvino,cvat,imagej,efficientnet,gpu]
 OUT := demo
 RUN = $(VENV)/bin/python
 SET_UP = $(VENV)/.set-up

@@ -256,7 +256,7 @@ def dense(arguments: argparse.Namespace) -> dict[str, Any]:
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "emps-mask-rcnn": emps_mask_rcnn,
     "emps-watershed": partial(emps_tuned, WATERSHED_CUT, "unet_mobilenet/emps-frozen"),
-    "emps-particles": partial(emps_tuned, RECIPES["emps-particles"], "particles/emps"),
+    "emps-particles": partial(emps_tuned, RECIPES["emps-particles-lite"], "particles/emps"),
     "emps-confidence": emps_confidence,
     "loops-mask-rcnn": partial(loops, "mask_rcnn"),
     "loops-watershed": partial(loops, "unet_mobilenet"),

@@ -4,11 +4,11 @@
     python -m benchmarks recipe emps-frozen --run DIR  # scores a finished run
     python -m benchmarks recipe emps-unet-fast --seed 1  # again: how much is chance?
 
-Recipes: emps-frozen, emps-pyramid, emps-particles, emps-particles-longer, emps-scratch-encoder,
-emps-unet, emps-unet-fast, emps-forest, emps-otsu; emps10-frozen, emps10-unet, emps10-forest,
-emps10-otsu (on ten images); super1, super1-frozen, super1-particles. Scores are those of
-``temzoo.evaluate`` at full resolution; instances are connected components. A training that was
-stopped goes on.
+Recipes: emps-frozen, emps-pyramid, emps-particles, emps-particles-longer, emps-particles-lite,
+emps-scratch-encoder, emps-unet, emps-unet-fast, emps-forest, emps-otsu; emps10-frozen, emps10-unet,
+emps10-forest, emps10-otsu (on ten images); super1, super1-frozen, super1-particles. Scores are
+those of ``temzoo.evaluate`` at full resolution; instances are connected components. A training that
+was stopped goes on.
 ``--data-folder`` names the folder that holds ``emps/`` and ``super1/``, which are not part of the
 repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` beside the data.
 """
@@ -108,6 +108,12 @@ RECIPES: dict[str, Recipe] = {
         {**WIDE, "epochs": 14, "steps_per_epoch": 100, "validate_every": 7, "average": 0.998}
         | {"learning_rate": 7e-4, "seed": 1},
         start="runs/emps-particles",
+    ),
+    "emps-particles-lite": Recipe(
+        "the decoder of particles/emps-mobilenet goes on, on EfficientNet-Lite0",
+        *("emps", "particles", {"encoder": "efficientnet_lite0"}),
+        {**WIDE, "epochs": 18, "validate_every": 6, "average": 0.998, "seed": 2},
+        start="particles/emps-mobilenet",
     ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",

@@ -1,7 +1,8 @@
 """Makes a set of shipped weights of a finished run.
 
     python -m benchmarks ship unet_mobilenet/emps --run runs/emps-pyramid
-    python -m benchmarks ship particles/emps --run runs/emps-particles runs/emps-particles-longer
+    python -m benchmarks ship particles/emps-mobilenet \\
+        --run runs/emps-particles runs/emps-particles-longer
     python -m benchmarks ship vae/particles                 # trains, two minutes
     python -m benchmarks ship vae/particles --seed 1        # again: how much is chance?
     python -m benchmarks ship unet_mobilenet/emps --precisions   # of the record of `precision`
@@ -119,7 +120,8 @@ SETS = {
     "unet_mobilenet/super1": Set("recipe super1", iou_of("super1"), SUPER1),
     "unet/emps": Set("gpu-train emps-unet --steps 7280 --until 0.75", iou_of("emps")),
     "unet/emps-fast": Set("gpu-train emps-unet-fast --steps 10260", iou_of("emps")),
-    "particles/emps": Set(
+    "particles/emps": Set("recipe emps-particles-lite", partial(objects, score="f1")),
+    "particles/emps-mobilenet": Set(
         "recipe emps-particles emps-particles-longer", partial(objects, score="f1")
     ),
     "mask_rcnn/emps": Set("instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED)),

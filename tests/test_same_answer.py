@@ -21,6 +21,7 @@ SIDE, TILE = 1024, 512
 # with the overlap that they have by default: about twice what was seen.
 TILES = {
     "particles/emps": 1e-3,
+    "particles/emps-mobilenet": 1e-3,
     "unet/emps": 1e-5,
     "unet/emps-fast": 2e-5,
     "unet_mobilenet/emps": 7e-4,

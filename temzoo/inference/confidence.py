@@ -12,8 +12,8 @@ import numpy as np
 from temzoo.inference.regions import FULL, mean_inside
 
 # Of the measures, in their order, and of 1. Fitted on EMPS' validation images.
-WEIGHTS = 2.17, 1.15, -0.97, 1.39
-BIAS = 4.39
+WEIGHTS = 2.55, 0.48, -0.99, 1.43
+BIAS = 3.29
 LIKELY = 0.85  # mean probability of the objects whose median area is the usual one
 LEAST_SHARE = 1 / FULL  # nearest to 0 and to 1 that a mean is taken to be
 AREAS_PX = 20, 100_000  # those of EMPS; beyond, an area counts as the nearer of these

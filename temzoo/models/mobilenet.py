@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ import keras
 from temzoo.models import layers
 from temzoo.zoo.building import InitialWeightsError
 
+IsDeep = Callable[[str], bool]  # of the name of a layer
 SKIP_LAYERS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")
 BOTTOM_LAYER = "conv_pw_13_relu"
 # Blocks 7 to 13 hold nine tenths of the parameters; what lies before sees edges and textures.
@@ -119,21 +121,32 @@ def _fetch(name: str, part: str) -> Path:
         ) from None
 
 
-def freeze(encoder: keras.Model, trainable: bool | str) -> None:
+def is_deep(layer: str) -> bool:
+    """Whether a layer of this name is of the deep blocks."""
+    deep = tuple(f"_{block}" for block in DEEP_BLOCKS)
+    return layer.removesuffix("_bn").removesuffix("_relu").endswith(deep)
+
+
+def freeze(encoder: keras.Model, trainable: bool | str, is_deep: IsDeep = is_deep) -> None:
     """Sets which of the encoder's blocks learn: none, all, or the deep ones."""
     encoder.trainable = trainable is not False
     if trainable == "deep":
-        deep = tuple(f"_{block}" for block in DEEP_BLOCKS)
         for layer in encoder.layers:
-            layer.trainable = layer.name.removesuffix("_bn").removesuffix("_relu").endswith(deep)
+            layer.trainable = is_deep(layer.name)
 
 
-def features(encoder: keras.Model, x, weights: str | None, trainable: bool | str) -> list:
+def features(
+    encoder: keras.Model,
+    x,
+    weights: str | None,
+    trainable: bool | str,
+    is_deep: IsDeep = is_deep,
+) -> list:
     """The encoder's outputs for x, with the blocks frozen that are not to learn.
 
     One that starts random and is trained measures its batch statistics; any other keeps them.
     """
-    freeze(encoder, trainable)
+    freeze(encoder, trainable, is_deep)
     learns_statistics = weights is None and trainable is not False
     if learns_statistics:
         for layer in encoder.layers:

@@ -32,11 +32,12 @@ from typing import Any
 
 import keras
 
-from temzoo.models import layers, mobilenet
+from temzoo.models import efficientnet_lite, layers, mobilenet
 from temzoo.zoo.cards import register
 
 STRIDE = 32  # of the encoder; the network's is as many times as much as its coarsest reduction
 REDUCTIONS = (0.5, 1, 2, 4, 8)
+ENCODERS = ("mobilenet", "efficientnet_lite0")  # of a body
 
 
 @register(
@@ -138,9 +139,12 @@ def build_body(
     upsampling: str,
     pyramid: tuple[float, ...],
     negatives: bool = False,
+    encoder: str = "mobilenet",
 ) -> Body:
     """Encoder and decoder, for what ``unet_mobilenet`` takes."""
     layers.check_choices(norm=norm, upsampling=upsampling, dropout=dropout)
+    if encoder not in ENCODERS:
+        raise ValueError(f"encoder must be one of {ENCODERS}. Received: encoder={encoder!r}.")
     mobilenet.check_encoder(channels, alpha, encoder_trainable, "encoder")
     _check(decoder_filters, pyramid, negatives)
     stride = int(STRIDE * max(pyramid))
@@ -149,13 +153,22 @@ def build_body(
     padded = layers.ReflectPad(stride, name="pad")(normalized)
     if negatives:
         padded = layers.WithNegative(name="with_negative")(padded)
-    encoder = mobilenet.build_encoder(channels, alpha, encoder_weights)
+    if encoder == "mobilenet":
+        network, is_deep = (
+            mobilenet.build_encoder(channels, alpha, encoder_weights),
+            mobilenet.is_deep,
+        )
+    else:
+        network = efficientnet_lite.build_encoder(channels, encoder_weights)
+        is_deep = efficientnet_lite.is_deep
     # The encoder halves an image at once: above twice the least reduction there are no features.
     shown = {1, *pyramid, *_strides_below(int(2 * min(pyramid)))}
     images = {n: _reduced(padded, n) for n in shown}
     seen: dict[int, list] = {}  # what the encoder sees, by stride
     for reduction in sorted(pyramid):
-        found = mobilenet.features(encoder, images[reduction], encoder_weights, encoder_trainable)
+        found = mobilenet.features(
+            network, images[reduction], encoder_weights, encoder_trainable, is_deep
+        )
         for level, feature in enumerate(found, start=1):
             seen.setdefault(int(reduction * 2**level), []).append(feature)
     x = _joined(seen.pop(stride), "bottom")
