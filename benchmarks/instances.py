@@ -71,10 +71,10 @@ LOOPS = {
         {"epochs": 8, "steps_per_epoch": 30, "batch": 8, "magnification": (1.0, 1.5), "seed": 0},
     ),
     "particles": Recipe(
-        "particles/emps, trained further; tuned",
+        "particles/emps-mobilenet, trained further; tuned",
         *("loops", "particles", {}),
         {"epochs": 6, "steps_per_epoch": 40, "batch": 8, "magnification": (0.9, 1.4), "seed": 0},
-        start="particles/emps",
+        start="particles/emps-mobilenet",
     ),
 }
 WATERSHED_CUT = replace(RECIPES["emps-frozen"], about=WATERSHED)
