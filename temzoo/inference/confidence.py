@@ -20,7 +20,7 @@ AREAS_PX = 20, 100_000  # those of EMPS; beyond, an area counts as the nearer of
 
 
 def confidences(instances: np.ndarray, own: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """How likely each object is real: of those with 0.8, four in five match a labelled one.
+    """How likely each object is real: of those with 0.8, four in five or more match a labelled one.
 
     Args:
         instances: (H, W) int32; 0 is background, 1..N number the objects.
