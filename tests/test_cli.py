@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -368,6 +369,12 @@ def test_keywords_are_literals_or_text():
     }
     with pytest.raises(ValueError, match=r"Give KEY=VALUE, such as alpha=0.5. Received: 'alpha'"):
         cli.keywords(["alpha"])
+
+
+def test_help_shows_all_that_was_written():
+    """Rich takes a word in brackets for markup, and drops it."""
+    for path in (Path(cli.__file__).parent).glob("*.py"):
+        assert not re.findall(r"(?<!')temzoo\[\w+\](?!')", path.read_text()), path.name
 
 
 def test_help_teaches_each_command():

@@ -1,9 +1,11 @@
 """``temzoo measure``: what it writes, prints and refuses."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,9 +15,11 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
+from temzoo.cli import measuring
 from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize, write_tiff
 from temzoo.labels.shapes.raster import instance_map
+from temzoo.micrographs import drawn_text
 from temzoo.store import predictions, sidecar
 from temzoo.zoo import pretrained
 
@@ -200,6 +204,15 @@ def test_two_images_of_one_name_are_refused(folder, tmp_path):
     copy = tmp_path / "m0.prediction.json"
     copy.write_bytes((folder / "predictions" / "m0.prediction.json").read_bytes())
     assert "the names must differ" in refused(folder / "predictions", tmp_path)
+
+
+def test_pixels_are_told_of_and_the_extra_where_it_is_missing(monkeypatch):
+    how = r"for the images carry no calibration. Give --nm-per-pixel 0.5, or --scale-bar \S+\.$"
+    by_unit = {"px": SimpleNamespace(frames=["z.tif"])}
+    monkeypatch.setattr(drawn_text, "can_read_text", lambda: True)
+    assert re.search(how, measuring.pixel_notice(by_unit))
+    monkeypatch.setattr(drawn_text, "can_read_text", lambda: False)
+    assert "pip install 'temzoo[scalebar]' reads bars" in measuring.pixel_notice(by_unit)
 
 
 def test_uncalibrated_images_have_a_summary_of_their_own(folder, tmp_path):

@@ -153,6 +153,14 @@ def test_tensorflow_serves_where_nothing_is_to_be_kept(monkeypatch, name, value)
     assert kept.usual_engine() is None
 
 
+def test_an_onnx_runtime_that_came_with_the_scale_bars_is_no_engine(monkeypatch):
+    there = {"onnxruntime"}
+    monkeypatch.setattr(kept.importlib.util, "find_spec", lambda name: name in there or None)
+    assert kept.usual_engine() is None
+    there.add("tf2onnx")
+    assert kept.usual_engine() == "onnxruntime"
+
+
 def test_with_a_kept_network_predict_imports_neither_tensorflow_nor_keras(weights, tmp_path):
     image = tmp_path / "one.tif"
     import tifffile

@@ -222,6 +222,18 @@ def test_saved_prediction_has_an_overlay_of_its_instances(tmp_path):
     np.testing.assert_array_equal(decoded(paths["overlay"]), expected)
 
 
+def test_no_second_scale_bar_is_drawn_where_the_picture_has_one(tmp_path):
+    pixels = np.tile(np.uint8([[0, 200]]), (120, 60))
+    drawn = []
+    for calibration in ("TIFF header", "read from the picture: 20 nm = 40 px"):
+        micrograph = Micrograph(pixels, (0.5, 0.5), "a.tif", calibration=calibration)
+        found = predict(threshold, micrograph)
+        plain = overlay(pixels, found.instances, instances=True)
+        path = save_prediction(found, tmp_path, micrograph=micrograph)["overlay"]
+        drawn.append(not np.array_equal(decoded(path), plain))
+    assert drawn == [True, False]
+
+
 def test_overlay_of_a_large_micrograph_is_shrunk(tmp_path):
     micrograph = Micrograph(np.tile(np.uint8([[0, 200]]), (60, 1250)), name="wide.tif")
     prediction = predict(threshold, micrograph)

@@ -157,3 +157,10 @@ def test_public_names_complete_by_tab(name):
     assert set(getattr(module, "__all__", ())) <= set(dir(module))
     if name == "temzoo":
         assert "importlib" not in dir(module)
+
+
+def test_what_was_left_out_is_no_field_to_cover():
+    classes = np.zeros((10, 10), np.uint8)
+    classes[:2] = 1
+    found = Prediction(classes, classes.astype(np.int32), left_out=((8, 0, 10, 10),))
+    assert found.covered_share == pytest.approx(0.25)

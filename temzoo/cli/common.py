@@ -82,7 +82,8 @@ OverrideCalibration = Annotated[
 CropBar = Annotated[
     bool,
     typer.Option(
-        help="Leave out info bar, scale bar and panel letters; the last two need temzoo[scalebar]."
+        help="Leave out info bar, scale bar and panel letters; the last two need the extra"
+        " scalebar."
     ),
 ]
 IgnoreBox = Annotated[

@@ -42,7 +42,7 @@ def train(
         typer.Option(
             "--crop-bar",
             help="Info bars, scale bars and panel letters weigh nothing; the last two need"
-            " temzoo[scalebar]. Every image is searched first, a second or so each.",
+            " the extra scalebar. Every image is searched first, a second or so each.",
         ),
     ] = False,
     truth: common.Truth = None,

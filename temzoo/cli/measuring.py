@@ -101,7 +101,7 @@ def measure(
     Example: temzoo measure predictions --out measured
 
     --scale-bar takes the ends of a bar, or auto, off or require: auto reads the bar in the picture,
-    if temzoo[scalebar] is installed and nothing else states a calibration.
+    if the extra scalebar is installed and nothing else states a calibration.
 
     Example: temzoo measure predictions --scale-bar 980,100,980,300=50
 
@@ -203,12 +203,19 @@ def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> 
 
 def pixel_notice(by_unit: Mapping[str, Particles]) -> str:
     """Why sizes are in pixels, and of which images, where not of all."""
+    from temzoo.micrographs import drawn_text
+
     names = list(by_unit["px"].frames)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     which = f"{', '.join(names[:MOST_NAMES])}{more}" if len(by_unit) > 1 else "the images"
+    extra = (
+        ""
+        if drawn_text.can_read_text()
+        else " pip install 'temzoo[scalebar]' reads bars in pictures."
+    )
     return (
         f"sizes are in pixels, for {which} carry no calibration. Give --nm-per-pixel 0.5, or"
-        " --scale-bar ROW,COL,ROW,COL=LENGTH_NM."
+        f" --scale-bar ROW,COL,ROW,COL=LENGTH_NM.{extra}"
     )
 
 

@@ -37,7 +37,7 @@ def predict(
     set_: common.Set = None,
     with_: common.With = None,
     out: Annotated[
-        str, typer.Option(help="Folder to write to, or s3://…, gs://… (temzoo[remote]).")
+        str, typer.Option(help="Folder to write to, or s3://…, gs://… (the extra remote).")
     ] = "predictions",
     format_: Annotated[
         list[str] | None,
@@ -103,7 +103,7 @@ def predict(
         typer.Option(
             metavar="auto|off|require",
             help="Calibrate by the scale bar in the picture, where the file states nothing; auto:"
-            " where temzoo[scalebar] is installed; require: else the image fails.",
+            " where the extra scalebar is installed; require: else the image fails.",
         ),
     ] = "auto",
     crop_bar: common.CropBar = True,
@@ -112,8 +112,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="auto|ADDRESS",
-            help="Share the work on a Ray cluster (temzoo[ray]); auto: the one that runs here, else"
-            " this machine.",
+            help="Share the work on a Ray cluster (the extra ray); auto: the one that runs here,"
+            " else this machine.",
         ),
     ] = None,
     shard: Annotated[

@@ -118,7 +118,7 @@ def cache(
     """List the converted networks that `temzoo predict` keeps, so that it starts fast.
 
     They are made of weights at the first prediction, where an extra with an engine is installed
-    (temzoo[openvino] or temzoo[onnx]), and take 1 GB at most: the least used go first. With
+    (openvino or onnx), and take 1 GB at most: the least used go first. With
     TEMZOO_NETWORKS=off in the environment none is made or used.
 
     Example: temzoo cache --clear

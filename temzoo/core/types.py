@@ -281,6 +281,11 @@ class Prediction(Pictured):
         """The share of the image that is field, 0 to 1."""
         return float(self.field.mean()) if self.left_out else 1.0
 
+    @property
+    def covered_share(self) -> float:
+        """The share of the field that is of a class, 0 to 1."""
+        return float((self.classes > 0).mean()) / (self.field_share or 1)
+
     def plot(self, micrograph: Micrograph | None = None, axes: Axes | None = None) -> Figure:
         """A figure of matplotlib: what was found, with a scale bar where a pixel's size is known.
 
@@ -297,13 +302,12 @@ class Prediction(Pictured):
         found = self.detections
         count = int(self.instances.max(initial=0)) if found is None else len(found)
         objects = f"{count} object{'' if count == 1 else 's'}"
-        covered = float((self.classes > 0).mean()) / (self.field_share or 1)
         doubtful = f", {len(self.doubtful)} doubtful" if self.doubtful else ""
         maps = {"probabilities": self.probabilities, "distance": self.distance}
         return f"Prediction of {self.name or 'a micrograph'}", {
             "size": _size(self.classes),
             "pixel": _pixel(self.nm_per_pixel),
-            "found": f"{objects}{doubtful}; {covered:.1%} of the field is"
+            "found": f"{objects}{doubtful}; {self.covered_share:.1%} of the field is"
             f" {'inside boxes' if self.box_shaped else 'covered'}",
             "classes": ", ".join(self.class_names),
             "maps": ", ".join(name for name, there in maps.items() if there is not None),

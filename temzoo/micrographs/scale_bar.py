@@ -29,6 +29,7 @@ ZOOMS = (1.0, 0.6, 1.6)  # of the crops that are read, until one is
 NEAR, NEAR_ON_ITS_LINE = 1.2, 3.0  # heights of its text between a bar and its text
 SHORTEST = 0.6  # heights of its text; a shorter line is a part of something
 MANY = 12  # candidates that a text is looked for beside, the longest ones
+FROM_PICTURE = "read from the picture"  # begins what a micrograph says of such a calibration
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def _facts(prediction: Prediction, found: int, labelled: int | None) -> tuple[st
     facts = [counted(found, "particle")]
     if labelled is not None:
         facts.append(f"{figure(labelled)} labelled")
-    facts.append(f"{percent(float((prediction.classes > 0).mean()))} covered")
+    facts.append(f"{percent(prediction.covered_share)} covered")
     facts.append(f"{width} × {height} px")
     if scale is not None:
         row, col = scale

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo.core.types import Micrograph, Prediction
+from temzoo.micrographs.scale_bar import FROM_PICTURE
 from temzoo.pictures.overlays import MAX_SIDE
 from temzoo.pictures.scale_bar import with_scale_bar
 from temzoo.pictures.showing import overlay_of
@@ -25,10 +26,12 @@ def save_prediction(
 
     The overlay shows a detector's objects; else instances where there are any, else classes of a
     model whose objects have no scores. Doubtful objects are outlined by broken lines. It is shrunk
-    to 2048 pixels, and has a scale bar where the size of a pixel is known.
+    to 2048 pixels, and has a scale bar where the size of a pixel is known, unless that was read off
+    a bar that the picture shows.
     """
     picture = overlay_of(prediction, micrograph.pixels, MAX_SIDE)
-    if prediction.nm_per_pixel is not None:
+    has_bar = (micrograph.calibration or "").startswith(FROM_PICTURE)
+    if prediction.nm_per_pixel is not None and not has_bar:
         across = micrograph.width * prediction.nm_per_pixel[1]
         picture = with_scale_bar(picture, across / picture.shape[1])
     return predictions.save(

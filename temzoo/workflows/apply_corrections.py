@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,8 @@ def _correct(
 ) -> None:
     probabilities = "probabilities" in about["files"]
     prediction = load_prediction(path, probabilities=probabilities)
+    if micrograph is not None:
+        micrograph = replace(micrograph, calibration=about["calibration"])
     ground = Micrograph(np.full(prediction.classes.shape, GREY, np.uint8))
     record = {
         "file": given.path.name,

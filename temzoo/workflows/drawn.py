@@ -9,7 +9,7 @@ from typing import Any
 from temzoo.core.hints import require_choice
 from temzoo.core.types import Micrograph
 from temzoo.micrographs.drawn_text import can_read_text
-from temzoo.micrographs.scale_bar import AGREE, ScaleBar
+from temzoo.micrographs.scale_bar import AGREE, FROM_PICTURE, ScaleBar
 
 Box = tuple[int, int, int, int]
 MODES = ("auto", "off", "require")
@@ -82,7 +82,7 @@ def calibrated(micrograph: Micrograph, bar: ScaleBar | None) -> Micrograph:
     seen = f"{bar.text} = {bar.length_px:.0f} px"
     if micrograph.nm_per_pixel is None:
         scale = bar.nm_per_pixel, bar.nm_per_pixel
-        return replace(micrograph, nm_per_pixel=scale, calibration=f"read from the picture: {seen}")
+        return replace(micrograph, nm_per_pixel=scale, calibration=f"{FROM_PICTURE}: {seen}")
     ratio = bar.nm_per_pixel / micrograph.nm_per_pixel[1]
     if 1 / (1 + AGREE) <= ratio <= 1 + AGREE:
         return micrograph

@@ -321,16 +321,17 @@ def _written(
         job.place.put_image(image.own_name, job.out)
     # The maps alone would miss objects that lie wholly under others.
     count = int(found.instances.max()) if found.detections is None else len(found.detections)
-    share = float((found.classes > 0).mean()) / (found.field_share or 1)
     scale, read = found.nm_per_pixel, micrograph.calibration
     size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
     size += f" ({read})" if read else ""
     doubtful = None if found.doubtful is None else len(found.doubtful)
     more = f"; {doubtful} doubtful" if doubtful else ""
-    job.say(f"{image.name}: {count} instances, {share:.1%} of the area{more}; {size}")
+    job.say(f"{image.name}: {count} instances, {found.covered_share:.1%} of the area{more}; {size}")
     seconds = round(seconds, 3)
     side = scale or (None, None)
-    return Row(image.name, "predicted", count, share, seconds, *side, read, doubtful=doubtful)
+    return Row(
+        image.name, "predicted", count, found.covered_share, seconds, *side, read, doubtful=doubtful
+    )
 
 
 @contextmanager

@@ -33,7 +33,8 @@ FORMAT = 1
 MOST_BYTES = 2**30
 LONGEST_LINE = 2**20  # bytes
 ALIGNED = 64  # bytes: of the line or a multiple, so that numbers lie where engines like them
-ENGINES = ("openvino", "onnxruntime")  # that can be kept, the faster first
+# That can be kept, the faster first, and what converts to them: an ONNX Runtime alone cannot.
+ENGINES = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime", "tf2onnx")}
 SWITCH = "TEMZOO_NETWORKS"
 PACKAGE = Path(__file__).parents[2]
 CODE = ("models", "tasks", "deploy/engines")  # rooms that make a network what it is
@@ -71,7 +72,8 @@ def usual_engine() -> str | None:
         return None
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         return None
-    return next((name for name in ENGINES if importlib.util.find_spec(name)), None)
+    there = importlib.util.find_spec
+    return next((name for name, wants in ENGINES.items() if all(map(there, wants))), None)
 
 
 def kept_or_built(
