@@ -1,9 +1,9 @@
 """Signals of HyperSpy as micrographs, and predictions as signals.
 
 HyperSpy is under the GPL, so temzoo neither needs nor imports it. A signal is whatever has its
-public attributes ``data``, ``axes_manager`` and ``metadata``; or the dictionary of one, with "data",
-"axes" and "metadata", that RosettaSciIO's readers give. Both list the axes in the order of the
-array, and each says of itself whether it is one of navigation.
+public attributes ``data``, ``axes_manager`` and ``metadata``; or the dictionary of one that
+RosettaSciIO's readers give, with "data", "axes" and "metadata". Both list the axes in the order of
+the array, and each says of itself whether it is one of navigation.
 """
 
 from __future__ import annotations
