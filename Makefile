@@ -110,7 +110,7 @@ BIOIMAGEIO := .venv-bioimageio
 bioimageio-test: $(SET_UP)
 	$(RUN) -m venv --without-pip $(BIOIMAGEIO)
 	$(RUN) -m pip --python $(BIOIMAGEIO)/bin/python install -qq \
-		'bioimageio.core>=0.11,<1' 'pydantic<2.13' onnxruntime
+		'bioimageio.core>=0.11,<1' 'pydantic<2.14' onnxruntime
 	$(VENV)/bin/temzoo export particles/emps --bioimageio $(BIOIMAGEIO)/particles.zip
 	$(BIOIMAGEIO)/bin/bioimageio test $(BIOIMAGEIO)/particles.zip
 
