@@ -16,7 +16,7 @@ PYTHON = $(shell for name in python3.11 python3.12 python3; do \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help setup demo test test-slow fuzz kill-test soak cluster-demo serving-demo triton-demo \
-	test-serving-docker napari-test test-oldest test-newest lint docs licences sbom lock dockerfile clean
+	test-serving-docker bioimageio-test napari-test test-oldest test-newest lint docs licences sbom lock dockerfile clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make serving-demo  exported models behind Ray Serve, with TensorFlow Serving's API"
 	@echo "make triton-demo  the same models behind NVIDIA Triton"
 	@echo "make test-serving-docker  the same behind TensorFlow Serving itself, where Docker runs"
+	@echo "make bioimageio-test  a package for the BioImage Model Zoo, by its own validator"
 	@echo "make napari-test  the plugin in napari, without a screen"
 	@echo "make test-oldest, test-newest  the tests with the oldest and newest versions that setup.cfg"
 	@echo "             allows, each in an environment of its own, which uv fills"
@@ -103,6 +104,15 @@ serving-demo/exports/models.config:
 
 test-serving-docker: $(SET_UP)
 	$(RUN) -m pytest -m slow tests/test_serving_docker.py
+
+# bioimageio.spec 0.5.12 fails to write down what it read with pydantic 2.14.
+BIOIMAGEIO := .venv-bioimageio
+bioimageio-test: $(SET_UP)
+	$(RUN) -m venv --without-pip $(BIOIMAGEIO)
+	$(RUN) -m pip --python $(BIOIMAGEIO)/bin/python install -qq \
+		'bioimageio.core>=0.11,<1' 'pydantic<2.14' onnxruntime
+	$(VENV)/bin/temzoo export particles/emps --bioimageio $(BIOIMAGEIO)/particles.zip
+	$(BIOIMAGEIO)/bin/bioimageio test $(BIOIMAGEIO)/particles.zip
 
 # napari's plugins of pytest warn when they are imported, which is no error here.
 NAPARI := .venv-napari
@@ -201,7 +211,7 @@ headless:
 	$(RUN) -c 'import cv2'
 
 clean:
-	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton $(NAPARI) build dist *.egg-info .pytest_cache \
-		.ruff_cache fuzz docs/_build docs/examples \
+	rm -rf $(VENV) .venv-test-oldest .venv-test-newest $(SERVERS) .venv-triton $(BIOIMAGEIO) \
+		$(NAPARI) build dist *.egg-info .pytest_cache .ruff_cache fuzz docs/_build docs/examples \
 		docs/reference/api docs/reference/cli
 	find temzoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.inference.predict import predict as predict
     from temzoo.inference.regions import Watershed as Watershed
     from temzoo.inference.restore import restore as restore
+    from temzoo.inference.signals import signal_of as signal_of
     from temzoo.measurement.summary import summarize as summarize
     from temzoo.measurement.table import measure as measure
     from temzoo.micrographs import count_frames as count_frames
@@ -96,6 +97,7 @@ _HOMES = {
     "classify": "tasks.classification",
     "tune_instances": "evaluation.instance_tuning",
     "predict": "inference.predict",
+    "signal_of": "inference.signals",
     "predict_folder": "workflows.predict_folder",
     "load_prediction": "store.predictions",
     "list_predictions": "store.predictions",

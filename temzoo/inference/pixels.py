@@ -10,6 +10,7 @@ import numpy as np
 
 from temzoo.core.connected import BLOCK_ROWS
 from temzoo.core.types import Micrograph
+from temzoo.inference.signals import is_signal, signal_image
 from temzoo.micrographs import as_channels, load_micrograph
 
 LAZY = ("dask", "zarr")  # libraries of arrays
@@ -23,12 +24,14 @@ def is_lazy(pixels: Any) -> bool:
     return type(pixels).__module__.partition(".")[0] in LAZY and hasattr(pixels, "chunks")
 
 
-def as_micrograph(micrograph: Micrograph | np.ndarray | str | Path) -> Micrograph:
-    """A path is read; bare pixels get no calibration and no name."""
+def as_micrograph(micrograph: Any) -> Micrograph:
+    """A path is read; a signal keeps its calibration; bare pixels get neither that nor a name."""
     if isinstance(micrograph, Micrograph):
         return micrograph
     if isinstance(micrograph, str | Path):
         return load_micrograph(micrograph)
+    if is_signal(micrograph):
+        return signal_image(micrograph)
     return Micrograph(pixels=np.asarray(micrograph))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from temzoo.inference.regions import (
     keep_sure,
     label_instances,
 )
+from temzoo.inference.signals import is_signal, predict_signal
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import kept_model
@@ -62,7 +64,10 @@ def predict(
         micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph; or an array of dask
             or zarr (``temzoo[zarr]``), (H, W) or a stack (N, H, W), of which comes what
             ``inference.lazy.predict_lazily`` gives: a dask array of the instances, or, with
-            ``instances=None``, of the classes, computed part by part when it is asked for.
+            ``instances=None``, of the classes, computed part by part when it is asked for; or a
+            signal of HyperSpy, or the dictionary of one as RosettaSciIO has it, calibrated by its
+            axes: of an image, or of a stack along one navigation axis, of which comes a list of
+            predictions. ``temzoo.signal_of`` makes a signal of them.
         tile: edge of the tiles in pixels, a multiple of the model's coarsest step (32 serves
             all). None: the whole image at once up to 1408 x 1408 pixels, else as few tiles of at
             most that size as cover it, no larger than they need be.
@@ -112,7 +117,10 @@ def predict(
         from temzoo.inference.lazy import predict_lazily  # which collects as is done here
 
         return predict_lazily(model, micrograph, options)
-    return task_of(model).answer(model, as_micrograph(micrograph), options)
+    answer = partial(task_of(model).answer, model)
+    if is_signal(micrograph):
+        return predict_signal(answer, micrograph, options)
+    return answer(as_micrograph(micrograph), options)
 
 
 def segment(

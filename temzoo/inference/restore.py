@@ -38,7 +38,8 @@ def restore(
     Args:
         model: a restorer of temzoo, such as ``get_model("autoencoder", weights="runs/first")``,
             or one that is served (``temzoo.connect``).
-        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph.
+        micrograph: a path, the raw pixels (H, W) or (H, W, C), an image as a signal, or a
+            Micrograph.
         tile, overlap, batch_size: as for ``predict``.
         flips: average over mirror images: a little better, four times the work.
         progress: show a progress bar.

@@ -15,6 +15,13 @@ import numpy as np
 IMAGES = "images"
 RAW = "serving_default"  # raw pixels in their stored range
 NORMALIZED = "serving_normalized"  # what the layer "normalize" would make of them
+# What outputs of one number, or one of each class, a pixel are.
+OUTPUTS = {
+    "class_map": "the most probable class of each pixel, 0 is the background",
+    "probabilities": "the probability of each class, the background first",
+    "distance": "the learnt distance to the outline, 0 there and outside, 1 in the middle",
+    "restored": "restored pixels, in the range of the input",
+}
 
 
 Answers = Mapping[str, np.ndarray]

@@ -171,10 +171,10 @@ def test_describe_gives_the_card_as_often_as_it_is_asked(served):
 
 
 def test_paths_in_a_config_do_not_leave_the_machine():
-    from temzoo.deploy.exporting.assets import _public
+    from temzoo.deploy.exporting.readme import public
 
-    assert _public("/home/somebody/encoder.h5") == "encoder.h5"
-    assert _public("imagenet") == "imagenet"
+    assert public("/home/somebody/encoder.h5") == "encoder.h5"
+    assert public("imagenet") == "imagenet"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -24,6 +23,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 import temzoo
 from temzoo.core.normalization import Normalization
 from temzoo.deploy.exporting import scenes
+from temzoo.deploy.exporting.readme import public, public_card
 from temzoo.deploy.exporting.saved_model import BYTES, ExportError, Signature
 from temzoo.deploy.exporting.scenes import Question
 from temzoo.tasks.endpoints import IMAGES, RAW
@@ -56,7 +56,7 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
         "task": how.task,
         "summary": about.summary,
         "paper": about.paper,
-        "config": {key: _public(value) for key, value in how.config.items()},
+        "config": {key: public(value) for key, value in how.config.items()},
         "class_names": list(how.class_names),
         "weights": _weights(model),
         "channels": channels,
@@ -83,14 +83,8 @@ def _weights(model: keras.Model) -> dict[str, Any] | None:
     since = model.compiled and int(model.optimizer.iterations)
     if told is None or since:
         return None
-    found = {key: getattr(told, key) for key in WEIGHTS}
-    data = str(told.dataset)  # text of whoever trained, with DOIs in it, unless it is a folder
-    return {**found, "dataset": Path(data).name if Path(data).is_absolute() else data}
-
-
-def _public(value: Any) -> Any:
-    """A keyword's value; of a path its last part alone."""
-    return Path(value).name if isinstance(value, str | Path) and os.sep in str(value) else value
+    told = public_card(told)
+    return {key: getattr(told, key) for key in WEIGHTS}
 
 
 def _told(signature: Signature) -> dict:

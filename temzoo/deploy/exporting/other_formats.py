@@ -83,6 +83,13 @@ def _or_nan(tf, images, answers: dict) -> dict:
     return found
 
 
+def outputs_of(path: Path) -> list[str]:
+    """The outputs of an ONNX file, in its order."""
+    import onnx
+
+    return [output.name for output in onnx.load(path).graph.output]
+
+
 def _known() -> set[str]:
     """ONNX's own operations of this version."""
     import onnx
