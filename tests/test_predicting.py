@@ -761,3 +761,11 @@ def test_objects_that_touch_are_cut_and_specks_dropped_unless_told_otherwise(run
     )
     for ours, theirs in zip(usual, said, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_where_nothing_is_found_the_way_on_is_told(run, images, tmp_path):
+    ask = ("predict", run, images, "--out", tmp_path / "none", "--min-area-px", 100_000)
+    told = call(*ask)
+    assert "Nothing was found in 5 of 5, first in synthetic_0000.tif." in told
+    assert "train further with temzoo train." in " ".join(told.split())
+    assert "Nothing was found" not in call("predict", run, images, "--out", tmp_path / "some")

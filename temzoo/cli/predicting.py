@@ -199,6 +199,13 @@ def predict(
     print(f"{there} of {len(done.rows)} predictions are in {out}, listed in {done.table}")
     if done.earlier:
         print(f"with {len(done.earlier)} of earlier jobs, in label files too")
+    empty = [row.image for row in done.rows if row.instances == 0]
+    if empty:
+        print(
+            f"Nothing was found in {len(empty)} of {len(done.rows)}, first in {empty[0]}. If there"
+            " is something to be found, these weights do not know such pictures: label a few and"
+            " train further with temzoo train."
+        )
     report_failures(done.rows)
 
 
