@@ -267,7 +267,7 @@ def test_fused_instances_need_a_learnt_distance_and_one_class():
 
 
 def test_neck_and_score_are_tuned_as_evaluate_counts_them():
-    network = Stub(*two_discs())
+    network = Stub(*two_discs(sure=(0.95, 0.8)))  # the second scores 0.41
     labels = LabelledImage("a.png", 96, 64, (circle(32.5, 24.5, 18), circle(32.5, 68.5, 18)))
     example = Example(labels, lambda: Micrograph(np.zeros((64, 96), np.uint8), name="a.png"))
     asked(network)
