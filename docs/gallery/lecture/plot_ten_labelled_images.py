@@ -30,6 +30,7 @@ train, val, test = examples[:8], examples[8:10], examples[10:]
 # learns, from nothing.
 keras.utils.set_random_seed(0)
 from_photographs = {"start": "unet_mobilenet/emps", "pyramid": (1,), "negatives": False}
+from_photographs["encoder_weights"] = None  # nothing to download: the start has them
 models = {
     "U-Net from scratch": temzoo.get_model("unet", filters=8, depth=3),
     "U-Net, frozen encoder": temzoo.get_model(
