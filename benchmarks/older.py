@@ -155,4 +155,4 @@ def write_mrc(path: Path, pixels: np.ndarray) -> None:
     header = bytearray(1024)
     struct.pack_into("<4i", header, 0, *pixels.shape[::-1], 1, 6)
     struct.pack_into("<4s4s", header, 208, b"MAP ", bytes([0x44, 0x44, 0, 0]))
-    path.write_bytes(bytes(header) + pixels[::-1].astype("<u2").tobytes())
+    path.write_bytes(bytes(header) + pixels.astype("<u2").tobytes())

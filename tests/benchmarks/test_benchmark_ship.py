@@ -69,18 +69,29 @@ def test_several_runs_are_shipped_as_the_mean_of_their_weights(weights, monkeypa
         np.testing.assert_allclose(found, (one + other) / 2, atol=2e-3)  # stored as float16
 
 
-def test_the_confidence_is_that_of_the_recorded_fit():
+@pytest.fixture(scope="module")
+def confidence_fit():
     records = json.loads((RESULTS / "instances.json").read_text(encoding="utf-8"))
-    fit = next(one["figures"] for one in records if one["name"] == "emps-confidence")
-    assert fit["weights"] == pytest.approx(confidence.WEIGHTS, abs=0.02)
-    assert fit["bias"] == pytest.approx(confidence.BIAS, abs=0.02)
+    return next(one["figures"] for one in records if one["name"] == "emps-confidence")
+
+
+def test_the_confidence_is_that_of_the_recorded_fit(confidence_fit):
+    assert confidence_fit["weights"] == pytest.approx(confidence.WEIGHTS, abs=0.02)
+    assert confidence_fit["bias"] == pytest.approx(confidence.BIAS, abs=0.02)
     said, real, objects = (
-        np.array([one[key] for one in fit["held_out"]]) for key in ("said", "real", "objects")
+        np.array([one[key] for one in confidence_fit["held_out"]])
+        for key in ("said", "real", "objects")
     )
     assert np.average(np.abs(said - real), weights=objects) < 0.02
     counted = said >= COUNTED
     chance = 1.96 * np.sqrt(said * (1 - said) / objects)  # of so few objects in a bin
     assert (np.abs(said - real) <= np.maximum(chance, 0.05))[counted].all()
+
+
+@pytest.mark.xfail(reason="of 39 objects said to be 0.27, 0.10 are real; of 44 of 0.73, 0.84")
+def test_the_confidence_is_within_5_points_everywhere(confidence_fit):
+    held_out = confidence_fit["held_out"]
+    assert all(abs(one["said"] - one["real"]) < 0.05 for one in held_out)
 
 
 def test_precisions_of_other_weights_are_refused(weights):

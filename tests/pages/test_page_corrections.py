@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from headless_chromium import browser, find
 from pages_of_tests import Reader, disks, save_disks
 
 import temzoo
@@ -19,7 +18,6 @@ from temzoo.store import predictions
 from temzoo.store.corrections import corrected, instances_sha256, read_corrections
 from temzoo.workflows.apply_corrections import apply_corrections
 
-PROGRAM = find()
 SHIFT, CONTROL = 8, 2
 KINDS = ("dot", 'r"od<b>')
 
@@ -71,14 +69,6 @@ def test_what_was_corrected_is_said_in_a_report_of_it(folder, tmp_path):
 
 def test_what_is_not_on_disk_has_no_tools():
     assert 'id="correct"' not in viewer_html(["<article></article>"], ["a.png"])
-
-
-@pytest.fixture(scope="module")
-def tab():
-    if PROGRAM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with browser(PROGRAM) as page:
-        yield page
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import io
 import cv2
 import numpy as np
 import pytest
-from headless_chromium import browser, find
 from pages_of_tests import HOSTILE, save_disks
 
 from temzoo.core.types import LabelledImage, Shape
@@ -19,8 +18,6 @@ from temzoo.workflows.lecture_trials import Learnt, trials
 GREY = np.full((60, 80), 120, np.uint8)
 POINT = np.array([[20.0, 20.0]])
 PAIR = ((0, -1), (1, 1))
-PROGRAM = find()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +27,6 @@ def path(tmp_path_factory):
     more = {"nm_per_pixel": (0.5, 0.5), "class_names": ("=1+1",)}
     save_disks(folder / "p", folder / "i", names, **more)
     return write_report(folder / "p", limit=2, title=HOSTILE)
-
-
-@pytest.fixture(scope="module")
-def tab():
-    with browser(PROGRAM) as page:
-        yield page
 
 
 @pytest.fixture
