@@ -62,6 +62,11 @@ def export(
             "--version, --onnx and --openvino are of a DIR, and --author is of --bioimageio."
             f" Received: one without that. Type: temzoo export {weights} served --onnx"
         )
+    if directory is None and bioimageio is None and (name or set_):
+        raise ValueError(
+            "--name and --set are of a DIR or --bioimageio; --huggingface takes weights and card as"
+            " they are. Received: --huggingface alone. Leave them out."
+        )
     if huggingface is not None:
         from temzoo.deploy.exporting.model_folder import write_folder
 

@@ -125,5 +125,10 @@ def test_export_says_where_to_and_what_belongs_to_what(tmp_path, capsys):
     with pytest.raises(ValueError, match=r"--author is of --bioimageio.*one without that"):
         app(["export", "unet/emps", str(tmp_path), "--author", "A"], standalone_mode=False)
     folder = tmp_path / "hub"
-    app(["export", "unet/emps-fast", "--huggingface", str(folder)], standalone_mode=False)
+    asked = ["export", "unet/emps-fast", "--huggingface", str(folder)]
+    for more in (["--name", "mine"], ["--set", "filters=8"]):
+        with pytest.raises(ValueError, match=r"takes weights and card as they are\. Received:"):
+            app([*asked, *more], standalone_mode=False)
+    assert not folder.exists()
+    app(asked, standalone_mode=False)
     assert f"{folder}: weights, card and README.md" in capsys.readouterr().out
