@@ -27,7 +27,7 @@ THICKEST = 0.08  # of the image's height
 NOISE = 4  # standard deviation along a bar
 BORDER = 4  # px beyond a bar's end; nearer to the border it may be cut off
 BLUR = 5  # px over which an edge may be smeared
-RULER_TICKS = 11
+RULER_TICKS, MISSING = 11, 2  # of a ruler; of them may be hidden
 # Of the bar's contrast: from here on a rim of the other polarity is a drawn outline, and no halo
 # of sharpening or compression.
 OUTLINE = 0.35
@@ -324,7 +324,8 @@ def find_rulers(grey: np.ndarray) -> list[Bar]:
     ends, tops, cols = (top + tall)[slim], top[slim], centres[slim, 0] + 0.5
     for row in np.flatnonzero(np.bincount(ends) >= RULER_TICKS // 2):
         near = np.abs(ends - row) <= 1
-        ruler = _evenly_spaced(np.sort(cols[near])) if near.sum() <= 60 else None
+        enough = RULER_TICKS - MISSING <= near.sum() <= 60
+        ruler = _evenly_spaced(np.sort(cols[near])) if enough else None
         if ruler is not None:
             rows = int(np.median(tops[near])), int(row)
             return [Bar(*rows, *ruler, 255.0, 1)]
@@ -334,13 +335,13 @@ def find_rulers(grey: np.ndarray) -> list[Bar]:
 def _evenly_spaced(cols: np.ndarray) -> tuple[float, float] | None:
     """First and last of eleven evenly spaced columns, where no twelfth goes on; or None.
 
-    Up to two between them may be missing: a bright particle hides a tick.
+    Up to ``MISSING`` between them may be: a bright particle hides a tick.
     """
     for first in cols:
         for last in cols[cols >= first + 4 * (RULER_TICKS - 1)]:
             step = (last - first) / (RULER_TICKS - 1)
             grid = first + step * np.arange(-1, RULER_TICKS + 1)
             there = np.abs(cols[:, None] - grid).min(axis=0) <= max(1.0, 0.06 * step)
-            if there[1:-1].sum() >= RULER_TICKS - 2 and not there[[0, -1]].any():
+            if there[1:-1].sum() >= RULER_TICKS - MISSING and not there[[0, -1]].any():
                 return float(first), float(last)
     return None

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from skimage.segmentation import find_boundaries
 
 from temzoo.core.offset import offset_of
 from temzoo.core.types import Detection
@@ -46,14 +45,15 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
         (H, W, 3) uint8; the 0.5th percentile is black, the 99.5th white. A constant image is
         mid-grey.
     """
-    image = as_channels(pixels, 3)
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    image = pixels if colour else as_channels(pixels, 1)[..., 0]
     sampled = image[:: max(len(image) // 512, 1), :: max(image.shape[1] // 512, 1)]
     low, high = np.percentile(sampled.astype(np.float64), DISPLAY_PERCENTILES)
     if high <= low:
-        return np.full(image.shape, 128, np.uint8)
+        return np.full((*image.shape[:2], 3), 128, np.uint8)
     number = np.float64 if offset_of(sampled) else np.float32
     shades = (image.astype(number) - number(low)) * number(255 / (high - low))
-    return np.clip(np.rint(shades), 0, 255).astype(np.uint8)
+    return as_channels(np.clip(np.rint(shades), 0, 255).astype(np.uint8), 3)
 
 
 def overlay(
@@ -77,7 +77,7 @@ def overlay(
     numbers = np.arange(-1, int(labels.max(initial=0))) % len(CLASS_COLOURS)
     if instances:
         numbers = colour_numbers(neighbours(labels), len(numbers) - 1)
-    return _painted(pixels, labels, palette(numbers).astype(np.float32)[labels], alpha)
+    return _painted(pixels, labels, palette(numbers).astype(np.uint8)[labels], alpha)
 
 
 def error_map(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ def error_overlay(
         (H, W, 3) uint8.
     """
     errors = error_map(truth, predicted)
-    table = np.zeros((len(ERROR_COLOURS) + 1, 3), np.float32)
+    table = np.zeros((len(ERROR_COLOURS) + 1, 3), np.uint8)
     for code, colour in ERROR_COLOURS.items():
         table[code] = colour
     return _painted(pixels, errors, table[errors], alpha)
@@ -222,16 +222,23 @@ def _painted(
     """Fills labelled pixels with their (H, W, 3) colours and outlines each label's area."""
     _require_one_shape(pixels, labels)
     picture = stretched(pixels)
-    inside = labels > 0
-    mixed = picture[inside] * np.float32(1 - alpha) + colours[inside] * np.float32(alpha)
-    picture[inside] = np.rint(mixed).astype(np.uint8)
+    inside = (labels > 0).astype(np.uint8)
+    cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, colours, alpha, 0), inside, picture)
     width = max(1, round(min(labels.shape) / 512))
-    outline = find_boundaries(labels, mode="inner") & inside
+    outline = _edges(labels)
     if width > 1:
-        outline = cv2.dilate(outline.astype(np.uint8), np.ones((width, width))) > 0
-        outline &= inside
-    picture[outline] = colours[outline].astype(np.uint8)
-    return picture
+        outline = cv2.dilate(outline, np.ones((width, width)))
+    return cv2.copyTo(colours, outline * inside, picture)
+
+
+def _edges(labels: np.ndarray) -> np.ndarray:
+    """(H, W) uint8, 1 where a pixel shares a side with another label."""
+    edges = np.zeros(labels.shape, np.uint8)
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        differ = labels[one] != labels[other]
+        edges[one] |= differ
+        edges[other] |= differ
+    return edges
 
 
 def _canvas(pixels: np.ndarray, side: int, *, enlarge: bool = False) -> tuple[np.ndarray, float]:

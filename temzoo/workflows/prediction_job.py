@@ -1,22 +1,25 @@
-"""Predicts and writes the images of a job, one after another; a row says what became of each.
+"""Predicts and writes the images of a job; a row says what became of each.
 
-The next file is read, and the last prediction written, beside the network.
+Files are read, and predictions written, beside the network, which may take several images at once.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import BoundedSemaphore, Condition, Lock
 from typing import Any
 
 from temzoo.core.files import file_stem
 from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
+from temzoo.inference.concurrent import cores, in_order
 from temzoo.inference.predict import predict
+from temzoo.inference.tiles import WHOLE
 from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
 from temzoo.micrographs.hdf5_file import name_of, parted
@@ -30,9 +33,11 @@ from temzoo.store.sidecar import Origin, is_of_prediction
 from temzoo.store.with_overlay import save_prediction
 from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.elsewhere import Elsewhere
+from temzoo.zoo.built import task_of
 
-# A larger file is not read ahead, nor written behind: two of them might not fit into memory.
+# A larger file is read, predicted and written alone: two of them might not fit into memory.
 AHEAD_BYTES = 2**28
+MOST_CALLS = 4  # of a network at once; each takes memory, and Python's part of the work one core
 MOST_SERVER_FAILURES = 3  # in a row; each may take minutes
 
 
@@ -182,34 +187,26 @@ def _frames_of(
 
 
 def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
-    """Predicts and writes each image: a row each, in the order in which they were finished.
+    """Predicts and writes each image: a row each, in their order.
 
     Raises:
-        ConnectionError, TimeoutError, RuntimeError: see ``_attempt``.
+        ConnectionError, TimeoutError, RuntimeError: see ``_Work.predicted``.
         OSError: the disk is full or gone.
         Exception: what is wrong with the only image.
     """
-    rows: list[Row] = []
-    writing: Future | None = None
-    failures: list[Exception] = []
-    with (
-        ThreadPoolExecutor(1) as reader,
-        ThreadPoolExecutor(1) as writer,
-        shown(images, job) as advance,
-    ):
-        for image, reading in _one_ahead(images, job, reader):
-            made = _attempt(model, image, reading, job, failures)
-            if isinstance(made, Row):
-                rows.append(made)
-                advance()
-                continue
-            if writing is not None:
-                rows.append(writing.result())
-            writing = writer.submit(_written_or_failed, image, job, *made, advance)
-            if made[0].pixels.nbytes > AHEAD_BYTES:
-                writing.exception()  # waits
-        if writing is not None:
-            rows.append(writing.result())
+    # A fused prediction asks a detector too, which needs gigabytes.
+    alone = len(images) == 1 or job.options["instances"] == "fused"
+    model, calls = task_of(model).for_calls(model, 1 if alone else min(cores(), MOST_CALLS))
+    work = _Work(model, job, BoundedSemaphore(calls), Room((calls + 1) * WHOLE))
+    rows = []
+    with shown(images, job) as advance:
+        # Two more than are in the network: one is read meanwhile, and one written.
+        in_flight = 1 if len(images) == 1 else calls + 2
+        for row, said in in_order(work.done, images, in_flight=in_flight):
+            if said:
+                job.say(said)
+            rows.append(row)
+            advance()
     return rows
 
 
@@ -222,18 +219,145 @@ def sweep(images: Sequence[Image], job: Job) -> None:
             path.unlink(missing_ok=True)
 
 
-def _one_ahead(
-    images: Sequence[Image], job: Job, reader: ThreadPoolExecutor
-) -> Iterator[tuple[Image, Future]]:
-    """Each image with its micrograph to come, while the next, unless large, is being read."""
-    upcoming = None
-    for image, following in zip(images, [*images[1:], None], strict=True):
-        reading = upcoming or reader.submit(job.load, image)
-        reading.exception()  # waits; who takes the result gets the error
-        upcoming = None
-        if following is not None and _size_of(following.path) <= AHEAD_BYTES:
-            upcoming = reader.submit(job.load, following)
-        yield image, reading
+@dataclass
+class _Work:
+    """What is done to one image after another, in several threads.
+
+    Attributes:
+        turns: to ask the model.
+        room: for the pixels of images in progress.
+        writing: one image at a time.
+        failures: of a server, in a row until now.
+        ended: what ended the job; nothing else is predicted or written then.
+    """
+
+    model: Any
+    job: Job
+    turns: AbstractContextManager
+    room: Room
+    writing: Lock = field(default_factory=Lock)
+    failures: list[Exception] = field(default_factory=list)
+    ended: Exception | None = None
+
+    def done(self, image: Image) -> tuple[Row, str]:
+        """Reads, predicts and writes an image: its row, and a line about it.
+
+        Raises:
+            ConnectionError, TimeoutError, RuntimeError: see ``predicted``.
+            OSError: the disk is full or gone, for the other images too.
+            Exception: what is wrong with the only image.
+        """
+        with ExitStack() as held:
+            # A bad file must not end a job, whatever it breaks in whichever library reads it.
+            try:
+                large = _size_of(image.path) > AHEAD_BYTES
+                if large:
+                    held.enter_context(self.room.taken(math.inf))
+                micrograph, boxes = self.job.load(image)
+                if not large:
+                    held.enter_context(self.room.taken(micrograph.height * micrograph.width))
+            except Exception as error:
+                return self.failed(image, error)
+            with self.turns:
+                began = time.monotonic()
+                found = self.predicted(micrograph, boxes)
+                seconds = round(time.monotonic() - began, 3)
+            if isinstance(found, Exception):
+                return self.failed(image, found)
+            try:
+                with self.writing:
+                    return self.written(image, micrograph, found, seconds)
+            except OSError as error:
+                self.ended = error
+                raise
+            except Exception as error:
+                return self.failed(image, error)
+
+    def predicted(self, micrograph: Micrograph, boxes: tuple[Box, ...]) -> Prediction | Exception:
+        """A prediction; or what was wrong with the image.
+
+        Raises:
+            ConnectionError, TimeoutError: a server is gone or hangs, and would for other images.
+            RuntimeError: it has failed for the third image in a row.
+        """
+        if self.ended is not None:
+            raise self.ended
+        try:
+            found = predict(
+                self.model,
+                micrograph,
+                progress=self.job.progress and self.job.alone,
+                **self.job.options,
+            )
+            found = leave_out(found, boxes)
+        except (ConnectionError, TimeoutError) as error:
+            self.ended = error
+            raise
+        except Exception as error:
+            if self.job.origin.is_served and isinstance(error, RuntimeError):
+                self.failures.append(error)
+            if len(self.failures) == MOST_SERVER_FAILURES:
+                self.ended = error
+                raise
+            return error
+        self.failures.clear()
+        return found
+
+    def failed(self, image: Image, error: Exception) -> tuple[Row, str]:
+        """The row that says what is wrong with one of several images; raises that of the only."""
+        if self.job.alone:
+            raise error
+        return Row(image.name, "failed", message=" ".join(str(error).split())), ""
+
+    def written(
+        self, image: Image, micrograph: Micrograph, found: Prediction, seconds: float
+    ) -> tuple[Row, str]:
+        if self.ended is not None:
+            raise self.ended
+        job = self.job
+        how = {"seconds": seconds, "calibration": micrograph.calibration}
+        save_prediction(
+            found,
+            job.out,
+            micrograph=micrograph,
+            probabilities=job.options["probabilities"],
+            origin=replace(job.origin_of(image), **how),
+        )
+        if job.place is not None:
+            job.place.put_image(image.own_name, job.out)
+        # The maps alone would miss objects that lie wholly under others.
+        count = int(found.instances.max()) if found.detections is None else len(found.detections)
+        scale, read = found.nm_per_pixel, micrograph.calibration
+        size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
+        size += f" ({read})" if read else ""
+        doubtful = None if found.doubtful is None else len(found.doubtful)
+        more = f"; {doubtful} doubtful" if doubtful else ""
+        told = f"{count} instances, {found.covered_share:.1%} of the area{more}; {size}"
+        side = scale or (None, None)
+        figures = count, found.covered_share, seconds, *side, read
+        return Row(image.name, "predicted", *figures, doubtful=doubtful), f"{image.name}: {told}"
+
+
+class Room:
+    """Memory for images in progress: as many as fit, and one that does not fit, alone."""
+
+    def __init__(self, size: int):
+        self._size = self._left = size
+        self._changed = Condition()
+
+    @contextmanager
+    def taken(self, size: float) -> Iterator[None]:
+        """Waits until there is room for something of a size."""
+        taken = int(min(size, self._size))
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= taken)
+            self._left -= taken
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += taken
+                self._changed.notify_all()
 
 
 def _size_of(path: Path) -> int:
@@ -241,97 +365,6 @@ def _size_of(path: Path) -> int:
         return parted(path)[0].stat().st_size
     except OSError:
         return 0  # reading it will say what is wrong
-
-
-def _attempt(
-    model: Any, image: Image, reading: Future, job: Job, failures: list[Exception]
-) -> Row | tuple[Micrograph, Prediction, float]:
-    """A prediction with its seconds; or, where that fails, the row that says why.
-
-    ``failures`` keeps those of a server in a row until now.
-
-    Raises:
-        ConnectionError, TimeoutError: a server is gone or hangs, and would for the other images.
-        RuntimeError: it has failed for the third image in a row.
-        Exception: what is wrong with the only image.
-    """
-    began = time.monotonic()
-    # A bad file must not end a job, whatever it breaks in whichever library reads it.
-    try:
-        micrograph, boxes = reading.result()
-    except Exception as error:
-        return _failed(image, error, job)
-    try:
-        found = predict(model, micrograph, progress=job.progress and job.alone, **job.options)
-        found = leave_out(found, boxes)
-    except (ConnectionError, TimeoutError):
-        raise
-    except Exception as error:
-        if job.origin.is_served and isinstance(error, RuntimeError):
-            failures.append(error)
-        if len(failures) == MOST_SERVER_FAILURES:
-            raise
-        return _failed(image, error, job)
-    failures.clear()
-    return micrograph, found, time.monotonic() - began
-
-
-def _failed(image: Image, error: Exception, job: Job) -> Row:
-    """The row that says what is wrong with one of several images; raises that of the only one."""
-    if job.alone:
-        raise error
-    return Row(image.name, "failed", message=" ".join(str(error).split()))
-
-
-def _written_or_failed(
-    image: Image,
-    job: Job,
-    micrograph: Micrograph,
-    found: Prediction,
-    seconds: float,
-    advance: Callable[[], None],
-) -> Row:
-    """The row of what was written, or the one that says why it was not.
-
-    A disk that is full or gone is an error for the other images too.
-    """
-    try:
-        row = _written(image, job, micrograph, found, seconds)
-    except OSError:
-        raise
-    except Exception as error:
-        row = _failed(image, error, job)
-    advance()
-    return row
-
-
-def _written(
-    image: Image, job: Job, micrograph: Micrograph, found: Prediction, seconds: float
-) -> Row:
-    save_prediction(
-        found,
-        job.out,
-        micrograph=micrograph,
-        probabilities=job.options["probabilities"],
-        origin=replace(
-            job.origin_of(image), seconds=round(seconds, 3), calibration=micrograph.calibration
-        ),
-    )
-    if job.place is not None:
-        job.place.put_image(image.own_name, job.out)
-    # The maps alone would miss objects that lie wholly under others.
-    count = int(found.instances.max()) if found.detections is None else len(found.detections)
-    scale, read = found.nm_per_pixel, micrograph.calibration
-    size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
-    size += f" ({read})" if read else ""
-    doubtful = None if found.doubtful is None else len(found.doubtful)
-    more = f"; {doubtful} doubtful" if doubtful else ""
-    job.say(f"{image.name}: {count} instances, {found.covered_share:.1%} of the area{more}; {size}")
-    seconds = round(seconds, 3)
-    side = scale or (None, None)
-    return Row(
-        image.name, "predicted", count, found.covered_share, seconds, *side, read, doubtful=doubtful
-    )
 
 
 @contextmanager
