@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import keras
@@ -104,6 +105,21 @@ def test_float32_answers_as_keras_at_odd_sizes_and_in_tiles(key, model, fast):
         found = probabilities(fast(*key), scene(size), **options)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("key", FLOATS)
+def test_several_micrographs_at_once_get_the_answers_of_one_after_another(fast, key, monkeypatch):
+    one = fast(*key)
+    several = one.for_calls(2)
+    large = JUDGES[0].micrograph.pixels
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda judge: temzoo.predict(several, judge.micrograph), JUDGES * 4))
+        monkeypatch.setattr("temzoo.deploy.engines.model.BESIDE", large.size - 1)
+        alone = pool.submit(temzoo.predict, several, large).result()
+    expected = [temzoo.predict(one, judge.micrograph) for judge in JUDGES] * 4
+    for got, wanted in zip([*found, alone], [*expected, expected[0]], strict=True):
+        assert np.mean(got.classes != wanted.classes) < 1e-3
+        assert got.instances.max() == wanted.instances.max() > 0
 
 
 def openvino_has_bfloat16() -> bool:

@@ -4,11 +4,14 @@ import csv
 import functools
 import importlib.util
 import json
+import math
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -702,6 +705,23 @@ def test_options_out_of_range_are_refused_before_the_work(run, images, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+def test_what_does_not_fit_beside_others_waits_until_it_is_alone():
+    room, inside, most = prediction_job.Room(10), [], []
+
+    def work(size):
+        with room.taken(size):
+            inside.append(min(size, 10))
+            most.append(sum(inside))
+            time.sleep(0.002)
+            inside.remove(min(size, 10))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, [4, 3, 100, 5, 2, math.inf, 1, 9] * 5))
+    assert len(most) == 40
+    assert max(most) == 10
+    assert any(4 < total < 10 for total in most)  # small ones share it
+
+
 def test_a_large_file_is_neither_read_ahead_nor_written_behind(run, images, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction_job, "AHEAD_BYTES", 0)
     call("predict", run, images, "--out", tmp_path / "large")
@@ -737,7 +757,8 @@ def test_a_killed_job_leaves_whole_files_and_goes_on(run, images, tmp_path):
     ends = "_classes.png", "_instances.tif", "_overlay.png", ".prediction.json"
     whole = [path.name.removesuffix(ends[-1]) for path in list_predictions(tmp_path / "killed")]
     (begun,) = final - {stem + end for stem in whole for end in ends}
-    assert len(whole) == 2 and len(final) == 2 * len(ends) + 1
+    assert len(whole) == 2
+    assert len(final) == 2 * len(ends) + 1
     assert begun.endswith("_classes.png")
     assert len(left - final) == 1  # the file that was being written, under another name
     for path in list_predictions(tmp_path / "killed"):

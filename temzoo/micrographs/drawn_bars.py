@@ -337,11 +337,15 @@ def _evenly_spaced(cols: np.ndarray) -> tuple[float, float] | None:
 
     Up to ``MISSING`` between them may be: a bright particle hides a tick.
     """
-    for first in cols:
-        for last in cols[cols >= first + 4 * (RULER_TICKS - 1)]:
-            step = (last - first) / (RULER_TICKS - 1)
-            grid = first + step * np.arange(-1, RULER_TICKS + 1)
-            there = np.abs(cols[:, None] - grid).min(axis=0) <= max(1.0, 0.06 * step)
-            if there[1:-1].sum() >= RULER_TICKS - MISSING and not there[[0, -1]].any():
-                return float(first), float(last)
-    return None
+    one, other = np.triu_indices(len(cols))
+    first, last = cols[one], cols[other]
+    wide = last >= first + 4 * (RULER_TICKS - 1)
+    first, last = first[wide], last[wide]
+    step = (last - first) / (RULER_TICKS - 1)
+    grid = first[:, None] + step[:, None] * np.arange(-1, RULER_TICKS + 1)
+    after = np.searchsorted(cols, grid)
+    away = [np.abs(cols.take(k, mode="clip") - grid) for k in (after - 1, after)]
+    there = np.minimum(*away) <= np.maximum(1.0, 0.06 * step)[:, None]
+    ticks = there[:, 1:-1].sum(axis=1) >= RULER_TICKS - MISSING
+    found = np.flatnonzero(ticks & ~there[:, [0, -1]].any(axis=1))
+    return (float(first[found[0]]), float(last[found[0]])) if len(found) else None
