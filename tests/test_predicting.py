@@ -26,7 +26,7 @@ from temzoo import cli
 from temzoo.cli import predicting
 from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.labels.shapes import raster
-from temzoo.micrographs import listing
+from temzoo.micrographs import drawn_text, listing
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import about
 from temzoo.workflows import prediction_job
@@ -703,6 +703,16 @@ def test_the_general_weights_are_used_and_named(run, images, tmp_path, monkeypat
 def test_options_out_of_range_are_refused_before_the_work(run, images, tmp_path, options, message):
     assert message in refusal("predict", run, images, "--out", tmp_path / "out", *options)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_text_reader_leaves_its_memory_to_the_network_of_a_single_image(run, images, tmp_path):
+    pytest.importorskip("rapidocr_onnxruntime")
+    drawn_text.require_text_reader()
+    single = sorted(images.iterdir())[0]
+    call("predict", run, single, "--out", tmp_path / "one")
+    assert not drawn_text._engine.cache_info().currsize
+    call("predict", run, images, "--out", tmp_path / "several")
+    assert drawn_text._engine.cache_info().currsize
 
 
 def test_what_does_not_fit_beside_others_waits_until_it_is_alone():

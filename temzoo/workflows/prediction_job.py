@@ -22,6 +22,7 @@ from temzoo.inference.predict import predict
 from temzoo.inference.tiles import WHOLE
 from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
+from temzoo.micrographs.drawn_text import forget_text_reader
 from temzoo.micrographs.hdf5_file import name_of, parted
 from temzoo.micrographs.listing import (
     image_paths,
@@ -254,6 +255,8 @@ class _Work:
                 if large:
                     held.enter_context(self.room.taken(math.inf))
                 micrograph, boxes = self.job.load(image)
+                if self.job.alone:
+                    forget_text_reader()  # the network needs the memory
                 if not large:
                     held.enter_context(self.room.taken(micrograph.height * micrograph.width))
             except Exception as error:
