@@ -31,9 +31,9 @@ from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.deploy.engines import makers
 from temzoo.deploy.engines.makers import MAKERS, check_installed
 from temzoo.deploy.engines.network import Network
+from temzoo.deploy.engines.runtime import cores
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.evaluation.results import compare
-from temzoo.inference.concurrent import cores
 from temzoo.inference.tiles import tile_layout
 from temzoo.tasks.pixel_models import core, pixel_network
 from temzoo.zoo.built import class_names_of, task_of

@@ -42,7 +42,7 @@ from benchmarks.own import registering
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
 from temzoo.deploy.engines.makers import MAKERS, check_installed, made
 from temzoo.deploy.engines.network import Network
-from temzoo.inference.concurrent import cores
+from temzoo.deploy.engines.runtime import cores
 
 Configs = Mapping[str, Mapping[str, Any]]
 RANDOM = {"encoder_weights": None}

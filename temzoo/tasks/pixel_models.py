@@ -172,12 +172,6 @@ def pixel_network(model: Any) -> PixelNetwork:
     )
 
 
-def for_calls(model: Any, calls: int) -> tuple[Any, int]:
-    """What stands for a model of which several micrographs are asked at once, and how many."""
-    shared = getattr(model, "for_calls", None)
-    return (model, 1) if shared is None else (shared(calls), calls)
-
-
 def classes_alone(network: PixelNetwork) -> PixelNetwork:
     """A network whose answer ends in a distance, without it."""
 

@@ -20,7 +20,7 @@ from temzoo.inference.predict import segment
 from temzoo.inference.tiles import PixelNetwork
 from temzoo.labels.shapes.raster import class_map, ignored_pixels
 from temzoo.tasks import endpoints
-from temzoo.tasks.pixel_models import PixelTask, for_calls, pixel_network
+from temzoo.tasks.pixel_models import PixelTask, pixel_network
 from temzoo.zoo.built import class_names_of
 from temzoo.zoo.task import register_task
 
@@ -106,8 +106,8 @@ class Semantic(PixelTask):
         names = tuple(options.class_names) or class_names_of(model)
         return segment(network, micrograph, options, names)
 
-    def for_calls(self, model: Any, calls: int) -> tuple[Any, int]:
-        return for_calls(model, calls)
+    def at_once(self, model: Any) -> int:
+        return getattr(model, "in_flight", 1)
 
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"probabilities": least is not None}

@@ -1,6 +1,6 @@
 """Predicts and writes the images of a job; a row says what became of each.
 
-Files are read, and predictions written, beside the network, which may take several images at once.
+Files are read, objects told apart and predictions written beside the network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from temzoo.core.files import file_stem
 from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
-from temzoo.inference.concurrent import cores, in_order
+from temzoo.inference.concurrent import in_order
 from temzoo.inference.predict import predict
 from temzoo.inference.tiles import WHOLE
 from temzoo.measurement.left_out import Box, leave_out
@@ -38,7 +38,6 @@ from temzoo.zoo.built import task_of
 
 # A larger file is read, predicted and written alone: two of them might not fit into memory.
 AHEAD_BYTES = 2**28
-MOST_CALLS = 4  # of a network at once; each takes memory, and Python's part of the work one core
 MOST_SERVER_FAILURES = 3  # in a row; each may take minutes
 
 
@@ -195,13 +194,14 @@ def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
         OSError: the disk is full or gone.
         Exception: what is wrong with the only image.
     """
-    # A fused prediction asks a detector too, which needs gigabytes.
-    alone = len(images) == 1 or job.options["instances"] == "fused"
-    model, calls = task_of(model).for_calls(model, 1 if alone else min(cores(), MOST_CALLS))
+    # A fused prediction asks a detector too, which needs gigabytes; failures of a server are
+    # counted in a row.
+    alone = job.origin.is_served or job.options["instances"] == "fused"
+    calls = 1 if alone else task_of(model).at_once(model)
     work = _Work(model, job, BoundedSemaphore(calls), Room((calls + 1) * WHOLE))
     rows = []
     with shown(images, job) as advance:
-        # Two more than are in the network: one is read meanwhile, and one written.
+        # Two more than are predicted: one is read meanwhile, and one written.
         in_flight = 1 if len(images) == 1 else calls + 2
         for row, said in in_order(work.done, images, in_flight=in_flight):
             if said:

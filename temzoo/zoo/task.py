@@ -202,13 +202,9 @@ class Task:
             f' "{self.name}", which makes pictures. Use temzoo.restore, or its encode and decode.'
         )
 
-    def for_calls(self, model: Any, calls: int) -> tuple[Any, int]:
-        """Of a model that several micrographs are asked of at once.
-
-        Returns:
-            The model, or what stands for it; and how many it takes at once, up to ``calls``.
-        """
-        return model, 1
+    def at_once(self, model: Any) -> int:
+        """How many threads may ask ``answer`` of a model at a time."""
+        return 1
 
     def tiled(self, model: Any, options: Any) -> tuple[Any, Any, bool]:
         """Of a model that answers every pixel, what a part of a micrograph is asked by.

@@ -12,7 +12,7 @@ from temzoo.deploy.engines.choice import AUTO
 from temzoo.deploy.engines.makers import MAKERS, PRECISIONS, check_installed, made
 from temzoo.deploy.engines.model import AcceleratedModel
 from temzoo.deploy.engines.network import Network
-from temzoo.inference.concurrent import cores
+from temzoo.deploy.engines.runtime import cores
 
 if TYPE_CHECKING:
     import keras

@@ -16,7 +16,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ import numpy as np
 from temzoo.core.files import atomic_path
 from temzoo.core.normalization import Normalization
 from temzoo.deploy.engines.model import AcceleratedModel, Facts
-from temzoo.deploy.engines.runtime import OPENERS, Content, processor
-from temzoo.inference.concurrent import cores
+from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, processor
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.pretrained import Weights, sha256
 
@@ -112,7 +110,7 @@ def kept_or_built(
     file, facts = made
     told = {"weights": str(weights.path), "engine": engine, "precision": precision}
     _keep(path, {**told, "facts": _as_json(facts)}, file)
-    return _model(file, facts, told)
+    return AcceleratedModel(facts, engine, precision, _run(file, told))
 
 
 def opened(path: Path) -> AcceleratedModel | None:
@@ -124,7 +122,8 @@ def opened(path: Path) -> AcceleratedModel | None:
         file = np.memmap(path, np.uint8, "c", offset=len(line))  # not copied, and not written to
         if hashlib.sha256(file).hexdigest() != told["sha256"]:
             raise ValueError("damaged")
-        model = _model(file, _facts(told["facts"]), told)
+        facts = _facts(told["facts"])
+        model = AcceleratedModel(facts, told["engine"], told["precision"], _run(file, told))
         os.utime(path)
     except FileNotFoundError:
         return None
@@ -154,10 +153,8 @@ def clear() -> int:
     return len(paths)
 
 
-def _model(file: Content, facts: Facts, told: Mapping[str, str]) -> AcceleratedModel:
-    engine, precision = told["engine"], told["precision"]
-    opened = partial(OPENERS[engine], file, precision, cores())
-    return AcceleratedModel(facts, engine, precision, opened(1), opened)
+def _run(file: Content, told: Mapping[str, str]) -> Answer:
+    return OPENERS[told["engine"]](file, told["precision"], cores())
 
 
 def _keep(path: Path, told: Mapping[str, Any], file: bytes) -> None:

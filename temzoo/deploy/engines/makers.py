@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ import numpy as np
 
 from temzoo.deploy.engines.model import AcceleratedModel, Facts
 from temzoo.deploy.engines.network import ANSWER, Network
-from temzoo.deploy.engines.runtime import OPENERS, Answer, openvino_hints
+from temzoo.deploy.engines.runtime import OPENERS, Answer, cores, openvino_hints
 from temzoo.deploy.exporting.other_formats import check_installed as check_extra
-from temzoo.inference.concurrent import cores
 from temzoo.tasks.endpoints import IMAGES
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -73,10 +71,10 @@ def made(network: Network, engine: str, precision: str, threads: int) -> Acceler
     """A network in an engine."""
     maker = MAKERS[engine, precision]
     if maker.make is not None:
-        return AcceleratedModel(network.facts, engine, precision, maker.make(network, threads))
-    file = maker.convert(network, threads)
-    opened = partial(OPENERS[engine], file, precision, threads)
-    return AcceleratedModel(network.facts, engine, precision, opened(1), opened)
+        run = maker.make(network, threads)
+    else:
+        run = OPENERS[engine](maker.convert(network, threads), precision, threads)
+    return AcceleratedModel(network.facts, engine, precision, run)
 
 
 def converted(model: Any, engine: str, precision: str) -> tuple[bytes, Facts] | None:

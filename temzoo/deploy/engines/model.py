@@ -14,8 +14,6 @@ from temzoo.inference.tiles import on_tiles
 from temzoo.zoo.built import stands_for
 from temzoo.zoo.task import task_named
 
-BESIDE = 3 * 2**19  # px; a larger image is asked alone: several would not fit into memory
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -46,28 +44,21 @@ class AcceleratedModel:
     Attributes:
         engine, precision: what runs it.
         class_names, input_shape, output_shape, restores: see ``Facts``; tile_step: its ``step``.
-        in_flight: a tile is normalised, and another blended, while one is in the network.
+        in_flight: a tile is normalised, and another blended, while one is in the network; so are
+            micrographs of a folder.
         found: what ``auto`` measured, a row for each engine and precision; () unless it chose.
     """
 
     in_flight = 2
 
-    def __init__(
-        self,
-        facts: Facts,
-        engine: str,
-        precision: str,
-        run: Answer,
-        opened: Callable[[int], Answer] | None = None,
-    ):
+    def __init__(self, facts: Facts, engine: str, precision: str, run: Answer):
         self.engine, self.precision = engine, precision
         self.name, self.class_names = facts.name, facts.class_names
         stands_for(self, task_named(facts.task), facts.class_names)
         self.input_shape, self.output_shape = facts.input_shape, facts.output_shape
         self.tile_step, self.restores = facts.step, facts.restores
         self.found: tuple[Any, ...] = ()
-        self._facts, self._normalize, self._run, self._busy = facts, facts.normalize, run, Lock()
-        self._opened, self._beside = opened, None
+        self._normalize, self._run, self._busy = facts.normalize, run, Lock()
 
     def tile_network(self, channels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """The network as a function of raw tiles (B, h, w, C) of one micrograph (H, W, C).
@@ -80,22 +71,8 @@ class AcceleratedModel:
 
     def answer(self, normalised: np.ndarray) -> np.ndarray:
         """What the engine makes of normalised pixels: (B, H, W, C) to (B, H, W, K) float32."""
-        pixels = np.ascontiguousarray(normalised, np.float32)
-        if self._beside is not None and pixels[..., 0].size <= BESIDE:
-            return self._beside(pixels)
         with self._busy:
-            return self._run(pixels)
-
-    def for_calls(self, calls: int) -> AcceleratedModel:
-        """The same, to be asked of several micrographs at once.
-
-        Those calls share the cores, so that none waits for another; a large one has all of them.
-        """
-        if calls == 1 or self._opened is None:
-            return self
-        made = AcceleratedModel(self._facts, self.engine, self.precision, self._run, self._opened)
-        made.found, made._beside = self.found, self._opened(calls)
-        return made
+            return self._run(np.ascontiguousarray(normalised, np.float32))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Raw images, each normalised by itself as the model does: (B, H, W, C) to (B, H, W, K)."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,11 @@ from temzoo.tasks.endpoints import IMAGES
 Answer = Callable[[np.ndarray], np.ndarray]  # (B, H, W, C) → (B, H, W, K), float32
 Content = bytes | np.ndarray  # of a file; uint8 that lie in it, as ``numpy.memmap`` gives them
 OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
@@ -34,31 +39,25 @@ def has_bfloat16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(processor().split()))
 
 
-def open_onnx(file: Content, precision: str, threads: int, calls: int = 1) -> Answer:
+def open_onnx(file: Content, precision: str, threads: int) -> Answer:
     """A network of an ONNX file, in ONNX Runtime; its precision is that of the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(threads // calls, 1)  # of each call
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(bytes(file), options, providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(None, {IMAGES: pixels})[0]
 
 
-def open_openvino(file: Content, precision: str, threads: int, calls: int = 1) -> Answer:
+def open_openvino(file: Content, precision: str, threads: int) -> Answer:
     """A network that OpenVINO compiled, of this version and for this processor."""
     import openvino
 
     content = np.frombuffer(bytearray(file), np.uint8) if isinstance(file, bytes) else file
     held = openvino.Tensor(content, shared_memory=True)
-    hints = openvino_hints(precision, threads, calls)
-    compiled = openvino.Core().import_model(held, "CPU", hints)
-    if calls == 1:
-        return partial(_ask, compiled, held)
-    free: Queue[Any] = Queue()
-    for _ in range(calls):
-        free.put(compiled.create_infer_request())
-    return partial(_ask_one_of, free, held)
+    hints = openvino_hints(precision, threads)
+    return partial(_ask, openvino.Core().import_model(held, "CPU", hints), held)
 
 
 def _ask(compiled: Any, held: Any, pixels: np.ndarray) -> np.ndarray:
@@ -66,17 +65,8 @@ def _ask(compiled: Any, held: Any, pixels: np.ndarray) -> np.ndarray:
     return compiled([pixels])[0]
 
 
-def _ask_one_of(free: Queue[Any], held: Any, pixels: np.ndarray) -> np.ndarray:
-    """The same of the next of several that is free; the answer is the caller's own."""
-    request = free.get()
-    try:
-        return request.infer([pixels], share_inputs=True)[0]
-    finally:
-        free.put(request)
-
-
-def openvino_hints(precision: str, threads: int, calls: int = 1) -> dict[str, Any]:
-    """How OpenVINO compiles a model that answers one call at a time, or some, that share the cores.
+def openvino_hints(precision: str, threads: int) -> dict[str, Any]:
+    """How OpenVINO compiles a model that answers one call at a time.
 
     What int8 leaves in fractions is in bfloat16, where the processor has it.
     """
@@ -85,8 +75,9 @@ def openvino_hints(precision: str, threads: int, calls: int = 1) -> dict[str, An
     return {
         # Said for float32 too: on some processors OpenVINO takes bfloat16 unasked.
         "INFERENCE_PRECISION_HINT": OPENVINO_TYPES[precision],
+        "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
-        **({"PERFORMANCE_HINT": "LATENCY"} if calls == 1 else {"NUM_STREAMS": str(calls)}),
+        "ENABLE_CPU_PINNING": False,  # else it waits for cores that read and write other images
     }
 
 
