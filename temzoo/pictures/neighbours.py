@@ -24,7 +24,9 @@ def neighbours(labels: np.ndarray) -> np.ndarray:
                 continue
             one = labels[: height - down, max(-along, 0) : width - max(along, 0)]
             other = labels[down:, max(along, 0) : width - max(-along, 0)]
-            meet = (one != other) & (one > 0) & (other > 0)
+            differ = one != other
+            one, other = one[differ], other[differ]
+            meet = (one > 0) & (other > 0)
             pairs.append(_unique(one[meet], other[meet]))
     return _unique(*np.concatenate(pairs, axis=1))
 
