@@ -117,6 +117,43 @@ def test_threads_may_share_an_engine(fast, key):
             np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.fixture(scope="module")
+def boxes():
+    """A YOLO of two classes that knows nothing: its scores are chance, and many boxes overlap."""
+    keras.utils.set_random_seed(1)
+    how = {"alpha": 0.25, "backbone_weights": None, "features": 16, "image_size": 96}
+    model = temzoo.get_model("yolo", classes=3, max_detections=30, **how, compile=False)
+    for variable in model.network.variables:
+        if variable.path.endswith("gamma"):  # else all scores would be alike
+            variable.assign(2 * variable)
+    return model
+
+
+@pytest.mark.parametrize("key", FLOATS, ids="-".join)
+def test_a_detector_of_boxes_finds_the_same_in_an_engine(key, boxes):
+    fast = temzoo.accelerate(boxes, *key, threads=1)
+    pixels = scene((96, 96)).pixels[None, ..., None].astype(np.float32)
+    pixels = np.concatenate([pixels, pixels[:, ::-1] ** 1.5])
+    for how in ({"min_score": 0.005}, {"min_score": 0.0102, "statistics": (90.0, 0.02)}):
+        expected, found = boxes.detect(pixels, **how), fast.detect(pixels, **how)
+        assert found.counts.tolist() == expected.counts.tolist()
+        for field, apart in (("boxes", 1e-2), ("scores", 1e-5), ("classes", 0)):
+            np.testing.assert_allclose(getattr(found, field), getattr(expected, field), atol=apart)
+    assert expected.counts.any()
+    ours, theirs = (temzoo.predict(one, scene((130, 99)), min_score=0.01) for one in (fast, boxes))
+    np.testing.assert_array_equal(ours.instances, theirs.instances)
+    assert ours.box_shaped
+
+
+def test_a_detector_that_cannot_say_all_boxes_has_no_engine(boxes):
+    class Other:
+        def detect(self, pixels):
+            raise NotImplementedError
+
+    with pytest.raises(ValueError, match=r'or find boxes\. Received: .*of the task "boxes"'):
+        built.task_of(boxes).engine_network(Other())
+
+
 def openvino_has_bfloat16() -> bool:
     import openvino
 

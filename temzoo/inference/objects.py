@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from temzoo.core.types import Detection, Prediction
 
+SAME = 0.5  # IoU beyond which two boxes of one class are one object
 Window = tuple[int, int, int, int]  # top, left, bottom, right; px, the last two exclusive
 
 
@@ -80,6 +83,40 @@ def counted_from(found: Prediction, least: float) -> Prediction:
         detections=sure.detections,
         doubtful=tuple(one for one in detections if one.score < least),
     )
+
+
+def suppressed(
+    boxes: np.ndarray, scores: np.ndarray, *, min_score: float, most: int
+) -> SimpleNamespace:
+    """Of boxes of one class that overlap, the one with the highest score.
+
+    Args:
+        boxes: (B, N, 4) y1, x1, y2, x2 px.
+        scores: (B, N, classes), without the background.
+        min_score: what scores less is dropped.
+        most: kept of an image.
+
+    Returns:
+        boxes (B, most, 4), classes (B, most) from 1, scores (B, most), falling, and full masks
+        (B, most, 1, 1); of each image the first ``counts`` count.
+    """
+    found = SimpleNamespace(
+        boxes=np.zeros((len(boxes), most, 4), np.float32),
+        classes=np.zeros((len(boxes), most), np.int32),
+        scores=np.zeros((len(boxes), most), np.float32),
+        masks=np.ones((len(boxes), most, 1, 1), np.float32),
+        counts=np.zeros(len(boxes), np.int32),
+    )
+    for image, (all_boxes, all_scores) in enumerate(zip(boxes, scores, strict=True)):
+        at, kinds = np.nonzero(all_scores > min_score)
+        here, likely = all_boxes[at].astype(np.float64), all_scores[at, kinds]
+        sides = np.concatenate([here[:, 1::-1], here[:, 3:1:-1] - here[:, 1::-1]], axis=1)
+        kept = cv2.dnn.NMSBoxesBatched(sides, likely, kinds.astype(np.int32), min_score, SAME)
+        kept = np.asarray(kept, int)[:most]
+        found.counts[image], rows = len(kept), slice(len(kept))
+        found.boxes[image, rows], found.scores[image, rows] = here[kept], likely[kept]
+        found.classes[image, rows] = kinds[kept] + 1
+    return found
 
 
 def decode(

@@ -19,6 +19,7 @@ most of the network; and up to ``max_detections`` particles an image, not 100.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -139,6 +140,22 @@ def build_network(backbone: keras.Model, classes: int, depth: int) -> keras.Mode
     return network
 
 
+class Decode(keras.layers.Layer):
+    """The network's answer at every point to its box, in parts of the image's side, and scores."""
+
+    def __init__(self, image_size: int, **options):
+        super().__init__(**options)
+        self.image_size, self.points = image_size, targets.points(image_size)
+
+    def call(self, outputs):
+        bins, scores = outputs[..., : 4 * targets.BINS], outputs[..., 4 * targets.BINS :]
+        found = boxes.clip(targets.decode(bins, self.points), self.image_size)
+        return tf.concat([found / self.image_size, scores], axis=-1)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], shape[-1] - 4 * targets.BINS + 4)
+
+
 @keras.saving.register_keras_serializable("temzoo")
 class Yolo(DetectorModel):
     """The parts together: the losses, and how a prediction goes.
@@ -159,6 +176,15 @@ class Yolo(DetectorModel):
 
         self.ciou = keras_cv.losses.CIoULoss("yxyx", reduction="none")
         self.points = targets.points(self.image_size)
+
+    @cached_property
+    def every_box(self) -> keras.Model:
+        """Normalised pixels to (B, A, 4 + classes - 1): the box of each point, and its scores.
+
+        Edges are y1, x1, y2, x2, cut to the image and in parts of its side. Nothing is suppressed.
+        """
+        found = Decode(self.image_size, dtype="float32", name="every_box")(self.network.output)
+        return keras.Model(self.network.input, found, name="every_box")
 
     def losses_of(self, truth, outputs, *, training: bool = True) -> dict:
         """The three losses, by name, of what ``call`` gave.
@@ -221,8 +247,8 @@ class Yolo(DetectorModel):
 
     def found(self, normalized, min_score, *, max_detections: int) -> dict:
         """Normalised pixels to the fields of ``Detections``, as tensors."""
-        bins, scores = self._split(self.network(normalized, training=False))
-        found = boxes.clip(targets.decode(bins, self.points), self.image_size)
+        every = self.every_box(normalized, training=False)
+        found, scores = every[..., :4] * self.image_size, every[..., 4:]
         kept = self.suppressed(found, scores, min_score, max_detections)
         full = tf.cast(kept["classes"] > 0, tf.float32)[..., None, None]
         return {**kept, "masks": full}

@@ -143,6 +143,9 @@ class Instance(Task):
         found = counted_from(found, least)
         return found if options.instances else replace(found, instances=no_instances(found.classes))
 
+    def at_once(self, model: Any) -> int:
+        return getattr(model, "in_flight", 1)
+
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"min_score": least}
 

@@ -208,17 +208,20 @@ class EngineNetwork:
     """The part of a model that another engine runs.
 
     Attributes:
-        core: a Keras model; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out.
+        core: a Keras model; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out, or
+            (B, N, 4 + classes) of a detector of boxes.
         normalize: the layer whose ``statistics`` and ``apply`` its input comes from; None for a
             model that takes raw pixels.
         restores: whether answers are pictures, which go back to the raw range.
         step: px; tiles are cut at multiples of it.
+        max_detections: of a detector; None of another.
     """
 
     core: Any
     normalize: Any
-    restores: bool
-    step: int | None
+    restores: bool = False
+    step: int | None = None
+    max_detections: int | None = None
 
 
 def engine_network(model: Any) -> EngineNetwork:

@@ -27,7 +27,7 @@ def accelerate(
     calibration: Sequence[Any] | None = None,
     threads: int | None = None,
 ) -> AcceleratedModel:
-    """A segmentation model or restorer in another engine or precision, for a CPU.
+    """A segmentation model, restorer or yolo in another engine or precision, for a CPU.
 
     ``auto`` takes the fastest that is installed and whose IoU on ``examples`` is within 0.002 of
     float32's; without examples it takes what it found for these weights before, or what the card of

@@ -24,7 +24,7 @@ import numpy as np
 
 from temzoo.core.files import atomic_path
 from temzoo.core.normalization import Normalization
-from temzoo.deploy.engines.model import AcceleratedModel, Facts
+from temzoo.deploy.engines.model import AcceleratedModel, Facts, in_engine
 from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, processor
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.pretrained import Weights, sha256
@@ -110,7 +110,7 @@ def kept_or_built(
     file, facts = made
     told = {"weights": str(weights.path), "engine": engine, "precision": precision}
     _keep(path, {**told, "facts": _as_json(facts)}, file)
-    return AcceleratedModel(facts, engine, precision, _run(file, told))
+    return in_engine(facts, engine, precision, _run(file, told))
 
 
 def opened(path: Path) -> AcceleratedModel | None:
@@ -123,7 +123,7 @@ def opened(path: Path) -> AcceleratedModel | None:
         if hashlib.sha256(file).hexdigest() != told["sha256"]:
             raise ValueError("damaged")
         facts = _facts(told["facts"])
-        model = AcceleratedModel(facts, told["engine"], told["precision"], _run(file, told))
+        model = in_engine(facts, told["engine"], told["precision"], _run(file, told))
         os.utime(path)
     except FileNotFoundError:
         return None

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.deploy.engines.model import AcceleratedModel, Facts
+from temzoo.deploy.engines.model import AcceleratedModel, Facts, in_engine
 from temzoo.deploy.engines.network import ANSWER, Network
 from temzoo.deploy.engines.runtime import OPENERS, Answer, cores, openvino_hints
 from temzoo.deploy.exporting.other_formats import check_installed as check_extra
@@ -74,7 +74,7 @@ def made(network: Network, engine: str, precision: str, threads: int) -> Acceler
         run = maker.make(network, threads)
     else:
         run = OPENERS[engine](maker.convert(network, threads), precision, threads)
-    return AcceleratedModel(network.facts, engine, precision, run)
+    return in_engine(network.facts, engine, precision, run)
 
 
 def converted(model: Any, engine: str, precision: str) -> tuple[bytes, Facts] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from temzoo.deploy.engines.runtime import Answer
+from temzoo.inference.objects import suppressed
 from temzoo.inference.tiles import on_tiles
 from temzoo.zoo.built import stands_for
 from temzoo.zoo.task import task_named
@@ -26,6 +28,7 @@ class Facts:
         step: tiles are cut at multiples of it, px; None where it is unknown.
         restores: whether it makes pictures, for ``temzoo.restore``.
         normalize: has ``statistics``, ``apply`` and ``invert``; None of a model of raw pixels.
+        max_detections: of a detector of boxes, an image; None of another model.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Facts:
     step: int | None
     restores: bool
     normalize: Any
+    max_detections: int | None = None
 
 
 class AcceleratedModel:
@@ -92,3 +96,40 @@ class AcceleratedModel:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self.engine}, {self.precision}>"
+
+
+class AcceleratedDetector(AcceleratedModel):
+    """A detector of boxes in an engine.
+
+    Attributes:
+        image_size: side of the squares that it takes, px.
+        max_detections: in one of them.
+        normalize: see ``Facts``.
+    """
+
+    def __init__(self, facts: Facts, engine: str, precision: str, run: Answer):
+        super().__init__(facts, engine, precision, run)
+        self.image_size, self.max_detections = facts.input_shape[1], facts.max_detections
+        self.normalize = facts.normalize
+
+    def detect(
+        self,
+        pixels: np.ndarray,
+        *,
+        statistics: tuple[float, float] | None = None,
+        min_score: float,
+        max_detections: int | None = None,
+    ) -> SimpleNamespace:
+        """Raw squares (B, S, S, C) to boxes, as ``yolo`` documents them."""
+        how = [statistics or self.normalize.statistics(image) for image in pixels]
+        pairs = zip(pixels, how, strict=True)
+        answers = self.answer(np.stack([self.normalize.apply(one, *pair) for one, pair in pairs]))
+        limit = max_detections or self.max_detections
+        boxes, scores = answers[..., :4] * self.image_size, answers[..., 4:]
+        return suppressed(boxes, scores, min_score=min_score, most=limit)
+
+
+def in_engine(facts: Facts, engine: str, precision: str, run: Answer) -> AcceleratedModel:
+    """A network that an engine runs, as what stands for its model."""
+    made = AcceleratedModel if facts.max_detections is None else AcceleratedDetector
+    return made(facts, engine, precision, run)

@@ -34,7 +34,7 @@ class Network:
 
     Attributes:
         model: from ``get_model``; facts: of it.
-        core: what is run; float32 pixels (B, H, W, C) in, float32 (B, H, W, K) out.
+        core: what is run; float32 pixels (B, H, W, C) in, float32 answers out.
         normalize: whose ``statistics`` and ``apply`` its input comes from; None for a
             model that takes raw pixels.
         task: of the model; restores: whether it makes pictures; step: of its tiles, px.
@@ -56,10 +56,11 @@ class Network:
             self.task.name,
             class_names_of(model),
             model.input_shape,
-            model.output_shape,
+            part.core.output_shape,
             part.step,
             part.restores,
             part.normalize,
+            part.max_detections,
         )
 
     @cached_property
