@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ STATED = ("date", "seconds", "minutes", "command", "sessions", "exported", "crea
 STATED += ("starts", "from_epoch", "from_step")  # how often a trial of a search was begun
 MINUTE = r" on [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}"  # of a report
 STATED += ("sha256",)  # of weights: the file holds the running numbers of Keras' layers
+TOLD = (*STATED, "status")  # in tables: the row of a prediction that an earlier job made says so
 
 
 def import_heavy() -> None:
@@ -131,14 +133,12 @@ class Job:
         words: the command's, of the folder that it writes to.
         again: those that go on after a kill; None: the same.
         begun: a file that is there once its work has begun, where kills begin; "": at the start.
-        slow: takes so long that half as many kills must do.
     """
 
     name: str
     words: Callable[[Path], list]
     again: Callable[[Path], list] | None = None
     begun: str = ""
-    slow: bool = False
 
     def repeated(self, out: Path) -> list:
         return (self.again or self.words)(out)
@@ -178,7 +178,7 @@ def all_jobs(made: dict[str, Path]) -> list[Job]:
         Job("report", lambda o: ["report", made["predictions"], "--out", o / "report.html"]),
         Job("predict", lambda o: ["predict", run, images, "--out", o, "--format", "cvat,coco"]),
         Job("restore", lambda o: ["restore", "autoencoder/emps-denoise", images, "--out", o]),
-        Job("export", lambda o: ["export", run, o, "--version", 1], slow=True),
+        Job("export", lambda o: ["export", run, o, "--version", 1]),
         Job(
             "train",
             lambda o: [*train, "--out", o],
@@ -189,7 +189,6 @@ def all_jobs(made: dict[str, Path]) -> list[Job]:
             "tune",
             lambda o: [*tune, "--out", o],
             lambda o: [*tune, "--out", o, *(["--resume"] * (o / "search.json").exists())],
-            slow=True,
         ),
     ]
 
@@ -197,7 +196,7 @@ def all_jobs(made: dict[str, Path]) -> list[Job]:
 def cluster_job(made: dict[str, Path]) -> Job:
     """Predictions on the Ray cluster that runs here: the driver alone is killed."""
     given = ["predict", made["run"], made["images"], "--cluster", "auto"]
-    return Job("cluster", lambda o: [*given, "--out", o], slow=True)
+    return Job("cluster", lambda o: [*given, "--out", o])
 
 
 def results(out: Path) -> dict[str, Path]:
@@ -229,6 +228,8 @@ def _open(path: Path) -> None:
     kind = path.suffix.lower()
     if kind == ".json":
         json.loads(path.read_text())
+    elif kind == ".toml":
+        tomllib.loads(path.read_text())
     elif kind == ".csv":
         text = path.read_text()
         rows = list(csv.reader(io.StringIO(text)))
@@ -316,8 +317,11 @@ def _content(path: Path, out: Path):
     if path.suffix == ".csv":
         with path.open(newline="") as file:
             rows = csv.DictReader(file)
-            # A row of a prediction that an earlier job made says so.
-            return [{k: v for k, v in r.items() if k not in (*STATED, "status")} for r in rows]
+            return [{k: v for k, v in r.items() if k not in TOLD} for r in rows]
+    if path.suffix == ".parquet":
+        import pandas
+
+        return pandas.read_parquet(path).drop(columns=[*TOLD], errors="ignore").to_csv()
     if path.suffix in (".json", ".md", ".html"):
         text = re.sub(MINUTE, "", path.read_text().replace(str(out), "OUT"))
         return _untimed(json.loads(text)) if path.suffix == ".json" else text

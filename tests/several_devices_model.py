@@ -1,7 +1,7 @@
 """For ``temzoo train shared --with this``: a small model, and what a test does to its process.
 
 Environment: CPUS=2 makes so many devices of the processor; DIES=2 kills the process in that epoch;
-PLAIN=1 leaves Keras as it is.
+PLAIN=1 leaves Keras as it is; FLOAT64=1 computes in 64 bits what is asked for in 32.
 """
 
 import os
@@ -51,3 +51,19 @@ if "DIES" in os.environ:
 if "PLAIN" in os.environ:
     keras_repairs.build = lambda *of: None
     keras_repairs.figures_averaged = nullcontext
+
+if "FLOAT64" in os.environ:
+    keras.config.set_dtype_policy("float64")
+    loop.dtype_policy = lambda name: nullcontext()
+
+    def in_64_bits(kind, place):
+        begin = kind.__init__
+
+        def begun(self, *given, dtype=None, **more):
+            narrow = getattr(dtype, "name", dtype) == "float32"
+            begin(self, *given, dtype="float64" if narrow else dtype or place, **more)
+
+        kind.__init__ = begun
+
+    in_64_bits(keras.layers.Layer, None)  # None: as the policy has it
+    in_64_bits(keras.losses.Loss, "float64")

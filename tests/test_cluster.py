@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 
@@ -22,6 +23,7 @@ from temzoo.workflows import cluster
 from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.measure_folder import measure_folder
 from temzoo.workflows.predict_folder import LazyModel
+from temzoo.workflows.prediction_job import Row
 from temzoo.workflows.size_tables import tables_of, write_sizes
 
 WEIGHTS = "unet/emps-fast"
@@ -89,6 +91,8 @@ def test_rows_files_and_particles_are_those_of_one_process(images, plain, tmp_pa
         np.testing.assert_array_equal(tifffile.imread(path), tifffile.imread(tmp_path / path.name))
     sidecars = [plain.folder / f"{name}.prediction.json" for name in "abc"]
     (measured,) = measure_folder(sidecars).by_unit.values()
+    assert shared.table == tmp_path / "predictions.parquet"
+    assert [Row(**row) for row in pq.read_table(shared.table).to_pylist()] == [*shared.rows]
     table = pd.read_parquet(tmp_path / "particles_nm.parquet")
     pd.testing.assert_frame_equal(table, measured.table, check_dtype=False)
     assert not (tmp_path / "particles_px.parquet").exists()
@@ -102,6 +106,10 @@ def test_what_is_whole_is_not_done_again(images, tmp_path, monkeypatch):
     (tmp_path / "c.prediction.json").unlink()
     temzoo.predict_folder(WEIGHTS, images, tmp_path, **how)
     assert ray.asked == ["b.tif", "c.tif", "d.tif"]
+    temzoo.predict_folder(WEIGHTS, images, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.glob("predictions.*")] == ["predictions.csv"]
+    temzoo.predict_folder(WEIGHTS, images, tmp_path, **how)
+    assert [path.name for path in tmp_path.glob("predictions.*")] == ["predictions.parquet"]
 
 
 def written(folder, out):
@@ -193,8 +201,9 @@ def test_without_ray_it_says_what_to_type(images, tmp_path, monkeypatch):
 def test_a_cluster_that_is_gone_is_not_waited_for(tmp_path, monkeypatch):
     with pytest.raises(ConnectionError, match=r"Received: 127\.0\.0\.1:1, where nothing answers"):
         cluster._reachable("127.0.0.1:1")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    for name in ("RAY_ADDRESS", "RAY_TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(cluster.TEMPORARY[-1], str(tmp_path))  # of Linux, TMPDIR
     assert cluster._reachable("auto") == "local"
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")

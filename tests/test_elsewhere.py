@@ -88,7 +88,9 @@ def test_a_cluster_puts_its_particles_there_too(images, plain, address, monkeypa
     shared = temzoo.predict_folder(WEIGHTS, images, address, cluster="auto", **HOW)
     assert told(shared) == told(plain)
     found = there(address)
+    assert shared.table == f"{address}/predictions.parquet"
     assert {"particles/a_px.parquet", "particles/b_px.parquet", "particles_px.parquet"} < set(found)
+    assert {"predictions.parquet"} == {name for name in found if name.startswith("predictions.")}
     files, root = fsspec.core.url_to_fs(address)
     files.rm_file(f"{root}/particles/b_px.parquet")
     temzoo.predict_folder(WEIGHTS, images, address, cluster="auto", **HOW)

@@ -372,8 +372,11 @@ def test_a_kill_while_the_state_is_written_loses_one_epoch_only(tmp_path, monkey
 @outside_a_graph
 def test_a_finished_run_is_not_trained_further_by_resuming(tmp_path):
     first = fit(tmp_path, epochs=8, learning_rate=1e-9, patience=1)
+    old = tmp_path / "state" / "epoch-2.weights.h5"
+    old.write_bytes(b"of a kill")
     again = fit(tmp_path, resume=True)
     assert len(again.history) == len(first.history) < 8
+    assert not old.exists()
 
 
 def two_phases(folder, **settings):

@@ -131,8 +131,8 @@ def predict(
     Each micrograph gets STEM_classes.png, STEM_instances.tif, STEM_overlay.png and, last of all,
     STEM.prediction.json: where it is, the others are whole. Run again, a stopped job goes on where
     it was, and labels in another format cost no prediction. A file that cannot be predicted does
-    not end the job: predictions.csv lists them all, and the exit status is 1. It lists what earlier
-    jobs left in the folder too, and so do label files.
+    not end the job: predictions.csv (of --cluster: predictions.parquet) lists them all, and the
+    exit status is 1. It lists what earlier jobs left in the folder too, and so do label files.
 
     Each image of a stack is predicted: stack_00.mrc, stack_01.mrc … A microscope's file goes before
     its export beside it, which has often lost the calibration.

@@ -56,6 +56,7 @@ class Trainer:
         """Trains through the phases; True when Ctrl-C ended it."""
         if resume:
             self.done = read_progress(self.folder)
+            self._remove_old_states()  # which a kill may have left
         chosen = self.settings
         phases = [_Phase(chosen.epochs, chosen.learning_rate, {})]
         if chosen.finetune:
@@ -85,8 +86,11 @@ class Trainer:
         """Names the file that holds the state first, so that a kill leaves one that is whole."""
         self.done.state = state
         write_json(self.folder / PROGRESS, asdict(self.done))
+        self._remove_old_states()
+
+    def _remove_old_states(self) -> None:
         for old in (self.folder / "state").glob("epoch-*"):
-            if not state or not old.name.startswith(state):
+            if not self.done.state or not old.name.startswith(self.done.state):
                 old.unlink(missing_ok=True)
 
     def _phase(self, model: keras.Model, phase: _Phase) -> None:

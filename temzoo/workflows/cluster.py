@@ -4,7 +4,8 @@ Every machine sees the micrographs and the folder of the results under the same 
 shared disk. A worker keeps one model and does to an image what a job on one machine does: the same
 files, the sidecar last. It measures the particles too, particles/STEM_nm.parquet or _px.parquet;
 when all are done, one table of each unit is made of them, in the order of the images, without ever
-holding it whole. What travels between machines are paths and numbers, never pixels.
+holding it whole; and one of what became of each image. What travels between machines are paths and
+numbers, never pixels.
 
 Source: https://docs.ray.io/en/latest/data/data.html. Tried with Ray 2.60: a function that raises
 ends the whole job, so a worker returns what went wrong as data; the order is lost, so each image
@@ -17,13 +18,15 @@ import json
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from temzoo.core.files import atomic_path
 from temzoo.store import particle_tables
 from temzoo.store.particle_tables import PARTS, UNITS, ImageTable
 from temzoo.store.sidecar import sidecar_path
@@ -39,6 +42,8 @@ PROCESSORS, MEMORY = 0.9, 1.5e9
 # Of images that are handed out, and done again where a machine goes away, together.
 MOST_BLOCKS = 5_000
 CONNECT_S = 5.0
+# Where Ray notes the cluster of a machine, before /tmp.
+TEMPORARY = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
 HANDED_ON = ("KERAS_HOME", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
 
 
@@ -106,7 +111,8 @@ def _reachable(address: str) -> str:
                 " one with `ray start --head`, or give --cluster auto."
             )
         return address
-    noted = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    temporary = (os.environ.get(name) for name in TEMPORARY)
+    noted = Path(next(filter(None, temporary), "/tmp"), "ray", "ray_current_cluster")
     current = os.environ.get("RAY_ADDRESS") or (noted.read_text() if noted.is_file() else "")
     return current if _answers_at(current) else "local"
 
@@ -220,3 +226,14 @@ def write_tables(images: Sequence[Image], out: Path) -> list[Path]:
             written.append(out / f"{PARTS}_{unit}.parquet")
             particle_tables.join(parts, written[-1])
     return written
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Writes what became of each image as Parquet, a row each; what is not known is null."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"str": pa.string(), "int | None": pa.int64(), "float | None": pa.float64()}
+    schema = pa.schema([(column.name, kinds[str(column.type)]) for column in fields(Row)])
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist([vars(row) for row in rows], schema), temporary)

@@ -22,7 +22,7 @@ from temzoo.store import particle_tables, predictions, sidecar
 from temzoo.store.particle_tables import PARTS
 from temzoo.store.sidecar import Origin, sidecar_path
 from temzoo.workflows import shards
-from temzoo.workflows.cluster import predict_on_cluster, write_tables
+from temzoo.workflows.cluster import predict_on_cluster, write_rows, write_tables
 from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.elsewhere import at_hand
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
@@ -39,7 +39,7 @@ LABEL_FILES = {
     "qupath": "predictions.qupath",
     "cellpose": "predictions.cellpose",
 }
-TABLE = "predictions.csv"
+TABLE, CLUSTER_TABLE = "predictions.csv", "predictions.parquet"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class FolderPredictions:
         folder: where the files are, or their address.
         rows: one for each image that was asked for, in order.
         earlier: one for each image that other jobs left there.
-        table: the CSV file that lists all of them.
+        table: the file that lists all of them: predictions.csv, or predictions.parquet of a job on
+            a cluster.
         labels: the label files, by format.
     """
 
@@ -156,8 +157,9 @@ def predict_folder(
             "cellpose" (the folders predictions.yolo …, Cellpose's of exact masks).
         shapes, error_px: of the labels, see ``temzoo.labels_of``.
         cluster: "auto" or the address of a Ray cluster (``temzoo[ray]``), whose machines share the
-            work; see ``temzoo.workflows.cluster``. The particles are measured too:
-            particles_nm.parquet, a row each, and particles_px.parquet of uncalibrated images.
+            work; see ``temzoo.workflows.cluster``. The images are listed in predictions.parquet,
+            and the particles are measured too: particles_nm.parquet, a row each, and
+            particles_px.parquet of uncalibrated images.
         shard: (3, 16): the third of sixteen parts of the images alone, listed in
             predictions-3-of-16.csv, while other jobs may do the other parts. A last call without it
             does what they left and writes the one table and the label files.
@@ -208,7 +210,7 @@ def predict_folder(
             sweep(found, job)
             rows = _rows(found, job, lazy, again=again, cluster=cluster)
             others = _earlier(found, folder)
-            table = _write_table([*rows, *others.values()], job, TABLE)
+            table = _write_whole_table([*rows, *others.values()], job, cluster is not None)
             done = [i for i, row in zip(found, rows, strict=True) if row.status != "failed"]
             if cluster is not None:
                 _write_particles(done, job)
@@ -280,6 +282,22 @@ def _rows(
 def _write_table(rows: Sequence[Row], job: Job, name: str) -> Path | str:
     write_csv(job.out / name, [column.name for column in fields(Row)], map(astuple, rows))
     return job.finished(job.out / name)
+
+
+def _write_whole_table(rows: Sequence[Row], job: Job, shared: bool) -> Path | str:
+    """Lists all images of the folder, as Parquet where a cluster shared the work.
+
+    The table of an earlier job of the other sort, which is of the past, is removed.
+    """
+    if shared:
+        write_rows(rows, job.out / CLUSTER_TABLE)
+        table, other = job.finished(job.out / CLUSTER_TABLE), TABLE
+    else:
+        table, other = _write_table(rows, job, TABLE), CLUSTER_TABLE
+    (job.out / other).unlink(missing_ok=True)
+    if job.place is not None:
+        job.place.remove(other)
+    return table
 
 
 def _write_particles(images: Sequence[Image], job: Job) -> None:
