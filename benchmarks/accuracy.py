@@ -16,7 +16,7 @@ up again where they were stopped; quick ones are trained anew, in a folder that 
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,21 +65,37 @@ def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
     """
     names = foreground_classes(class_names_of(model) or class_names(examples))
     task = task_of(model)
-    examples, extras = _in_classes_of(names, examples), _Extras(names, task.least_score)
+    examples, least = _in_classes_of(names, examples), task.least_score
     # With what AP needs: scores of instances, or of all that a detector holds possible.
     ranked = task.scored(LEAST_SCORE) | OBJECTS
+    found = (temzoo.predict(model, e.micrograph, **ranked) for e in track(examples, "judging"))
+    return scored(examples, found, names, least=least, **resampling)
 
-    def predictions() -> Iterator[Any]:
-        for example in track(examples, "judging"):
-            prediction = temzoo.predict(model, example.micrograph, **ranked)
+
+def scored(
+    examples: Sequence,
+    predictions: Iterable[Any],
+    names: tuple[str, ...],
+    *,
+    least: float | None = None,
+    **resampling: int,
+) -> Any:
+    """Scores predictions, which come in the order of the examples, as ``judge`` does.
+
+    Args:
+        names: of the classes.
+        least: the score from which a detection counts; None: objects have none.
+        **resampling: seed and bootstrap, of the intervals.
+    """
+    extras, how = _Extras(names, least), {**RESAMPLING, **resampling}
+
+    def looked_at() -> Iterator[Any]:
+        for example, prediction in zip(examples, predictions, strict=True):
             extras.look(example, prediction)
             yield prediction
 
-    how = {**RESAMPLING, **resampling}
-    counts: dict[str, Any] = {}
-    if task.least_score is not None:
-        counts = {"scored": True, "min_score": task.least_score}
-    found = score_predictions(examples, predictions(), classes=names, ap=True, **counts, **how)
+    counts: dict[str, Any] = {} if least is None else {"scored": True, "min_score": least}
+    found = score_predictions(examples, looked_at(), classes=names, ap=True, **counts, **how)
     return extras.added_to(found, **how)
 
 

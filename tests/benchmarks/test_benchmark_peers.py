@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks import beside_torch, environments, peers
+from benchmarks.accuracy import OBJECTS
 from benchmarks.datasets import synthetic
-from benchmarks.metrics import CONNECTED
 from benchmarks.page import shown
 from benchmarks.peer_scripts import replay
 from benchmarks.peers import ALL, PEERS, Contestant, crop_numbers, write_job
@@ -146,7 +146,7 @@ def test_a_written_map_scores_as_the_same_map_from_a_model(dataset, tmp_path):
     def network(batch):
         return np.eye(2, dtype=np.float32)[next(truths)][None]
 
-    expected = temzoo.evaluate(network, dataset.val, ap=True, **CONNECTED)
+    expected = temzoo.evaluate(network, dataset.val, ap=True, **OBJECTS)
     assert 0 < found.iou.value < 1
     for metric in ("iou", "dice", "instance_f1", "mask_ap50"):
         assert found.pooled[metric] == expected.pooled[metric]
@@ -177,10 +177,10 @@ def test_paired_differences_say_who_is_better(dataset, tmp_path):
     _written_truth(tmp_path / "a", dataset)
     _written_truth(tmp_path / "b", dataset, lambda classes: np.roll(classes, 9, axis=1))
     good, bad = (peers.score(tmp_path / n, dataset.val, NAMES) for n in "ab")
-    told = peers.paired(good, bad)["iou"]
+    told = peers.comparison(good, bad)["iou"]
     assert told["value"] == pytest.approx(1 - bad.iou.value)
     assert (told["verdict"], told["wins"], told["images"]) == ("better", 1.0, 2)
-    assert peers.paired(bad, good)["iou"]["verdict"] == "worse"
+    assert peers.comparison(bad, good)["iou"]["verdict"] == "worse"
 
 
 @pytest.mark.usefixtures("here")
