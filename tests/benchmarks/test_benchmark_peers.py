@@ -297,3 +297,17 @@ def test_an_engine_that_cannot_is_a_row_and_ratios_are_by_turns(monkeypatch):
     assert rows["a"]["ratio"]["median"] == pytest.approx(3)  # 2 and 4
     assert rows["a"]["difference"] == 0.5
     assert rows[beside_torch.SCAN]["images_per_s"]["median"] == pytest.approx(80)  # of 10 steps
+
+
+def test_a_finished_contestant_runs_again_only_with_other_options(job, tmp_path, monkeypatch):
+    ran = []
+
+    def learner(command, **_):
+        ran.append(command)
+        (tmp_path / "one" / "told.json").write_text("{}")
+
+    monkeypatch.setattr(peers, "last_line", learner)
+    for filters, runs in ((8, 1), (8, 1), (16, 2)):
+        asked = Contestant("", "pytorch", "", {"filters": filters})
+        assert peers.run(asked, job, tmp_path / "one", {}) == {"options": {"filters": filters}}
+        assert len(ran) == runs
