@@ -272,8 +272,8 @@ class Task:
             ValueError: models of this task are no networks of pixels.
         """
         raise ValueError(
-            f"accelerate takes models that label or restore pixels, or find boxes. Received: {model!r}, of the"
-            f' task "{self.name}". Predict with the model itself.'
+            "accelerate takes models that label or restore pixels, or find boxes. Received:"
+            f' {model!r}, of the task "{self.name}". Predict with the model itself.'
         )
 
 
