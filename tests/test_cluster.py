@@ -16,11 +16,11 @@ import temzoo
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.measurement import summarize
 from temzoo.measurement.by_hand import ByHand
+from temzoo.micrographs.drawn import Drawn
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.predictions import gather, read_sidecars
 from temzoo.store import particle_tables
 from temzoo.workflows import cluster
-from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.measure_folder import measure_folder
 from temzoo.workflows.predict_folder import LazyModel
 from temzoo.workflows.prediction_job import Row

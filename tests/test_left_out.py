@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo.core.types import Detection, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.data.examples import class_names
+from temzoo.inference.left_out import leave_out
 from temzoo.labels.shapes.raster import ignored_pixels
-from temzoo.measurement.left_out import leave_out
+from temzoo.micrographs import drawn
 from temzoo.micrographs.annotations import Annotations, annotations_drawn_in
+from temzoo.micrographs.drawn import Drawn, boxes_of, calibrated
 from temzoo.pages.gallery import Gallery
-from temzoo.workflows import drawn
-from temzoo.workflows.drawn import Drawn, boxes_of, calibrated
 from temzoo.workflows.measure_folder import measure_folder
 
 
@@ -183,6 +183,24 @@ def test_predict_calibrates_by_the_bar_and_says_so(picture, capsys):
         model, picture / "in", picture / "plain", drawn=Drawn("off", crop_bar=False)
     )
     assert plain.rows[0].nm_per_pixel_row is None
+
+
+@needs_reader
+def test_python_answers_for_a_path_as_the_command_does(picture):
+    """Calibrated by the bar, which is no particle; an array or a micrograph is taken as it is."""
+    model, path = temzoo.get_model("unet", filters=4), picture / "in" / "a.png"
+    temzoo.predict_folder(model, path, picture / "out", progress=False)
+    by_command = temzoo.load_prediction(picture / "out" / "a.prediction.json")
+    found = temzoo.predict(model, path)
+    np.testing.assert_array_equal(found.instances, by_command.instances)
+    np.testing.assert_array_equal(found.classes, by_command.classes)
+    assert found.left_out == by_command.left_out != ()
+    assert found.nm_per_pixel == by_command.nm_per_pixel
+    assert found.calibration == by_command.calibration == "read from the picture: 200 nm = 140 px"
+    assert f"nm ({found.calibration})" in repr(found)
+    for as_it_is in (temzoo.load_micrograph(path), with_bar()):
+        found = temzoo.predict(model, as_it_is)
+        assert (found.left_out, found.nm_per_pixel, found.calibration) == ((), None, "")
 
 
 @needs_reader

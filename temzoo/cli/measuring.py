@@ -110,8 +110,8 @@ def measure(
 
     Example: temzoo measure predictions --classifier runs/shapes --overlays
     """
+    from temzoo.micrographs.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows import foil_tables
-    from temzoo.workflows.drawn import MODES, Drawn, boxes_of
     from temzoo.workflows.measure_folder import looked_at, measure_folder
     from temzoo.workflows.size_tables import tables_of, write_sizes
 

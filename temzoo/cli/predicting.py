@@ -157,7 +157,7 @@ def predict(
 
     Example: temzoo predict runs/first micrographs/new --out predictions --format cvat
     """
-    from temzoo.workflows.drawn import Drawn, boxes_of
+    from temzoo.micrographs.drawn import Drawn, boxes_of
     from temzoo.workflows.predict_folder import predict_folder
     from temzoo.workflows.shards import shard_of
 

@@ -245,6 +245,7 @@ class Prediction(Pictured):
             bar, scale bar, panel letters. The field is what remains.
         box_shaped: the objects are boxes, of a model that finds no outlines: all masks fill their
             boxes, and areas or diameters cannot be taken from them.
+        calibration: where ``nm_per_pixel`` was read, as the micrograph says; "": not known.
     """
 
     classes: np.ndarray
@@ -259,6 +260,7 @@ class Prediction(Pictured):
     doubtful: tuple[Detection, ...] | None = None
     left_out: tuple[tuple[int, int, int, int], ...] = ()
     box_shaped: bool = False
+    calibration: str = ""
 
     @property
     def boxes(self) -> np.ndarray | None:
@@ -303,10 +305,11 @@ class Prediction(Pictured):
         count = int(self.instances.max(initial=0)) if found is None else len(found)
         objects = f"{count} object{'' if count == 1 else 's'}"
         doubtful = f", {len(self.doubtful)} doubtful" if self.doubtful else ""
+        read = f" ({self.calibration})" if self.calibration else ""
         maps = {"probabilities": self.probabilities, "distance": self.distance}
         return f"Prediction of {self.name or 'a micrograph'}", {
             "size": _size(self.classes),
-            "pixel": _pixel(self.nm_per_pixel),
+            "pixel": _pixel(self.nm_per_pixel) + read,
             "found": f"{objects}{doubtful}; {self.covered_share:.1%} of the field is"
             f" {'inside boxes' if self.box_shaped else 'covered'}",
             "classes": ", ".join(self.class_names),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Detection, Micrograph, Prediction, Tell
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
+from temzoo.inference.left_out import leave_out
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels, is_lazy
 from temzoo.inference.regions import (
@@ -27,6 +28,7 @@ from temzoo.inference.regions import (
 )
 from temzoo.inference.signals import is_signal, predict_signal
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
+from temzoo.micrographs.drawn import Drawn
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import kept_model
 from temzoo.zoo.built import task_of
@@ -61,7 +63,11 @@ def predict(
             an object whose ``predict_probabilities`` takes a whole (H, W) or (H, W, C) image to
             (H, W, K). Left out, the micrograph alone is passed: the shipped weights
             ``particles/emps`` find particles in it, and stay in memory for the next one.
-        micrograph: a path, the raw pixels (H, W) or (H, W, C), or a Micrograph; or an array of dask
+        micrograph: a path: as ``temzoo predict`` does, the scale bar drawn into the picture
+            calibrates it where its file states nothing and ``temzoo[scalebar]`` is installed, and
+            info bar, scale bar and panel letters are left out. Or the raw pixels (H, W) or
+            (H, W, C), or a Micrograph, such as ``load_micrograph(path)``, in which nothing is read
+            or left out; or an array of dask
             or zarr (``temzoo[zarr]``), (H, W) or a stack (N, H, W), of which comes what
             ``inference.lazy.predict_lazily`` gives: a dask array of the instances, or, with
             ``instances=None``, of the classes, computed part by part when it is asked for; or a
@@ -120,7 +126,11 @@ def predict(
     answer = partial(task_of(model).answer, model)
     if is_signal(micrograph):
         return predict_signal(answer, micrograph, options)
-    return answer(as_micrograph(micrograph), options)
+    image, boxes = as_micrograph(micrograph), ()
+    if isinstance(micrograph, str | Path):
+        image, boxes = Drawn().of(image)
+    found = leave_out(answer(image, options), boxes)
+    return replace(found, calibration=image.calibration)
 
 
 def segment(

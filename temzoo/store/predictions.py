@@ -87,7 +87,10 @@ def save(
         paths[what] = beside(sidecar, what)
         write_png(paths[what], picture)
     files = {what: path.name for what, path in paths.items()}
-    write_json(sidecar, {**stated(prediction, files), **made(origin or Origin())})
+    write_json(
+        sidecar,
+        {**stated(prediction, files), **made(origin or Origin(calibration=prediction.calibration))},
+    )
     return {**paths, "sidecar": sidecar}
 
 
@@ -146,6 +149,7 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
         name=told["name"],
         doubtful=maps.read_doubtful(path, told, shape),
         box_shaped=told["box_shaped"],
+        calibration=told["calibration"],
         left_out=tuple((top, left, bottom, right) for top, left, bottom, right in told["left_out"]),
     )
 

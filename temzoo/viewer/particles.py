@@ -13,11 +13,12 @@ import pandas as pd
 
 from temzoo.annotation.prediction_labels import labels_of
 from temzoo.core.types import LabelledImage, Tell
+from temzoo.inference.left_out import leave_out
 from temzoo.inference.predict import predict
-from temzoo.measurement.left_out import leave_out
 from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.summary import summarize
 from temzoo.measurement.table import frame_of, measure
+from temzoo.micrographs.drawn import Drawn
 from temzoo.viewer.layers import (
     LayerData,
     labels_layer,
@@ -25,7 +26,6 @@ from temzoo.viewer.layers import (
     plane_count,
     predictions_in,
 )
-from temzoo.workflows.drawn import Drawn
 from temzoo.zoo import pretrained
 from temzoo.zoo.cards import list_models, model_card
 from temzoo.zoo.task import task_named

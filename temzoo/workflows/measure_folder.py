@@ -17,18 +17,18 @@ from typing import Any
 import pandas as pd
 
 from temzoo.core.types import Micrograph, Prediction
+from temzoo.inference.left_out import leave_out
 from temzoo.measurement import load_instance_map, measure
 from temzoo.measurement.by_hand import ByHand
-from temzoo.measurement.left_out import leave_out
 from temzoo.measurement.model_error import ModelError, worst
 from temzoo.measurement.table import frame_of
 from temzoo.micrographs import Scale
+from temzoo.micrographs.drawn import Drawn
 from temzoo.store import particle_tables, sidecar, sources
 from temzoo.store.corrections import CorrectionFile, counts_text, read_corrections, recorded_counts
 from temzoo.store.particle_tables import UNITS, ImageTable, writer
 from temzoo.store.predictions import list_predictions, load_prediction
 from temzoo.store.sidecar import SUFFIX
-from temzoo.workflows.drawn import Drawn
 
 MAP_ENDING = "_instances.tif"
 NOTHING = pd.DataFrame()

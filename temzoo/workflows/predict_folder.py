@@ -18,12 +18,12 @@ from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
 from temzoo.labels.formats import imagej
 from temzoo.labels.shapes.trace import TOLERANCE_PX
+from temzoo.micrographs.drawn import Drawn
 from temzoo.store import particle_tables, predictions, sidecar
 from temzoo.store.particle_tables import PARTS
 from temzoo.store.sidecar import Origin, sidecar_path
 from temzoo.workflows import shards
 from temzoo.workflows.cluster import predict_on_cluster, write_rows, write_tables
-from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.elsewhere import at_hand
 from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
 from temzoo.workflows.shards import Shard
@@ -150,7 +150,7 @@ def predict_folder(
             ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
             told otherwise.
         drawn: what is done about scale bars, info bars and panel letters of pictures; None: see
-            ``temzoo.workflows.drawn.Drawn``.
+            ``temzoo.micrographs.drawn.Drawn``.
         again: predict what is finished too.
         formats: label files that are written too, of everything in the folder: "cvat"
             (predictions.xml), "coco" (predictions.coco.json), "yolo", "imagej", "qupath" and

@@ -18,10 +18,11 @@ from temzoo.core.files import file_stem
 from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.concurrent import in_order
+from temzoo.inference.left_out import Box, leave_out
 from temzoo.inference.predict import predict
 from temzoo.inference.tiles import WHOLE
-from temzoo.measurement.left_out import Box, leave_out
 from temzoo.micrographs import count_frames, frame_name, load_micrograph
+from temzoo.micrographs.drawn import Drawn
 from temzoo.micrographs.drawn_text import forget_text_reader
 from temzoo.micrographs.hdf5_file import name_of, parted
 from temzoo.micrographs.listing import (
@@ -32,7 +33,6 @@ from temzoo.micrographs.listing import (
 )
 from temzoo.store.sidecar import Origin, is_of_prediction
 from temzoo.store.with_overlay import save_prediction
-from temzoo.workflows.drawn import Drawn
 from temzoo.workflows.elsewhere import Elsewhere
 from temzoo.zoo.built import task_of
 

@@ -8,8 +8,8 @@ import pytest
 
 from temzoo.core.types import LabelledImage, Prediction, Shape
 from temzoo.data.synthetic.synthesize import synthesize
+from temzoo.inference.left_out import leave_out
 from temzoo.labels.shapes import raster
-from temzoo.measurement.left_out import leave_out
 from temzoo.measurement.lines import (
     lines_of_labels,
     lines_of_prediction,

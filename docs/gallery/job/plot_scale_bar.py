@@ -57,5 +57,5 @@ right.hist(table["diameter_nm"], bins=12, color="#3b6ea5", edgecolor="white")
 right.set(xlabel="equivalent diameter, nm", ylabel="particles")
 
 # %%
-# ``temzoo predict figures`` does this for a folder of pictures. It leaves out the bar and its
-# text, which are no particles.
+# ``temzoo.predict(path)`` does this by itself, and ``temzoo predict figures`` for a folder of
+# pictures. Both leave out the bar and its text, which are no particles.

@@ -8,10 +8,10 @@ from typing import Any
 
 from temzoo.core.hints import require_choice
 from temzoo.core.types import Micrograph
+from temzoo.micrographs.drawn_bars import Box
 from temzoo.micrographs.drawn_text import can_read_text
 from temzoo.micrographs.scale_bar import AGREE, FROM_PICTURE, ScaleBar
 
-Box = tuple[int, int, int, int]
 MODES = ("auto", "off", "require")
 
 

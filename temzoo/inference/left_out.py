@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from temzoo.core.types import Detection, Prediction
+from temzoo.micrographs.drawn_bars import Box
 
-Box = tuple[int, int, int, int]
 MOST_LOST = 0.75  # of an object's pixels; one that loses more is not counted
 
 
