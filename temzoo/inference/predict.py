@@ -15,7 +15,7 @@ from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Detection, Micrograph, Prediction, Tell
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
-from temzoo.inference.left_out import leave_out
+from temzoo.inference.left_out import Box, leave_out
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import BLOCK_ROWS, as_micrograph, checked_pixels, is_lazy
 from temzoo.inference.regions import (
@@ -126,7 +126,8 @@ def predict(
     answer = partial(task_of(model).answer, model)
     if is_signal(micrograph):
         return predict_signal(answer, micrograph, options)
-    image, boxes = as_micrograph(micrograph), ()
+    image = as_micrograph(micrograph)
+    boxes: tuple[Box, ...] = ()
     if isinstance(micrograph, str | Path):
         image, boxes = Drawn().of(image)
     found = leave_out(answer(image, options), boxes)
