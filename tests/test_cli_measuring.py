@@ -430,3 +430,19 @@ def test_names_that_begin_like_formulas_are_text_in_the_csv(folder, tmp_path):
 def test_a_map_of_classes_is_not_measured(folder, tmp_path):
     said = refused(folder / "predictions" / "m0_classes.png", "--out", tmp_path / "out")
     assert "Measure m0.prediction.json or m0_instances.tif" in said
+
+
+def test_the_line_of_all_says_where_its_pixels_may_be_of_several_magnifications():
+    """Of calibrated images, of nm, there is nothing to be said."""
+    from temzoo.cli.size_lines import shown
+
+    for scale, says in ((None, "all, as if of one magnification"), ((0.5, 0.5), "all")):
+        instances = np.zeros((40, 40), np.int32)
+        instances[5:15, 5:15] = 1
+        found = [
+            Prediction((instances > 0).astype(np.uint8), instances, name=name, nm_per_pixel=scale)
+            for name in ("a.png", "b.png")
+        ]
+        summary = temzoo.summarize(pd.concat(map(temzoo.measure, found)))
+        line = next(line for line in shown(summary).splitlines() if line.startswith("all"))
+        assert re.split("  +", line)[:2] == [says, "2"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_LINES = 30  # of images in the table on the screen
+IN_PX = "all, as if of one magnification"
 
 
 def shown(summary: pd.DataFrame) -> str:
@@ -26,7 +27,7 @@ def shown(summary: pd.DataFrame) -> str:
         "per µm²" if unit == "nm" else "per px²",
         "coverage",
     )
-    rows = [line_of(row, unit, area) for _, row in summary.iterrows()]
+    rows = [line_of(row, unit, area) for _, row in _named(summary, unit)]
     if len(rows) > MOST_LINES:
         left = len(rows) - MOST_LINES
         rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 11, rows[-1]]
@@ -39,12 +40,19 @@ def boxes_shown(summary: pd.DataFrame, unit: str, area: str) -> str:
     """The same of boxes: number, density and the medians of their sides."""
     head = ("image", "boxes", "at border", f"height D50 {unit}", "95 %", f"width D50 {unit}")
     head += ("95 %", "per µm²" if unit == "nm" else "per px²")
-    rows = [box_line_of(row, unit, area) for _, row in summary.iterrows()]
+    rows = [box_line_of(row, unit, area) for _, row in _named(summary, unit)]
     if len(rows) > MOST_LINES:
         left = len(rows) - MOST_LINES
         rows = [*rows[: MOST_LINES - 1], (f"… {left} more",) + ("",) * 7, rows[-1]]
     told = "Boxes have no outline: no areas, diameters or coverage. 95 % intervals: sampling alone."
     return f"{aligned([head, *rows])}{doubtful_line(summary)}\n{told}"
+
+
+def _named(summary: pd.DataFrame, unit: str) -> Iterator[tuple[Hashable, pd.Series]]:
+    """The rows; that of all images says that their px are pooled as if of one magnification."""
+    if unit == "px":
+        summary = summary.assign(image=summary["image"].replace("all", IN_PX))
+    return summary.iterrows()
 
 
 def box_line_of(row: pd.Series, unit: str, area: str) -> tuple[str, ...]:

@@ -252,7 +252,7 @@ def _best_mark(frame: Frame, values: Mapping[float, float], best: int) -> str:
     return (
         f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
         f'<text class="maintext" x="{x:.1f}" y="{y + below:.1f}" text-anchor="{anchor}">'
-        f"kept: {figure(values[best])}</text>"
+        f"weights kept: epoch {best}, {figure(values[best])}</text>"
     )
 
 

@@ -99,7 +99,7 @@ def test_a_history_marks_the_epoch_that_was_kept_and_leaves_gaps_out():
     points = re.findall(r"([\d.-]+) ([\d.-]+)", line)
     assert len(points) == 3
     assert (dot.get("cx"), dot.get("cy")) == points[1]
-    assert "kept: 0.600" in "".join(svg.itertext())
+    assert "weights kept: epoch 3, 0.600" in "".join(svg.itertext())
 
 
 @pytest.mark.parametrize("best", [0, 9])
