@@ -443,6 +443,8 @@ def test_the_line_of_all_says_where_its_pixels_may_be_of_several_magnifications(
             Prediction((instances > 0).astype(np.uint8), instances, name=name, nm_per_pixel=scale)
             for name in ("a.png", "b.png")
         ]
-        summary = temzoo.summarize(pd.concat(map(temzoo.measure, found))).assign(doubtful=0)
+        summary = temzoo.summarize(pd.concat(map(temzoo.measure, found)), by=None).assign(
+            doubtful=0
+        )
         line = next(line for line in shown(summary).splitlines() if line.startswith("all"))
         assert re.split("  +", line)[:2] == [says, "2"]
