@@ -493,7 +493,10 @@ def test_data_that_does_not_fit_is_refused(tmp_path):
         temzoo.train(tiny(), TRAIN, [*VAL, TRAIN[0]], out=tmp_path)
     with pytest.raises(ValueError, match="6 for training, 0 for validation"):
         temzoo.train(tiny(), TRAIN, [], out=tmp_path)
-    with pytest.raises(ValueError, match=r"model needs classes=2. Received: classes=4"):
+    with pytest.raises(
+        ValueError,
+        match=r"model needs classes=2. Received: classes=4. Build it with get_model\(…, classes=2",
+    ):
         temzoo.train(tiny(classes=4), TRAIN, VAL, out=tmp_path)
 
 

@@ -358,7 +358,8 @@ def _class_names(model: keras.Model, task: Task, labelled: Sequence[str]) -> tup
         beside = " beside the background" if task.background else ""
         raise ValueError(
             f"The labels have {len(names)} classes ({', '.join(names)}){beside}, so"
-            f" the model needs classes={needed}. Received: classes={given}."
+            f" the model needs classes={needed}. Received: classes={given}. Build it with"
+            f" get_model(…, classes={needed}), also beside start=…, whose other layers stay."
         )
     return names
 
