@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from temzoo.pages.html import json_block, recorded_command, text
 from temzoo.pages.numbers import DASH, column, shown_columns
 from temzoo.zoo.cards import ModelCard, model_card, score_texts
-from temzoo.zoo.pretrained import WeightsCard
+from temzoo.zoo.pretrained import WeightsCard, as_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +170,7 @@ def model_facts(
     facts: dict[str, Any] = {
         "Model": _what(model, known),
         "Paper": known.paper if known else "",
-        "Parameters": f"{known.parameters:,}" if known and known.parameters else "",
+        "Parameters": _parameters(known, card) if known else "",
         "Weights": weights,
         "SHA-256": Html(f'<code class="mono">{text(sha256)}</code>') if sha256 else "",
     }
@@ -187,6 +187,14 @@ def model_facts(
             "Configuration": config_text(card.config),
         }
     return fact_list(facts)
+
+
+def _parameters(known: ModelCard, card: WeightsCard | None) -> str:
+    """How many, as they are counted with the builder's defaults; "" of another configuration."""
+    config = {} if card is None else card.config
+    usual = {k: as_json(v) for k, v in known.config.items() if k not in known.free}
+    same = all(as_json(config.get(k, v)) == v for k, v in usual.items())
+    return f"{known.parameters:,}" if known.parameters and same else ""
 
 
 def _registered(model: str) -> ModelCard | None:

@@ -13,6 +13,8 @@ from temzoo.pages.numbers import (
     shown_columns,
     slug,
 )
+from temzoo.pages.tables import model_facts
+from temzoo.zoo.pretrained import WeightsCard
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,8 @@ def test_words():
     assert metric_name("instance_f1") == "Instance F1"
     assert slug("How it was made") == "how-it-was-made"
     assert slug("…") == "part"
+
+
+def test_parameters_are_told_of_the_configuration_that_they_were_counted_of():
+    for config, told in (({}, True), ({"classes": 2}, True), ({"encoder": "other"}, False)):
+        assert ("Parameters" in model_facts("particles", WeightsCard("particles", config))) is told
