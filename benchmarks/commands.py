@@ -32,6 +32,7 @@ COMMANDS = {
     "tuning": ("tuning", "what a search gains over the default configuration"),
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
+    "noise": ("noise", "what noise costs, and how much of it smoothing wins back"),
     "training": ("training", "speed of training steps; bfloat16, frozen encoders"),
     "pipeline": ("pipeline", "whether training waits for its crops"),
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
@@ -93,6 +94,7 @@ OPTIONS: dict[str, list[Option]] = {
     "tuning": [option("names", "one of those above", "all", nargs="?")],
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
+    "noise": [option("--weights", WEIGHTS, "particles/emps"), data("synthetic")],
     "training": [
         data("synthetic"),
         option("--only", "one of the two parts", choices=("steps", "iou")),

@@ -13,7 +13,7 @@ import typer
 from temzoo.cli import common
 from temzoo.cli.common import app, keywords, load_tensorflow, trained
 from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
 
 if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
@@ -71,6 +71,14 @@ def predict(
         float | None,
         typer.Option(help="Drop objects that score less; by default the model's own."),
     ] = None,
+    smooth: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|PX",
+            help="Smooth by a Gaussian of so many px first; auto: micrographs noisier than the"
+            " weights bear.",
+        ),
+    ] = SMOOTH,
     server: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +148,9 @@ def predict(
     --set changes what may differ from training: a dense micrograph needs --set max_detections=800
     --set proposals=1500 of a detector.
 
+    A micrograph that is noisier than its weights have learnt from (shipped ones say so) is smoothed
+    before it is predicted; what is measured of it are the pixels as they are.
+
     --engine and --precision make it faster on a CPU: int8 is calibrated on the micrographs of
     --calibration; auto takes what temzoo.accelerate found for these weights, else the fastest in
     float32. A network that was converted for an engine is kept (temzoo cache), and the next
@@ -187,6 +198,7 @@ def predict(
         instances=separation_of(instances, neck, threshold),
         min_area_px=min_area_px,
         min_score=min_score,
+        smooth=_smoothing(smooth),
         drawn=Drawn(scale_bar, crop_bar, boxes_of(ignore_box)),
         again=again,
         formats=formats,
@@ -207,6 +219,14 @@ def predict(
             " train further with temzoo train."
         )
     report_failures(done.rows)
+
+
+def _smoothing(text: str) -> str | float:
+    """A number where one was given; what else there is, ``PredictOptions`` checks."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def chosen_formats(given: Sequence[str] | None) -> list[str]:

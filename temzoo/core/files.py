@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 try:
@@ -30,6 +31,7 @@ TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+    NoneType: "null",
 }
 PARTIAL = ".partial-"
 NO_SPACE = os.strerror(errno.ENOSPC)

@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any
 
 SEPARATION = "auto"  # of instances, in predictions and scores
+SMOOTH = "auto"  # of noisy micrographs, before they are predicted
 MIN_AREA_PX = 10  # smaller instances are dropped
 COUNTS = (
     "epochs",

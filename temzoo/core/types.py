@@ -246,6 +246,8 @@ class Prediction(Pictured):
         box_shaped: the objects are boxes, of a model that finds no outlines: all masks fill their
             boxes, and areas or diameters cannot be taken from them.
         calibration: where ``nm_per_pixel`` was read, as the micrograph says; "": not known.
+        smoothed_px: standard deviation of the Gaussian that the model saw the micrograph behind,
+            because of its noise; 0: as it is.
     """
 
     classes: np.ndarray
@@ -261,6 +263,7 @@ class Prediction(Pictured):
     left_out: tuple[tuple[int, int, int, int], ...] = ()
     box_shaped: bool = False
     calibration: str = ""
+    smoothed_px: float = 0.0
 
     @property
     def boxes(self) -> np.ndarray | None:
@@ -313,6 +316,7 @@ class Prediction(Pictured):
             "found": f"{objects}{doubtful}; {self.covered_share:.1%} of the field is"
             f" {'inside boxes' if self.box_shaped else 'covered'}",
             "classes": ", ".join(self.class_names),
+            "smoothed": f"by {self.smoothed_px:g} px first" if self.smoothed_px else "",
             "maps": ", ".join(name for name, there in maps.items() if there is not None),
         }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from numbers import Real
 from threading import RLock
 from typing import Any
 
@@ -62,6 +63,11 @@ def predict_lazily(model: Any, pixels: Any, options: PredictOptions) -> Any:
         raise ValueError(
             "A lazy prediction is one array, of labels or classes. Received: probabilities=True."
             " Predict parts of it as NumPy arrays."
+        )
+    if isinstance(options.smooth, Real):
+        raise ValueError(
+            "A lazy prediction is of the pixels as they are. Received:"
+            f" smooth={options.smooth}. Smooth them first: dask_image.ndfilters.gaussian_filter."
         )
     if pixels.ndim == 3:
         whole = _Frames(model, options)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.types import Tell
 from temzoo.inference.regions import NECK, SEPARATIONS, Watershed
 from temzoo.inference.tiles import TILE
+
+SMOOTHINGS = (SMOOTH, "off")
+MOST_SMOOTH = 32  # px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class PredictOptions(TileOptions):
     instances: str | Watershed | None = SEPARATION
     min_area_px: int = MIN_AREA_PX
     min_score: float | None = None
+    smooth: str | float = SMOOTH
     class_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -52,6 +57,14 @@ class PredictOptions(TileOptions):
             raise ValueError(
                 'instances must be "auto", "fused", "components", "watershed" or None. Received:'
                 f" instances={self.instances!r}. Use one of them, or Watershed(neck={NECK})."
+            )
+
+        if self.smooth not in SMOOTHINGS and not (
+            isinstance(self.smooth, Real) and 0 < self.smooth <= MOST_SMOOTH
+        ):
+            raise ValueError(
+                f'smooth must be "auto", "off" or px above 0, at most {MOST_SMOOTH}. Received:'
+                f" smooth={self.smooth!r}. Use 1.5."
             )
 
     @property

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.types import Detection, Micrograph, Prediction, Tell
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
@@ -29,9 +30,10 @@ from temzoo.inference.regions import (
 from temzoo.inference.signals import is_signal, predict_signal
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.micrographs.drawn import Drawn
+from temzoo.micrographs.noise import noise_of, smoothed, smoothing_for
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import kept_model
-from temzoo.zoo.built import task_of
+from temzoo.zoo.built import noise_borne_by, task_of
 
 FEW_CLASSES = 16  # up to here classes are compared one by one
 
@@ -47,6 +49,7 @@ def predict(
     instances: str | Watershed | None = SEPARATION,
     min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
+    smooth: str | float = SMOOTH,
     batch_size: int = 1,
     progress: bool | Tell = False,
     class_names: Sequence[str] = (),
@@ -96,6 +99,11 @@ def predict(
         min_score: of models whose objects have scores: those that score less are no instances, and
             the likelier ones of them are ``doubtful``; None: 0.4, 0.7 of a detector and
             0.3 of one of boxes.
+        smooth: "auto": the model sees a micrograph that is noisier than its weights bear
+            (``WeightsCard.noise``; of those that do not tell it, as of runs of one's own, none)
+            behind a Gaussian of 1 px plus as many as its noise is, at most 2.5
+            (``micrographs.noise``); a number: behind a Gaussian of this standard deviation in px;
+            "off": as it is. ``smoothed_px`` says what was done. Lazy arrays are not smoothed.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar; or a function that is told the share that is done, 0 to 1,
             and a few words, after each tile. What it raises ends the prediction.
@@ -123,7 +131,7 @@ def predict(
         from temzoo.inference.lazy import predict_lazily  # which collects as is done here
 
         return predict_lazily(model, micrograph, options)
-    answer = partial(task_of(model).answer, model)
+    answer = partial(_answer, model)
     if is_signal(micrograph):
         return predict_signal(answer, micrograph, options)
     image = as_micrograph(micrograph)
@@ -132,6 +140,21 @@ def predict(
         image, boxes = Drawn().of(image)
     found = leave_out(answer(image, options), boxes)
     return replace(found, calibration=image.calibration)
+
+
+def _answer(model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+    """What a model says of a micrograph, which is smoothed first where its noise asks for it."""
+    sigma = options.smooth if isinstance(options.smooth, Real) else 0.0
+    borne = noise_borne_by(model) if options.smooth == SMOOTH else None
+    if borne is not None or sigma:
+        pixels = checked_pixels(micrograph)
+        noise = noise_of(pixels) if borne is not None else 0.0
+        if borne is not None and noise > borne:
+            sigma = smoothing_for(noise)
+        if sigma:
+            micrograph = replace(micrograph, pixels=smoothed(pixels, sigma))
+    found = task_of(model).answer(model, micrograph, options)
+    return replace(found, smoothed_px=float(sigma))
 
 
 def segment(

@@ -150,6 +150,7 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
         doubtful=maps.read_doubtful(path, told, shape),
         box_shaped=told["box_shaped"],
         calibration=told["calibration"],
+        smoothed_px=float(told["smoothed_px"]),
         left_out=tuple((top, left, bottom, right) for top, left, bottom, right in told["left_out"]),
     )
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
 from temzoo.core.files import own_folder, shared_folder
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION
+from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.writers import write_csv
+from temzoo.inference.options import PredictOptions
 from temzoo.inference.regions import Watershed
 from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
@@ -120,6 +121,7 @@ def predict_folder(
     instances: str | Watershed | None = SEPARATION,
     min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
+    smooth: str | float = SMOOTH,
     drawn: Drawn | None = None,
     again: bool = False,
     formats: Sequence[str] = (),
@@ -146,7 +148,7 @@ def predict_folder(
         out: the folder that is written to, made when absent; or its address for fsspec, such as
             "s3://bucket/predictions" (``temzoo[remote]``), which only one job may write to.
         frame: of stacks, this image alone, from 0; None: all.
-        tile, overlap, flips, probabilities, instances, min_area_px, min_score: see
+        tile, overlap, flips, probabilities, instances, min_area_px, min_score, smooth: see
             ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
             told otherwise.
         drawn: what is done about scale bars, info bars and panel letters of pictures; None: see
@@ -188,7 +190,7 @@ def predict_folder(
         shards.checked(shard)
         shards.require_alone(places, out, formats, cluster)
     found = named_images(places, frame, say)
-    options = {
+    options: dict[str, Any] = {
         "tile": tile,
         "overlap": overlap,
         "flips": flips,
@@ -196,7 +198,9 @@ def predict_folder(
         "instances": instances,
         "min_area_px": min_area_px,
         "min_score": min_score,
+        "smooth": smooth,
     }
+    PredictOptions(**options)  # refuses what no image can be predicted with
     lazy, drawn = _as_lazy(model), drawn or Drawn()
     # As JSON holds them: a watershed as its fields, a tuple as a list.
     stated = json.dumps({**options, **drawn.options(), **lazy.origin.options}, default=vars)
@@ -332,7 +336,8 @@ def _kept_row(name: str, told: Mapping[str, Any]) -> Row:
     down, along = told["nm_per_pixel"] or (None, None)
     found = told["instance_count"], told["covered_share"], told["seconds"]
     doubtful = None if told["doubtful"] is None else len(told["doubtful"])
-    return Row(name, "kept", *found, down, along, told["calibration"], doubtful=doubtful)
+    read, smoothed = told["calibration"], told["smoothed_px"]
+    return Row(name, "kept", *found, down, along, read, "", doubtful, smoothed)
 
 
 def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:

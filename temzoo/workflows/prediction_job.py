@@ -68,6 +68,7 @@ class Row:
         instances, covered_share, seconds: how many were found, their share of the field, 0 to 1,
             and what the prediction took; None of an image that failed.
         doubtful: objects of which the model is not sure enough to count them.
+        smoothed_px: see ``Prediction``.
         nm_per_pixel_row, nm_per_pixel_col, calibration: the size of a pixel, None where it is not
             known, and where it was read.
         message: why it failed.
@@ -83,6 +84,7 @@ class Row:
     calibration: str = ""
     message: str = ""
     doubtful: int | None = None
+    smoothed_px: float | None = None
 
 
 @dataclass(frozen=True)
@@ -335,10 +337,12 @@ class _Work:
         size += f" ({read})" if read else ""
         doubtful = None if found.doubtful is None else len(found.doubtful)
         more = f"; {doubtful} doubtful" if doubtful else ""
+        more += f"; noisy: smoothed by {found.smoothed_px:g} px" if found.smoothed_px else ""
         told = f"{count} instances, {found.covered_share:.1%} of the area{more}; {size}"
         side = scale or (None, None)
         figures = count, found.covered_share, seconds, *side, read
-        return Row(image.name, "predicted", *figures, doubtful=doubtful), f"{image.name}: {told}"
+        row = Row(image.name, "predicted", *figures, "", doubtful, found.smoothed_px)
+        return row, f"{image.name}: {told}"
 
 
 class Room:

@@ -35,8 +35,17 @@ class Built:
     begun: str = ""
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is asked of any model."""
+
+    task: Task
+    class_names: tuple[str, ...]
+    noise: float | None
+
+
 _BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
-_STAND_INS: WeakKeyDictionary[Any, tuple[Task, tuple[str, ...]]] = WeakKeyDictionary()
+_STAND_INS: WeakKeyDictionary[Any, _Known] = WeakKeyDictionary()
 
 
 def built(model: keras.Model) -> Built:
@@ -64,9 +73,11 @@ def built_or_none(model: Any) -> Built | None:
     return _noted(_BUILT, model)
 
 
-def stands_for(stand_in: Any, task: Task, class_names: tuple[str, ...]) -> None:
+def stands_for(
+    stand_in: Any, task: Task, class_names: tuple[str, ...], noise: float | None = None
+) -> None:
     """Notes that an object, such as an accelerated model, is asked as models of a task are."""
-    _STAND_INS[stand_in] = task, class_names
+    _STAND_INS[stand_in] = _Known(task, class_names, noise)
 
 
 def _noted(notes: WeakKeyDictionary, model: Any) -> Any:
@@ -89,17 +100,24 @@ def task_of(model: Any) -> Task:
             served model, or any callable on pixels, whose task is told by what it can do.
     """
     known = _known(model)
-    return known[0] if known else task_recognising(model)
+    return known.task if known else task_recognising(model)
 
 
 def class_names_of(model: Any) -> tuple[str, ...]:
     """Names of the classes 1, 2, … that a model's weights were trained on; () when unknown."""
     known = _known(model)
-    return known[1] if known else task_recognising(model).class_names(model)
+    return known.class_names if known else task_recognising(model).class_names(model)
 
 
-def _known(model: Any) -> tuple[Task, tuple[str, ...]] | None:
+def noise_borne_by(model: Any) -> float | None:
+    """The noise up to which a model's weights serve, see ``WeightsCard.noise``; None: unknown."""
+    known = _known(model)
+    return known.noise if known else None
+
+
+def _known(model: Any) -> _Known | None:
     how = built_or_none(model)
     if how is not None:
-        return task_named(how.task), tuple(how.class_names)
+        noise = how.weights.noise if how.weights else None
+        return _Known(task_named(how.task), tuple(how.class_names), noise)
     return _noted(_STAND_INS, model)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from temzoo.core.files import atomic_path, read_fields, write_json
@@ -55,6 +56,8 @@ class WeightsCard:
             precision ("openvino bfloat16"), as ``temzoo.accelerate`` would find it.
         errors: of number and D50 on the validation images, as ``temzoo.measurement.model_error``
             takes them: {"d50": {"mean": …, "sd": …}, "count": {…}, "images": …}.
+        noise: up to which the weights serve, as ``micrographs.noise.noise_of`` tells it; noisier
+            micrographs are smoothed first. None: nobody has measured it.
     """
 
     model: str
@@ -69,6 +72,7 @@ class WeightsCard:
     partial: bool = False
     precisions: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, Any] = field(default_factory=dict)
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Weights:
 CARD_FIELDS = {
     **{"config": dict, "class_names": list, "dataset": str, "licence": str, "scores": dict},
     **{"command": str, "date": str, "sha256": str, "partial": bool, "precisions": dict},
-    "errors": dict,
+    **{"errors": dict, "noise": (int, float, NoneType)},
 }
 FORMER = "former"  # in a card, while its weights are being replaced: the card of those before
 FORMER_FIELDS = {f"{FORMER}.{name}": kind for name, kind in {"model": str, **CARD_FIELDS}.items()}

@@ -177,6 +177,7 @@ def _key(weights: Weights, config: Mapping[str, Any], engine: str, precision: st
         "format": FORMAT,
         "weights": sha256(weights.path),
         "names": list(weights.card.class_names),
+        "noise": weights.card.noise,
         "model": card.name,
         "config": {**card.config, **weights.card.config, **config},
         "code": _code_sha256(),

@@ -29,6 +29,7 @@ class Facts:
         restores: whether it makes pictures, for ``temzoo.restore``.
         normalize: has ``statistics``, ``apply`` and ``invert``; None of a model of raw pixels.
         max_detections: of a detector of boxes, an image; None of another model.
+        noise: that its weights bear; None: unknown.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Facts:
     restores: bool
     normalize: Any
     max_detections: int | None = None
+    noise: float | None = None
 
 
 class AcceleratedModel:
@@ -58,7 +60,7 @@ class AcceleratedModel:
     def __init__(self, facts: Facts, engine: str, precision: str, run: Answer):
         self.engine, self.precision = engine, precision
         self.name, self.class_names = facts.name, facts.class_names
-        stands_for(self, task_named(facts.task), facts.class_names)
+        stands_for(self, task_named(facts.task), facts.class_names, facts.noise)
         self.input_shape, self.output_shape = facts.input_shape, facts.output_shape
         self.tile_step, self.restores = facts.step, facts.restores
         self.found: tuple[Any, ...] = ()

@@ -1,0 +1,68 @@
+"""What noise does to predictions, as they come and with ``smooth="off"``.
+
+    python -m benchmarks noise --weights particles/emps --data emps
+    python -m benchmarks noise --weights particles/emps --data synthetic
+
+Gaussian noise is added to the validation micrographs, so many times as large as the deviation of
+their pixels; 0 is the micrographs as they are. "noise" is the median of what
+``temzoo.micrographs.noise.noise_of`` finds, in parts of the deviation with the noise.
+"""
+
+import argparse
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+import temzoo
+from benchmarks.datasets import dataset_of
+from temzoo.cli.common import trained
+from temzoo.core.types import Example, Micrograph
+from temzoo.evaluation.evaluate import score_predictions
+from temzoo.micrographs import to_grey
+from temzoo.micrographs.noise import noise_of
+from temzoo.zoo.built import class_names_of
+
+ADDED = (0, 0.3, 0.6, 1.2)
+SMOOTH = ("off", "auto")
+
+
+def noisier(example: Example, added: float, seed: int) -> Micrograph:
+    """The micrograph with noise, float32."""
+    grey = to_grey(example.micrograph.pixels).astype(np.float32)
+    drawn = np.random.default_rng(seed).standard_normal(grey.shape, np.float32)
+    return Micrograph(grey + added * grey.std() * drawn, name=example.name)
+
+
+def rows(model: Any, examples: Sequence[Example], added: float) -> list[dict[str, Any]]:
+    """A row for each way of smoothing."""
+    found: dict[str, list] = {smooth: [] for smooth in SMOOTH}
+    noise = []
+    for seed, example in enumerate(track(examples, f"noise {added}")):
+        micrograph = noisier(example, added, seed) if added else example.micrograph
+        noise.append(noise_of(micrograph.pixels))
+        for smooth, each in found.items():
+            each.append(temzoo.predict(model, micrograph, smooth=smooth))
+    names = class_names_of(model) or None
+    told = []
+    for smooth, each in found.items():
+        judged = score_predictions(examples, each, classes=names)
+        row = {"added": added, "noise": statistics.median(noise), "smooth": smooth}
+        row["smoothed"] = sum(one.smoothed_px > 0 for one in each)
+        row["iou"] = vars(judged.iou)
+        row |= {name: vars(judged.pooled[name]) for name in ("instance_f1", "panoptic_quality")}
+        told.append(row)
+    return told
+
+
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    dataset = dataset_of(arguments)
+    model = trained(arguments.weights)
+    levels = ADDED[::3] if arguments.quick else ADDED
+    figures = {"rows": [row for added in levels for row in rows(model, dataset.val, added)]}
+    about = f"{arguments.weights} on {dataset.name} with noise"
+    told = {"name": f"{arguments.weights.replace('/', '-')}-{dataset.name}", "about": about}
+    told |= {"model": arguments.weights, "dataset": dataset.told(), "figures": figures, "seed": 0}
+    yield told
