@@ -38,7 +38,7 @@ COMMANDS = {
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
     "limits": ("limits", "bounds of memory at full size"),
     "startup": ("startup", "seconds until import, help and first prediction"),
-    "older": ("older", "cold start, folders, large micrographs beside an older commit"),
+    "older": ("older", "predictions, trainings, installation beside an older commit"),
     "peers": ("peers", "other packages on the same data, crops and minutes"),
     "ship": ("ship", "make shipped weights of a finished run"),
     "gpu-train": ("gpu_train", "train a recipe on a GPU under JAX"),
@@ -106,6 +106,12 @@ OPTIONS: dict[str, list[Option]] = {
         NAMES,
         option("--commit", "to compare with", "f76f78d"),
         option("--images", "in the folder", 200),
+        option("--seeds", "of trainings", 3),
+        option(
+            "--work",
+            "folder of trainings, which go on where they were stopped",
+            Path("runs") / "older",
+        ),
         option("--repetitions", "of each, after a first that is not counted", 5),
     ],
     "peers": [

@@ -1,24 +1,38 @@
-"""How much an older commit differs: a cold start, a folder, a large micrograph, one core and two.
+"""How much an older commit differs: predictions, trainings, and what is installed.
 
     python -m benchmarks older cold folder large cores
     python -m benchmarks older folder --commit f76f78d --images 200
+    python -m benchmarks older training few --seeds 3    # on EMPS; goes on where it was stopped
+    python -m benchmarks older install
 
 The older package is taken from git into a temporary folder. Both run ``temzoo predict`` as it
 comes, with their own usual weights, in fresh processes of the same Python and the same other
 packages, in turns. Every turn writes into a new folder; networks that were kept for the next call
 stay kept, as for a user. Micrographs are drawn, a third each TIFF, PNG and MRC, of 512 to 1,024 px;
 "cold" is one of 768 px, "large" one of 4,096 px, "cores" the folder on one core and on all.
+
+"training" is how long ``temzoo train`` takes from ImageNet's encoder to a mean IoU per image of
+0.80 on EMPS' ``val.csv``, validations included, with all of ``train.csv``; "few" is the best IoU
+within so many minutes with ten of its images. The words are those of ``TRAININGS``, the IoU is each
+run's own, and minutes are of the processors: both runs' ``work`` hold what was finished. "install"
+is ``make demo`` in an environment of its own, without pip's cache: the bytes and
+seconds of what it installs, and the seconds from there to its first picture, when it is ended.
 """
 
 import argparse
+import csv
 import io
 import os
 import shutil
+import signal
 import struct
 import subprocess
+import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,16 +41,30 @@ import cv2
 import numpy as np
 import tifffile
 
-from benchmarks.datasets import generated
+from benchmarks.datasets import generated, open_dataset
 from benchmarks.startup import once
 from benchmarks.timing import ROOT, ratio, spread, tell
+from temzoo.core.files import read_json, write_json
 from temzoo.data.synthetic.synthesize import synthesize
 
 SIDES = (512, 640, 768, 896, 1024)  # px
 LARGE = 4096  # px
 AREA_PER_PARTICLE = 12_000  # px
 NOW, BEFORE = "now", "before"
-CALL = ["-c", "import sys; from temzoo.cli import main; sys.exit(main())", "predict"]
+CALL = ["-c", "import sys; from temzoo.cli import main; sys.exit(main())"]
+GOAL = 0.80  # IoU, mean of the images
+EMPS = "--batch 8 --crop 256 --magnification 0.5 1.0"
+FROZEN = f"unet_mobilenet --set alpha=0.75 {EMPS}"
+LITE = f"particles --set encoder=efficientnet_lite0 {EMPS} --mixed-precision"
+# The words of `temzoo train` before and now.
+TRAININGS = {
+    "training": {BEFORE: f"{FROZEN} --epochs 18", NOW: f"{LITE} --epochs 8 --steps 50"},
+    "few": {
+        BEFORE: f"{FROZEN} --limit 10 --epochs 5 --steps 60",
+        NOW: f"{LITE} --limit 10 --epochs 3 --steps 60",
+    },
+}
+FEW_MINUTES = {BEFORE: 6.0, NOW: 3.0}
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -55,9 +83,141 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"about": about, "figures": figures, "settings": told, "seed": 0, "dataset": made}
 
 
-MEASUREMENTS: dict[str, Callable] = {
-    name: partial(measure, name) for name in ("cold", "folder", "large", "cores")
-}
+def learning(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a record: how soon trainings of each reach the goal, or how far they come."""
+    data, work = arguments.data_folder.resolve() / "emps", arguments.work.resolve() / name
+    told: dict[str, list[dict[str, float]]] = {BEFORE: [], NOW: []}
+    with tempfile.TemporaryDirectory() as place:
+        code = {BEFORE: older(arguments.commit, Path(place)), NOW: ROOT}
+        for seed in range(arguments.seeds):
+            for who, each in told.items():
+                words = f"{TRAININGS[name][who]} --seed {seed}".split()
+                run = work / f"{who}-{seed}"
+                tell(f"{run.name}: {' '.join(words)}")
+                epochs = learnt(code[who], words, data, run, GOAL if name == "training" else 1)
+                each.append(_reached(epochs) if name == "training" else _best(epochs, who))
+    pairs = [[one[key] for one in told[who]] for key in told[NOW][0] for who in (NOW, BEFORE)]
+    names = list(told[NOW][0])
+    ratios = {key: ratio(*pairs[2 * k : 2 * k + 2]) for k, key in enumerate(names)}
+    figures = {
+        "runs": {
+            who: {k: spread([one[k] for one in each]) for k in names} for who, each in told.items()
+        },
+        "ratios": {"now / before": ratios},
+    }
+    about = f"`temzoo train` beside {arguments.commit}: {name}"
+    settings = {"commit": arguments.commit, "goal": GOAL, "words": TRAININGS[name]}
+    dataset = open_dataset("emps", data=arguments.data_folder.resolve()).told()
+    return {"about": about, "figures": figures, "settings": settings, "dataset": dataset}
+
+
+def _reached(epochs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Minutes to the goal."""
+    if epochs[-1]["iou"] < GOAL:
+        raise RuntimeError(f"A run must reach an IoU of {GOAL}. Received: {epochs[-1]}.")
+    return {key: epochs[-1][key] for key in ("cpu_minutes", "minutes")}
+
+
+def _best(epochs: Sequence[Mapping[str, float]], who: str) -> dict[str, float]:
+    """The best IoU of the epochs that ended in time, on two processors."""
+    within = [one["iou"] for one in epochs if one["cpu_minutes"] <= 2 * FEW_MINUTES[who]]
+    return {"iou": max(within, default=0.0)}
+
+
+def learnt(
+    code: Path, words: Sequence[str], data: Path, run: Path, goal: float
+) -> list[dict[str, float]]:
+    """Minutes and IoU of each validated epoch of a training, which is ended at the goal.
+
+    What was finished with the same words before, is read from where it was left.
+    """
+    kept = run.with_suffix(".json")
+    if kept.is_file() and (told := read_json(kept))["words"] == list(words):
+        return told["epochs"]
+    shutil.rmtree(run, ignore_errors=True)
+    run.parent.mkdir(parents=True, exist_ok=True)
+    names = [f"--{part}-names={data / part}.csv" for part in ("train", "val")]
+    given = ["--images", data / "images", "--labels", data / "annotations.xml", *names]
+    command = [sys.executable, *CALL, "train", *words, *map(str, given), "--out", str(run)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = {**os.environ, "PYTHONPATH": str(code)}
+    began, used = time.perf_counter(), 0.0
+    epochs: list[dict[str, float]] = []
+    with subprocess.Popen(command, cwd=run.parent, env=environment, **quiet) as process:
+        while not (epochs and epochs[-1]["iou"] >= goal):
+            status = process.poll()
+            used = _cpu_minutes(process.pid) if status is None else used
+            minutes = (time.perf_counter() - began) / 60
+            new = _validated(run / "history.csv")[len(epochs) :]
+            epochs += [{"iou": iou, "minutes": minutes, "cpu_minutes": used} for iou in new]
+            if status is not None:
+                break
+            time.sleep(0.5)
+        process.terminate()
+    write_json(kept, {"words": list(words), "epochs": epochs})
+    return epochs
+
+
+def _cpu_minutes(pid: int) -> float:
+    """Of a process, on Linux, as proc(5) tells it."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") / 60
+
+
+def _validated(history: Path) -> list[float]:
+    """The IoU of each validated epoch so far."""
+    if not history.is_file():
+        return []
+    with history.open(newline="", encoding="utf-8") as file:
+        return [float(row["val_iou"]) for row in csv.DictReader(file) if row["val_iou"]]
+
+
+def installed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a record: what ``make demo`` installs, and how soon it shows a picture."""
+    found: dict[str, list[dict[str, float]]] = {BEFORE: [], NOW: []}
+    with tempfile.TemporaryDirectory() as place:
+        for _ in range(arguments.repetitions):
+            for who, commit in ((BEFORE, arguments.commit), (NOW, "HEAD")):
+                tell(f"{who}: make demo")
+                found[who].append(_demo(older(commit, Path(place))))
+                shutil.rmtree(Path(place) / commit)
+    shares = {
+        key: ratio(*([one[key] for one in found[who]] for who in (NOW, BEFORE)))
+        for key in found[NOW][0]
+    }
+    told = {
+        who: {key: spread([one[key] for one in each]) for key in each[0]}
+        for who, each in found.items()
+    }
+    figures = {"runs": told, "ratios": {"now / before": shares}}
+    made = generated("what the demo draws", arguments.commit.encode())
+    settings = {"commit": arguments.commit, "images": None}
+    about = f"`make demo` beside {arguments.commit}"
+    return {"about": about, "figures": figures, "settings": settings, "seed": 0, "dataset": made}
+
+
+def _demo(code: Path) -> dict[str, float]:
+    """Runs ``make demo`` until its first picture: what installing takes, and the time from then."""
+    environment = {**os.environ, "PIP_NO_CACHE_DIR": "1"}
+    environment.pop("PYTHONPATH", None)
+    began = time.perf_counter()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(
+        ["make", "demo"], cwd=code, env=environment, start_new_session=True, **quiet
+    ) as process:
+        while not (ready := [*code.glob(".venv/.set-up*")]) and process.poll() is None:
+            time.sleep(0.2)
+        installed = time.perf_counter()
+        size = sum(p.stat().st_size for p in code.glob(".venv/**/*") if p.is_file())
+        while ready and not [*code.glob("demo/**/*.png")] and process.poll() is None:
+            time.sleep(0.2)
+        ended = process.poll() is not None
+        shown = time.perf_counter()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    if ended or not ready:
+        raise RuntimeError(f"make demo must show a picture. Received: its end, in {code}.")
+    return {"s": installed - began, "bytes": float(size), "to_picture_s": shown - installed}
 
 
 def cores(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
@@ -113,26 +273,26 @@ def predict(code: Path, folder: Path, cpus: list[int] | None = None) -> dict[str
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, cpus or before)  # a process hands it on
-        return once([*CALL, "drawn", "--out", str(out / "found")], folder, code=code)
+        return once([*CALL, "predict", "drawn", "--out", str(out / "found")], folder, code=code)
     finally:
         os.sched_setaffinity(0, before)
         shutil.rmtree(out)
 
 
 def older(commit: str, folder: Path) -> Path:
-    """The package and the weights of a commit, below a folder.
+    """All files of a commit, below a folder.
 
     Raises:
         ValueError: git does not know it.
     """
-    command = ["git", "-C", str(ROOT), "archive", commit, "temzoo", "weights"]
+    command = ["git", "-C", str(ROOT), "archive", commit]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise ValueError(f"--commit names one of this repository. Received: {commit}. git: {said}")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder / "older", filter="data")
-    return folder / "older"
+        archive.extractall(folder / commit, filter="data")
+    return folder / commit
 
 
 def draw(folder: Path, *, sides: Sequence[int]) -> None:
@@ -156,3 +316,10 @@ def write_mrc(path: Path, pixels: np.ndarray) -> None:
     struct.pack_into("<4i", header, 0, *pixels.shape[::-1], 1, 6)
     struct.pack_into("<4s4s", header, 208, b"MAP ", bytes([0x44, 0x44, 0, 0]))
     path.write_bytes(bytes(header) + pixels.astype("<u2").tobytes())
+
+
+MEASUREMENTS: dict[str, Callable] = {
+    **{name: partial(measure, name) for name in ("cold", "folder", "large", "cores")},
+    **{name: partial(learning, name) for name in TRAININGS},
+    "install": installed,
+}
