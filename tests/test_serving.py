@@ -34,7 +34,7 @@ from temzoo import cli
 from temzoo.deploy.serving import ServedDetector, connect, failures, line, transports
 from temzoo.deploy.serving.address import parse
 from temzoo.tasks.endpoints import NORMALIZED
-from temzoo.zoo.built import task_of
+from temzoo.zoo.built import noise_borne_by, task_of
 
 CLASSES = ("particle", "film")
 VERSION = 7
@@ -345,7 +345,8 @@ def unet():
 @pytest.fixture(scope="module")
 def unet_server(unet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unet")
-    served = serve(unet, folder, card_of(unet, class_names=list(CLASSES), channels=1))
+    card = card_of(unet, class_names=list(CLASSES), channels=1, noise=5.0)
+    served = serve(unet, folder, card)
     yield served
     served.stop()
 
@@ -420,6 +421,7 @@ def test_messages_beyond_the_4_mib_of_grpc_by_default_pass(unet, server):
 
 def test_the_model_tells_of_itself(server, served, scheme):
     assert served.class_names == CLASSES
+    assert noise_borne_by(served) == 5
     assert (served.input_shape, served.output_shape) == (
         (None, None, None, 1),
         (None, None, None, 3),

@@ -28,7 +28,7 @@ from temzoo.deploy.exporting.saved_model import BYTES, ExportError, Signature
 from temzoo.deploy.exporting.scenes import Question
 from temzoo.tasks.endpoints import IMAGES, RAW
 from temzoo.zoo import pretrained
-from temzoo.zoo.built import built, task_of
+from temzoo.zoo.built import built, noise_borne_by, task_of
 from temzoo.zoo.cards import model_card
 
 FOLDER = "assets.extra"
@@ -42,7 +42,8 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
     """What a client may want to know of a model; no paths, as they tell of the machine.
 
     ``image_size``, ``step`` (tiles are cut at multiples of it, px), ``max_detections`` and
-    ``normalize`` (settings of the percentile normalisation) are null where there is no such thing,
+    ``normalize`` (settings of the percentile normalisation) are null where there is no such thing;
+    ``noise`` (above which micrographs are smoothed first) where nobody has measured it,
     and so are ``weights`` that no weights card tells of: made at random, or trained since.
     """
     how, task = built(model), task_of(model)
@@ -59,6 +60,7 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
         "config": {key: public(value) for key, value in how.config.items()},
         "class_names": list(how.class_names),
         "weights": _weights(model),
+        "noise": noise_borne_by(model),
         "channels": channels,
         "image_size": height,
         **task.served_facts(model),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from numbers import Real
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,7 @@ from temzoo.deploy.serving.line import Line, Signature
 from temzoo.deploy.serving.transports import OverGrpc, OverHttp
 from temzoo.inference.tiles import on_tiles
 from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
-from temzoo.zoo.built import stands_for
+from temzoo.zoo.built import stands_for, task_of
 from temzoo.zoo.task import task_named
 
 DESCRIBE = "describe"
@@ -98,7 +99,11 @@ def _understood(line: Line) -> ServedModel:
             f" {', '.join(KINDS)}. Received: {line.address} with the signatures {offered}."
             " Serve what temzoo export writes."
         )
-    return KINDS[answers](line, card, signature, answers)
+    model = KINDS[answers](line, card, signature, answers)
+    noise = card.get("noise")
+    if isinstance(noise, Real):
+        stands_for(model, task_of(model), model.class_names, float(noise))
+    return model
 
 
 def _card(line: Line) -> dict[str, Any]:
