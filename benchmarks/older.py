@@ -55,13 +55,14 @@ CALL = ["-c", "import sys; from temzoo.cli import main; sys.exit(main())"]
 GOAL = 0.80  # IoU, mean of the images
 EMPS = "--batch 8 --crop 256 --magnification 0.5 1.0"
 FROZEN = f"unet_mobilenet --set alpha=0.75 {EMPS}"
-LITE = f"particles --set encoder=efficientnet_lite0 {EMPS} --mixed-precision"
+LITE = f"particles --set encoder=efficientnet_lite0 {EMPS} --mixed-precision --augment em_invert"
+LITE += " --learning-rate 3e-3 --average 0.95"
 # The words of `temzoo train` before and now.
 TRAININGS = {
-    "training": {BEFORE: f"{FROZEN} --epochs 18", NOW: f"{LITE} --epochs 8 --steps 50"},
+    "training": {BEFORE: f"{FROZEN} --epochs 18", NOW: f"{LITE} --epochs 4 --steps 100"},
     "few": {
         BEFORE: f"{FROZEN} --limit 10 --epochs 5 --steps 60",
-        NOW: f"{LITE} --limit 10 --epochs 3 --steps 60",
+        NOW: f"{LITE} --limit 10 --epochs 2 --steps 50 --validate-every 2",
     },
 }
 FEW_MINUTES = {BEFORE: 6.0, NOW: 3.0}
