@@ -30,7 +30,6 @@ COMMANDS = {
     "scale-bars": ("scale_bars", "whether scale bars drawn into pictures are read right"),
     "morphology": ("morphology", "whether sphere, rod, faceted … are told right"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
-    "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
     "training": ("training", "speed of training steps; bfloat16, frozen encoders"),
     "pipeline": ("pipeline", "whether training waits for its crops"),
@@ -91,7 +90,6 @@ OPTIONS: dict[str, list[Option]] = {
     "sizes": [option("--weights", WEIGHTS, ["particles/emps"], nargs="+"), data("synthetic")],
     "morphology": [option("names", "which of those above, or all", "all", nargs="?")],
     "tuning": [option("names", "one of those above", "all", nargs="?")],
-    "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
     "training": [
         data("synthetic"),
@@ -137,7 +135,7 @@ OPTIONS: dict[str, list[Option]] = {
         option("--only", "the steps of these alone", nargs="+", metavar="COMMAND"),
     ],
 }
-MINE = "run this first: datasets, contestants, engines, models of your own"
+MINE = "run this first: datasets, contestants, models of your own"
 COMMON = [
     option("--quick", "small: minutes, without data", action="store_true"),
     option("--out", "folder of the results", RESULTS),

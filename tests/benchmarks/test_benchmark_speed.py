@@ -1,90 +1,17 @@
-"""Throughput, memory, labels, start, pipeline, precision at sizes of seconds; no time is judged."""
+"""Labels, start, pipeline, precision at sizes of seconds; no time is judged."""
 
 import json
 import sys
 
-import keras
 import numpy as np
 import pytest
 
-from benchmarks import (
-    labels,
-    measure,
-    pipeline,
-    precision,
-    startup,
-    throughput,
-    timing,
-)
-from benchmarks.commands import asked as parsed
+from benchmarks import labels, measure, pipeline, precision, startup, timing
 from benchmarks.page import shown
-from benchmarks.timing import in_child, last_line, spread
+from benchmarks.timing import last_line, spread
 from temzoo import get_model
 from temzoo.labels.formats import cvat
 from temzoo.labels.shapes.raster import instance_map
-
-SMALL = {"unet": {"filters": 4, "depth": 1}}
-TINY = throughput.Plan(SMALL, SMALL, (32,), (1, 2), seconds=0.0)
-CONFIG = SMALL["unet"]
-
-
-@pytest.fixture
-def absent_engine():
-    @throughput.engine("absent", "int8")
-    def absent(model, shape):
-        raise ImportError("absent needs: pip install absent")
-
-    yield
-    del throughput.ENGINES["absent", "int8"]
-
-
-@pytest.fixture
-def no_children(monkeypatch):
-    """A process of its own takes seconds to import TensorFlow; two tests have one."""
-    asked = []
-    told = {
-        "peak": 5_000_000,
-        "baseline": 1_000_000,
-        "input": 500_000,
-        "used": 3_500_000,
-        "side": 64,
-    }
-
-    def in_child(function, *words):
-        asked.append((function, *words))
-        if function.endswith("child_cells"):
-            return throughput.child_cells(*json.loads(json.dumps(words)))
-        return told if "limits" in function else told["peak"]
-
-    monkeypatch.setattr(throughput, "in_child", in_child)
-    return asked
-
-
-def test_every_engine_has_a_row_at_every_size(no_children, absent_engine, monkeypatch, measured):
-    keras.utils.set_random_seed(0)
-    monkeypatch.setattr(throughput, "QUICK", throughput.replace(TINY, memory_sides=(64, 128)))
-    speed, memory = measured("throughput", "--quick")
-    cells = speed["figures"]["cells"]
-    assert [(c["engine"], c["batch"]) for c in cells] == [
-        (name, batch) for batch in (1, 2) for name, _ in throughput.ENGINES
-    ]
-    absent = [c for c in cells if "left_out" in c]
-    assert {c["left_out"] for c in absent} == {"absent needs: pip install absent"}
-    for cell in (c for c in cells if "left_out" not in c):
-        assert cell["images_per_s"]["repetitions"] == timing.LEAST
-        exact = cell["precision"] == "float32"
-        assert cell["difference_to_reference"] < (1e-5 if exact else 0.2)
-        assert cell["peak_bytes"] == 5_000_000
-    assert [row["used"] for row in memory["figures"]["sides"]] == [3_500_000] * 2
-    asked = {"model": "unet", "config": CONFIG}
-    assert ("benchmarks.limits:child_predicts", asked, 64) in no_children
-    assert shown(memory)[2].endswith("| 64 | 0.00350 | 0.00500 | 0.00100 | 0.000500 |")
-
-
-def test_batches_that_prediction_never_makes_are_left_out(no_children, monkeypatch):
-    monkeypatch.setattr(throughput, "MOST_PIXELS", 32**2)
-    figures = throughput.speed_of("unet", CONFIG, TINY)["figures"]
-    assert {c["batch"] for c in figures["cells"]} == {1}
 
 
 def test_runs_take_turns():
@@ -106,11 +33,6 @@ def test_timing_is_that_of_the_repetitions():
     found = timing.rates([0.5, 1.0, 2.0, 4.0, 1.0], 8)
     assert found == {"median": 8.0, "least": 2.0, "most": 16.0, "repetitions": 5}
     assert timing.ratio([2.0, 2.0], [1.0, 4.0])["median"] == 1.25
-
-
-def test_the_memory_of_an_engine_is_that_of_a_process_of_its_own():
-    asked = ("unet", CONFIG, "tensorflow", "float32", 1, 64)
-    assert in_child("benchmarks.throughput:child_peak", *asked) > 100 * 10**6
 
 
 def test_exports_are_the_same_each_time_and_hold_what_they_say(tmp_path):
@@ -272,10 +194,3 @@ def test_engines_and_precisions_stand_beside_their_iou(monkeypatch, measured, dr
     assert (keras["ratio_to_keras"]["median"], keras["pixels_that_differ"]) == (1.0, 0.0)
     assert other["iou_change"]["value"] == pytest.approx(0, abs=1e-3)
     assert shown(record)[2].startswith("| tiny | keras | float32 |")
-
-
-def test_the_plan_follows_the_command_line():
-    plan = throughput.plan_of(parsed(["throughput", "--models", "unet", "mask_rcnn"]))
-    assert plan.models == {"unet": {}, "mask_rcnn": {}}
-    assert plan.memory_models == {"unet": {"filters": 8}, "mask_rcnn": {}}
-    assert plan.sides == throughput.FULL.sides
