@@ -106,7 +106,7 @@ def factors(model, data: Path) -> dict[str, float]:
 
 def drawn_particles(folder: Path, seed: int = 0) -> None:
     """A rotation-invariant VAE of drawn particles, as a run that has no history."""
-    config = {**latent.PARTICLES, **latent.MODELS["rotation-invariant"], "beta": 4.0}
+    config = {**latent.PARTICLES, **latent.INVARIANT, "beta": 4.0}
     seen, *_ = latent.drawn(latent.COUNT)
     model, _ = latent.trained(config, seen, epochs=latent.EPOCHS, seed=seed)
     pretrained.save(model, folder / pretrained.BEST)
