@@ -31,7 +31,7 @@ COMMANDS = {
     "morphology": ("morphology", "whether sphere, rod, faceted … are told right"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
-    "training": ("training", "speed of training steps; bfloat16, frozen encoders"),
+    "training": ("training", "speed of training steps in float32 and bfloat16, and IoU"),
     "pipeline": ("pipeline", "whether training waits for its crops"),
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
     "limits": ("limits", "bounds of memory at full size"),

@@ -1,4 +1,4 @@
-"""Seconds of a training step: in bfloat16, with a frozen encoder; and whether IoU stays the same.
+"""Seconds of a training step: in either precision; and whether IoU stays the same.
 
     python -m benchmarks training                  # steps, then IoU on drawn micrographs
     python -m benchmarks training --data emps --only iou --epochs 8
@@ -6,11 +6,8 @@
 Steps: each variant of a network is built and compiled by ``temzoo.train``'s own code, and takes one
 real batch of its crops again and again, from memory; what waiting for data adds is measured by
 ``python -m benchmarks pipeline``. The variants take turns, repetition by repetition, so that other
-work on the machine slows them alike, and ratios are taken turn by turn. Encoder share: seconds of
-the encoder's forward pass alone, on images of the sizes that the network shows it, over those of a
-step with it frozen. That is what a frozen encoder's features, kept, would save at most; they could
-be kept only where crops are not changed anew each time. Encoders have random weights and their
-batch norms in inference mode, as those that were loaded have.
+work on the machine slows them alike, and ratios are taken turn by turn. Encoders have random
+weights and their batch norms in inference mode, as those that were loaded have.
 
 IoU: one network is trained by ``temzoo.train`` in either precision, and with either library of
 augmentation, from the same weights on the same crops, and scored by ``temzoo.evaluate`` in float32
@@ -25,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 import temzoo
 from benchmarks.accuracy import difference
@@ -40,7 +36,6 @@ from temzoo.zoo.built import task_of
 from temzoo.zoo.cards import model_card
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-ENCODER = "encoder"  # what is timed beside the steps, and the layer's name
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
 LOADED = {"encoder_weights": "deferred"}
 
@@ -114,8 +109,6 @@ def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
         for precision in PRECISIONS:
             twin, batch = trained_by_train(network, config, precision, drawn)
             runs[name, precision] = partial(twin.train_on_batch, *batch)
-            if config.get("encoder_trainable") is False:
-                runs[ENCODER, precision] = encoder_alone(twin, config, network.settings)
     crop, batch = (network.settings[key] for key in ("crop", "batch"))
     about = f"{network.about}; crops of {crop} px, batch {batch}"
     told = {"name": network.about, "about": about, "dataset": drawn.told("train"), "seed": 0}
@@ -140,37 +133,14 @@ def trained_by_train(
     return twin, next(iter(data.training(0, []).take(1)))
 
 
-def encoder_alone(twin: Any, config: Mapping[str, Any], settings: Mapping[str, int]) -> Callable:
-    """The forward pass of a network's encoder, without its gradient, at each of its scales."""
-    encoder = twin.get_layer(ENCODER)
-    sides = [round(settings["crop"] / reduction) for reduction in config.get("pyramid", (1,))]
-    channels, draw = twin.input_shape[-1], tf.random.Generator.from_seed(0).normal
-    images = [draw((settings["batch"], side, side, channels)) for side in sides]
-    forward = tf.function(lambda shown: [encoder(image, training=False) for image in shown])
-
-    def run() -> None:
-        for outputs in forward(images):
-            outputs[-1].numpy()  # waits for it
-
-    return run
-
-
 def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
-    """Rows and ratios of the seconds, turn by turn, by variant (or ``ENCODER``) and precision."""
-    names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
-    figures: dict[str, Any] = {"steps": []}
-    for name in names:
+    """Rows and ratios of the seconds, turn by turn, by variant and precision."""
+    rows: list[dict[str, Any]] = []
+    for name in dict.fromkeys(name for name, _ in seconds):
         each = [seconds[name, precision] for precision in PRECISIONS]
         row = {"step_s": dict(zip(PRECISIONS, map(spread, each), strict=True))}
-        figures["steps"].append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
-    if (ENCODER, PRECISIONS[0]) in seconds:
-
-        def beside_frozen(name: str) -> dict[str, Any]:
-            return {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
-
-        figures["encoder"] = {"share_of_step": beside_frozen(ENCODER)}
-        figures["freezing"] = {name: beside_frozen(name) for name in names if name != "frozen"}
-    return figures
+        rows.append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
+    return {"steps": rows}
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
