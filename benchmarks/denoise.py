@@ -4,7 +4,6 @@
     python -m benchmarks denoise blind-spot     # Noise2Void: trains on noisy images alone, scores
     python -m benchmarks denoise filters        # Gaussian and non-local means
     python -m benchmarks denoise bm3d           # after `python -m benchmarks peers --setup bm3d`
-    python -m benchmarks denoise segmentation   # IoU of a U-Net on noisy, denoised, clean images
     python -m benchmarks denoise all
 
 EMPS: 293 training images, the 73 of ``val.csv`` are scored at full size. Electrons arrive at
@@ -55,7 +54,6 @@ ROWS = {
     "supervised": {"supervised": False, "supervised-flips": True},
     "blind-spot": {"blind-spot": False},
 }
-SEGMENTER = ("unet_mobilenet", "emps-frozen")
 
 
 def grey(example: Example) -> Micrograph:
@@ -156,27 +154,6 @@ def bm3d(dataset: Dataset) -> dict[str, Any] | None:
     return classical(denoise_baselines.matched, dataset)
 
 
-def segmentation(dataset: Dataset) -> dict[str, Any]:
-    """IoU of the shipped U-Net on noisy, denoised and clean validation images."""
-    segmenter = temzoo.get_model(SEGMENTER[0], weights=SEGMENTER[1])
-    restorers = {name: trained(name, dataset)[0] for name in NETWORKS}
-
-    def iou(examples) -> dict[str, Any]:
-        found = temzoo.evaluate(segmenter, examples, instances=None, progress=True)
-        return {**vars(found.iou), "of_images": [row["iou"] for row in found.table]}
-
-    doses: dict[str, Any] = {}
-    for dose in DOSES:
-        poor = degraded(dataset.val, dose, seed=SCORED)
-        doses[dose] = {"noisy": iou(poor)}
-        for name, model in restorers.items():
-            restore = lambda e, model=model: temzoo.restore(model, e.micrograph)  # noqa: E731
-            doses[dose][name] = iou([replace(e, load=partial(restore, e)) for e in poor])
-            gain = np.subtract(doses[dose][name]["of_images"], doses[dose]["noisy"]["of_images"])
-            doses[dose][name]["gain"] = vars(mean_interval(gain))
-    return {"figures": {"clean": iou(dataset.val), "doses": doses}, "model": "/".join(SEGMENTER)}
-
-
 def measure(
     name: str, of: Callable[[Dataset], dict[str, Any] | None], arguments: argparse.Namespace
 ) -> dict[str, Any] | None:
@@ -189,6 +166,5 @@ MEASUREMENTS = {
     "filters": partial(measure, "filters", partial(classical, denoise_baselines.filtered)),
     "supervised": partial(measure, "supervised", partial(of_network, "supervised")),
     "blind-spot": partial(measure, "blind-spot", partial(of_network, "blind-spot")),
-    "segmentation": partial(measure, "segmentation", segmentation),
     "bm3d": partial(measure, "bm3d", bm3d),
 }

@@ -204,17 +204,10 @@ def _instances_said(r: Record) -> list[str]:
 
 def denoise(found: Records) -> list[str]:
     of: dict[str, dict[str, Any]] = {}  # figures by dose and method
-    for r in (r for r in found if "clean" not in r["figures"]):
+    for r in found:
         for dose, methods in r["figures"]["doses"].items():
             of.setdefault(dose, {}).update({k: v for k, v in methods.items() if v})
-    told = [*_denoise_table(of, found), "", *_denoise_gains(of), ""] if of else []
-    for r in (r for r in found if "clean" in r["figures"]):
-        doses, clean = r["figures"]["doses"], r["figures"]["clean"]["value"]
-        shown = {name: METHODS[name] for name in doses["low-dose"]} | {"noisy": "noisy"}
-        rows = [[said, *(score(d[name]) for d in doses.values())] for name, said in shown.items()]
-        told += [f"IoU of `{r['model']}` on the same images, {clean:.3f} on the clean ones:", ""]
-        told += table(" | ".join(["images, denoised by", *doses]), rows)
-    return [*told, *by(found)]
+    return [*_denoise_table(of, found), "", *_denoise_gains(of), *by(found)] if of else []
 
 
 def _denoise_table(of: Mapping[str, Figures], found: Records) -> list[str]:
