@@ -27,15 +27,13 @@ from benchmarks.records import begin, keep, result, versions, write_json
 DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
 # What ``all`` runs, one after the other.
 QUICK = (
-    "startup; labels; measure; pipeline; training; accuracy --weights otsu; accuracy --curve 2 8;"
+    "startup; labels; measure; pipeline; training; accuracy --weights otsu;"
     " accuracy --weights vae/particles; precision;"
     " peers --names temzoo-unet pytorch-unet sklearn"
 )
 # Of nine contestants two minutes are half an hour.
 FULL = (
     "peers --setup; startup; labels; measure; pipeline; training; limits sides;"
-    " accuracy --data emps --curve 5 10 20 50 293;"
-    " accuracy --data emps --curve 5 10 20 50 293 --curve-model unet_mobilenet;"
     " peers --minutes 2; peers --speed"
 )
 

@@ -2,7 +2,6 @@
 
     python -m benchmarks accuracy --weights unet_mobilenet/emps-frozen --data emps
     python -m benchmarks accuracy --weights runs/a --data PATH --compare runs/b otsu
-    python -m benchmarks accuracy --curve 5 10 20 50 293 --data emps   # trains at each size
 
 To the figures of ``temzoo.evaluate``, whose head defines them, come boundary F1, errors of the size
 distribution (both of ``benchmarks.metrics``) and the relative error of the count, (found - true) /
@@ -10,12 +9,10 @@ true, each with its 95 % bootstrap interval over images. Objects are told apart 
 predict``: necks cut, below 10 px dropped. A difference of two models is that of their means over
 the same images; "better" and "worse" are said only where its interval excludes 0. Speed: five
 images, the models of a run in turns on each. Restorers and VAEs among the weights are judged by
-``benchmarks.denoise`` and ``benchmarks.latent``. A curve's trainings lie in ``runs/`` and are taken
-up again where they were stopped; quick ones are trained anew, in a folder that is removed.
+``benchmarks.denoise`` and ``benchmarks.latent``.
 """
 
 import argparse
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +24,7 @@ import temzoo
 from benchmarks import denoise, latent, metrics
 from benchmarks.datasets import Dataset, dataset_of
 from benchmarks.metrics import CONNECTED
-from benchmarks.recipes import Recipe, contestant_of, fitted, throwaway_folder
+from benchmarks.recipes import contestant_of
 from benchmarks.records import scores
 from benchmarks.timing import in_turns, spread
 from temzoo.data.examples import class_names
@@ -37,7 +34,7 @@ from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.results import compare
 from temzoo.inference.objects import counted_from
 from temzoo.labels.shapes.raster import class_map, foreground_classes
-from temzoo.zoo import cards, pretrained
+from temzoo.zoo import pretrained
 from temzoo.zoo.built import built_or_none, class_names_of, task_of
 
 # Metrics that two models are compared by; of the latter ones the smaller absolute value is better.
@@ -47,12 +44,6 @@ OBJECTS = {"instances": "auto", "min_area_px": 10}  # as ``temzoo predict`` by d
 RESAMPLING = {"seed": 0, "bootstrap": 1000}
 TIMED = 5  # images
 OTHERS = {"restoration": denoise.told_of, "generative": latent.told_of}  # judges, by task
-CURVE_CONFIGS = {"unet": {"filters": 16}, "unet_mobilenet": {"alpha": 0.75}}  # others: default
-CURVE = {"batch": 8, "crop": 256, "epochs": 5, "steps_per_epoch": 60, "seed": 0}
-# Short enough for a machine without data; as in the demo, crops are as large as the micrographs.
-QUICK_CONFIG = {"filters": 8, "depth": 3}
-QUICK_CURVE = {"batch": 4, "crop": 256, "magnification": (1.0, 1.0), "augment": "light"}
-QUICK_CURVE |= {"learning_rate": 3e-3, "epochs": 3, "steps_per_epoch": 20, "seed": 0}
 
 
 def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
@@ -257,32 +248,5 @@ def card_scores(weights: str) -> dict[str, Any]:
     return dict(card.scores) if card else {}
 
 
-def curve(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
-    """Trains on so many images each, drawn with one seed, and judges on the same ones."""
-    model = cards.model_card(arguments.curve_model).name  # refuses what is not registered
-    recipe = Recipe("", "any", model, CURVE_CONFIGS.get(model, {}), CURVE)
-    if arguments.quick:  # always of one small network
-        recipe = Recipe("", "synthetic", "unet", QUICK_CONFIG, QUICK_CURVE)
-    records, models = [], {}
-    for count in arguments.curve:
-        part, name = dataset.drawn(count), f"{recipe.model}-{count}-images"
-        with throwaway_folder() if arguments.quick else contextlib.nullcontext():
-            run = f"suite-{dataset.name}-{name}"
-            models[name], training = fitted(run, recipe, part.train, part.val)
-        told = {"about": f"{recipe.model}, trained on {count} images", "training": training}
-        told |= {"command": arguments.again(curve=[count], weights=None, compare=[])}
-        told = recipe.told() | told | {"settings": {"curve": recipe.model}}
-        records.append(_told(name, judge(models[name], part.val), part, **told))
-    return with_seconds(records, models, dataset.val)
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    if arguments.weights is None and arguments.curve is None:
-        if not arguments.quick:
-            raise ValueError("Name what to judge by --weights, or --curve N … to train.")
-        arguments.curve = [2, 8]
-    dataset = dataset_of(arguments)
-    if arguments.weights:
-        yield from weighed(arguments, dataset)
-    if arguments.curve:
-        yield from curve(arguments, dataset)
+    yield from weighed(arguments, dataset_of(arguments))

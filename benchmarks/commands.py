@@ -17,7 +17,7 @@ from benchmarks.records import DATA, RESULTS
 
 # Commands to their modules, and what they are for.
 COMMANDS = {
-    "accuracy": ("accuracy", "IoU, boundaries, objects and sizes of weights; learning curves"),
+    "accuracy": ("accuracy", "IoU, boundaries, objects and sizes of weights"),
     "recipe": ("recipes", "train a named recipe on real micrographs and score it"),
     "instances": ("instances", "particles told apart: AP, panoptic quality, counts"),
     "boxes": ("boxes", "a detector of boxes: AP, counts and speed beside others"),
@@ -66,11 +66,9 @@ WEIGHTS = "MODEL/NAME, a run folder or a weights file"
 NAMES = option("names", "which of those above, or all", nargs="+")
 OPTIONS: dict[str, list[Option]] = {
     "accuracy": [
-        option("--weights", f"{WEIGHTS}, otsu or forest"),
+        option("--weights", f"{WEIGHTS}, otsu or forest", required=True),
         data("synthetic"),
         option("--compare", "beside these", [], nargs="+", metavar="WEIGHTS"),
-        option("--curve", "train on N images each", nargs="+", type=int, metavar="N"),
-        option("--curve-model", "that is trained", "unet"),
     ],
     "recipe": [
         NAMES,

@@ -1,4 +1,4 @@
-"""``results/README.md`` and its plots, made anew from the records each time.
+"""``results/README.md`` and its plot, made anew from the records each time.
 
     python -m benchmarks page
 
@@ -19,14 +19,6 @@ from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
 SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
-# Pictures by the kind that they stand under: who draws them, and who gives their points.
-PLOTS = {
-    "accuracy": {
-        "iou-speed": (plots.iou_and_speed, scores.speed_points),
-        "learning-curve": (plots.learning_curve, scores.curve_points),
-    },
-    "memory": {"memory": (plots.memory_and_size, scores.memory_points)},
-}
 QUICK = """# The quick run
 
 `python -m benchmarks all --quick`: drawn micrographs and small networks, minutes in all. It shows
@@ -35,7 +27,7 @@ that everything runs, and how machines compare; its scores say little of real im
 
 
 def write_page(folder: Path = RESULTS) -> Path:
-    """Writes page and plots from the records in ``folder``; gives the page's path."""
+    """Writes page and plot from the records in ``folder``; gives the page's path."""
     head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
     parts, short = [], []
     for found, prefix, quick in ((parts, "", False), (short, "quick-", True)):
@@ -78,18 +70,16 @@ def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix:
         found = of.get(kind, ())
         commands = [r for r in found if f"`{r['command']}`" not in text]
         lines += [*by(commands)] if commands else []
-        lines += ["", *_pictures(kind, of, folder, prefix)]
+        lines += ["", *(_picture(found, folder, prefix) if kind == "accuracy" else ())]
     return "\n".join([*lines, measured([r for k in kinds for r in of.get(k, ())])]) + "\n"
 
 
-def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:
-    lines = []
-    for name, (drawn_by, points_of) in PLOTS.get(kind, {}).items():
-        points = points_of(of)
-        if points:
-            drawn_by(points, folder / f"{prefix}{name}.png")
-            lines += [f"![{name.replace('-', ' ')}]({prefix}{name}.png)", ""]
-    return lines
+def _picture(found: Iterable[Record], folder: Path, prefix: str) -> list[str]:
+    judged = [r for r in found if "seconds_per_image" in r["figures"]]
+    if not judged:
+        return []
+    name = plots.iou_and_speed(judged, folder / f"{prefix}iou-speed.png").name
+    return [f"![IoU and speed]({name})", ""]
 
 
 def measured(records: Iterable[Record]) -> str:

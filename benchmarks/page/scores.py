@@ -1,4 +1,4 @@
-"""What needs more than the names of figures, and the points of the plots.
+"""What needs more than the names of figures.
 
 Each function of ``TABLES`` takes the records of a kind and gives lines.
 """
@@ -6,13 +6,10 @@ Each function of ``TABLES`` takes the records of a kind and gives lines.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.page.plots import Point
-from benchmarks.page.tables import Record, by, command, lines, number, rate, score, table
+from benchmarks.page.tables import Record, by, command, lines, score, table
 
 Records = Sequence[Record]
 Figures = Mapping[str, Any]
-GB = 1e9
-MAPS = 5  # bytes a pixel of what predict returns: classes in one, instances in four
 METHODS = {
     "noisy": "nothing",
     "gaussian": "Gaussian filter, tuned",
@@ -37,30 +34,13 @@ GAINS = {
 
 
 def accuracy(found: Records) -> list[str]:
-    """Under the tables: classes, what the cards say, learning curves."""
-    judged = [r for r in found if "curve" not in r["settings"]]
+    """Under the tables: classes, and what the cards say."""
     told = [
         f"`{r['model']}` on {r['dataset']['name']}: {_classes(each)}."
-        for r in judged
+        for r in found
         if len(each := r["figures"]["pooled_iou_of_classes"]) > 2
     ]
-    parts = [[line] for line in (*told, *_cards(judged))]
-    curves = _curves([r for r in found if "curve" in r["settings"]])
-    return [line for part in (*parts, curves) if part for line in (*part, "")]
-
-
-def _curves(found: Records) -> list[str]:
-    """IoU over the number of training images; a row for each model and dataset."""
-    if not found:
-        return []
-    counts = sorted({r["dataset"]["train_images"] for r in found})
-    rows: dict[tuple[str, str], dict[int, str]] = {}
-    for r in found:
-        row = rows.setdefault((r["dataset"]["name"], r["settings"]["curve"]), {})
-        row[r["dataset"]["train_images"]] = score(r["figures"]["per_image"]["iou"])
-    cells = [[*key, *(row.get(count, "–") for count in counts)] for key, row in rows.items()]
-    head = " | ".join(["data", "IoU of, trained on", *(f"{count} images" for count in counts)])
-    return [*table(head, cells), *by(found[:1])]
+    return [line for part in (*told, *_cards(found)) for line in (part, "")]
 
 
 def _classes(each: Mapping[str, float]) -> str:
@@ -78,50 +58,6 @@ def _cards(found: Records) -> list[str]:
         if "iou" in card and card.get("images") == r["dataset"]["images"]
     ]
     return [f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
-
-
-def speed_points(of: Mapping[str, Records]) -> list[Point]:
-    """One of each model, of a learning curve the end; recipes where nothing else is judged."""
-    last: dict[tuple[str, str], Record] = {}
-    judged = [r for r in of.get("accuracy", ()) if "seconds_per_image" in r["figures"]]
-    for r in sorted(judged, key=lambda r: r["dataset"]["train_images"]):
-        last[r["dataset"]["name"], r["settings"].get("curve") or r["model"]] = r
-    known = {r["dataset"]["name"] for r in judged if "curve" not in r["settings"]}
-    others = [r for r in of.get("recipe", ()) if r["dataset"]["name"] not in known]
-    rows = [*((r["about"], r) for r in last.values()), *((r["name"], r) for r in others)]
-    return [
-        _point(r, series, tuple(rate(r["figures"]["seconds_per_image"]).values()))
-        for series, r in rows
-    ]
-
-
-def curve_points(of: Mapping[str, Records]) -> list[Point]:
-    """IoU over training images, of series that have more than one number of them."""
-    series: dict[tuple[str, str], list[Point]] = {}
-    for r in (*of.get("accuracy", ()), *of.get("recipe", ())):
-        name = r["about"] if r["what"] == "recipe" else r["settings"].get("curve")
-        if name and "-seed" not in r["name"]:
-            point = _point(r, name, (r["dataset"]["train_images"],) * 3)
-            series.setdefault((point.panel, name), []).append(point)
-    return [p for line in series.values() if len({p.x for p in line}) > 1 for p in line]
-
-
-def _point(r: Record, series: str, x: tuple) -> Point:
-    iou = r["figures"]["per_image"]["iou"]
-    return Point(r["dataset"]["name"], series, x, (iou["value"], iou["low"], iou["high"]))
-
-
-def memory_points(of: Mapping[str, Records]) -> list[Point]:
-    """GB over the side of a micrograph: all, and without the maps that predict returns."""
-    return [
-        Point("temzoo.predict", r["model"] + told, (row["side"],) * 3, (gigabytes,) * 3)
-        for r in of.get("memory", ())
-        for row in r["figures"]["sides"]
-        for told, gigabytes in (
-            ("", row["used"] / GB),
-            (", without the maps", (row["used"] - MAPS * row["side"] ** 2) / GB),
-        )
-    ]
 
 
 def recipe(found: Records) -> list[str]:
@@ -248,22 +184,10 @@ def tuning(found: Records) -> list[str]:
     )
 
 
-def compared(found: Records) -> list[str]:
-    """Latent spaces of several models, by every figure of theirs."""
-    models = [m for r in found if r["name"] == "compare" for m in r["figures"]["models"]]
-    rows = [
-        [v if isinstance(v, int | str) else number(v) for v in m["figures"].values()]
-        + [f"{m['seconds']:.0f}"]
-        for m in models
-    ]
-    return table(" | ".join([*models[0]["figures"], "training, s"]), rows) if models else []
-
-
 TABLES = {
     "accuracy": accuracy,
     "recipe": recipe,
     "instances": instances,
     "denoise": denoise,
     "tuning": tuning,
-    "latent": compared,
 }

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
     "words",
     [
         ["startup", "--repetitions", "1", "--quick"],
-        ["accuracy", "--weights", "a b", "--compare", "c", "d", "--curve", "2", "8"],
+        ["accuracy", "--weights", "a b", "--compare", "c", "d", "--quick"],
         ["measure", "labels", "--images", "2", "--with", "a b.py", "--with", "c.py"],
         ["tuning", "grid"],
         ["limits", "read-points", "read-boxes", "--data-folder", "/none"],

@@ -5,8 +5,7 @@ import math
 import cv2
 import pytest
 
-from benchmarks.page import SLOT, TEMPLATE, plots, scores, shown, tables, write_page
-from benchmarks.page.plots import Point
+from benchmarks.page import SLOT, TEMPLATE, scores, shown, tables, write_page
 from benchmarks.page.tables import number, table, timed
 from benchmarks.records import keep, kept, result
 from benchmarks.timing import spread
@@ -16,7 +15,7 @@ def figure(value):
     return {"value": value, "low": value - 0.01, "high": value + 0.01}
 
 
-def accuracy(model, iou, *, images=293, quick=False, classes=("particle",), **settings):
+def accuracy(model, iou, *, quick=False, classes=("particle",), **settings):
     per_image = {name: figure(iou) for name in ("iou", "dice", "boundary_f1")}
     objects = ("mask_ap", "mask_ap50", "panoptic_quality", "relative_count_error", "ks_statistic")
     pooled = dict.fromkeys((*objects, "iou"), figure(0.5))
@@ -32,7 +31,7 @@ def accuracy(model, iou, *, images=293, quick=False, classes=("particle",), **se
         command=f"python -m benchmarks accuracy --weights {model}",
         quick=quick,
         model=model,
-        dataset={"name": "emps", "images": 73, "train_images": images},
+        dataset={"name": "emps", "images": 73},
         settings=settings,
         figures=figures | {"seconds_per_image": seconds},
     )
@@ -48,8 +47,6 @@ def folder(tmp_path):
     keep(result("paired", "emps", figures={"pairs": pairs}, **told), tmp_path)
     keep(accuracy("good", 0.8), tmp_path)
     keep(accuracy("several", 0.7, classes=("secondary", "tertiary")), tmp_path)
-    for count in (5, 10):
-        keep(accuracy(f"net-{count}", 0.4 + count / 100, images=count, curve="net"), tmp_path)
     keep(accuracy("small", 0.2, quick=True), tmp_path)
     return tmp_path
 
@@ -57,11 +54,9 @@ def folder(tmp_path):
 def test_the_page_shows_every_record_with_its_command(folder):
     text = write_page(folder).read_text()
     for record in kept(folder):
-        if record["name"] != "net-5":  # a curve has one row, and one of its commands
-            assert f"`{record['command']}`" in text
+        assert f"`{record['command']}`" in text
         assert record["hardware"]["processor"] in text
     assert "0.800 [0.790, 0.810]" in text
-    assert "| emps | net | 0.450 [0.440, 0.460] | 0.500 [0.490, 0.510] |" in text
     assert "2.00 [1.00, 4.00]" in text  # images per second
     assert "–" in text  # the D50 error that is not defined
 
@@ -98,13 +93,11 @@ def test_classes_are_told_apart_where_there_are_several(folder):
     assert "`good` on emps: pooled" not in text
 
 
-def test_plots_are_pictures_and_the_page_has_them(folder):
-    text = write_page(folder).read_text()
-    for name in ("iou-speed.png", "learning-curve.png"):
-        assert f"]({name})" in text
-        picture = cv2.imread(str(folder / name))
-        assert picture.shape[1] > 600
-        assert picture.std() > 5
+def test_the_plot_is_a_picture_and_the_page_has_it(folder):
+    assert "](iou-speed.png)" in write_page(folder).read_text()
+    picture = cv2.imread(str(folder / "iou-speed.png"))
+    assert picture.shape[1] > 600
+    assert picture.std() > 5
 
 
 def test_the_same_records_give_the_same_page(folder):
@@ -112,44 +105,23 @@ def test_the_same_records_give_the_same_page(folder):
     assert write_page(folder).read_bytes() == first
 
 
-def test_a_curve_needs_two_numbers_of_images(folder):
-    points = scores.curve_points({"accuracy": kept(folder, quick=False)[:4]})
-    assert [(p.series, p.x[0], p.y[0]) for p in points] == [("net", 10, 0.5), ("net", 5, 0.45)]
-    assert scores.curve_points({"accuracy": [accuracy("n", 0.4, images=5, curve="n")]}) == []
-
-
-def test_the_end_of_a_curve_stands_for_its_model(folder):
-    judged = [record for record in kept(folder, quick=False) if record["what"] == "accuracy"]
-    series = {point.series for point in scores.speed_points({"accuracy": judged})}
-    assert series == {"good", "several", "net-10"}
-
-
 def test_a_score_without_a_speed_has_a_dash_and_no_point(tmp_path):
     record = accuracy("good", 0.8)
     del record["figures"]["seconds_per_image"]
     keep(record, tmp_path)
+    assert "iou-speed.png" not in write_page(tmp_path).read_text()
     keep(accuracy("timed", 0.7), tmp_path)
-    assert scores.speed_points({"accuracy": [record]}) == []
     assert "| – | `python -m benchmarks accuracy" in write_page(tmp_path).read_text()
 
 
-def recipe(name, seconds=0.1, value=0.6, images=293):
+def recipe(name, value=0.6):
     iou = figure(value)
     pooled = {"iou": iou, "instance_f1": iou}
     figures = {"per_image": {"iou": iou}, "pooled": pooled, "joint_iou": None}
-    figures |= {"pooled_iou_of_classes": {}, "seconds_per_image": spread([seconds])}
+    figures |= {"pooled_iou_of_classes": {}, "seconds_per_image": spread([0.1])}
     told = {"about": "U-Net", "command": name, "training": {"minutes": 1.0}}
-    data = {"name": "emps", "images": 73, "train_images": images}
+    data = {"name": "emps", "images": 73, "train_images": 293}
     return result("recipe", name, figures=figures, dataset=data, **told)
-
-
-def test_recipes_stand_in_the_plots_where_no_weights_are_judged():
-    found = [recipe("emps-unet"), recipe("emps10-unet", images=10)]
-    assert scores.speed_points({"recipe": found})[0] == Point(
-        "emps", "emps-unet", (10.0, 10.0, 10.0), (0.6, 0.59, 0.61)
-    )
-    assert scores.speed_points({"recipe": found, "accuracy": [accuracy("a", 0.5)]})[1:] == []
-    assert {p.x[0] for p in scores.curve_points({"recipe": found})} == {10, 293}
 
 
 def test_the_table_says_whether_another_seed_lies_in_the_interval():
@@ -214,20 +186,6 @@ def test_scores_of_pixels_and_objects_have_their_intervals(folder):
     assert pixels.count("0.800 [0.790, 0.810]") == 3
     assert "| 0.500 [0.490, 0.510] |" in objects
     assert "| +50.0% [+49.0%, +51.0%] |" in objects  # of the count
-
-
-def test_a_plot_with_long_names_has_its_panels_whole(tmp_path):
-    """Legends stand beside the panels: none is squeezed, and none covers another."""
-    long = "a network of many words that say how it was trained, on what, and for how long "
-    points = [
-        Point(f"data {k % 2}", f"{long}{k}", (1.0 + k, 0.8 + k, 1.2 + k), (0.5, 0.4, 0.6))
-        for k in range(16)
-    ]
-    figure, axes = plots._panels(points)
-    heights = [axis.get_position().height * figure.get_figheight() for axis in axes]
-    assert min(heights) > 2.0
-    path = plots.iou_and_speed(points, tmp_path / "p.png")
-    assert cv2.imread(str(path)).shape[0] > 150 * 2 * plots.LEGEND_ROW * 16
 
 
 @pytest.mark.parametrize(
