@@ -17,7 +17,7 @@ from benchmarks.records import DATA, RESULTS
 
 # Commands to their modules, and what they are for.
 COMMANDS = {
-    "accuracy": ("accuracy", "IoU, boundaries, objects and sizes of weights"),
+    "accuracy": ("accuracy", "IoU, objects and sizes of weights"),
     "recipe": ("recipes", "train a named recipe on real micrographs and score it"),
     "instances": ("instances", "particles told apart: AP, panoptic quality, counts"),
     "boxes": ("boxes", "a detector of boxes: AP, counts and speed beside others"),

@@ -27,9 +27,8 @@ from sklearn.model_selection import GroupKFold
 import temzoo
 from benchmarks.blobs import density, loops_blobs
 from benchmarks.datasets import Dataset, in_memory, open_dataset
-from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import RECIPES, Recipe, fitted
-from benchmarks.records import scores
+from benchmarks.records import CONNECTED, scores
 from benchmarks.timing import timed
 from temzoo.cli.common import trained
 from temzoo.core.types import Example

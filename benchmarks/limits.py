@@ -36,7 +36,7 @@ import numpy as np
 import temzoo
 from benchmarks import cvat_exports
 from benchmarks.cvat_exports import LABEL, outline, polygon
-from benchmarks.metrics import CONNECTED
+from benchmarks.records import CONNECTED
 from benchmarks.timing import in_child, memory, timed
 
 GB = 10**9

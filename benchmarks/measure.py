@@ -35,8 +35,8 @@ from skimage.measure import regionprops_table
 import temzoo
 from benchmarks import perimeters
 from benchmarks.datasets import generated, in_memory
-from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import Recipe, fitted
+from benchmarks.records import CONNECTED
 from benchmarks.timing import repeated
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize

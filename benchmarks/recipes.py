@@ -28,9 +28,8 @@ import numpy as np
 
 import temzoo
 from benchmarks.datasets import open_dataset
-from benchmarks.metrics import CONNECTED
 from benchmarks.own import registering
-from benchmarks.records import scores
+from benchmarks.records import CONNECTED, scores
 from benchmarks.timing import repeated, timed
 from temzoo.cli.common import trained
 from temzoo.core.files import read_json

@@ -30,8 +30,7 @@ import numpy as np
 import temzoo
 from benchmarks import boxes, denoise, latent
 from benchmarks.datasets import open_dataset
-from benchmarks.metrics import CONNECTED
-from benchmarks.records import RESULTS, ROOT, keep, kept, write_lines
+from benchmarks.records import CONNECTED, RESULTS, ROOT, keep, kept, write_lines
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
