@@ -7,14 +7,14 @@ To the figures of ``temzoo.evaluate``, whose head defines them, come AP of all m
 the particles of all images together: the relative error of their number, (found - true) / true, and
 that of D50, the median of their equivalent circular diameters. Objects are told apart as by
 ``temzoo predict``: necks cut, below 10 px dropped. A difference of two models is that of their
-means over the same images; "better" and "worse" are said only where its interval excludes 0. Speed:
-five images, the models of a run in turns on each. Restorers and VAEs are judged by
-``benchmarks.denoise`` and ``benchmarks.latent``.
+means over the same images; "better" and "worse" are said only where its interval excludes 0.
+Restorers and VAEs are judged by ``benchmarks.denoise`` and ``benchmarks.latent``. Speed:
+``precision``.
 """
 
 import argparse
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,23 +23,20 @@ from rich.progress import track
 
 import temzoo
 from benchmarks import denoise, latent
-from benchmarks.datasets import Dataset, dataset_of
+from benchmarks.datasets import dataset_of
 from benchmarks.recipes import contestant_of
-from benchmarks.records import CONNECTED, scores
-from benchmarks.timing import in_turns, spread
+from benchmarks.records import scores
 from temzoo.evaluation.bootstrap import interval, ratio, resamples
 from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions, scored_names
 from temzoo.evaluation.object_overlaps import areas_of, true_objects
 from temzoo.evaluation.results import compare
 from temzoo.inference.objects import counted_from
-from temzoo.zoo import pretrained
 from temzoo.zoo.built import built_or_none, task_of
 
 # Metrics that two models are compared by.
 GAINS = ("iou", "dice", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
 OBJECTS = {"instances": "auto", "min_area_px": 10}  # as ``temzoo predict`` by default
 RESAMPLING = {"seed": 0, "bootstrap": 1000}
-TIMED = 5  # images
 OTHERS = {"restoration": denoise.told_of, "generative": latent.told_of}  # judges, by task
 
 
@@ -144,66 +141,26 @@ def comparison(one: Any, other: Any) -> dict[str, Any]:
     return found
 
 
-def _told(name: str, found: Any, dataset: Dataset, settings: Mapping, **told: Any):
-    """The fields of a record of a model on a dataset."""
-    about = {"name": f"{dataset.name}-{name}", "dataset": dataset.told(), "figures": scores(found)}
-    return about | {"settings": {**OBJECTS, **RESAMPLING, **settings}, **told, "model": name}
-
-
-def with_seconds(records: list, models: Mapping[str, Any], examples: Sequence) -> list:
-    """The records, with how long each of their models takes for an image.
-
-    The images are spread over all; the models take turns on each, after a call to warm up.
-    """
-    chosen = np.linspace(0, len(examples) - 1, min(TIMED, len(examples))).astype(int)
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for micrograph in (examples[index].micrograph for index in chosen):
-        runs = {
-            name: lambda model=model, shown=micrograph: temzoo.predict(model, shown, **CONNECTED)
-            for name, model in models.items()
-        }
-        for name, took in in_turns(runs, least=1, most=1).items():
-            seconds[name] += took
-    for one in records:
-        if one["model"] in seconds:
-            one["figures"]["seconds_per_image"] = spread(seconds[one["model"]])
-    return records
-
-
-def weighed(arguments: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Judges all weights that are asked for, compares each with those before it."""
-    judged: dict[str, Any] = {}
-    models: dict[str, Any] = {}
-    records, compared = [], []
+    dataset, judged, compared = dataset_of(arguments), {}, []
     for name in [arguments.weights, *arguments.compare]:
         model = contestant_of(name, dataset.train)
-        told = {"command": arguments.again(weights=name, compare=[]), "about": name, "seed": 0}
-        settings = {"card_scores": card_scores(name)}
+        command = arguments.again(weights=name, compare=[])
+        told = {"command": command, "about": name, "model": name, "seed": 0}
         how = built_or_none(model)
         if how and how.task in OTHERS:
-            told |= {"model": name, "settings": settings | {"parameters": model.count_params()}}
-            records.append(told | OTHERS[how.task](name, model, dataset, arguments))
+            told["settings"] = {"parameters": model.count_params()}
+            yield told | OTHERS[how.task](name, model, dataset, arguments)
             continue
-        scored = judge(model, dataset.val)
-        records.append(_told(name, scored, dataset, settings, **told))
+        found = judge(model, dataset.val)
+        told |= {"name": f"{dataset.name}-{name}", "dataset": dataset.told()}
+        yield told | {"settings": {**OBJECTS, **RESAMPLING}, "figures": scores(found)}
         for other, theirs in judged.items():
-            metrics_of = comparison(scored, theirs)
-            compared.append({"model": name, "beside": other, "metrics": metrics_of})
-        judged[name], models[name] = scored, model
-    with_seconds(records, models, dataset.val)
+            metrics = comparison(found, theirs)
+            compared.append({"model": name, "beside": other, "metrics": metrics})
+        judged[name] = found
     if compared:  # apart from the scores, which are repeated by themselves
         about = f"{compared[-1]['model']} and those before it"
         told = {"what": "paired", "name": dataset.name, "about": about, "seed": 0}
-        records.append({**told, "dataset": dataset.told(), "figures": {"pairs": compared}})
-    return records
-
-
-def card_scores(weights: str) -> dict[str, Any]:
-    """What the card of shipped weights says; empty for anything else."""
-    model, _, name = weights.partition("/")
-    card = pretrained.available(model).get(name)
-    return dict(card.scores) if card else {}
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    yield from weighed(arguments, dataset_of(arguments))
+        yield {**told, "dataset": dataset.told(), "figures": {"pairs": compared}}

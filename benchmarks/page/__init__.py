@@ -1,4 +1,4 @@
-"""``results/README.md`` and its plot, made anew from the records each time.
+"""``results/README.md``, made anew from the records each time.
 
     python -m benchmarks page
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import plots, scores, tables
+from benchmarks.page import scores, tables
 from benchmarks.page.tables import Record, by
 from benchmarks.records import RESULTS, kept, write_lines
 
@@ -27,14 +27,14 @@ that everything runs, and how machines compare; its scores say little of real im
 
 
 def write_page(folder: Path = RESULTS) -> Path:
-    """Writes page and plot from the records in ``folder``; gives the page's path."""
+    """Writes the page from the records in ``folder``; gives the page's path."""
     head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
     parts, short = [], []
-    for found, prefix, quick in ((parts, "", False), (short, "quick-", True)):
+    for found, quick in ((parts, False), (short, True)):
         of: dict[str, list[Record]] = {}
         for record in kept(folder, quick=quick):
             of.setdefault(record["what"], []).append(record)
-        found += [part for text in sections if (part := _filled(text, of, folder, prefix))]
+        found += [part for text in sections if (part := _filled(text, of))]
     text = "\n".join([head, _contents(parts), *parts, *([QUICK] if short else []), *short])
     return write_lines(folder / "README.md", [text.rstrip()])
 
@@ -59,7 +59,7 @@ def _contents(sections: Iterable[str]) -> str:
     return "".join(f"- [{t}](#{a.replace(' ', '-')})\n" for t, a in pairs)
 
 
-def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix: str) -> str:
+def _filled(text: str, of: Mapping[str, Sequence[Record]]) -> str:
     """A section with its tables, or "" where there are no records for any."""
     kinds = [kind for kind, *_ in SLOT.findall(text)]
     if not of.keys() & {*kinds}:
@@ -67,19 +67,9 @@ def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix:
     text = SLOT.sub(lambda m: "\n".join(_table(*m.groups(), of.get(m[1], ()))), text)
     lines = [re.sub(r"\n{3,}", "\n\n", text).rstrip()]
     for kind in dict.fromkeys(kinds):
-        found = of.get(kind, ())
-        commands = [r for r in found if f"`{r['command']}`" not in text]
-        lines += [*by(commands)] if commands else []
-        lines += ["", *(_picture(found, folder, prefix) if kind == "accuracy" else ())]
+        commands = [r for r in of.get(kind, ()) if f"`{r['command']}`" not in text]
+        lines += [*by(commands), ""] if commands else [""]
     return "\n".join([*lines, measured([r for k in kinds for r in of.get(k, ())])]) + "\n"
-
-
-def _picture(found: Iterable[Record], folder: Path, prefix: str) -> list[str]:
-    judged = [r for r in found if "seconds_per_image" in r["figures"]]
-    if not judged:
-        return []
-    name = plots.iou_and_speed(judged, folder / f"{prefix}iou-speed.png").name
-    return [f"![IoU and speed]({name})", ""]
 
 
 def measured(records: Iterable[Record]) -> str:

@@ -34,30 +34,19 @@ GAINS = {
 
 
 def accuracy(found: Records) -> list[str]:
-    """Under the tables: classes, and what the cards say."""
+    """Under the tables: IoU of each class where there are several."""
     told = [
         f"`{r['model']}` on {r['dataset']['name']}: {_classes(each)}."
         for r in found
         if len(each := r["figures"]["pooled_iou_of_classes"]) > 2
     ]
-    return [line for part in (*told, *_cards(found)) for line in (part, "")]
+    return [line for part in told for line in (part, "")]
 
 
 def _classes(each: Mapping[str, float]) -> str:
     told = ", ".join(f"{name} {value:.3f}" for name, value in each.items())
     mean = sum(each.values()) / len(each)
     return f"pooled IoU of {told}; mean of all {len(each)}: {mean:.3f}"
-
-
-def _cards(found: Records) -> list[str]:
-    """What the cards of shipped weights say, beside what was found; of the images they speak of."""
-    said = [(r, r["settings"].get("card_scores", {})) for r in found]
-    told = [
-        f"`{r['model']}` {card['iou']:.4f}, here {r['figures']['per_image']['iou']['value']:.4f}"
-        for r, card in said
-        if "iou" in card and card.get("images") == r["dataset"]["images"]
-    ]
-    return [f"IoU on the weights' cards: {'; '.join(told)}."] if told else []
 
 
 def recipe(found: Records) -> list[str]:

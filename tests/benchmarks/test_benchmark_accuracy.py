@@ -134,21 +134,6 @@ def test_a_run_of_two_contestants_is_recorded_and_compared(monkeypatch, drawn, m
     assert paired["command"] == f"{start} otsu --compare oracle --quick"
     assert second["command"] == f"{start} oracle --quick"
     assert second["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
-    assert second["figures"]["seconds_per_image"]["repetitions"] == 3
-
-
-def test_models_are_timed_in_turns_on_the_same_images(monkeypatch, drawn):
-    asked = []
-    monkeypatch.setattr(
-        temzoo, "predict", lambda model, shown, **_: asked.append((model, shown.name))
-    )
-    monkeypatch.setattr(accuracy, "TIMED", 2)
-    records = [{"model": name, "figures": {}} for name in "ab"]
-    found = accuracy.with_seconds(records, {"a": 1, "b": 2}, drawn.val)
-    first, last = drawn.val[0].micrograph.name, drawn.val[-1].micrograph.name
-    turn = [1, 1, 2, 2, 1, 2]  # each is warmed up, then they alternate
-    assert asked == [*((m, first) for m in turn), *((m, last) for m in turn)]
-    assert [one["figures"]["seconds_per_image"]["repetitions"] for one in found] == [2, 2]
 
 
 def test_restorers_are_scored_beside_the_noisy_image():

@@ -2,7 +2,6 @@
 
 import math
 
-import cv2
 import pytest
 
 from benchmarks.page import SLOT, TEMPLATE, scores, shown, tables, write_page
@@ -15,14 +14,13 @@ def figure(value):
     return {"value": value, "low": value - 0.01, "high": value + 0.01}
 
 
-def accuracy(model, iou, *, quick=False, classes=("particle",), **settings):
+def accuracy(model, iou, *, quick=False, classes=("particle",)):
     per_image = {name: figure(iou) for name in ("iou", "dice")}
     objects = ("mask_ap", "mask_ap50", "panoptic_quality", "relative_count_error")
     pooled = dict.fromkeys((*objects, "iou"), figure(0.5))
     undefined = dict.fromkeys(("value", "low", "high"), math.nan)
     pooled["d50_error"] = figure(0.1) if model == "several" else undefined
     each = dict.fromkeys(("background", *classes), 0.75)
-    seconds = {"median": 0.5, "least": 0.25, "most": 1.0}
     figures = {"per_image": per_image, "pooled": pooled, "pooled_iou_of_classes": each}
     return result(
         "accuracy",
@@ -32,8 +30,7 @@ def accuracy(model, iou, *, quick=False, classes=("particle",), **settings):
         quick=quick,
         model=model,
         dataset={"name": "emps", "images": 73},
-        settings=settings,
-        figures=figures | {"seconds_per_image": seconds},
+        figures=figures,
     )
 
 
@@ -57,16 +54,7 @@ def test_the_page_shows_every_record_with_its_command(folder):
         assert f"`{record['command']}`" in text
         assert record["hardware"]["processor"] in text
     assert "0.800 [0.790, 0.810]" in text
-    assert "2.00 [1.00, 4.00]" in text  # images per second
     assert "–" in text  # the D50 error that is not defined
-
-
-def test_the_cards_scores_stand_beside_what_was_found(tmp_path):
-    card = {"iou": 0.8248, "images": 73}
-    keep(accuracy("unet_mobilenet/emps-frozen", 0.8252, card_scores=card), tmp_path)
-    keep(accuracy("other", 0.5, card_scores={"iou": 0.9, "images": 4}), tmp_path)
-    text = write_page(tmp_path).read_text()
-    assert "cards: `unet_mobilenet/emps-frozen` 0.8248, here 0.8252." in text
 
 
 def test_quick_records_stand_apart(folder):
@@ -75,7 +63,6 @@ def test_quick_records_stand_apart(folder):
     assert "| good |" in full
     assert "| small |" not in full
     assert "| small |" in quick
-    assert "(quick-iou-speed.png)" in quick
 
 
 def test_a_difference_is_called_better_only_where_it_is(folder):
@@ -93,25 +80,9 @@ def test_classes_are_told_apart_where_there_are_several(folder):
     assert "`good` on emps: pooled" not in text
 
 
-def test_the_plot_is_a_picture_and_the_page_has_it(folder):
-    assert "](iou-speed.png)" in write_page(folder).read_text()
-    picture = cv2.imread(str(folder / "iou-speed.png"))
-    assert picture.shape[1] > 600
-    assert picture.std() > 5
-
-
 def test_the_same_records_give_the_same_page(folder):
     first = write_page(folder).read_bytes()
     assert write_page(folder).read_bytes() == first
-
-
-def test_a_score_without_a_speed_has_a_dash_and_no_point(tmp_path):
-    record = accuracy("good", 0.8)
-    del record["figures"]["seconds_per_image"]
-    keep(record, tmp_path)
-    assert "iou-speed.png" not in write_page(tmp_path).read_text()
-    keep(accuracy("timed", 0.7), tmp_path)
-    assert "| – | `python -m benchmarks accuracy" in write_page(tmp_path).read_text()
 
 
 def recipe(name, value=0.6):
