@@ -72,7 +72,6 @@ OPTIONS: dict[str, list[Option]] = {
     ],
     "recipe": [
         NAMES,
-        option("--run", "score this finished run instead of training", type=Path),
         option("--seed", "another seed, recorded beside the first", type=int),
     ],
     "instances": [NAMES],
@@ -81,10 +80,7 @@ OPTIONS: dict[str, list[Option]] = {
     "colour": [NAMES],
     "latent": [NAMES, option("--seeds", "of the trainings", (0, 1, 2), nargs="+", type=int)],
     "label-next": [option("--weights", WEIGHTS, "unet_mobilenet/emps-frozen"), data("emps")],
-    "measure": [
-        option("names", "one of those above", "speed", nargs="?"),
-        option("--images", "judge on so many images of each set", 60),
-    ],
+    "measure": [option("names", "one of those above", "speed", nargs="?")],
     "sizes": [option("--weights", WEIGHTS, ["particles/emps"], nargs="+"), data("synthetic")],
     "morphology": [option("names", "which of those above, or all", "all", nargs="?")],
     "tuning": [option("names", "one of those above", "all", nargs="?")],
@@ -130,7 +126,6 @@ OPTIONS: dict[str, list[Option]] = {
     "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
     "all": [
         option("--resume", "leave out what was finished on this machine", action="store_true"),
-        option("--only", "the steps of these alone", nargs="+", metavar="COMMAND"),
     ],
 }
 MINE = "run this first: datasets, contestants, models of your own"

@@ -163,20 +163,9 @@ def _denoise_gains(of: Mapping[str, Figures]) -> list[str]:
     return told
 
 
-def tuning(found: Records) -> list[str]:
-    order = ("grid", "random", "bayesian")
-    return lines(
-        sorted(found, key=lambda r: order.index(r["name"])),
-        "-",
-        "@name:strategy default_score/.3f:default_IoU best_score/.3f:best_IoU best_trial:in_trial"
-        " trials:of minutes/.1f best:found @command",
-    )
-
-
 TABLES = {
     "accuracy": accuracy,
     "recipe": recipe,
     "instances": instances,
     "denoise": denoise,
-    "tuning": tuning,
 }

@@ -6,7 +6,7 @@ themselves; what it leads to is a list, or a dict whose items are named by their
 ``-`` gives one row a record, of all its figures. A column is a dotted path of the item, with ``_``
 for a blank; ``key`` is its name, ``value`` all of it, ``@field`` a field of the record, ``A+B`` two
 of them, and ``NAME=VALUE`` leaves out the items that are otherwise. ``:Title`` after a column heads
-it; ``/GB``, ``/MB``, ``/ms`` and ``/%`` scale it, ``/rate`` gives 1 over it, ``/.3f`` is a format.
+it; ``/GB``, ``/MB``, ``/ms`` and ``/%`` scale it, ``/.3f`` is a format.
 How a cell looks follows from what it holds: a spread, a score, a difference, a number.
 """
 
@@ -43,12 +43,6 @@ def timed(figure: Figure, factor: float = 1.0) -> str:
         return "–"
     median, least, most = (number(factor * figure[key]) for key in ("median", "least", "most"))
     return median if figure.get("repetitions") == 1 else f"{median} [{least}, {most}]"
-
-
-def rate(seconds: Figure) -> dict[str, float] | None:
-    """The spread of what takes so many seconds, a second."""
-    pairs = {"median": "median", "least": "most", "most": "least"}
-    return seconds and {key: 1 / seconds[other] for key, other in pairs.items()}
 
 
 def score(figure: Figure, form: Callable[[float], str] = "{:.3f}".format) -> str:
@@ -147,7 +141,7 @@ def _cell(value: Any, unit: str) -> str:
     if "verdict" in value:
         return change(value)
     if "median" in value:
-        return timed(rate(value) if unit == "rate" else value, factor)
+        return timed(value, factor)
     if "value" in value:
         return score(value, form)
     return ", ".join(f"{name} {each}" for name, each in value.items())

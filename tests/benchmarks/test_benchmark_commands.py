@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ["startup", "--repetitions", "1", "--quick"],
         ["accuracy", "--weights", "a b", "--compare", "c", "d", "--quick"],
-        ["measure", "labels", "--images", "2", "--with", "a b.py", "--with", "c.py"],
+        ["measure", "labels", "--with", "a b.py", "--with", "c.py"],
         ["tuning", "grid"],
         ["limits", "read-points", "read-boxes", "--data-folder", "/none"],
     ],
@@ -136,15 +136,6 @@ def test_all_without_resume_begins_anew(tmp_path, two_steps):
     words = ["all", "--quick", "--out", str(tmp_path)]
     assert [suite.main(words), suite.main(words)] == [1, 1]
     assert ran == 2 * ["startup", "measure"]
-
-
-def test_what_was_run_alone_is_not_run_again_by_resume(tmp_path, two_steps):
-    ran, fails = two_steps
-    fails.clear()
-    words = ["all", "--quick", "--out", str(tmp_path)]
-    for more in (["--only", "measure"], ["--only", "measure"], ["--resume"]):
-        assert suite.main([*words, *more]) == 0
-    assert ran == ["measure", "measure", "startup"]
 
 
 def test_a_run_is_not_resumed_on_another_machine(tmp_path, two_steps, capsys, monkeypatch):

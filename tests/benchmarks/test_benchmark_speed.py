@@ -151,20 +151,14 @@ def test_particles_are_measured_beside_scikit_image(monkeypatch, measured):
     assert record["figures"]["regionprops_table / temzoo.measure"]["median"] > 0
 
 
-def test_labels_are_measured_as_what_was_drawn(measured):
-    (record,) = measured("measure", "labels", "--images", "3")
+def test_labels_are_measured_as_what_was_drawn(monkeypatch, measured):
+    monkeypatch.setattr(measure, "IMAGES", {"mixed": 3, "spheres": 3})
+    (record,) = measured("measure", "labels")
     spheres = record["figures"]["spheres"]
     assert spheres["particles"]["measured"] == spheres["particles"]["true"]
     assert abs(spheres["d50_nm of all, border corrected"]["error_percent"]) < 10
     assert spheres["intervals"]["images"] == 3
     assert shown(record)[-1].startswith("| the labels | 0 | ")
-
-
-def test_a_ratio_of_spreads_has_the_widest_ends():
-    slow = {"median": 6.0, "least": 4.0, "most": 9.0, "repetitions": 5}
-    fast = {"median": 2.0, "least": 1.0, "most": 4.0, "repetitions": 3}
-    found = measure.ratio(slow, fast)
-    assert found == {"median": 3.0, "least": 1.0, "most": 9.0, "repetitions": 3}
 
 
 def test_tiling_costs_seconds_outside_the_network_and_pixels_computed_twice():
