@@ -88,7 +88,6 @@ OPTIONS: dict[str, list[Option]] = {
     "training": [
         data("synthetic"),
         option("--only", "one of the two parts", choices=("steps", "iou")),
-        option("--epochs", "of the trainings that IoU is compared of", type=int),
     ],
     "limits": [NAMES],
     "startup": [option("--repetitions", "fresh processes of each", 9)],

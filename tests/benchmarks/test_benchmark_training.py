@@ -1,14 +1,11 @@
 """Speed of training: the step that is timed is that of ``temzoo.train``; ratios by hand."""
 
-from dataclasses import replace
-
 import keras
 import pytest
 
 import temzoo
 from benchmarks import timing
 from benchmarks import training as speed
-from benchmarks.commands import asked
 from benchmarks.page import shown
 from benchmarks.recipes import Recipe
 
@@ -21,7 +18,7 @@ MOBILENET = Recipe(
     {"alpha": 0.25, "decoder_filters": (4, 4, 4, 4, 4), "pyramid": (1, 2)},
     {"crop": 64, "batch": 2},
 )
-VARIANTS = speed.variants(MOBILENET, speed.FULL.encoders)
+VARIANTS = speed.variants(MOBILENET)
 TRAINING = Recipe(
     "tiny", "any", "unet", TINY, {"crop": 32, "batch": 2, "epochs": 1, "steps_per_epoch": 2}
 )
@@ -92,7 +89,7 @@ def test_a_network_without_an_encoder_has_one_row():
 def test_steps_and_scores_have_records_that_the_page_shows(drawn, monkeypatch, measured):
     monkeypatch.setattr(speed, "synthetic", lambda **size: drawn)
     monkeypatch.setattr(speed, "dataset_of", lambda arguments: drawn)
-    monkeypatch.setattr(speed, "QUICK", speed.Plan((UNET,), {}, 0.0, 96, TRAINING))
+    monkeypatch.setattr(speed, "QUICK", speed.Plan((UNET,), 0.0, 96, TRAINING))
     steps, scores = measured("training", "--quick")
     assert steps["figures"]["steps"][0]["step_s"]["float32"]["repetitions"] == timing.LEAST
     assert steps["command"] == "python -m benchmarks training --only steps --quick"
@@ -107,9 +104,3 @@ def test_steps_and_scores_have_records_that_the_page_shows(drawn, monkeypatch, m
     assert abs(losses[3] - losses[0]) > abs(losses[1] - losses[0])
     assert f"| {steps['about']} | " in "".join(shown(steps))
     assert f"| {scores['about']} | mixed_bfloat16 | " in "".join(shown(scores))
-
-
-def test_the_plan_follows_the_command_line():
-    plan = speed.plan_of(asked(["training", "--only", "iou", "--epochs", "7"]))
-    assert plan == replace(speed.FULL, training=plan.training)
-    assert plan.training.settings == {**speed.FULL.training.settings, "epochs": 7}
