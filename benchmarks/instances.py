@@ -111,7 +111,7 @@ def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
     found = score_predictions(judge, [predictions[e.name] for e in judge])
     tuned = score_predictions(judge, [kept[e.name] for e in judge], ap=False, min_score=0.0)
     figures = scores(found)
-    figures["at score 0.5"] = {name: figures["pooled"][name] for name in tuned.pooled}
+    figures["at the default score"] = {name: figures["pooled"][name] for name in tuned.pooled}
     figures["pooled"] |= {name: vars(figure) for name, figure in tuned.pooled.items()}
     return _told(DETECTOR, dataset, training | {"tuned": settings}, figures)
 

@@ -46,11 +46,11 @@ def timed(figure: Figure, factor: float = 1.0) -> str:
 
 
 def score(figure: Figure, form: Callable[[float], str] = "{:.3f}".format) -> str:
-    """``value [low, high]`` of a score, or the value alone where it has no interval."""
+    """``value [low, high]`` of a score, or the value alone where its interval has no width."""
     if figure is None or figure["value"] is None:
         return "–"
     first, *bounds = [form(figure[k]) for k in ("value", "low", "high") if figure[k] is not None]
-    return f"{first} [{', '.join(bounds)}]" if bounds else first
+    return f"{first} [{', '.join(bounds)}]" if {*bounds} - {first} else first
 
 
 def change(figure: Mapping[str, Any]) -> str:
@@ -69,7 +69,7 @@ def by(records: Iterable[Record]) -> list[str]:
 
 
 def lines(found: Sequence[Record], path: str, columns: str) -> list[str]:
-    """The table of some records of a kind; nothing where no item is there."""
+    """The table of some records of a kind; nothing where no item has a figure."""
     parts = columns.split()
     wanted = dict(column.split("=") for column in parts if "=" in column)
     shown = [column.partition(":") for column in parts if "=" not in column]
@@ -82,7 +82,8 @@ def lines(found: Sequence[Record], path: str, columns: str) -> list[str]:
     heads = [
         title or column.partition("/")[0].split(".")[-1].lstrip("@") for column, _, title in shown
     ]
-    rows = [row for row in rows if {*row[1:]} != {"–"}]
+    told = [n for n, (column, *_) in enumerate(shown) if n and not column.startswith("@")]
+    rows = [row for row in rows if not told or {row[n] for n in told} != {"–"}]
     kept = [n for n in range(len(shown)) if any(row[n] != "–" for row in rows)]
     head = " | ".join(heads[n].replace("_", " ") for n in kept)
     return table(head, [[row[n] for n in kept] for row in rows]) if rows else []

@@ -163,4 +163,4 @@ def test_networks_and_filters_are_measured(tmp_path, monkeypatch, drawn, measure
     rows = found["supervised"]["figures"]["doses"]["low-dose"]
     assert {*rows} == {"supervised", "supervised-flips"}
     assert len(rows["supervised"]["of_images"]) == len(drawn.val)
-    assert any(line.startswith("| non-local means") for line in shown(found["filters"]))
+    assert any(line.startswith("| low-dose, nlm |") for line in shown(found["filters"]))
