@@ -2,10 +2,9 @@
 
     python -m benchmarks page
 
-``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
-``benchmarks.page.scores`` makes of the records of that kind, ``<!-- KIND PATH: COLUMN … -->`` for a
-table that ``benchmarks.page.tables`` makes of their figures. A section without records is left
-out; the quick runs stand in a part of their own, by the same template.
+``template.md`` is the page without its tables: ``<!-- KIND PATH: COLUMN … -->`` in it stands for a
+table that ``benchmarks.page.tables`` makes of the figures of all records of a kind. A section
+without records is left out; the quick runs stand in a part of their own, by the same template.
 """
 
 import re
@@ -13,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import scores, tables
+from benchmarks.page import tables
 from benchmarks.page.tables import Record, by
 from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
-SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
+SLOT = re.compile(r"<!-- (\S+) (\S+): (.+?) -->", re.DOTALL)
 QUICK = """# The quick run
 
 `python -m benchmarks all --quick`: drawn micrographs and small networks, minutes in all. It shows
@@ -42,14 +41,8 @@ def write_page(folder: Path = RESULTS) -> Path:
 def shown(record: Record) -> list[str]:
     """What the page will say of one record."""
     slots = SLOT.findall(TEMPLATE.read_text("utf-8"))
-    found = [_table(*slot, [record]) for slot in slots if slot[0] == record["what"]]
+    found = [tables.lines([record], *how) for kind, *how in slots if kind == record["what"]]
     return [line for lines in found if lines for line in (*lines, "")][:-1]
-
-
-def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
-    if not path:
-        return scores.TABLES[kind](found)
-    return tables.lines(found, path, columns)
 
 
 def _contents(sections: Iterable[str]) -> str:
@@ -64,7 +57,7 @@ def _filled(text: str, of: Mapping[str, Sequence[Record]]) -> str:
     kinds = [kind for kind, *_ in SLOT.findall(text)]
     if not of.keys() & {*kinds}:
         return ""
-    text = SLOT.sub(lambda m: "\n".join(_table(*m.groups(), of.get(m[1], ()))), text)
+    text = SLOT.sub(lambda m: "\n".join(tables.lines(of.get(m[1], ()), m[2], m[3])), text)
     lines = [re.sub(r"\n{3,}", "\n\n", text).rstrip()]
     for kind in dict.fromkeys(kinds):
         commands = [r for r in of.get(kind, ()) if f"`{r['command']}`" not in text]
