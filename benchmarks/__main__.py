@@ -105,7 +105,7 @@ def shipped() -> list[str]:
     for name in DATASETS:
         judged, pixels = (
             [each for task in tasks for each in _weights_of(task) if f"/{name}" in each]
-            for tasks in (("semantic", "instance", "restoration"), ("semantic",))
+            for tasks in (("semantic", "instance"), ("semantic",))
         )
         if judged:
             beside = f"--weights otsu --compare forest {' '.join(judged)}"

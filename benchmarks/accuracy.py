@@ -8,8 +8,7 @@ the particles of all images together: the relative error of their number, (found
 that of D50, the median of their equivalent circular diameters. Objects are told apart as by
 ``temzoo predict``: necks cut, below 10 px dropped. A difference of two models is that of their
 means over the same images; "better" and "worse" are said only where its interval excludes 0.
-Restorers and VAEs are judged by ``benchmarks.denoise`` and ``benchmarks.latent``. Speed:
-``precision``.
+VAEs are judged by ``benchmarks.latent``. Speed: ``precision``.
 """
 
 import argparse
@@ -22,7 +21,7 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks import denoise, latent
+from benchmarks import latent
 from benchmarks.datasets import dataset_of
 from benchmarks.recipes import contestant_of
 from benchmarks.records import scores
@@ -37,7 +36,6 @@ from temzoo.zoo.built import built_or_none, task_of
 GAINS = ("iou", "dice", "instance_f1", "panoptic_quality", "mask_ap50", "mask_ap")
 OBJECTS = {"instances": "auto", "min_area_px": 10}  # as ``temzoo predict`` by default
 RESAMPLING = {"seed": 0, "bootstrap": 1000}
-OTHERS = {"restoration": denoise.told_of, "generative": latent.told_of}  # judges, by task
 
 
 def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
@@ -149,9 +147,9 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         command = arguments.again(weights=name, compare=[])
         told = {"command": command, "about": name, "model": name, "seed": 0}
         how = built_or_none(model)
-        if how and how.task in OTHERS:
+        if how and how.task == "generative":
             told["settings"] = {"parameters": model.count_params()}
-            yield told | OTHERS[how.task](name, model, dataset, arguments)
+            yield told | latent.told_of(name, model, arguments)
             continue
         found = judge(model, dataset.val)
         told |= {"name": f"{dataset.name}-{name}", "dataset": dataset.told()}

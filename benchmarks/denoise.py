@@ -10,18 +10,17 @@ EMPS: 293 training images, the 73 of ``val.csv`` are scored at full size. Electr
 random, 4, 16 and 64 per white pixel (``temzoo.data.degrade``), drawn for each image from its
 name, so that every method gets the same noise. Restored pixels are cut to 0 … 255 and compared
 with the published images by PSNR and SSIM with a data range of 255. Filters: the head of
-``benchmarks.denoise_baselines``. ``accuracy`` judges restorers by the same noise, on any data.
+``benchmarks.denoise_baselines``.
 """
 
 import argparse
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import temzoo
 from benchmarks import denoise_baselines
@@ -33,7 +32,6 @@ from benchmarks.timing import timed
 from temzoo.core.types import Example, Micrograph
 from temzoo.data.degrade import degrade
 from temzoo.data.pairs import degraded
-from temzoo.evaluation.bootstrap import mean_interval
 from temzoo.micrographs import to_grey
 
 # First numbers of the seeds of noise: of what is scored, of what blind spots learn from, and of
@@ -49,11 +47,7 @@ RECIPES = {
     name: Recipe(name, "emps", "autoencoder", {"filters": 24}, {**SETTINGS, **of_one})
     for name, of_one in NETWORKS.items()
 }
-# Rows of a network: whether it is averaged over mirror images.
-ROWS = {
-    "supervised": {"supervised": False, "supervised-flips": True},
-    "blind-spot": {"blind-spot": False},
-}
+FLIPPED = ("supervised",)  # is averaged over mirror images too
 
 
 def grey(example: Example) -> Micrograph:
@@ -93,10 +87,14 @@ def trained(name: str, dataset: Dataset) -> tuple[Any, dict[str, Any]]:
 def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
     """Trains and scores a network; the supervised one averaged over mirror images too."""
     model, training = trained(name, dataset)
-    doses: dict[str, Any] = {dose: {} for dose in DOSES}
-    for dose, rows in doses.items():
-        for row, flips in ROWS[name].items():
-            rows[row] = summary(*restored_scores(model, dataset.val, dose, flips=flips))
+    rows = {name: False} | ({f"{name}-flips": True} if name in FLIPPED else {})
+    doses = {
+        dose: {
+            row: summary(*restored_scores(model, dataset.val, dose, flips=flips))
+            for row, flips in rows.items()
+        }
+        for dose in DOSES
+    }
     return RECIPES[name].told() | {"figures": {"doses": doses}, "training": training}
 
 
@@ -112,25 +110,11 @@ def restored_scores(
     return found, seconds
 
 
-def told_of(name: str, model: Any, dataset: Dataset, arguments: argparse.Namespace):
-    """What a record says of a restorer among the weights that ``accuracy`` judges."""
-    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "dataset": dataset.told()}
-    return told | {"figures": {"doses": judged(model, dataset.val)}}
-
-
-def judged(model: Any, examples: Sequence[Example]) -> dict[str, Any]:
-    """By dose: PSNR (dB) and SSIM with intervals over images, and the gain over the noisy image."""
+def judged(model: Any, examples: Sequence[Example]) -> dict[str, float]:
+    """Mean PSNR of restored images, in dB, by dose."""
     examples = [replace(example, load=partial(grey, example)) for example in examples]
-    found = {}
-    for dose in DOSES:
-        scores, _ = restored_scores(model, examples, dose)
-        noisy = [score(true.pixels, poor.pixels).psnr for true, poor in scored(examples, dose)]
-        psnr = [one.psnr for one in scores]
-        figures = {"psnr_db": psnr, "ssim": [one.ssim for one in scores], "noisy_psnr_db": noisy}
-        figures["gain_db"] = np.subtract(psnr, noisy)
-        found[dose] = {name: vars(mean_interval(values)) for name, values in figures.items()}
-        found[dose]["images"] = [tuple(one) for one in scores]
-    return found
+    scores = {dose: restored_scores(model, examples, dose)[0] for dose in DOSES}
+    return {dose: statistics.fmean(one.psnr for one in each) for dose, each in scores.items()}
 
 
 def classical(measured: Callable[..., dict[str, Any]], dataset: Dataset) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _told(name: str, seeds: Sequence[int], models: list, pictures: np.ndarray, a
     return told | {"figures": {"models": models}, "dataset": dataset}
 
 
-def told_of(name: str, model: Any, dataset: Any, arguments: argparse.Namespace):
+def told_of(name: str, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """What a record says of a VAE among the weights that ``accuracy`` judges."""
     count = QUICK_PICTURES if arguments.quick else HELD_OUT
     about = f"drawn particles, {count} of {model.image_size} px"

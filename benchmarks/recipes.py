@@ -29,7 +29,7 @@ import temzoo
 from benchmarks.datasets import open_dataset
 from benchmarks.own import registering
 from benchmarks.records import CONNECTED, scores
-from benchmarks.timing import repeated, timed
+from benchmarks.timing import in_turns, spread, timed
 from temzoo.cli.common import trained
 from temzoo.core.files import read_json
 from temzoo.core.types import Example
@@ -220,7 +220,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     found = temzoo.evaluate(model, dataset.val, progress=True, **CONNECTED)
     ask = partial(temzoo.predict, model, dataset.val[0].micrograph, instances=None)
     figures = scores(found) | {"joint_iou": joint_iou(found.confusions.sum(axis=0))}
-    figures["seconds_per_image"] = repeated(ask, 5)
+    figures["seconds_per_image"] = spread(in_turns({"": ask}, least=5, most=5)[""])
     told = {"name": name, "training": training, "dataset": dataset.told(), "figures": figures}
     return recipe.told() | told
 

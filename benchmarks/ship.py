@@ -74,8 +74,8 @@ def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
 def psnr(model, data: Path) -> dict[str, float]:
     """At each dose, on the validation images."""
     judge = open_dataset("emps", data=data).val
-    found = {d: each["psnr_db"]["value"] for d, each in denoise.judged(model, judge).items()}
-    return {**{f"psnr_db {d}": round(value, 2) for d, value in found.items()}, "images": len(judge)}
+    found = {f"psnr_db {d}": round(v, 2) for d, v in denoise.judged(model, judge).items()}
+    return {**found, "images": len(judge)}
 
 
 def objects(

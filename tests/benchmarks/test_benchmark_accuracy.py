@@ -1,4 +1,4 @@
-"""Accuracy: known predictions, paired differences, restorers and VAEs."""
+"""Accuracy: known predictions, paired differences, and VAEs."""
 
 import math
 from dataclasses import replace
@@ -136,15 +136,11 @@ def test_a_run_of_two_contestants_is_recorded_and_compared(monkeypatch, drawn, m
     assert second["dataset"]["fingerprint"] == drawn.told()["fingerprint"]
 
 
-def test_restorers_are_scored_beside_the_noisy_image():
+def test_restorers_are_scored_at_every_dose():
     model = temzoo.get_model("autoencoder", filters=4, depth=2, compile=False)
     found = denoise.judged(model, open_dataset("synthetic", quick=True).val[:2])
-    assert set(found) == {"low-dose", "medium-dose", "high-dose"}
-    noisy = [found[dose]["noisy_psnr_db"]["value"] for dose in found]
-    assert noisy == sorted(noisy)
-    one = found["low-dose"]
-    gain = one["psnr_db"]["value"] - one["noisy_psnr_db"]["value"]
-    assert one["gain_db"]["value"] == pytest.approx(gain)
+    assert [*found] == ["low-dose", "medium-dose", "high-dose"]
+    assert all(0 < value < 60 for value in found.values())
 
 
 def test_a_vae_is_judged_by_what_its_latent_numbers_know():
@@ -167,14 +163,12 @@ def test_a_vae_of_colour_is_refused():
 
 
 def test_models_of_every_task_are_judged_in_one_run(monkeypatch, drawn, measured):
-    restorer = temzoo.get_model("autoencoder", filters=4, depth=1, compile=False)
     vae = temzoo.get_model("vae", latent_dim=2, image_size=16, filters=4, depth=1)
     monkeypatch.setattr(accuracy, "dataset_of", lambda arguments: drawn)
     monkeypatch.setattr(latent, "QUICK_PICTURES", 40)
-    for name, model in (("restorer", restorer), ("vae", vae)):
-        monkeypatch.setitem(recipes.CONTESTANTS, name, lambda learn, model=model: model)
-    records = measured("accuracy", "--weights", "otsu", "--compare", "restorer", "vae", "--quick")
-    assert [r["what"] for r in records] == ["accuracy", "restoration", "vae"]
+    monkeypatch.setitem(recipes.CONTESTANTS, "vae", lambda learn: vae)
+    records = measured("accuracy", "--weights", "otsu", "--compare", "vae", "--quick")
+    assert [r["what"] for r in records] == ["accuracy", "vae"]
     for record in records:
         assert {"name", "split", "fingerprint"} <= {*record["dataset"]}
         assert record["seed"] is not None
