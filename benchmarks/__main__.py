@@ -27,15 +27,13 @@ from benchmarks.records import begin, keep, result, versions, write_json
 DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
 # What ``all`` runs, one after the other.
 QUICK = (
-    "startup; labels; measure; pipeline; training; accuracy --weights otsu; accuracy --curve 2 8;"
+    "startup; labels; measure; pipeline; training; accuracy --weights otsu;"
     " accuracy --weights vae/particles; throughput; precision;"
     " peers --names temzoo-unet pytorch-unet sklearn"
 )
 # Of nine contestants two minutes are half an hour.
 FULL = (
-    "peers --setup; startup; labels; measure; pipeline; training; throughput;"
-    " accuracy --data emps --curve 5 10 20 50 293;"
-    " accuracy --data emps --curve 5 10 20 50 293 --curve-model unet_mobilenet;"
+    "peers --setup; startup; labels; measure; pipeline; training; throughput; limits sides;"
     " peers --minutes 2; peers --speed"
 )
 
@@ -107,7 +105,7 @@ def shipped() -> list[str]:
     for name in DATASETS:
         judged, pixels = (
             [each for task in tasks for each in _weights_of(task) if f"/{name}" in each]
-            for tasks in (("semantic", "instance", "restoration"), ("semantic",))
+            for tasks in (("semantic", "instance"), ("semantic",))
         )
         if judged:
             beside = f"--weights otsu --compare forest {' '.join(judged)}"
@@ -143,14 +141,14 @@ def run_all(arguments: argparse.Namespace) -> int:
     machine, data = hardware(), str(arguments.data_folder.resolve())
     where = {key: machine[key] for key in ("processor", "cores")}
     known = {"where": {**where, "versions": versions(), "data": data}, "finished": []}
-    if path.is_file() and (arguments.resume or arguments.only):
+    if path.is_file() and arguments.resume:
         stopped = json.loads(path.read_text(encoding="utf-8"))
         if stopped["where"] == known["where"]:
             known = stopped
-        elif arguments.resume:
+        else:
             print("Begun anew: the run that was stopped is of other hardware, versions or data.")
     broken: set[str] = set()
-    steps = planned(arguments.quick, arguments.only)
+    steps = planned(arguments.quick)
     for number, step in enumerate(steps, 1):
         words = step.split()
         print(f"Step {number} of {len(steps)}", flush=True)
@@ -163,15 +161,14 @@ def run_all(arguments: argparse.Namespace) -> int:
         known["finished"] = [each for each in done if each.split()[0] not in broken]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, known)
-    if not (broken or arguments.only):
+    if not broken:
         path.unlink(missing_ok=True)
     return int(bool(broken))
 
 
-def planned(quick: bool, only: Sequence[str] | None = None) -> list[str]:
-    """Every step, or those of some commands."""
-    steps = QUICK.split("; ") if quick else [*FULL.split("; "), *shipped()]
-    return [step for step in steps if not only or step.split()[0] in only]
+def planned(quick: bool) -> list[str]:
+    """Every step."""
+    return QUICK.split("; ") if quick else [*FULL.split("; "), *shipped()]
 
 
 def _step(words: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from benchmarks.records import DATA, RESULTS
 
 # Commands to their modules, and what they are for.
 COMMANDS = {
-    "accuracy": ("accuracy", "IoU, boundaries, objects and sizes of weights; learning curves"),
+    "accuracy": ("accuracy", "IoU, objects and sizes of weights"),
     "recipe": ("recipes", "train a named recipe on real micrographs and score it"),
     "instances": ("instances", "particles told apart: AP, panoptic quality, counts"),
     "boxes": ("boxes", "a detector of boxes: AP, counts and speed beside others"),
@@ -33,7 +33,7 @@ COMMANDS = {
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
     "noise": ("noise", "what noise costs, and how much of it smoothing wins back"),
-    "training": ("training", "speed of training steps; bfloat16, frozen encoders"),
+    "training": ("training", "speed of training steps in float32 and bfloat16, and IoU"),
     "pipeline": ("pipeline", "whether training waits for its crops"),
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
     "limits": ("limits", "bounds of memory at full size"),
@@ -68,15 +68,12 @@ WEIGHTS = "MODEL/NAME, a run folder or a weights file"
 NAMES = option("names", "which of those above, or all", nargs="+")
 OPTIONS: dict[str, list[Option]] = {
     "accuracy": [
-        option("--weights", f"{WEIGHTS}, otsu or forest"),
+        option("--weights", f"{WEIGHTS}, otsu or forest", required=True),
         data("synthetic"),
         option("--compare", "beside these", [], nargs="+", metavar="WEIGHTS"),
-        option("--curve", "train on N images each", nargs="+", type=int, metavar="N"),
-        option("--curve-model", "that is trained", "unet"),
     ],
     "recipe": [
         NAMES,
-        option("--run", "score this finished run instead of training", type=Path),
         option("--seed", "another seed, recorded beside the first", type=int),
     ],
     "instances": [NAMES],
@@ -85,10 +82,7 @@ OPTIONS: dict[str, list[Option]] = {
     "colour": [NAMES],
     "latent": [NAMES, option("--seeds", "of the trainings", (0, 1, 2), nargs="+", type=int)],
     "label-next": [option("--weights", WEIGHTS, "unet_mobilenet/emps-frozen"), data("emps")],
-    "measure": [
-        option("names", "one of those above", "speed", nargs="?"),
-        option("--images", "judge on so many images of each set", 60),
-    ],
+    "measure": [option("names", "one of those above", "speed", nargs="?")],
     "sizes": [option("--weights", WEIGHTS, ["particles/emps"], nargs="+"), data("synthetic")],
     "morphology": [option("names", "which of those above, or all", "all", nargs="?")],
     "tuning": [option("names", "one of those above", "all", nargs="?")],
@@ -98,7 +92,6 @@ OPTIONS: dict[str, list[Option]] = {
     "training": [
         data("synthetic"),
         option("--only", "one of the two parts", choices=("steps", "iou")),
-        option("--epochs", "of the trainings that IoU is compared of", type=int),
     ],
     "limits": [NAMES],
     "startup": [option("--repetitions", "fresh processes of each", 9)],
@@ -142,10 +135,9 @@ OPTIONS: dict[str, list[Option]] = {
     "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
     "all": [
         option("--resume", "leave out what was finished on this machine", action="store_true"),
-        option("--only", "the steps of these alone", nargs="+", metavar="COMMAND"),
     ],
 }
-MINE = "run this first: datasets, contestants, engines, models of your own"
+MINE = "run this first: datasets, contestants, models of your own"
 COMMON = [
     option("--quick", "small: minutes, without data", action="store_true"),
     option("--out", "folder of the results", RESULTS),

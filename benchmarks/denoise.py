@@ -4,25 +4,23 @@
     python -m benchmarks denoise blind-spot     # Noise2Void: trains on noisy images alone, scores
     python -m benchmarks denoise filters        # Gaussian and non-local means
     python -m benchmarks denoise bm3d           # after `python -m benchmarks peers --setup bm3d`
-    python -m benchmarks denoise segmentation   # IoU of a U-Net on noisy, denoised, clean images
     python -m benchmarks denoise all
 
 EMPS: 293 training images, the 73 of ``val.csv`` are scored at full size. Electrons arrive at
 random, 4, 16 and 64 per white pixel (``temzoo.data.degrade``), drawn for each image from its
 name, so that every method gets the same noise. Restored pixels are cut to 0 … 255 and compared
 with the published images by PSNR and SSIM with a data range of 255. Filters: the head of
-``benchmarks.denoise_baselines``. ``accuracy`` judges restorers by the same noise, on any data.
+``benchmarks.denoise_baselines``.
 """
 
 import argparse
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import temzoo
 from benchmarks import denoise_baselines
@@ -34,7 +32,6 @@ from benchmarks.timing import timed
 from temzoo.core.types import Example, Micrograph
 from temzoo.data.degrade import degrade
 from temzoo.data.pairs import degraded
-from temzoo.evaluation.bootstrap import mean_interval
 from temzoo.micrographs import to_grey
 
 # First numbers of the seeds of noise: of what is scored, of what blind spots learn from, and of
@@ -50,12 +47,7 @@ RECIPES = {
     name: Recipe(name, "emps", "autoencoder", {"filters": 24}, {**SETTINGS, **of_one})
     for name, of_one in NETWORKS.items()
 }
-# Rows of a network: whether it is averaged over mirror images.
-ROWS = {
-    "supervised": {"supervised": False, "supervised-flips": True},
-    "blind-spot": {"blind-spot": False},
-}
-SEGMENTER = ("unet_mobilenet", "emps-frozen")
+FLIPPED = ("supervised",)  # is averaged over mirror images too
 
 
 def grey(example: Example) -> Micrograph:
@@ -95,10 +87,14 @@ def trained(name: str, dataset: Dataset) -> tuple[Any, dict[str, Any]]:
 def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
     """Trains and scores a network; the supervised one averaged over mirror images too."""
     model, training = trained(name, dataset)
-    doses: dict[str, Any] = {dose: {} for dose in DOSES}
-    for dose, rows in doses.items():
-        for row, flips in ROWS[name].items():
-            rows[row] = summary(*restored_scores(model, dataset.val, dose, flips=flips))
+    rows = {name: False} | ({f"{name}-flips": True} if name in FLIPPED else {})
+    doses = {
+        dose: {
+            row: summary(*restored_scores(model, dataset.val, dose, flips=flips))
+            for row, flips in rows.items()
+        }
+        for dose in DOSES
+    }
     return RECIPES[name].told() | {"figures": {"doses": doses}, "training": training}
 
 
@@ -114,25 +110,11 @@ def restored_scores(
     return found, seconds
 
 
-def told_of(name: str, model: Any, dataset: Dataset, arguments: argparse.Namespace):
-    """What a record says of a restorer among the weights that ``accuracy`` judges."""
-    told = {"what": "restoration", "name": f"{dataset.name}-{name}", "dataset": dataset.told()}
-    return told | {"figures": {"doses": judged(model, dataset.val)}}
-
-
-def judged(model: Any, examples: Sequence[Example]) -> dict[str, Any]:
-    """By dose: PSNR (dB) and SSIM with intervals over images, and the gain over the noisy image."""
+def judged(model: Any, examples: Sequence[Example]) -> dict[str, float]:
+    """Mean PSNR of restored images, in dB, by dose."""
     examples = [replace(example, load=partial(grey, example)) for example in examples]
-    found = {}
-    for dose in DOSES:
-        scores, _ = restored_scores(model, examples, dose)
-        noisy = [score(true.pixels, poor.pixels).psnr for true, poor in scored(examples, dose)]
-        psnr = [one.psnr for one in scores]
-        figures = {"psnr_db": psnr, "ssim": [one.ssim for one in scores], "noisy_psnr_db": noisy}
-        figures["gain_db"] = np.subtract(psnr, noisy)
-        found[dose] = {name: vars(mean_interval(values)) for name, values in figures.items()}
-        found[dose]["images"] = [tuple(one) for one in scores]
-    return found
+    scores = {dose: restored_scores(model, examples, dose)[0] for dose in DOSES}
+    return {dose: statistics.fmean(one.psnr for one in each) for dose, each in scores.items()}
 
 
 def classical(measured: Callable[..., dict[str, Any]], dataset: Dataset) -> dict[str, Any]:
@@ -156,27 +138,6 @@ def bm3d(dataset: Dataset) -> dict[str, Any] | None:
     return classical(denoise_baselines.matched, dataset)
 
 
-def segmentation(dataset: Dataset) -> dict[str, Any]:
-    """IoU of the shipped U-Net on noisy, denoised and clean validation images."""
-    segmenter = temzoo.get_model(SEGMENTER[0], weights=SEGMENTER[1])
-    restorers = {name: trained(name, dataset)[0] for name in NETWORKS}
-
-    def iou(examples) -> dict[str, Any]:
-        found = temzoo.evaluate(segmenter, examples, instances=None, progress=True)
-        return {**vars(found.iou), "of_images": [row["iou"] for row in found.table]}
-
-    doses: dict[str, Any] = {}
-    for dose in DOSES:
-        poor = degraded(dataset.val, dose, seed=SCORED)
-        doses[dose] = {"noisy": iou(poor)}
-        for name, model in restorers.items():
-            restore = lambda e, model=model: temzoo.restore(model, e.micrograph)  # noqa: E731
-            doses[dose][name] = iou([replace(e, load=partial(restore, e)) for e in poor])
-            gain = np.subtract(doses[dose][name]["of_images"], doses[dose]["noisy"]["of_images"])
-            doses[dose][name]["gain"] = vars(mean_interval(gain))
-    return {"figures": {"clean": iou(dataset.val), "doses": doses}, "model": "/".join(SEGMENTER)}
-
-
 def measure(
     name: str, of: Callable[[Dataset], dict[str, Any] | None], arguments: argparse.Namespace
 ) -> dict[str, Any] | None:
@@ -189,6 +150,5 @@ MEASUREMENTS = {
     "filters": partial(measure, "filters", partial(classical, denoise_baselines.filtered)),
     "supervised": partial(measure, "supervised", partial(of_network, "supervised")),
     "blind-spot": partial(measure, "blind-spot", partial(of_network, "blind-spot")),
-    "segmentation": partial(measure, "segmentation", segmentation),
     "bm3d": partial(measure, "bm3d", bm3d),
 }

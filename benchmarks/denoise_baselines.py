@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import denoise_nl_means
 from sklearn.model_selection import ParameterGrid
 
 from benchmarks.environments import python_of
 from benchmarks.timing import last_line, timed
+from temzoo.evaluation.restoration import compared
 
 DOSES = {"low-dose": 4, "medium-dose": 16, "high-dose": 64}
 WHITE = 255.0
@@ -133,10 +133,8 @@ def bm3d(
 
 def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
     """Of restored pixels (H, W), cut to [0, 255], against the clean ones; range 255."""
-    clean = np.asarray(clean, np.float64)
     restored = np.clip(np.asarray(restored, np.float64), 0, WHITE)
-    psnr = peak_signal_noise_ratio(clean, restored, data_range=WHITE)
-    return Scored(float(psnr), float(structural_similarity(clean, restored, data_range=WHITE)))
+    return Scored(*compared(restored[..., None], clean[..., None], WHITE))
 
 
 def crops(

@@ -164,18 +164,19 @@ def learning_step(model: keras.Model, adam: Any) -> Callable:
     return step
 
 
-def rate(progress):
-    """Share of the peak rate: a short rise, half a cosine to 0."""
-    rising = LEAST_RATE + (1 - LEAST_RATE) * progress / WARM_UP
-    falling = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((progress - WARM_UP) / (1 - WARM_UP), 0, 1)))
-    return jnp.where(progress < WARM_UP, rising, falling)
+def rate_of(plan: Plan) -> Callable:
+    """Learning rate by the step: a short rise, half a cosine to 0."""
+    rise = round(WARM_UP * plan.steps)
+    return optax.schedules.warmup_cosine_decay_schedule(
+        LEAST_RATE * plan.rate, plan.rate, rise, plan.steps
+    )
 
 
 def _adam(plan: Plan):
     return optax.chain(
         optax.clip_by_global_norm(MOST_NORM),
         optax.adamw(
-            lambda steps: plan.rate * rate(steps / plan.steps),
+            rate_of(plan),
             weight_decay=plan.decay,
             mask=lambda weights: [len(each.shape) > 1 for each in weights],
         ),

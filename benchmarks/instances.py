@@ -27,9 +27,8 @@ from sklearn.model_selection import GroupKFold
 import temzoo
 from benchmarks.blobs import density, loops_blobs
 from benchmarks.datasets import Dataset, in_memory, open_dataset
-from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import RECIPES, Recipe, fitted
-from benchmarks.records import scores
+from benchmarks.records import CONNECTED, scores
 from benchmarks.timing import timed
 from temzoo.cli.common import trained
 from temzoo.core.types import Example
@@ -112,7 +111,7 @@ def emps_mask_rcnn(arguments: argparse.Namespace) -> dict[str, Any]:
     found = score_predictions(judge, [predictions[e.name] for e in judge])
     tuned = score_predictions(judge, [kept[e.name] for e in judge], ap=False, min_score=0.0)
     figures = scores(found)
-    figures["at score 0.5"] = {name: figures["pooled"][name] for name in tuned.pooled}
+    figures["at the default score"] = {name: figures["pooled"][name] for name in tuned.pooled}
     figures["pooled"] |= {name: vars(figure) for name, figure in tuned.pooled.items()}
     return _told(DETECTOR, dataset, training | {"tuned": settings}, figures)
 

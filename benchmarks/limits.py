@@ -5,6 +5,7 @@
                                                 # predict-identity, predict-noise, predict-save,
                                                 # predict-classes8, predict-unet8,
                                                 # lazy-2048, lazy-8192, lazy-16384, lazy-65536
+    python -m benchmarks limits sides           # one small network at each size, without a bound
 
 Each measurement runs in a fresh process, on generated data. Its figures, in bytes:
 
@@ -35,13 +36,15 @@ import numpy as np
 import temzoo
 from benchmarks import cvat_exports
 from benchmarks.cvat_exports import LABEL, outline, polygon
-from benchmarks.metrics import CONNECTED
+from benchmarks.records import CONNECTED
 from benchmarks.timing import in_child, memory, timed
 
 GB = 10**9
 MEGABYTES = 200
 SIDE = 16384
 LABELLED = 4096  # side of the images that the generated labels speak of
+SIDES = (512, 1024, 2048, 4096, 8192, 16384)
+SMALL = {"model": "unet_mobilenet", "config": {"alpha": 0.25, "encoder_weights": None}}
 # What is done, in words; and the layout of the label file that is read, or how ``child_predicts``
 # predicts.
 LIMITS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -201,11 +204,23 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
         return found | {"file": data.stat().st_size, "bound": GB}
 
 
+def by_side() -> dict[str, Any]:
+    """The fields of a record: what a small network needs for micrographs of each side."""
+    rows = [in_child("benchmarks.limits:child_predicts", SMALL, side) for side in SIDES]
+    about = "temzoo.predict with unet_mobilenet, alpha 0.25"
+    told = {"what": "memory", "name": SMALL["model"], "about": about, "seed": 0, **SMALL}
+    return told | {"figures": {"sides": rows}}
+
+
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.datasets import generated  # its imports would count in a child's memory
 
     broken = []
-    for name in LIMITS if "all" in arguments.names else arguments.names:
+    for name in [*LIMITS, "sides"] if "all" in arguments.names else arguments.names:
+        if name == "sides":
+            drawn = generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512))
+            yield {**by_side(), "command": arguments.again(names=name), "dataset": drawn}
+            continue
         (about, asked), figures = LIMITS[name], measure(name)
         broken += [name] * (figures["used"] > figures["bound"])
         told = {"name": name, "about": about, "command": arguments.again(names=name)}

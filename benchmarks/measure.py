@@ -6,9 +6,8 @@
     python -m benchmarks measure objects      # … by a Mask R-CNN, which parts overlapping ones
     python -m benchmarks measure perimeters   # of discs, squares and ellipses, beside others
 
-Speed: seconds of the processor, since other work on the machine does not count there. The ratio is
-that of the medians; its ends are those of the least and most. Truth: two sets of synthetic
-micrographs, of seeds that no network saw:
+Speed: seconds of the processor, since other work on the machine does not count there, in turns.
+Truth: two sets of synthetic micrographs, of seeds that no network saw:
 
 - ``mixed``: spheres, ellipsoids and rods as ``temzoo.synthetic`` makes them. Count and D50 of all
   images together, beside those of the labels.
@@ -35,9 +34,9 @@ from skimage.measure import regionprops_table
 import temzoo
 from benchmarks import perimeters
 from benchmarks.datasets import generated, in_memory
-from benchmarks.metrics import CONNECTED
 from benchmarks.recipes import Recipe, fitted
-from benchmarks.timing import repeated
+from benchmarks.records import CONNECTED
+from benchmarks.timing import in_turns, ratio, spread
 from temzoo.core.types import Example, LabelledImage, Micrograph, Prediction
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import instance_map
@@ -74,7 +73,6 @@ OURS, SLOW = "temzoo.measure", "regionprops_table"
 
 def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     """10,000 particles of 12 to 26 px in one image of 3,200 px."""
-    repeats = 3 if arguments.quick else 5
     pixels, instances = crowd(100)
     prediction = Prediction((instances > 0).astype(np.uint8), instances)
     table = temzoo.measure(prediction, pixels)
@@ -84,22 +82,12 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
         f"{SLOW} without Feret and solidity": partial(theirs, properties=SHAPES),
         SLOW: partial(theirs, properties=(*SHAPES, "feret_diameter_max", "solidity")),
     }
-    seconds = {
-        name: repeated(run, 1 if name == SLOW else repeats, clock=time.process_time)
-        for name, run in runs.items()
-    }
-    ratios = {f"{n} / {OURS}": ratio(s, seconds[OURS]) for n, s in seconds.items() if n != OURS}
+    taken = in_turns(runs, clock=time.process_time)
+    ratios = {f"{n} / {OURS}": ratio(s, taken[OURS]) for n, s in taken.items() if n != OURS}
     about = f"{len(table):,} particles; of temzoo.measure {table.shape[1]} columns"
     dataset = generated("drawn ellipses (benchmarks.measure.crowd)", *crowd(4))
     told = {"name": "particles", "about": about, "dataset": dataset, "seed": 0}
-    return told | {"figures": seconds | ratios}
-
-
-def ratio(slow: Mapping[str, float], fast: Mapping[str, float]) -> dict[str, float]:
-    """Of two spreads that were not taken in turns."""
-    ends = {"median": "median", "least": "most", "most": "least"}
-    found = {key: slow[key] / fast[other] for key, other in ends.items()}
-    return found | {"repetitions": min(slow["repetitions"], fast["repetitions"])}
+    return told | {"figures": {name: spread(each) for name, each in taken.items()} | ratios}
 
 
 def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +110,7 @@ def of_perimeters(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def labels(arguments: argparse.Namespace) -> dict[str, Any]:
     """The labels themselves as a prediction: as good as a network can be."""
-    return {"about": "the labels", **of_sets(as_prediction, arguments.images)}
+    return {"about": "the labels", **of_sets(as_prediction)}
 
 
 def network(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -138,7 +126,7 @@ def network(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     def found(micrograph: Micrograph, _: LabelledImage) -> Prediction:
         return temzoo.predict(model, micrograph, **options)
 
-    return recipe.told() | {"training": training, **of_sets(found, arguments.images)}
+    return recipe.told() | {"training": training, **of_sets(found)}
 
 
 def training_micrographs(of_each: int) -> list[Example]:
@@ -156,18 +144,18 @@ def as_prediction(micrograph: Micrograph, labelled: LabelledImage) -> Prediction
     return Prediction(classes, instances, class_names=("particle",), **told)
 
 
-def of_sets(found: Callable, images: int) -> dict[str, Any]:
+def of_sets(found: Callable) -> dict[str, Any]:
     """Figures of both sets, and what they are of."""
     drawn = synthesize(FIRST_SEED["mixed"], **SETS["mixed"])[0].pixels
     dataset = generated("synthetic micrographs, mixed and spheres", drawn)
-    figures = {name: judged(name, found, images) for name in SETS}
+    figures = {name: judged(name, found) for name in SETS}
     return {"seed": 0, "dataset": dataset, "figures": figures}
 
 
-def judged(name: str, found: Callable, images: int) -> dict[str, Any]:
+def judged(name: str, found: Callable) -> dict[str, Any]:
     """The figures of one set: what ``found(micrograph, labels)`` measured, what is true."""
     tables, true_tables, truths, typical = [], [], [], {}
-    for k in range(min(images, IMAGES[name])):
+    for k in range(IMAGES[name]):
         seed = FIRST_SEED[name] + k
         micrograph, labelled = synthesize(seed, name=f"{k}.tif", **SETS[name])
         tables.append(temzoo.measure(found(micrograph, labelled)))

@@ -1,7 +1,6 @@
 """Trains a named recipe on real micrographs and scores it: one command for each figure.
 
     python -m benchmarks recipe emps-frozen            # trains in runs/, scores
-    python -m benchmarks recipe emps-frozen --run DIR  # scores a finished run
     python -m benchmarks recipe emps-unet-fast --seed 1  # again: how much is chance?
 
 Recipes: emps-frozen, emps-pyramid, emps-particles, emps-particles-longer, emps-particles-lite,
@@ -28,10 +27,9 @@ import numpy as np
 
 import temzoo
 from benchmarks.datasets import open_dataset
-from benchmarks.metrics import CONNECTED
 from benchmarks.own import registering
-from benchmarks.records import scores
-from benchmarks.timing import repeated, timed
+from benchmarks.records import CONNECTED, scores
+from benchmarks.timing import in_turns, spread, timed
 from temzoo.cli.common import trained
 from temzoo.core.files import read_json
 from temzoo.core.types import Example
@@ -157,32 +155,30 @@ def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
 
 
 def fitted(
-    name: str, recipe: Recipe, learn: Sequence, judge: Sequence, run: Path | None = None
+    name: str, recipe: Recipe, learn: Sequence, judge: Sequence
 ) -> tuple[Any, dict[str, Any]]:
     """The model, trained or fitted or loaded, and what is known of its training.
 
     Args:
-        name: of the run's folder in ``runs/``; a stopped training there goes on.
+        name: of the run's folder in ``runs/``; a stopped training there goes on, a finished one is
+            loaded.
         recipe: what is trained.
         learn, judge: the examples; the best epoch is chosen by the latter.
-        run: a finished run of the recipe, which is only loaded.
 
     Raises:
-        ValueError: the folder holds a run of something else, or ``run`` is not finished.
+        ValueError: the folder holds a run of something else.
         SystemExit: the training was stopped.
     """
     if recipe.model in CONTESTANTS:
         model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
         return model, {"minutes": seconds / 60}
-    folder = run or Path("runs") / name
+    folder = Path("runs") / name
     begun = _begun(name, recipe, folder)
-    if run is not None and begun != "finished":
-        raise ValueError(f"--run names a finished run of {name}. Received: {run}. Leave it out.")
     keras.utils.set_random_seed(recipe.settings.get("seed", 0))
     start = None if begun else recipe.start  # what was begun goes on from its own weights
     model = temzoo.get_model(recipe.model, start=start, **recipe.config)
     # Of a finished run there is nothing left to do but to compare model and data.
-    done = temzoo.train(model, learn, judge, out=folder, resume=bool(begun), **recipe.settings)
+    done = temzoo.train(model, learn, judge, out=folder, resume=begun, **recipe.settings)
     if done.interrupted:
         raise SystemExit(f"{name} was stopped; run it again to go on.")
     told, progress = read_json(folder / "run.json"), read_json(folder / PROGRESS)
@@ -199,19 +195,18 @@ def throwaway_folder() -> Iterator[None]:
         yield
 
 
-def _begun(name: str, recipe: Recipe, folder: Path) -> str:
-    """ "", "stopped" or "finished"; a run with other settings is not filed under this name."""
+def _begun(name: str, recipe: Recipe, folder: Path) -> bool:
+    """Whether there is a run; one with other settings is not filed under this name."""
     if not (folder / PROGRESS).exists():
-        return ""
+        return False
     told = read_json(folder / "run.json")["settings"]
     for key, value in json.loads(json.dumps(dict(recipe.settings))).items():
         if told.get(key) != value:
             raise ValueError(
                 f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
-                f" {key}={told.get(key)!r}. Name another --run, or move it away."
+                f" {key}={told.get(key)!r}. Move it away."
             )
-    phases = read_json(folder / PROGRESS).get("phase", 0)
-    return "finished" if phases > bool(told["finetune"]) else "stopped"
+    return True
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -221,11 +216,11 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         name, recipe = f"{name}-seed{arguments.seed}", seeded(name, arguments.seed)
     dataset = open_dataset(recipe.data, data=arguments.data_folder)
     dataset = dataset.drawn(recipe.images) if recipe.images else dataset
-    model, training = fitted(name, recipe, dataset.train, dataset.val, arguments.run)
+    model, training = fitted(name, recipe, dataset.train, dataset.val)
     found = temzoo.evaluate(model, dataset.val, progress=True, **CONNECTED)
     ask = partial(temzoo.predict, model, dataset.val[0].micrograph, instances=None)
     figures = scores(found) | {"joint_iou": joint_iou(found.confusions.sum(axis=0))}
-    figures["seconds_per_image"] = repeated(ask, 5)
+    figures["seconds_per_image"] = spread(in_turns({"": ask}, least=5, most=5)[""])
     told = {"name": name, "training": training, "dataset": dataset.told(), "figures": figures}
     return recipe.told() | told
 

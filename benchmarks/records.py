@@ -53,6 +53,8 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "load_before": (int, float, NoneType),  # of the machine, before anything was measured
     "converted": (dict, NoneType),  # of a record of another schema: its file and its command
 }
+# Objects as connected regions, however small: what the figures on record count.
+CONNECTED = {"instances": "components", "min_area_px": 0}
 WIDTH = 100  # characters of a line in a file of results
 _BEGAN: dict[str, Any] = {}  # by ``begin``
 

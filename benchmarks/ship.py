@@ -30,14 +30,18 @@ import numpy as np
 import temzoo
 from benchmarks import boxes, denoise, latent
 from benchmarks.datasets import open_dataset
-from benchmarks.metrics import CONNECTED
-from benchmarks.records import RESULTS, ROOT, keep, kept, write_lines
+from benchmarks.records import CONNECTED, RESULTS, ROOT, keep, kept, write_lines
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
 ENTRIES = {"precision": "--precisions", "sizes": "--errors"}  # of a card, by the record they are of
 EMPS = ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT")
 SUPER1 = ("NASA pretrained-microscopy-models, Super1, training part", "MIT")
+# Figures on a card of outlines and of boxes, by the names of an evaluation's.
+OUTLINES = {"pixel_iou": "pixel_iou", "ap50": "mask_ap50", "ap": "mask_ap", "f1": "instance_f1"}
+OUTLINES |= {"pq": "panoptic_quality"}
+BOXES = {"box_ap50": "box_ap50", "box_ap": "box_ap", "f1": "instance_f1"}
+BOXES |= {"count_error": "median_count_error"}
 DRAWN = ("temzoo.data.synthetic.particle_images.particle_images, seed 1", "MIT")
 
 
@@ -70,31 +74,21 @@ def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
 def psnr(model, data: Path) -> dict[str, float]:
     """At each dose, on the validation images."""
     judge = open_dataset("emps", data=data).val
-    found = {d: each["psnr_db"]["value"] for d, each in denoise.judged(model, judge).items()}
-    return {**{f"psnr_db {d}": round(value, 2) for d, value in found.items()}, "images": len(judge)}
+    found = {f"psnr_db {d}": round(v, 2) for d, v in denoise.judged(model, judge).items()}
+    return {**found, "images": len(judge)}
 
 
-def objects(model, data: Path, score: str, **how: Any) -> dict[str, float]:
-    """Pooled over the validation images of EMPS; ``score`` comes first and has the interval."""
+def objects(
+    model, data: Path, score: str, names: Mapping[str, str] = OUTLINES, **how: Any
+) -> dict[str, float]:
+    """Of the validation images of EMPS; ``score`` comes first and has the interval."""
     judge = open_dataset("emps", data=data).val
     found = temzoo.evaluate(model, judge, **how)
-    names = {"ap50": "mask_ap50", "ap": "mask_ap", "f1": "instance_f1", "pq": "panoptic_quality"}
-    main, figures = found.pooled[names[score]], {score: 0.0, "pixel_iou": found.iou.value}
-    figures |= {key: found.pooled[name].value for key, name in names.items()}
+    known = {**found.pooled, **found.objects.over_images, "pixel_iou": found.per_image.get("iou")}
+    main, figures = known[names[score]], dict.fromkeys((score, *names))
+    figures |= {key: known[name].value for key, name in names.items()}
     figures |= {"low": main.low, "high": main.high}
     return {**{key: round(v, 4) for key, v in figures.items()}, "images": len(judge)}
-
-
-def boxes_of(model, data: Path) -> dict[str, float]:
-    """Box AP, F1 and the error of the count on the validation images of EMPS."""
-    judge = open_dataset("emps", data=data).val
-    found = temzoo.evaluate(model, judge)
-    main = found.pooled["box_ap50"]
-    names = {"box_ap50": "box_ap50", "box_ap": "box_ap", "f1": "instance_f1"}
-    figures = {key: found.pooled[name].value for key, name in names.items()}
-    figures["count_error"] = found.objects.over_images["median_count_error"].value
-    figures |= {"low": main.low, "high": main.high}
-    return {**{key: round(value, 4) for key, value in figures.items()}, "images": len(judge)}
 
 
 def factors(model, data: Path) -> dict[str, float]:
@@ -106,7 +100,7 @@ def factors(model, data: Path) -> dict[str, float]:
 
 def drawn_particles(folder: Path, seed: int = 0) -> None:
     """A rotation-invariant VAE of drawn particles, as a run that has no history."""
-    config = {**latent.PARTICLES, **latent.MODELS["rotation-invariant"], "beta": 4.0}
+    config = {**latent.PARTICLES, **latent.INVARIANT, "beta": 4.0}
     seen, *_ = latent.drawn(latent.COUNT)
     model, _ = latent.trained(config, seen, epochs=latent.EPOCHS, seed=seed)
     pretrained.save(model, folder / pretrained.BEST)
@@ -125,7 +119,9 @@ SETS = {
         "recipe emps-particles emps-particles-longer", partial(objects, score="f1")
     ),
     "mask_rcnn/emps": Set("instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED)),
-    "yolo/emps": Set("boxes train", boxes_of, config=boxes.WHOLE),
+    "yolo/emps": Set(
+        "boxes train", partial(objects, score="box_ap50", names=BOXES), config=boxes.WHOLE
+    ),
     "autoencoder/emps-denoise": Set("denoise supervised", psnr, complete=False),
     "vae/particles": Set("ship vae/particles", factors, DRAWN, train=drawn_particles),
 }

@@ -6,9 +6,8 @@
 One batch of random uint8 pixels, already in memory, is predicted again and again; the engines take
 turns in one process, repetition by repetition, so that other work on the machine slows them alike.
 Latency: seconds of one call. Speed: images of a batch over the median. Peak memory (``VmHWM``) is
-that of a process of its own for each engine, reset after it was made, while it predicts once;
-beside it stands what ``temzoo.predict`` needs for one large micrograph. Networks have random
-weights, which cost no time by their values.
+that of a process of its own for each engine, reset after it was made, while it predicts once.
+Networks have random weights, which cost no time by their values.
 
 ``tensorflow`` float32 is the model as Keras has it, as a graph; ``accelerated tensorflow`` the same
 as ``temzoo.accelerate`` has it, of constants. The other engines are those of ``temzoo.accelerate``
@@ -37,7 +36,6 @@ import tensorflow as tf
 
 import temzoo
 from benchmarks.datasets import generated
-from benchmarks.limits import micrograph
 from benchmarks.own import registering
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
 from temzoo.deploy.engines.makers import MAKERS, check_installed, made
@@ -47,8 +45,6 @@ from temzoo.deploy.engines.runtime import cores
 Configs = Mapping[str, Mapping[str, Any]]
 RANDOM = {"encoder_weights": None}
 MODELS: Configs = {"unet": {}, "unet_mobilenet": {"alpha": 0.75, **RANDOM}}
-# Small, so that the largest micrographs take minutes.
-MEMORY_MODELS: Configs = {"unet": {"filters": 8}, "unet_mobilenet": {"alpha": 0.25, **RANDOM}}
 MOST_PIXELS = 2 * 1024**2  # of a batch of several: ``predict`` has tiles of 1408 px, one at a time
 Shape = tuple[int, int, int, int]
 Run = Callable[[np.ndarray], np.ndarray]
@@ -100,20 +96,15 @@ for _key in [key for key in MAKERS if key != REFERENCE]:
 class Plan:
     """What is measured."""
 
-    models: Configs  # by registered name, for speed
-    memory_models: Configs  # the same, for the memory of ``temzoo.predict``
+    models: Configs  # by registered name
     sides: Sequence[int] = (256, 512, 1024, 2048)  # sides, batches: of the input
     batches: Sequence[int] = (1, 8)
     seconds: float = 30.0  # of repetitions, for each input; 3 are always made, more than 40 never
-    # of the micrographs that ``temzoo.predict`` takes
-    memory_sides: Sequence[int] = (512, 1024, 2048, 4096, 8192, 16384)
 
 
-# Memory of one model: what grows with the image is the same, and 16,384 px take minutes.
-FULL = Plan(MODELS, {"unet_mobilenet": MEMORY_MODELS["unet_mobilenet"]})
+FULL = Plan(MODELS)
 # A process for each engine's memory takes most of the time.
-TINY = {"unet": {"filters": 8, "depth": 3}}
-QUICK = Plan(TINY, TINY, (256,), (1,), seconds=4.0, memory_sides=(512, 1024))
+QUICK = Plan({"unet": {"filters": 8, "depth": 3}}, (256,), (1,), seconds=4.0)
 
 
 def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
@@ -176,17 +167,6 @@ def child_peak(
     return memory("VmHWM")
 
 
-def memory_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """Peak memory of ``temzoo.predict`` on square micrographs, each in a process of its own."""
-    rows, asked = [], {"model": name, "config": dict(config)}
-    for side in plan.memory_sides:
-        tell(f"{name}, a micrograph of {side} px: memory")
-        rows.append(in_child("benchmarks.limits:child_predicts", asked, side))
-    dataset = generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512))
-    about = f"temzoo.predict with {name}, {_said(config)}"
-    return {"about": about, "figures": {"sides": rows}, "dataset": dataset}
-
-
 def _said(config: Mapping[str, Any]) -> str:
     said = [f"{key} {value}" for key, value in config.items() if value is not None]
     return ", ".join(said) or "its defaults"
@@ -196,16 +176,12 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = QUICK if arguments.quick else FULL
     if not arguments.models:
         return plan
-    models = {name: plan.models.get(name, {}) for name in arguments.models}
-    others = {name: MEMORY_MODELS.get(name, {}) for name in arguments.models}
-    return replace(plan, models=models, memory_models=others)
+    return replace(plan, models={name: plan.models.get(name, {}) for name in arguments.models})
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     plan = plan_of(arguments)
-    tasks = [("throughput", speed_of, plan.models), ("memory", memory_of, plan.memory_models)]
-    for what, measure, models in tasks:
-        for name, config in models.items():
-            told = {"what": what, "name": name, "command": arguments.again(models=[name])}
-            told |= {"model": name, "config": dict(config), "seed": 0}
-            yield told | measure(name, config, plan)
+    for name, config in plan.models.items():
+        told = {"name": name, "command": arguments.again(models=[name])}
+        told |= {"model": name, "config": dict(config), "seed": 0}
+        yield told | speed_of(name, config, plan)

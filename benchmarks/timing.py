@@ -82,11 +82,6 @@ def in_turns(
     return found
 
 
-def repeated(run: Callable[[], Any], times: int, **how: Any) -> dict[str, float]:
-    """Spread of the seconds of one call, so many times, after a call or two to warm up."""
-    return spread(in_turns({"": run}, least=times, most=times, **how)[""])
-
-
 def memory(what: str) -> int:
     """Bytes of this process: "VmHWM", the most there ever was, or "VmRSS", now."""
     with open("/proc/self/status", encoding="ascii") as file:

@@ -1,16 +1,13 @@
-"""Seconds of a training step: in bfloat16, with a frozen encoder; and whether IoU stays the same.
+"""Seconds of a training step: in either precision; and whether IoU stays the same.
 
     python -m benchmarks training                  # steps, then IoU on drawn micrographs
-    python -m benchmarks training --data emps --only iou --epochs 8
+    python -m benchmarks training --data emps --only iou
 
 Steps: each variant of a network is built and compiled by ``temzoo.train``'s own code, and takes one
 real batch of its crops again and again, from memory; what waiting for data adds is measured by
 ``python -m benchmarks pipeline``. The variants take turns, repetition by repetition, so that other
-work on the machine slows them alike, and ratios are taken turn by turn. Encoder share: seconds of
-the encoder's forward pass alone, on images of the sizes that the network shows it, over those of a
-step with it frozen. That is what a frozen encoder's features, kept, would save at most; they could
-be kept only where crops are not changed anew each time. Encoders have random weights and their
-batch norms in inference mode, as those that were loaded have.
+work on the machine slows them alike, and ratios are taken turn by turn. Encoders have random
+weights and their batch norms in inference mode, as those that were loaded have.
 
 IoU: one network is trained by ``temzoo.train`` in either precision, and with either library of
 augmentation, from the same weights on the same crops, and scored by ``temzoo.evaluate`` in float32
@@ -25,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 import temzoo
 from benchmarks.accuracy import difference
@@ -40,7 +36,6 @@ from temzoo.zoo.built import task_of
 from temzoo.zoo.cards import model_card
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-ENCODER = "encoder"  # what is timed beside the steps, and the layer's name
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
 LOADED = {"encoder_weights": "deferred"}
 
@@ -50,23 +45,24 @@ class Plan:
     """What is measured."""
 
     networks: Sequence[Recipe]  # whose steps are timed
-    encoders: Mapping[str, bool | str]  # ``encoder_trainable`` by its name in tables
     seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
     side: int  # of the drawn micrographs that crops are cut from, px
     training: Recipe  # what is trained in either precision, on any data
-    chance: bool = True  # whether it is trained with another seed too, to show what that changes
 
 
 SMALL = ("unet, filters 8, depth 3", "any", "unet", {"filters": 8, "depth": 3})
 SETTINGS = {"crop": 256, "augment": "em", "learning_rate": 3e-3}
-# What is compared, by what ``temzoo.train`` is told of it; the first is what the others change.
+# ``encoder_trainable`` by its name in tables.
+ENCODERS = {"frozen": False, "deep blocks": "deep", "all of it": True}
+# What is compared, by what ``temzoo.train`` is told of it; the first is what the others change, and
+# the last shows what chance changes.
 USUAL = "float32, imgaug"
 COMPARED = {
     USUAL: {},
     "mixed_bfloat16": {"mixed_precision": True},
     "opencv": {"augmenter": "opencv"},
+    "seed 1": {"seed": 1},
 }
-CHANCE = {"seed 1": {"seed": 1}}
 STEP = {"crop": 256, "batch": 8}
 PYRAMIDS = ("unet_mobilenet, pyramid 1 2 4", "any", "unet_mobilenet", PYRAMID)
 FULL = Plan(
@@ -76,7 +72,6 @@ FULL = Plan(
         Recipe(*SMALL, STEP),
         Recipe(*PYRAMIDS, {"crop": 384, "batch": 4}),
     ),
-    {"frozen": False, "deep blocks": "deep", "all of it": True},
     seconds=20.0,
     side=512,
     training=Recipe(*SMALL, {**SETTINGS, "batch": 8, "epochs": 4, "steps_per_epoch": 40}),
@@ -86,21 +81,19 @@ TINY = {"alpha": 0.25, "decoder_filters": (32, 32, 16, 8, 8)}
 TINY_NETWORK = ("unet_mobilenet, alpha 0.25", "any", "unet_mobilenet", TINY)
 QUICK = Plan(
     (Recipe(*TINY_NETWORK, {"crop": 128, "batch": 2}),),
-    {"frozen": False, "all of it": True},
     seconds=0.0,
     side=256,
     training=Recipe(*SMALL, {**SETTINGS, "batch": 2, "epochs": 1, "steps_per_epoch": 20}),
-    chance=False,
 )
 
 
-def variants(network: Recipe, encoders: Mapping[str, bool | str]) -> dict[str, dict[str, Any]]:
+def variants(network: Recipe) -> dict[str, dict[str, Any]]:
     """The config of each variant by its name, which is "" of a network without an encoder."""
     if "encoder_trainable" not in model_card(network.model).config:
         return {"": dict(network.config)}
     return {
         name: {**network.config, **LOADED, "encoder_trainable": trainable}
-        for name, trainable in encoders.items()
+        for name, trainable in ENCODERS.items()
     }
 
 
@@ -110,12 +103,10 @@ def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
     drawn = synthetic(train=4, val=1, size=plan.side)
     runs: dict[tuple[str, str], Callable] = {}
-    for name, config in variants(network, plan.encoders).items():
+    for name, config in variants(network).items():
         for precision in PRECISIONS:
             twin, batch = trained_by_train(network, config, precision, drawn)
             runs[name, precision] = partial(twin.train_on_batch, *batch)
-            if config.get("encoder_trainable") is False:
-                runs[ENCODER, precision] = encoder_alone(twin, config, network.settings)
     crop, batch = (network.settings[key] for key in ("crop", "batch"))
     about = f"{network.about}; crops of {crop} px, batch {batch}"
     told = {"name": network.about, "about": about, "dataset": drawn.told("train"), "seed": 0}
@@ -140,44 +131,21 @@ def trained_by_train(
     return twin, next(iter(data.training(0, []).take(1)))
 
 
-def encoder_alone(twin: Any, config: Mapping[str, Any], settings: Mapping[str, int]) -> Callable:
-    """The forward pass of a network's encoder, without its gradient, at each of its scales."""
-    encoder = twin.get_layer(ENCODER)
-    sides = [round(settings["crop"] / reduction) for reduction in config.get("pyramid", (1,))]
-    channels, draw = twin.input_shape[-1], tf.random.Generator.from_seed(0).normal
-    images = [draw((settings["batch"], side, side, channels)) for side in sides]
-    forward = tf.function(lambda shown: [encoder(image, training=False) for image in shown])
-
-    def run() -> None:
-        for outputs in forward(images):
-            outputs[-1].numpy()  # waits for it
-
-    return run
-
-
 def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str, Any]:
-    """Rows and ratios of the seconds, turn by turn, by variant (or ``ENCODER``) and precision."""
-    names = list(dict.fromkeys(name for name, _ in seconds if name != ENCODER))
-    figures: dict[str, Any] = {"steps": []}
-    for name in names:
+    """Rows and ratios of the seconds, turn by turn, by variant and precision."""
+    rows: list[dict[str, Any]] = []
+    for name in dict.fromkeys(name for name, _ in seconds):
         each = [seconds[name, precision] for precision in PRECISIONS]
         row = {"step_s": dict(zip(PRECISIONS, map(spread, each), strict=True))}
-        figures["steps"].append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
-    if (ENCODER, PRECISIONS[0]) in seconds:
-
-        def beside_frozen(name: str) -> dict[str, Any]:
-            return {p: ratio(seconds[name, p], seconds["frozen", p]) for p in PRECISIONS}
-
-        figures["encoder"] = {"share_of_step": beside_frozen(ENCODER)}
-        figures["freezing"] = {name: beside_frozen(name) for name in names if name != "frozen"}
-    return figures
+        rows.append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
+    return {"steps": rows}
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     """What the record of one network says that is trained in several ways, and scored."""
     chosen = plan.training
     told, found = {}, {}
-    for name, how in (COMPARED | (CHANCE if plan.chance else {})).items():
+    for name, how in COMPARED.items():
         tell(f"{chosen.about}: trains, {name}")
         told[name], found[name] = scored(chosen, dataset, how)
     changes = {n: difference(e, found[USUAL], "iou") for n, e in found.items() if n != USUAL}
@@ -199,18 +167,10 @@ def scored(chosen: Recipe, dataset: Dataset, how: Mapping[str, Any]) -> tuple[di
     return {**how, "iou": vars(found.iou), **told}, found
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
-    plan = QUICK if arguments.quick else FULL
-    if not arguments.epochs:
-        return plan
-    settings = {**plan.training.settings, "epochs": arguments.epochs}
-    return replace(plan, training=replace(plan.training, settings=settings))
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    plan = plan_of(arguments)
+    plan = QUICK if arguments.quick else FULL
     if arguments.only != "iou":
-        command = arguments.again(only="steps", data="synthetic", epochs=None)
+        command = arguments.again(only="steps", data="synthetic")
         for network in plan.networks:
             yield {"command": command, **steps_of(network, plan)}
     if arguments.only != "steps":

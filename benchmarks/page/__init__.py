@@ -1,11 +1,10 @@
-"""``results/README.md`` and its plots, made anew from the records each time.
+"""``results/README.md``, made anew from the records each time.
 
     python -m benchmarks page
 
-``template.md`` is the page without its tables: ``<!-- KIND -->`` in it stands for what
-``benchmarks.page.scores`` makes of the records of that kind, ``<!-- KIND PATH: COLUMN … -->`` for a
-table that ``benchmarks.page.tables`` makes of their figures. A section without records is left
-out; the quick runs stand in a part of their own, by the same template.
+``template.md`` is the page without its tables: ``<!-- KIND PATH: COLUMN … -->`` in it stands for a
+table that ``benchmarks.page.tables`` makes of the figures of all records of a kind. A section
+without records is left out; the quick runs stand in a part of their own, by the same template.
 """
 
 import re
@@ -13,20 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.page import plots, scores, tables
+from benchmarks.page import tables
 from benchmarks.page.tables import Record, by
 from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
-SLOT = re.compile(r"<!-- (\S+)(?: (\S+): (.+?))? -->", re.DOTALL)
-# Pictures by the kind that they stand under: who draws them, and who gives their points.
-PLOTS = {
-    "accuracy": {
-        "iou-speed": (plots.iou_and_speed, scores.speed_points),
-        "learning-curve": (plots.learning_curve, scores.curve_points),
-    },
-    "memory": {"memory": (plots.memory_and_size, scores.memory_points)},
-}
+SLOT = re.compile(r"<!-- (\S+) (\S+): (.+?) -->", re.DOTALL)
 QUICK = """# The quick run
 
 `python -m benchmarks all --quick`: drawn micrographs and small networks, minutes in all. It shows
@@ -35,14 +26,14 @@ that everything runs, and how machines compare; its scores say little of real im
 
 
 def write_page(folder: Path = RESULTS) -> Path:
-    """Writes page and plots from the records in ``folder``; gives the page's path."""
+    """Writes the page from the records in ``folder``; gives the page's path."""
     head, *sections = re.split(r"\n(?=## )", TEMPLATE.read_text(encoding="utf-8"))
     parts, short = [], []
-    for found, prefix, quick in ((parts, "", False), (short, "quick-", True)):
+    for found, quick in ((parts, False), (short, True)):
         of: dict[str, list[Record]] = {}
         for record in kept(folder, quick=quick):
             of.setdefault(record["what"], []).append(record)
-        found += [part for text in sections if (part := _filled(text, of, folder, prefix))]
+        found += [part for text in sections if (part := _filled(text, of))]
     text = "\n".join([head, _contents(parts), *parts, *([QUICK] if short else []), *short])
     return write_lines(folder / "README.md", [text.rstrip()])
 
@@ -50,14 +41,8 @@ def write_page(folder: Path = RESULTS) -> Path:
 def shown(record: Record) -> list[str]:
     """What the page will say of one record."""
     slots = SLOT.findall(TEMPLATE.read_text("utf-8"))
-    found = [_table(*slot, [record]) for slot in slots if slot[0] == record["what"]]
+    found = [tables.lines([record], *how) for kind, *how in slots if kind == record["what"]]
     return [line for lines in found if lines for line in (*lines, "")][:-1]
-
-
-def _table(kind: str, path: str, columns: str, found: Sequence[Record]) -> list[str]:
-    if not path:
-        return scores.TABLES[kind](found)
-    return tables.lines(found, path, columns)
 
 
 def _contents(sections: Iterable[str]) -> str:
@@ -67,29 +52,17 @@ def _contents(sections: Iterable[str]) -> str:
     return "".join(f"- [{t}](#{a.replace(' ', '-')})\n" for t, a in pairs)
 
 
-def _filled(text: str, of: Mapping[str, Sequence[Record]], folder: Path, prefix: str) -> str:
+def _filled(text: str, of: Mapping[str, Sequence[Record]]) -> str:
     """A section with its tables, or "" where there are no records for any."""
     kinds = [kind for kind, *_ in SLOT.findall(text)]
     if not of.keys() & {*kinds}:
         return ""
-    text = SLOT.sub(lambda m: "\n".join(_table(*m.groups(), of.get(m[1], ()))), text)
+    text = SLOT.sub(lambda m: "\n".join(tables.lines(of.get(m[1], ()), m[2], m[3])), text)
     lines = [re.sub(r"\n{3,}", "\n\n", text).rstrip()]
     for kind in dict.fromkeys(kinds):
-        found = of.get(kind, ())
-        commands = [r for r in found if f"`{r['command']}`" not in text]
-        lines += [*by(commands)] if commands else []
-        lines += ["", *_pictures(kind, of, folder, prefix)]
+        commands = [r for r in of.get(kind, ()) if f"`{r['command']}`" not in text]
+        lines += [*by(commands), ""] if commands else [""]
     return "\n".join([*lines, measured([r for k in kinds for r in of.get(k, ())])]) + "\n"
-
-
-def _pictures(kind: str, of, folder: Path, prefix: str) -> list[str]:
-    lines = []
-    for name, (drawn_by, points_of) in PLOTS.get(kind, {}).items():
-        points = points_of(of)
-        if points:
-            drawn_by(points, folder / f"{prefix}{name}.png")
-            lines += [f"![{name.replace('-', ' ')}]({prefix}{name}.png)", ""]
-    return lines
 
 
 def measured(records: Iterable[Record]) -> str:

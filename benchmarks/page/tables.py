@@ -6,7 +6,7 @@ themselves; what it leads to is a list, or a dict whose items are named by their
 ``-`` gives one row a record, of all its figures. A column is a dotted path of the item, with ``_``
 for a blank; ``key`` is its name, ``value`` all of it, ``@field`` a field of the record, ``A+B`` two
 of them, and ``NAME=VALUE`` leaves out the items that are otherwise. ``:Title`` after a column heads
-it; ``/GB``, ``/MB``, ``/ms`` and ``/%`` scale it, ``/rate`` gives 1 over it, ``/.3f`` is a format.
+it; ``/GB``, ``/MB``, ``/ms`` and ``/%`` scale it, ``/.3f`` is a format.
 How a cell looks follows from what it holds: a spread, a score, a difference, a number.
 """
 
@@ -45,18 +45,12 @@ def timed(figure: Figure, factor: float = 1.0) -> str:
     return median if figure.get("repetitions") == 1 else f"{median} [{least}, {most}]"
 
 
-def rate(seconds: Figure) -> dict[str, float] | None:
-    """The spread of what takes so many seconds, a second."""
-    pairs = {"median": "median", "least": "most", "most": "least"}
-    return seconds and {key: 1 / seconds[other] for key, other in pairs.items()}
-
-
 def score(figure: Figure, form: Callable[[float], str] = "{:.3f}".format) -> str:
-    """``value [low, high]`` of a score, or the value alone where it has no interval."""
+    """``value [low, high]`` of a score, or the value alone where its interval has no width."""
     if figure is None or figure["value"] is None:
         return "–"
     first, *bounds = [form(figure[k]) for k in ("value", "low", "high") if figure[k] is not None]
-    return f"{first} [{', '.join(bounds)}]" if bounds else first
+    return f"{first} [{', '.join(bounds)}]" if {*bounds} - {first} else first
 
 
 def change(figure: Mapping[str, Any]) -> str:
@@ -75,7 +69,7 @@ def by(records: Iterable[Record]) -> list[str]:
 
 
 def lines(found: Sequence[Record], path: str, columns: str) -> list[str]:
-    """The table of some records of a kind; nothing where no item is there."""
+    """The table of some records of a kind; nothing where no item has a figure."""
     parts = columns.split()
     wanted = dict(column.split("=") for column in parts if "=" in column)
     shown = [column.partition(":") for column in parts if "=" not in column]
@@ -88,7 +82,8 @@ def lines(found: Sequence[Record], path: str, columns: str) -> list[str]:
     heads = [
         title or column.partition("/")[0].split(".")[-1].lstrip("@") for column, _, title in shown
     ]
-    rows = [row for row in rows if {*row[1:]} != {"–"}]
+    told = [n for n, (column, *_) in enumerate(shown) if n and not column.startswith("@")]
+    rows = [row for row in rows if not told or {row[n] for n in told} != {"–"}]
     kept = [n for n in range(len(shown)) if any(row[n] != "–" for row in rows)]
     head = " | ".join(heads[n].replace("_", " ") for n in kept)
     return table(head, [[row[n] for n in kept] for row in rows]) if rows else []
@@ -147,7 +142,7 @@ def _cell(value: Any, unit: str) -> str:
     if "verdict" in value:
         return change(value)
     if "median" in value:
-        return timed(rate(value) if unit == "rate" else value, factor)
+        return timed(value, factor)
     if "value" in value:
         return score(value, form)
     return ", ".join(f"{name} {each}" for name, each in value.items())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import colour
-from benchmarks.colour import BT601, chroma, errors, example, guesses, phases, photograph, strip
+from benchmarks.colour import BT601, chroma, errors, example, guesses, phases, photograph
 from temzoo.micrographs import to_grey
 
 
@@ -42,16 +42,12 @@ def test_seeds_give_the_same_image_and_different_ones():
 
 
 def test_sets_do_not_share_images():
-    for training in ("phases", "halves", "others"):
+    for training in ("phases", "photographs"):
         learn, choose, judge = ({e.name for e in part} for part in colour.sets(training))
         assert len(learn | choose | judge) == len(learn) + len(choose) + len(judge)
 
 
-def test_halves_make_up_the_photograph():
-    whole = photograph("chelsea")
-    assert np.array_equal(
-        np.hstack([strip("chelsea", *ends) for ends in ((0, 0.5), (0.5, 1))]), whole
-    )
+def test_photographs_are_no_larger_than_said():
     assert max(photograph("retina").shape) == colour.LARGEST
 
 
@@ -89,7 +85,7 @@ def test_phases_are_coloured_judged_and_told_from_unlike_images(monkeypatch, mea
         colour, "unlike_sets", lambda data: {"black": [np.zeros((64, 64), np.uint8)]}
     )
     (record,) = measured("colour", "phases")
-    found = record["figures"]["trainings"]["phases"]
+    found = record["figures"]["judged"]
     assert [*found["overall"]] == ["model", "mean colour", "grey + mean chroma", "grey"]
     truth = one[4].micrograph.pixels
     grey = errors(truth, guesses(truth)["grey"])

@@ -146,7 +146,7 @@ def test_a_python_without_bm3d_says_so():
 
 
 @pytest.mark.usefixtures("eager_steps")
-def test_networks_filters_and_segmentation_are_measured(tmp_path, monkeypatch, drawn, measured):
+def test_networks_and_filters_are_measured(tmp_path, monkeypatch, drawn, measured):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(denoise, "open_dataset", lambda *where, **how: drawn)
     settings = {"epochs": 1, "steps_per_epoch": 1, "batch": 1, "crop": 32, "seed": 0}
@@ -156,15 +156,11 @@ def test_networks_filters_and_segmentation_are_measured(tmp_path, monkeypatch, d
         monkeypatch.setitem(denoise.RECIPES, name, recipe)
     monkeypatch.setattr(baselines, "NLM_GRID", SMALL_GRID)
     monkeypatch.setattr(baselines, "GAUSSIAN_GRID", {"sigma": (1.0,), "vst": (True,)})
-    monkeypatch.setattr(denoise, "SEGMENTER", ("unet", "emps-fast"))
     found = {r["name"]: r for r in measured("denoise", "all")}
-    assert {*found} == {"filters", "supervised", "blind-spot", "segmentation"}
+    assert {*found} == {"filters", "supervised", "blind-spot"}
     low = found["filters"]["figures"]["doses"]["low-dose"]
     assert low["nlm"]["psnr_db"] > low["noisy"]["psnr_db"]
     rows = found["supervised"]["figures"]["doses"]["low-dose"]
     assert {*rows} == {"supervised", "supervised-flips"}
     assert len(rows["supervised"]["of_images"]) == len(drawn.val)
-    gain = found["segmentation"]["figures"]["doses"]["low-dose"]["supervised"]
-    noisy = found["segmentation"]["figures"]["doses"]["low-dose"]["noisy"]
-    assert gain["gain"]["value"] == pytest.approx(gain["value"] - noisy["value"])
-    assert any(line.startswith("| non-local means") for line in shown(found["filters"]))
+    assert any(line.startswith("| low-dose, nlm |") for line in shown(found["filters"]))

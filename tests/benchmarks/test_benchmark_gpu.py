@@ -228,7 +228,7 @@ import json, sys
 from types import SimpleNamespace
 import numpy as np
 from benchmarks import beside_torch
-from benchmarks.gpu_train import iou_of_tiles, rate
+from benchmarks.gpu_train import Plan, iou_of_tiles, rate_of
 
 class Truth:
     output_shape = (None, None, None, 2)
@@ -246,7 +246,7 @@ except ValueError as error:
 print(json.dumps({
     "iou": iou_of_tiles(Truth(), [(wide, right), (wide, half), (none, none)]),
     "expected": (1 + right.sum() / half.sum()) / 2,
-    "rates": [float(rate(share)) for share in (0.0, 0.05, 0.525, 1.0)],
+    "rates": [float(rate_of(Plan(1000, rate=1.0))(step)) for step in (0, 50, 525, 1000)],
     "refusal": refusal,
 }))
 """

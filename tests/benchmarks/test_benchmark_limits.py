@@ -114,6 +114,15 @@ def test_a_broken_bound_is_the_exit_status(tmp_path, monkeypatch):
     assert rows["read-boxes"].endswith("| 1.10 | 1.00 |")
 
 
+def test_a_network_is_asked_at_every_side(monkeypatch, measured):
+    told = {"peak": 5_000_000, "baseline": 1_000_000, "input": 500_000, "used": 3_500_000}
+    monkeypatch.setattr(limits, "in_child", lambda name, asked, side: told | {"side": side})
+    (record,) = measured("limits", "sides")
+    assert [row["side"] for row in record["figures"]["sides"]] == [*limits.SIDES]
+    assert [record["what"], record["command"]] == ["memory", "python -m benchmarks limits sides"]
+    assert shown(record)[-1].endswith("| 16,384 | 0.00350 | 0.00500 | 0.00100 | 0.000500 |")
+
+
 @pytest.mark.parametrize("layout", limits.LAYOUTS)
 def test_generated_labels_are_whole_files_of_their_size(tmp_path, layout):
     path = tmp_path / "annotations.xml"

@@ -29,26 +29,11 @@ def run_of(folder, **settings):
     return folder
 
 
-def test_a_run_is_finished_after_its_last_phase(tmp_path):
-    assert _begun(NAME, RECIPES[NAME], tmp_path) == ""
-    folder = run_of(tmp_path)
-    for phase, begun in ((0, "stopped"), (1, "finished")):
-        (folder / "state" / "progress.json").write_text(json.dumps({"phase": phase}))
-        assert _begun(NAME, RECIPES[NAME], folder) == begun
-
-
 def test_a_run_trained_otherwise_is_refused(tmp_path):
     folder = run_of(tmp_path, batch=3)
     (folder / "state" / "progress.json").write_text('{"phase": 1}')
-    with pytest.raises(
-        ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3. Name another'
-    ):
+    with pytest.raises(ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3. Move it'):
         _begun(NAME, RECIPES[NAME], folder)
-
-
-def test_an_unfinished_run_is_not_trained_by_scoring_it(tmp_path):
-    with pytest.raises(ValueError, match=r"--run names a finished run of emps-unet"):
-        fitted(NAME, RECIPES[NAME], [], [], tmp_path)
 
 
 def test_a_stopped_training_is_not_scored(tmp_path, monkeypatch):
@@ -56,7 +41,7 @@ def test_a_stopped_training_is_not_scored(tmp_path, monkeypatch):
     stopped = SimpleNamespace(interrupted=True)
     monkeypatch.setattr("temzoo.train", lambda *args, **options: stopped)
     with pytest.raises(SystemExit, match="emps-unet was stopped; run it again to go on"):
-        fitted(NAME, RECIPES[NAME], EXAMPLES, EXAMPLES, None)
+        fitted(NAME, RECIPES[NAME], EXAMPLES, EXAMPLES)
 
 
 def test_the_joint_iou_is_that_of_one_hot_masks():
@@ -92,9 +77,9 @@ def test_a_recipe_is_trained_scored_and_taken_up_again(tmp_path, monkeypatch, dr
     (again,) = measured("recipe", "tiny", "--seed", "1")
     assert [again["name"], again["seed"]] == ["tiny-seed1", 1]
     trained = (tmp_path / "runs" / "tiny" / "run.json").stat().st_mtime_ns
-    (once_more,) = measured("recipe", "tiny", "--run", "runs/tiny")
+    (once_more,) = measured("recipe", "tiny")
     assert once_more["figures"]["per_image"]["iou"]["value"] == scores[0]
     monkeypatch.setattr(recipes, "open_dataset", lambda *where, **how: drawn.drawn(1, seed=3))
     with pytest.raises(ValueError, match=r"resumed with the data it was started with"):
-        measured("recipe", "tiny", "--run", "runs/tiny")
+        measured("recipe", "tiny")
     assert (tmp_path / "runs" / "tiny" / "run.json").stat().st_mtime_ns == trained

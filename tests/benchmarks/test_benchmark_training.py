@@ -1,18 +1,13 @@
 """Speed of training: the step that is timed is that of ``temzoo.train``; ratios by hand."""
 
-from dataclasses import replace
-
 import keras
-import numpy as np
 import pytest
 
 import temzoo
 from benchmarks import timing
 from benchmarks import training as speed
-from benchmarks.commands import asked
 from benchmarks.page import shown
 from benchmarks.recipes import Recipe
-from benchmarks.records import result
 
 TINY = {"filters": 4, "depth": 1}
 UNET = Recipe("tiny", "any", "unet", TINY, {"crop": 32, "batch": 2})
@@ -23,16 +18,10 @@ MOBILENET = Recipe(
     {"alpha": 0.25, "decoder_filters": (4, 4, 4, 4, 4), "pyramid": (1, 2)},
     {"crop": 64, "batch": 2},
 )
-VARIANTS = speed.variants(MOBILENET, speed.FULL.encoders)
+VARIANTS = speed.variants(MOBILENET)
 TRAINING = Recipe(
     "tiny", "any", "unet", TINY, {"crop": 32, "batch": 2, "epochs": 1, "steps_per_epoch": 2}
 )
-
-
-@pytest.fixture(scope="module")
-def frozen(drawn):
-    config = VARIANTS["frozen"]
-    return speed.trained_by_train(MOBILENET, config, "mixed_bfloat16", drawn)[0]
 
 
 @pytest.mark.usefixtures("eager_steps")
@@ -63,7 +52,7 @@ def test_what_is_frozen_does_not_learn():
     learnt = {}
     for name, config in VARIANTS.items():
         model = temzoo.get_model(MOBILENET.model, compile=False, **config)
-        encoder = model.get_layer(speed.ENCODER)
+        encoder = model.get_layer("encoder")
         learnt[name] = len(encoder.trainable_variables)
         statistics = [v for v in encoder.non_trainable_variables if "moving" in v.name]
         assert statistics
@@ -71,31 +60,10 @@ def test_what_is_frozen_does_not_learn():
     assert 0 < learnt["deep blocks"] < learnt["all of it"]
 
 
-def test_the_encoder_is_timed_on_what_the_network_shows_it(frozen, monkeypatch):
-    shown = []
-    encoder = frozen.get_layer(speed.ENCODER)
-    call = type(encoder).__call__
-
-    def watched(self, *args, **kwargs):
-        if self is encoder:
-            shown.append((tuple(args[0].shape), kwargs["training"]))
-        return call(self, *args, **kwargs)
-
-    monkeypatch.setattr(type(encoder), "__call__", watched)
-    frozen(np.zeros((2, 64, 64, 1), np.uint8))
-    of_network = set(shown)
-    shown.clear()
-    speed.encoder_alone(frozen, VARIANTS["frozen"], MOBILENET.settings)()
-    assert set(shown) == of_network == {((2, n, n, 1), False) for n in (64, 32)}
-    assert encoder.get_layer("conv_pw_1").compute_dtype == "bfloat16"
-
-
 def test_ratios_are_taken_turn_by_turn():
     seconds = {
         ("frozen", "float32"): [2.0, 4.0, 2.0],
-        (speed.ENCODER, "float32"): [0.5, 2.0, 0.5],
         ("frozen", "mixed_bfloat16"): [1.0, 4.0, 0.5],
-        (speed.ENCODER, "mixed_bfloat16"): [0.5, 1.0, 0.25],
         ("all of it", "float32"): [6.0, 8.0, 8.0],
         ("all of it", "mixed_bfloat16"): [3.0, 4.0, 4.0],
     }
@@ -110,23 +78,18 @@ def test_ratios_are_taken_turn_by_turn():
     }
     ratio = frozen["float32_over_bfloat16"]
     assert [ratio["least"], ratio["median"], ratio["most"]] == [1.0, 2.0, 4.0]
-    assert figures["encoder"]["share_of_step"]["float32"]["median"] == 0.25
-    assert figures["encoder"]["share_of_step"]["mixed_bfloat16"]["median"] == 0.5
-    assert set(figures["freezing"]) == {"all of it"}
-    assert figures["freezing"]["all of it"]["float32"]["median"] == 3.0
 
 
 def test_a_network_without_an_encoder_has_one_row():
     seconds = {("", "float32"): [3.0], ("", "mixed_bfloat16"): [2.0]}
     figures = speed.step_figures(seconds)
-    assert set(figures) == {"steps"}
     assert figures["steps"][0]["float32_over_bfloat16"]["median"] == 1.5
 
 
 def test_steps_and_scores_have_records_that_the_page_shows(drawn, monkeypatch, measured):
     monkeypatch.setattr(speed, "synthetic", lambda **size: drawn)
     monkeypatch.setattr(speed, "dataset_of", lambda arguments: drawn)
-    monkeypatch.setattr(speed, "QUICK", speed.Plan((UNET,), {}, 0.0, 96, TRAINING))
+    monkeypatch.setattr(speed, "QUICK", speed.Plan((UNET,), 0.0, 96, TRAINING))
     steps, scores = measured("training", "--quick")
     assert steps["figures"]["steps"][0]["step_s"]["float32"]["repetitions"] == timing.LEAST
     assert steps["command"] == "python -m benchmarks training --only steps --quick"
@@ -141,24 +104,3 @@ def test_steps_and_scores_have_records_that_the_page_shows(drawn, monkeypatch, m
     assert abs(losses[3] - losses[0]) > abs(losses[1] - losses[0])
     assert f"| {steps['about']} | " in "".join(shown(steps))
     assert f"| {scores['about']} | mixed_bfloat16 | " in "".join(shown(scores))
-
-
-def test_the_page_shows_what_freezing_saves():
-    parts = ("frozen", speed.ENCODER, "all of it")
-    seconds = {
-        (name, precision): [n / d, n / d]
-        for name, n in zip(parts, (2.0, 1.0, 5.0), strict=True)
-        for precision, d in zip(speed.PRECISIONS, (1, 2), strict=True)
-    }
-    figures = speed.step_figures(seconds)
-    text = "\n".join(shown(result("training", "n", about="net", command="c", figures=figures)))
-    row = "| net | all of it | 5.00 [5.00, 5.00] | 2.50 [2.50, 2.50] | 2.00 [2.00, 2.00] |"
-    assert row in text
-    assert "| n | all of it | 2.50 [2.50, 2.50] | 2.50 [2.50, 2.50] |" in text
-    assert "| n | float32 | 0.500 [0.500, 0.500] |" in text
-
-
-def test_the_plan_follows_the_command_line():
-    plan = speed.plan_of(asked(["training", "--only", "iou", "--epochs", "7"]))
-    assert plan == replace(speed.FULL, training=plan.training)
-    assert plan.training.settings == {**speed.FULL.training.settings, "epochs": 7}
