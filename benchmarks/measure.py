@@ -72,8 +72,8 @@ OURS, SLOW = "temzoo.measure", "regionprops_table"
 
 
 def speed(arguments: argparse.Namespace) -> dict[str, Any]:
-    """10,000 particles of 12 to 26 px in one image of 3,200 px."""
-    pixels, instances = crowd(100)
+    """10,000 particles of 12 to 26 px in one image of 3,200 px; where it is quick, 900."""
+    pixels, instances = crowd(30 if arguments.quick else 100)
     prediction = Prediction((instances > 0).astype(np.uint8), instances)
     table = temzoo.measure(prediction, pixels)
     theirs = partial(regionprops_table, instances, pixels)
