@@ -18,6 +18,7 @@ from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.concurrent import progress_bar
 from temzoo.inference.predict import predict
+from temzoo.micrographs.drawn import Drawn
 from temzoo.pages.charts import history_chart, whisker
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import data_uri, recorded_command, text, without_folders
@@ -156,7 +157,8 @@ def evaluated(
     def seen() -> Iterator:
         with progress_bar(len(examples), progress) as advance:
             for example in examples:
-                micrograph = example.micrograph
+                # By the bar in the picture too; nothing is left out, as the labels are of all.
+                micrograph, _ = Drawn(crop_bar=False).of(example.micrograph)
                 prediction = predict(model, micrograph)
                 true = true_objects(example.labels, names)
                 gallery.add(prediction, micrograph, true=true)
