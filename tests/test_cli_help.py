@@ -1,6 +1,8 @@
-"""``--help`` of every command at 80 columns, and what an error of an option says to type."""
+"""``--help`` of every command at 80 columns, errors of options, and the name of the command."""
 
+import json
 import re
+import runpy
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from temzoo import cli
+from temzoo.data.synthetic import write_dataset
 
 
 def commands(command=None, words=()):
@@ -63,3 +66,21 @@ def test_the_module_shows_the_command_that_is_installed():
     words = [sys.executable, "-m", "temzoo", "info", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "Usage: temzoo info [OPTIONS]" in done.stdout
+
+
+def test_a_run_of_the_module_is_recorded_as_the_command(tmp_path, monkeypatch, eager_steps):
+    images, labels = write_dataset(tmp_path, n=2, size=64, n_particles=2)
+    run = tmp_path / "run"
+    train = ["train", "unet", "--images", str(images), "--labels", str(labels), "--out", str(run)]
+    small = "--set filters=2 --set depth=1 --epochs 1 --steps 1 --batch 1 --crop 32 --val 0.5"
+    for words in ([*train, *small.split()], ["report", str(run)]):
+        monkeypatch.setattr(sys, "argv", ["/a/temzoo/__main__.py", *words])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("temzoo", run_name="__main__")
+        assert ended.value.code == 0
+    told = json.loads((run / "run.json").read_text())
+    assert told["command"].startswith("temzoo train unet --images ")
+    page = (run / "report.html").read_text()
+    assert "temzoo train unet" in page
+    assert ": temzoo report run" in page  # of the file, without its folders
+    assert "__main__" not in page
