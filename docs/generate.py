@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import temzoo
+from temzoo.cli.help import kind
 
 # Titles of the API's pages, and the names on each; names that temzoo lacks are passed over.
 GROUPS = {
@@ -426,20 +427,10 @@ def _metavar(parameter) -> str:
 
 def _names(parameter, hints: dict[str, object]) -> str:
     """The words of an option, with what follows it."""
-    kind = "" if parameter.is_flag else f" {parameter.metavar or _kind(hints[parameter.name])}"
-    names = [f"`{name}{kind}`" for name in parameter.opts]
+    value = "" if parameter.is_flag else f" {parameter.metavar or kind(hints[parameter.name])}"
+    names = [f"`{name}{value}`" for name in parameter.opts]
     names += [f"`{name}`" for name in parameter.secondary_opts]
     return ", ".join(names)
-
-
-def _kind(hint: object) -> str:
-    """What to type for an annotation: int | None is N, tuple[float, float] is X X."""
-    inner = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    if typing.get_origin(hint) in (list, types.UnionType, typing.Union):
-        return _kind(inner[0])
-    if inner:
-        return " ".join(map(_kind, inner))
-    return {int: "N", float: "X", Path: "PATH"}.get(hint, "TEXT")
 
 
 def _default(parameter) -> str:

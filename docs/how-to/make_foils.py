@@ -3,10 +3,15 @@
     python docs/how-to/make_foils.py
 
 writes ``foils/`` into the current folder: 12 micrographs each of bubbles, loops and lines to learn
-from, 6 new ones each, and ``foils/scenes.png``, a picture of all scenes.
+from, 6 new ones each, and ``foils/scenes.png``, a picture of all scenes. After the page's recipes,
+
+    python docs/how-to/make_foils.py found
+
+writes ``foils/found.jpg``, a picture of what they found.
 """
 
 import math
+import sys
 from pathlib import Path
 
 import cv2
@@ -19,6 +24,7 @@ from temzoo.measurement.lines import lines_of_labels, summarize_lines
 FOLDER, THICKNESS_NM, SIZE = Path("foils"), 100.0, 512
 NM_PER_PIXEL = {"bubbles": 0.25, "loops": 0.5, "lines": 0.5}
 SHOWN = (("bubbles", {}), ("bubbles", {"defocus_nm": -700.0}), ("loops", {}), ("lines", {}))
+FOUND, SIDE = {"bubbles": 2, "loops": 2, "lines": 1}, 400  # which of the new ones; px
 
 
 def main() -> None:
@@ -29,6 +35,16 @@ def main() -> None:
         print(f"drawn, {scene}-new: {lines(labels) if scene == 'lines' else sizes(labels, scene)}")
     pictures = [np.vstack(panel(scene, changes)) for scene, changes in SHOWN]
     cv2.imwrite(str(FOLDER / "scenes.png"), np.hstack(pictures))
+
+
+def found() -> None:
+    paths = [Path(f"found-{scene}/synthetic_{k:04d}_overlay.png") for scene, k in FOUND.items()]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise SystemExit(f"The recipes come first. Received: no {', '.join(missing)}.")
+    how = {"dsize": (SIDE, SIDE), "interpolation": cv2.INTER_AREA}
+    pictures = [cv2.resize(cv2.imread(str(path)), **how) for path in paths]
+    cv2.imwrite(str(FOLDER / "found.jpg"), np.hstack(pictures), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def sizes(labels: list, scene: str) -> str:
@@ -66,4 +82,4 @@ def panel(scene: str, changes: dict) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main()
+    found() if sys.argv[1:] == ["found"] else main()

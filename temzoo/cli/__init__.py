@@ -27,6 +27,7 @@ from temzoo.cli import (  # noqa: F401 - they add their commands to the app
     zoo,
 )
 from temzoo.cli.common import app, keywords
+from temzoo.cli.help import Command
 from temzoo.core.files import NO_SPACE
 
 __all__ = ["app", "keywords", "main"]
@@ -53,6 +54,9 @@ def _in_order_of_use() -> None:
             known[name].rich_help_panel = panel
     order = [name for names in PANELS.values() for name in names]
     app.registered_commands.sort(key=lambda command: order.index(_name(command)))
+    for commands in (app, *(group.typer_instance for group in app.registered_groups)):
+        for command in commands.registered_commands:
+            command.cls = Command
 
 
 def _name(command: typer.models.CommandInfo) -> str:
@@ -126,10 +130,10 @@ def main() -> None:
     """Runs a command; an error that the user can mend is one line, without a traceback."""
     try:
         with _log_shown():
-            app()
+            app(prog_name="temzoo")
     except (ValueError, OSError, RuntimeError, ImportError) as error:  # an extra may be missing
         if os.environ.get("TEMZOO_TRACEBACK"):
             raise
         _tell_once()
-        typer.echo(f"temzoo: {error}", err=True)
+        typer.echo(f"temzoo: {getattr(error, 'in_shell', error)}", err=True)
         raise SystemExit(1) from None

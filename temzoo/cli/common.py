@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from temzoo.cli.help import Group
 from temzoo.zoo.plugins import load_file
 
 if TYPE_CHECKING:
     from temzoo.measurement.by_hand import ByHand
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -64,13 +66,17 @@ Groups = Annotated[
 ]
 NmPerPixel = Annotated[
     str | None,
-    typer.Option(help="Calibration of images that state none: one number, or ROW,COL of a pixel."),
+    typer.Option(
+        metavar="NM",
+        help="Calibration of images that state none: one number, or ROW,COL of a pixel: 0.5,0.6.",
+    ),
 ]
 ScaleBar = Annotated[
     str | None,
     typer.Option(
-        metavar="ROW,COL,ROW,COL=LENGTH",
-        help="Or its two ends in px and its length in nm: 980,100,980,300=50.",
+        metavar="ENDS=LENGTH",
+        help="Or the two ends of the bar, each row, col in px, and its length in nm:"
+        " 980,100,980,300=50.",
     ),
 ]
 OverrideCalibration = Annotated[
@@ -89,13 +95,14 @@ CropBar = Annotated[
 IgnoreBox = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="ROW,COL,ROW,COL",
-        help="Leave out this box too, in px: top, left, bottom, right. Repeatable.",
+        metavar="BOX",
+        help="Leave out this box too, in px: TOP,LEFT,BOTTOM,RIGHT. Repeatable.",
     ),
 ]
 Tile = Annotated[int | None, typer.Option(help="Side of a tile, px; a multiple of 32.")]
 Overlap = Annotated[int | None, typer.Option(help="Least overlap of tiles, px.")]
 Flips = Annotated[bool, typer.Option(help="Average over mirror images: 4 times slower.")]
+Seed = Annotated[int, typer.Option(help="Of what is drawn at random: the same again, or other.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Keyword of the model; repeatable."),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import Groups, LabelsIfAny, app, load_tensorflow
+from temzoo.cli.common import Groups, LabelsIfAny, Seed, app, load_tensorflow
 from temzoo.cli.learning import TrainNames, ValNames, two_parts
 from temzoo.core.hints import require_choice
 
@@ -48,7 +48,7 @@ def demo(
     labels: Annotated[Path | None, typer.Option(help="Their labels.")] = None,
     n: Annotated[int, typer.Option(help="Synthetic micrographs to make.")] = 24,
     epochs: Annotated[int, typer.Option(help="Of each network.")] = 8,
-    seed: int = 0,
+    seed: Seed = 0,
 ):
     """The whole path in minutes: labels, check, training, scores beside baselines, a prediction."""
     load_tensorflow()
@@ -62,7 +62,7 @@ def lecture(
     subject: Annotated[str, typer.Argument(help="latent, or dcnn.")] = "latent",
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("lecture"),
     epochs: Annotated[int, typer.Option(help="latent: of each of the two models.")] = 100,
-    seed: int = 0,
+    seed: Seed = 0,
     images: Annotated[
         Path | None, typer.Option(help="dcnn: your micrographs; else particles are drawn.")
     ] = None,

@@ -12,6 +12,7 @@ from temzoo.cli.common import (
     Merge,
     Micrographs,
     Rename,
+    Seed,
     Set,
     Values,
     Weights,
@@ -20,8 +21,9 @@ from temzoo.cli.common import (
     load_tensorflow,
     trained,
 )
+from temzoo.cli.help import Group
 
-labels_app = typer.Typer(no_args_is_help=True, help="Check and convert label files.")
+labels_app = typer.Typer(cls=Group, no_args_is_help=True, help="Check and convert label files.")
 app.add_typer(labels_app, name="labels")
 LabelFile = Annotated[Path, typer.Argument(help="A label file, or a folder of labels or masks.")]
 
@@ -95,7 +97,7 @@ def labels_convert(
 def augment(
     image: Annotated[Path, typer.Argument(help="A micrograph.")],
     out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("augmentations.png"),
-    seed: int = 0,
+    seed: Seed = 0,
 ):
     """Draw what each operation of the augmentation does to a micrograph.
 
@@ -132,7 +134,7 @@ def label_next(
     flips: Annotated[
         bool, typer.Option("--flips/--no-flips", help="Without: 4 times faster, a little worse.")
     ] = True,
-    seed: int = 0,
+    seed: Seed = 0,
 ):
     """Choose the micrographs whose labels would teach a trained model most.
 

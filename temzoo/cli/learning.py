@@ -53,12 +53,19 @@ def train(
     train_names: TrainNames = None,
     val_names: ValNames = None,
     val: Val = 0.2,
-    limit: Annotated[int | None, typer.Option(help="Train on so many images, drawn.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Start from: a name, MODEL/NAME, file or run.")
+    limit: Annotated[
+        int | None, typer.Option(help="Train on so many images, drawn at random.")
     ] = None,
-    epochs: int = USUAL.epochs,
-    batch: int = USUAL.batch,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Start from these: a name in the model's card, a file or a run."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Passes over the training micrographs, in crops.")
+    ] = USUAL.epochs,
+    batch: Annotated[
+        int, typer.Option(help="Crops in a step; fewer take less memory.")
+    ] = USUAL.batch,
     crop: Annotated[
         int | None,
         typer.Option(
@@ -66,7 +73,10 @@ def train(
         ),
     ] = None,
     magnification: Annotated[
-        tuple[float, float], typer.Option(help="Resize micrographs by a factor in this range.")
+        tuple[float, float],
+        typer.Option(
+            metavar="LOW HIGH", help="Resize micrographs by a factor in this range: 0.5 1.0."
+        ),
     ] = USUAL.magnification,
     augment: Annotated[
         str, typer.Option(help="none, light, em, or em_invert (particles may be dark or bright).")
@@ -74,7 +84,9 @@ def train(
     augmenter: Annotated[
         str, typer.Option(help="Library that augments: imgaug, or opencv (faster).")
     ] = USUAL.augmenter,
-    learning_rate: float = USUAL.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option(help="Highest rate of AdamW; it falls to zero by a cosine.")
+    ] = USUAL.learning_rate,
     warmup: Annotated[
         float, typer.Option(help="Share of the steps in which the rate rises.")
     ] = USUAL.warmup,
@@ -106,12 +118,16 @@ def train(
             " backbone_trainable=deep for mask_rcnn.",
         ),
     ] = None,
-    finetune_epochs: int = USUAL.finetune_epochs,
-    finetune_rate: float = USUAL.finetune_rate,
+    finetune_epochs: Annotated[
+        int, typer.Option(help="Of the second phase.")
+    ] = USUAL.finetune_epochs,
+    finetune_rate: Annotated[
+        float, typer.Option(help="Learning rate of the second phase.")
+    ] = USUAL.finetune_rate,
     save_every: Annotated[
         float, typer.Option(help="Minutes inside an epoch after which the state is kept.")
     ] = USUAL.save_every,
-    seed: int = USUAL.seed,
+    seed: common.Seed = USUAL.seed,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -294,8 +310,10 @@ def tune(
     val: Val = 0.2,
     with_: common.With = None,
     strategy: Annotated[str, typer.Option(help="random, grid or bayesian.")] = "random",
-    trials: Annotated[int | None, typer.Option(help="Trials in all; 10.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Begin no trial that ends later.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials in all; 10 by default.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Begin no trial that would end later.")
+    ] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
@@ -310,7 +328,7 @@ def tune(
     final_epochs: Annotated[
         int | None, typer.Option(help="Train the best anew, for so many epochs.")
     ] = None,
-    seed: int = 0,
+    seed: common.Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out.")] = False,
 ):
     """Search for the keywords and training settings that score best on validation images.

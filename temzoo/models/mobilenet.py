@@ -114,10 +114,11 @@ def _fetch(name: str, part: str) -> Path:
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception:  # get_file raises a bare Exception when the network fails
         folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+        rest, own = f"Put the file of {origin} into {folder}, or", f"{part}_weights"
         raise InitialWeightsError(
-            "ImageNet's weights could not be downloaded. Received: no answer"
-            f" for {origin}. Put that file into {folder}, or pass its path as {part}_weights=…, or"
-            f" begin without it by {part}_weights=None, {part}_trainable=True."
+            f"ImageNet's {name} is not in {folder} and could not be downloaded",
+            python=f"{rest} pass {own}=PATH, or {own}=None, {part}_trainable=True",
+            shell=f"{rest} type --set {own}=PATH, or --set {own}=None --set {part}_trainable=True",
         ) from None
 
 

@@ -136,13 +136,15 @@ class Gallery:
     def _calibrated(
         self, prediction: Prediction, micrograph: Micrograph | None
     ) -> tuple[Prediction, Micrograph | None]:
-        own = prediction.nm_per_pixel
-        if own is None and micrograph is not None:
-            own = micrograph.nm_per_pixel
+        stating = prediction
+        if prediction.nm_per_pixel is None and micrograph is not None:
+            stating = micrograph
+        own, read = stating.nm_per_pixel, stating.calibration
         self.own[prediction.name] = own
         scale = self.by_hand.of(own)
         shown = None if micrograph is None else replace(micrograph, nm_per_pixel=scale)
-        return replace(prediction, nm_per_pixel=scale), shown
+        read = read if scale == own else "given by hand"
+        return replace(prediction, nm_per_pixel=scale, calibration=read), shown
 
     def _within_bytes(self, objects, tolerance: float, kinds=None) -> list[plates.Outlined]:
         """Outlines, the coarser the more they would take of the page."""
@@ -211,5 +213,6 @@ def _facts(prediction: Prediction, found: int, labelled: int | None) -> tuple[st
         row, col = scale
         same = abs(row / col - 1) < 1e-6
         size = figure(col) if same else f"{figure(row)} (rows) × {figure(col)} (columns)"
-        facts.append(f"{size} nm per pixel")
+        read = f", {prediction.calibration}" if prediction.calibration else ""
+        facts.append(f"{size} nm per pixel{read}")
     return tuple(facts)

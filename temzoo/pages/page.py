@@ -116,11 +116,19 @@ def policy(script: str) -> str:
 
 def png_figure(path: Path, caption: str) -> str:
     """A PNG, held by the page itself, above its caption, which is plain text."""
-    source = data_uri(path.read_bytes(), "image/png")
-    return (
-        f'<figure><img alt="{text(caption)}" class="sheet" src="{source}">'
-        f"<figcaption>{text(caption)}</figcaption></figure>"
-    )
+    data = path.read_bytes()
+    width = int.from_bytes(data[16:20], "big")  # as its head says (ISO/IEC 15948, 11.2.2)
+    picture = sheet(data_uri(data, "image/png"), caption, width)
+    return f"<figure>{picture}<figcaption>{text(caption)}</figcaption></figure>"
+
+
+def sheet(uri: str, name: str, width: int) -> str:
+    """A picture with text in it, drawn ``width`` px wide.
+
+    In a narrow window it scrolls sideways in its place, so that the text can still be read.
+    """
+    drawn = f'style="--drawn: {width}px" src="{uri}"'
+    return f'<div class="wide"><img alt="{text(name)}" class="sheet" {drawn}></div>'
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

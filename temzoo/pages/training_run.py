@@ -18,11 +18,12 @@ from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.evaluation.results import Evaluation
 from temzoo.inference.concurrent import progress_bar
 from temzoo.inference.predict import predict
+from temzoo.micrographs.drawn import Drawn
 from temzoo.pages.charts import history_chart, whisker
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import data_uri, recorded_command, text, without_folders
 from temzoo.pages.numbers import counted, figure, interval, metric_name
-from temzoo.pages.page import KeyFigure, Section
+from temzoo.pages.page import KeyFigure, Section, sheet
 from temzoo.pages.plates import jpeg
 from temzoo.pages.tables import (
     Html,
@@ -156,7 +157,8 @@ def evaluated(
     def seen() -> Iterator:
         with progress_bar(len(examples), progress) as advance:
             for example in examples:
-                micrograph = example.micrograph
+                # By the bar in the picture too; nothing is left out, as the labels are of all.
+                micrograph, _ = Drawn(crop_bar=False).of(example.micrograph)
                 prediction = predict(model, micrograph)
                 true = true_objects(example.labels, names)
                 gallery.add(prediction, micrograph, true=true)
@@ -295,7 +297,7 @@ def _sheet_section(path: Path) -> Section | None:
         data = jpeg(picture[..., ::-1], most_bytes=SHEET_BYTES)
     uri = data_uri(bytes(data), "image/jpeg")
     name = "What the model makes of validation micrographs"
-    body = f'<figure><img class="sheet" alt="{text(name)}" src="{uri}"></figure>'
+    body = f"<figure>{sheet(uri, name, picture.shape[1])}</figure>"
     return Section("Validation sheet", body, note=f"{name}, drawn at the end of training.")
 
 

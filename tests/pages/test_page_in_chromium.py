@@ -279,6 +279,14 @@ def test_no_width_makes_a_page_scroll_sideways(tab, path, others, page, width, d
     )
 
 
+@pytest.mark.parametrize(("width", "least"), [(390, 0.6), (800, 0.6), (1280, 0.4)])
+def test_the_text_in_pictures_stays_large_enough_to_read(tab, others, width, least):
+    """Drawn at 150 dots an inch, 8 pt are 17 px: 10 px at 0.6. The plate itself scrolls."""
+    tab.open(others / "lecture.html", width, 800)
+    script = "[...document.querySelectorAll('.sheet')].map(e => e.clientWidth / e.naturalWidth)"
+    assert min(tab.run(script)) >= least - 0.01
+
+
 def test_nothing_from_a_name_runs_and_no_policy_is_broken(page):
     assert page.run("document.scripts.length") == 2
     assert page.run("document.images.length") == 0
