@@ -51,8 +51,9 @@ def rows(model: Any, examples: Sequence[Example], added: float) -> list[dict[str
         judged = score_predictions(examples, each, classes=names)
         row = {"added": added, "noise": statistics.median(noise), "smooth": smooth}
         row["smoothed"] = sum(one.smoothed_px > 0 for one in each)
-        row["iou"] = vars(judged.iou)
-        row |= {name: vars(judged.pooled[name]) for name in ("instance_f1", "panoptic_quality")}
+        figures = {"iou": judged.per_image.get("iou")}
+        figures |= {name: judged.pooled.get(name) for name in ("instance_f1", "panoptic_quality")}
+        row |= {name: vars(figure) for name, figure in figures.items() if figure}
         told.append(row)
     return told
 
