@@ -66,10 +66,11 @@ def test_a_drawn_micrograph_is_found_measured_and_shown(call, tmp_path):
 
 
 def test_one_of_ones_own_is_measured_in_pixels_where_it_states_no_calibration(call, own, tmp_path):
-    count, sizes, *files = call(own, "--out", tmp_path / "out")[-10:]
+    count, sizes, more, *files = call(own, "--out", tmp_path / "out")[-11:]
     assert count == "particles found: 3"
     assert sizes.startswith("D50: ")
     assert " px" in sizes
+    assert more.startswith(f"in nm: temzoo measure {tmp_path / 'out'} --nm-per-pixel 0.5, or")
     assert str(tmp_path / "out" / "report.html") in files[-1]
     assert "mine.tif" in (tmp_path / "out" / "report.html").read_text()
 

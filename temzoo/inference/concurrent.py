@@ -41,23 +41,29 @@ def in_order(
 
 
 @contextmanager
-def progress_bar(total: int, shown: bool | Tell) -> Iterator[Callable[[int], None]]:
-    """Gives ``advance(tiles)``, which moves a progress bar when it is ``shown``, or tells it."""
+def progress_bar(
+    total: int, shown: bool | Tell, *, of: str = "tile"
+) -> Iterator[Callable[[int], None]]:
+    """Gives ``advance(count)``, which moves a progress bar when it is ``shown``, or tells it.
+
+    Args:
+        of: what is counted.
+    """
     if callable(shown):
         tell, done = shown, 0
 
-        def advance(tiles: int) -> None:
+        def advance(count: int) -> None:
             nonlocal done
-            done += tiles
-            tell(done / total, f"tile {done} of {total}")
+            done += count
+            tell(done / total, f"{of} {done} of {total}")
 
         yield advance
         return
     if not shown:
-        yield lambda tiles: None
+        yield lambda count: None
         return
     from rich.progress import Progress  # not paid for by those who want no bar
 
     with Progress() as drawn:
-        task = drawn.add_task("tiles", total=total)
-        yield lambda tiles: drawn.advance(task, tiles)
+        task = drawn.add_task(f"{of}s", total=total)
+        yield lambda count: drawn.advance(task, count)

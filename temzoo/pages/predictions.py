@@ -70,7 +70,7 @@ def gather(
     One that is not drawn, and was measured by a job on a cluster, is not measured again.
     """
     moved = None if images is None else sources.sources_in(images)
-    with progress_bar(len(sidecars), progress) as advance:
+    with progress_bar(len(sidecars), progress, of="micrograph") as advance:
         for one in sidecars:
             known = None
             if gallery.by_hand.scale is None and len(gallery.plates) == gallery.pictured:

@@ -155,7 +155,7 @@ def evaluated(
     names = tuple(run.run["class_names"])
 
     def seen() -> Iterator:
-        with progress_bar(len(examples), progress) as advance:
+        with progress_bar(len(examples), progress, of="micrograph") as advance:
             for example in examples:
                 # By the bar in the picture too; nothing is left out, as the labels are of all.
                 micrograph, _ = Drawn(crop_bar=False).of(example.micrograph)

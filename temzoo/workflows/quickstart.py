@@ -64,6 +64,9 @@ class Quickstart:
         if self.low == self.low:
             size += f", 95 % interval {self.low:.1f} to {self.high:.1f} {self.unit}"
         lines.append(size)
+        if self.unit == "px" and self.d50 == self.d50:
+            folder = next(iter(self.files)).parent
+            lines.append(f"in nm: temzoo measure {folder} --nm-per-pixel 0.5, or what a pixel has")
         if self.drawn:
             lines[0] += f"; drawn: {len(self.drawn)}"
             lines[1] += f"; drawn: {median(self.drawn):.1f} nm"
@@ -102,7 +105,7 @@ def quickstart(model: LazyModel, out: str | Path, image: str | Path | None = Non
     sidecar = _predicted(model, Path(image), out)
     ((unit, sizes),) = write_sizes(measure_folder([sidecar]), out).items()
     report = write_report(sidecar, out=out / "report.html")
-    files[beside(sidecar, "overlay")] = "it with what was found"
+    files[beside(sidecar, "overlay")] = "the micrograph with what was found"
     files |= dict(zip(sizes.files, MEANINGS, strict=False))
     files[report] = "all of it as one page: open it in a browser"
     row = sizes.summary.iloc[-1]
