@@ -148,8 +148,8 @@ def predict(
     --set changes what may differ from training: a dense micrograph needs --set max_detections=800
     --set proposals=1500 of a detector.
 
-    A micrograph that is noisier than its weights have learnt from (shipped ones say so) is smoothed
-    before it is predicted; what is measured of it are the pixels as they are.
+    A micrograph that is noisier than shipped weights bear is smoothed before they see it, and its
+    line says so.
 
     --engine and --precision make it faster on a CPU: int8 is calibrated on the micrographs of
     --calibration; auto takes what temzoo.accelerate found for these weights, else the fastest in
