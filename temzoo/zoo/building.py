@@ -110,8 +110,8 @@ def _loaded(card: ModelCard, weights: str | Path | None, config: Mapping[str, An
                 raise
             raise InitialWeightsError(
                 error.missing,
-                python=f'Pass weights="{whole[0]}", trained, no download',
-                shell=f"Type --weights {whole[0]} (temzoo train), trained, no download",
+                python=f'Pass weights="{whole[0]}" (trained, no download)',
+                shell=f"Type temzoo train … --weights {whole[0]} (trained, no download)",
             ) from None
     stored = pretrained.find(card.name, weights)
     names = tuple(stored.card.class_names)

@@ -88,12 +88,12 @@ def test_without_a_network_one_short_error_names_the_shipped_weights(offline, tm
     with pytest.raises(FileNotFoundError) as caught:
         temzoo.get_model("unet_mobilenet")
     assert str(caught.value) == (
-        'Pass weights="emps", trained, no download: ImageNet\'s'
+        'Pass weights="emps" (trained, no download): ImageNet\'s'
         f" mobilenet_1_0_224_tf_no_top.h5 is not in {tmp_path / 'models'} and could not be"
         " downloaded."
     )
     assert caught.value.in_shell.startswith(
-        "Type --weights emps (temzoo train), trained, no download: "
+        "Type temzoo train … --weights emps (trained, no download): "
     )
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -115,7 +115,7 @@ def test_a_command_says_what_to_type_without_a_network(offline, tmp_path, monkey
     with pytest.raises(SystemExit):
         cli.main()
     assert (
-        "temzoo: Type --weights emps (temzoo train), trained, no download: "
+        "temzoo: Type temzoo train … --weights emps (trained, no download): "
         in capsys.readouterr().err
     )
 
