@@ -218,6 +218,11 @@ def predict(
             " is something to be found, these weights do not know such pictures: label a few and"
             " train further with temzoo train."
         )
+    doubtful = sum(row.doubtful or 0 for row in done.rows)
+    if doubtful:
+        print(f"doubtful: {doubtful}, dashed in the overlays; they are in no count and no size")
+    if there:
+        print(f"next: temzoo measure {out}; temzoo report {out}")
     report_failures(done.rows)
 
 

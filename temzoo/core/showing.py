@@ -25,9 +25,9 @@ def drawer() -> Any:
 
 
 def scale_text(scale: tuple[float, float]) -> str:
-    """The size of a pixel in words: "0.5 nm", or "0.5 (rows) × 0.6 (columns) nm"."""
-    row, col = scale
-    return f"{row:g} nm" if row == col else f"{row:g} (rows) × {col:g} (columns) nm"
+    """The size of a pixel in words: "0.4989 nm", or "0.5 (rows) × 0.6 (columns) nm"."""
+    row, col = (f"{side:.4g}" for side in scale)
+    return f"{row} nm" if scale[0] == scale[1] else f"{row} (rows) × {col} (columns) nm"
 
 
 class Told:
