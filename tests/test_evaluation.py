@@ -187,6 +187,7 @@ def test_nothing_anywhere_is_undefined_without_a_warning():
     result = evaluate(reads_pixels(2), [example("a.png", [])])
     assert math.isnan(result.iou.value)
     assert math.isnan(result.iou.low)
+    assert str(result.iou) == "–"
     assert result.pooled["pixel_accuracy"].value == 1
 
 

@@ -100,6 +100,7 @@ def test_each_micrograph_gets_maps_an_overlay_and_a_sidecar(run, images, tmp_pat
     said = call("predict", run, images, "--out", tmp_path, "--probabilities")
     assert said.count("instances,") == 5
     assert "5 of 5 predictions are in" in said
+    assert "next: temzoo measure" in said
     assert (tmp_path / "synthetic_0003_overlay.png").is_file()
     assert len(list(tmp_path.iterdir())) == 5 * 5 + 1
     rows = table(tmp_path)

@@ -221,7 +221,7 @@ def predict(
     doubtful = sum(row.doubtful or 0 for row in done.rows)
     if doubtful:
         print(f"doubtful: {doubtful}, dashed in the overlays; they are in no count and no size")
-    if there:
+    if there and part is None:
         print(f"next: temzoo measure {out}; temzoo report {out}")
     report_failures(done.rows)
 

@@ -25,6 +25,8 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "–"  # of nothing, as the quality of matches where there are none
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
