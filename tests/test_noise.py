@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.data.synthetic import write_tiff
-from temzoo.micrographs.noise import noise_of, smoothed, smoothing_for
+from temzoo.micrographs.noise import MOST_SIGMA, noise_of, smoothed, smoothing_for
 from temzoo.store import predictions, sidecar
 from temzoo.zoo import built, pretrained
 
@@ -19,6 +19,14 @@ RUNNER = CliRunner()
 def ramp(noise: float, side: int = 256) -> np.ndarray:
     """A slope whose deviation is 1, with noise."""
     grey = np.add.outer(np.linspace(0, 1, side), np.linspace(0, 1, side))
+    drawn = np.random.default_rng(0).standard_normal((side, side))
+    return (grey / grey.std() + noise * drawn).astype(np.float32)
+
+
+def squares(noise: float, side: int = 256) -> np.ndarray:
+    """Dark squares whose deviation is 1, with noise."""
+    dark = np.arange(side) % (side // 2) < side // 4
+    grey = -np.outer(dark, dark).astype(float)
     drawn = np.random.default_rng(0).standard_normal((side, side))
     return (grey / grey.std() + noise * drawn).astype(np.float32)
 
@@ -48,7 +56,21 @@ def test_an_image_that_tells_nothing_has_no_noise(pixels):
 
 
 def test_more_noise_asks_for_more_smoothing_up_to_a_bound():
-    assert [smoothing_for(noise) for noise in (0.4, 0.9, 1.4, 9)] == [1.4, 1.9, 2.4, 2.5]
+    found = [smoothing_for(squares(noise), 0.3) for noise in (0.1, 0.5, 1.0)]
+    assert found == pytest.approx([0, *(1 + n / np.hypot(1, n) for n in (0.5, 1.0))], abs=0.1)
+    assert smoothing_for(squares(0.5), 0.5) == 0
+    wide = smoothed(np.random.default_rng(2).standard_normal((256, 256)), 1.0)
+    assert smoothing_for(squares(0) + wide / wide.std(), 0.3) <= MOST_SIGMA
+
+
+@pytest.mark.parametrize("blur", [0, 0.8])
+@pytest.mark.parametrize("background", [0, 1])
+def test_a_field_without_particles_stays_as_it_is(blur, background):
+    noise = np.random.default_rng(3).standard_normal((256, 256)).astype(np.float32)
+    noise = smoothed(noise, blur) if blur else noise
+    field = noise / noise.std() + background * ramp(0)
+    assert noise_of(field) > 0.5
+    assert smoothing_for(field, 0.4) == 0
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +89,9 @@ def bearing(network):
 
 
 def test_a_noisy_micrograph_is_smoothed_and_a_clean_one_is_not(bearing):
-    noisy, clean = ramp(0.8, 64), ramp(0.1, 64)
+    noisy, clean = squares(0.8, 64), squares(0.1, 64)
     found = temzoo.predict(bearing, noisy, probabilities=True)
-    sigma = smoothing_for(noise_of(noisy))
+    sigma = smoothing_for(noisy, 0.3)
     assert found.smoothed_px == sigma
     assert f"by {sigma:g} px first" in repr(found)
     same = temzoo.predict(bearing, smoothed(noisy, sigma), smooth="off", probabilities=True)
@@ -79,7 +101,7 @@ def test_a_noisy_micrograph_is_smoothed_and_a_clean_one_is_not(bearing):
 
 
 def test_what_is_smoothed_can_be_said(network):
-    noisy = ramp(0.8, 64)
+    noisy = squares(0.8, 64)
     assert temzoo.predict(network, noisy).smoothed_px == 0  # nobody knows what it bears
     assert temzoo.predict(network, noisy, smooth=1.5).smoothed_px == 1.5
 
@@ -96,13 +118,13 @@ def test_a_lazy_array_is_not_smoothed(network):
     with pytest.raises(
         ValueError, match=r"of the pixels as they are. Received: smooth=2.*gaussian"
     ):
-        temzoo.predict(network, array.from_array(ramp(0.8, 64)), smooth=2)
+        temzoo.predict(network, array.from_array(squares(0.8, 64)), smooth=2)
 
 
 def test_an_engine_knows_what_the_weights_bear(bearing):
     pytest.importorskip("onnxruntime")
     fast = temzoo.accelerate(bearing, engine="onnxruntime")
-    assert temzoo.predict(fast, ramp(0.8, 64)).smoothed_px > 1
+    assert temzoo.predict(fast, squares(0.8, 64)).smoothed_px > 1
 
 
 def test_a_job_says_what_it_smoothed(network, tmp_path):
@@ -111,7 +133,7 @@ def test_a_job_says_what_it_smoothed(network, tmp_path):
         network, weights, pretrained.WeightsCard("unet", {"filters": 2, "depth": 1}, noise=0.3)
     )
     for name, noise in (("clean", 0), ("noisy", 0.8)):
-        pixels = (100 + 20 * ramp(noise, 64)).clip(0, 255).astype(np.uint8)
+        pixels = (100 + 20 * squares(noise, 64)).clip(0, 255).astype(np.uint8)
         write_tiff(tmp_path / "in" / f"{name}.tif", temzoo.Micrograph(pixels))
     out = tmp_path / "out"
     call = ["predict", str(weights), str(tmp_path / "in"), "--out", str(out)]

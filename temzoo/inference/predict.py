@@ -30,7 +30,7 @@ from temzoo.inference.regions import (
 from temzoo.inference.signals import is_signal, predict_signal
 from temzoo.inference.tiles import PixelNetwork, answer_blocks
 from temzoo.micrographs.drawn import Drawn
-from temzoo.micrographs.noise import noise_of, smoothed, smoothing_for
+from temzoo.micrographs.noise import smoothed, smoothing_for
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import kept_model
 from temzoo.zoo.built import noise_borne_by, task_of
@@ -144,17 +144,18 @@ def predict(
 
 def _answer(model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
     """What a model says of a micrograph, which is smoothed first where its noise asks for it."""
-    sigma = options.smooth if isinstance(options.smooth, Real) else 0.0
-    borne = noise_borne_by(model) if options.smooth == SMOOTH else None
-    if borne is not None or sigma:
-        pixels = checked_pixels(micrograph)
-        noise = noise_of(pixels) if borne is not None else 0.0
-        if borne is not None and noise > borne:
-            sigma = smoothing_for(noise)
-        if sigma:
-            micrograph = replace(micrograph, pixels=smoothed(pixels, sigma))
+    sigma, borne = 0.0, None
+    if isinstance(options.smooth, Real):
+        sigma = float(options.smooth)
+    elif options.smooth == SMOOTH:
+        borne = noise_borne_by(model)
+    if borne is not None:
+        sigma = smoothing_for(checked_pixels(micrograph), borne)
+    if sigma:
+        pixels = smoothed(checked_pixels(micrograph), sigma)
+        micrograph = replace(micrograph, pixels=pixels)
     found = task_of(model).answer(model, micrograph, options)
-    return replace(found, smoothed_px=float(sigma))
+    return replace(found, smoothed_px=sigma)
 
 
 def segment(
