@@ -214,6 +214,7 @@ def test_weights_are_those_of_the_moment(model):
 
 @pytest.mark.parametrize("key", FLOATS, ids="-".join)
 def test_a_restorer_restores_in_its_own_range(key):
+    keras.utils.set_random_seed(0)
     net = temzoo.get_model("autoencoder", filters=4, depth=1, compile=False)
     rng = np.random.default_rng(0)
     net.set_weights([w + rng.normal(0, 0.1, w.shape) for w in net.get_weights()])
