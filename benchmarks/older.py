@@ -14,9 +14,10 @@ stay kept, as for a user. Micrographs are drawn, a third each TIFF, PNG and MRC,
 "training" is how long ``temzoo train`` takes from ImageNet's encoder to a mean IoU per image of
 0.80 on EMPS' ``val.csv``, validations included, with all of ``train.csv``; "few" is the best IoU
 within so many minutes with ten of its images. The words are those of ``TRAININGS``, the IoU is each
-run's own, and minutes are of the processors: both runs' ``work`` hold what was finished. "install"
-is ``make demo`` in an environment of its own, without pip's cache: the bytes and
-seconds of what it installs, and the seconds from there to its first picture, when it is ended.
+run's own, and its minutes are those of the processors, which other work changes little. Finished
+trainings lie in ``--work``. "install" is ``make demo`` in an environment of its own, without pip's
+cache: the bytes and seconds of what it installs, and the seconds from then to its first picture,
+when it is ended.
 """
 
 import argparse
@@ -66,6 +67,7 @@ TRAININGS = {
     },
 }
 FEW_MINUTES = {BEFORE: 6.0, NOW: 3.0}
+Found = Mapping[str, Sequence[Mapping[str, float]]]  # by run, what each turn took
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -97,19 +99,12 @@ def learning(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 tell(f"{run.name}: {' '.join(words)}")
                 epochs = learnt(code[who], words, data, run, GOAL if name == "training" else 1)
                 each.append(_reached(epochs) if name == "training" else _best(epochs, who))
-    pairs = [[one[key] for one in told[who]] for key in told[NOW][0] for who in (NOW, BEFORE)]
-    names = list(told[NOW][0])
-    ratios = {key: ratio(*pairs[2 * k : 2 * k + 2]) for k, key in enumerate(names)}
-    figures = {
-        "runs": {
-            who: {k: spread([one[k] for one in each]) for k in names} for who, each in told.items()
-        },
-        "ratios": {"now / before": ratios},
-    }
     about = f"`temzoo train` beside {arguments.commit}: {name}"
     settings = {"commit": arguments.commit, "goal": GOAL, "words": TRAININGS[name]}
     dataset = open_dataset("emps", data=arguments.data_folder.resolve()).told()
-    return {"about": about, "figures": figures, "settings": settings, "dataset": dataset}
+    figures = {"runs": spreads(told), "ratios": {"now / before": shares(told)}}
+    told_of = {"about": about, "figures": figures, "settings": settings, "dataset": dataset}
+    return {"what": "older-training", **told_of}
 
 
 def _reached(epochs: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -182,19 +177,10 @@ def installed(arguments: argparse.Namespace) -> dict[str, Any]:
                 tell(f"{who}: make demo")
                 found[who].append(_demo(older(commit, Path(place))))
                 shutil.rmtree(Path(place) / commit)
-    shares = {
-        key: ratio(*([one[key] for one in found[who]] for who in (NOW, BEFORE)))
-        for key in found[NOW][0]
-    }
-    told = {
-        who: {key: spread([one[key] for one in each]) for key in each[0]}
-        for who, each in found.items()
-    }
-    figures = {"runs": told, "ratios": {"now / before": shares}}
+    figures = {"runs": spreads(found), "ratios": {"now / before": shares(found)}}
     made = generated("what the demo draws", arguments.commit.encode())
-    settings = {"commit": arguments.commit, "images": None}
-    about = f"`make demo` beside {arguments.commit}"
-    return {"about": about, "figures": figures, "settings": settings, "seed": 0, "dataset": made}
+    told = {"about": f"`make demo` beside {arguments.commit}", "figures": figures, "dataset": made}
+    return {"what": "older-install", **told, "settings": {"commit": arguments.commit}, "seed": 0}
 
 
 def _demo(code: Path) -> dict[str, float]:
@@ -231,7 +217,7 @@ def cores(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str,
     found = in_turns(runs, arguments.repetitions)
     alone, together = ([one["s"] for one in each] for each in found.values())
     gained = ratio(alone, [s * len(everything) for s in together])
-    return {"runs": spreads(found, images), "ratios": {"by cores": {"efficiency": gained}}}
+    return {"runs": with_rates(found, images), "ratios": {"by cores": {"efficiency": gained}}}
 
 
 def beside(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
@@ -241,11 +227,7 @@ def beside(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str
         NOW: partial(predict, ROOT, folder),
     }
     found = in_turns(runs, arguments.repetitions)
-    shares = {
-        key: ratio(*([one[key] for one in found[by]] for by in (NOW, BEFORE)))
-        for key in ("s", "user_s", "memory")
-    }
-    return {"runs": spreads(found, images), "ratios": {"now / before": shares}}
+    return {"runs": with_rates(found, images), "ratios": {"now / before": shares(found)}}
 
 
 def in_turns(runs: dict[str, Callable], repetitions: int) -> dict[str, list[dict[str, float]]]:
@@ -259,13 +241,30 @@ def in_turns(runs: dict[str, Callable], repetitions: int) -> dict[str, list[dict
     return found
 
 
-def spreads(found: dict[str, list[dict[str, float]]], images: int) -> dict[str, Any]:
-    """By run: spread of seconds, user seconds and memory, and images per second."""
-    told: dict[str, Any] = {}
-    for name, each in found.items():
-        told[name] = {key: spread([one[key] for one in each]) for key in each[0]}
-        told[name]["images_per_s"] = spread([images / one["s"] for one in each])
-    return told
+def spreads(found: Found) -> dict[str, Any]:
+    """By run: the spread of each figure."""
+    return {
+        name: {key: spread([one[key] for one in each]) for key in each[0]}
+        for name, each in found.items()
+    }
+
+
+def shares(found: Found) -> dict[str, Any]:
+    """The ratio of each figure, now to before, turn by turn."""
+    return {
+        key: ratio(*([one[key] for one in found[who]] for who in (NOW, BEFORE)))
+        for key in found[NOW][0]
+    }
+
+
+def with_rates(found: Found, images: int) -> dict[str, Any]:
+    """The spreads, and that of the images per second."""
+    return spreads(
+        {
+            n: [{**one, "images_per_s": images / one["s"]} for one in each]
+            for n, each in found.items()
+        }
+    )
 
 
 def predict(code: Path, folder: Path, cpus: list[int] | None = None) -> dict[str, float]:

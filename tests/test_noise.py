@@ -146,6 +146,11 @@ def test_a_job_says_what_it_smoothed(network, tmp_path):
     assert float(noisy.split(",")[-1]) > 1.5
     loaded = temzoo.load_prediction(out / "noisy.prediction.json")
     assert loaded.smoothed_px == float(noisy.split(",")[-1])
+    page = temzoo.write_report(out).read_text()
+    assert page.count("Smoothed") == 1
+    assert "1 of 2" in page
+    asked = RUNNER.invoke(cli.app, [*call, "--smooth", "2", "--engine", "tensorflow"]).output
+    assert asked.count("; smoothed by 2 px") == 2
     refused = RUNNER.invoke(cli.app, [*call, "--smooth", "sharp"]).exception
     assert str(refused).startswith('smooth must be "auto", "off" or px')
 

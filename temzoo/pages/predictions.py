@@ -116,7 +116,6 @@ def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
     dates = sorted(str(one.told["date"]) for one in sidecars if one.told.get("date"))
     options = [config_text(without_folders(o)) for (o,) in _distinct(sidecars, ("options",)) if o]
     versions = [version for (version,) in _distinct(sidecars, ("temzoo",)) if version]
-    smoothed = sum(one.told["smoothed_px"] > 0 for one in sidecars)
     seconds = [one.told["seconds"] for one in sidecars if one.told.get("seconds")]
     folders = sorted({folder_name(s) for one in sidecars if (s := one.told.get("source"))} - {""})
     smoothed = sum(one.told["smoothed_px"] > 0 for one in sidecars)
@@ -126,8 +125,7 @@ def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
         "Options": "; ".join(options),
         "Micrographs from": joined(folders) if folders else "",
         "Data fingerprint": fingerprint(sidecars),
-        "Smoothed for their noise": f"{smoothed} of {len(sidecars)}" if smoothed else "",
-        "Smoothed, being noisy": f"{smoothed} of {len(sidecars)}" if smoothed else "",
+        "Smoothed first": f"{smoothed} of {len(sidecars)}" if smoothed else "",
         "Computing took": f"{sum(seconds):.1f} s" if seconds else "",
         "temzoo": joined(versions) if versions else "",
         "Corrected by hand": counts_text(

@@ -15,6 +15,7 @@ from threading import BoundedSemaphore, Condition, Lock
 from typing import Any
 
 from temzoo.core.files import file_stem
+from temzoo.core.settings import SMOOTH
 from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
 from temzoo.inference.concurrent import in_order
@@ -337,7 +338,9 @@ class _Work:
         size += f" ({read})" if read else ""
         doubtful = None if found.doubtful is None else len(found.doubtful)
         more = f"; {doubtful} doubtful" if doubtful else ""
-        more += f"; noisy: smoothed by {found.smoothed_px:g} px" if found.smoothed_px else ""
+        if found.smoothed_px:
+            noisy = "noisy: " * (job.options["smooth"] == SMOOTH)
+            more += f"; {noisy}smoothed by {found.smoothed_px:g} px"
         told = f"{count} instances, {found.covered_share:.1%} of the area{more}; {size}"
         side = scale or (None, None)
         figures = count, found.covered_share, seconds, *side, read
