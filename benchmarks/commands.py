@@ -33,6 +33,7 @@ COMMANDS = {
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
     "noise": ("noise", "what noise costs, and how much of it smoothing wins back"),
+    "large": ("large", "what large frames cost, and how much of it binning wins back"),
     "training": ("training", "speed of training steps in float32 and bfloat16, and IoU"),
     "pipeline": ("pipeline", "whether training waits for its crops"),
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
@@ -89,6 +90,7 @@ OPTIONS: dict[str, list[Option]] = {
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
     "noise": [option("--weights", WEIGHTS, "particles/emps"), data("synthetic")],
+    "large": [option("--weights", WEIGHTS, "particles/emps"), data("emps")],
     "training": [
         data("synthetic"),
         option("--only", "one of the two parts", choices=("steps", "iou")),

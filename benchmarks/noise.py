@@ -19,7 +19,7 @@ from rich.progress import track
 import temzoo
 from benchmarks.datasets import dataset_of
 from temzoo.cli.common import trained
-from temzoo.core.types import Example, Micrograph
+from temzoo.core.types import Example, Micrograph, Prediction
 from temzoo.evaluation.evaluate import score_predictions
 from temzoo.micrographs import to_grey
 from temzoo.micrographs.noise import noise_of
@@ -29,11 +29,11 @@ ADDED = (0, 0.3, 0.6, 1.2)
 SMOOTH = ("off", "auto")
 
 
-def noisier(example: Example, added: float, seed: int) -> Micrograph:
-    """The micrograph with noise, float32."""
-    grey = to_grey(example.micrograph.pixels).astype(np.float32)
+def noisier(micrograph: Micrograph, added: float, seed: int) -> Micrograph:
+    """The micrograph with noise, grey and float32."""
+    grey = to_grey(micrograph.pixels).astype(np.float32)
     drawn = np.random.default_rng(seed).standard_normal(grey.shape, np.float32)
-    return Micrograph(grey + added * grey.std() * drawn, name=example.name)
+    return Micrograph(grey + added * grey.std() * drawn, name=micrograph.name)
 
 
 def rows(model: Any, examples: Sequence[Example], added: float) -> list[dict[str, Any]]:
@@ -41,21 +41,32 @@ def rows(model: Any, examples: Sequence[Example], added: float) -> list[dict[str
     found: dict[str, list] = {smooth: [] for smooth in SMOOTH}
     noise = []
     for seed, example in enumerate(track(examples, f"noise {added}")):
-        micrograph = noisier(example, added, seed) if added else example.micrograph
+        micrograph = example.micrograph
+        if added:
+            micrograph = noisier(micrograph, added, seed)
         noise.append(noise_of(micrograph.pixels))
         for smooth, each in found.items():
             each.append(temzoo.predict(model, micrograph, smooth=smooth))
-    names = class_names_of(model) or None
-    told = []
-    for smooth, each in found.items():
-        judged = score_predictions(examples, each, classes=names)
-        row = {"added": added, "noise": statistics.median(noise), "smooth": smooth}
-        row["smoothed"] = sum(one.smoothed_px > 0 for one in each)
-        figures = {"iou": judged.per_image.get("iou")}
-        figures |= {name: judged.pooled.get(name) for name in ("instance_f1", "panoptic_quality")}
-        row |= {name: vars(figure) for name, figure in figures.items() if figure}
-        told.append(row)
-    return told
+    return [
+        {
+            "added": added,
+            "noise": statistics.median(noise),
+            "smooth": smooth,
+            "smoothed": sum(one.smoothed_px > 0 for one in each),
+            **figures_of(model, examples, each),
+        }
+        for smooth, each in found.items()
+    ]
+
+
+def figures_of(
+    model: Any, examples: Sequence[Example], found: Sequence[Prediction]
+) -> dict[str, dict[str, float]]:
+    """IoU by image, and F1 and panoptic quality pooled, with their intervals."""
+    judged = score_predictions(examples, found, classes=class_names_of(model) or None)
+    figures = {"iou": judged.per_image.get("iou")}
+    figures |= {name: judged.pooled.get(name) for name in ("instance_f1", "panoptic_quality")}
+    return {name: vars(figure) for name, figure in figures.items() if figure}
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Noisy micrographs are smoothed before they are predicted, and what is done is said."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -140,12 +141,11 @@ def test_a_job_says_what_it_smoothed(network, tmp_path):
     told = RUNNER.invoke(cli.app, [*call, "--engine", "tensorflow"]).output
     assert "noisy: smoothed by 1.6" in told
     assert told.count("smoothed by") == 1
-    header, clean, noisy = (out / "predictions.csv").read_text().splitlines()
-    assert header.split(",")[-1] == "smoothed_px"
-    assert float(clean.split(",")[-1]) == 0
-    assert float(noisy.split(",")[-1]) > 1.5
-    loaded = temzoo.load_prediction(out / "noisy.prediction.json")
-    assert loaded.smoothed_px == float(noisy.split(",")[-1])
+    with (out / "predictions.csv").open() as file:
+        clean, noisy = (float(row["smoothed_px"]) for row in csv.DictReader(file))
+    assert clean == 0
+    assert noisy > 1.5
+    assert temzoo.load_prediction(out / "noisy.prediction.json").smoothed_px == noisy
     page = temzoo.write_report(out).read_text()
     assert page.count("Smoothed") == 1
     assert "1 of 2" in page

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -57,8 +58,9 @@ def test_tiles_and_batches_change_no_more_than_is_said(name):
     model_name, weights = name.split("/")
     model = temzoo.get_model(model_name, weights=weights)
     micrograph, _ = synthesize(1, size=SIDE, n_particles=60)
-    whole = temzoo.predict(model, micrograph, tile=SIDE, overlap=0)
-    one, four = (temzoo.predict(model, micrograph, tile=TILE, batch_size=b) for b in (1, 4))
+    ask = partial(temzoo.predict, model, micrograph, binning=1)
+    whole = ask(tile=SIDE, overlap=0)
+    one, four = (ask(tile=TILE, batch_size=batch) for batch in (1, 4))
     np.testing.assert_array_equal(one.classes, four.classes)
     np.testing.assert_array_equal(one.instances, four.instances)
     differ = float(np.mean(one.classes != whole.classes))

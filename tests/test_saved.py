@@ -354,7 +354,7 @@ def test_a_damaged_sidecar_is_not_finished(sidecar):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"format": "cvat"}, r"must be a sidecar of `temzoo predict`.*Received: \[.box_shaped"),
+        ({"format": "cvat"}, r"must be a sidecar of `temzoo predict`.*Received: \[.binning"),
         ({"version": 2}, r"version must be 1\. Received: version=2"),
         ({"height": -5}, r"height must be a whole number\. Received: height='-5'"),
         ({"height": True}, r"height must be a whole number"),

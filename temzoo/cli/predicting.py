@@ -12,8 +12,16 @@ import typer
 
 from temzoo.cli import common
 from temzoo.cli.common import app, keywords, load_tensorflow, trained
-from temzoo.cli.scoring import MinArea, Neck, Threshold, separation_of
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.cli.scoring import (
+    Binning,
+    MinArea,
+    Neck,
+    Smooth,
+    Threshold,
+    number_or_word,
+    separation_of,
+)
+from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
 
 if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
@@ -71,14 +79,8 @@ def predict(
         float | None,
         typer.Option(help="Drop objects that score less; by default the model's own."),
     ] = None,
-    smooth: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|PX",
-            help="Smooth by a Gaussian of so many px first; auto: micrographs noisier than the"
-            " weights bear.",
-        ),
-    ] = SMOOTH,
+    smooth: Smooth = SMOOTH,
+    binning: Binning = BINNING,
     server: Annotated[
         str | None,
         typer.Option(
@@ -148,8 +150,8 @@ def predict(
     --set changes what may differ from training: a dense micrograph needs --set max_detections=800
     --set proposals=1500 of a detector.
 
-    A micrograph that is noisier than shipped weights bear is smoothed before they see it, and its
-    line says so.
+    A micrograph that is noisier or larger than those that shipped weights know is smoothed or
+    binned before they see it, and its line says so.
 
     --engine and --precision make it faster on a CPU: int8 is calibrated on the micrographs of
     --calibration; auto takes what temzoo.accelerate found for these weights, else the fastest in
@@ -198,7 +200,8 @@ def predict(
         instances=separation_of(instances, neck, threshold),
         min_area_px=min_area_px,
         min_score=min_score,
-        smooth=_smoothing(smooth),
+        smooth=number_or_word(smooth, float),
+        binning=number_or_word(binning, int),
         drawn=Drawn(scale_bar, crop_bar, boxes_of(ignore_box)),
         again=again,
         formats=formats,
@@ -224,14 +227,6 @@ def predict(
     if there and part is None:
         print(f"next: temzoo measure {out}; temzoo report {out}")
     report_failures(done.rows)
-
-
-def _smoothing(text: str) -> str | float:
-    """A number where one was given; what else there is, ``PredictOptions`` checks."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def chosen_formats(given: Sequence[str] | None) -> list[str]:

@@ -20,6 +20,22 @@ Threshold = Annotated[
     float | None, typer.Option(help="Watershed: only pixels of this probability, 0.5 - 1.")
 ]
 MinArea = Annotated[int, typer.Option(help="Drop smaller instances.")]
+Smooth = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|PX",
+        help="Smooth by a Gaussian of so many px first; auto: micrographs noisier than the weights"
+        " bear.",
+    ),
+]
+Binning = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|N",
+        help="See means of N x N px; auto: of micrographs larger than the weights know, where more"
+        " is found so.",
+    ),
+]
 
 
 @app.command()
@@ -250,6 +266,14 @@ def tune_instances(
         f"temzoo predict {weights} IMAGES --instances watershed --neck {best['neck']:g}{limit}"
         f" --min-area-px {best['min_area_px']}"
     )
+
+
+def number_or_word(text: str, kind: type) -> Any:
+    """A number where one was given; what words there are, ``PredictOptions`` checks."""
+    try:
+        return kind(text)
+    except ValueError:
+        return text
 
 
 def separation_of(instances: str, neck: float | None, threshold: float | None):

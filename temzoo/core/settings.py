@@ -12,6 +12,7 @@ from typing import Any
 
 SEPARATION = "auto"  # of instances, in predictions and scores
 SMOOTH = "auto"  # of noisy micrographs, before they are predicted
+BINNING = "auto"  # of large micrographs, before they are predicted
 MIN_AREA_PX = 10  # smaller instances are dropped
 COUNTS = (
     "epochs",

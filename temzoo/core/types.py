@@ -248,6 +248,7 @@ class Prediction(Pictured):
         calibration: where ``nm_per_pixel`` was read, as the micrograph says; "": not known.
         smoothed_px: standard deviation of the Gaussian that the model saw the micrograph behind,
             because of its noise; 0: as it is.
+        binning: the model saw means of so many times so many pixels; 1: the pixels.
     """
 
     classes: np.ndarray
@@ -264,6 +265,7 @@ class Prediction(Pictured):
     box_shaped: bool = False
     calibration: str = ""
     smoothed_px: float = 0.0
+    binning: int = 1
 
     @property
     def boxes(self) -> np.ndarray | None:
@@ -317,6 +319,7 @@ class Prediction(Pictured):
             f" {'inside boxes' if self.box_shaped else 'covered'}",
             "classes": ", ".join(self.class_names),
             "smoothed": f"by {self.smoothed_px:g} px first" if self.smoothed_px else "",
+            "seen": f"at {self.binning} x {self.binning} binning" if self.binning > 1 else "",
             "maps": ", ".join(name for name, there in maps.items() if there is not None),
         }
 

@@ -69,6 +69,11 @@ def predict_lazily(model: Any, pixels: Any, options: PredictOptions) -> Any:
             "A lazy prediction is of the pixels as they are. Received:"
             f" smooth={options.smooth}. Smooth them first: dask_image.ndfilters.gaussian_filter."
         )
+    if isinstance(options.binning, int) and options.binning > 1:
+        raise ValueError(
+            "A lazy prediction is of the pixels as they are. Received:"
+            f" binning={options.binning}. Bin them first: dask.array.coarsen."
+        )
     if pixels.ndim == 3:
         whole = _Frames(model, options)
         kind = np.uint8 if options.instances is None else np.int32

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.types import Tell
 from temzoo.inference.regions import NECK, SEPARATIONS, Watershed
 from temzoo.inference.tiles import TILE
 
 SMOOTHINGS = (SMOOTH, "off")
 MOST_SMOOTH = 32  # px
+MOST_BINNING = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class PredictOptions(TileOptions):
     min_area_px: int = MIN_AREA_PX
     min_score: float | None = None
     smooth: str | float = SMOOTH
+    binning: str | int = BINNING
     class_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -65,6 +67,13 @@ class PredictOptions(TileOptions):
             raise ValueError(
                 f'smooth must be "auto", "off" or px above 0, at most {MOST_SMOOTH}. Received:'
                 f" smooth={self.smooth!r}. Use 1.5."
+            )
+        if self.binning != BINNING and not (
+            isinstance(self.binning, int) and 1 <= self.binning <= MOST_BINNING
+        ):
+            raise ValueError(
+                f'binning must be "auto" or a whole number from 1 to {MOST_BINNING}. Received:'
+                f" binning={self.binning!r}. Use 2, or 1 to see single pixels."
             )
 
     @property

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.types import Detection, Micrograph, Prediction, Tell
+from temzoo.inference.binning import at_binning, best_binned, enlarged
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.fused import fuse
 from temzoo.inference.left_out import Box, leave_out
@@ -33,7 +34,7 @@ from temzoo.micrographs.drawn import Drawn
 from temzoo.micrographs.noise import smoothed, smoothing_for
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import kept_model
-from temzoo.zoo.built import noise_borne_by, task_of
+from temzoo.zoo.built import limits_of, task_of
 
 FEW_CLASSES = 16  # up to here classes are compared one by one
 
@@ -50,6 +51,7 @@ def predict(
     min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
     smooth: str | float = SMOOTH,
+    binning: str | int = BINNING,
     batch_size: int = 1,
     progress: bool | Tell = False,
     class_names: Sequence[str] = (),
@@ -104,6 +106,11 @@ def predict(
             behind a Gaussian of 1 px plus as many as its noise is, at most 2.5
             (``micrographs.noise``); a number: behind a Gaussian of this standard deviation in px;
             "off": as it is. ``smoothed_px`` says what was done. Lazy arrays are not smoothed.
+        binning: "auto": the model sees a micrograph that is larger than those its weights know
+            (``WeightsCard.side``, as of smooth) binned 2 x 2, 4 x 4 …, as it is surest of what it
+            finds; a number: binned so; 1: as it is. Class map, instances and probabilities are of
+            the micrograph's own pixels in any case, and ``Prediction.binning`` says what was done.
+            Lazy arrays are not binned.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar; or a function that is told the share that is done, 0 to 1,
             and a few words, after each tile. What it raises ends the prediction.
@@ -143,12 +150,21 @@ def predict(
 
 
 def _answer(model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
+    """What a model says of a micrograph, which is binned first where it is too large for it."""
+    ask, side = partial(_answer_smoothed, model), limits_of(model).side
+    if options.binning != BINNING:
+        found = at_binning(ask, micrograph, options, int(options.binning))
+        return enlarged(found, checked_pixels(micrograph).shape[:2])
+    return best_binned(ask, micrograph, options, side) if side else ask(micrograph, options)
+
+
+def _answer_smoothed(model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
     """What a model says of a micrograph, which is smoothed first where its noise asks for it."""
     sigma, borne = 0.0, None
     if isinstance(options.smooth, Real):
         sigma = float(options.smooth)
     elif options.smooth == SMOOTH:
-        borne = noise_borne_by(model)
+        borne = limits_of(model).noise
     if borne is not None:
         sigma = smoothing_for(checked_pixels(micrograph), borne)
     if sigma:

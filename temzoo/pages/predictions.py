@@ -119,6 +119,7 @@ def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
     seconds = [one.told["seconds"] for one in sidecars if one.told.get("seconds")]
     folders = sorted({folder_name(s) for one in sidecars if (s := one.told.get("source"))} - {""})
     smoothed = sum(one.told["smoothed_px"] > 0 for one in sidecars)
+    binned = sum(one.told["binning"] > 1 for one in sidecars)
     between = f"{dates[0]} to {dates[-1]}" if dates and dates[0] != dates[-1] else joined(dates[:1])
     return {
         "Predicted": between if dates else "",
@@ -126,6 +127,7 @@ def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
         "Micrographs from": joined(folders) if folders else "",
         "Data fingerprint": fingerprint(sidecars),
         "Smoothed first": f"{smoothed} of {len(sidecars)}" if smoothed else "",
+        "Binned first": f"{binned} of {len(sidecars)}" if binned else "",
         "Computing took": f"{sum(seconds):.1f} s" if seconds else "",
         "temzoo": joined(versions) if versions else "",
         "Corrected by hand": counts_text(

@@ -151,6 +151,7 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
         box_shaped=told["box_shaped"],
         calibration=told["calibration"],
         smoothed_px=float(told["smoothed_px"]),
+        binning=told["binning"],
         left_out=tuple((top, left, bottom, right) for top, left, bottom, right in told["left_out"]),
     )
 

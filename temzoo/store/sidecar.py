@@ -15,7 +15,7 @@ import numpy as np
 
 from temzoo import __version__
 from temzoo.core.files import file_stem, read_json
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.types import Detection, Prediction
 from temzoo.labels.formats.limits import require_size
 from temzoo.labels.names import safe_name
@@ -95,10 +95,10 @@ def about(path: str | Path) -> dict[str, Any]:
 
     Returns:
         name, height, width, class_names, nm_per_pixel ([row, col] or None), scores, detections,
-        doubtful, left_out, box_shaped, smoothed_px, instance_count, covered_share, files (by what
-        they hold), source, source_bytes, source_mtime_ns, source_sha256, frame, image, calibration
-        (see ``Origin``), model, weights, weights_sha256, options, seconds, temzoo, date;
-        corrections by hand, of each file of them: "file", "sha256", and the counts of
+        doubtful, left_out, box_shaped, smoothed_px, binning, instance_count, covered_share, files
+        (by what they hold), source, source_bytes, source_mtime_ns, source_sha256, frame, image,
+        calibration (see ``Origin``), model, weights, weights_sha256, options, seconds, temzoo,
+        date; corrections by hand, of each file of them: "file", "sha256", and the counts of
         ``Corrections.counts``.
 
     Raises:
@@ -114,9 +114,9 @@ def about(path: str | Path) -> dict[str, Any]:
     told = read_json(path)
     if isinstance(told, dict):
         # Older sidecars are of single images, do not say where a calibration was read, keep no
-        # doubtful objects, leave nothing out, are not of boxes, corrected or smoothed.
+        # doubtful objects, leave nothing out, are not of boxes, corrected, smoothed or binned.
         older = {"frame": 0, "image": "", "calibration": "", "doubtful": None, "left_out": []}
-        older |= {"box_shaped": False, "corrections": [], "smoothed_px": 0.0}
+        older |= {"box_shaped": False, "corrections": [], "smoothed_px": 0.0, "binning": 1}
         told = {**older, **told}
     try:
         _check(told)
@@ -132,7 +132,7 @@ def card_errors(told: Mapping[str, Any]) -> Mapping[str, Any]:
     which the errors were found.
     """
     usual = {"instances": SEPARATION, "min_area_px": MIN_AREA_PX, "min_score": None}
-    usual |= {"smooth": SMOOTH}
+    usual |= {"smooth": SMOOTH, "binning": BINNING}
     if any(told["options"].get(name, value) != value for name, value in usual.items()):
         return {}
     card = find_card(told["model"], told["weights"], told["weights_sha256"])
@@ -184,6 +184,7 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         "left_out": [list(box) for box in prediction.left_out],
         "box_shaped": prediction.box_shaped,
         "smoothed_px": prediction.smoothed_px,
+        "binning": prediction.binning,
     }
 
 
@@ -331,6 +332,7 @@ _RULES = {
     "doubtful": ("null or a list", or_null(lambda value: isinstance(value, list))),
     "box_shaped": ("true or false", lambda value: isinstance(value, bool)),
     "smoothed_px": ("a number", is_finite_number),
+    "binning": ("a whole number", is_count),
     "left_out": ("a list of [top, left, bottom, right]", is_list_of(is_box)),
     "source": ("null or a path", or_null(is_text)),
     "source_bytes": ("null or a whole number", or_null(is_count)),

@@ -11,7 +11,7 @@ from typing import Any
 
 from temzoo.annotation.prediction_labels import SHAPES, labels_of
 from temzoo.core.files import own_folder, shared_folder
-from temzoo.core.settings import MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
 from temzoo.core.writers import write_csv
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.regions import Watershed
@@ -122,6 +122,7 @@ def predict_folder(
     min_area_px: int = MIN_AREA_PX,
     min_score: float | None = None,
     smooth: str | float = SMOOTH,
+    binning: str | int = BINNING,
     drawn: Drawn | None = None,
     again: bool = False,
     formats: Sequence[str] = (),
@@ -148,7 +149,7 @@ def predict_folder(
         out: the folder that is written to, made when absent; or its address for fsspec, such as
             "s3://bucket/predictions" (``temzoo[remote]``), which only one job may write to.
         frame: of stacks, this image alone, from 0; None: all.
-        tile, overlap, flips, probabilities, instances, min_area_px, min_score, smooth: see
+        tile, overlap, flips, probabilities, instances, min_area_px, min_score, smooth, binning: see
             ``temzoo.predict``; objects that touch are cut apart, and small ones dropped, unless
             told otherwise.
         drawn: what is done about scale bars, info bars and panel letters of pictures; None: see
@@ -199,6 +200,7 @@ def predict_folder(
         "min_area_px": min_area_px,
         "min_score": min_score,
         "smooth": smooth,
+        "binning": binning,
     }
     PredictOptions(**options)  # refuses what no image can be predicted with
     lazy, drawn = _as_lazy(model), drawn or Drawn()
@@ -336,8 +338,8 @@ def _kept_row(name: str, told: Mapping[str, Any]) -> Row:
     down, along = told["nm_per_pixel"] or (None, None)
     found = told["instance_count"], told["covered_share"], told["seconds"]
     doubtful = None if told["doubtful"] is None else len(told["doubtful"])
-    read, smoothed = told["calibration"], told["smoothed_px"]
-    return Row(name, "kept", *found, down, along, read, "", doubtful, smoothed)
+    seen = told["smoothed_px"], told["binning"]
+    return Row(name, "kept", *found, down, along, told["calibration"], "", doubtful, *seen)
 
 
 def _earlier(images: Sequence[Image], out: Path) -> dict[Path, Row]:

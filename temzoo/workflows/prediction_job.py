@@ -69,7 +69,7 @@ class Row:
         instances, covered_share, seconds: how many were found, their share of the field, 0 to 1,
             and what the prediction took; None of an image that failed.
         doubtful: objects of which the model is not sure enough to count them.
-        smoothed_px: see ``Prediction``.
+        smoothed_px, binning: see ``Prediction``.
         nm_per_pixel_row, nm_per_pixel_col, calibration: the size of a pixel, None where it is not
             known, and where it was read.
         message: why it failed.
@@ -86,6 +86,7 @@ class Row:
     message: str = ""
     doubtful: int | None = None
     smoothed_px: float | None = None
+    binning: int | None = None
 
 
 @dataclass(frozen=True)
@@ -341,10 +342,13 @@ class _Work:
         if found.smoothed_px:
             noisy = "noisy: " * (job.options["smooth"] == SMOOTH)
             more += f"; {noisy}smoothed by {found.smoothed_px:g} px"
+        if found.binning > 1:
+            more += f"; seen at {found.binning} x {found.binning} binning"
         told = f"{count} instances, {found.covered_share:.1%} of the area{more}; {size}"
         side = scale or (None, None)
         figures = count, found.covered_share, seconds, *side, read
-        row = Row(image.name, "predicted", *figures, "", doubtful, found.smoothed_px)
+        seen = found.smoothed_px, found.binning
+        row = Row(image.name, "predicted", *figures, "", doubtful, *seen)
         return row, f"{image.name}: {told}"
 
 

@@ -36,12 +36,20 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Up to where weights serve: ``noise`` and ``side`` of their ``WeightsCard``."""
+
+    noise: float | None = None
+    side: int | None = None
+
+
+@dataclass(frozen=True)
 class _Known:
     """What is asked of any model."""
 
     task: Task
     class_names: tuple[str, ...]
-    noise: float | None
+    limits: Limits
 
 
 _BUILT: WeakKeyDictionary[keras.Model, Built] = WeakKeyDictionary()
@@ -74,10 +82,10 @@ def built_or_none(model: Any) -> Built | None:
 
 
 def stands_for(
-    stand_in: Any, task: Task, class_names: tuple[str, ...], noise: float | None = None
+    stand_in: Any, task: Task, class_names: tuple[str, ...], limits: Limits | None = None
 ) -> None:
     """Notes that an object, such as an accelerated model, is asked as models of a task are."""
-    _STAND_INS[stand_in] = _Known(task, class_names, noise)
+    _STAND_INS[stand_in] = _Known(task, class_names, limits or Limits())
 
 
 def _noted(notes: WeakKeyDictionary, model: Any) -> Any:
@@ -109,15 +117,15 @@ def class_names_of(model: Any) -> tuple[str, ...]:
     return known.class_names if known else task_recognising(model).class_names(model)
 
 
-def noise_borne_by(model: Any) -> float | None:
-    """The noise up to which a model's weights serve, see ``WeightsCard.noise``; None: unknown."""
+def limits_of(model: Any) -> Limits:
+    """Up to where a model's weights serve."""
     known = _known(model)
-    return known.noise if known else None
+    return known.limits if known else Limits()
 
 
 def _known(model: Any) -> _Known | None:
     how = built_or_none(model)
     if how is not None:
-        noise = how.weights.noise if how.weights else None
-        return _Known(task_named(how.task), tuple(how.class_names), noise)
+        limits = how.weights.limits if how.weights else Limits()
+        return _Known(task_named(how.task), tuple(how.class_names), limits)
     return _noted(_STAND_INS, model)

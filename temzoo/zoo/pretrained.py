@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from temzoo.core.files import atomic_path, read_fields, write_json
 from temzoo.core.hdf5_heaps import require_sound_heaps
-from temzoo.zoo.built import task_of
+from temzoo.zoo.built import Limits, task_of
 
 if TYPE_CHECKING:
     import h5py
@@ -58,6 +58,8 @@ class WeightsCard:
             takes them: {"d50": {"mean": …, "sd": …}, "count": {…}, "images": …}.
         noise: up to which the weights serve, as ``micrographs.noise.noise_of`` tells it; noisier
             micrographs are smoothed first. None: nobody has measured it.
+        side: shorter side of the micrographs that the weights know, px; larger ones are binned to
+            about it where more is found so (``inference.binning``). None: never.
     """
 
     model: str
@@ -73,6 +75,11 @@ class WeightsCard:
     precisions: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, Any] = field(default_factory=dict)
     noise: float | None = None
+    side: int | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.noise, self.side)
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Weights:
 CARD_FIELDS = {
     **{"config": dict, "class_names": list, "dataset": str, "licence": str, "scores": dict},
     **{"command": str, "date": str, "sha256": str, "partial": bool, "precisions": dict},
-    **{"errors": dict, "noise": (int, float, NoneType)},
+    **{"errors": dict, "noise": (int, float, NoneType), "side": (int, NoneType)},
 }
 FORMER = "former"  # in a card, while its weights are being replaced: the card of those before
 FORMER_FIELDS = {f"{FORMER}.{name}": kind for name, kind in {"model": str, **CARD_FIELDS}.items()}

@@ -26,6 +26,7 @@ from temzoo.core.files import atomic_path
 from temzoo.core.normalization import Normalization
 from temzoo.deploy.engines.model import AcceleratedModel, Facts, in_engine
 from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, processor
+from temzoo.zoo.built import Limits
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.pretrained import Weights, sha256
 
@@ -177,7 +178,7 @@ def _key(weights: Weights, config: Mapping[str, Any], engine: str, precision: st
         "format": FORMAT,
         "weights": sha256(weights.path),
         "names": list(weights.card.class_names),
-        "noise": weights.card.noise,
+        "limits": asdict(weights.card.limits),
         "model": card.name,
         "config": {**card.config, **weights.card.config, **config},
         "code": _code_sha256(),
@@ -196,11 +197,12 @@ def _code_sha256() -> str:
 def _as_json(facts: Facts) -> dict[str, Any]:
     normalize = facts.normalize
     how = None if normalize is None else {k: getattr(normalize, k) for k in asdict(Normalization())}
-    return {**vars(facts), "normalize": how}
+    return {**vars(facts), "normalize": how, "limits": vars(facts.limits)}
 
 
 def _facts(told: Mapping[str, Any]) -> Facts:
     lists: Sequence[str] = ("class_names", "input_shape", "output_shape")
     how = told["normalize"]
     normalize = None if how is None else Normalization(**how)
-    return Facts(**{**told, **{k: tuple(told[k]) for k in lists}, "normalize": normalize})
+    made = {"normalize": normalize, "limits": Limits(**told["limits"])}
+    return Facts(**{**told, **{k: tuple(told[k]) for k in lists}, **made})

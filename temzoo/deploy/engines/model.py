@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from temzoo.deploy.engines.runtime import Answer
 from temzoo.inference.objects import suppressed
 from temzoo.inference.tiles import on_tiles
-from temzoo.zoo.built import stands_for
+from temzoo.zoo.built import Limits, stands_for
 from temzoo.zoo.task import task_named
 
 
@@ -41,7 +41,7 @@ class Facts:
     restores: bool
     normalize: Any
     max_detections: int | None = None
-    noise: float | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 class AcceleratedModel:
@@ -60,7 +60,7 @@ class AcceleratedModel:
     def __init__(self, facts: Facts, engine: str, precision: str, run: Answer):
         self.engine, self.precision = engine, precision
         self.name, self.class_names = facts.name, facts.class_names
-        stands_for(self, task_named(facts.task), facts.class_names, facts.noise)
+        stands_for(self, task_named(facts.task), facts.class_names, facts.limits)
         self.input_shape, self.output_shape = facts.input_shape, facts.output_shape
         self.tile_step, self.restores = facts.step, facts.restores
         self.found: tuple[Any, ...] = ()

@@ -23,7 +23,7 @@ from temzoo.inference.pixels import as_micrograph, channels_view, checked_pixels
 from temzoo.models.layers import dtype_policy
 from temzoo.tasks.endpoints import IMAGES
 from temzoo.zoo import building
-from temzoo.zoo.built import built, class_names_of, noise_borne_by, task_of
+from temzoo.zoo.built import built, class_names_of, limits_of, task_of
 
 CROPS, CROP = 32, 256  # calibration: so many crops at most, of that side in px
 ANSWER = "answer"
@@ -61,7 +61,7 @@ class Network:
             part.restores,
             part.normalize,
             part.max_detections,
-            noise_borne_by(model),
+            limits_of(model),
         )
 
     @cached_property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from temzoo.deploy.exporting.saved_model import BYTES, ExportError, Signature
 from temzoo.deploy.exporting.scenes import Question
 from temzoo.tasks.endpoints import IMAGES, RAW
 from temzoo.zoo import pretrained
-from temzoo.zoo.built import built, noise_borne_by, task_of
+from temzoo.zoo.built import built, limits_of, task_of
 from temzoo.zoo.cards import model_card
 
 FOLDER = "assets.extra"
@@ -43,8 +43,9 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
 
     ``image_size``, ``step`` (tiles are cut at multiples of it, px), ``max_detections`` and
     ``normalize`` (settings of the percentile normalisation) are null where there is no such thing;
-    ``noise`` (above which micrographs are smoothed first) where nobody has measured it,
-    and so are ``weights`` that no weights card tells of: made at random, or trained since.
+    ``noise`` (above which micrographs are smoothed first) and ``side`` (beyond which they are
+    binned, px) where nobody has measured it, and so are ``weights`` that no weights card tells of:
+    made at random, or trained since.
     """
     how, task = built(model), task_of(model)
     layer = task.normalizer(model)
@@ -60,7 +61,7 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
         "config": {key: public(value) for key, value in how.config.items()},
         "class_names": list(how.class_names),
         "weights": _weights(model),
-        "noise": noise_borne_by(model),
+        **asdict(limits_of(model)),
         "channels": channels,
         "image_size": height,
         **task.served_facts(model),

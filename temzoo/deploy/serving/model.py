@@ -27,7 +27,7 @@ from temzoo.deploy.serving.line import Line, Signature
 from temzoo.deploy.serving.transports import OverGrpc, OverHttp
 from temzoo.inference.tiles import on_tiles
 from temzoo.tasks.endpoints import IMAGES, NORMALIZED, RAW
-from temzoo.zoo.built import stands_for, task_of
+from temzoo.zoo.built import Limits, stands_for, task_of
 from temzoo.zoo.task import task_named
 
 DESCRIBE = "describe"
@@ -100,9 +100,10 @@ def _understood(line: Line) -> ServedModel:
             " Serve what temzoo export writes."
         )
     model = KINDS[answers](line, card, signature, answers)
-    noise = card.get("noise")
-    if isinstance(noise, Real):
-        stands_for(model, task_of(model), model.class_names, float(noise))
+    noise, side = (v if isinstance(v := card.get(k), Real) else None for k in ("noise", "side"))
+    if (noise, side) != (None, None):
+        limits = Limits(noise, None if side is None else int(side))
+        stands_for(model, task_of(model), model.class_names, limits)
     return model
 
 
