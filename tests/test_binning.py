@@ -208,7 +208,7 @@ def test_a_lazy_array_is_not_binned(network):
 def test_an_engine_and_a_card_know_the_side():
     model = temzoo.get_model("unet", filters=2, depth=1)
     card = pretrained.WeightsCard("unet", side=256)
-    built.note(model, replace(built.built(model), weights=card))
+    built.note(model, replace(built.built(model), limits=card.limits))
     assert built.limits_of(model) == built.Limits(side=256)
     pytest.importorskip("onnxruntime")
     assert built.limits_of(temzoo.accelerate(model, engine="onnxruntime")).side == 256

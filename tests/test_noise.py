@@ -84,7 +84,7 @@ def bearing(network):
     """The network, as if its card said which noise it bears."""
     before = built.built(network)
     card = pretrained.WeightsCard("unet", noise=0.3)
-    built.note(network, replace(before, weights=card))
+    built.note(network, replace(before, limits=card.limits))
     yield network
     built.note(network, before)
 

@@ -11,6 +11,7 @@ import typer
 from temzoo.cli import common
 from temzoo.cli.common import app, drawn, keywords, load_tensorflow
 from temzoo.cli.config import Config, is_stated, write
+from temzoo.cli.scoring import number_or_word
 from temzoo.core.settings import Settings
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
@@ -78,6 +79,14 @@ def train(
             metavar="LOW HIGH", help="Resize micrographs by a factor in this range: 0.5 1.0."
         ),
     ] = USUAL.magnification,
+    binning: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N",
+            help="Learn and predict from means of N x N px; auto: of models that find objects, as"
+            " many as crops need to show them whole.",
+        ),
+    ] = str(USUAL.binning),
     augment: Annotated[
         str, typer.Option(help="none, light, em, or em_invert (particles may be dark or bright).")
     ] = USUAL.augment,
@@ -182,6 +191,7 @@ def train(
     keras.utils.set_random_seed(seed)
     network = temzoo.get_model(model, start=weights, **built_with)
     given |= {"class_weights": "balanced" if balance else None, "steps_per_epoch": steps}
+    given |= {"binning": number_or_word(binning, int)}
     given |= {"finetune": keywords(finetune) or None}
     stated = {OTHER_NAMES.get(name, name) for name in given if is_stated(context, name)}
     how = {"resume": resume, "strategy": devices, "minutes": minutes}

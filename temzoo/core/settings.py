@@ -13,6 +13,7 @@ from typing import Any
 SEPARATION = "auto"  # of instances, in predictions and scores
 SMOOTH = "auto"  # of noisy micrographs, before they are predicted
 BINNING = "auto"  # of large micrographs, before they are predicted
+MOST_BINNING = 64
 MIN_AREA_PX = 10  # smaller instances are dropped
 COUNTS = (
     "epochs",
@@ -22,6 +23,15 @@ COUNTS = (
     "steps_per_epoch",
     "finetune_epochs",
 )
+
+
+def check_binning(binning: Any) -> None:
+    """Raises ValueError for what no micrograph can be binned by."""
+    if binning != BINNING and not (isinstance(binning, int) and 1 <= binning <= MOST_BINNING):
+        raise ValueError(
+            f'binning must be "auto" or a whole number from 1 to {MOST_BINNING}. Received:'
+            f" binning={binning!r}. Use 2, or 1 to see single pixels."
+        )
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,9 @@ class Settings:
             labels and 128 for pairs.
         magnification: of labels: (low, high) factors by which micrographs are resized before
             cropping.
+        binning: of labels: learn from, and predict from, means of N x N pixels; "auto": as many as
+            crops need to show most of the labelled objects, of models that find objects; of others
+            1.
         augment: of labels: preset of ``data.augment``: "none", "light", "em", or "em_invert",
             which exchanges dark and bright too: for particles that may be either. Of single images
             with a class: "none", or quarter turns and mirrors, with "em_invert" negatives too.
@@ -68,6 +81,7 @@ class Settings:
     batch: int = 8
     crop: int | None = None
     magnification: tuple[float, float] = (0.7, 1.0)
+    binning: str | int = BINNING
     augment: str = "em"
     augmenter: str = "imgaug"
     pairs: str | Any | None = None
@@ -96,6 +110,7 @@ class Settings:
                 raise ValueError(
                     f"{name} must lie between 0 and 1. Received: {name}={getattr(self, name)!r}."
                 )
+        check_binning(self.binning)
         if not isinstance(self.save_every, Real) or not self.save_every > 0:
             raise ValueError(
                 "save_every must be minutes, more than 0. Received: save_every="

@@ -19,6 +19,7 @@ from temzoo.core.settings import MIN_AREA_PX, SEPARATION
 from temzoo.core.types import Detection, Micrograph, Prediction
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import checked_pixels
+from temzoo.micrographs.binning import binned
 
 LEAST_SHARE = 0.9  # of the side that weights know: a frame is not binned to less
 # Of the objects found: those that are surer than this speak for a binning, others against it.
@@ -76,6 +77,7 @@ def at_binning(
     least = options.min_area_px  # of what is that small, a network tells no less when it is binned
     least = max(min(least, MIN_AREA_PX), least // binning**2)
     seen = replace(options, min_area_px=least, progress=False)  # over in a moment
+    checked_pixels(micrograph)
     found = answer(binned(micrograph, binning), seen)
     return replace(found, binning=binning)
 
@@ -94,21 +96,6 @@ def _well_seen(found: Prediction) -> bool:
         return False
     areas = np.bincount(found.instances.ravel(), minlength=2)[1:]
     return float(np.sqrt(4 / np.pi * np.percentile(areas, LARGE_SHARE))) >= LARGE
-
-
-def binned(micrograph: Micrograph, binning: int) -> Micrograph:
-    """Means of ``binning`` x ``binning`` pixels; what lacks at the edges is mirrored."""
-    pixels = checked_pixels(micrograph).astype(np.float32)
-    down, along = (-side % binning for side in pixels.shape[:2])
-    whole = cv2.copyMakeBorder(pixels, 0, down, 0, along, cv2.BORDER_REFLECT)
-    size = whole.shape[1] // binning, whole.shape[0] // binning
-    means = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
-    scale = micrograph.nm_per_pixel
-    return replace(
-        micrograph,
-        pixels=means.reshape(*means.shape[:2], *pixels.shape[2:]),
-        nm_per_pixel=None if scale is None else (scale[0] * binning, scale[1] * binning),
-    )
 
 
 def enlarged(found: Prediction, shape: tuple[int, ...]) -> Prediction:

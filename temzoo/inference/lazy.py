@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from temzoo.core.connected import connected_components
+from temzoo.core.settings import BINNING
 from temzoo.core.types import Micrograph
 from temzoo.inference.options import PredictOptions
 from temzoo.inference.pixels import Thinned, channels_view, checked_pixels
 from temzoo.inference.predict import collect
 from temzoo.inference.regions import label_instances
 from temzoo.inference.tiles import MOST_OVERLAP, REACH, TILE, Network, PixelNetwork, asked_of
-from temzoo.zoo.built import task_of
+from temzoo.zoo.built import limits_of, task_of
 
 GRID = 256  # rows and columns of the pixels that normalisation looks at, as ``Normalize`` does
 _BUSY = RLock()  # one network at a time: two would need the memory of both
@@ -69,10 +70,11 @@ def predict_lazily(model: Any, pixels: Any, options: PredictOptions) -> Any:
             "A lazy prediction is of the pixels as they are. Received:"
             f" smooth={options.smooth}. Smooth them first: dask_image.ndfilters.gaussian_filter."
         )
-    if isinstance(options.binning, int) and options.binning > 1:
+    binning = limits_of(model).binning if options.binning == BINNING else options.binning
+    if binning != 1:
         raise ValueError(
-            "A lazy prediction is of the pixels as they are. Received:"
-            f" binning={options.binning}. Bin them first: dask.array.coarsen."
+            f"A lazy prediction is of the pixels as they are. Received: binning={binning}. Bin them"
+            " first by dask.array.coarsen, and predict them with binning=1."
         )
     if pixels.ndim == 3:
         whole = _Frames(model, options)

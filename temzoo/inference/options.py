@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
-from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH, check_binning
 from temzoo.core.types import Tell
 from temzoo.inference.regions import NECK, SEPARATIONS, Watershed
 from temzoo.inference.tiles import TILE
 
 SMOOTHINGS = (SMOOTH, "off")
 MOST_SMOOTH = 32  # px
-MOST_BINNING = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +67,7 @@ class PredictOptions(TileOptions):
                 f'smooth must be "auto", "off" or px above 0, at most {MOST_SMOOTH}. Received:'
                 f" smooth={self.smooth!r}. Use 1.5."
             )
-        if self.binning != BINNING and not (
-            isinstance(self.binning, int) and 1 <= self.binning <= MOST_BINNING
-        ):
-            raise ValueError(
-                f'binning must be "auto" or a whole number from 1 to {MOST_BINNING}. Received:'
-                f" binning={self.binning!r}. Use 2, or 1 to see single pixels."
-            )
+        check_binning(self.binning)
 
     @property
     def threshold(self) -> float | None:

@@ -108,9 +108,9 @@ def predict(
             "off": as it is. ``smoothed_px`` says what was done. Lazy arrays are not smoothed.
         binning: "auto": the model sees a micrograph that is larger than those its weights know
             (``WeightsCard.side``, as of smooth) binned 2 x 2, 4 x 4 …, as it is surest of what it
-            finds; a number: binned so; 1: as it is. Class map, instances and probabilities are of
-            the micrograph's own pixels in any case, and ``Prediction.binning`` says what was done.
-            Lazy arrays are not binned.
+            finds; and a run of one's own sees it binned as it was trained; a number: binned so; 1:
+            as it is. Class map, instances and probabilities are of the micrograph's own pixels in
+            any case, and ``Prediction.binning`` says what was done. Lazy arrays are not binned.
         batch_size: tiles per step. 1 needs the least memory; a GPU is faster with more.
         progress: show a progress bar; or a function that is told the share that is done, 0 to 1,
             and a few words, after each tile. What it raises ends the prediction.
@@ -151,11 +151,12 @@ def predict(
 
 def _answer(model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
     """What a model says of a micrograph, which is binned first where it is too large for it."""
-    ask, side = partial(_answer_smoothed, model), limits_of(model).side
-    if options.binning != BINNING:
-        found = at_binning(ask, micrograph, options, int(options.binning))
-        return enlarged(found, checked_pixels(micrograph).shape[:2])
-    return best_binned(ask, micrograph, options, side) if side else ask(micrograph, options)
+    ask, limits = partial(_answer_smoothed, model), limits_of(model)
+    binning = limits.binning if options.binning == BINNING else int(options.binning)
+    if limits.side and options.binning == BINNING:
+        return best_binned(ask, micrograph, options, limits.side)
+    found = at_binning(ask, micrograph, options, binning)
+    return enlarged(found, micrograph.pixels.shape[:2])
 
 
 def _answer_smoothed(model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:

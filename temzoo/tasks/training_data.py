@@ -16,10 +16,11 @@ import keras
 import tensorflow as tf
 
 from temzoo.core.hints import require_choice
-from temzoo.core.settings import Settings
+from temzoo.core.settings import BINNING, Settings
 from temzoo.core.types import Example
 from temzoo.data import classes, images, pairs
 from temzoo.data.augment_operations import PRESETS
+from temzoo.data.binning import binned_examples, binning_for, told
 from temzoo.data.crop_plan import CropPlan
 from temzoo.data.dataset import crop_list, training_stream, validation_set
 from temzoo.data.examples import class_names as names_in
@@ -58,6 +59,7 @@ class TrainingData:
     OWN: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    binning = 1
     share: Share = ALL
     crops: int
 
@@ -98,28 +100,31 @@ class TrainingData:
 class LabelledData(TrainingData):
     """Micrographs with labelled shapes: crops to learn from, whole micrographs to judge by."""
 
-    OWN = ("crop", "magnification", "augment", "augmenter", "class_weights")
+    OWN = ("crop", "magnification", "binning", "augment", "augmenter", "class_weights")
     CROP = 256
 
     def __init__(self, model: keras.Model, settings: Settings, train, val):
-        self.settings, self.train, self.val = settings, train, val
+        self.settings, self.binning = settings, settings.binning
+        self.train, self.val = (binned_examples(part, self.binning) for part in (train, val))
+        self.shown = val
         _require_areas(train)
         self.task = task_of(model)
         self.names = _class_names(model, self.task, names_in([*train, *val]))
-        self.notes = tuple(_notes(built(model).class_names, self.names, names_in(train)))
-        self.side, self.channels = model.input_shape[1], model.input_shape[-1]
-        self.plan = CropPlan(
-            settings.crop,
-            tuple(settings.magnification),
-            settings.augment,
-            settings.seed,
-            settings.augmenter,
+        self.notes = (
+            *_notes(built(model).class_names, self.names, names_in(train)),
+            *told(self.binning),
         )
-        self.crops = len(crop_list(train, self.plan))
+        self.side, self.channels = model.input_shape[1], model.input_shape[-1]
+        how = settings.crop, tuple(settings.magnification), settings.augment, settings.seed
+        self.plan = CropPlan(*how, settings.augmenter)
+        self.crops = len(crop_list(self.train, self.plan))
 
     @staticmethod
     def complete(model, settings, train):
-        return replace(settings, crop=crop_side(model, settings.crop, LabelledData.CROP))
+        crop, binning = crop_side(model, settings.crop, LabelledData.CROP), settings.binning
+        if binning == BINNING:
+            binning = 1 if task_of(model).least_score is None else binning_for(train, crop)
+        return replace(settings, crop=crop, binning=binning)
 
     def prepare(self, model):
         self.task.prepare(model, self.train, self.plan.magnification)
@@ -138,7 +143,7 @@ class LabelledData(TrainingData):
         return validation_set(self.val, side=self.side, **self._options(failures))
 
     def picture(self, model, path, title):
-        return self.task.picture(path, model, self.val, self.names, title=title)
+        return self.task.picture(path, model, self.shown, self.names, title=title)
 
     def _target(self):
         return self.task.target(self.names)

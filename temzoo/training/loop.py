@@ -366,5 +366,6 @@ class _EndOfEpoch(keras.callbacks.Callback):
             scores={name: row[name] for name in (self.score, "epoch") if name in row},
             command=run["command"],
             date=datetime.date.today().isoformat(),
+            binning=self.trainer.data.binning,
         )
         pretrained.save_with_card(self.model, path, card)

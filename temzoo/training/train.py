@@ -27,7 +27,7 @@ from temzoo.training.loop import Trainer
 from temzoo.training.progress import PROGRESS
 from temzoo.training.run_folder import RUN, fingerprint, read_run, write_run
 from temzoo.zoo import building, cards, pretrained
-from temzoo.zoo.built import Built, built, name_classes, task_of
+from temzoo.zoo.built import Built, Limits, built, name_classes, note, task_of
 
 SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 
@@ -99,6 +99,7 @@ def train(
     kind = task.training_data()
     chosen = kind.complete(model, chosen, train)
     data = kind(model, chosen, train, val)
+    note(model, dataclasses.replace(built(model), limits=Limits(binning=data.binning)))
     _check_finetune(model, chosen)
     devices.check(model, chosen.batch)
     with devices.watched(), devices.folder(folder, resume) as own:
@@ -177,7 +178,8 @@ def _resumed_settings(
             )
     now = pretrained.as_json(dataclasses.asdict(checked_settings(given, "train")))
     with located(str(path)):
-        before = checked_settings(run["settings"], "the run")
+        # Runs from before binning saw the pixels.
+        before = checked_settings({"binning": 1, **run["settings"]}, "the run")
     objects = run.get("objects", [])
     for name in given:
         if name not in objects and now[name] != run["settings"].get(name):

@@ -116,7 +116,7 @@ def _loaded(card: ModelCard, weights: str | Path | None, config: Mapping[str, An
     stored = pretrained.find(card.name, weights)
     names = tuple(stored.card.class_names)
     full = MappingProxyType(_reconcile(card, stored, config))
-    how = Built(card.name, card.task, full, class_names=names, weights=stored.card)
+    how = Built(card.name, card.task, full, names, stored.card, limits=stored.card.limits)
     with located(str(stored.path)):
         check_keywords(card, stored.card.config)
         model = _build(card, how, deferred=not stored.card.partial)

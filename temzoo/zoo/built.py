@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Up to where weights serve: ``noise``, ``side`` and ``binning`` of their ``WeightsCard``."""
+
+    noise: float | None = None
+    side: int | None = None
+    binning: int = 1
+
+
+@dataclass(frozen=True)
 class Built:
     """How a model came about: enough to build it again.
 
@@ -25,6 +34,7 @@ class Built:
         class_names: of the classes 1, 2, …, where a weights card gives them.
         weights: the card of those that were loaded; None: none were, or it was trained since.
         begun: a line on the weights that it began from; "" of one that did not.
+        limits: up to where the weights serve.
     """
 
     name: str
@@ -33,14 +43,7 @@ class Built:
     class_names: tuple[str, ...] = ()
     weights: WeightsCard | None = None
     begun: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Up to where weights serve: ``noise`` and ``side`` of their ``WeightsCard``."""
-
-    noise: float | None = None
-    side: int | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,5 @@ def limits_of(model: Any) -> Limits:
 def _known(model: Any) -> _Known | None:
     how = built_or_none(model)
     if how is not None:
-        limits = how.weights.limits if how.weights else Limits()
-        return _Known(task_named(how.task), tuple(how.class_names), limits)
+        return _Known(task_named(how.task), tuple(how.class_names), how.limits)
     return _noted(_STAND_INS, model)

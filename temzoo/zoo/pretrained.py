@@ -60,6 +60,7 @@ class WeightsCard:
             micrographs are smoothed first. None: nobody has measured it.
         side: shorter side of the micrographs that the weights know, px; larger ones are binned to
             about it where more is found so (``inference.binning``). None: never.
+        binning: at which the weights learnt, and predict.
     """
 
     model: str
@@ -76,10 +77,11 @@ class WeightsCard:
     errors: Mapping[str, Any] = field(default_factory=dict)
     noise: float | None = None
     side: int | None = None
+    binning: int = 1
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.noise, self.side)
+        return Limits(self.noise, self.side, self.binning)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Weights:
 CARD_FIELDS = {
     **{"config": dict, "class_names": list, "dataset": str, "licence": str, "scores": dict},
     **{"command": str, "date": str, "sha256": str, "partial": bool, "precisions": dict},
-    **{"errors": dict, "noise": (int, float, NoneType), "side": (int, NoneType)},
+    **{"errors": dict, "noise": (int, float, NoneType), "side": (int, NoneType), "binning": int},
 }
 FORMER = "former"  # in a card, while its weights are being replaced: the card of those before
 FORMER_FIELDS = {f"{FORMER}.{name}": kind for name, kind in {"model": str, **CARD_FIELDS}.items()}
