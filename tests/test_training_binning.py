@@ -9,11 +9,12 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo import cli
+from temzoo.core.settings import Settings
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
-from temzoo.data.binning import binned_examples, binned_labels, binning_for
+from temzoo.data.binning import binned_examples, binned_labels, binning_for, told
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.labels.shapes.run_lengths import mask_geometry
-from temzoo.zoo.built import Limits, limits_of
+from temzoo.zoo.built import Limits, limits_of, task_of
 
 RUNNER = CliRunner()
 
@@ -82,7 +83,7 @@ def test_a_binned_micrograph_is_no_smaller_than_a_crop():
 def run(tmp_path_factory):
     """A run at 2 x 2 binning, of two steps."""
     folder = tmp_path_factory.mktemp("runs") / "binned"
-    examples = [labelled(square(20, 20 + n, 60), side=128, name=f"{n}.png") for n in range(4)]
+    examples = [labelled(square(20, 20 + n, 28), side=128, name=f"{n}.png") for n in range(4)]
     model = temzoo.get_model("unet", filters=2, depth=1)
     how = {"epochs": 1, "steps_per_epoch": 2, "batch": 2, "crop": 32, "progress": False}
     temzoo.train(model, examples[:3], examples[3:], out=folder, binning=2, **how)
@@ -113,7 +114,7 @@ def test_training_is_of_pixels_unless_it_is_told_otherwise(run, tmp_path, capsys
     model = temzoo.get_model("unet", filters=2, depth=1)
     temzoo.train(model, examples[:3], examples[3:], out=tmp_path / "pixels", **how)
     assert limits_of(model).binning == 1
-    assert "binning" not in capsys.readouterr().out
+    assert "larger than half a crop of 32 px" not in capsys.readouterr().out  # 28 px: too small
     temzoo.train(model, examples[:3], examples[3:], out=tmp_path / "binned", binning=2, **how)
     assert "seen at 2 x 2 binning, here and in predictions" in capsys.readouterr().out
 
@@ -131,6 +132,26 @@ def test_a_run_from_before_goes_on_with_the_pixels(run, tmp_path):
     again = temzoo.train(model, *parts, out=folder, resume=True, progress=False)
     assert len(again.history) == 2
     assert limits_of(model).binning == 1
+
+
+def test_objects_larger_than_half_a_crop_are_told_of():
+    examples = [labelled(square(20, 20, 400))]
+    assert told(1, [labelled(square(20, 20, 100))], 256) == ()
+    (advice,) = told(1, examples, 256)
+    assert advice.startswith("most labelled objects are larger than half a crop of 256 px")
+    assert "--binning 4 (binning=4) shows them whole" in advice
+    (done,) = told(4, examples, 256)
+    assert "at 4 x 4 binning" in done
+
+
+def test_models_that_find_objects_choose_by_themselves():
+    model = temzoo.get_model("particles", encoder_weights=None, alpha=0.25, pyramid=(1,))
+    data = task_of(model).training_data()
+    examples = [labelled(square(20, 20, 400))]
+    settings = data.complete(model, Settings(), examples)
+    assert (settings.crop, settings.binning) == (256, 4)
+    pixels = temzoo.get_model("unet", filters=2, depth=1)
+    assert data.complete(pixels, Settings(), examples).binning == 1
 
 
 def test_other_binnings_are_refused(run):

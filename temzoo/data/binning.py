@@ -36,13 +36,20 @@ def binned_examples(examples: Sequence[Example], binning: int) -> list[Example]:
     ]
 
 
-def told(binning: int) -> tuple[str, ...]:
-    """What a user should know of it; () where there is none."""
-    said = (
-        f"micrographs are seen at {binning} x {binning} binning, here and in predictions, so that"
-        " crops show whole objects: --binning 1 (binning=1) takes the pixels"
+def told(binning: int, examples: Sequence[Example], crop: int) -> tuple[str, ...]:
+    """What a user should know of a binning, or of one that is lacking; () where all is well."""
+    if binning > 1:
+        return (
+            f"micrographs are seen at {binning} x {binning} binning, here and in predictions, so"
+            " that crops show whole objects: --binning 1 (binning=1) takes the pixels",
+        )
+    better = binning_for(examples, crop)
+    if better == 1:
+        return ()
+    return (
+        f"most labelled objects are larger than half a crop of {crop} px: if they are particles,"
+        f" --binning {better} (binning={better}) shows them whole",
     )
-    return (said,) if binning > 1 else ()
 
 
 def binned_labels(labels: LabelledImage, binning: int) -> LabelledImage:

@@ -22,8 +22,9 @@ from temzoo.inference.pixels import checked_pixels
 from temzoo.micrographs.binning import binned
 
 LEAST_SHARE = 0.9  # of the side that weights know: a frame is not binned to less
-# Of the objects found: those that are surer than this speak for a binning, others against it.
-SURE = 0.8
+# Of the objects found: those that are surer than this speak for a binning, others against it. A
+# finer look must be worth half a sure object more: the coarser one is nearer to what is known.
+SURE, GAIN = 0.8, 0.1
 # Well seen: a finer look cannot add to objects that are so large, px, three quarters of them, and
 # so sure, on average.
 LARGE, LARGE_SHARE, SURE_ENOUGH = 32, 25, 0.95
@@ -48,7 +49,7 @@ def best_binned(
     while binning > 1 and not _well_seen(best):
         binning //= 2
         finer = at_binning(answer, micrograph, asked, binning)
-        if not _sureness(best).size or _worth(finer) > max(_worth(best), 0):
+        if not _sureness(best).size or _worth(finer) > max(_worth(best), 0) + GAIN:
             best = finer
         elif _worth(best) > 0:
             break

@@ -112,7 +112,7 @@ class LabelledData(TrainingData):
         self.names = _class_names(model, self.task, names_in([*train, *val]))
         self.notes = (
             *_notes(built(model).class_names, self.names, names_in(train)),
-            *told(self.binning),
+            *told(self.binning, train, settings.crop),
         )
         self.side, self.channels = model.input_shape[1], model.input_shape[-1]
         how = settings.crop, tuple(settings.magnification), settings.augment, settings.seed
