@@ -90,7 +90,11 @@ OPTIONS: dict[str, list[Option]] = {
     "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
     "noise": [option("--weights", WEIGHTS, "particles/emps"), data("synthetic")],
-    "large": [option("--weights", WEIGHTS, "particles/emps"), data("emps")],
+    "large": [
+        option("--weights", WEIGHTS, "particles/emps"),
+        option("--every", "so manieth validation micrograph", 1),
+        data("emps"),
+    ],
     "training": [
         data("synthetic"),
         option("--only", "one of the two parts", choices=("steps", "iou")),

@@ -1,6 +1,7 @@
 """What large frames do to predictions, as they come and with ``binning=1``.
 
     python -m benchmarks large --weights particles/emps
+    python -m benchmarks large --weights mask_rcnn/emps --every 5
 
 The validation micrographs, enlarged by cubic interpolation, show the same particles in more pixels
 and without finer detail, as an oversampling camera does, with noise of 0.05 deviations for each
@@ -84,8 +85,10 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     dataset = dataset_of(arguments)
     model = usual_model(arguments.weights, None)
     factors = FACTORS[:2] if arguments.quick else FACTORS
-    figures = {"rows": [row for factor in factors for row in rows(model, dataset.val, factor)]}
+    shown = dataset.val[:: arguments.every]
+    figures = {"rows": [row for factor in factors for row in rows(model, shown, factor)]}
     about = f"{arguments.weights} on {dataset.name}, enlarged"
     told = {"name": f"{arguments.weights.replace('/', '-')}-{dataset.name}", "about": about}
     told |= {"model": arguments.weights, "dataset": dataset.told(), "figures": figures, "seed": 0}
+    told |= {"settings": {"micrographs": len(shown)}}
     yield told
