@@ -46,7 +46,11 @@ def run(data, tmp_path_factory):
         *("--set", "filters=4", "--set", "depth=1", "--epochs", 1, "--steps", 2),
         *("--batch", 2, "--crop", 32, "--val", 0.4),
     )
+    assert "3 images to learn from, 2 to choose the best epoch by" in said
     assert "best validation IoU" in said
+    assert "stopped" not in said
+    assert f"found and missed: {folder / 'validation.png'}" in said
+    assert f"next: temzoo evaluate {folder} --images {images} --labels {labels}" in said
     return folder
 
 

@@ -207,7 +207,7 @@ def test_two_images_of_one_name_are_refused(folder, tmp_path):
 
 
 def test_pixels_are_told_of_and_the_extra_where_it_is_missing(monkeypatch):
-    how = r"for the images carry no calibration. Give --nm-per-pixel 0.5, or --scale-bar \S+\.$"
+    how = r"for the images state no calibration. Give --nm-per-pixel 0.5, or --scale-bar \S+\.$"
     by_unit = {"px": SimpleNamespace(frames=["z.tif"])}
     monkeypatch.setattr(drawn_text, "can_read_text", lambda: True)
     assert re.search(how, measuring.pixel_notice(by_unit))
@@ -232,7 +232,7 @@ def test_uncalibrated_images_have_a_summary_of_their_own(folder, tmp_path):
     assert len(pd.read_parquet(out / "particles.parquet")) == 32
     assert "D50 nm" in said
     assert "D50 px" in said
-    assert "sizes are in pixels, for z.tif carry no calibration" in said
+    assert "sizes are in pixels, for z.tif states no calibration" in said
     # With a calibration of all there is one summary again, and nothing is left of the other.
     call(folder / "predictions", tmp_path / "z.tif", "--nm-per-pixel", 2, "--out", out)
     assert sorted(path.name for path in out.iterdir()) == WRITTEN
@@ -256,7 +256,7 @@ def test_small_particles_are_left_out_of_the_summary_and_said(folder, tmp_path):
 
 def test_doubtful_objects_are_said_and_count_in_nothing(folder, tmp_path):
     before = call(folder / "predictions", "--out", tmp_path / "none")
-    assert "Doubtful" not in before
+    assert "doubtful" not in before
     assert pd.read_csv(tmp_path / "none" / "summary.csv")["doubtful"].isna().all()
     for path in predictions.list_predictions(folder / "predictions"):
         found = predictions.load_prediction(path)
@@ -265,7 +265,7 @@ def test_doubtful_objects_are_said_and_count_in_nothing(folder, tmp_path):
         doubtful = () if path.name.startswith("m2") else (one,)
         predictions.save(replace(found, scores=sure, doubtful=doubtful), tmp_path / "told")
     said = call(tmp_path / "told", "--out", tmp_path)
-    assert "Doubtful, and not counted: 2; dashed in the overlays." in said
+    assert "doubtful: 2, dashed in the overlays; they are in no count and no size" in said
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert summary["doubtful"].tolist() == [1, 1, 0, 2]
     assert summary["particles"].tolist() == [20, 12, 0, 32]

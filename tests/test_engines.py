@@ -412,6 +412,10 @@ def test_auto_goes_on_where_an_engine_fails(model, two_engines, monkeypatch):
     found = temzoo.accelerate(model, examples=JUDGES, threads=1)
     assert found.engine == "quick"
     assert {row.failure for row in found.found} == {"", "no such operation"}
+    assert found.told.splitlines() == [
+        "engine: quick, " + found.precision,
+        "broken, float32 failed: no such operation",
+    ]
 
 
 def test_what_cannot_be_remembered_is_measured_again(model, two_engines, tmp_path, monkeypatch):

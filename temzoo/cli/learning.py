@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +13,13 @@ from temzoo.cli import common
 from temzoo.cli.common import app, drawn, keywords, load_tensorflow
 from temzoo.cli.config import Config, is_stated, write
 from temzoo.cli.scoring import number_or_word
+from temzoo.core.files import read_json
 from temzoo.core.settings import Settings
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
+
+if TYPE_CHECKING:
+    from temzoo.training.train import Run
 
 USUAL = Settings()
 OTHER_NAMES = {"balance": "class_weights", "steps": "steps_per_epoch"}  # of options
@@ -196,6 +201,8 @@ def train(
     stated = {OTHER_NAMES.get(name, name) for name in given if is_stated(context, name)}
     how = {"resume": resume, "strategy": devices, "minutes": minutes}
     how |= {"on_begin": partial(write, context)}
+    print(f"{len(learn)} images to learn from, {len(judge)} to choose the best epoch by")
+    ends = time.monotonic() + 60 * (minutes or float("inf"))
     run = temzoo.train(network, learn, judge, out=out, **how, **chosen(given, stated))
     if not run.epoch:
         kept = "its weights are the last ones" if run.history else "no weights yet"
@@ -206,6 +213,22 @@ def train(
         f"best validation {run.score_name} {run.score:.4f} in epoch {run.epoch};"
         f" weights, card, history: {out}"
     )
+    if run.interrupted or time.monotonic() >= ends:
+        print(_how_far(run), end="")
+    if (out / "validation.png").is_file():
+        print(f"the validation images, with what is found and missed: {out / 'validation.png'}")
+    if labels is not None:
+        print(f"next: temzoo evaluate {out} --images {images} --labels {labels}")
+
+
+def _how_far(run: Run) -> str:
+    """A line on a run that did not come to its end, and how it goes on."""
+    told = read_json(run.folder / "run.json")["settings"]
+    epochs = told["epochs"] + (told["finetune_epochs"] if told["finetune"] else 0)
+    done = len(run.history)
+    if done >= epochs:
+        return ""
+    return f"stopped after {done} of {epochs} epochs; the same command with --resume goes on\n"
 
 
 def chosen(given: dict, stated: set[str] = frozenset()) -> dict:

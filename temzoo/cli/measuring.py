@@ -208,13 +208,14 @@ def pixel_notice(by_unit: Mapping[str, Particles]) -> str:
     names = list(by_unit["px"].frames)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     which = f"{', '.join(names[:MOST_NAMES])}{more}" if len(by_unit) > 1 else "the images"
+    state = "states" if len(by_unit) > 1 and len(names) == 1 else "state"
     extra = (
         ""
         if drawn_text.can_read_text()
         else " pip install 'temzoo[scalebar]' reads bars in pictures."
     )
     return (
-        f"sizes are in pixels, for {which} carry no calibration. Give --nm-per-pixel 0.5, or"
+        f"sizes are in pixels, for {which} {state} no calibration. Give --nm-per-pixel 0.5, or"
         f" --scale-bar ROW,COL,ROW,COL=LENGTH_NM.{extra}"
     )
 

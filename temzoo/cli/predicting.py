@@ -22,6 +22,7 @@ from temzoo.cli.scoring import (
     separation_of,
 )
 from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
+from temzoo.core.showing import doubtful_text
 
 if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
@@ -223,7 +224,7 @@ def predict(
         )
     doubtful = sum(row.doubtful or 0 for row in done.rows)
     if doubtful:
-        print(f"doubtful: {doubtful}, dashed in the overlays; they are in no count and no size")
+        print(doubtful_text(doubtful))
     if there and part is None:
         print(f"next: temzoo measure {out}; temzoo report {out}")
     report_failures(done.rows)
@@ -352,7 +353,7 @@ def in_engine(
 
             given = image_paths([calibration]) if calibration else None
             model = temzoo.accelerate(model or build(), engine, precision, calibration=given)
-        print(f"engine: {model.engine}, {model.precision}")
+        print(model.told)
         return model
 
     origin = replace(lazy.origin, options={**lazy.origin.options, **told})

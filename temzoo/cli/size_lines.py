@@ -6,6 +6,8 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from temzoo.core.showing import doubtful_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -81,7 +83,10 @@ def interval_parts(row: pd.Series) -> str:
     """What the intervals of the last line hold."""
     d50, count = row["model_d50_error"], row["model_count_error"]
     if math.isnan(d50):
-        return "95 % intervals: sampling alone; the error of what found the particles is not known."
+        return (
+            "95 % intervals: sampling alone; the error of what found the particles is not known, or"
+            " of too few validation images."
+        )
     return (
         "95 % intervals of D50 and number: sampling and model; by itself the model is off by a"
         f" factor of {math.exp(d50):.3g} in D50 and {math.exp(count):.3g} in number (root of mean"
@@ -102,9 +107,7 @@ def doubtful_line(summary: pd.DataFrame) -> str:
     """A line on objects of which the model is not sure, if any."""
     single = summary[summary["image"] != "all"].drop_duplicates("image")
     count = int(single["doubtful"].sum())
-    if not count:
-        return ""
-    return f"\nDoubtful, and not counted: {count}; dashed in the overlays."
+    return f"\n{doubtful_text(count)}" if count else ""
 
 
 def kinds_line(kinds: pd.DataFrame) -> str:

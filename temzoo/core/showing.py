@@ -30,6 +30,11 @@ def scale_text(scale: tuple[float, float]) -> str:
     return f"{row} nm" if scale[0] == scale[1] else f"{row} (rows) × {col} (columns) nm"
 
 
+def doubtful_text(count: int) -> str:
+    """What is to be known of doubtful objects."""
+    return f"doubtful: {count}, dashed in the overlays; they are in no count and no size"
+
+
 class Told:
     """What is shown of a class in few lines; arrays are told by their shape.
 

@@ -290,8 +290,10 @@ class Prediction(Pictured):
 
     @property
     def covered_share(self) -> float:
-        """The share of the field that is of a class, 0 to 1."""
-        return float((self.classes > 0).mean()) / (self.field_share or 1)
+        """The share of the field that is of a class, 0 to 1; of a model whose objects have a
+        confidence, that of those which count."""
+        covered = self.classes if self.doubtful is None else self.instances
+        return float((covered > 0).mean()) / (self.field_share or 1)
 
     def plot(self, micrograph: Micrograph | None = None, axes: Axes | None = None) -> Figure:
         """A figure of matplotlib: what was found, with a scale bar where a pixel's size is known.

@@ -17,6 +17,9 @@ from typing import Any
 
 from temzoo.core.bootstrap import Interval
 
+# Fewer say next to nothing of the spread: of two, Student's t of 95 % is 12.7 times it.
+LEAST_IMAGES = 5
+
 
 @dataclass(frozen=True)
 class LogError:
@@ -47,7 +50,7 @@ class ModelError:
 
     @classmethod
     def of_card(cls, errors: Mapping[str, Any]) -> ModelError | None:
-        """What the card of weights says; None where it says nothing, or nothing of two images.
+        """What the card of weights says; None where it says nothing, or that of too few images.
 
         Raises:
             ValueError: the entry is damaged.
@@ -62,7 +65,7 @@ class ModelError:
             raise ValueError(_rule(errors)) from error
         if not known:
             raise ValueError(_rule(errors))
-        return cls(d50, count, images) if images > 1 else None
+        return cls(d50, count, images) if images >= LEAST_IMAGES else None
 
     def widened(self, bounds: Interval, error: LogError, *, level: float) -> Interval:
         """A figure above 0 with an interval of both parts; undefined ones stay as they are.

@@ -14,6 +14,7 @@ from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.counted import Counted, Pair, Parts
 from temzoo.measurement.table import frame_of, measure
+from temzoo.micrographs.scale_bar import FROM_PICTURE
 from temzoo.pages import correcting, plates
 from temzoo.pages.numbers import counted, figure, percent
 from temzoo.pages.tables import MOST_ROWS
@@ -59,6 +60,7 @@ class Gallery:
     class_names: tuple[str, ...] = ()
     kinds: set[str] = field(default_factory=set)
     truth: bool = False
+    doubtful: bool = False
     outlines: int = 0
     predictions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -164,6 +166,8 @@ class Gallery:
         room = self.outlines + len(objects) <= MOST_OUTLINES
         drawn = (objects or plates.regions_of(prediction)) if room else []
         self.outlines += len(drawn)
+        doubtful = (prediction.doubtful or ()) if room else ()
+        self.doubtful |= bool(doubtful)
         picture = None
         if micrograph is not None:
             most = min(MOST_PICTURE_BYTES, PICTURE_BYTES // max(self.pictured, 1))
@@ -175,8 +179,10 @@ class Gallery:
             width=width,
             found=self._within_bytes(drawn, tolerance, kinds),
             true=self._within_bytes(list(enumerate(true, start=1)), tolerance),
+            doubtful=self._within_bytes([(0, one) for one in doubtful], tolerance),
             picture=picture,
             nm_per_pixel=prediction.nm_per_pixel,
+            own_bar=prediction.calibration.startswith(FROM_PICTURE),
             facts=_facts(prediction, len(objects), None if not true else len(true)),
             missing=missing if room else "Too many particles in this report to outline these.",
         )

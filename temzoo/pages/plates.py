@@ -58,8 +58,10 @@ class Plate:
         number: from 1, in the page's order.
         height, width: px of the micrograph.
         found: the particles; true: labelled ones, where there are labels.
+        doubtful: objects that are not counted.
         picture: JPEG; None where the micrograph is not at hand, and ``missing`` says why.
         nm_per_pixel: (row, col); None when uncalibrated.
+        own_bar: a scale bar in the picture said so: it needs no other while it is whole.
         facts: short texts below the name.
     """
 
@@ -69,8 +71,10 @@ class Plate:
     width: int
     found: Sequence[Outlined]
     true: Sequence[Outlined] = ()
+    doubtful: Sequence[Outlined] = ()
     picture: bytes | None = None
     nm_per_pixel: tuple[float, float] | None = None
+    own_bar: bool = False
     facts: Sequence[str] = ()
     missing: str = ""
 
@@ -111,7 +115,7 @@ def plate_html(plate: Plate) -> str:
     shown_height = plate.height * plate.tall
     return f"""<article class="plate" id="{key}" aria-labelledby="{key}-name">
 <header><h3 id="{key}-name">{text(plate.name)}</h3><ul class="facts">{facts}</ul></header>
-{missing}<div class="stage" tabindex="0" role="group" aria-labelledby="{key}-name"
+{missing}<div class="stage{" own-bar" if plate.own_bar else ""}" tabindex="0" role="group" aria-labelledby="{key}-name"
  aria-describedby="viewer-help" data-width="{plate.width}" data-height="{shown_height:.2f}"
  data-nm="{plate.nm_per_pixel[1] if plate.nm_per_pixel else ""}"
  style="aspect-ratio:{plate.width}/{shown_height:.2f};--aspect:{plate.width / shown_height:.4f}">
@@ -134,6 +138,7 @@ def _svg(plate: Plate, height: float) -> str:
         f'<use href="#{name}" class="casing"/>'
         f'<g id="{name}" class="objects">{_by_class(plate.found)}</g>'
         f'<g class="truth">{_paths(plate.true)}</g>'
+        f'<g class="doubtful">{_paths(plate.doubtful)}</g>'
         f'<path class="glow"/></g>'
         f'<g class="numbers">{_numbers(plate)}</g></svg>'
     )

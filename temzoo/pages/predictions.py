@@ -11,6 +11,7 @@ from typing import Any
 
 from temzoo.inference.concurrent import progress_bar
 from temzoo.measurement.model_error import ModelError, worst
+from temzoo.micrographs.drawn import Drawn
 from temzoo.pages.gallery import Gallery
 from temzoo.pages.html import folder_name, last_part, without_folders
 from temzoo.pages.numbers import counted
@@ -67,20 +68,24 @@ def gather(
 ) -> None:
     """Reads, measures and draws saved predictions, one after the other.
 
-    One that is not drawn, and was measured by a job on a cluster, is not measured again.
+    One that is not drawn, and was measured by a job on a cluster, is not measured again. Where no
+    size of a pixel is stated, that of the bar in the picture is taken, if text can be read here.
     """
     moved = None if images is None else sources.sources_in(images)
+    bars = Drawn(crop_bar=False)  # particles keep the numbers by which they are corrected
     with progress_bar(len(sidecars), progress, of="micrograph") as advance:
         for one in sidecars:
             known = None
             if gallery.by_hand.scale is None and len(gallery.plates) == gallery.pictured:
                 known = particle_tables.read(one.path)
-            if known is not None:
+            if known is not None and (known.unit == "nm" or not bars.reads_text):
                 gallery.add_measured(one.told, known)
                 advance(1)
                 continue
             prediction = load_prediction(one.path)
             micrograph, why = sources.load_source(one.told, moved)
+            if micrograph is not None and prediction.nm_per_pixel is None:
+                micrograph, _ = bars.of(micrograph)
             gallery.add(prediction, micrograph, missing=f"{why} Outlines alone." if why else "")
             advance(1)
 
@@ -105,7 +110,15 @@ def model_error(sidecars: Sequence[Sidecar]) -> ModelError | None:
 
 def model_names(sidecars: Sequence[Sidecar]) -> str:
     """The models that made the predictions, for a sentence; empty where none is known."""
-    return joined_names([model for (model,) in _distinct(sidecars, ("model",)) if model])
+    found = _distinct(sidecars, ("model", "weights"))
+    return joined_names([_model_name(model, weights) for model, weights in found if model])
+
+
+def _model_name(model: str, weights: str) -> str:
+    """As one types it where the weights are shipped, else the model and the run's last folder."""
+    if weights.startswith(f"{model}/"):
+        return weights
+    return f"{model} (weights {last_part(weights)})" if weights else model
 
 
 def joined_names(names: Sequence[str]) -> str:
@@ -113,8 +126,8 @@ def joined_names(names: Sequence[str]) -> str:
 
 
 def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
-    dates = sorted(str(one.told["date"]) for one in sidecars if one.told.get("date"))
-    options = [config_text(without_folders(o)) for (o,) in _distinct(sidecars, ("options",)) if o]
+    dates = sorted(_time(str(one.told["date"])) for one in sidecars if one.told.get("date"))
+    options = [_chosen(o) for (o,) in _distinct(sidecars, ("options",)) if o]
     versions = [version for (version,) in _distinct(sidecars, ("temzoo",)) if version]
     seconds = [one.told["seconds"] for one in sidecars if one.told.get("seconds")]
     folders = sorted({folder_name(s) for one in sidecars if (s := one.told.get("source"))} - {""})
@@ -134,6 +147,17 @@ def _made(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
             recorded_counts(each for one in sidecars for each in one.told["corrections"])
         ),
     }
+
+
+def _time(iso: str) -> str:
+    return iso.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _chosen(options: Mapping[str, Any]) -> str:
+    """The options that say something: not those that are off or left open."""
+    return config_text(
+        {k: v for k, v in without_folders(options).items() if v not in (None, False, {})}
+    )
 
 
 def fingerprint(sidecars: Sequence[Sidecar]) -> str:

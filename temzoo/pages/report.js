@@ -273,7 +273,8 @@
   // the table of particles
   const data = read("particles");
   const rows = data?.rows;
-  let everywhere = false, sorted = null, listed = [], drawn = 0, chosen = null, hovered = null;
+  let everywhere = false, sorted = null, listed = [], headed = "", drawn = 0;
+  let chosen = null, hovered = null;
   const AT_ONCE = 400;
   const catalogue = one(".catalogue"), body = one(".catalogue tbody");
   const index = Object.fromEntries((data?.keys ?? []).map((key, k) => [key, k]));
@@ -331,16 +332,18 @@
 
   const digits = (value) => {
     if (value === null) return "–";
-    if (typeof value !== "number") return String(value);
-    if (Number.isInteger(value) && Math.abs(value) < 1e4) return String(value);
+    if (typeof value !== "number" || value === 0) return String(value);
     const size = Math.floor(Math.log10(Math.abs(value) || 1));
     return value.toFixed(Math.min(4, Math.max(0, 2 - size)));
   };
   const correction = data?.predictions && one("#correct") ? correcting({ one, all, made, say, download,
     data, index, stages, viewer, digits, current: () => current }) : null;
   const cellText = (key, value) =>
-    key === "touches_border" ? (value ? "cut" : "") : digits(value);
-  const keysShown = () => (everywhere ? ["image", ...data.shown] : data.shown);
+    key === "touches_border" ? (value ? "cut" : "") : key === "particle" ? String(value) : digits(value);
+  // Of one micrograph without what none of its particles has, such as sizes in the other unit.
+  const known = (key) => everywhere || key === "particle"
+    || !listed.length || listed.some((k) => rows[k][index[key]] !== null);
+  const keysShown = () => (everywhere ? ["image", ...data.shown] : data.shown.filter(known));
   const rowElement = (k) => {
     const row = rows[k], tr = made("tr", "", { "data-row": k, tabindex: -1, "aria-selected": "false" });
     for (const key of keysShown()) {
@@ -365,6 +368,7 @@
       const value = (k) => sorted.key === "image" ? data.images[rows[k][0]] : rows[k][index[sorted.key]];
       listed = ordered(listed, value, sorted.down);
     }
+    if (headed !== (headed = keysShown().join())) heads(); // the button that was pressed stays
     body.replaceChildren();
     drawn = 0;
     more();
@@ -436,7 +440,6 @@
     one("#which")?.addEventListener("change", (event) => {
       everywhere = event.target.value === "all";
       if (sorted?.key === "image" && !everywhere) sorted = null;
-      heads();
       list();
     });
     const quoted = (value) => {
@@ -461,7 +464,6 @@
         }
       }
     }
-    heads();
   }
   shown(1);
   if (rows) list();

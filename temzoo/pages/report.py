@@ -195,6 +195,7 @@ def _viewer_section(gallery: Gallery) -> Section:
         class_names=gallery.class_names,
         kinds=ordered_kinds(gallery.kinds),
         truth=gallery.truth,
+        doubtful=gallery.doubtful,
         table=gallery.particles > 0,
         pictured=everything,
         corrections=tools_html(gallery.class_names, of_all=gallery.particles <= MOST_ROWS)
@@ -223,8 +224,8 @@ def _notices(gallery: Gallery) -> list[str]:
     if pixels:
         notices.append(
             f"Sizes of {counted(pixels, 'micrograph')} are in pixels, for no size of a pixel is"
-            f" known there.{' They are summarised apart.' if nanometres else ''} --nm-per-pixel"
-            " gives sizes in nanometres."
+            f" known there.{' They are summarised apart.' if nanometres else ''} `temzoo report …"
+            " --nm-per-pixel 0.5`, or what a pixel has, gives nanometres."
         )
     count = gallery.particles
     if count > MOST_ROWS:

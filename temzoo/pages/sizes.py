@@ -242,10 +242,14 @@ def _each(found: Measured, plates: Mapping[str, int]) -> Section:
 
 def _model_note(model: ModelError | None) -> str:
     if model is None:
-        return "The error of what found the particles is not known, and not in the intervals."
+        return (
+            "The error of what found the particles is not known, or of too few validation images,"
+            " and not in the intervals."
+        )
     return (
-        "Intervals of D50 and density also hold the model's own error on its"
-        f" {model.images} validation images: a factor of {figure(math.exp(model.d50.size))} in D50,"
+        "Intervals of D50 and density also hold the model's own error, on the"
+        f" {model.images} validation images with six free particles or more: a factor of"
+        f" {figure(math.exp(model.d50.size))} in D50,"
         f" of {figure(math.exp(model.count.size))} in number."
     )
 

@@ -13,6 +13,7 @@ LAYERS = (
     ("bar-on", "Scale", True),
 )
 TRUTH = ("truth-on", "Labels", True)
+DOUBTFUL = ("doubtful-on", "Doubtful", True)
 
 
 def viewer_html(
@@ -22,6 +23,7 @@ def viewer_html(
     class_names: Sequence[str] = (),
     kinds: Sequence[str] = (),
     truth: bool = False,
+    doubtful: bool = False,
     table: bool = True,
     pictured: int | None = None,
     corrections: str = "",
@@ -32,18 +34,20 @@ def viewer_html(
         plates: HTML of each, from ``plate_html``.
         class_names: of the classes 1, 2, …, for the key.
         kinds: of outlines, for the key in place of classes, where particles are coloured by them.
-        truth: whether labels are drawn too; table: whether there are particles to list.
+        truth: whether labels are drawn too; doubtful: whether there are objects that do not count;
+            table: whether there are particles to list.
         pictured: micrographs that the table has rows of; None: those that are shown.
         corrections: HTML of the tools for corrections by hand; "": there are none.
     """
-    layers = (*LAYERS, TRUTH) if truth else LAYERS
-    style = "viewer bar-on" + (" truth-on" if truth else "") + ("" if table else " alone")
+    layers = (*LAYERS, *[TRUTH] * truth, *[DOUBTFUL] * doubtful)
+    style = " ".join(["viewer", *(key for key, _, on in layers if on and key != "outline")])
+    style += "" if table else " alone"
     many = pictured is not None and pictured > 1
     side = _side(many, corrections) if table else ""
     return f"""<div class="{style}">{_strip(names)}
 <div class="bench">{_tools(layers, len(plates))}
 {"".join(plates)}
-{_legend(class_names, kinds, truth, table)}
+{_legend(class_names, kinds, truth=truth, doubtful=doubtful, table=table)}
 <p class="help" id="viewer-help">Click the micrograph, then the wheel zooms and dragging moves it;
 pinch on a touch screen. <span class="keys-help">Keys: <kbd>+</kbd> <kbd>−</kbd> zoom, arrows move,
 <kbd>0</kbd> shows all, <kbd>Esc</kbd> leaves.</span></p>
@@ -84,7 +88,14 @@ def _strip(names: Sequence[str]) -> str:
     return f'<div class="strip" role="group" aria-label="Choose a micrograph">{buttons}</div>'
 
 
-def _legend(class_names: Sequence[str], kinds: Sequence[str], truth: bool, table: bool) -> str:
+def _legend(
+    class_names: Sequence[str],
+    kinds: Sequence[str],
+    *,
+    truth: bool,
+    doubtful: bool,
+    table: bool,
+) -> str:
     def line(name: str, colour: str, dashes: str = "") -> str:
         dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
         return (
@@ -99,6 +110,8 @@ def _legend(class_names: Sequence[str], kinds: Sequence[str], truth: bool, table
         items.append(line("touches the border", "kind-unsure" if kinds else "class-1", "5 3.5"))
     if truth:
         items.append(line("as labelled", "true", "6 4"))
+    if doubtful:
+        items.append(line("doubtful, not counted", "quiet", "1.5 3"))
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 

@@ -15,7 +15,7 @@ from temzoo.measurement.morphology import KINDS, UNSURE
 from temzoo.measurement.summary import sized
 from temzoo.pictures.colours import KIND_COLOURS, UNDECIDED, Mark, rgb
 from temzoo.pictures.overlays import MAX_SIDE, marked_objects
-from temzoo.pictures.size_distribution import DPI, TEXT, bin_edges
+from temzoo.pictures.size_distribution import DPI, TEXT, bin_edges, number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +121,9 @@ def plot_kinds(
     figure = Figure(figsize=(9.0, 4.2), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _draw_sizes(left, {kind: sizes[kind] for kind in kinds}, found.unit)
+    number = sum(map(len, sizes.values()))
+    said = number_text(str(number), int(found.columns["large"].sum()) - number)
+    left.set_title(said, loc="left", fontsize=10, color=TEXT)
     _draw_aspects(right, {kind: aspects[kind] for kind in kinds})
     return write_figure(figure, path, dpi=DPI)
 

@@ -85,6 +85,11 @@ def bin_edges(sizes: np.ndarray) -> np.ndarray:
     return step * np.arange(math.floor(low / step), math.floor(high / step) + 2)
 
 
+def number_text(sized: str, left_out: int) -> str:
+    """How many particles are in a plot, and how many are not."""
+    return f"n = {sized}" + (f"; {left_out} at the border left out" if left_out else "")
+
+
 def _draw_fit(axis: Axes, row: pd.Series, unit: str, scale: float) -> None:
     mu, sigma = row["lognormal_mu"], row["lognormal_sigma"]
     if not sigma > 0:
@@ -116,9 +121,7 @@ def _finish(axis: Axes, row: pd.Series, of: str, unit: str, border: str, title: 
     axis.grid(axis="y", alpha=0.25)
     axis.set_axisbelow(True)
     axis.tick_params(colors=TEXT)
-    left_out = int(row["particles"] - row["sized"])
     images = "1 image" if row["images"] == 1 else f"{row['images']} images"
-    counted = f"n = {row['sized']} in {images}"
-    counted += f"; {left_out} at the border left out" if left_out else ""
+    counted = number_text(f"{row['sized']} in {images}", int(row["particles"] - row["sized"]))
     axis.set_title(f"{title}\n{counted}" if title else counted, loc="left", fontsize=10, color=TEXT)
     axis.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=TEXT)

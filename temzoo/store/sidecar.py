@@ -173,8 +173,7 @@ def stated(prediction: Prediction, files: Mapping[str, str]) -> dict[str, Any]:
         "class_names": list(prediction.class_names),
         "nm_per_pixel": None if scale is None else [float(side) for side in scale],
         "instance_count": int(prediction.instances.max(initial=0)) if found is None else len(found),
-        "covered_share": np.count_nonzero(prediction.classes)
-        / max(height * width * prediction.field_share, 1),
+        "covered_share": prediction.covered_share,
         "files": dict(files),
         "scores": None if scores is None else [_number_or_none(score) for score in scores],
         "detections": None if found is None else [_encoded(one, height, width) for one in found],

@@ -53,6 +53,8 @@ class Bar(keras.callbacks.Callback):
 
         columns = Progress.get_default_columns()[:3]
         self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn())
+        console = self.bar.console
+        self.bar.disable = not (console.is_terminal or console.is_jupyter)  # else an empty line
         self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):

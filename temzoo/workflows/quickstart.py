@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from temzoo.core.showing import doubtful_text
 from temzoo.core.types import LabelledImage
 from temzoo.data.synthetic import synthesize, write_tiff
 from temzoo.micrographs.listing import is_folder_of_images
@@ -33,6 +34,8 @@ MEANINGS = (  # of the files of sizes, in their order
     "size plot",
     "plot of spheres, rods …",
 )
+REST = "what else lies there, temzoo measure and temzoo report read"
+YOURS = "next, with one of yours: temzoo quickstart mine.tif --out mine"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Quickstart:
         found: number of particles.
         unit: "nm", or "px" of a micrograph without a calibration.
         d50, low, high: median diameter with its 95 % interval; NaN where there are too few.
+        doubtful: objects of which the model was not sure enough to count them.
         drawn: the diameters that were drawn, in nm; empty of a micrograph that was given.
         files: path to what it is, in a few words.
     """
@@ -52,6 +56,7 @@ class Quickstart:
     d50: float
     low: float
     high: float
+    doubtful: int
     drawn: tuple[float, ...]
     files: dict[Path, str]
 
@@ -70,8 +75,11 @@ class Quickstart:
         if self.drawn:
             lines[0] += f"; drawn: {len(self.drawn)}"
             lines[1] += f"; drawn: {median(self.drawn):.1f} nm"
+        if self.doubtful:
+            lines.append(doubtful_text(self.doubtful))
         width = max(len(str(path)) for path in self.files)
-        return "\n".join([*lines, *(f"  {p!s:<{width}}  {what}" for p, what in self.files.items())])
+        lines += [f"  {path!s:<{width}}  {what}" for path, what in self.files.items()]
+        return "\n".join([*lines, REST, *[YOURS] * bool(self.drawn)])
 
 
 def quickstart(model: LazyModel, out: str | Path, image: str | Path | None = None) -> Quickstart:
@@ -110,7 +118,8 @@ def quickstart(model: LazyModel, out: str | Path, image: str | Path | None = Non
     files[report] = "all of it as one page: open it in a browser"
     row = sizes.summary.iloc[-1]
     d50 = (float(row[f"diameter_d50{side}_{unit}"]) for side in ("", "_low", "_high"))
-    return Quickstart(int(row["particles"]), unit, *d50, drawn, files)
+    doubtful = len(about(sidecar)["doubtful"] or ())
+    return Quickstart(int(row["particles"]), unit, *d50, doubtful, drawn, files)
 
 
 def _draw(path: Path) -> LabelledImage:
@@ -121,5 +130,5 @@ def _draw(path: Path) -> LabelledImage:
 
 def _predicted(model: LazyModel, image: Path, out: Path) -> Path:
     """The sidecar of the prediction."""
-    first = predict_folder(model, image, out, frame=0).rows[0].image
+    first = predict_folder(model, image, out, frame=0, again=True).rows[0].image
     return next(path for path in list_predictions(out) if about(path)["image"] == first)

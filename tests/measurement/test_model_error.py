@@ -28,7 +28,8 @@ def test_a_card_says_what_the_error_is():
     assert MODEL.d50.size == pytest.approx(0.05)
     assert MODEL.count.size == pytest.approx(math.hypot(0.1, 0.2))
     assert ModelError.of_card({}) is None
-    assert ModelError.of_card(CARD | {"images": 1}) is None
+    assert ModelError.of_card(CARD | {"images": 4}) is None
+    assert ModelError.of_card(CARD | {"images": 5}).images == 5
 
 
 @pytest.mark.parametrize(

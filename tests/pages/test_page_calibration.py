@@ -9,7 +9,25 @@ from pages_of_tests import Reader, save_disks
 from test_page_report import RUN, run, with_weights  # noqa: F401
 from test_scale_bars import needs_reader, with_bar
 
+from temzoo.core.types import Prediction
 from temzoo.pages import write_report
+from temzoo.store import predictions, sidecar
+
+
+@needs_reader
+def test_the_report_of_predictions_reads_the_bar_in_the_picture(tmp_path):
+    """Of those that were made where no text could be read; its own bar is no second one there."""
+    pixels = with_bar()
+    found = np.zeros(pixels.shape[:2], np.int32)
+    found[100:130, 100:130] = 1
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    origin = sidecar.Origin(tmp_path / "a.png", "unet", "runs/first", "0" * 64, {}, 1.5)
+    one = Prediction(found.astype(np.uint8), found, class_names=("particle",), name="a.png")
+    predictions.save(one, tmp_path / "p", origin=origin)
+    page = Reader(write_report(tmp_path / "p"))
+    assert "1.43 nm per pixel, read from the picture: 200 nm = 140 px" in page.text
+    assert "no size of a pixel is known" not in page.text
+    assert "stage own-bar" in [about.get("class") for _, about in page.tags]
 
 
 @needs_reader

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import cv2
 import numpy as np
@@ -93,6 +94,28 @@ def test_columns_are_sorted_both_ways(page):
     assert page.run("document.querySelector('.catalogue th:nth-child(2)').ariaSort") == "descending"
     page.click(*page.middle(button))
     assert column(page, 2) == sorted(before)
+
+
+def test_a_micrograph_has_no_columns_in_the_unit_of_others(tab, tmp_path):
+    save_disks(tmp_path / "p", tmp_path / "i", ["a.png"], nm_per_pixel=(0.5, 0.5))
+    save_disks(tmp_path / "p", tmp_path / "i", ["b.png"])
+    tab.open(write_report(tmp_path / "p"))
+    cells = "[...document.querySelectorAll('.catalogue {}')].map(e => e.textContent)"
+
+    def units():
+        heads = tab.run(cells.format("th"))
+        return [unit for unit in ("nm", "px") if f"Diameter{unit}" in heads]
+
+    assert units() == ["nm"]
+    sizes = tab.run(cells.format("td:nth-child(3)"))  # with as many digits where they are whole
+    assert all(re.fullmatch(r"\d\.\d\d|\d\d\.\d", size) for size in sizes)
+    tab.click(*tab.middle("#next"))
+    assert units() == ["px"]
+    tab.run(
+        "Object.assign(document.querySelector('#which'), {value: 'all'})"
+        ".dispatchEvent(new Event('change'))"
+    )
+    assert units() == ["nm", "px"]
 
 
 def test_the_summary_is_sorted_and_its_total_stays_last(page):

@@ -44,8 +44,8 @@ def test_the_page_shows_what_was_measured(folder):
     assert data["images"] == ["a.png", "b.png"]
     assert data["plates"] == [1, 2]
     assert (
-        f"Particles in 2 micrographs {len(found)} particles in 2 micrographs, found by unet."
-        in page.text
+        f"Particles in 2 micrographs {len(found)} particles in 2 micrographs, found by unet"
+        " (weights first)." in page.text
     )
 
 
@@ -55,7 +55,13 @@ def test_the_page_says_how_many_objects_are_doubtful(folder):
     found = predictions.load_prediction(path)
     one = Detection(0, 0, np.ones((3, 3), bool), 1, 0.3)
     predictions.save(replace(found, doubtful=(one, one)), folder)
-    assert "2 doubtful objects not counted." in Reader(write_report(folder)).text
+    page = Reader(write_report(folder))
+    assert "2 doubtful objects not counted." in page.text
+    assert "doubtful, not counted" in page.text
+    shown = [tag for tag, about in page.tags if about.get("data-layer") == "doubtful-on"]
+    assert shown == ["button"]
+    where = [about.get("class") for _, about in page.tags]
+    assert where[where.index("doubtful") + 1] is None  # a path, as numbers stand in no group
 
 
 def test_the_key_figures_are_those_of_summarize(folder):
@@ -135,12 +141,13 @@ def test_names_with_surrogates_are_written(tmp_path):
 
 def test_intervals_hold_the_models_error_where_it_is_known_and_say_so(folder, monkeypatch):
     plain = Reader(write_report(folder)).text
-    assert "The error of what found the particles is not known, and not in the intervals" in plain
+    assert "The error of what found the particles is not known, or of too few" in plain
     assert "shaded; it is by sampling alone" in plain
     errors = {"d50": {"mean": 0.0, "sd": 0.2}, "count": {"mean": 0.0, "sd": 0.3}, "images": 30}
     monkeypatch.setattr(sidecar, "card_errors", lambda told: errors)
     known = Reader(write_report(folder)).text
-    assert "own error on its 30 validation images: a factor of 1.22 in D50, of 1.35 in" in known
+    assert "own error, on the 30 validation images with six free particles or more: a" in known
+    assert "factor of 1.22 in D50, of 1.35 in number" in known
     assert "by sampling, widened by the model's own factor of 1.22" in known
 
 

@@ -66,6 +66,13 @@ class AcceleratedModel:
         self.found: tuple[Any, ...] = ()
         self._normalize, self._run, self._busy = facts.normalize, run, Lock()
 
+    @property
+    def told(self) -> str:
+        """What runs it, and what ``auto`` could not take because it failed, in lines."""
+        failed = [one for one in self.found if one.failure]
+        lines = [f"{one.engine}, {one.precision} failed: {one.failure}" for one in failed]
+        return "\n".join([f"engine: {self.engine}, {self.precision}", *lines])
+
     def tile_network(self, channels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """The network as a function of raw tiles (B, h, w, C) of one micrograph (H, W, C).
 
