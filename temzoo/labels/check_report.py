@@ -93,7 +93,7 @@ def to_text(report: Report, *, every: bool = False) -> str:
             each kind of warning and info, with the first of them.
     """
     lines = [
-        f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs",
+        counts_text(report),
         *_size_lines(report.sizes),
         "kinds: " + (", ".join(f"{kind} {n}" for kind, n in report.kinds.items()) or "none"),
         *_class_lines(report.classes),
@@ -115,6 +115,14 @@ def to_text(report: Report, *, every: bool = False) -> str:
     rest = f"; --all lists the {hidden} that are not shown" if hidden else ""
     lines += ["", ", ".join(f"{level}s: {counts[level]}" for level in LEVELS) + rest]
     return "\n".join(_printable(line) for line in lines)
+
+
+def counts_text(report: Report) -> str:
+    """How much there is; the objects too where groups or errors make them fewer than shapes."""
+    objects = sum(summary.objects for summary in report.classes)
+    made = f" that make {objects} objects" if objects != report.shapes else ""
+    pairs = f"{report.touching_pairs} touching pairs"
+    return f"{report.images} images, {report.shapes} shapes{made}, {pairs}"
 
 
 def by_kind(findings: Iterable[Finding]) -> dict[tuple[str, str], list[Finding]]:

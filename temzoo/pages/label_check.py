@@ -14,7 +14,7 @@ import numpy as np
 
 from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
-from temzoo.labels.check_report import Finding, Report, in_figures
+from temzoo.labels.check_report import Finding, Report, counts_text, in_figures
 from temzoo.labels.names import ImageFolder
 from temzoo.labels.shapes.run_lengths import decode_runs
 from temzoo.pages.html import data_uri, image_element
@@ -88,10 +88,7 @@ def to_html(
 def _lede(report: Report) -> str:
     counts = {level: sum(f.level == level for f in report.findings) for level in STROKES}
     found = ", ".join(f"{n} × {level}" for level, n in counts.items())
-    return (
-        f"{report.images} images, {report.shapes} shapes, {report.touching_pairs} touching pairs."
-        f" Findings: {found}."
-    )
+    return f"{counts_text(report)}. Findings: {found}."
 
 
 def _key(level: str) -> str:

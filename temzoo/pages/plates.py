@@ -115,7 +115,8 @@ def plate_html(plate: Plate) -> str:
     shown_height = plate.height * plate.tall
     return f"""<article class="plate" id="{key}" aria-labelledby="{key}-name">
 <header><h3 id="{key}-name">{text(plate.name)}</h3><ul class="facts">{facts}</ul></header>
-{missing}<div class="stage{" own-bar" if plate.own_bar else ""}" tabindex="0" role="group" aria-labelledby="{key}-name"
+{missing}<div class="stage{" own-bar" if plate.own_bar else ""}" tabindex="0" role="group"
+ aria-labelledby="{key}-name"
  aria-describedby="viewer-help" data-width="{plate.width}" data-height="{shown_height:.2f}"
  data-nm="{plate.nm_per_pixel[1] if plate.nm_per_pixel else ""}"
  style="aspect-ratio:{plate.width}/{shown_height:.2f};--aspect:{plate.width / shown_height:.4f}">

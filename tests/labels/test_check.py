@@ -393,6 +393,8 @@ def test_counts_sizes_and_touching_pairs():
     )
     # Corners that meet do not touch; an overlap and a shared edge do.
     assert report.touching_pairs == 2
+    first = "2 images, 8 shapes that make 6 objects, 2 touching pairs\n"
+    assert to_text(report).startswith(first)
     assert report.kinds == {"box": 7, "tag": 1}
     assert (report.images, report.shapes) == (2, 8)
     particle, void = report.classes
