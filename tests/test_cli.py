@@ -61,15 +61,6 @@ def test_train_writes_a_run(run):
     assert (told["data"]["train"]["images"], told["data"]["val"]["images"]) == (3, 2)
 
 
-def test_a_run_that_its_minutes_end_says_how_it_goes_on(data, tmp_path):
-    said = call(
-        *("train", "unet", "--images", data[0], "--labels", data[1], "--out", tmp_path / "run"),
-        *("--set", "filters=2", "--set", "depth=1", "--crop", 32, "--steps", 1, "--batch", 1),
-        *("--epochs", 3, "--minutes", 0.0001),
-    )
-    assert "stopped after 1 of 3 epochs; the same command with --resume goes on" in said
-
-
 def test_ctrl_c_before_the_first_epoch_claims_no_score(data, tmp_path, monkeypatch):
     from temzoo.training import loop
 

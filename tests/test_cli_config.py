@@ -99,6 +99,7 @@ def test_training_ends_with_the_epoch_in_which_its_minutes_end_and_goes_on_later
     out = tmp_path / "run"
     said = call("--config", small, "--out", out, "--minutes", 1e-6, "--epochs", 3)
     assert "best validation IoU" in said
+    assert "stopped after 1 of 3 epochs; the same command with --resume goes on" in said
     assert len((out / "history.csv").read_text().splitlines()) == 2
     assert "interrupted" not in said
     call("--config", out / "run.toml", "--out", out, "--resume", "--minutes", 60)

@@ -206,6 +206,7 @@ def test_corrected_predictions_are_read_again_and_say_so(folder, tmp_path):
     file, out = some(tmp_path / "c.json"), tmp_path / "out"
     said = call("apply-corrections", folder, file, "--out", out)
     assert "1 of 2 predictions corrected: 1 excluded, 2 merged into 1, 1 relabelled" in said
+    assert "next: temzoo measure " in said
     paths = predictions.list_predictions(out)
     assert [path.name for path in paths] == ["a.prediction.json", "b.prediction.json"]
     found = predictions.load_prediction(paths[0])

@@ -60,6 +60,14 @@ def test_a_micrograph_is_told_in_few_lines(micrograph):
     assert "channels: 3" in repr(Micrograph(PIXELS.reshape(100, 600, 3)))
 
 
+def test_what_does_not_count_covers_nothing(prediction):
+    classes = prediction.classes.copy()
+    classes[10:30, 10:30] = 1  # the doubtful one
+    of_all = replace(prediction, classes=classes)
+    assert of_all.covered_share == prediction.covered_share == pytest.approx(8500 / 180_000)
+    assert replace(of_all, doubtful=None).covered_share == pytest.approx(8900 / 180_000)
+
+
 def test_a_prediction_is_told_in_few_lines(prediction):
     assert repr(prediction).splitlines() == [
         "Prediction of a<b>.tif",

@@ -35,6 +35,7 @@ def apply_corrections(
     done = apply_corrections(predictions, corrections, out, images=images)
     told = f"{len(done.counts)} of {done.predictions} predictions corrected"
     print(f"{out}: {told}: {done.text}" if done.text else f"{out}: {told}")
+    print(f"next: temzoo measure {out}; temzoo report {out}")
     missing = done.without_micrograph
     for name, why in [*missing.items()][:MOST_NAMES]:
         typer.echo(f"temzoo: {name}: {why} Its overlay is over grey; give --images.", err=True)

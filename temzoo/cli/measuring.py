@@ -268,6 +268,7 @@ def report(
         load_tensorflow()
     from temzoo.labels.renaming import parsed
     from temzoo.pages import write_report
+    from temzoo.pages.training_run import is_run
 
     renames, merges = parsed(rename, merge)
     written = write_report(
@@ -285,3 +286,5 @@ def report(
         progress=True,
     )
     print(f"report: {written} ({written.stat().st_size / 1e6:.1f} MB)")
+    if not is_run(source):
+        print("open it in a browser; Correct, beside the table, puts particles right by hand")

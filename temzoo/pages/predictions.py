@@ -155,9 +155,8 @@ def _time(iso: str) -> str:
 
 def _chosen(options: Mapping[str, Any]) -> str:
     """The options that say something: not those that are off or left open."""
-    return config_text(
-        {k: v for k, v in without_folders(options).items() if v not in (None, False, {})}
-    )
+    told = without_folders(options).items()
+    return config_text({k: v for k, v in told if not (v is None or v is False or v == {})})
 
 
 def fingerprint(sidecars: Sequence[Sidecar]) -> str:

@@ -26,6 +26,7 @@ def test_report_writes_the_page_and_says_where(folder):
     assert result.exit_code == 0, result.output
     assert f"report: {folder / 'report.html'}" in result.output.replace("\n", "")
     assert result.output.startswith("micrographs ")  # what the bar counts
+    assert "Correct, beside the table, puts particles right by hand" in result.output
     page = Reader(folder / "report.html")
     assert "Lot 7" in page.text
     assert "given by hand for 1 of 1 images: 0.5 nm." in page.text
