@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from temzoo.core.files import read_json
 from temzoo.core.settings import Settings
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.task import task_named
-
-if TYPE_CHECKING:
-    from temzoo.training.train import Run
 
 USUAL = Settings()
 OTHER_NAMES = {"balance": "class_weights", "steps": "steps_per_epoch"}  # of options
@@ -214,18 +211,17 @@ def train(
         f" weights, card, history: {out}"
     )
     if run.interrupted or time.monotonic() >= ends:
-        print(_how_far(run), end="")
+        print(_how_far(out, len(run.history)), end="")
     if (out / "validation.png").is_file():
         print(f"the validation images, with what is found and missed: {out / 'validation.png'}")
     if labels is not None:
         print(f"next: temzoo evaluate {out} --images {images} --labels {labels}")
 
 
-def _how_far(run: Run) -> str:
+def _how_far(folder: Path, done: int) -> str:
     """A line on a run that did not come to its end, and how it goes on."""
-    told = read_json(run.folder / "run.json")["settings"]
+    told = read_json(folder / "run.json")["settings"]
     epochs = told["epochs"] + (told["finetune_epochs"] if told["finetune"] else 0)
-    done = len(run.history)
     if done >= epochs:
         return ""
     return f"stopped after {done} of {epochs} epochs; the same command with --resume goes on\n"
