@@ -30,7 +30,6 @@ COMMANDS = {
     "scale-bars": ("scale_bars", "whether scale bars drawn into pictures are read right"),
     "morphology": ("morphology", "whether sphere, rod, faceted … are told right"),
     "tuning": ("tuning", "what a search gains over the default configuration"),
-    "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
     "noise": ("noise", "what noise costs, and how much of it smoothing wins back"),
     "large": ("large", "what large frames cost, and how much of it binning wins back"),
@@ -87,7 +86,6 @@ OPTIONS: dict[str, list[Option]] = {
     "sizes": [option("--weights", WEIGHTS, ["particles/emps"], nargs="+"), data("synthetic")],
     "morphology": [option("names", "which of those above, or all", "all", nargs="?")],
     "tuning": [option("names", "one of those above", "all", nargs="?")],
-    "throughput": [option("--models", "registered names", nargs="+", metavar="MODEL")],
     "precision": [option("--weights", WEIGHTS, "unet/emps-fast"), data("synthetic")],
     "noise": [option("--weights", WEIGHTS, "particles/emps"), data("synthetic")],
     "large": [
