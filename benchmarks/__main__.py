@@ -12,7 +12,6 @@ and what it takes.
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from benchmarks import commands, own
 from benchmarks.commands import COMMANDS, UNDER_JAX
 from benchmarks.page import shown, write_page
 from benchmarks.records import begin, keep, result, versions, write_json
+from temzoo.core.files import read_json
 
 DATASETS = ("emps", "super1")  # of the shipped weights, whose names begin with theirs
 # What ``all`` runs, one after the other.
@@ -142,7 +142,7 @@ def run_all(arguments: argparse.Namespace) -> int:
     where = {key: machine[key] for key in ("processor", "cores")}
     known = {"where": {**where, "versions": versions(), "data": data}, "finished": []}
     if path.is_file() and arguments.resume:
-        stopped = json.loads(path.read_text(encoding="utf-8"))
+        stopped = read_json(path)
         if stopped["where"] == known["where"]:
             known = stopped
         else:
@@ -159,7 +159,6 @@ def run_all(arguments: argparse.Namespace) -> int:
             broken.add(words[0])  # what follows of the same command may build on it
         done = dict.fromkeys([*known["finished"], step])
         known["finished"] = [each for each in done if each.split()[0] not in broken]
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, known)
     if not broken:
         path.unlink(missing_ok=True)

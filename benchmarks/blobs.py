@@ -14,6 +14,7 @@ from skimage.feature import peak_local_max
 
 import temzoo
 from benchmarks.datasets import Dataset
+from temzoo.core.types import Example
 
 SIGMAS_PX = (8, 10, 12, 14, 16, 18, 20, 24)
 LEAST = tuple(range(8, 50))  # grey values; a blob's response is sigma² times its Laplacian
@@ -27,9 +28,7 @@ def loops_blobs(arguments: argparse.Namespace) -> dict[str, Any]:
     each frame judged alone, those beside it left out. ``chosen on all frames``: not
     cross-validated.
     """
-    folder = arguments.data_folder / "loops"
-    examples = temzoo.load_dataset(images=folder / "images", labels=folder / "coco.json")
-    examples.sort(key=lambda e: int(Path(e.name).stem))
+    examples = frames(arguments.data_folder / "loops")
     true = np.array([len(e.labels.shapes) for e in examples])
     counts = np.stack([blob_counts(e.micrograph.pixels) for e in examples], axis=1)
     blocks = np.array_split(np.arange(len(true)), FOLDS)
@@ -44,6 +43,12 @@ def loops_blobs(arguments: argparse.Namespace) -> dict[str, Any]:
     told = {"about": about, "model": None, "config": None, "seed": None}
     settings = {"sigmas_px": list(SIGMAS_PX), "least": [LEAST[0], LEAST[-1]]}
     return told | {"settings": settings, "dataset": dataset.told(), "figures": figures}
+
+
+def frames(folder: Path) -> list[Example]:
+    """The labelled frames of loops, in their order."""
+    examples = temzoo.load_dataset(images=folder / "images", labels=folder / "coco.json")
+    return sorted(examples, key=lambda example: int(Path(example.name).stem))
 
 
 def blob_counts(pixels: np.ndarray) -> np.ndarray:

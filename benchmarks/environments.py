@@ -7,7 +7,6 @@ They lie in ``.peers``, or where the variable TEMZOO_PEERS says.
 ``bm3d`` is free for noncommercial use alone, so that it is installed only where it is named.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.records import ROOT, write_json
 from benchmarks.timing import last_line
+from temzoo.core.files import read_json
 
 FOLDER = Path(os.environ.get("TEMZOO_PEERS", ROOT / ".peers")).resolve()
 SCRIPTS = Path(__file__).parent / "peer_scripts"
@@ -76,7 +76,7 @@ def why_not(name: str) -> str | None:
         return None
     failed = FOLDER / f"{name}.failed.json"
     if failed.is_file():
-        return json.loads(failed.read_text(encoding="utf-8"))["error"]
+        return read_json(failed)["error"]
     return f"not set up: python -m benchmarks peers --setup {name}"
 
 

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
 import temzoo
-from benchmarks.blobs import density, loops_blobs
+from benchmarks.blobs import FOLDS, density, frames, loops_blobs
 from benchmarks.datasets import Dataset, in_memory, open_dataset
 from benchmarks.recipes import RECIPES, Recipe, fitted
 from benchmarks.records import CONNECTED, scores
@@ -82,7 +82,6 @@ DENSE = Recipe(
     *("dense", "mask_rcnn", {**MOBILENET, "image_size": 256}),
     {**SHORT, "epochs": 10, "magnification": (0.9, 1.1)},
 )
-FOLDS = 4
 CONFIDENCE_FOLDS, CONFIDENCE_BINS = 10, (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95)
 
 
@@ -199,9 +198,7 @@ def loops(model_name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     In each fold one block is judged; the frames beside it are left out, two others choose the
     epoch and the watershed.
     """
-    recipe, folder = LOOPS[model_name], arguments.data_folder / "loops"
-    examples = temzoo.load_dataset(images=folder / "images", labels=folder / "coco.json")
-    examples.sort(key=lambda e: int(Path(e.name).stem))
+    recipe, examples = LOOPS[model_name], frames(arguments.data_folder / "loops")
     predictions: list[Any] = []
     trainings = []
     for fold, held in enumerate(np.array_split(np.arange(len(examples)), FOLDS)):

@@ -43,6 +43,7 @@ from benchmarks.datasets import generated
 from benchmarks.drawn_kinds import drawn
 from temzoo.core.types import Example, LabelledImage, Prediction
 from temzoo.data.classes import tagged
+from temzoo.data.splits import read_groups
 from temzoo.evaluation.bootstrap import interval, resamples
 from temzoo.evaluation.classification import (
     class_probabilities,
@@ -82,11 +83,6 @@ def by_eye() -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def publications(folder: Path) -> dict[str, str]:
-    with (folder / "groups.csv").open(encoding="utf-8", newline="") as file:
-        return {row["name"]: row["doi"] for row in csv.DictReader(file)}
-
-
 def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the rules say of the particles that were labelled by eye."""
     folder, rows = arguments.data_folder / "emps", by_eye()
@@ -101,7 +97,7 @@ def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
 def of_classifier(arguments: argparse.Namespace) -> dict[str, Any]:
     """What classifiers say that learnt from the labels of other publications."""
     folder, rows = arguments.data_folder / "emps", by_eye()
-    groups = publications(folder)
+    groups = read_groups(folder / "groups.csv")
     examples = [example_of(row, folder, groups[row["name"]]) for row in track(rows, "EMPS")]
     names = np.random.default_rng(0).permutation(sorted({one.group for one in examples}))
     fold_of = {name: k % FOLDS for k, name in enumerate(names)}
@@ -142,7 +138,7 @@ def answers(learn: Sequence, choose: Sequence, judge: Sequence) -> list[str]:
 
 def told_of(rows: Sequence[Row], found: Sequence[str], folder: Path, how: str) -> dict[str, Any]:
     """The agreement of all, and of the training and validation images apart."""
-    groups, figures = publications(folder), {}
+    groups, figures = read_groups(folder / "groups.csv"), {}
     for half in ("all", "train", "val"):
         at = [k for k, row in enumerate(rows) if half in ("all", row["half"])]
         truth = [rows[k]["kind"] for k in at]

@@ -1,7 +1,6 @@
-"""A file of the user's own: its datasets, contestants, engines and models stand beside ours.
+"""A file of the user's own: its datasets, contestants and models stand beside ours.
 
     python -m benchmarks accuracy --with mine.py --data ours --weights otsu --compare bright
-    python -m benchmarks throughput --with mine.py --models tiny
 
 ``mine.py`` is run once, before anything else; what it registers can be named from then on, also in
 the processes that are started::

@@ -33,12 +33,9 @@ def ours(mask: Mask, sides: Sides) -> float:
     return float(perimeters(runs_of_map(mask.astype(np.int32)), sides)[0])
 
 
-def crofton(mask: Mask, sides: Sides) -> float:
-    return float(measure.perimeter_crofton(mask)) if sides == (1, 1) else math.nan
-
-
-def of_scikit_image(mask: Mask, sides: Sides) -> float:
-    return float(measure.perimeter(mask)) if sides == (1, 1) else math.nan
+def of_scikit_image(measured: Callable[[Mask], float]) -> Callable[[Mask, Sides], float]:
+    """One of its functions, which are of square pixels."""
+    return lambda mask, sides: float(measured(mask)) if sides == (1, 1) else math.nan
 
 
 def imagej(mask: Mask, sides: Sides) -> float:
@@ -78,8 +75,8 @@ def _turns(mask: Mask) -> np.ndarray:
 
 METHODS: dict[str, Callable[[Mask, Sides], float]] = {
     "temzoo": ours,
-    "scikit-image, perimeter_crofton": crofton,
-    "scikit-image, perimeter": of_scikit_image,
+    "scikit-image, perimeter_crofton": of_scikit_image(measure.perimeter_crofton),
+    "scikit-image, perimeter": of_scikit_image(measure.perimeter),
     "ImageJ": imagej,
 }
 

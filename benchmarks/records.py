@@ -8,7 +8,6 @@ quick runs, sorted by name. ``python -m benchmarks page`` makes ``results/README
 import contextlib
 import datetime
 import json
-import math
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from temzoo.core.files import atomic_path
+from temzoo.core.files import read_json, without_nan, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -158,7 +157,6 @@ def keep(record: Mapping[str, Any], folder: Path = RESULTS) -> Path:
     record = checked(record)
     path = folder / f"{'quick-' * record['quick']}{record['what']}.json"
     others = [one for one in _read(path) if one["name"] != record["name"]]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, sorted([*others, record], key=lambda one: one["name"]))
     return path
 
@@ -171,18 +169,17 @@ def kept(folder: Path = RESULTS, *, quick: bool | None = None) -> list[dict[str,
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return read_json(path) if path.is_file() else []
 
 
 def write_json(path: Path, content: Any) -> None:
     """Whole or not at all; what is undefined is null; what fits into a line stands in one."""
-    plain = json.dumps(_defined(content), default=_plain, allow_nan=False)
+    plain = json.dumps(without_nan(content), default=_plain, allow_nan=False)
     write_lines(path, [_text(json.loads(plain))])
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
     return path
 
 
@@ -202,11 +199,3 @@ def _text(value: Any, indent: int = 0) -> str:
 def _plain(value: Any) -> Any:
     """A number of NumPy as Python's; anything else in words."""
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def _defined(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _defined(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_defined(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

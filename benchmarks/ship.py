@@ -31,6 +31,7 @@ import temzoo
 from benchmarks import boxes, denoise, latent
 from benchmarks.datasets import open_dataset
 from benchmarks.records import CONNECTED, RESULTS, ROOT, keep, kept, write_lines
+from temzoo.core.files import read_json
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
@@ -152,9 +153,9 @@ def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
     again = temzoo.get_model(model_name, weights=path, compile=False)
     pretrained.write_card(path, replace(card, scores=what.scores(again, data)))
     if what.command.startswith("gpu-train"):
-        keep(json.loads((run / "run.json").read_text(encoding="utf-8")))
+        keep(read_json(run / "run.json"))
     index = WEIGHTS / "index.json"
-    known = json.loads(index.read_text(encoding="utf-8"))["weights"] if index.exists() else []
+    known = read_json(index)["weights"] if index.exists() else []
     write_lines(index, [json.dumps({"weights": sorted({*known, name})}, indent=1)])
     return path
 

@@ -9,7 +9,6 @@ the best setting for a short training, not for a long one.
 """
 
 import argparse
-import json
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from benchmarks.datasets import Dataset, in_memory
 from benchmarks.timing import timed
+from temzoo.core.files import read_json
 from temzoo.core.types import Example
 from temzoo.data.synthetic.scene import Scene
 from temzoo.data.synthetic.synthesize import synthesize
@@ -51,7 +51,7 @@ def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
         folder = Path(parent) / "run"
         how |= {"strategy": strategy, "trials": TRIALS, "out": folder}
         found, seconds = timed(partial(tune, MODEL, learn, judge, **how))
-        ranges = json.loads((folder / "search.json").read_text(encoding="utf-8"))["ranges"]
+        ranges = read_json(folder / "search.json")["ranges"]
     best = found.best["trial"]
     figures = {"score": found.score_name, "default_score": found.default_score, "ranges": ranges}
     figures |= {"best_score": found.best["score"], "best_trial": best, "minutes": seconds / 60}

@@ -215,7 +215,7 @@ def test_three_images_of_different_groups_are_needed(model):
 
 
 def test_each_image_has_a_group(model):
-    with pytest.raises(ValueError, match="2 groups for 3 images"):
+    with pytest.raises(ValueError, match=r"2 groups for 3 images\. Give one for each"):
         Likeness.fit(model, [blobs(n) for n in range(3)], groups=["a", "b"])
 
 

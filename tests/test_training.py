@@ -491,7 +491,7 @@ def test_impossible_settings_are_refused(tmp_path, settings, message):
 def test_data_that_does_not_fit_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"Received in both: \['0.png'\]"):
         temzoo.train(tiny(), TRAIN, [*VAL, TRAIN[0]], out=tmp_path)
-    with pytest.raises(ValueError, match="6 for training, 0 for validation"):
+    with pytest.raises(ValueError, match=r"6 for training, 0 for validation\. temzoo\.split"):
         temzoo.train(tiny(), TRAIN, [], out=tmp_path)
     with pytest.raises(
         ValueError,

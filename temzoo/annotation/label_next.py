@@ -170,7 +170,9 @@ def label_next(
     """
     images = list(images)
     if not images:
-        raise ValueError("label_next needs at least one unlabelled image. Received: none.")
+        raise ValueError(
+            "label_next needs at least one unlabelled image. Received: none. Name some."
+        )
     if count < 1:
         raise ValueError(f"count must be at least 1. Received: count={count}.")
     if not 0 <= diversity <= 1:

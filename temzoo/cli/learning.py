@@ -263,9 +263,13 @@ def load_examples(
         rule = LABELS_RULES.get(kind, "learns without labels: leave them out")
         raise ValueError(f"{model} {rule}. Received: {said}.")
     if truth is not None and kind != "pairs":
-        raise ValueError(f"--truth is for models that restore. Received: {truth} for {model}.")
+        raise ValueError(
+            f"--truth is for models that restore. Received: {truth} for {model}. Leave it out."
+        )
     if crop_bar and kind != "labels":
-        raise ValueError(f"--crop-bar is for models that learn from labels. Received: {model}.")
+        raise ValueError(
+            f"--crop-bar is for models that learn from labels. Received: {model}. Leave it out."
+        )
     if kind == "classes":
         return store.load_classes(images, groups)
     if kind == "labels":

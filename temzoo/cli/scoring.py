@@ -96,7 +96,10 @@ def evaluate(
     """
     load_tensorflow()
     if labels is None:
-        _evaluate_classifier(weights, images, groups, names, set_, out, seed)
+        with common.json_alone(as_json):
+            scored = _evaluate_classifier(weights, images, groups, names, set_, out, seed)
+        if as_json:
+            common.print_json(scored.facts())
         return
     import temzoo
     from temzoo.data.examples import class_names
@@ -175,6 +178,7 @@ def _evaluate_classifier(weights, images, groups, names, set_, out: Path | None,
         found.to_json(figures)
         task_named(asked).picture(drawn, model, examples, found.classes)
         print(f"table: {table}; figures: {figures}; confusion matrix: {drawn}")
+    return found
 
 
 def _fit_and_score(examples, fit_names: Path | None, names: Path | None):

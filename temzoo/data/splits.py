@@ -120,7 +120,8 @@ def split_by_names(
     if not train or not val:
         raise ValueError(
             "both lists must name at least one image. "
-            f"Received: {len(train)} for training, {len(val)} for validation."
+            f"Received: {len(train)} for training, {len(val)} for validation. Add names to the"
+            " empty one."
         )
     return train, val
 
@@ -163,7 +164,9 @@ def read_names(path: str | Path) -> list[str]:
     """
     names = [row[0].strip() for _, row in _rows(path)]
     if not names:
-        raise ValueError(f"{path}: a list of images must name at least one. Received: none.")
+        raise ValueError(
+            f"{path}: a list of images must name at least one. Received: none. Write a name a line."
+        )
     return names
 
 

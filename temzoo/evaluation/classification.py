@@ -71,7 +71,11 @@ class Classification:
         write_csv(path, columns, ([row[key] for key in columns] for row in self.table))
 
     def to_json(self, path: str | Path) -> None:
-        """Writes figures, intervals and the confusion matrix; undefined figures are null."""
+        """Writes what ``facts`` gives."""
+        write_json(path, self.facts(), indent=2)
+
+    def facts(self) -> dict[str, Any]:
+        """Figures, intervals and confusion matrix, as JSON has them; undefined: None."""
         content = {
             "images": len(self.table),
             "groups": self.groups,
@@ -79,7 +83,7 @@ class Classification:
             "figures": {name: vars(figure) for name, figure in self.figures.items()},
             "confusion": self.confusion.tolist(),
         }
-        write_json(path, without_nan(content), indent=2)
+        return without_nan(content)
 
 
 def evaluate_classifier(

@@ -118,7 +118,7 @@ class Likeness:
         if len(names) != len(windows):
             raise ValueError(
                 "groups names the group of every image. Received:"
-                f" {len(names)} groups for {len(windows)} images."
+                f" {len(names)} groups for {len(windows)} images. Give one for each, or none."
             )
         if len(set(names)) < LEAST_IMAGES:
             raise ValueError(

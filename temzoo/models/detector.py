@@ -6,6 +6,7 @@ normalised pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,7 +43,7 @@ class Detections:
 class DetectorModel(keras.Model):
     """The parts of a detector together.
 
-    A subclass names its ``PARTS`` and its ``BUILDER``, and has ``found``.
+    A subclass names its ``PARTS``, its ``LOSSES`` and its ``BUILDER``, and has ``found``.
 
     Attributes:
         classes, channels, image_size, max_detections: as built; classes count the background.
@@ -51,6 +52,7 @@ class DetectorModel(keras.Model):
 
     PARTS: ClassVar[tuple[str, ...]] = ()
     LOSSES: ClassVar[tuple[str, ...]] = ()
+    BUILDER: ClassVar[Callable[..., DetectorModel]]
 
     def __init__(self, name, parts, config):
         # float32: pixels must not be rounded on their way in; the parts have policies of their own.
@@ -147,6 +149,36 @@ class DetectorModel(keras.Model):
         """The limits of ``found``, as built."""
         return {"max_detections": self.max_detections}
 
+    def detect(
+        self,
+        pixels: np.ndarray,
+        *,
+        statistics: tuple[float, float] | None = None,
+        min_score: float = DETECTION_SCORE,
+        **limits: int | None,
+    ) -> Detections:
+        """Finds the objects of a batch of images.
+
+        Args:
+            pixels: (B, S, S, C) raw.
+            statistics: (shift, scale) of ``normalize.statistics`` of the micrograph that all the
+                images are tiles of; None: each image is normalised by itself.
+            min_score: least score, 0 to 1.
+            **limits: ``max_detections``, an image, at most; of Mask R-CNN also ``proposals``, boxes
+                an image that are looked at: a dense image needs about twice as many as it has
+                objects. None: as built.
+
+        Raises:
+            ValueError: another shape, or NaN or infinite pixels, which would be found particles.
+        """
+        asked = {name: limit for name, limit in limits.items() if limit}
+        found = self.found_in_graph(
+            self.normalized(pixels, statistics),
+            tf.constant(min_score, tf.float32),
+            **{**self.limits(), **asked},
+        )
+        return Detections(**{name: value.numpy() for name, value in found.items()})
+
     @tf.function(reduce_retracing=True, autograph=False)
     def found_in_graph(self, normalized, min_score, **limits: int) -> dict:
         return self.found(normalized, min_score, **limits)
@@ -187,17 +219,17 @@ class DetectorModel(keras.Model):
     def get_config(self):
         return {**self.config, "policy": self.policy}
 
+    @classmethod
+    def from_config(cls, config):
+        """The model without its weights, which a file brings: none are fetched."""
+        config = dict(config)
+        if config["backbone_weights"]:
+            config["backbone_weights"] = mobilenet.DEFERRED
+        with layers.dtype_policy(config.pop("policy")):
+            return cls.BUILDER(**config)
+
     def build(self, input_shape=None):
         """The parts are built already."""
-
-
-def without_weights(builder, config):
-    """The model of a saved config without its weights, which a file brings: none are fetched."""
-    config = dict(config)
-    if config["backbone_weights"]:
-        config["backbone_weights"] = mobilenet.DEFERRED
-    with layers.dtype_policy(config.pop("policy")):
-        return builder(**config)
 
 
 def check_image_size(image_size) -> None:

@@ -185,17 +185,24 @@ def _times_batch(shape, factor: float):
     return (shape[0] and int(shape[0] * factor), *shape[1:])
 
 
+class _ToMultiple(keras.layers.Layer):
+    """What ``ReflectPad`` and ``CropBack`` share: the multiple that sizes are padded to."""
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
 @keras.saving.register_keras_serializable("temzoo")
-class ReflectPad(keras.layers.Layer):
+class ReflectPad(_ToMultiple):
     """Pads height and width to a multiple by mirroring, half on each side.
 
     (B, H, W, C) to (B, H', W', C). The mirror goes on as often as needed, so an image smaller than
     the padding works as well.
     """
-
-    def __init__(self, multiple, **kwargs):
-        super().__init__(**kwargs)
-        self.multiple = multiple
 
     def call(self, x):
         for axis in (1, 2):
@@ -214,17 +221,10 @@ class ReflectPad(keras.layers.Layer):
         padded = [None if n is None else n + -n % self.multiple for n in sizes]
         return (batch, *padded, channels)
 
-    def get_config(self):
-        return {**super().get_config(), "multiple": self.multiple}
-
 
 @keras.saving.register_keras_serializable("temzoo")
-class CropBack(keras.layers.Layer):
+class CropBack(_ToMultiple):
     """Cuts ``ReflectPad(multiple)``'s border off again: [padded, original] to the original size."""
-
-    def __init__(self, multiple, **kwargs):
-        super().__init__(**kwargs)
-        self.multiple = multiple
 
     def call(self, inputs):
         padded, original = inputs
@@ -236,9 +236,6 @@ class CropBack(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         padded, original = input_shape
         return (*original[:3], padded[3])
-
-    def get_config(self):
-        return {**super().get_config(), "multiple": self.multiple}
 
 
 @keras.saving.register_keras_serializable("temzoo")

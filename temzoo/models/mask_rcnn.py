@@ -25,19 +25,10 @@ import tensorflow as tf
 
 from temzoo.models import boxes, layers, mobilenet, roi
 from temzoo.models import mask_rcnn_networks as networks
-from temzoo.models.detector import (
-    DETECTION_SCORE,
-    Detections,
-    DetectorModel,
-    check_count,
-    check_image_size,
-    without_weights,
-)
+from temzoo.models.detector import DetectorModel, check_count, check_image_size
 from temzoo.zoo.cards import register
 
 ANCHOR_SIZES = (12.0, 24.0, 48.0, 96.0)
-PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
-LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
 # Anchors: positive from the first IoU on, negative below the second; sampled for the loss.
 # Half, not more: sizes that double leave every third particle without an anchor of 0.6.
 ANCHOR_POSITIVE, ANCHOR_NEGATIVE, ANCHORS_SAMPLED = 0.5, 0.3, 512
@@ -147,8 +138,9 @@ class MaskRCNN(DetectorModel):
         normalize, network, anchors, box_head, mask_head: the parts.
     """
 
-    PARTS = PARTS
-    LOSSES = LOSSES
+    PARTS = ("normalize", "network", "anchors", "box_head", "mask_head")
+    LOSSES = ("rpn_objectness_loss", "rpn_box_loss", "class_loss", "box_loss", "mask_loss")
+    BUILDER = staticmethod(mask_rcnn)
 
     def __init__(self, parts, config):
         super().__init__("mask_rcnn", parts, config)
@@ -310,37 +302,6 @@ class MaskRCNN(DetectorModel):
 
     # What a prediction does.
 
-    def detect(
-        self,
-        pixels: np.ndarray,
-        *,
-        statistics: tuple[float, float] | None = None,
-        min_score: float = DETECTION_SCORE,
-        max_detections: int | None = None,
-        proposals: int | None = None,
-    ) -> Detections:
-        """Finds the objects of a batch of images.
-
-        Args:
-            pixels: (B, S, S, C) raw.
-            statistics: (shift, scale) of ``normalize.statistics`` of the micrograph that all the
-                images are tiles of; None: each image is normalised by itself.
-            min_score: least score, 0 to 1.
-            max_detections: an image, at most; None: as built.
-            proposals: boxes an image that are looked at; None: as built. A dense image needs
-                about twice as many as it has objects.
-
-        Raises:
-            ValueError: another shape, or NaN or infinite pixels, which would be found particles.
-        """
-        found = self.found_in_graph(
-            self.normalized(pixels, statistics),
-            tf.constant(min_score, tf.float32),
-            proposals=proposals or self.config["proposals"],
-            max_detections=max_detections or self.max_detections,
-        )
-        return Detections(**{name: value.numpy() for name, value in found.items()})
-
     def limits(self) -> dict[str, int]:
         return {**super().limits(), "proposals": self.config["proposals"]}
 
@@ -371,11 +332,6 @@ class MaskRCNN(DetectorModel):
             tf.scatter_nd(rows, boxes.clip(refined, self.image_size), shape),
             tf.scatter_nd(rows, scores, tf.stack([shape[0], shape[1], self.classes - 1])),
         )
-
-    @classmethod
-    def from_config(cls, config):
-        """The model without its weights, which a file brings: none are fetched."""
-        return without_weights(mask_rcnn, config)
 
 
 def _mean(values, chosen):

@@ -27,14 +27,7 @@ import tensorflow as tf
 
 from temzoo.models import boxes, layers, mobilenet
 from temzoo.models import yolo_targets as targets
-from temzoo.models.detector import (
-    DETECTION_SCORE,
-    Detections,
-    DetectorModel,
-    check_count,
-    check_image_size,
-    without_weights,
-)
+from temzoo.models.detector import DetectorModel, check_count, check_image_size
 from temzoo.zoo.cards import register
 
 LEVELS = ("P3", "P4", "P5")
@@ -140,6 +133,11 @@ def build_network(backbone: keras.Model, classes: int, depth: int) -> keras.Mode
     return network
 
 
+def _parted(outputs):
+    """Bins (B, A, 64) and scores (B, A, classes - 1) of the raw answers."""
+    return outputs[..., : 4 * targets.BINS], outputs[..., 4 * targets.BINS :]
+
+
 class Decode(keras.layers.Layer):
     """The network's answer at every point to its box, in parts of the image's side, and scores."""
 
@@ -148,7 +146,7 @@ class Decode(keras.layers.Layer):
         self.image_size, self.points = image_size, targets.points(image_size)
 
     def call(self, outputs):
-        bins, scores = outputs[..., : 4 * targets.BINS], outputs[..., 4 * targets.BINS :]
+        bins, scores = _parted(outputs)
         found = boxes.clip(targets.decode(bins, self.points), self.image_size)
         return tf.concat([found / self.image_size, scores], axis=-1)
 
@@ -169,6 +167,7 @@ class Yolo(DetectorModel):
 
     PARTS = ("normalize", "network")
     LOSSES = ("class_loss", "box_loss", "bin_loss")
+    BUILDER = staticmethod(yolo)
 
     def __init__(self, parts, config):
         super().__init__("yolo", parts, config)
@@ -194,7 +193,7 @@ class Yolo(DetectorModel):
         """
         objects = tf.cast(truth["boxes"], tf.float32)
         classes = tf.cast(truth["classes"], tf.int32) - 1
-        bins, scores = self._split(outputs)
+        bins, scores = _parted(outputs)
         found = targets.decode(bins, self.points)
         aims = targets.assign(
             tf.stop_gradient(scores), tf.stop_gradient(found), objects, classes, self.points
@@ -214,37 +213,6 @@ class Yolo(DetectorModel):
             "bin_loss": BIN_SHARE * tf.reduce_sum(weights * bin_loss),
         }
 
-    def _split(self, outputs):
-        """Bins (B, A, 64) and scores (B, A, classes - 1) of the raw answers."""
-        return outputs[..., : 4 * targets.BINS], outputs[..., 4 * targets.BINS :]
-
-    def detect(
-        self,
-        pixels: np.ndarray,
-        *,
-        statistics: tuple[float, float] | None = None,
-        min_score: float = DETECTION_SCORE,
-        max_detections: int | None = None,
-    ) -> Detections:
-        """Finds the objects of a batch of images.
-
-        Args:
-            pixels: (B, S, S, C) raw.
-            statistics: (shift, scale) of ``normalize.statistics`` of the micrograph that all the
-                images are tiles of; None: each image is normalised by itself.
-            min_score: least score, 0 to 1.
-            max_detections: an image, at most; None: as built.
-
-        Raises:
-            ValueError: another shape, or NaN or infinite pixels, which would be no particles.
-        """
-        found = self.found_in_graph(
-            self.normalized(pixels, statistics),
-            tf.constant(min_score, tf.float32),
-            max_detections=max_detections or self.max_detections,
-        )
-        return Detections(**{name: value.numpy() for name, value in found.items()})
-
     def found(self, normalized, min_score, *, max_detections: int) -> dict:
         """Normalised pixels to the fields of ``Detections``, as tensors."""
         every = self.every_box(normalized, training=False)
@@ -252,8 +220,3 @@ class Yolo(DetectorModel):
         kept = self.suppressed(found, scores, min_score, max_detections)
         full = tf.cast(kept["classes"] > 0, tf.float32)[..., None, None]
         return {**kept, "masks": full}
-
-    @classmethod
-    def from_config(cls, config):
-        """The model without its weights, which a file brings: none are fetched."""
-        return without_weights(yolo, config)

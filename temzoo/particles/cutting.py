@@ -243,7 +243,7 @@ def _checked_map(
         if given is not None and len(given) < count:
             raise ValueError(
                 f"{name} must hold one for each instance. Received: {len(given)} {name} for "
-                f"{count} instances."
+                f"{count} instances. Give one for each, or leave {name} out."
             )
     return instances
 

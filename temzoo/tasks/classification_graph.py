@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from temzoo.tasks.classification import LOSSES
+from temzoo.tasks.whole_batch import NamedLoss
 
 EPSILON = 1e-7
 SMOOTHING = 0.1  # share of the truth that "smooth_ce" gives to all classes alike
@@ -16,7 +17,7 @@ KINDS = ("balanced_accuracy", "macro_f1")
 
 
 @keras.saving.register_keras_serializable("temzoo")
-class ClassLoss(keras.losses.Loss):
+class ClassLoss(NamedLoss):
     """Cross-entropy of one class per image, each image weighing as its class does.
 
     ``ce``: -log p(true class). ``smooth_ce``: the same with a tenth of the truth given to all
@@ -27,12 +28,10 @@ class ClassLoss(keras.losses.Loss):
         class_weights: one factor per class; None: all 1.
     """
 
+    KINDS = LOSSES
+
     def __init__(self, kind="smooth_ce", class_weights=None, name="classes", **kwargs):
-        super().__init__(name=name, **{"reduction": "sum_over_batch_size", **kwargs})
-        if kind not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: loss={kind!r}.")
-        self.kind = kind
-        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        super().__init__(kind, class_weights, name=name, **kwargs)
 
     def call(self, truth, probabilities):
         truth = ops.cast(truth, probabilities.dtype)
@@ -43,10 +42,6 @@ class ClassLoss(keras.losses.Loss):
             return loss
         weights = ops.convert_to_tensor(self.class_weights, truth.dtype)
         return loss * ops.sum(truth * weights, axis=-1)
-
-    def get_config(self):
-        own = {"kind": self.kind, "class_weights": self.class_weights}
-        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("temzoo")

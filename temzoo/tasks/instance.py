@@ -99,10 +99,6 @@ class Instance(Task):
         )
         model.set_anchor_sizes(sizes)
 
-    def bare(self, model: keras.Model) -> keras.Model:
-        # A model that is more than a graph of layers says itself what it is without its optimizer.
-        return model.bare() if hasattr(model, "bare") else super().bare(model)
-
     def judge(
         self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
     ) -> dict[str, float]:
@@ -123,9 +119,6 @@ class Instance(Task):
     def recognises(self, model: Any) -> bool:
         return hasattr(model, DETECTS)
 
-    def class_names(self, model: Any) -> tuple[str, ...]:
-        return tuple(getattr(model, "class_names", ()))
-
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         _check_options(options)
         least = self.least_score if options.min_score is None else options.min_score
@@ -142,9 +135,6 @@ class Instance(Task):
         )
         found = counted_from(found, least)
         return found if options.instances else replace(found, instances=no_instances(found.classes))
-
-    def at_once(self, model: Any) -> int:
-        return getattr(model, "in_flight", 1)
 
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"min_score": least}

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from temzoo.tasks.restoration import LOSSES
-from temzoo.tasks.whole_batch import over_devices, part_of_device
+from temzoo.tasks.whole_batch import MeanOfImages, over_devices, part_of_device
 
 CHARBONNIER = 1e-3  # of the range; errors below it count by their square, as rounding does
 LEAST_ERROR = 1e-10  # mean squared error in units of the range: 100 dB at most
@@ -63,7 +63,7 @@ class RestorationLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("temzoo")
-class PSNR(keras.metrics.Metric):
+class PSNR(MeanOfImages):
     """Mean over images of the peak signal-to-noise ratio, dB, at most 100.
 
     10 log10(range^2 / mean squared error) with the range max - min of that image's truth (of all
@@ -75,8 +75,6 @@ class PSNR(keras.metrics.Metric):
 
     def __init__(self, name="psnr", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.total = self.add_variable((), "zeros", dtype="float32", name="total")
-        self.images = self.add_variable((), "zeros", dtype="float32", name="images")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         truth = ops.cast(y_true, "float32")
@@ -86,9 +84,6 @@ class PSNR(keras.metrics.Metric):
         counted = counted * ops.cast(ranges > 0, "float32")
         self.total.assign_add(-ops.sum(_decibels(squared) * counted))
         self.images.assign_add(ops.sum(counted))
-
-    def result(self):
-        return self.total / ops.maximum(self.images, 1.0)
 
 
 def _ranges(truth):

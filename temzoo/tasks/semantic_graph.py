@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from temzoo.tasks.semantic import LOSSES
-from temzoo.tasks.whole_batch import over_devices, part_of_device
+from temzoo.tasks.whole_batch import MeanOfImages, NamedLoss, over_devices, part_of_device
 
 EPSILON = 1e-6
 # Weight of a missed pixel in the Tversky index, a false one having the rest; at 0.5 it is Dice.
@@ -18,7 +18,7 @@ MISSES = {"dice": 0.5, "dice_ce": 0.5, "tversky": 0.7}
 
 
 @keras.saving.register_keras_serializable("temzoo")
-class SegmentationLoss(keras.losses.Loss):
+class SegmentationLoss(NamedLoss):
     """Cross-entropy, Dice, their sum, focal or Tversky loss on one-hot truth.
 
     ``ce``: mean over pixels of -log p(true class), weighted by class. ``focal``: the same times
@@ -33,12 +33,10 @@ class SegmentationLoss(keras.losses.Loss):
         class_weights: one factor per class, background first; None: all 1.
     """
 
+    KINDS = LOSSES
+
     def __init__(self, kind="dice_ce", class_weights=None, name="segmentation", **kwargs):
-        super().__init__(name=name, **{"reduction": "sum_over_batch_size", **kwargs})
-        if kind not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}. Received: loss={kind!r}.")
-        self.kind = kind
-        self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
+        super().__init__(kind, class_weights, name=name, **kwargs)
 
     def call(self, truth, probabilities):
         truth = ops.cast(truth, probabilities.dtype)
@@ -69,10 +67,6 @@ class SegmentationLoss(keras.losses.Loss):
             truth = truth * ops.convert_to_tensor(self.class_weights, truth.dtype)
         return -ops.mean(ops.sum(truth * log, axis=-1))
 
-    def get_config(self):
-        own = {"kind": self.kind, "class_weights": self.class_weights}
-        return {**super().get_config(), **own}
-
 
 def _tversky_index(truth, probabilities, misses: float):
     """(classes - 1,) of the foreground classes over the batch; ``misses`` weighs missed pixels."""
@@ -85,7 +79,7 @@ def _tversky_index(truth, probabilities, misses: float):
 
 
 @keras.saving.register_keras_serializable("temzoo")
-class ImageIoU(keras.metrics.Metric):
+class ImageIoU(MeanOfImages):
     """Mean over images of the mean IoU of the foreground classes.
 
     A class that an image has neither in truth nor in prediction does not count for that image; an
@@ -94,8 +88,6 @@ class ImageIoU(keras.metrics.Metric):
 
     def __init__(self, name="iou", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.total = self.add_variable((), "zeros", dtype="float32", name="total")
-        self.images = self.add_variable((), "zeros", dtype="float32", name="images")
 
     def update_state(self, truth, probabilities, sample_weight=None):
         classes = probabilities.shape[-1]
@@ -110,9 +102,6 @@ class ImageIoU(keras.metrics.Metric):
         counted = ops.sum(present, axis=-1)
         self.total.assign_add(ops.sum(iou / ops.maximum(counted, 1.0)))
         self.images.assign_add(ops.sum(ops.cast(counted > 0, "float32")))
-
-    def result(self):
-        return self.total / ops.maximum(self.images, 1.0)
 
 
 def class_map_and_probabilities(probabilities) -> dict:

@@ -333,7 +333,8 @@ def check_examples(train: Sequence[Example], val: Sequence[Example]) -> None:
     if not train or not val:
         raise ValueError(
             f"Training needs micrographs to learn from and others to choose by. Received:"
-            f" {len(train)} for training, {len(val)} for validation."
+            f" {len(train)} for training, {len(val)} for validation. temzoo.split parts a data set"
+            " into both."
         )
     both = sorted({e.group or e.name for e in train} & {e.group or e.name for e in val})
     if both:

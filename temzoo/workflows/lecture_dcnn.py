@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from temzoo.core.files import atomic_path, write_json
+from temzoo.core.files import write_json, write_text
 from temzoo.core.types import Example
 from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures.classifier_plots import plot_kernels, plot_scores
@@ -277,8 +277,7 @@ def _write(out: Path, learnt: Sequence[Learnt], told: dict, pictures: dict) -> d
     facts = {**told, "trials": [one.row() for one in learnt]}
     facts |= {"versions": run_folder.versions(), "hardware": run_folder.hardware()}
     write_json(figures, facts, indent=2)
-    with atomic_path(html) as temporary:
-        temporary.write_text(_page(learnt, told, pictures), encoding="utf-8")
+    write_text(html, _page(learnt, told, pictures))
     return {html: "the page that holds and explains it all", figures: "all scores"}
 
 

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from temzoo import latent
-from temzoo.core.files import atomic_path, write_json
+from temzoo.core.files import write_json, write_text
 from temzoo.latent.comparison import in_figures
 from temzoo.pages.page import Section, page, plain_table, png_figure
 from temzoo.pictures import latent_mosaics, latent_scatter
@@ -300,13 +300,12 @@ def _write(
     seed: int,
 ) -> dict[Path, str]:
     """The page, and the figures with what they were measured on."""
-    page, figures = out / "lecture.html", out / "figures.json"
+    html, figures = out / "lecture.html", out / "figures.json"
     told = {"models": rows, "epochs": epochs, "seed": seed}
     told |= {"versions": run_folder.versions(), "hardware": run_folder.hardware()}
     write_json(figures, told, indent=2)
-    with atomic_path(page) as temporary:
-        temporary.write_text(_page(rows, pictures), encoding="utf-8")
-    return {page: "the page that holds and explains it all", figures: "the table's figures"}
+    write_text(html, _page(rows, pictures))
+    return {html: "the page that holds and explains it all", figures: "the table's figures"}
 
 
 def _page(rows: Sequence[Mapping[str, Any]], pictures: Mapping[Path, str]) -> str:

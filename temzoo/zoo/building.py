@@ -194,6 +194,7 @@ def _reconcile(card: ModelCard, stored: pretrained.Weights, config: Mapping[str,
     if stored.card.model != card.name:
         raise ValueError(
             f'The weights {stored.path} are of "{stored.card.model}". Received: name="{card.name}".'
+            f' Use get_model("{stored.card.model}", weights=…).'
         )
     trained = {**card.config, **stored.card.config}
     for keyword, value in config.items():

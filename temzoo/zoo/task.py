@@ -150,7 +150,8 @@ class Task:
         """The same layers and weights in a model that was never compiled."""
         import keras
 
-        return keras.Model(model.inputs, model.outputs)
+        # A model that is more than a graph of layers says itself what it is without its optimizer.
+        return model.bare() if hasattr(model, "bare") else keras.Model(model.inputs, model.outputs)
 
     # How it is judged.
 
@@ -186,7 +187,7 @@ class Task:
 
     def class_names(self, model: Any) -> tuple[str, ...]:
         """Names of the classes 1, 2, … of an object that is not from ``get_model``."""
-        return ()
+        return tuple(getattr(model, "class_names", ()))
 
     def answer(self, model: Any, micrograph: Micrograph, options: Any) -> Prediction:
         """Classes and objects of a micrograph.
@@ -204,7 +205,7 @@ class Task:
 
     def at_once(self, model: Any) -> int:
         """How many threads may ask ``answer`` of a model at a time."""
-        return 1
+        return getattr(model, "in_flight", 1)
 
     def tiled(self, model: Any, options: Any) -> tuple[Any, Any, bool]:
         """Of a model that answers every pixel, what a part of a micrograph is asked by.

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from temzoo import labels
+from temzoo.core.files import read_json
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.formats import via
 from temzoo.labels.shapes import raster
@@ -41,7 +43,7 @@ def read_document(tmp_path, folder):
     def read(content, **options):
         path = tmp_path / "via.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return via.read(path, **{"images": folder, **options})
+        return via.parse(read_json(path), path, **{"images": folder, **options})
 
     return read
 
@@ -88,12 +90,6 @@ def test_class_attribute_is_found(read_document, notes, label, rest):
     assert image.shapes[0].label == label
     assert dict(image.shapes[0].attributes) == rest
     assert image.classes == (label,)
-
-
-def test_class_attribute_can_be_named(read_document):
-    content = annotations([region(CIRCLE, label="x", grade="3"), region(RECT, label="y")])
-    (image,) = read_document(content, label_attribute="grade")
-    assert [shape.label for shape in image.shapes] == ["3", "object"]
 
 
 BAD_REGIONS = {
@@ -179,7 +175,7 @@ def test_round_trip(tmp_path, folder):
     )
     image = LabelledImage("lot/b.tif", 9, 8, shapes, ("a", "b"))
     assert via.write(tmp_path / "via.json", [image]) == {}
-    assert via.read(tmp_path / "via.json", images=folder) == [image]
+    assert labels.read(tmp_path / "via.json", images=folder) == [image]
 
 
 def test_rotated_shapes_cover_the_same_pixels_after_writing(tmp_path, folder):
@@ -193,7 +189,7 @@ def test_rotated_shapes_cover_the_same_pixels_after_writing(tmp_path, folder):
     )
     image = LabelledImage("a.png", 9, 8, shapes)
     assert via.write(tmp_path / "via.json", [image]) == {"mask": 1, "tag": 1}
-    (back,) = via.read(tmp_path / "via.json", images=folder)
+    (back,) = labels.read(tmp_path / "via.json", images=folder)
     assert [shape.kind for shape in back.shapes] == ["polygon", "ellipse", "points", "points"]
     drawn = LabelledImage("a.png", 9, 8, shapes[:2])
     assert np.array_equal(raster.instance_masks(back), raster.instance_masks(drawn))

@@ -55,6 +55,10 @@ def test_a_row_says_what_the_particle_is():
     assert disc["circularity"] == pytest.approx(1, abs=0.03)
     assert (bar["area_px2"], bar["orientation_deg"]) == (40, 0)
     assert bar["aspect_ratio"] == pytest.approx(2.5)
+    longest = math.hypot(3, 10)  # between the middles of pixels' sides
+    assert bar[["feret_max_px", "feret_min_px"]].tolist() == pytest.approx([longest, 4])
+    assert bar["feret_aspect_ratio"] == pytest.approx(longest / 4)
+    assert bar[["box_height_px", "box_width_px"]].tolist() == [4, 10]
     assert (bar["centroid_row_px"], bar["centroid_col_px"]) == (12, 75)
     apart = math.dist((30, 25), (12, 75))
     assert table["nearest_neighbour_px"].tolist() == pytest.approx([apart, apart], abs=0.1)

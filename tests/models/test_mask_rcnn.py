@@ -71,10 +71,10 @@ def test_training_names_its_losses():
     y["classes"] = np.minimum(y["classes"], 1)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     history = model.fit(data, validation_data=data, shuffle=False, verbose=0).history
-    names = {"loss", *mask_rcnn.LOSSES}
+    names = {"loss", *mask_rcnn.MaskRCNN.LOSSES}
     assert set(history) == names | {f"val_{name}" for name in names}
     assert np.isfinite([history[name] for name in history]).all()
-    total = sum(np.array(history[f"val_{name}"]) for name in mask_rcnn.LOSSES)
+    total = sum(np.array(history[f"val_{name}"]) for name in mask_rcnn.MaskRCNN.LOSSES)
     np.testing.assert_allclose(history["val_loss"], total, rtol=0.2)  # a mean of unequal batches
 
 
@@ -89,7 +89,7 @@ def test_losses_are_finite_for(model, counts):
         losses = model.losses_of(y, model(x, training=True))
         total = tf.add_n(list(losses.values()))
     gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
-    assert set(losses) == set(mask_rcnn.LOSSES)
+    assert set(losses) == set(mask_rcnn.MaskRCNN.LOSSES)
     assert np.isfinite([float(v) for v in losses.values()]).all()
     assert all(np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
     if not sum(counts):

@@ -124,7 +124,7 @@ def test_split_by_names_refuses_unknown_ambiguous_overlapping_and_empty():
         split_by_names(examples, ["zzz"], ["grid_02"])
     with pytest.raises(ValueError, match=r"on both lists.*1 on both, grid_01.png. Remove"):
         split_by_names(examples, ["grid_01", "a"], ["grid_01.png"])
-    with pytest.raises(ValueError, match=r"1 for training, 0 for validation"):
+    with pytest.raises(ValueError, match=r"1 for training, 0 for validation\. Add names"):
         split_by_names(examples, ["grid_01"], [])
     with pytest.raises(ValueError, match=r"Received: 'a', which may be x/a.png, y/a.png. Write"):
         split_by_names([*examples, example("y/a.png")], ["a"], ["grid_01"])

@@ -101,6 +101,15 @@ def test_a_drawn_set_is_learnt_from_other_micrographs(run, folder):
     assert (run / "validation.png").stat().st_size > 5000
 
 
+def test_scores_stand_alone_where_json_is_asked_for(run, folder):
+    words = ["evaluate", str(run), "--images", str(folder), "--json"]
+    done = CliRunner().invoke(app, words)
+    told = json.loads(done.stdout)
+    assert told["classes"] == list(CLASSES)
+    assert np.sum(told["confusion"]) == told["images"]
+    assert "95% bootstrap intervals" in done.stderr
+
+
 def test_a_trained_one_tells_the_classes_of_images(run):
     model = temzoo.get_model("dcnn", weights=run)
     rng = np.random.default_rng(99)

@@ -8,13 +8,12 @@ temzoo_client.py    an example client over REST and gRPC
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from temzoo.core.files import atomic_path
+from temzoo.core.files import read_json, write_text
 from temzoo.deploy.exporting import assets, client, saved_model
 from temzoo.deploy.exporting.versions import versions
 
@@ -106,11 +105,11 @@ def write(directory: Path) -> None:
     models = served(directory)
     if not models:
         return
-    _write(directory / CONFIG, _config(directory / CONFIG, list(models)))
+    write_text(directory / CONFIG, _config(directory / CONFIG, list(models)))
     if not (directory / BATCHING).exists():
-        _write(directory / BATCHING, BATCHING_TEXT)
-    _write(directory / GUIDE, _guide(directory, models))
-    _write(directory / CLIENT, Path(client.__file__).read_text(encoding="utf-8"))
+        write_text(directory / BATCHING, BATCHING_TEXT)
+    write_text(directory / GUIDE, _guide(directory, models))
+    write_text(directory / CLIENT, Path(client.__file__).read_text(encoding="utf-8"))
 
 
 def served(directory: Path) -> dict[str, dict]:
@@ -120,13 +119,8 @@ def served(directory: Path) -> dict[str, dict]:
         numbers = [n for n in versions(home) if (home / str(n) / saved_model.FILE).is_file()]
         told = home / str(max(numbers, default=0)) / assets.FOLDER / assets.CARD
         if told.is_file():
-            found[home.name] = json.loads(told.read_text(encoding="utf-8"))
+            found[home.name] = read_json(told)
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _config(path: Path, names: list[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.entries import entry_of, left_out, size_of_file
@@ -37,24 +37,6 @@ from temzoo.labels.shapes.windows import area, outline
 CONTOUR_KINDS = frozenset({"polygon", "box", "ellipse"})
 
 
-def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
-    """All images of a COCO instances file, in file order; the classes in the order of their ids.
-
-    An annotation of several polygons becomes shapes that share a ``group_id``; run lengths become
-    masks; one without a segmentation becomes its ``bbox``. ``iscrowd`` is kept as the attribute
-    ``{"iscrowd": "1"}``. Annotations may stand in any order. Ids may be numbers or texts of them,
-    and those of annotations may be absent; vertices may be pairs.
-
-    Args:
-        images: the folder of the images, for those whose sizes the file does not state.
-
-    Raises:
-        ValueError: when it is no COCO file or an entry is malformed; the message names the file
-            and the image or annotation.
-    """
-    return parse(read_json(path), Path(path), images=images)
-
-
 def recognises(document: Any) -> bool:
     """Whether decoded JSON has the lists of a COCO file."""
     return isinstance(document, dict) and all(
@@ -69,12 +51,21 @@ def parse(
     images: str | Path | None = None,
     said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already.
+    """All images of a decoded COCO file, in file order; the classes in the order of their ids.
+
+    An annotation of several polygons becomes shapes that share a ``group_id``; run lengths become
+    masks; one without a segmentation becomes its ``bbox``. ``iscrowd`` is kept as the attribute
+    ``{"iscrowd": "1"}``. Annotations may stand in any order. Ids may be numbers or texts of them,
+    and those of annotations may be absent; vertices may be pairs.
 
     Args:
         path: for messages.
-        images: as for ``read``.
+        images: the folder of the images, for those whose sizes the file does not state.
         said: takes entries that cannot be read, which are left out; None: the first is raised.
+
+    Raises:
+        ValueError: when it is no COCO file or an entry is malformed; the message names the file
+            and the image or annotation.
     """
     if not recognises(document):
         raise ValueError(

@@ -13,7 +13,7 @@ import numpy as np
 from skimage import measure
 
 from temzoo.core.connected import connected_components
-from temzoo.core.files import atomic_path, text_lines
+from temzoo.core.files import text_lines, write_text
 from temzoo.core.hints import require_choice, require_classes
 from temzoo.core.types import IGNORE, LabelledImage, Shape
 from temzoo.core.writers import write_png
@@ -120,8 +120,7 @@ def write(
     if kind == "classes" and any(s.label == IGNORE for i in drawn_images for s in i.shapes):
         names.append(IGNORE)
     if kind == "classes" or len(names) == 1:
-        with atomic_path(Path(folder) / CLASS_FILE) as temporary:
-            temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        write_text(Path(folder) / CLASS_FILE, "".join(f"{name}\n" for name in names))
     return not_areas(images)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from skimage import measure
 
 from temzoo.core.connected import connected_components
-from temzoo.core.files import atomic_path, text_lines
+from temzoo.core.files import text_lines, write_text
 from temzoo.core.types import IGNORE, LabelledImage, Shape
 from temzoo.core.writers import write_png
 from temzoo.labels import not_areas
@@ -116,14 +116,9 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
     rows += [(IGNORE, np.array(VOID))] if IGNORE in known else []
     colours = "".join(f"{name}:{','.join(map(str, rgb.tolist()))}::\n" for name, rgb in rows)
     stems = [p.relative_to((folder / CLASSES).resolve()).with_suffix("") for p in paths]
-    _write_text(folder / LABEL_MAP, f"# label:color_rgb:parts:actions\n{colours}")
-    _write_text(folder / LISTS / "default.txt", "".join(f"{s.as_posix()}\n" for s in stems))
+    write_text(folder / LABEL_MAP, f"# label:color_rgb:parts:actions\n{colours}")
+    write_text(folder / LISTS / "default.txt", "".join(f"{s.as_posix()}\n" for s in stems))
     return not_areas(images)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _palette(count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.entries import finished, left_out, size_of_file
@@ -28,25 +28,6 @@ from temzoo.labels.shapes.windows import outline
 DEFAULT_LABEL = "object"
 LABEL_ATTRIBUTES = ("label", "class", "name", "type")
 Attributes = Mapping[str, Any]
-
-
-def read(
-    path: str | Path, *, images: str | Path | None = None, label_attribute: str | None = None
-) -> list[LabelledImage]:
-    """All images of a VIA 2 file, an export of annotations or a saved project, in file order.
-
-    Circles become ellipses, points "points"; the other region attributes become the shapes'.
-
-    Args:
-        images: the folder of the images; their sizes are read from their headers.
-        label_attribute: the region attribute that names the class; None: the only one there is,
-            else "label", "class", "name" or "type". A region without it is an "object".
-
-    Raises:
-        ValueError: when it is no VIA file, a region is malformed or ``images`` is missing; the
-            message names the file, the image and the region; or an image is not in the folder.
-    """
-    return parse(read_json(path), Path(path), images=images, label_attribute=label_attribute)
 
 
 def recognises(document: Any) -> bool:
@@ -69,15 +50,22 @@ def parse(
     path: Path,
     *,
     images: str | Path | None = None,
-    label_attribute: str | None = None,
     said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already.
+    """All images of a decoded VIA 2 file, an export or a saved project, in file order.
+
+    Circles become ellipses, points "points"; the other region attributes become the shapes'. The
+    class is the only attribute there is, else "label", "class", "name" or "type"; a region without
+    it is an "object".
 
     Args:
         path: for messages.
-        images, label_attribute: as for ``read``.
+        images: the folder of the images; their sizes are read from their headers.
         said: takes entries that cannot be read, which are left out; None: the first is raised.
+
+    Raises:
+        ValueError: when it is no VIA file, a region is malformed or ``images`` is missing; the
+            message names the file, the image and the region; or an image is not in the folder.
     """
     if not recognises(document):
         raise ValueError(
@@ -87,8 +75,7 @@ def parse(
         )
     folder = require_images(path, images)
     entries = list(document.get("_via_img_metadata", document).values())
-    names = _attribute_names(entries)
-    label_attribute = label_attribute or class_attribute(names)
+    label_attribute = class_attribute(_attribute_names(entries))
     labelled = []
     for entry in entries:
         name, regions = str(entry["filename"]), None

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.entries import left_out, size_of_file
@@ -44,21 +44,6 @@ def recognises(document: Any) -> bool:
     return isinstance(document, dict) and all(isinstance(document.get(k), dict) for k in PARTS)
 
 
-def read(path: str | Path, *, images: str | Path | None = None) -> list[LabelledImage]:
-    """All images of a VIA 3 project, in the order of its views.
-
-    Circles become ellipses; the class is found among the attributes as in version 2.
-
-    Args:
-        images: the folder of the images; their sizes are read from their headers.
-
-    Raises:
-        ValueError: when a view or a region is malformed, ``images`` is missing or an image not
-            there; the message names the file, the image and the region.
-    """
-    return parse(read_json(path), Path(path), images=images)
-
-
 def parse(
     document: Any,
     path: Path,
@@ -66,10 +51,17 @@ def parse(
     images: str | Path | None = None,
     said: list[Finding] | None = None,
 ) -> list[LabelledImage]:
-    """What ``read`` does, for JSON that is decoded already.
+    """All images of a decoded VIA 3 project, in the order of its views.
+
+    Circles become ellipses; the class is found among the attributes as in version 2.
 
     Args:
+        images: the folder of the images; their sizes are read from their headers.
         said: takes entries that cannot be read, which are left out; None: the first is raised.
+
+    Raises:
+        ValueError: when a view or a region is malformed, ``images`` is missing or an image not
+            there; the message names the file, the image and the region.
     """
     folder = require_images(path, images)
     stated = document["attribute"].items()

@@ -42,7 +42,7 @@ def begins(line: bytes) -> bool:
 def read(
     path: str | Path, *, images: str | Path | None = None, said: list[Finding] | None = None
 ) -> list[LabelledImage]:
-    """All images of a CSV of VIA, in file order; what a region is, ``via.read`` says.
+    """All images of a CSV of VIA, in file order; what a region is, ``via.parse`` says.
 
     Args:
         images: the folder of the images; their sizes are read from their headers.

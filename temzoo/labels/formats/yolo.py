@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.files import write_text
 from temzoo.core.hints import require_choice
 from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels import encode, not_areas
@@ -67,8 +67,7 @@ def write(
     texts[class_file] = "".join(f"{name}\n" for name in names)
     texts[class_file.with_name(DATA_FILE)] = DATA.format(names=json.dumps(names))
     for path, text in texts.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return not_areas(images)
 
 
