@@ -1,7 +1,8 @@
 """For ``temzoo train shared --with this``: a small model, and what a test does to its process.
 
 Environment: CPUS=2 makes so many devices of the processor; DIES=2 kills the process in that epoch;
-PLAIN=1 leaves Keras as it is; FLOAT64=1 computes in 64 bits what is asked for in 32.
+DRAWN=7 draws its initial weights by this seed; PLAIN=1 leaves Keras as it is; FLOAT64=1 computes
+in 64 bits what is asked for in 32.
 """
 
 import os
@@ -31,6 +32,8 @@ if "CPUS" in os.environ:
     output="(B, H, W, classes) probabilities",
 )
 def shared(*, classes: int = 2, channels: int = 1, dropout: float = 0.0) -> keras.Model:
+    if "DRAWN" in os.environ:
+        keras.utils.set_random_seed(int(os.environ["DRAWN"]))
     pixels = keras.Input((None, None, channels))
     x = layers.Normalize(name="normalize")(pixels)
     x = layers.conv_norm_relu(x, 8, "batch", "first")

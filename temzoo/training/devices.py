@@ -16,19 +16,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from temzoo.core.files import own_folder
 from temzoo.core.hints import require_choice
+from temzoo.core.types import Example
 from temzoo.models.layers import require_tensorflow
 from temzoo.tasks.training_data import TrainingData
 from temzoo.training import keras_repairs
+from temzoo.training.run_folder import fingerprint
 from temzoo.zoo.built import built, task_of
 
 STRATEGIES = ("mirrored", "multiworker")
@@ -81,6 +84,13 @@ class Devices:
     ) -> Any:
         """What ``fit`` of a compiled model takes: ``data.training`` for these devices."""
         return data.training(start, failures)
+
+    def begin_alike(self, model: keras.Model, examples: Sequence[Example]) -> None:
+        """Gives a model the weights that it has in the chief's process.
+
+        Raises:
+            ValueError: the chief has other examples.
+        """
 
     def agreed(self, figures: Mapping[str, float]) -> dict[str, float]:
         """The chief's figures, which all processes ask for at the same time."""
@@ -159,6 +169,24 @@ class Replicas(Devices):
         stream = self.strategy.distribute_datasets_from_function(of_process)
         keras_repairs.build(twin, self.strategy, specs[0])
         return stream
+
+    def begin_alike(self, model, examples):
+        import tensorflow as tf
+
+        if self.processes == 1:
+            return
+        data = {"data": float(int(fingerprint(examples)[:12], 16))}  # of 48 bits, held exactly
+        if self.agreed(data) != data:
+            raise ValueError(
+                "All processes of a run train on the same images and labels. Received: others than"
+                " the first process has. Give all machines the same files and options."
+            )
+        own = model.get_weights()
+        flat = np.concatenate([each.ravel() for each in own], dtype=np.float64)
+        flat = self._of_chief(tf.constant(flat)).numpy()
+        parts = np.split(flat, np.cumsum([each.size for each in own])[:-1])
+        # 64 bits hold each exactly, and a model casts to its own types.
+        model.set_weights([new.reshape(old.shape) for new, old in zip(parts, own, strict=True)])
 
     def agreed(self, figures):
         import tensorflow as tf

@@ -104,6 +104,7 @@ def train(
     devices.check(model, chosen.batch)
     with devices.watched(), devices.folder(folder, resume) as own:
         trainer = Trainer(own, chosen, data, val, progress, devices, minutes)
+        devices.begin_alike(model, [*train, *val])
         if not resume:
             _begin(trainer, model, train)
             if on_begin is not None:
