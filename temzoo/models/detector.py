@@ -169,8 +169,13 @@ class DetectorModel(keras.Model):
                 objects. None: as built.
 
         Raises:
+            TypeError: a limit that the network does not have.
             ValueError: another shape, or NaN or infinite pixels, which would be found particles.
         """
+        if unknown := sorted(set(limits) - set(self.limits())):
+            raise TypeError(
+                f"detect() takes no {', '.join(unknown)}; its limits are {', '.join(self.limits())}"
+            )
         asked = {name: limit for name, limit in limits.items() if limit}
         found = self.found_in_graph(
             self.normalized(pixels, statistics),
