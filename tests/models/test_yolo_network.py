@@ -147,6 +147,8 @@ def test_training_names_its_losses():
 def test_an_empty_field_has_no_boxes_and_a_limit_is_kept(model):
     assert not model.detect(micrographs(1), min_score=0.5).counts.any()
     assert model.detect(micrographs(1), min_score=0.0, max_detections=7).counts.tolist() == [7]
+    with pytest.raises(TypeError, match="takes no proposals; its limits are max_detections"):
+        model.detect(micrographs(1), proposals=9)
 
 
 @eager
