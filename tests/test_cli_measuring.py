@@ -256,7 +256,7 @@ def test_small_particles_are_left_out_of_the_summary_and_said(folder, tmp_path):
 
 def test_doubtful_objects_are_said_and_count_in_nothing(folder, tmp_path):
     before = call(folder / "predictions", "--out", tmp_path / "none")
-    assert "doubtful" not in before
+    assert "doubtful: " not in before
     assert pd.read_csv(tmp_path / "none" / "summary.csv")["doubtful"].isna().all()
     for path in predictions.list_predictions(folder / "predictions"):
         found = predictions.load_prediction(path)

@@ -55,6 +55,10 @@ class Generative(Task):
             )
         return super().loss_and_metrics(model, loss, class_weights)
 
+    def bare(self, model: keras.Model) -> keras.Model:
+        # A model that is more than a graph of layers says itself what it is without its optimizer.
+        return model.bare() if hasattr(model, "bare") else super().bare(model)
+
     def picture(
         self, path: Path, model: Any, examples: Sequence[Any], class_names: tuple[str, ...], **more
     ) -> Path:

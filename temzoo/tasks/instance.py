@@ -99,6 +99,10 @@ class Instance(Task):
         )
         model.set_anchor_sizes(sizes)
 
+    def bare(self, model: keras.Model) -> keras.Model:
+        # A model that is more than a graph of layers says itself what it is without its optimizer.
+        return model.bare() if hasattr(model, "bare") else super().bare(model)
+
     def judge(
         self, model: keras.Model, examples: Sequence[Example], class_names: tuple[str, ...]
     ) -> dict[str, float]:

@@ -150,8 +150,7 @@ class Task:
         """The same layers and weights in a model that was never compiled."""
         import keras
 
-        # A model that is more than a graph of layers says itself what it is without its optimizer.
-        return model.bare() if hasattr(model, "bare") else keras.Model(model.inputs, model.outputs)
+        return keras.Model(model.inputs, model.outputs)
 
     # How it is judged.
 

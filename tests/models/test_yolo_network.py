@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import temzoo
 from temzoo.models import yolo_targets as targets
-from temzoo.models.yolo import Yolo
+from temzoo.models.yolo import Yolo, _parted
 
 SIZE = 64
 SMALL = {"image_size": SIZE, "alpha": 0.25, "features": 16, "backbone_weights": None}
@@ -89,7 +89,7 @@ def test_distribution_focal_loss_is_least_where_the_mean_is_right():
 def test_every_object_has_a_target_at_the_start(model, least, most):
     """Also those of 1 px without a point inside, and many in one cell."""
     y = truth(25, 3, least=least, most=most)
-    bins, scores = model._split(model(micrographs(2)))
+    bins, scores = _parted(model(micrographs(2)))
     found = targets.decode(bins, model.points)
     aims = targets.assign(scores, found, y["boxes"], y["classes"] - 1, model.points)
     for image, count in enumerate((25, 3)):
@@ -113,7 +113,7 @@ def test_points_that_overlap_an_object_well_are_its_targets():
 
 
 def test_the_first_scores_are_low_and_the_first_boxes_five_strides_wide(model):
-    bins, scores = model._split(model(micrographs(2)))
+    bins, scores = _parted(model(micrographs(2)))
     assert np.median(scores) == pytest.approx(0.01, rel=0.3)
     assert scores.numpy().max() < 0.2
     np.testing.assert_allclose(np.median(2 * targets.distances(bins)), 4.8, atol=0.5)
