@@ -123,6 +123,9 @@ class Instance(Task):
     def recognises(self, model: Any) -> bool:
         return hasattr(model, DETECTS)
 
+    def class_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(getattr(model, "class_names", ()))
+
     def answer(self, model: Any, micrograph: Micrograph, options: PredictOptions) -> Prediction:
         _check_options(options)
         least = self.least_score if options.min_score is None else options.min_score
@@ -139,6 +142,9 @@ class Instance(Task):
         )
         found = counted_from(found, least)
         return found if options.instances else replace(found, instances=no_instances(found.classes))
+
+    def at_once(self, model: Any) -> int:
+        return getattr(model, "in_flight", 1)
 
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"min_score": least}

@@ -87,6 +87,9 @@ class Semantic(PixelTask):
     def recognises(self, model: Any) -> bool:
         return True
 
+    def class_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(getattr(model, "class_names", ()))
+
     def tiled(
         self, model: Any, options: PredictOptions
     ) -> tuple[PixelNetwork, PredictOptions, bool]:
@@ -102,6 +105,9 @@ class Semantic(PixelTask):
         network, options, _ = self.tiled(model, options)
         names = tuple(options.class_names) or class_names_of(model)
         return segment(network, micrograph, options, names)
+
+    def at_once(self, model: Any) -> int:
+        return getattr(model, "in_flight", 1)
 
     def scored(self, least: float | None) -> dict[str, Any]:
         return {"probabilities": least is not None}

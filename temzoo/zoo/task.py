@@ -186,7 +186,7 @@ class Task:
 
     def class_names(self, model: Any) -> tuple[str, ...]:
         """Names of the classes 1, 2, … of an object that is not from ``get_model``."""
-        return tuple(getattr(model, "class_names", ()))
+        return ()
 
     def answer(self, model: Any, micrograph: Micrograph, options: Any) -> Prediction:
         """Classes and objects of a micrograph.
@@ -204,7 +204,7 @@ class Task:
 
     def at_once(self, model: Any) -> int:
         """How many threads may ask ``answer`` of a model at a time."""
-        return getattr(model, "in_flight", 1)
+        return 1
 
     def tiled(self, model: Any, options: Any) -> tuple[Any, Any, bool]:
         """Of a model that answers every pixel, what a part of a micrograph is asked by.
