@@ -22,6 +22,7 @@ from temzoo.inference.binning import (
     enlarged_labels,
 )
 from temzoo.inference.options import PredictOptions
+from temzoo.micrographs.noise import smoothed
 from temzoo.store import predictions, sidecar
 from temzoo.zoo import built, pretrained
 
@@ -146,6 +147,22 @@ def test_the_least_area_is_of_the_micrograph_s_pixels(given, binning, seen):
     micrograph = Micrograph(discs(64, 20, 32))
     at_binning(answer, micrograph, PredictOptions(min_area_px=given), binning)
     assert areas == [seen]
+
+
+def test_a_width_to_smooth_by_is_of_the_micrograph_s_pixels(network):
+    pixels = discs(64, 20, 32)
+    found = temzoo.predict(network, pixels, binning=2, smooth=3.0, probabilities=True)
+    seen = smoothed(binned(Micrograph(pixels), 2).pixels, 1.5)
+    small = temzoo.predict(network, seen, probabilities=True)
+    assert found.smoothed_px == 3
+    assert np.array_equal(found.classes, enlarged_labels(small.classes, 2, (64, 64)))
+
+
+def test_what_takes_long_tells_how_far_it_is(network):
+    told = []
+    pixels = np.random.default_rng(4).random((96, 96), np.float32)
+    temzoo.predict(network, pixels, binning=2, progress=lambda share, _: told.append(share))
+    assert told[-1] == 1
 
 
 def test_objects_of_detectors_and_doubtful_ones_are_enlarged():

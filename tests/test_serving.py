@@ -34,7 +34,7 @@ from temzoo import cli
 from temzoo.deploy.serving import ServedDetector, connect, failures, line, transports
 from temzoo.deploy.serving.address import parse
 from temzoo.tasks.endpoints import NORMALIZED
-from temzoo.zoo.built import limits_of, task_of
+from temzoo.zoo.built import Limits, limits_of, task_of
 
 CLASSES = ("particle", "film")
 VERSION = 7
@@ -345,7 +345,7 @@ def unet():
 @pytest.fixture(scope="module")
 def unet_server(unet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unet")
-    card = card_of(unet, class_names=list(CLASSES), channels=1, noise=5.0)
+    card = card_of(unet, class_names=list(CLASSES), channels=1, noise=5.0, side=4096)
     served = serve(unet, folder, card)
     yield served
     served.stop()
@@ -421,7 +421,7 @@ def test_messages_beyond_the_4_mib_of_grpc_by_default_pass(unet, server):
 
 def test_the_model_tells_of_itself(server, served, scheme):
     assert served.class_names == CLASSES
-    assert limits_of(served).noise == 5
+    assert limits_of(served) == Limits(noise=5, side=4096)
     assert (served.input_shape, served.output_shape) == (
         (None, None, None, 1),
         (None, None, None, 3),

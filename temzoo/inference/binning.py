@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Real
 
 import cv2
 import numpy as np
@@ -45,10 +46,11 @@ def best_binned(
     shape = checked_pixels(micrograph).shape[:2]
     binning = coarsest(shape, side)
     asked = replace(options, instances=options.instances or SEPARATION)
-    best = at_binning(answer, micrograph, asked, binning)
+    quick = replace(asked, progress=False)
+    best = at_binning(answer, micrograph, quick if binning > 1 else asked, binning)
     while binning > 1 and not _well_seen(best):
         binning //= 2
-        finer = at_binning(answer, micrograph, asked, binning)
+        finer = at_binning(answer, micrograph, quick if binning > 1 else asked, binning)
         if not _sureness(best).size or _worth(finer) > max(_worth(best), 0) + GAIN:
             best = finer
         elif _worth(best) > 0:
@@ -77,7 +79,9 @@ def at_binning(
         return answer(micrograph, options)
     least = options.min_area_px  # of what is that small, a network tells no less when it is binned
     least = max(min(least, MIN_AREA_PX), least // binning**2)
-    seen = replace(options, min_area_px=least, progress=False)  # over in a moment
+    seen = replace(options, min_area_px=least)
+    if isinstance(options.smooth, Real):
+        seen = replace(seen, smooth=options.smooth / binning)
     checked_pixels(micrograph)
     found = answer(binned(micrograph, binning), seen)
     return replace(found, binning=binning)

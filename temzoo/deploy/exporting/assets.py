@@ -45,7 +45,7 @@ def card(model: keras.Model, signatures: Mapping[str, Signature], name: str, ver
     ``normalize`` (settings of the percentile normalisation) are null where there is no such thing;
     ``noise`` (above which micrographs are smoothed first) and ``side`` (beyond which they are
     binned, px) where nobody has measured it, and so are ``weights`` that no weights card tells of:
-    made at random, or trained since.
+    made at random, or trained since. ``binning`` is that of the training micrographs.
     """
     how, task = built(model), task_of(model)
     layer = task.normalizer(model)

@@ -100,9 +100,9 @@ def _understood(line: Line) -> ServedModel:
             " Serve what temzoo export writes."
         )
     model = KINDS[answers](line, card, signature, answers)
-    noise, side = (v if isinstance(v := card.get(k), Real) else None for k in ("noise", "side"))
-    if (noise, side) != (None, None):
-        limits = Limits(noise, None if side is None else int(side))
+    told = {one.name: card.get(one.name) for one in fields(Limits)}
+    limits = Limits(**{name: value for name, value in told.items() if isinstance(value, Real)})
+    if limits != Limits():
         stands_for(model, task_of(model), model.class_names, limits)
     return model
 
