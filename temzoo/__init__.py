@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test compares it with
     from temzoo.store.ome_zarr import save_ome_zarr as save_ome_zarr
     from temzoo.store.predictions import list_predictions as list_predictions
     from temzoo.store.predictions import load_prediction as load_prediction
+    from temzoo.store.zspy import save_zspy as save_zspy
     from temzoo.tasks.classification import classify as classify
     from temzoo.workflows.predict_folder import predict_folder as predict_folder
     from temzoo.workflows.training import train as train
@@ -104,6 +105,7 @@ _HOMES = {
     "read_corrections": "store.corrections",
     "corrected": "store.corrections",
     "save_ome_zarr": "store.ome_zarr",
+    "save_zspy": "store.zspy",
     "labels_of": "annotation.prediction_labels",
     "connect": "deploy.serving",
     "measure": "measurement.table",

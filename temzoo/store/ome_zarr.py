@@ -51,12 +51,7 @@ def save_ome_zarr(
     import zarr
 
     path = Path(path)
-    if labels.ndim not in (2, 3) or labels.dtype.kind not in "ui" or not NAME.fullmatch(name):
-        raise ValueError(
-            "labels must be whole numbers, (H, W) or (N, H, W), of a name without / or spaces."
-            f" Received: {labels.dtype} of shape {tuple(labels.shape)}, {name!r}. Take the"
-            " instances of a prediction."
-        )
+    require_labels(labels, name)
     if not path.exists():
         axes, scale = _axes_of(labels.ndim, nm_per_pixel)
         _write(zarr.open_group(path, mode="w", zarr_format=3), labels, axes, scale)
@@ -97,16 +92,36 @@ def _axes_of(dimensions: int, nm: Scale | None) -> tuple[list[dict[str, str]], l
     return frames + axes, [1.0] * (dimensions - 2) + [float(side) for side in nm or (1, 1)]
 
 
-def _write(group: Any, labels: Any, axes: list, scale: list[float], source: str = "") -> None:
+def require_labels(labels: Any, name: str) -> None:
+    """Raises ValueError where something is no label image, or its name none of a folder."""
+    if labels.ndim not in (2, 3) or labels.dtype.kind not in "ui" or not NAME.fullmatch(name):
+        raise ValueError(
+            "labels must be whole numbers, (H, W) or (N, H, W), of a name without / or spaces."
+            f" Received: {labels.dtype} of shape {tuple(labels.shape)}, {name!r}. Take the"
+            " instances of a prediction."
+        )
+
+
+def write_array(group: Any, name: str, labels: Any, **how: Any) -> None:
+    """Writes labels as an array of a group, a frame or a square of ``CHUNK`` px a chunk.
+
+    Args:
+        labels: of NumPy, or of dask, which is computed block by block.
+        **how: further keywords of ``zarr.Group.create_array``.
+    """
     shape = tuple(map(int, labels.shape))
     chunks = (*[1] * (len(shape) - 2), *(min(size, CHUNK) for size in shape[-2:]))
-    array = group.create_array("0", shape=shape, dtype=labels.dtype, chunks=chunks)
+    array = group.create_array(name, shape=shape, dtype=labels.dtype, chunks=chunks, **how)
     if isinstance(labels, np.ndarray):
         array[...] = labels
     else:
         import dask.array as da
 
         da.store(labels, array, lock=True)  # two blocks may have parts of one chunk
+
+
+def _write(group: Any, labels: Any, axes: list, scale: list[float], source: str = "") -> None:
+    write_array(group, "0", labels)
     level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     version = {"version": VERSIONS[2]} if group.metadata.zarr_format == 2 else {}
     image: dict[str, Any] = {"axes": axes, "datasets": [level], **version}

@@ -1,4 +1,4 @@
-"""Labels as OME-Zarr: inside their image with its axes and scale, or alone."""
+"""Labels as OME-Zarr, inside their image with its axes and scale or alone; and as zspy."""
 
 import numpy as np
 import pytest
@@ -55,3 +55,33 @@ def test_what_would_be_no_label_image_is_refused(tmp_path):
         temzoo.save_ome_zarr(LABELS, path)
     with pytest.raises(FileExistsError, match="which is neither"):
         temzoo.save_ome_zarr(LABELS, tmp_path)
+
+
+def test_a_zspy_holds_labels_with_their_scale_as_hyperspy_lays_them_out(tmp_path):
+    blocks = da.from_array(LABELS, chunks=(1, 7, 11))
+    path = temzoo.save_zspy(blocks, tmp_path / "a.zspy", nm_per_pixel=(2.0, 1.5))
+    frame = temzoo.load_micrograph(path, frame=1)
+    assert frame.nm_per_pixel == (2.0, 1.5)
+    np.testing.assert_array_equal(frame.pixels, LABELS[1])
+    assert (path / "Experiments/instances/data/2/0/0").is_file()
+    root = zarr.open_group(path, mode="r")
+    assert root.metadata.zarr_format == 2
+    assert root.attrs["file_format_version"] == "3.3"
+    signal = root["Experiments/instances"]
+    axes = [signal[f"axis-{axis}"].attrs for axis in range(3)]
+    assert [axis["name"] for axis in axes] == ["frame", "y", "x"]
+    assert [axis["navigate"] for axis in axes] == [True, False, False]
+    alone = temzoo.load_micrograph(temzoo.save_zspy(LABELS[0], tmp_path / "b.zspy", name="grains"))
+    assert alone.nm_per_pixel is None
+    np.testing.assert_array_equal(alone.pixels, LABELS[0])
+
+
+def test_a_zspy_is_new_and_named_so(tmp_path):
+    with pytest.raises(ValueError, match=r"by the name's end \.zspy\. Received: .*a\.zarr"):
+        temzoo.save_zspy(LABELS, tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="Received: float64 of shape"):
+        temzoo.save_zspy(LABELS / 2, tmp_path / "a.zspy")
+    temzoo.save_zspy(LABELS, tmp_path / "a.zspy")
+    with pytest.raises(FileExistsError):
+        temzoo.save_zspy(LABELS, tmp_path / "a.zspy")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.zspy"]
