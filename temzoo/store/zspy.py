@@ -1,8 +1,7 @@
 """Label images as HyperSpy's zspy, which ``hyperspy.api.load`` opens as a signal.
 
-The format: a folder of Zarr 2 with "Experiments/TITLE", and in it the array "data", a group for each
-of its axes,
-"axis-0" and so on, "metadata", "original_metadata", "learning_results" and "attributes".
+The format: a folder of Zarr 2 with "Experiments/TITLE", and in it the array "data", a group for
+each of its axes ("axis-0" and so on), and metadata.
 Source: https://hyperspy.org/rosettasciio/user_guide/supported_formats/zspy.html. Version 3.3, as
 RosettaSciIO 0.15 writes it; read back by HyperSpy 2.4 with Zarr 2.18.
 """
