@@ -2,7 +2,7 @@
 
 Environment: CPUS=2 makes so many devices of the processor; DIES=2 kills the process in that epoch;
 DRAWN=7 draws its initial weights by this seed; PLAIN=1 leaves Keras as it is; FLOAT64=1 computes
-in 64 bits what is asked for in 32.
+in 64 bits what is asked for in 32; REVERSED=1 gives the crops of each batch last to first.
 """
 
 import os
@@ -12,14 +12,14 @@ from contextlib import nullcontext
 import keras
 
 from temzoo.models import layers
-from temzoo.training import keras_repairs, loop
+from temzoo.training import devices, keras_repairs, loop
 from temzoo.zoo.cards import register
 
 if "CPUS" in os.environ:
     import tensorflow as tf
 
-    devices = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["CPUS"])
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
+    parts = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["CPUS"])
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
 
 
 @register(
@@ -50,6 +50,14 @@ if "DIES" in os.environ:
         begin(self, epoch, logs)
 
     loop._EndOfEpoch.on_epoch_begin = killed
+
+if "REVERSED" in os.environ:
+    in_order = devices.Devices.stream
+
+    def reversed_stream(self, *asked):
+        return in_order(self, *asked).map(lambda *batch: tuple(part[::-1] for part in batch))
+
+    devices.Devices.stream = reversed_stream
 
 if "PLAIN" in os.environ:
     keras_repairs.build = lambda *of: None
