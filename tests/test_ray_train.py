@@ -10,6 +10,7 @@ from temzoo.data.synthetic.synthesize import write_dataset
 @pytest.mark.filterwarnings("default")  # Ray's of its own options
 def test_ray_train_starts_a_training_of_two_machines(tmp_path):
     pytest.importorskip("ray.train", reason="needs ray[train]")
+    import ray
     from ray.train import RunConfig, ScalingConfig, get_context
     from ray.train.tensorflow import TensorflowTrainer
 
@@ -30,12 +31,16 @@ def test_ray_train_starts_a_training_of_two_machines(tmp_path):
 
     one, two = ({"out": str(tmp_path / name), "several": name == "two"} for name in ("one", "two"))
     learn(one)
-    TensorflowTrainer(
-        learn,
-        train_loop_config=two,
-        scaling_config=ScalingConfig(num_workers=2),
-        run_config=RunConfig(storage_path=str(tmp_path / "ray")),
-    ).fit()
+    ray.init("local", num_cpus=3)  # else it waits for the last cluster of this machine, if it is gone
+    try:
+        TensorflowTrainer(
+            learn,
+            train_loop_config=two,
+            scaling_config=ScalingConfig(num_workers=2),
+            run_config=RunConfig(storage_path=str(tmp_path / "ray")),
+        ).fit()
+    finally:
+        ray.shutdown()
     expected, found = (
         np.genfromtxt(tmp_path / name / "history.csv", delimiter=",", names=True)["loss"]
         for name in ("one", "two")
