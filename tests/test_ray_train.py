@@ -31,7 +31,7 @@ def test_ray_train_starts_a_training_of_two_machines(tmp_path):
 
     one, two = ({"out": str(tmp_path / name), "several": name == "two"} for name in ("one", "two"))
     learn(one)
-    ray.init("local", num_cpus=3)  # else it waits for the last cluster of this machine, if it is gone
+    ray.init("local", num_cpus=3)  # else it waits for the last one of this machine, also if gone
     try:
         TensorflowTrainer(
             learn,
