@@ -31,6 +31,7 @@ from benchmarks.records import DATA
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.data.splits import pick, read_names
 from temzoo.data.synthetic.scene import Scene
+from temzoo.data.synthetic.supported import supported_catalyst
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.training.run_folder import fingerprint
 
@@ -40,6 +41,7 @@ PARTS = ("val", "train", "all")
 # What is drawn: 24 micrographs train and 12 judge; the quick ones are smaller and fewer.
 SYNTHETIC = {"train": 24, "val": 12, "size": 512}
 QUICK = {"train": 8, "val": 6, "size": 256}
+SUPPORTED = {"train": 300, "val": 40}
 VAL_SEED = 1000  # first number of the seeds of what judges
 
 
@@ -125,6 +127,17 @@ def _named(name: str, data: Path) -> Dataset:
             " data by --data-folder, or a dataset's own by --data."
         )
     return from_folder(data / name)
+
+
+@dataset("supported")
+def supported(_: Path) -> Dataset:
+    """Particles on supports, drawn by ``temzoo.data.synthetic.supported``; no file is needed."""
+    drawn = [
+        [in_memory(*supported_catalyst(first + n, name=f"{first + n}.tif")) for n in range(count)]
+        for first, count in ((0, SUPPORTED["train"]), (VAL_SEED, SUPPORTED["val"]))
+    ]
+    split = f"seeds from 0 on train, from {VAL_SEED} on judge; 512 px"
+    return Dataset("supported", *drawn, split)
 
 
 for _name in ("emps", "super1"):

@@ -113,6 +113,13 @@ RECIPES: dict[str, Recipe] = {
         {**WIDE, "epochs": 18, "validate_every": 6, "average": 0.998, "seed": 2},
         start="particles/emps-mobilenet",
     ),
+    "supported-particles": Recipe(
+        "the decoder of particles/emps goes on, on particles drawn on supports",
+        *("supported", "particles", {"encoder": "efficientnet_lite0"}),
+        {**EMPS, "augment": "em_invert", "epochs": 6, "steps_per_epoch": 100}
+        | {"average": 0.99, "mixed_precision": True, "validate_every": 6},
+        start="particles/emps",
+    ),
     "emps-scratch-encoder": Recipe(
         "the network of emps-frozen, all of it from random weights, 4 epochs",
         *("emps", "unet_mobilenet", SCRATCH, {**EMPS, "epochs": 4}),
