@@ -3,10 +3,11 @@
     python -m benchmarks accuracy --weights unet_mobilenet/emps-frozen --data emps
     python -m benchmarks accuracy --weights runs/a --data PATH --compare runs/b otsu
 
-To the figures of ``temzoo.evaluate``, whose head defines them, come AP of all models, and two of
-the particles of all images together: the relative error of their number, (found - true) / true, and
-that of D50, the median of their equivalent circular diameters. Objects are told apart as by
-``temzoo predict``: necks cut, below 10 px dropped. A difference of two models is that of their
+To the figures of ``temzoo.evaluate``, whose head defines them, come AP of all models, and three of
+the particles of all images together: the relative error of their number, (found - true) / true,
+that of D50, the median of their equivalent circular diameters, and that of the D50 of those which
+no border cuts, as ``temzoo measure`` takes it. Objects are told apart as by ``temzoo predict``:
+necks cut, below 10 px dropped. A difference of two models is that of their
 means over the same images; "better" and "worse" are said only where its interval excludes 0.
 VAEs are judged by ``benchmarks.latent``. Speed: ``precision``.
 """
@@ -68,28 +69,43 @@ def scored(
         least: the score from which a detection counts; None: objects have none.
         **resampling: seed and bootstrap, of the intervals.
     """
-    sizes: list[tuple[np.ndarray, np.ndarray]] = []  # of labelled and found particles
+    sizes, free = [], []  # of labelled and found particles
     how = {**RESAMPLING, **resampling}
 
     def looked_at() -> Iterator[Any]:
         for example, prediction in zip(examples, predictions, strict=True):
-            areas = areas_of(true_objects(example.labels, names)), _areas(prediction, least)
-            sizes.append(tuple(map(np.sqrt, areas)))
+            true = true_objects(example.labels, names)
+            sides = _sized(true, prediction.classes.shape), _found(prediction, least)
+            sizes.append(tuple(diameters for diameters, _ in sides))
+            free.append(tuple(diameters[~cut] for diameters, cut in sides))
             yield prediction
 
     counts: dict[str, Any] = {} if least is None else {"scored": True, "min_score": least}
     found = score_predictions(examples, looked_at(), classes=names, ap=True, **counts, **how)
     weights = resamples(len(sizes), how["bootstrap"], how["seed"])
-    figures = {name: interval(values) for name, values in pooled_errors(sizes, weights).items()}
+    errors = pooled_errors(sizes, weights)
+    errors["free_d50_error"] = pooled_errors(free, weights)["d50_error"]
+    figures = {name: interval(values) for name, values in errors.items()}
     return replace(found, pooled=found.pooled | figures)
 
 
-def _areas(prediction: Any, least: float | None) -> np.ndarray:
-    """(N,) px of the objects that count as found."""
+def _sized(objects: Sequence[Any], shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) roots of the areas of some objects, px; and whether the image's border cuts them."""
+    at = np.array([(each.top, each.left, *each.mask.shape) for each in objects]).reshape(-1, 4)
+    cut = (at[:, :2] == 0) | (at[:, :2] + at[:, 2:] == shape)
+    return np.sqrt(areas_of(objects)), cut.any(axis=1)
+
+
+def _found(prediction: Any, least: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the objects that count as found."""
     if prediction.detections is not None:
-        return areas_of(counted_from(prediction, least).detections)
-    areas = np.bincount(prediction.instances.ravel())[1:]
-    return areas if least is None else areas[prediction.scores >= least]
+        return _sized(counted_from(prediction, least).detections, prediction.classes.shape)
+    instances = prediction.instances
+    areas, cut = np.bincount(instances.ravel()), np.zeros(int(instances.max()) + 1, bool)
+    for edge in (instances[0], instances[-1], instances[:, 0], instances[:, -1]):
+        cut[edge] = True
+    counts = np.ones(len(areas) - 1, bool) if least is None else prediction.scores >= least
+    return np.sqrt(areas[1:])[counts], cut[1:][counts]
 
 
 def pooled_errors(

@@ -80,7 +80,20 @@ def test_a_detector_is_judged_by_its_objects(drawn, finder):
     pixels[8:24, 8:24], pixels[40:52, 40:52] = 180, 60
     prediction = temzoo.predict(finder, pixels, min_score=0.05)
     assert len(prediction.detections) == 2
-    assert accuracy._areas(prediction, 0.7).tolist() == [256]
+    diameters, cut = accuracy._found(prediction, 0.7)
+    assert (diameters.tolist(), cut.tolist()) == ([16], [False])
+
+
+def test_what_the_border_cuts_has_no_size(drawn):
+    """Of two squares, one lies at the border."""
+    instances = np.zeros((20, 30), np.int32)
+    instances[2:6, 2:6], instances[10:20, 10:20] = 1, 2
+    prediction = SimpleNamespace(detections=None, instances=instances, scores=np.ones(2))
+    diameters, cut = accuracy._found(prediction, None)
+    assert (diameters.tolist(), cut.tolist()) == ([4, 10], [False, True])
+    assert [part.tolist() for part in accuracy._found(prediction, 2.0)] == [[], []]
+    judged = accuracy.judge(Oracle(drawn.val), drawn.val, bootstrap=20)
+    assert judged.pooled["free_d50_error"].value == 0
 
 
 def test_pooled_errors_are_those_of_the_images_as_often_as_they_are_drawn():
