@@ -320,6 +320,13 @@ def test_the_text_in_pictures_stays_large_enough_to_read(tab, others, width, lea
     assert min(tab.run(script)) >= least - 0.01
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_numbers_in_checked_pictures_are_large_enough_to_read(tab, others, width):
+    tab.open(others / "check.html", width, 800)
+    numbers = "[...document.querySelectorAll('.checked text')]"
+    assert min(tab.run(f"{numbers}.map(e => e.getBoundingClientRect().height)")) >= 12
+
+
 def test_nothing_from_a_name_runs_and_no_policy_is_broken(page):
     assert page.run("document.scripts.length") == 2
     assert page.run("document.images.length") == 0
