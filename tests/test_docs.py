@@ -95,6 +95,8 @@ def check(words: list[str]) -> None:
         check_temzoo(words[words.index("temzoo") + 1 :])
     elif words[0] == "python" and words[1].startswith("docs/"):
         assert (ROOT / words[1]).is_file(), words[1]
+    elif words[0] in {"sphinx_gallery_py2jupyter", "jupyter"}:  # a notebook of a script
+        assert (ROOT / words[-1]).with_suffix(".py").is_file(), words[-1]
     else:  # what others' programs take is not ours to know
         assert words[0] in {"pip", "docker", "cvat-cli", "python", "ray", "sbatch"}, words[0]
         assert "-m" not in words[:2], words

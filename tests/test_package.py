@@ -158,5 +158,7 @@ def test_tensorflow_is_quiet_unless_it_was_told_otherwise(monkeypatch, set_to, k
     if set_to is not None:
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", set_to)
     code = "import os, temzoo; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    code += "" if set_to else "; temzoo.get_model('mlp')"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == kept
+    assert found.stderr == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -15,6 +14,7 @@ import typer
 
 from temzoo.cli.help import Group
 from temzoo.zoo.plugins import load_file
+from temzoo.zoo.tensorflow import load_tensorflow as load_tensorflow
 
 if TYPE_CHECKING:
     from temzoo.measurement.by_hand import ByHand
@@ -160,18 +160,6 @@ def keywords(pairs: list[str] | None) -> dict:
         except (ValueError, SyntaxError):
             found[key] = {"true": True, "false": False}.get(value.lower(), value)
     return found
-
-
-def load_tensorflow() -> None:
-    """Imports TensorFlow and hides its greetings, which it prints at any log level."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def trained(weights: str, pairs: list[str] | None = None):

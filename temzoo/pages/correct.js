@@ -8,7 +8,7 @@ const correcting = (page) => {
   // Row → {gone, lead, kind, stated}: excluded; the row of the first of merged ones; class, and
   // whether the file must say so.
   const records = new Map();
-  const past = [];
+  const past = [], future = [];
   let picks = new Set(), on = false, several = false;
   const numberOf = (k) => rows[k][1], imageOf = (k) => rows[k][0];
   const ownKind = (k) => rows[k][index.class];
@@ -23,7 +23,8 @@ const correcting = (page) => {
   const names = (ks) => {
     const found = leads(ks).sort(byNumber).map(numberOf);
     const more = found.length > MOST ? ` and ${found.length - MOST} more` : "";
-    return `${found.slice(0, MOST).join(", ")}${more}`;
+    const where = data.images.length > 1 ? ` of ${data.images[imageOf([...ks][0])]}` : "";
+    return `${found.slice(0, MOST).join(", ")}${more}${where}`;
   };
   const placeOf = new Map(rows.flatMap((row, k) => data.plates[row[0]]
     ? [[`${data.plates[row[0]]} ${row[1]}`, k]] : []));
@@ -192,8 +193,8 @@ const correcting = (page) => {
     return before;
   };
   const change = (pairs, text) => {
-    const before = write(pairs);
-    past.push({ before, text });
+    past.push({ pairs: write(pairs), text });
+    future.length = 0;
     refresh();
     told(`${text}: ${tell()}`);
   };
@@ -225,13 +226,15 @@ const correcting = (page) => {
       ? undefined : { ...records.get(k), kind, stated: true };
     change(ks.map((k) => [k, record(k)]), `Relabelled ${names(ks)} as ${kind}`);
   };
-  const undo = () => {
-    const last = past.pop();
-    if (!last) { told("Nothing to undo"); return; }
-    write(last.before);
+  const step = (from, to, name) => {
+    const last = from.pop();
+    if (!last) { told(`Nothing to ${name}`); return; }
+    to.push({ pairs: write(last.pairs), text: last.text });
     refresh();
-    told(`Undone: ${last.text}: ${tell()}`);
+    told(`${name === "undo" ? "Undone" : "Done again"}: ${last.text}: ${tell()}`);
   };
+  const undo = () => step(past, future, "undo");
+  const redo = () => step(future, past, "redo");
 
   // the file
   const written = () => {
@@ -255,7 +258,7 @@ const correcting = (page) => {
   const save = () => {
     saved = written();
     download("corrections.json", [saved, "\n"], "application/json");
-    told("Saved corrections.json");
+    told("Saved corrections.json, where the browser keeps downloads");
   };
   addEventListener("beforeunload", (event) => {
     if (written() === saved) return;
@@ -263,7 +266,7 @@ const correcting = (page) => {
     event.returnValue = ""; // older browsers ask for this alone
   });
 
-  const doing = { exclude, merge, undo, save };
+  const doing = { exclude, merge, undo, redo, save };
   for (const each of all("[data-do]", panel)) each.addEventListener("click", doing[each.dataset.do]);
   const kinds = all("[data-kind]", panel);
   for (const each of kinds) each.addEventListener("click", () => relabel(each.dataset.kind));
@@ -284,9 +287,9 @@ const correcting = (page) => {
     if (!on || event.target.closest?.("select, input, textarea")) return;
     const key = event.key.toLowerCase();
     const control = event.ctrlKey || event.metaKey;
-    if (event.altKey || (control && (key !== "z" || event.shiftKey))) return;
-    const shortcut = control ? undo
-      : { x: exclude, delete: exclude, m: merge, u: undo }[key]
+    if (event.altKey) return;
+    const shortcut = control ? { z: event.shiftKey ? redo : undo, y: redo }[key]
+      : { x: exclude, delete: exclude, m: merge, u: undo, r: redo }[key]
         ?? (/^[1-9]$/.test(key) && kinds[key - 1] ? () => relabel(kinds[key - 1].dataset.kind) : null);
     if (!shortcut) return;
     event.preventDefault();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,12 +41,16 @@ def facts_of(prediction: Prediction) -> dict[str, Any]:
     return facts
 
 
-def tools_html(class_names: Sequence[str], *, of_all: bool = True) -> str:
+def tools_html(
+    class_names: Sequence[str], folder: str, *, of_all: bool = True, doubtful: bool = False
+) -> str:
     """The tools that the button "Correct" shows.
 
     Args:
         class_names: of the classes 1, 2, …; one alone cannot be changed.
+        folder: name of the folder of predictions, for the commands that take the saved file.
         of_all: whether the page's table holds all particles.
+        doubtful: whether there are objects that are not counted.
     """
     kinds = "".join(
         f'<button type="button" data-kind="{text(name)}" title="Make the chosen particles'
@@ -55,6 +60,11 @@ def tools_html(class_names: Sequence[str], *, of_all: bool = True) -> str:
     )
     relabel = f'<span class="joined" role="group" aria-label="Class">{kinds}</span>'
     part = "" if of_all else " The figures are of the particles in the page's table."
+    if doubtful:
+        part += (
+            " Doubtful objects cannot be taken in here: <code>temzoo predict --min-score</code>."
+        )
+    folder = text(shlex.quote(folder))
     return f"""<div id="correcting" role="group" aria-label="Corrections by hand" hidden>
 <div class="tools">
 <button type="button" id="several" aria-pressed="false" title="Each click adds, as with Shift">
@@ -63,14 +73,16 @@ Choose several</button>
 {_tool("merge", "Merge", "Make the chosen particles one", "m")}
 {relabel if len(class_names) > 1 else ""}
 {_tool("undo", "Undo", "Undo the last correction, also with Ctrl+Z", "u")}
+{_tool("redo", "Redo", "Do again what was undone, also with Ctrl+Y", "r")}
 {_tool("save", "Save corrections", "Download corrections.json; nothing leaves this machine", "")}
 </div>
 <div class="wide"><table><caption class="hidden">Number and size, predicted and corrected</caption>
 <thead></thead><tbody></tbody></table></div>
 <p class="help" id="corrected"></p>
-<p class="help">Click particles or their rows; <kbd>Shift</kbd> adds. Measures in the table stay as
-predicted.{part} <code>temzoo apply-corrections</code> and <code>temzoo measure --corrections</code>
-take the saved file.</p></div>"""
+<p class="help">Click particles or their rows; <kbd>Shift</kbd> or <kbd>Ctrl</kbd> adds. Measures in
+the table stay as predicted.{part} Save, then measure, or write corrected predictions:</p>
+<pre><code>temzoo measure {folder} --corrections corrections.json
+temzoo apply-corrections {folder} corrections.json --out corrected</code></pre></div>"""
 
 
 def _tool(does: str, name: str, title: str, key: str) -> str:

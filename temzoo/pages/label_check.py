@@ -19,6 +19,7 @@ from temzoo.labels.names import ImageFolder
 from temzoo.labels.shapes.run_lengths import decode_runs
 from temzoo.pages.html import data_uri, image_element
 from temzoo.pages.html import text as safe
+from temzoo.pages.numbers import counted
 from temzoo.pages.page import Section, page, plain_table
 from temzoo.pages.plates import jpeg
 
@@ -87,7 +88,7 @@ def to_html(
 
 def _lede(report: Report) -> str:
     counts = {level: sum(f.level == level for f in report.findings) for level in STROKES}
-    found = ", ".join(f"{n} × {level}" for level, n in counts.items())
+    found = ", ".join(counted(n, level) for level, n in counts.items())
     return f"{counts_text(report)}. Findings: {found}."
 
 
@@ -157,11 +158,11 @@ def _mark(image: LabelledImage, number: int, finding: Finding) -> str:
     if finding.place is not None:
         row, col = finding.place
         outline = f'<circle cx="{col:.2f}" cy="{row:.2f}" r="{size:.2f}"'
-    row = min(max(row, size), image.height)
+    row = min(max(row, 1.4 * size), image.height)
     col = min(max(col, 0), image.width - 2 * size)
     return (
-        f'<g>{outline} class="halo"/>{outline} class="line" stroke="{colour}" '
-        f'stroke-dasharray="{dashes}"/><text x="{col:.2f}" y="{row:.2f}" font-size="{size:.2f}" '
+        f'<g font-size="{size:.2f}">{outline} class="halo"/>{outline} class="line" '
+        f'stroke="{colour}" stroke-dasharray="{dashes}"/><text x="{col:.2f}" y="{row:.2f}" '
         f'stroke-width="{size / 6:.2f}" fill="{colour}">{number}</text></g>'
     )
 

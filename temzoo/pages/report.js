@@ -11,6 +11,7 @@
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
+  const adds = (event) => event.shiftKey || event.ctrlKey || event.metaKey; // to what is chosen
   const say = (text) => { one("#said").textContent = text; };
   const download = (name, parts, type) => {
     const link = made("a", "", { download: name });
@@ -179,7 +180,7 @@
       if (travelled > 4) return;
       const path = event.target.closest?.(".objects path");
       choose(path ? Number(path.dataset.p) : null, { table: true });
-      correction?.pick(chosen, event.shiftKey);
+      correction?.pick(chosen, adds(event));
     });
     stage.addEventListener("dblclick", (event) => zoom(view, event.shiftKey ? 0.5 : 2, at(view, event)));
     stage.addEventListener("pointerover", (event) => {
@@ -415,7 +416,7 @@
       hover(row && plateOf(row) === current.number ? row[1] : null);
     });
     body.addEventListener("pointerleave", () => hover(null));
-    body.addEventListener("click", (event) => rowAt(event) && take(rowAt(event), { add: event.shiftKey }));
+    body.addEventListener("click", (event) => rowAt(event) && take(rowAt(event), { add: adds(event) }));
     body.addEventListener("dblclick", (event) => rowAt(event) && take(rowAt(event), { closer: true }));
     body.addEventListener("keydown", (event) => {
       const tr = rowAt(event);

@@ -139,7 +139,7 @@ def _prediction_content(source: Path, *, images, limit, progress, by_hand) -> di
         "figures": key_figures(found),
         "notices": _notices(gallery),
         "sections": [
-            _viewer_section(gallery),
+            _viewer_section(gallery, source.resolve().name),
             *size_sections(found, gallery.plate_numbers),
             *predictions.prediction_sections(sidecars),
         ],
@@ -167,7 +167,7 @@ def _run_content(
         "figures": runs.run_figures(run),
         "notices": _notices(gallery) if seen else (),
         "sections": [
-            *([_viewer_section(gallery)] if seen else []),
+            *([_viewer_section(gallery, source.name)] if seen else []),
             *runs.score_sections(run, gallery.plate_numbers),
             *(size_sections(measured(gallery), gallery.plate_numbers) if seen else []),
             *runs.origin_sections(run),
@@ -182,7 +182,7 @@ def _classes(names: Sequence[str] | None) -> str:
     return f" {'Class' if len(names) == 1 else 'Classes'}: {', '.join(map(str, names))}."
 
 
-def _viewer_section(gallery: Gallery) -> Section:
+def _viewer_section(gallery: Gallery, folder: str) -> Section:
     shown, everything = len(gallery.plates), len(gallery.names)
     note = ""
     if shown < everything:
@@ -198,11 +198,14 @@ def _viewer_section(gallery: Gallery) -> Section:
         doubtful=gallery.doubtful,
         table=gallery.particles > 0,
         pictured=everything,
-        corrections=tools_html(gallery.class_names, of_all=gallery.particles <= MOST_ROWS)
-        if gallery.on_disk
-        else "",
+        corrections=_tools(gallery, folder) if gallery.on_disk else "",
     )
     return Section("Micrographs", body, note=note)
+
+
+def _tools(gallery: Gallery, folder: str) -> str:
+    of_all = gallery.particles <= MOST_ROWS
+    return tools_html(gallery.class_names, folder, of_all=of_all, doubtful=gallery.doubtful)
 
 
 def _data(gallery: Gallery, source: Path) -> str:

@@ -225,12 +225,13 @@ def _scores_section(figures: Mapping[str, Any]) -> Section:
         mean, pooled = (figures[part].get(key) for part in ("per_image", "pooled"))
         drawn = "" if _beyond_one(mean or pooled) else whisker(*_numbers(mean or pooled))
         rows.append((metric_name(key), *_cells(mean), Html(drawn), *_cells(pooled)))
+    images = figures.get("images", len(figures["table"]))
     head = ("Metric", "Per image", "95 % interval", "", "Pooled", "95 % interval")
     body = figure_table(head, rows, caption="Scores on the validation micrographs")
     return Section(
         "Scores",
         body,
-        note=f"On {figures.get('images', len(figures['table']))} validation micrographs at full"
+        note=f"On {counted(images, 'validation micrograph')} at full"
         " resolution. Per image: mean over micrographs; pooled: all pixels, or objects, together."
         " Intervals are 95 % bootstrap intervals over micrographs. Objects match at IoU 0.5.",
     )
@@ -313,8 +314,8 @@ def _model_section(run: RunFolder) -> Section:
 def _made_section(run: RunFolder) -> Section:
     told, data = run.run, run.run["data"]
     parts = {
-        name: f"{part['images']} micrographs"
-        + (f", {part['shapes']} labelled shapes" if part["shapes"] else "")
+        name: counted(part["images"], "micrograph")
+        + (f", {counted(part['shapes'], 'labelled shape')}" if part["shapes"] else "")
         + f", fingerprint {part['fingerprint']}"
         for name, part in data.items()
     }

@@ -58,7 +58,8 @@ def sheet(
     # A line is as high as the tallest of its pictures needs, so that wide ones leave no gaps.
     tallest = max(panel.picture.shape[0] / panel.picture.shape[1] for panel in panels)
     height = WIDE * min(max(tallest, 0.4), 1.5) + 0.2
-    figure = Figure(figsize=(WIDE * columns, height * lines + 0.6), layout="constrained")
+    size = WIDE * columns, height * lines + (0.8 if title else 0.6)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -67,6 +68,7 @@ def sheet(
         axis.set_title("\n".join(map(in_line, panel.title.split("\n"))), fontsize=8)
     if title:
         figure.suptitle(textwrap.fill(title, IN_TITLE * columns), fontsize=11)
+        figure.get_layout_engine().set(h_pad=0.06)  # inches, also between titles
     if legend:
         keys = [legend_key(name, value) for name, value in legend.items()]
         several = {"ncols": min(len(keys), KEYS * columns), "fontsize": 9, "frameon": False}

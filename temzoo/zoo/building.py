@@ -16,6 +16,7 @@ from temzoo.zoo.built import Built, built, note
 from temzoo.zoo.cards import BUILDERS, ModelCard, check_keywords, model_card
 from temzoo.zoo.pretrained import as_json
 from temzoo.zoo.task import task_named
+from temzoo.zoo.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -220,6 +221,7 @@ def rebuild(how: Built, **changes: Any) -> keras.Model:
 
 
 def _build(card: ModelCard, how: Built, *, deferred: bool) -> keras.Model:
+    load_tensorflow()
     if card.name not in BUILDERS:
         importlib.import_module(card.module)
     later = card.deferred if deferred else {}

@@ -13,6 +13,7 @@ from temzoo.core.types import Detection, Prediction
 from temzoo.inference.objects import flattened
 from temzoo.measurement.table import frame_of
 from temzoo.pages import write_report
+from temzoo.pages.correcting import tools_html
 from temzoo.pages.viewer import viewer_html
 from temzoo.store import predictions
 from temzoo.store.corrections import corrected, instances_sha256, read_corrections
@@ -192,12 +193,48 @@ def test_undo_goes_back_step_by_step_also_on_another_micrograph(page):
     assert saved(page)["images"] == []
 
 
+def test_what_was_undone_is_done_again_until_another_correction(page):
+    pick(page, 5)
+    page.press("x", 88, "x")
+    pick(page, 6)
+    pick(page, 7, CONTROL)  # adds, as Shift does
+    page.press("m", 77, "m")
+    end, file = live(page), saved(page)
+    page.press("u", 85, "u")
+    page.press("z", 90, modifiers=CONTROL)
+    page.press("r", 82, "r")
+    said = page.run("document.querySelector('#corrected').textContent")
+    assert said.startswith("Done again: Excluded 5 of a.png: ")
+    page.press("y", 89, modifiers=CONTROL)
+    assert live(page) == end
+    assert saved(page) == file
+    page.press("u", 85, "u")
+    page.press("z", 90, modifiers=CONTROL | SHIFT)
+    assert saved(page) == file
+    page.press("u", 85, "u")
+    pick(page, 9)
+    page.press("x", 88, "x")
+    page.press("r", 82, "r")
+    assert page.run("document.querySelector('#corrected').textContent") == "Nothing to redo"
+    assert saved(page)["images"][0]["exclude"] == [5, 9]
+
+
+def test_the_commands_that_take_the_file_name_the_folder(path, folder):
+    told = Reader(path).text
+    assert "temzoo measure p --corrections corrections.json" in told
+    assert "temzoo apply-corrections p corrections.json --out corrected" in told
+    assert "Doubtful" not in told
+    tools = tools_html(["dot"], "my 1st <b>", doubtful=True)
+    assert "measure &#x27;my 1st &lt;b&gt;&#x27; --corrections" in tools
+    assert "Doubtful objects cannot be taken in here" in tools
+
+
 def test_what_is_excluded_merged_and_relabelled_is_seen_and_said(page):
     pick(page, 5)
     page.press("x", 88, "x")
     assert rows_of(page, ".gone") == ["5 excluded"]
     assert page.run("document.querySelector('.plate.current .struck').getAttribute('d').length") > 9
-    assert "Excluded 5: " in page.run("document.querySelector('#said').textContent")
+    assert "Excluded 5 of a.png: " in page.run("document.querySelector('#said').textContent")
     page.press("x", 88, "x")  # taken in again
     assert rows_of(page, ".gone") == []
     pick(page, 9)

@@ -302,12 +302,28 @@ def test_no_width_makes_a_page_scroll_sideways(tab, path, others, page, width, d
     )
 
 
+def test_the_last_column_of_a_micrograph_is_seen_beside_it(tab, tmp_path):
+    scores = {"scores": (0.987,) * 16}
+    save_disks(tmp_path / "p", tmp_path / "i", ["a.png"], nm_per_pixel=(0.5, 0.5), **scores)
+    tab.open(write_report(tmp_path / "p"), 1280, 800)
+    heads = tab.run("[...document.querySelectorAll('.catalogue th')].map(e => e.innerText)")
+    assert [heads[-2].strip(), heads[-1].strip()] == ["Score", "Border"]
+    over = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.catalogue'))"
+    assert tab.run(over) <= 0
+
+
 @pytest.mark.parametrize(("width", "least"), [(390, 0.6), (800, 0.6), (1280, 0.4)])
 def test_the_text_in_pictures_stays_large_enough_to_read(tab, others, width, least):
     """Drawn at 150 dots an inch, 8 pt are 17 px: 10 px at 0.6. The plate itself scrolls."""
     tab.open(others / "lecture.html", width, 800)
     script = "[...document.querySelectorAll('.sheet')].map(e => e.clientWidth / e.naturalWidth)"
     assert min(tab.run(script)) >= least - 0.01
+
+
+def test_numbers_in_checked_pictures_are_large_enough_to_read_on_a_phone(tab, others):
+    tab.open(others / "check.html", 390, 844)
+    numbers = "[...document.querySelectorAll('.checked text')]"
+    assert min(tab.run(f"{numbers}.map(e => e.getBoundingClientRect().height)")) >= 12
 
 
 def test_nothing_from_a_name_runs_and_no_policy_is_broken(page):

@@ -49,3 +49,4 @@ axes[1].imshow(np.where(part > 0, order[places], np.nan), cmap="hsv", interpolat
 axes[1].set_title(f"{len(numbers)} particles in it")
 for axis in axes:
     axis.set_axis_off()
+plt.show()

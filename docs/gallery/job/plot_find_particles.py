@@ -44,3 +44,4 @@ right.axvline(whole["diameter_d50_nm"], color="#b3541e")
 low, high = whole["diameter_d50_low_nm"], whole["diameter_d50_high_nm"]
 right.set_title(f"D50 {whole['diameter_d50_nm']:.1f} nm [{low:.1f}, {high:.1f}]", fontsize=10)
 right.set(xlabel="equivalent diameter, nm", ylabel="particles")
+plt.show()

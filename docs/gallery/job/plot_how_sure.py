@@ -37,6 +37,7 @@ figure.colorbar(shown, ax=axes[1], label="entropy of a pixel, bit", shrink=0.8)
 axes[1].set_axis_off()
 axes[2].hist(table["confidence"], bins=np.linspace(0, 1, 21), color="#3b6ea5", edgecolor="white")
 axes[2].set(xlabel="confidence", ylabel="objects", xlim=(0, 1))
+plt.show()
 
 # %%
 # **Sizes.** Other particles of the same kind would give another median: the interval by sampling.

@@ -42,6 +42,7 @@ for (above, below), candidate in zip(axes.T, ranking.chosen):
     below.imshow(candidate.heat, cmap="magma", vmin=0, vmax=1)
     below.set_title("entropy, 0 to 1 bit", fontsize=9)
     below.set_axis_off()
+plt.show()
 
 # %%
 # A table and a sheet of them, as the command ``temzoo label-next`` writes:

@@ -47,6 +47,7 @@ for shape in drawn.shapes:  # a mask where an object has a hole; here all are po
 axes[1].set_title(f"{len(drawn.shapes)} polygons of the prediction")
 for axis in axes:
     axis.set_axis_off()
+plt.show()
 
 # %%
 # Back into CVAT: these polygons become a file that "Upload annotations" takes. Correcting them is

@@ -55,6 +55,7 @@ left.set_axis_off()
 table = temzoo.measure(temzoo.predict(micrograph), micrograph)
 right.hist(table["diameter_nm"], bins=12, color="#3b6ea5", edgecolor="white")
 right.set(xlabel="equivalent diameter, nm", ylabel="particles")
+plt.show()
 
 # %%
 # ``temzoo.predict(path)`` does this by itself, and ``temzoo predict figures`` for a folder of

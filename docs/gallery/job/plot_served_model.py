@@ -49,6 +49,7 @@ axes[2].imshow(answer["probabilities"][..., 1], cmap="magma", vmin=0, vmax=1)
 axes[2].set_title("the same of the SavedModel")
 for axis in axes:
     axis.set_axis_off()
+plt.show()
 
 # %%
 # Behind a server, ``temzoo.connect("grpc://host:8500/particles")`` takes the place of the model

@@ -26,6 +26,7 @@ for axis, (title, picture, facts) in zip(axes.flat, rows):
     axis.set_title(title + (facts or ""), fontsize=8)
 for axis in axes.flat:
     axis.set_axis_off()
+plt.show()
 
 # %%
 # In training all of them are drawn together, anew for each crop. What moves pixels moves the
@@ -39,6 +40,7 @@ for seed, axis in enumerate(axes):
     axis.contour(moved, [0.5], colors="orange", linewidths=1)
     axis.set_title(f"seed {seed}", fontsize=9)
     axis.set_axis_off()
+plt.show()
 
 # %%
 # ``temzoo.train(…, augment="em")`` is the default; "light" does less, "em_invert" exchanges dark

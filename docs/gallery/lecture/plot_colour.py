@@ -51,6 +51,7 @@ for axis, (name, picture) in zip(axes, pictures.items()):
     axis.imshow(np.clip(picture.pixels, 0, 255).astype(np.uint8), cmap="gray")
     axis.set_title(name)
     axis.set_axis_off()
+plt.show()
 
 # %%
 # An electron micrograph is grey. Colours that a network adds are an aid to the eye, not data.

@@ -65,6 +65,7 @@ for axis, (title, numbers) in zip(axes.flat, steps.items()):
         axis.text(col, row, f"{value:g}", color=colour, ha="center", va="center", fontsize=13)
     axis.set_title(f"{title}, {numbers.shape[0]} x {numbers.shape[1]}")
     axis.set_axis_off()
+plt.show()
 
 # %%
 # A network has thousands of such kernels. Nobody writes them down: training finds them. The

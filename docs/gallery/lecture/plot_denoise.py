@@ -45,6 +45,7 @@ for row, spread_px in zip(axes, (0.0, 0.6)):
     row[0].set_title(f"noisy, spread {spread_px} px: PSNR {before:.1f} dB")
     row[1].set_title(f"restored: PSNR {after:.1f} dB")
     row[2].set_title("without noise")
+plt.show()
 
 # %%
 # A restored micrograph is the network's guess. Count and measure on the recorded image where you

@@ -55,6 +55,7 @@ for number, texts in said.items():
     axis.annotate("\n".join(texts), (col, row), (8, 8), textcoords="offset points", fontsize=8,
                   bbox={"facecolor": "white", "alpha": 0.8})  # fmt: skip
 axis.set_axis_off()
+plt.show()
 
 # %%
 # The command ``temzoo labels check annotations.xml --images micrographs`` does the same with

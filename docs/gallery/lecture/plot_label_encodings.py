@@ -55,3 +55,4 @@ titles = ("micrograph", "one-hot: class of a pixel", "YOLO: boxes", "Mask R-CNN:
 for axis, title in zip(axes.flat, titles):
     axis.set_title(title, fontsize=10)
     axis.set_axis_off()
+plt.show()

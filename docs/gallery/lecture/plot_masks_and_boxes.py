@@ -32,6 +32,7 @@ micrograph.plot(axes[0])
 for axis, (name, prediction) in zip(axes[1:], found.items()):
     prediction.plot(micrograph, axis)
     axis.set_title(f"{name}: {len(prediction.detections)} of {len(labels.shapes)} objects")
+plt.show()
 
 # %%
 # A detection is a small mask and its place, so objects may overlap. Boxes are (top, left, bottom,
@@ -48,3 +49,4 @@ for name, prediction in found.items():
     axis.plot(np.arange(1, 1 + len(scores)), scores, "o-", ms=4, label=name)
 axis.set(xlabel="object, by falling score", ylabel="score", ylim=(0, 1.05))
 axis.legend()
+plt.show()

@@ -59,6 +59,7 @@ shown = np.hstack([np.vstack(new[k : k + 2, :, :, 0]) for k in (0, 2, 4, 200, 20
 right.imshow(shown, cmap="gray")
 right.set_title("spheres (left) and rods (right), far from the middle", fontsize=10)
 right.set_axis_off()
+plt.show()
 
 # %%
 # ``temzoo lecture dcnn`` measures the same with five seeds, on drawn particles or on yours.

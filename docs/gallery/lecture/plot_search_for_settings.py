@@ -54,6 +54,7 @@ for axis, (strategy, search) in zip(axes, found.items()):
     axis.set_title(f"{strategy}: best {search.best['score']:.3f}")
 axes[0].set_ylabel("balanced accuracy")
 axes[0].legend()
+plt.show()
 
 # %%
 # The validation particles have now chosen the setting: keep others for the final figure. On the

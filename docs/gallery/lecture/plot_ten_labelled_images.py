@@ -59,6 +59,7 @@ test[0].micrograph.plot(axes[0, 0])
 for axis, (name, model) in zip(axes.flat[1:], models.items()):
     temzoo.predict(model, test[0].micrograph).plot(test[0].micrograph, axis)
     axis.set_title(f"{name}, IoU {scores[name].value:.2f}", fontsize=10)
+plt.show()
 
 # %%
 # Where grey values alone tell particles from their ground, as here, a forest on pixels is hard to

@@ -54,3 +54,4 @@ for name in ("loss", "val_iou"):
     axes[2].plot(epochs, [logs[name] for logs in run.history], "o-", label=name)
 axes[2].set_xlabel("epoch")
 axes[2].legend()
+plt.show()

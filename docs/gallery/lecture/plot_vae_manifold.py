@@ -38,6 +38,7 @@ left.set_title(f"decoded; z{first} to the right, z{second} upwards")
 points = right.scatter(*encoded.means[:, [first, second]].T, c=known["diameter_px"], s=14)
 right.set(xlabel=f"z{first}", ylabel=f"z{second}", title="500 particles", aspect="equal")
 figure.colorbar(points, label="diameter, px")
+plt.show()
 
 # %%
 # **Disentanglement**: does each number tell of one property? The correlation of each with what is
@@ -60,6 +61,7 @@ figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
 axis.imshow(np.vstack(rows), cmap="gray")
 axis.set_yticks(size * (np.arange(len(rows)) + 0.5), [f"z{k}" for k in encoded.order])
 axis.set_xticks([])
+plt.show()
 
 # %%
 # ``temzoo.latent_report`` writes all of this, for particles of yours, on one page.
