@@ -486,3 +486,11 @@ def test_predictions_of_other_examples_are_refused():
     hidden = detected((0, 0, 9, 9, 2, 0.6), (0, 0, 9, 9, 1, 0.9))
     with pytest.raises(ValueError, match=r"a\.png: class ids must be 1 to 1.*class_id=2"):
         score_predictions([labelled], [hidden], classes=["particle"])
+
+
+def test_one_image_has_no_interval():
+    """Drawn again and again it is always itself, which says nothing of other images."""
+    one = mean_interval([0.25])
+    assert str(one) == "0.250"
+    assert np.isnan([one.low, one.high]).all()
+    assert str(mean_interval([0.25, 0.25])) == "0.250 [0.250, 0.250]"

@@ -18,7 +18,7 @@ CHUNK = 200_000  # counts drawn at a time: they stay in the processor's cache
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its bootstrap interval; NaN where it is undefined."""
+    """A figure with its bootstrap interval; NaN where undefined, as are the limits of one image."""
 
     value: float
     low: float
@@ -27,11 +27,18 @@ class Interval:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "–"  # of nothing, as the quality of matches where there are none
+        if math.isnan(self.low):
+            return f"{self.value:.3f}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def resamples(units: int, bootstrap: int, seed: int) -> np.ndarray:
-    """(1 + bootstrap, units): how often each is drawn; row 0 is the data themselves."""
+    """(1 + bootstrap, units): how often each is drawn; row 0 is the data themselves.
+
+    It is alone where there is one unit, whose resamples would give an interval of no width.
+    """
+    if units == 1:
+        return np.ones((1, 1), np.int64)
     drawn = np.random.default_rng(seed).multinomial(
         units, np.full(units, 1 / max(units, 1)), size=bootstrap
     )
