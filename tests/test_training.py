@@ -473,7 +473,7 @@ def test_class_weights(tmp_path, weights):
         ({"validate_every": 0}, "validate_every must be at least 1"),
         ({"save_every": 0}, "save_every must be minutes, more than 0. Received: save_every=0"),
         ({"average": 1.0}, "average must lie between 0 and 1, or be None"),
-        ({"warmup": 2.0}, "warmup is a share below 1"),
+        ({"warmup": 2.0}, r"warmup is a share below 1. Received: .* Use 0.05"),
         ({"class_weights": "balance"}, 'class_weights must be None, "balanced"'),
         ({"class_weights": [1, 2, 3]}, "one factor per class, background first: 2 here"),
         ({"finetune": {"backbone_trainable": True}}, 'has no keyword "backbone_trainable"'),

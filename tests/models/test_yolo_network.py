@@ -190,8 +190,8 @@ def test_weights_fit_any_image_size(model):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"image_size": 100}, "image_size must be a multiple of 32, from 64 on. Received: .*100"),
-        ({"max_detections": 0}, "max_detections must be a whole number from 1 on. Received: .*0"),
+        ({"image_size": 100}, "multiple of 32, from 64 on. Received: .*100. Use 512"),
+        ({"max_detections": 0}, "must be a whole number from 1 on. Received: .*0. Use 1"),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"classes": 1}, "classes counts the background too"),
         ({"features": 0}, "features must be a whole number from 1"),
