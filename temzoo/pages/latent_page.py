@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from temzoo import latent
-from temzoo.core.files import atomic_path, file_stem, write_json
+from temzoo.core.files import file_stem, write_json, write_text
 from temzoo.core.writers import write_csv
 from temzoo.latent.codes import Encoded, checked_images
 from temzoo.latent.comparison import in_figures
@@ -78,8 +78,7 @@ def latent_report(
     write_json(paths["figures"], figures, indent=2)
     pictures = _draw(model, images, out, encoded, varying, periods)
     shown = _page(title, figures, pictures, encoded)
-    with atomic_path(out / "latent.html") as temporary:
-        temporary.write_text(shown, encoding="utf-8")
+    write_text(out / "latent.html", shown)
     return {"html": out / "latent.html", **paths, **pictures}
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from shipped_cards import saying
 
 import temzoo
 from benchmarks import large
 from benchmarks.datasets import synthetic
 from benchmarks.records import kept
 from temzoo.core.types import Micrograph, Prediction
-from temzoo.zoo.cards import model_card
 
 
 def test_micrographs_are_enlarged_and_what_is_found_is_taken_back():
@@ -24,15 +24,7 @@ def test_micrographs_are_enlarged_and_what_is_found_is_taken_back():
     assert large.taken_back(found, 4).classes == pytest.approx(first.pixels, abs=15)
 
 
-SAYING = [
-    f"{model}/{name}"
-    for model in temzoo.list_models()
-    for name, card in model_card(model).weights.items()
-    if card.side is not None
-]
-
-
-@pytest.mark.parametrize("weights", SAYING)
+@pytest.mark.parametrize("weights", saying("side"))
 def test_binning_helps_the_weights_whose_card_asks_for_it(weights):
     (record,) = (r for r in kept() if r["what"] == "large" and r["model"] == weights)
     rows = record["figures"]["rows"]

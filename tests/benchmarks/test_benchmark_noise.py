@@ -1,12 +1,12 @@
 """What noise costs: rows of a tiny network, and what cards say of noise has a record."""
 
 import pytest
+from shipped_cards import saying
 
 import temzoo
 from benchmarks import noise
 from benchmarks.datasets import synthetic
 from benchmarks.records import kept
-from temzoo.zoo.cards import model_card
 
 
 def test_noise_is_added_found_and_smoothed():
@@ -20,15 +20,7 @@ def test_noise_is_added_found_and_smoothed():
     assert noise.noisier(first, 2.0, 0).pixels.std() > 2 * first.pixels.std()
 
 
-SAYING = [
-    f"{model}/{name}"
-    for model in temzoo.list_models()
-    for name, card in model_card(model).weights.items()
-    if card.noise is not None
-]
-
-
-@pytest.mark.parametrize("weights", SAYING)
+@pytest.mark.parametrize("weights", saying("noise"))
 def test_smoothing_helps_the_weights_whose_card_asks_for_it(weights):
     records = [r for r in kept() if r["what"] == "noise" and r["model"] == weights]
     (record,) = (r for r in records if r["dataset"]["name"] == "emps")
