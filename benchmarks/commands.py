@@ -32,8 +32,8 @@ COMMANDS = {
     "tuning": ("tuning", "what a search gains over the default configuration"),
     "throughput": ("throughput", "speed and memory of networks by engine, batch and size"),
     "precision": ("precision", "speed beside IoU for each engine and precision; tiling"),
-    "noise": ("noise", "what noise costs, and how much of it smoothing wins back"),
-    "large": ("large", "what large frames cost, and how much of it binning wins back"),
+    "noise": ("frames", "what noise costs, and how much of it smoothing wins back"),
+    "large": ("frames", "what large frames cost, and how much of it binning wins back"),
     "training": ("training", "speed of training steps in float32 and bfloat16, and IoU"),
     "pipeline": ("pipeline", "whether training waits for its crops"),
     "labels": ("labels", "reading and drawing of large label files, beside datumaro"),
@@ -73,10 +73,7 @@ OPTIONS: dict[str, list[Option]] = {
         data("synthetic"),
         option("--compare", "beside these", [], nargs="+", metavar="WEIGHTS"),
     ],
-    "recipe": [
-        NAMES,
-        option("--seed", "another seed, recorded beside the first", type=int),
-    ],
+    "recipe": [NAMES, option("--seed", "another seed, recorded beside the first", type=int)],
     "instances": [NAMES],
     "boxes": [NAMES],
     "denoise": [NAMES],
@@ -106,11 +103,7 @@ OPTIONS: dict[str, list[Option]] = {
         option("--commit", "to compare with", "f76f78d"),
         option("--images", "in the folder", 200),
         option("--seeds", "of trainings", 3),
-        option(
-            "--work",
-            "folder of trainings, which go on where they were stopped",
-            Path("runs") / "older",
-        ),
+        option("--work", "folder of trainings, which go on there", Path("runs") / "older"),
         option("--repetitions", "of each, after a first that is not counted", 5),
     ],
     "peers": [
@@ -120,7 +113,6 @@ OPTIONS: dict[str, list[Option]] = {
         option("--threads", "of each contestant", 2),
         option("--names", "of the contestants", nargs="+"),
         option("--seeds", "of the two that are first in IoU; of the others one", 1),
-        option("--encoder-weights", 'of segmentation_models.pytorch: "imagenet" downloads'),
         option("--speed", "speed of one architecture instead", action="store_true"),
         option("--work", "folder", Path("runs") / "peers"),
     ],
@@ -139,9 +131,7 @@ OPTIONS: dict[str, list[Option]] = {
         option("--run", "folder of the run; runs/gpu-RECIPE", type=Path),
     ],
     "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
-    "all": [
-        option("--resume", "leave out what was finished on this machine", action="store_true"),
-    ],
+    "all": [option("--resume", "leave out what was finished here", action="store_true")],
 }
 MINE = "run this first: datasets, contestants, models of your own"
 COMMON = [

@@ -22,10 +22,6 @@ import numpy as np
 Inside = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def disc(rng: np.random.Generator) -> Inside:
-    return _ellipse(rng.uniform(1, 1.15))
-
-
 def rod(rng: np.random.Generator) -> Inside:
     aspect = rng.uniform(2, 6)
     kind = rng.choice(["capsule", "bar", "ellipse"])
@@ -85,7 +81,7 @@ def cluster(rng: np.random.Generator) -> Inside:
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Inside]] = {
-    "sphere": disc,
+    "sphere": lambda rng: _ellipse(rng.uniform(1, 1.15)),
     "rod": rod,
     "faceted": polygon,
     "irregular": blob,

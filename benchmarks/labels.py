@@ -16,7 +16,6 @@ process.
 import argparse
 import json
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,35 +79,33 @@ def _generators(kind: int, count: int) -> Iterator[np.random.Generator]:
 EXPORTS = {"images": images_export, "video": video_export}
 NAMES = {"images": "{:06d}.png", "video": "frame_{:06d}.png"}  # as datumaro looks for them
 # Run by datumaro's own Python: it sees nothing of this repository.
-DATUMARO = textwrap.dedent(
-    """
-    import json, sys, time
-    import numpy as np
-    import datumaro
-    from datumaro.util.mask_tools import merge_masks
+DATUMARO = """
+import json, sys, time
+import numpy as np
+import datumaro
+from datumaro.util.mask_tools import merge_masks
 
-    def peak():
-        with open("/proc/self/status") as file:
-            return next(int(l.split()[1]) for l in file if l.startswith("VmHWM:")) * 1024
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(l.split()[1]) for l in file if l.startswith("VmHWM:")) * 1024
 
-    start = time.perf_counter()
-    dataset = datumaro.Dataset.import_from(sys.argv[1], "cvat")
-    items = list(dataset)
-    read = time.perf_counter() - start
-    shapes = foreground = 0
-    start = time.perf_counter()
-    dataset.transform("polygons_to_masks")
-    for item in dataset:
-        shown = [a for a in item.annotations if not a.attributes.get("outside")]
-        merged = merge_masks((a.image, k) for k, a in enumerate(shown, start=1))
-        shapes += len(shown)
-        foreground += 0 if merged is None else int(np.count_nonzero(merged))
-    drawn = time.perf_counter() - start
-    print(json.dumps({"read_s": read, "draw_s": drawn, "peak": peak(), "images": len(items),
-                      "shapes": shapes, "foreground_px": foreground,
-                      "version": datumaro.__version__}))
-    """
-)
+start = time.perf_counter()
+dataset = datumaro.Dataset.import_from(sys.argv[1], "cvat")
+items = list(dataset)
+read = time.perf_counter() - start
+shapes = foreground = 0
+start = time.perf_counter()
+dataset.transform("polygons_to_masks")
+for item in dataset:
+    shown = [a for a in item.annotations if not a.attributes.get("outside")]
+    merged = merge_masks((a.image, k) for k, a in enumerate(shown, start=1))
+    shapes += len(shown)
+    foreground += 0 if merged is None else int(np.count_nonzero(merged))
+drawn = time.perf_counter() - start
+print(json.dumps({"read_s": read, "draw_s": drawn, "peak": peak(), "images": len(items),
+                  "shapes": shapes, "foreground_px": foreground,
+                  "version": datumaro.__version__}))
+"""
 
 
 def write_export(path: Path, name: str, size: Size) -> None:

@@ -44,12 +44,8 @@ from benchmarks.drawn_kinds import drawn
 from temzoo.core.types import Example, LabelledImage, Prediction
 from temzoo.data.classes import tagged
 from temzoo.data.splits import read_groups
+from temzoo.evaluation import classification
 from temzoo.evaluation.bootstrap import interval, resamples
-from temzoo.evaluation.classification import (
-    class_probabilities,
-    cohens_kappa,
-    confusions_of_groups,
-)
 from temzoo.measurement import load_instance_map, measure
 from temzoo.measurement.morphology import KINDS, UNSURE
 from temzoo.micrographs import load_micrograph
@@ -133,7 +129,7 @@ def answers(learn: Sequence, choose: Sequence, judge: Sequence) -> list[str]:
         temzoo.train(model, learn, choose, out=Path(out) / "run", progress=False, **SETTINGS)
         best = temzoo.get_model("dcnn", weights=Path(out) / "run", compile=False)
     names = class_names_of(best)
-    return [names[k] for k in class_probabilities(best, judge).argmax(axis=1)]
+    return [names[k] for k in classification.class_probabilities(best, judge).argmax(axis=1)]
 
 
 def told_of(rows: Sequence[Row], found: Sequence[str], folder: Path, how: str) -> dict[str, Any]:
@@ -153,14 +149,14 @@ def agreement(
 ) -> dict[str, Any]:
     """Kappa with and without the undecided ones, the confusion, and how many were undecided."""
     pair = (np.array([ANSWERS.index(one) for one in part]) for part in (truth, found))
-    matrices = confusions_of_groups(*pair, groups, len(ANSWERS))
+    matrices = classification.confusions_of_groups(*pair, groups, len(ANSWERS))
     weights = resamples(len(matrices), 1000, 0)
     sums = (weights @ matrices.reshape(len(matrices), -1)).reshape(-1, *matrices.shape[1:])
     decided = sums[:, :-1, :-1]
     wrong = 1 - np.trace(decided, axis1=1, axis2=2) / np.maximum(decided.sum(axis=(1, 2)), 1)
     shares = {
-        "kappa": cohens_kappa(sums),
-        "kappa_of_decided": cohens_kappa(decided),
+        "kappa": classification.cohens_kappa(sums),
+        "kappa_of_decided": classification.cohens_kappa(decided),
         "confusion_of_decided": wrong,
         "unsure": sums[:, :, -1].sum(axis=1) / np.maximum(sums.sum(axis=(1, 2)), 1),
     }

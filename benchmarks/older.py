@@ -43,8 +43,8 @@ import numpy as np
 import tifffile
 
 from benchmarks.datasets import generated, open_dataset
-from benchmarks.startup import once
-from benchmarks.timing import ROOT, ratio, spread, tell
+from benchmarks.startup import in_turns, once
+from benchmarks.timing import ROOT, ratio, spreads, tell
 from temzoo.core.files import read_json, write_json
 from temzoo.data.synthetic.synthesize import synthesize
 
@@ -228,25 +228,6 @@ def beside(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str
     }
     found = in_turns(runs, arguments.repetitions)
     return {"runs": with_rates(found, images), "ratios": {"now / before": shares(found)}}
-
-
-def in_turns(runs: dict[str, Callable], repetitions: int) -> dict[str, list[dict[str, float]]]:
-    """What each process took; all run once before, so that files are in memory."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
-    for turn in range(repetitions + 1):
-        for name, run in runs.items():
-            took = run()
-            tell(f"{name}: {took['s']:.1f} s")
-            found[name] += [took] if turn else []
-    return found
-
-
-def spreads(found: Found) -> dict[str, Any]:
-    """By run: the spread of each figure."""
-    return {
-        name: {key: spread([one[key] for one in each]) for key in each[0]}
-        for name, each in found.items()
-    }
 
 
 def shares(found: Found) -> dict[str, Any]:

@@ -3,15 +3,9 @@
     python -m benchmarks accuracy --with mine.py --data ours --weights otsu --compare bright
 
 ``mine.py`` is run once, before anything else; what it registers can be named from then on, also in
-the processes that are started::
+the processes that are started. docs/how-to/benchmarks.md shows a dataset; a contestant is::
 
-    from benchmarks.datasets import Dataset, dataset
     from benchmarks.recipes import contestant
-
-    @dataset("ours")
-    def ours(folder):
-        examples = temzoo.load_dataset(images="tif", labels="labels.xml")
-        return Dataset("ours", *temzoo.split(examples, (0.8, 0.2), seed=0), "a fifth, seed 0")
 
     @contestant("bright")
     def bright(learn):

@@ -57,8 +57,7 @@ class Contestant:
     about: str  # in words
     learner: str  # in ``learners.py``
     environment: str  # whose packages it runs with; "" is temzoo's own
-    # for the learner; a value that ``main`` knows under a name takes its place
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # for the learner
     # the most that it tells apart, the background included; None: any number
     classes: int | None = None
 
@@ -155,21 +154,16 @@ def write_job(
     return told
 
 
-def run(
-    contestant: Contestant, job: Path, folder: Path, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Lets one contestant learn and predict into an empty folder: what it told, or why not.
-
-    The options take the place of the contestant's own of the same names.
-    """
+def run(contestant: Contestant, job: Path, folder: Path) -> dict[str, Any]:
+    """Lets one contestant learn and predict into an empty folder: what it told, or why not."""
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
     if contestant.classes is not None and told["classes"] > contestant.classes:
         return {"left_out": f"tells one class apart; the data have {told['classes'] - 1}"}
     reason = why_not(contestant.environment)
     if reason is not None:
         return {"left_out": reason}
-    given = {k: options.get(k, v) for k, v in contestant.options.items()}
-    asked, kept = json.loads(json.dumps({"job": told, "options": given})), folder / "asked.json"
+    given, kept = dict(contestant.options), folder / "asked.json"
+    asked = json.loads(json.dumps({"job": told, "options": given}))
     if not ((folder / "told.json").is_file() and kept.is_file() and read_json(kept) == asked):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -222,14 +216,12 @@ def score(folder: Path, examples: Sequence, names: Sequence[str]):
     return scored(examples, predictions(folder, examples, names), tuple(names))
 
 
-def contest(
-    names: Sequence[str], job: Path, out: Path, examples: Sequence, options: Mapping[str, Any]
-) -> dict[str, Any]:
+def contest(names: Sequence[str], job: Path, out: Path, examples: Sequence) -> dict[str, Any]:
     """All of ``names`` on one job: what each told and scored, and ours beside each peer."""
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
     found, rows = {}, {}
     for name in sorted(names, key=list(ALL).index):
-        row = run(ALL[name], job, out / name, options)
+        row = run(ALL[name], job, out / name)
         if "left_out" not in row:
             found[name] = score(out / name, examples, told["class_names"])
             row |= scores(found[name])
@@ -246,13 +238,11 @@ def of_contest(arguments: argparse.Namespace) -> dict[str, Any]:
     minutes = 1 / 3 if arguments.quick else arguments.minutes
     work = arguments.work.resolve() / f"{'quick-' * arguments.quick}{dataset.name}"
     settings = {"crop": CROP, "batch": 8, "threads": arguments.threads}
-    weights = arguments.encoder_weights
-    options = {"encoder_weights": weights} if weights else {}
 
     def run_all(names: Sequence[str], seed: int) -> tuple[dict, dict]:
         place = work / f"seed-{seed}"
         told = write_job(place / "job", dataset, minutes=minutes, seed=seed, **settings)
-        return told, contest(names, place / "job", place, dataset.val, options)
+        return told, contest(names, place / "job", place, dataset.val)
 
     told, rows = run_all(arguments.names or [*ALL], 0)
     judged = [name for name, row in rows.items() if "per_image" in row]

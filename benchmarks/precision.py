@@ -25,7 +25,7 @@ from rich.progress import track
 
 import temzoo
 from benchmarks.datasets import dataset_of
-from benchmarks.timing import in_turns, ratio, seconds_of, spread, timed
+from benchmarks.timing import in_turns, ratio, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.deploy.engines import makers
@@ -41,7 +41,7 @@ from temzoo.zoo.built import class_names_of, task_of
 KERAS = ("keras", "float32")  # the model as it is, with which the others are compared
 BATCH, TILE, REPETITIONS = 8, 256, 5
 TILED_SIDE = 2048
-TURNS, TURNS_S = (3, 9), 6.0  # least and most of a tiled image, and the seconds that suffice
+TURNS, TURNS_S = (3, 9), 12.0  # least and most of a tiled image; seconds that suffice
 QUICK_SIDE, QUICK_TILE = 512, 256  # of an image that would not be tiled by itself
 
 
@@ -110,12 +110,8 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     ask = _asked_directly(model, (rows.size, columns.size))
     count = len(rows.starts) * len(columns.starts)
     tiled = partial(temzoo.predict, model, micrograph, tile=tile, instances=None)
-    tiled()
-    ask()
-    whole, spent = [], []
-    while len(whole) < TURNS[0] or (len(whole) < TURNS[1] and sum(whole) < TURNS_S):
-        spent.append(seconds_of(lambda: [ask() for _ in range(count)]))
-        whole.append(seconds_of(tiled))
+    runs = {"network": lambda: [ask() for _ in range(count)], "tiled": tiled}
+    spent, whole = in_turns(runs, least=TURNS[0], most=TURNS[1], budget=TURNS_S).values()
     return {
         "tiles": count,
         "seconds": spread(whole),

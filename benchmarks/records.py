@@ -22,14 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DATA = ROOT.parent / "shared" / "data"
 OTHERS = (
-    "onnxruntime",
-    "rapidocr-onnxruntime",
-    "openvino",
-    "nncf",
-    "jax",
-    "jaxlib",
-    "optax",
-    "torch",
+    *("onnxruntime", "rapidocr-onnxruntime", "openvino", "nncf"),
+    *("jax", "jaxlib", "optax", "torch"),
 )
 FIELDS: dict[str, tuple[type, ...]] = {
     "what": (str,),  # kind of the result: it names the file

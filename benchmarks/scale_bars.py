@@ -14,13 +14,13 @@ reading is false.
 
 import argparse
 import csv
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks.timing import spread
+from benchmarks.timing import spread, timed
 from temzoo.micrographs import load_micrograph, nm_of
 
 TRUTH = Path(__file__).with_name("scale_bars.csv")
@@ -45,9 +45,8 @@ def figures_of(half: str, folder: Path) -> dict[str, Any]:
     images, seconds = {}, []
     for row in rows:
         pixels = load_micrograph(folder / f"{row['name']}.png").pixels
-        began = time.perf_counter()
-        read = temzoo.read_scale_bar(pixels)
-        seconds.append(time.perf_counter() - began)
+        read, took = timed(partial(temzoo.read_scale_bar, pixels))
+        seconds.append(took)
         images[row["name"]] = verdict(row, read)
     kinds = ("read", "refused", "wrong", "none", "false")
     counts = {kind: list(images.values()).count(kind) for kind in kinds}
@@ -60,8 +59,5 @@ def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     folder = arguments.data_folder / "emps" / "images"
     temzoo.read_scale_bar(next(iter(sorted(folder.glob("*.png")))))  # loads the networks
     for half in ("tune", "judge"):
-        yield {
-            "name": half,
-            "about": f"scale bars of EMPS, half {half}",
-            "figures": figures_of(half, folder),
-        }
+        told = {"name": half, "about": f"scale bars of EMPS, half {half}"}
+        yield told | {"figures": figures_of(half, folder)}

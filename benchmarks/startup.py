@@ -16,7 +16,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 import tifffile
 
 from benchmarks.datasets import generated
-from benchmarks.timing import ROOT, spread
+from benchmarks.timing import ROOT, spreads, tell
 from temzoo.data.synthetic.synthesize import synthesize
 
 FIRST = """
@@ -79,23 +80,32 @@ def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> dict[str, 
     return {"s": wall, "user_s": user, "memory": memory}
 
 
+def in_turns(
+    runs: Mapping[str, Callable[[], dict[str, float]]], repetitions: int
+) -> dict[str, list[dict[str, float]]]:
+    """What each process took; all are run once before, so that their files are in memory."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    for turn in range(repetitions + 1):
+        for name, run in runs.items():
+            took = run()
+            tell(f"{name}: {took['s']:.1f} s")
+            found[name] += [took] if turn else []
+    return found
+
+
 def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str, Any]:
-    """What each command takes; all are called once before, so that their files are in memory."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    """What each command takes, in turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         drawn, _ = synthesize(0, size=SIDE, n_particles=PARTICLES)
         tifffile.imwrite(folder / "one.tif", np.asarray(drawn.pixels))
-        for turn in range(repetitions + 1):
-            for command, words in commands.items():
-                if command == MADE:
-                    shutil.rmtree(folder / "cache", ignore_errors=True)
-                took = once(words, folder)
-                found[command] += [took] if turn else []
-    return {
-        command: {key: spread([one[key] for one in each]) for key in each[0]}
-        for command, each in found.items()
-    }
+
+        def run(command: str) -> dict[str, float]:
+            if command == MADE:
+                shutil.rmtree(folder / "cache", ignore_errors=True)
+            return once(commands[command], folder)
+
+        return spreads(in_turns({name: partial(run, name) for name in commands}, repetitions))
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

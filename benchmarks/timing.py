@@ -28,6 +28,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median, "least": least, "most": most, "repetitions": len(values)}
 
 
+def spreads(found: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
+    """By name: the spread of each figure over its repetitions."""
+    return {
+        name: {key: spread([one[key] for one in each]) for key in each[0]}
+        for name, each in found.items()
+    }
+
+
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
     """Spread of how many times as long the first took, turn by turn."""
     return spread([s / f for s, f in zip(slow, fast, strict=False)])

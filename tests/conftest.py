@@ -55,6 +55,16 @@ def step_eagerly(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def outside_a_graph():
+    """What is detected once takes less time so than tracing does."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def eager_steps(monkeypatch):
     """Models step outside a graph, where a few small steps take less time than tracing one."""
     step_eagerly(monkeypatch)

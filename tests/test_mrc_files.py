@@ -113,6 +113,14 @@ def test_a_header_that_the_file_cannot_have_is_refused(tmp_path, options, messag
             read(tmp_path / "a.mrc")
 
 
+def test_a_file_shorter_than_its_header_is_refused(tmp_path):
+    path = write(tmp_path / "a.mrc", RAMP.astype("i2"))
+    path.write_bytes(path.read_bytes()[:700])
+    for read in (load_micrograph, image_size):
+        with pytest.raises(MicrographError, match="its header has 1,024 bytes, and it has 700 in"):
+            read(path)
+
+
 def test_axes_that_were_never_set_are_x_and_y(tmp_path):
     write(tmp_path / "a.mrc", RAMP.astype("i2"), axes=(0, 0, 0), word=b"")
     assert load_micrograph(tmp_path / "a.mrc").nm_per_pixel == pytest.approx((0.5, 0.5))

@@ -165,27 +165,27 @@ def test_shards_are_read(tmp_path):
     assert np.array_equal(load_micrograph(path, frame=0).pixels, STACK[0])
 
 
-CODECS = {
-    "blosc": zarr.codecs.BloscCodec(),
-    "zstd": zarr.codecs.ZstdCodec(),
-    "gzip": zarr.codecs.GzipCodec(),
-}
-
-
-@pytest.mark.parametrize("codec", CODECS)
-def test_a_chunk_that_holds_more_than_it_promises_is_refused(tmp_path, codec, monkeypatch):
+@pytest.mark.parametrize(
+    ("codec", "message"),
+    [
+        (zarr.codecs.BloscCodec(), "a chunk holds 67,108,864 bytes and promises 256"),
+        (zarr.codecs.ZstdCodec(), "a chunk holds 67,108,864 bytes and promises 256"),
+        (zarr.codecs.GzipCodec(), "promises 256 bytes of pixels and has more"),
+    ],
+)
+def test_a_chunk_that_holds_more_than_it_promises_is_refused(tmp_path, codec, message, monkeypatch):
     monkeypatch.setattr(whole_picture, "SPARE", 2**20)
     path = tmp_path / "a.zarr"
-    write_ome_zarr(path, STACK[0], axes="yx", compressors=CODECS[codec])
+    write_ome_zarr(path, STACK[0], axes="yx", compressors=codec)
     assert np.array_equal(load_micrograph(path).pixels, STACK[0])
     many = np.zeros((2**13, 2**13), np.uint8)
     bomb = zarr.create_array(
         tmp_path / "bomb", shape=many.shape, chunks=many.shape, dtype="u1",
-        compressors=CODECS[codec], config={"write_empty_chunks": True},
+        compressors=codec, config={"write_empty_chunks": True},
     )  # fmt: skip
     bomb[:] = many
     shutil.copy(tmp_path / "bomb/c/0/0", path / "0/c/0/0")
-    with pytest.raises(MicrographError, match=r"a\.zarr: cannot be read as OME-Zarr.*promises"):
+    with pytest.raises(MicrographError, match=rf"a\.zarr: cannot be read as OME-Zarr.*{message}"):
         load_micrograph(path)
 
 

@@ -189,7 +189,7 @@ def test_a_run_begins_a_model_whose_layers_have_no_names(tmp_path):
 
 def test_weights_that_share_nothing_begin_no_model():
     with pytest.raises(ValueError, match="must share layers with the model that it begins"):
-        temzoo.get_model("unet", start="vae/particles", filters=4, depth=2)
+        temzoo.get_model("mlp", start="autoencoder/emps-denoise", image_size=8)
 
 
 def test_a_model_is_loaded_or_begun():

@@ -105,6 +105,12 @@ def test_a_name_of_the_package_is_taken_before_its_file_is_imported():
     assert "temzoo.models.unet has it already" in out.stdout
 
 
+def test_a_keyword_of_the_wrong_kind_is_named_with_what_to_correct(toy):
+    rule = r"cannot be built like this. Received: .*'few'.* Correct the keyword, or take the card"
+    with pytest.raises(ValueError, match=rule):
+        temzoo.get_model("toy", classes="few")
+
+
 def test_a_model_file_needs_literals(tmp_path):
     path = tmp_path / "wild.py"
     path.write_text("@register('wild', task='semantic')\ndef wild(*, classes=1 + f()): ...\n")

@@ -30,4 +30,3 @@ def test_they_enclose_the_value_and_are_within_their_factors():
 
 def test_factors_of_ones_own():
     assert round_down(26, (1, 2, 2.5, 5)) == 25
-    assert round_up(21, (1, 2.5, 5)) == 25

@@ -112,7 +112,7 @@ def test_a_notebook_shows_a_moderate_picture_and_escapes_names(request, what):
     assert Image.open(io.BytesIO(png)).size == (480, 240)
 
 
-@pytest.mark.parametrize("thing", [run(), evaluation(), temzoo.model_card("vae")], ids=repr)
+@pytest.mark.parametrize("thing", [run(), evaluation(), temzoo.model_card("unet")], ids=repr)
 def test_a_notebook_shows_figures_as_a_table(thing):
     page = thing._repr_html_()
     assert "<img" not in page

@@ -68,6 +68,17 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(training, "finish", lambda run, model, data: None)
 
 
+def assert_as_in_peace(whole, resumed):
+    """Of (training, model) each: the same history but for its minutes, and the same weights."""
+    histories = [
+        [{k: v for k, v in row.items() if k != "minutes"} for row in training.history]
+        for training, _ in (whole, resumed)
+    ]
+    assert histories[0] == histories[1]
+    for a, b in zip(whole[1].weights, resumed[1].weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 outside_a_graph = pytest.mark.usefixtures("eager_steps")
 
 
@@ -242,11 +253,7 @@ def test_resumed_after_a_kill_it_is_the_run_that_was_never_stopped(tmp_path, mon
         with pytest.raises(KilledError):
             fit(tmp_path / "cut", tiny(dropout=0.2), epochs=4, average=average)
     resumed = fit(tmp_path / "cut", resumed_model, resume=True)
-    for a, b in zip(whole.history, resumed.history, strict=True):
-        same = {k: v for k, v in a.items() if k != "minutes"}
-        assert same == {k: v for k, v in b.items() if k != "minutes"}
-    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert_as_in_peace((whole, whole_model), (resumed, resumed_model))
 
 
 def stop_in_epoch(monkeypatch, step):
@@ -280,11 +287,7 @@ def test_stopped_inside_an_epoch_it_goes_on_there(tmp_path, monkeypatch, stopped
     monkeypatch.setattr(data, "training", lambda *a: starts.append(a[1]) or stream(*a))
     resumed = fit(tmp_path / "cut", resumed_model, resume=True)
     assert starts[0] == stopped * QUICK["batch"]  # no step is done twice
-    for a, b in zip(whole.history, resumed.history, strict=True):
-        same = {k: v for k, v in a.items() if k != "minutes"}
-        assert same == {k: v for k, v in b.items() if k != "minutes"}
-    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert_as_in_peace((whole, whole_model), (resumed, resumed_model))
 
 
 @outside_a_graph
@@ -473,7 +476,7 @@ def test_class_weights(tmp_path, weights):
         ({"validate_every": 0}, "validate_every must be at least 1"),
         ({"save_every": 0}, "save_every must be minutes, more than 0. Received: save_every=0"),
         ({"average": 1.0}, "average must lie between 0 and 1, or be None"),
-        ({"warmup": 2.0}, "warmup is a share below 1"),
+        ({"warmup": 2.0}, r"warmup is a share below 1. Received: .* Use 0.05"),
         ({"class_weights": "balance"}, 'class_weights must be None, "balanced"'),
         ({"class_weights": [1, 2, 3]}, "one factor per class, background first: 2 here"),
         ({"finetune": {"backbone_trainable": True}}, 'has no keyword "backbone_trainable"'),
@@ -745,11 +748,7 @@ def test_a_detector_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypa
         with pytest.raises(KilledError):
             find(tmp_path / "cut", detector(dropout=0.2), **settings)
     resumed = find(tmp_path / "cut", resumed_model, resume=True)
-    for a, b in zip(whole.history, resumed.history, strict=True):
-        same = {k: v for k, v in a.items() if k != "minutes"}
-        assert same == {k: v for k, v in b.items() if k != "minutes"}
-    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert_as_in_peace((whole, whole_model), (resumed, resumed_model))
     chosen = instance_targets.anchor_sizes(TRAIN, largest=48)
     assert resumed_model.anchor_sizes.tolist() == pytest.approx(chosen)
 
@@ -804,11 +803,7 @@ def test_mask_rcnn_resumed_is_the_run_that_was_never_stopped(tmp_path, monkeypat
         with pytest.raises(KilledError):
             find(tmp_path / "cut", model(), **settings)
     resumed = find(tmp_path / "cut", resumed_model, resume=True)
-    for a, b in zip(whole.history, resumed.history, strict=True):
-        same = {k: v for k, v in a.items() if k != "minutes"}
-        assert same == {k: v for k, v in b.items() if k != "minutes"}
-    for a, b in zip(whole_model.weights, resumed_model.weights, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert_as_in_peace((whole, whole_model), (resumed, resumed_model))
 
 
 @outside_a_graph

@@ -122,7 +122,9 @@ class Settings:
                 f" average={self.average!r}. Use 0.998."
             )
         if self.warmup != 0 and not _is_share(self.warmup):
-            raise ValueError(f"warmup is a share below 1. Received: warmup={self.warmup!r}.")
+            raise ValueError(
+                f"warmup is a share below 1. Received: warmup={self.warmup!r}. Use 0.05."
+            )
         if isinstance(self.class_weights, str) and self.class_weights != "balanced":
             raise ValueError(
                 'class_weights must be None, "balanced" or one factor per class.'

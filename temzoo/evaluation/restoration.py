@@ -43,7 +43,6 @@ def evaluate_restoration(
     examples: Sequence[Example],
     *,
     pairs: str | Any = "given",
-    flips: bool = False,
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Restoration:
@@ -71,7 +70,7 @@ def evaluate_restoration(
     rows: list[dict[str, Any]] = []
     for example in examples:
         poor, better = pair_of(example, plan, **channels_of(model))
-        restored = restore(model, poor, flips=flips).pixels
+        restored = restore(model, poor).pixels
         before, after = compared_with(better, truth_of(example, plan), poor, restored)
         names = ("psnr_db", "ssim", "psnr_before_db", "ssim_before")
         rows.append({"name": example.name, **dict(zip(names, (*after, *before), strict=True))})

@@ -88,10 +88,10 @@ def signal_images(signal: Any) -> Iterator[Micrograph]:
     name = _title(told)
     scale = _scale(axes, name)
     stack = Stack(data, scale)
-    digits = len(str(stack.frames - 1))
-    for frame in range(stack.frames):
+    digits = len(str(stack.count() - 1))
+    for frame in range(stack.count()):
         yield Micrograph(
-            pixels=stack.plane(frame),
+            pixels=stack.read(frame)[0],
             nm_per_pixel=scale,
             name=f"{name or 'image'}_{frame:0{digits}}" if data.ndim == 3 else name,
             calibration=SOURCE if scale else "",

@@ -102,7 +102,7 @@ def reconstruct(
 
 
 def reconstruction_error(
-    model: Any, images: np.ndarray, *, encoded: Encoded | None = None, batch: int = 256
+    model: Any, images: np.ndarray, *, encoded: Encoded | None = None
 ) -> ReconstructionError:
     """Mean squared error of what a model gives back, per pixel, image by image.
 
@@ -112,7 +112,7 @@ def reconstruction_error(
         >>> reconstruction_error(model, digits).mean
         0.0123
     """
-    again = reconstruct(model, images, encoded=encoded, batch=batch)
+    again = reconstruct(model, images, encoded=encoded)
     return squared_error(checked_images(model, images), again)
 
 
@@ -152,7 +152,7 @@ def kl_per_dimension(means: np.ndarray, log_variances: np.ndarray) -> np.ndarray
     return 0.5 * (means**2 + np.exp(logs) - logs - 1).mean(axis=0)
 
 
-def active_units(means: np.ndarray, *, threshold: float = ACTIVE_VARIANCE) -> np.ndarray:
+def active_units(means: np.ndarray) -> np.ndarray:
     """Which dimensions say something: the variance of their means over the data exceeds 0.01.
 
     Burda et al. 2016, arXiv:1509.00519. Meant for variational models, whose codes have the scale
@@ -160,12 +160,11 @@ def active_units(means: np.ndarray, *, threshold: float = ACTIVE_VARIANCE) -> np
 
     Args:
         means: (N, D) codes.
-        threshold: of the variance.
 
     Returns:
         (D,) bool.
     """
-    return np.asarray(means, np.float64).var(axis=0) > threshold
+    return np.asarray(means, np.float64).var(axis=0) > ACTIVE_VARIANCE
 
 
 def checked_images(model: Any, images: np.ndarray) -> np.ndarray:

@@ -141,8 +141,8 @@ def _require_readable(dataset: h5py.Dataset, path: Path) -> None:
 
     if dataset.is_virtual or dataset.external:
         raise MicrographError(
-            f"{path}: must lie in the file that is named. Received: pixels of other files. Name the"
-            " dataset in the file that holds them."
+            f"{path}: its pixels must lie in the file that is named. Received: pixels of other"
+            " files. Name the dataset in the file that holds them."
         )
     plan = dataset.id.get_create_plist()
     filters = [plan.get_filter(k) for k in range(plan.get_nfilters())]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from temzoo.micrographs.calibration import Scale, nm_of, real_scale
-from temzoo.micrographs.source import MicrographError, Stack, Stacks, say
+from temzoo.micrographs.source import MicrographError, Stack, say
 
 SUFFIXES = (".mrc", ".mrcs", ".st", ".ali", ".rec", ".map")
 HEADER = 1024  # bytes
@@ -108,7 +108,7 @@ def is_mrc(path: Path) -> bool:
 
 
 @contextmanager
-def open_mrc(path: Path) -> Iterator[Stacks]:
+def open_mrc(path: Path) -> Iterator[Stack]:
     """The sections of an MRC file, mapped: one that nobody asks for stays on disk."""
     header = _header(path)
     shape: tuple[int, ...] = header.stored if header.shape[0] > 1 else header.stored[1:]
@@ -125,7 +125,7 @@ def open_mrc(path: Path) -> Iterator[Stacks]:
     data: Any = np.memmap(path, dtype, "r", HEADER + header.extended, shape)
     if header.mode == HALF_BYTES:
         data = HalfBytes(data, header.shape[2])
-    yield Stacks([Stack(data, _scale_of_header(header) or _scale_of_fei(header, path))])
+    yield Stack(data, _scale_of_header(header) or _scale_of_fei(header, path))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from temzoo.micrographs.source import (
     MissingReaderError,
     OneAfterAnother,
     Stack,
-    Stacks,
     quietly,
     say,
 )
@@ -63,12 +62,12 @@ def _reader(path: Path, kind: str) -> Reader:
 
 
 @contextmanager
-def open_digital_micrograph(path: Path) -> Iterator[Stacks]:
+def open_digital_micrograph(path: Path) -> Iterator[OneAfterAnother]:
     """The images of a dm3 or dm4 file, on disk until they are read."""
     read = _reader(path, "Digital Micrograph")
     with quietly("rsciio"):  # dask's transposes change the filters of warnings too
         stacks = _stacks(_signals(read, str(path)), path)
-    yield Stacks(stacks)
+    yield OneAfterAnother(stacks)
 
 
 def _signals(read: Reader, file: str | BinaryIO, **options: str) -> list[dict[str, Any]]:
@@ -84,7 +83,7 @@ def _signals(read: Reader, file: str | BinaryIO, **options: str) -> list[dict[st
 
 
 @contextmanager
-def open_emd(path: Path) -> Iterator[Stacks]:
+def open_emd(path: Path) -> Iterator[OneAfterAnother]:
     """The images of an EMD file, of Velox or as Berkeley defined it, on disk until read."""
     import h5py
 
@@ -112,7 +111,7 @@ def open_emd(path: Path) -> Iterator[Stacks]:
                 "package sparse is installed, also for its images. Run `pip install sparse`, or "
                 "export the image as TIFF."
             ) from error
-        yield Stacks(stacks)
+        yield OneAfterAnother(stacks)
 
 
 def _datasets(path: Path) -> str:
@@ -174,9 +173,9 @@ class SerImages(Images):
         return self._all.read(frame)
 
     @cached_property
-    def _all(self) -> Stacks:
+    def _all(self) -> OneAfterAnother:
         with quietly("rsciio"):
-            return Stacks(_stacks(self.reader(str(self.path)), self.path))
+            return OneAfterAnother(_stacks(self.reader(str(self.path)), self.path))
 
 
 def _ser_header(path: Path) -> tuple[int, int, int]:

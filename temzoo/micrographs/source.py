@@ -53,54 +53,31 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(Images):
     """Images of one size and calibration: (H, W) or (frames, H, W), perhaps left on disk."""
 
     data: Any
     scale: Scale | None
 
-    @property
-    def frames(self) -> int:
+    def count(self) -> int:
         return 1 if self.data.ndim == 2 else len(self.data)
 
-    def plane(self, frame: int) -> np.ndarray:
+    def size(self, frame: int) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.data.shape[-2:])
+
+    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
         plane = self.data if self.data.ndim == 2 else self.data[frame]
         if hasattr(plane, "compute"):
             # No threads of dask's beside those of the training pipeline.
             plane = plane.compute(scheduler="synchronous")
         if plane.dtype.names:  # red, green, blue and alpha of Digital Micrograph
-            return np.stack([plane[name] for name in plane.dtype.names[:3]], axis=-1)
-        return np.array(plane)
-
-
-@dataclass(frozen=True)
-class Stacks(Images):
-    """The frames of all stacks, one stack after the other, in the order of the file."""
-
-    stacks: Sequence[Stack]
-
-    def count(self) -> int:
-        return sum(stack.frames for stack in self.stacks)
-
-    def size(self, frame: int) -> tuple[int, int]:
-        stack, _ = self._find(frame)
-        return tuple(int(n) for n in stack.data.shape[-2:])
-
-    def read(self, frame: int) -> tuple[np.ndarray, Scale | None]:
-        stack, frame = self._find(frame)
-        return stack.plane(frame), stack.scale
-
-    def _find(self, frame: int) -> tuple[Stack, int]:
-        for stack in self.stacks:
-            if frame < stack.frames:
-                return stack, frame
-            frame -= stack.frames
-        raise IndexError(frame)
+            plane = np.stack([plane[name] for name in plane.dtype.names[:3]], axis=-1)
+        return np.array(plane), self.scale
 
 
 @dataclass(frozen=True)
 class OneAfterAnother(Images):
-    """The images of several files, in their order."""
+    """The images of several files, or stacks of a file, in their order."""
 
     parts: Sequence[Images]
 

@@ -242,7 +242,7 @@ def check_image_size(image_size) -> None:
     if not isinstance(image_size, int) or image_size % GRID or image_size < 2 * GRID:
         raise ValueError(
             f"image_size must be a multiple of {GRID}, from {2 * GRID} on. Received:"
-            f" image_size={image_size!r}."
+            f" image_size={image_size!r}. Use 512."
         )
     layers.check_choices(image_size=image_size)
 
@@ -252,4 +252,5 @@ def check_count(keyword: str, value, least: int = 1) -> None:
     if not isinstance(value, int) or value < least:
         raise ValueError(
             f"{keyword} must be a whole number from {least} on. Received: {keyword}={value!r}."
+            f" Use {least}."
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.files import write_text
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check_report import Finding, Report, counts_text, in_figures
 from temzoo.labels.names import ImageFolder
@@ -82,8 +82,7 @@ def to_html(
     shown = page(
         "Label check", kind="Labels", lede=_lede(report), sections=sections, runs_script=False
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(shown, encoding="utf-8")
+    write_text(path, shown)
 
 
 def _lede(report: Report) -> str:

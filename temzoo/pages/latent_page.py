@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from temzoo import latent
-from temzoo.core.files import atomic_path, file_stem, write_json
+from temzoo.core.files import file_stem, write_json, write_text
 from temzoo.core.writers import write_csv
 from temzoo.latent.codes import Encoded, checked_images
 from temzoo.latent.comparison import in_figures
@@ -38,8 +38,6 @@ def latent_report(
     values: Mapping[str, Sequence | np.ndarray] | None = None,
     names: Sequence[str] | None = None,
     title: str = "Latent space",
-    periods: Mapping[str, float] = PERIODS,
-    seed: int = 0,
 ) -> dict[str, Path]:
     """Writes every picture and figure of a latent space, and one page of them all.
 
@@ -49,11 +47,9 @@ def latent_report(
         out: folder to write to.
         values: (N,) each, what is known of the images by name ("class", "diameter_nm"); NaN, None
             or empty text where it is not. Those with a single value are written to ``codes.csv``
-            and otherwise left out.
+            and otherwise left out. An "angle_deg" goes round at 180.
         names: (N,) of the images; None: their numbers.
         title: of the page.
-        periods: of values that go round, by name.
-        seed: of shuffling and halving.
 
     Returns:
         "html", "codes", "figures", "manifold", "traversals", "reconstructions", and "scatter", or
@@ -73,13 +69,12 @@ def latent_report(
     encoded = latent.encode_images(model, images)
 
     paths = {"codes": out / "codes.csv", "figures": out / "figures.json"}
-    figures = _figures(model, images, encoded, varying, periods, seed)
+    figures = _figures(model, images, encoded, varying)
     _write_codes(paths["codes"], names, encoded, columns)
     write_json(paths["figures"], figures, indent=2)
-    pictures = _draw(model, images, out, encoded, varying, periods)
+    pictures = _draw(model, images, out, encoded, varying)
     shown = _page(title, figures, pictures, encoded)
-    with atomic_path(out / "latent.html") as temporary:
-        temporary.write_text(shown, encoding="utf-8")
+    write_text(out / "latent.html", shown)
     return {"html": out / "latent.html", **paths, **pictures}
 
 
@@ -95,12 +90,7 @@ def _checked_names(names: Sequence[str] | None, count: int) -> list[str]:
 
 
 def _figures(
-    model: Any,
-    images: np.ndarray,
-    encoded: Encoded,
-    factors: Mapping[str, np.ndarray],
-    periods: Mapping[str, float],
-    seed: int,
+    model: Any, images: np.ndarray, encoded: Encoded, factors: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Everything that ``figures.json`` holds."""
     errors = latent.reconstruction_error(model, images, encoded=encoded).per_image
@@ -117,34 +107,29 @@ def _figures(
         },
         "kl": None if kl is None else float(kl.sum()),
         "active_units": int(active.sum()),
-        "mutual_information_gap": _gap_figures(encoded.means, factors, periods, seed),
+        "mutual_information_gap": _gap_figures(encoded.means, factors),
         "nearest_neighbour_accuracy": {
             name: accuracy
             for name, column in factors.items()
             if is_category(column)
-            and (accuracy := _half_by_half(encoded.means, column, seed)) is not None
+            and (accuracy := _half_by_half(encoded.means, column)) is not None
         },
         "dimensions": {
             "variance": encoded.activity.tolist(),
             "active": active.tolist(),
             "kl": None if kl is None else kl.tolist(),
             "correlation": _listed(
-                latent.correlations(encoded.means, measured, periods=periods) if measured else {}
+                latent.correlations(encoded.means, measured, periods=PERIODS) if measured else {}
             ),
         },
     }
 
 
-def _gap_figures(
-    codes: np.ndarray,
-    factors: Mapping[str, np.ndarray],
-    periods: Mapping[str, float],
-    seed: int,
-) -> dict[str, Any] | None:
+def _gap_figures(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     if not factors:
         return None
-    round_ones = {name: periods[name] for name in factors if name in periods}
-    gap = latent.mutual_information_gap(codes, factors, periods=round_ones, seed=seed)
+    round_ones = {name: PERIODS[name] for name in factors if name in PERIODS}
+    gap = latent.mutual_information_gap(codes, factors, periods=round_ones)
     return {
         "score": gap.score,
         "shuffled": gap.baseline,
@@ -153,9 +138,9 @@ def _gap_figures(
     }
 
 
-def _half_by_half(codes: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
+def _half_by_half(codes: np.ndarray, labels: np.ndarray) -> float | None:
     """Accuracy of the nearest neighbour, a random half of the images judged by the other."""
-    there = np.random.default_rng(seed).permutation(np.flatnonzero(known(labels)))
+    there = np.random.default_rng(0).permutation(np.flatnonzero(known(labels)))
     if len(there) < LEAST_NEIGHBOURS:
         return None
     first, second = np.array_split(there, 2)
@@ -190,7 +175,6 @@ def _draw(
     out: Path,
     encoded: Encoded,
     factors: Mapping[str, np.ndarray],
-    periods: Mapping[str, float],
 ) -> dict[str, Path]:
     """Every picture, in the page's order."""
     typical = np.linalg.norm(encoded.means - encoded.means.mean(axis=0), axis=1).argmin()
@@ -200,7 +184,7 @@ def _draw(
     for name, column in factors.items():
         path = out / _scatter_file(name, set(paths.values()), out)
         paths[f"scatter {name}"] = scatter(
-            encoded.means, path, column, name, period=periods.get(name)
+            encoded.means, path, column, name, period=PERIODS.get(name)
         )
     return {
         **paths,

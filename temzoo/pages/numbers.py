@@ -76,11 +76,11 @@ def figure(value: float | int | None, digits: int = 3) -> str:
     return f"{value:.{places}f}" if places <= 6 else f"{value:.{digits - 1}e}"
 
 
-def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+def interval(low: float | None, high: float | None) -> str:
     """An interval in brackets; empty where it is not known."""
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"[{figure(low, digits)},\u00a0{figure(high, digits)}]"
+    return f"[{figure(low)},\u00a0{figure(high)}]"
 
 
 def counted(number: int, one: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from temzoo import __version__
-from temzoo.core.files import atomic_path, in_place
+from temzoo.core.files import in_place, write_text
 from temzoo.measurement.by_hand import ByHand
 from temzoo.measurement.kinds import ordered_kinds
 from temzoo.micrographs import checked_scale
@@ -90,8 +90,7 @@ def write_report(
         else:
             content = _prediction_content(source, **options)
         content["title"] = title or content["title"]
-        with atomic_path(target) as temporary:
-            temporary.write_text(page(**content, made=_made_by()), encoding="utf-8")
+        write_text(target, page(**content, made=_made_by()))
     return target
 
 

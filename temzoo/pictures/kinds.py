@@ -40,21 +40,21 @@ def kind_marks(kinds: Sequence[str]) -> dict[str, Mark]:
 
 
 def kind_overlay(
-    pixels: np.ndarray, objects: Sequence[Detection], kinds: Sequence[str], *, side: int = MAX_SIDE
+    pixels: np.ndarray, objects: Sequence[Detection], kinds: Sequence[str]
 ) -> np.ndarray:
     """A micrograph with its particles filled and outlined in the colour of their kind.
 
     Args:
-        pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
+        pixels: (H, W) or (H, W, 3), any dtype; stretched for display, and shrunk to ``MAX_SIDE`` px
+            where a side is longer.
         objects: the particles, and their ``kinds``, one each.
-        side: longest side of the picture; a larger micrograph is shrunk to it.
 
     Returns:
         (h, w, 3) uint8; ``kind_marks`` is the key.
     """
     marks = kind_marks(list(dict.fromkeys(kinds)))
     marked = [(one, marks[kind]) for one, kind in zip(objects, kinds, strict=True)]
-    return marked_objects(pixels, marked, side=side)
+    return marked_objects(pixels, marked, side=MAX_SIDE)
 
 
 def write_kind_overlay(picture: np.ndarray, counts: Mapping[str, int], path: str | Path) -> Path:

@@ -183,7 +183,6 @@ def match_overlay(
     true: Sequence[Detection],
     found: Sequence[Detection],
     *,
-    iou: float = MATCH_IOU,
     side: int = SHEET_SIDE,
 ) -> np.ndarray:
     """A micrograph with found, missed and false objects outlined, each in a line of its own.
@@ -194,8 +193,8 @@ def match_overlay(
 
     Args:
         pixels: (H, W) or (H, W, 3), any dtype; stretched for display.
-        true, found: objects of this micrograph.
-        iou: from which two match, one to one and within a class.
+        true, found: objects of this micrograph; two match, one to one and within a class, from
+            ``MATCH_IOU`` on.
         side: longest side of the picture; a larger micrograph is shrunk to it, one of less than
             half enlarged.
 
@@ -206,7 +205,7 @@ def match_overlay(
         >>> match_overlay(pixels, true_objects(labels, ["particle"]), prediction.detections)
     """
     picture, scale = _canvas(pixels, side, enlarge=True)
-    hits, missed, false = sorted_out(true, found, iou)
+    hits, missed, false = sorted_out(true, found)
     width = _line_width(picture)
     marked = [
         (one, replace(MARKS[kind], width=MARKS[kind].width * width))
@@ -254,11 +253,11 @@ def _line_width(picture: np.ndarray) -> int:
 
 
 def sorted_out(
-    true: Sequence[Detection], found: Sequence[Detection], iou: float
+    true: Sequence[Detection], found: Sequence[Detection]
 ) -> tuple[list[Detection], list[Detection], list[Detection]]:
     """The found objects that are right, the true ones that are missed, the found that are false."""
     pairs = overlaps(true, found)
-    good = pairs.mask_iou >= iou
+    good = pairs.mask_iou >= MATCH_IOU
     matched, _ = one_to_one(pairs.true[good], pairs.found[good], pairs.mask_iou[good])
     seen, right = set(matched[:, 0].tolist()), set(matched[:, 1].tolist())
     return (

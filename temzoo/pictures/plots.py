@@ -46,14 +46,11 @@ def plot_history(history: str | Path, path: str | Path) -> Path:
     return write_figure(figure, path)
 
 
-def plot_iou(
-    evaluations: Mapping[str, Evaluation], path: str | Path, *, metric: str = "iou"
-) -> Path:
-    """Plots a metric image by image for several methods, images sorted by the first method's.
+def plot_iou(evaluations: Mapping[str, Evaluation], path: str | Path) -> Path:
+    """Plots the IoU image by image for several methods, images sorted by the first method's.
 
     Args:
         evaluations: by the method's name, all of the same images.
-        metric: a column of the table.
 
     Raises:
         ValueError: the evaluations are of different images.
@@ -65,19 +62,18 @@ def plot_iou(
             "plot_iou compares methods on the same images. Received: evaluations of different "
             f"ones for {', '.join(tables)}. Evaluate all on one list of examples."
         )
-    values = {name: np.array([row[metric] for row in table]) for name, table in tables.items()}
+    values = {name: np.array([row["iou"] for row in table]) for name, table in tables.items()}
     order = np.argsort(next(iter(values.values())), kind="stable")
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     axis = figure.subplots()
     styles = zip(line_colours(), "osD^vPX", strict=False)
     for (name, value), (colour, marker) in zip(values.items(), styles, strict=False):
-        mean = evaluations[name].per_image[metric]
+        mean = evaluations[name].per_image["iou"]
         text = f"{name}: {mean}"
         axis.plot(value[order], marker, color=colour, ms=5, alpha=0.85, label=text)
         axis.axhline(mean.value, color=colour, lw=1, alpha=0.6)
-    name = _axis_name(metric)
     first = next(iter(values))
-    axis.set(ylim=(-0.02, 1.02), ylabel=name, xlabel=f"image, sorted by the {name} of {first}")
+    axis.set(ylim=(-0.02, 1.02), ylabel="IoU", xlabel=f"image, sorted by the IoU of {first}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return write_figure(figure, path)

@@ -11,7 +11,6 @@ import numpy as np
 from temzoo.core.types import MIN_SCORE, Example, LabelledImage, Micrograph, Prediction
 from temzoo.evaluation.judged import judged
 from temzoo.evaluation.object_overlaps import boxed, true_objects
-from temzoo.evaluation.objects import MATCH_IOU
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.inference.predict import predict
 from temzoo.labels.shapes.raster import class_map
@@ -75,7 +74,7 @@ def validation_panel(
     true = true_objects(labels, classes)
     true = boxed(true) if prediction.box_shaped else true
     found = [one for one in prediction.detections if one.score >= min_score]
-    hits, missed, false = sorted_out(true, found, MATCH_IOU)
+    hits, missed, false = sorted_out(true, found)
     counts = f"{len(hits)} found, {len(missed)} missed, {len(false)} false"
     return Panel(match_overlay(micrograph.pixels, true, found), f"{labels.name}\n{counts}")
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import BoundedSemaphore, Condition, Lock
 from typing import Any
 
-from temzoo.core.files import file_stem
 from temzoo.core.settings import SMOOTH
 from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
@@ -213,15 +212,6 @@ def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
             rows.append(row)
             advance()
     return rows
-
-
-def sweep(images: Sequence[Image], job: Job) -> None:
-    """Removes what a killed job left under temporary names of the files that are to be written."""
-    stems = {"predictions", *(file_stem(image.own_name) for image in images)}
-    for path in job.out.glob(".partial-*"):
-        name = path.name.removeprefix(".partial-").partition("-")[2]  # behind some letters
-        if any(name.startswith((f"{stem}_", f"{stem}.")) for stem in stems):
-            path.unlink(missing_ok=True)
 
 
 @dataclass

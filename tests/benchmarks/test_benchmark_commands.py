@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import temzoo
 from benchmarks import __main__ as suite
 from benchmarks import commands, own
 from benchmarks.commands import COMMANDS, UNDER_JAX, asked
 from temzoo.cli import demonstrating
 from temzoo.cli.common import app
 from temzoo.training import run_folder
+from temzoo.zoo.pretrained import available
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,7 +153,8 @@ def test_a_run_is_not_resumed_on_another_machine(tmp_path, two_steps, capsys, mo
 
 def test_all_judges_the_shipped_weights_on_their_own_data():
     steps = suite.shipped()
-    assert "accuracy --weights vae/particles" in steps
+    for model in temzoo.list_models(task="generative"):
+        assert {f"accuracy --weights {model}/{name}" for name in available(model)} <= {*steps}
     assert "precision --data emps --weights unet_mobilenet/emps-frozen" in steps
     emps, *others = [step.split() for step in steps if step.startswith("accuracy --data")]
     assert {"emps", "unet_mobilenet/emps-frozen"} <= {*emps}

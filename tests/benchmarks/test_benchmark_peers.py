@@ -188,7 +188,7 @@ def test_scikit_learn_from_the_job_to_the_table(dataset, job, tmp_path):
     out = tmp_path / "out"
     _written_truth(out / "temzoo-unet", dataset)
     names = ["sklearn", "smp-resnet18", "stardist"]
-    rows = peers.contest(names, job, out, dataset.val, {})
+    rows = peers.contest(names, job, out, dataset.val)
     row = rows["sklearn"]
     assert row["per_image"]["iou"]["value"] > 0.5
     assert row["learning"]["crops"] >= 1
@@ -201,7 +201,7 @@ def test_scikit_learn_from_the_job_to_the_table(dataset, job, tmp_path):
 
 
 def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, job):
-    def run(contestant, job, folder, options):
+    def run(contestant, job, folder):
         shift = {"temzoo-unet": 0, "pytorch-unet": 9}[folder.name]
         _written_truth(folder, dataset, lambda classes: np.roll(classes, shift, axis=1))
         return {
@@ -212,7 +212,7 @@ def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, 
         }
 
     monkeypatch.setattr(peers, "run", run)
-    rows = peers.contest(["temzoo-unet", "pytorch-unet"], job, tmp_path, dataset.val, {})
+    rows = peers.contest(["temzoo-unet", "pytorch-unet"], job, tmp_path, dataset.val)
     told = json.loads((job / "job.json").read_text())
     text = page_of(told, rows)
     gain = 1 - rows["pytorch-unet"]["per_image"]["iou"]["value"]
@@ -223,12 +223,12 @@ def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, 
 
 @pytest.mark.usefixtures("here")
 def test_a_script_that_fails_is_left_out_with_its_last_words(job, tmp_path):
-    told = peers.run(Contestant("broken", "no-such-learner", "sklearn"), job, tmp_path, {})
+    told = peers.run(Contestant("broken", "no-such-learner", "sklearn"), job, tmp_path)
     assert "KeyError: 'of_no-such-learner'" in told["left_out"]
 
 
 def test_one_class_contestants_are_left_out_of_more(job, tmp_path):
-    told = peers.run(Contestant("", "", "", classes=1), job, tmp_path / "one", {})
+    told = peers.run(Contestant("", "", "", classes=1), job, tmp_path / "one")
     assert told["left_out"] == "tells one class apart; the data have 1"
 
 
@@ -309,7 +309,7 @@ def test_a_finished_contestant_runs_again_only_with_other_options(job, tmp_path,
     monkeypatch.setattr(peers, "last_line", learner)
     for filters, runs in ((8, 1), (8, 1), (16, 2)):
         asked = Contestant("", "pytorch", "", {"filters": filters})
-        assert peers.run(asked, job, tmp_path / "one", {}) == {"options": {"filters": filters}}
+        assert peers.run(asked, job, tmp_path / "one") == {"options": {"filters": filters}}
         assert len(ran) == runs
 
 

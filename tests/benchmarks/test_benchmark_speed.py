@@ -171,10 +171,11 @@ def test_tiling_costs_seconds_outside_the_network_and_pixels_computed_twice():
 
 
 def test_what_tiling_costs_is_taken_turn_by_turn(monkeypatch):
-    seconds = iter([1.0, 1.5, 2.0, 2.5, 4.0, 6.0])  # the network alone, then in tiles
-    monkeypatch.setattr(precision, "seconds_of", lambda *_: next(seconds))
+    turns = {"network": [1.0, 2.0, 4.0], "tiled": [1.5, 2.5, 6.0]}
+    monkeypatch.setattr(
+        precision, "in_turns", lambda runs, **_: {name: turns[name] for name in runs}
+    )
     found = precision.tiling(get_model("unet", filters=2, depth=1, compile=False), 64)
-    # Three turns, which together took long enough.
     assert found["overhead"] == spread([0.5, 0.25, 0.5])
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from concurrent import futures
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import keras
@@ -585,6 +586,17 @@ def test_a_model_that_suppresses_by_class_has_no_onnx_file(toy, tmp_path):
     model = toy(Suppressing)
     with pytest.raises(ExportError, match=r"CombinedNonMaxSuppression: .* Serve its SavedModel"):
         temzoo.export(model, tmp_path, onnx=True)
+    assert left(tmp_path) == []
+
+
+def test_an_operation_that_onnx_lacks_is_named(tmp_path):
+    pytest.importorskip("tf2onnx")
+    given = tf.TensorSpec((None, None, None, 1), tf.float32, name="images")
+    asked = tf.function(lambda images: {"answer": tf.math.lgamma(images)}, input_signature=[given])
+    signature = SimpleNamespace(function=asked, inputs={"images": given})
+    rule = "ONNX must have all operations of a model. Received: Lgamma, .* Serve the SavedModel"
+    with pytest.raises(ExportError, match=rule):
+        other_formats.write_onnx(signature, tmp_path / "a.onnx")
     assert left(tmp_path) == []
 
 

@@ -118,8 +118,10 @@ def test_figures_are_length_by_area_and_thickness():
     per_m2 = length_nm / area_nm2 / 50 * 1e18
     assert row["length_per_volume_per_m2"] == pytest.approx(per_m2)
     assert row["random_length_per_volume_per_m2"] == pytest.approx(per_m2 * 4 / math.pi)
-    plain = summarize_lines([lines])
+    plain = summarize_lines([lines], level=0.5)
     assert not [name for name in plain if "volume" in name]
+    (stated,) = lines_of_prediction(predicted(mask, None), classes=["line"], nm_per_pixel=0.5)
+    np.testing.assert_allclose(stated.lengths, lines.lengths)
 
 
 def test_random_directions_are_seen_at_a_quarter_of_pi():

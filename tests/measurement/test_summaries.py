@@ -279,9 +279,13 @@ def test_two_images_of_one_name_are_refused(tables):
         temzoo.summarize(twice)
 
 
-@pytest.mark.parametrize("border", ["exclude", "correct", "include"])
-def test_the_plot_is_drawn_whole(tmp_path, tables, border):
-    path = temzoo.plot_sizes(tables[0], tmp_path / "sizes.png", border=border, title="a.tif")
+@pytest.mark.parametrize(
+    ("border", "of"),
+    [("exclude", "diameter"), ("correct", "feret_max"), ("include", "feret_min")],
+)
+def test_the_plot_is_drawn_whole(tmp_path, tables, border, of):
+    how = {"border": border, "of": of, "title": "a.tif"}
+    path = temzoo.plot_sizes(tables[0], tmp_path / "sizes.png", **how)
     picture = cv2.imread(str(path))
     assert picture.shape == (840, 1280, 3)
     # Blue bars (BGR) stand on a white ground.

@@ -32,14 +32,6 @@ def model():
     return build(classes=3)
 
 
-@pytest.fixture
-def outside_a_graph():
-    """What is detected once takes less time so than tracing does."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 eager = pytest.mark.usefixtures("outside_a_graph")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.deploy.engines.makers import EXACT, MAKERS, PRECISIONS, check_installed
 from temzoo.deploy.engines.network import Network
-from temzoo.deploy.engines.runtime import has_bfloat16, processor
+from temzoo.deploy.engines.runtime import has_bfloat16, kept_in, processor
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.zoo import built
 
@@ -226,10 +225,9 @@ def fastest(rows: Sequence[Row], *, any_precision: bool = False) -> Key:
 
 def memory(network: Network, threads: int) -> Path:
     """Where what is found of a network on this machine is kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     told = [FORMAT, network.sha256, _versions(), processor(), threads]
     name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
-    return Path(cache) / "temzoo" / "engines" / f"{name}.json"
+    return kept_in("engines") / f"{name}.json"
 
 
 def _versions() -> dict[str, str]:

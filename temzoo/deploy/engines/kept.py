@@ -25,7 +25,7 @@ import numpy as np
 from temzoo.core.files import atomic_path
 from temzoo.core.normalization import Normalization
 from temzoo.deploy.engines.model import AcceleratedModel, Facts, in_engine
-from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, processor
+from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, kept_in, processor
 from temzoo.zoo.built import Limits
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.pretrained import Weights, sha256
@@ -59,8 +59,7 @@ class Entry:
 
 def folder() -> Path:
     """Where the networks are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "temzoo" / "networks"
+    return kept_in("networks")
 
 
 def usual_engine() -> str | None:

@@ -23,6 +23,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def kept_in(name: str) -> Path:
+    """A folder of ``~/.cache/temzoo``, or of ``$XDG_CACHE_HOME/temzoo``, for later calls."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "temzoo" / name
+
+
 @cache
 def processor() -> str:
     """The processor's abilities, as Linux lists them; elsewhere its name."""
