@@ -11,6 +11,7 @@ from scipy import ndimage
 from sklearn import metrics
 
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
+from temzoo.evaluation.bootstrap import mean_interval
 from temzoo.evaluation.evaluate import evaluate, score_predictions
 from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.evaluation.pixels import confusion, scores

@@ -158,6 +158,20 @@ def test_a_model_that_is_given_predicts_every_image_again(images, tmp_path):
         assert [row.status for row in done.rows] == ["predicted"]
 
 
+def test_what_a_machine_that_died_left_is_removed(images, tmp_path):
+    """Of the files of this job alone; the names are those of ``core.files`` on another machine."""
+    out = tmp_path / "out"
+    out.mkdir()
+    mine, other = (
+        f".partial-7@node-2@pid:[1]@a_b8-{n}" for n in ("synthetic_0000_classes.png", "z")
+    )
+    for name in (mine, other):
+        (out / name).touch()
+    temzoo.predict_folder(Bright(), [images / "synthetic_0000.tif"], out)
+    assert not (out / mine).exists()
+    assert (out / other).exists()
+
+
 def test_label_formats_that_are_not_there_are_refused_before_the_work(images, tmp_path):
     with pytest.raises(
         ValueError,

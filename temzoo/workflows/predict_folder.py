@@ -26,7 +26,7 @@ from temzoo.store.sidecar import Origin, sidecar_path
 from temzoo.workflows import shards
 from temzoo.workflows.cluster import predict_on_cluster, write_rows, write_tables
 from temzoo.workflows.elsewhere import at_hand
-from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images
+from temzoo.workflows.prediction_job import Image, Job, Row, named_images, predict_images, sweep
 from temzoo.workflows.shards import Shard
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
@@ -213,6 +213,7 @@ def predict_folder(
         if shard is not None:
             return _one_shard(found, shard, job, lazy, again=again)
         with own_folder(folder):
+            sweep(found, job)
             rows = _rows(found, job, lazy, again=again, cluster=cluster)
             others = _earlier(found, folder)
             table = _write_whole_table([*rows, *others.values()], job, cluster is not None)

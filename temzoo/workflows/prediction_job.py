@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import BoundedSemaphore, Condition, Lock
 from typing import Any
 
+from temzoo.core.files import PARTIAL, file_stem
 from temzoo.core.settings import SMOOTH
 from temzoo.core.showing import scale_text
 from temzoo.core.types import Micrograph, Prediction
@@ -212,6 +213,15 @@ def predict_images(images: Sequence[Image], job: Job, model: Any) -> list[Row]:
             rows.append(row)
             advance()
     return rows
+
+
+def sweep(images: Sequence[Image], job: Job) -> None:
+    """Removes what killed processes, of other machines too, left of the files to be written."""
+    stems = {"predictions", *(file_stem(image.own_name) for image in images)}
+    for path in job.out.glob(f"{PARTIAL}*"):
+        name = path.name.rpartition("@")[2].partition("-")[2]  # behind some letters
+        if any(name.startswith((f"{stem}_", f"{stem}.")) for stem in stems):
+            path.unlink(missing_ok=True)
 
 
 @dataclass
