@@ -43,6 +43,9 @@ OUTLINES = {"pixel_iou": "pixel_iou", "ap50": "mask_ap50", "ap": "mask_ap", "f1"
 OUTLINES |= {"pq": "panoptic_quality"}
 BOXES = {"box_ap50": "box_ap50", "box_ap": "box_ap", "f1": "instance_f1"}
 BOXES |= {"count_error": "median_count_error"}
+SUPPORTED = ("temzoo.data.synthetic.supported.supported_catalyst, seeds 0 to 299", "MIT")
+CLEAN = {"noise": 0.4}  # published pictures have less
+PUBLISHED = {**CLEAN, "side": 512}
 DRAWN = ("temzoo.data.synthetic.particle_images.particle_images, seed 1", "MIT")
 
 
@@ -58,6 +61,8 @@ class Set:
     train: Callable[..., None] | None = None
     # keywords of the model that differ from those it was trained with
     config: Mapping[str, Any] = field(default_factory=dict)
+    # of the card, what the weights know: "noise", see `benchmarks noise`; "side", see `large`
+    knows: Mapping[str, Any] = field(default_factory=dict)
 
 
 def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
@@ -80,10 +85,15 @@ def psnr(model, data: Path) -> dict[str, float]:
 
 
 def objects(
-    model, data: Path, score: str, names: Mapping[str, str] = OUTLINES, **how: Any
+    model,
+    data: Path,
+    score: str,
+    names: Mapping[str, str] = OUTLINES,
+    dataset: str = "emps",
+    **how: Any,
 ) -> dict[str, float]:
-    """Of the validation images of EMPS; ``score`` comes first and has the interval."""
-    judge = open_dataset("emps", data=data).val
+    """Of the validation images of a dataset; ``score`` comes first and has the interval."""
+    judge = open_dataset(dataset, data=data).val
     found = temzoo.evaluate(model, judge, **how)
     known = {**found.pooled, **found.objects.over_images, "pixel_iou": found.per_image.get("iou")}
     main, figures = known[names[score]], dict.fromkeys((score, *names))
@@ -109,19 +119,35 @@ def drawn_particles(folder: Path, seed: int = 0) -> None:
     pretrained.write_card(folder / pretrained.BEST, card)
 
 
+OF_OBJECTS = partial(objects, score="f1")
 SETS = {
-    "unet_mobilenet/emps": Set("recipe emps-pyramid", iou_of("emps"), config={"negatives": True}),
+    "unet_mobilenet/emps": Set(
+        "recipe emps-pyramid", iou_of("emps"), config={"negatives": True}, knows=CLEAN
+    ),
     "unet_mobilenet/emps-frozen": Set("recipe emps-frozen", iou_of("emps"), complete=False),
     "unet_mobilenet/super1": Set("recipe super1", iou_of("super1"), SUPER1),
     "unet/emps": Set("gpu-train emps-unet --steps 7280 --until 0.75", iou_of("emps")),
     "unet/emps-fast": Set("gpu-train emps-unet-fast --steps 10260", iou_of("emps")),
-    "particles/emps": Set("recipe emps-particles-lite", partial(objects, score="f1")),
+    "particles/emps": Set("recipe emps-particles-lite", OF_OBJECTS, knows=PUBLISHED),
     "particles/emps-mobilenet": Set(
-        "recipe emps-particles emps-particles-longer", partial(objects, score="f1")
+        "recipe emps-particles emps-particles-longer", OF_OBJECTS, knows=PUBLISHED
     ),
-    "mask_rcnn/emps": Set("instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED)),
+    "particles/supported": Set(
+        "recipe supported-particles",
+        partial(OF_OBJECTS, dataset="supported"),
+        SUPPORTED,
+        knows=PUBLISHED,
+    ),
+    "mask_rcnn/emps": Set(
+        "instances emps-mask-rcnn",
+        partial(objects, score="ap50", **CONNECTED),
+        knows=PUBLISHED,
+    ),
     "yolo/emps": Set(
-        "boxes train", partial(objects, score="box_ap50", names=BOXES), config=boxes.WHOLE
+        "boxes train",
+        partial(objects, score="box_ap50", names=BOXES),
+        config=boxes.WHOLE,
+        knows=CLEAN,
     ),
     "autoencoder/emps-denoise": Set("denoise supervised", psnr, complete=False),
     "vae/particles": Set("ship vae/particles", factors, DRAWN, train=drawn_particles),
@@ -148,7 +174,7 @@ def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
     told = {"dataset": what.source[0], "licence": what.source[1], "scores": {}}
     told |= {"command": f"python -m benchmarks {what.command}", "partial": not what.complete}
     told |= {"date": datetime.date.today().isoformat()}
-    card = replace(trained, config={**trained.config, **what.config}, **told)
+    card = replace(trained, config={**trained.config, **what.config}, **told, **what.knows)
     pretrained.write_card(path, card)
     again = temzoo.get_model(model_name, weights=path, compile=False)
     pretrained.write_card(path, replace(card, scores=what.scores(again, data)))

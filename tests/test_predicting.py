@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import temzoo
 from temzoo import cli
 from temzoo.cli import predicting
+from temzoo.core import showing
 from temzoo.data.synthetic.synthesize import write_dataset
 from temzoo.labels.shapes import raster
 from temzoo.micrographs import drawn_text, listing
@@ -815,3 +816,16 @@ def test_where_nothing_is_found_the_way_on_is_told(run, images, tmp_path):
     assert "Nothing was found in 5 of 5, first in synthetic_0000.tif." in told
     assert "train further with temzoo train." in " ".join(told.split())
     assert "Nothing was found" not in call("predict", run, images, "--out", tmp_path / "some")
+
+
+def test_a_support_in_place_of_particles_is_pointed_to():
+    rows = [
+        prediction_job.Row("a.tif", "predicted", 1, 0.8),
+        prediction_job.Row("b.tif", "predicted", 4, 0.9),
+        prediction_job.Row("c.tif", "failed"),
+    ]
+    assert [round(row.object_share, 3) for row in rows] == [0.8, 0.225, 0]
+    text = showing.support_text(["a.tif"], 3)
+    assert "In 1 of 3, first in a.tif," in text
+    assert "temzoo predict particles/supported" in text
+    assert "supported" in pretrained.available("particles")

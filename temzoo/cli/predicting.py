@@ -22,13 +22,14 @@ from temzoo.cli.scoring import (
     separation_of,
 )
 from temzoo.core.settings import BINNING, MIN_AREA_PX, SEPARATION, SMOOTH
-from temzoo.core.showing import doubtful_text
+from temzoo.core.showing import doubtful_text, support_text
 
 if TYPE_CHECKING:
     from temzoo.workflows.predict_folder import LazyModel
     from temzoo.workflows.prediction_job import Row
 
 FORMATS = ("maps", "cvat", "coco", "yolo", "imagej", "qupath", "cellpose")
+WIDE = 0.4  # share of the field that an object covers which may be a support
 PLAIN = ("tensorflow", "float32")  # engine and precision of the model as it is
 
 
@@ -174,6 +175,7 @@ def predict(
     from temzoo.micrographs.drawn import Drawn, boxes_of
     from temzoo.workflows.predict_folder import predict_folder
     from temzoo.workflows.shards import shard_of
+    from temzoo.zoo import pretrained
 
     part = None if shard is None else shard_of(shard)
     formats = chosen_formats(format_)
@@ -222,6 +224,9 @@ def predict(
             " is something to be found, these weights do not know such pictures: label a few and"
             " train further with temzoo train."
         )
+    wide = [row.image for row in done.rows if row.object_share > WIDE]
+    if wide and weights == pretrained.GENERAL:
+        print(support_text(wide, len(done.rows)))
     doubtful = sum(row.doubtful or 0 for row in done.rows)
     if doubtful:
         print(doubtful_text(doubtful))

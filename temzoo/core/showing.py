@@ -6,7 +6,7 @@ What draws pictures is a room above this one, which ``temzoo/__init__.py`` names
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -33,6 +33,15 @@ def scale_text(scale: tuple[float, float]) -> str:
 def doubtful_text(count: int) -> str:
     """What is to be known of doubtful objects."""
     return f"doubtful: {count}, dashed in the overlays; they are in no count and no size"
+
+
+def support_text(images: Sequence[str], among: int) -> str:
+    """What to try where objects are so large that they may be a support, by the images' names."""
+    return (
+        f"In {len(images)} of {among}, first in {images[0]}, objects cover 40 % of the picture and"
+        " more. If they are a support with small particles on it, type: temzoo predict"
+        " particles/supported …"
+    )
 
 
 class Told:

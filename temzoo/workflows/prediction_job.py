@@ -88,6 +88,11 @@ class Row:
     smoothed_px: float | None = None
     binning: int | None = None
 
+    @property
+    def object_share(self) -> float:
+        """The mean share of the field that an object covers, 0 to 1; 0 where there is none."""
+        return (self.covered_share or 0.0) / (self.instances or 1)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -335,7 +340,7 @@ class _Work:
         # The maps alone would miss objects that lie wholly under others.
         count = int(found.instances.max()) if found.detections is None else len(found.detections)
         scale, read = found.nm_per_pixel, micrograph.calibration
-        size = "no calibration" if scale is None else f"{scale_text(scale)} per pixel"
+        size = f"{scale_text(scale)} per pixel" if scale else "no calibration"
         size += f" ({read})" if read else ""
         doubtful = None if found.doubtful is None else len(found.doubtful)
         more = f"; {doubtful} doubtful" if doubtful else ""
@@ -345,10 +350,9 @@ class _Work:
         if found.binning > 1:
             more += f"; seen at {found.binning} x {found.binning} binning"
         told = f"{count} instances, {found.covered_share:.1%} of the area{more}; {size}"
-        side = scale or (None, None)
-        figures = count, found.covered_share, seconds, *side, read
-        seen = found.smoothed_px, found.binning
-        row = Row(image.name, "predicted", *figures, "", doubtful, *seen)
+        figures = count, found.covered_share, seconds, *(scale or (None, None)), read
+        seen = doubtful, found.smoothed_px, found.binning
+        row = Row(image.name, "predicted", *figures, "", *seen)
         return row, f"{image.name}: {told}"
 
 
