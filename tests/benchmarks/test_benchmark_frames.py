@@ -53,7 +53,7 @@ SAYING = [
 @pytest.mark.parametrize(("what", "weights"), SAYING)
 def test_it_helps_the_weights_whose_card_asks_for_it(what, weights):
     records = [r for r in kept() if (r["what"], r["model"]) == (what, weights)]
-    (record,) = (r for r in records if r["dataset"]["name"] == "emps")
+    (record,) = (r for r in records if r["dataset"]["name"] != "synthetic")  # of its own pictures
     f1 = [row["instance_f1"]["value"] for row in record["figures"]["rows"]]
     gains = [helped - plain for plain, helped in zip(f1[::2], f1[1::2], strict=True)]
     assert min(gains) > -0.002
