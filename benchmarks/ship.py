@@ -136,7 +136,7 @@ SETS = {
         "recipe supported-particles",
         partial(OF_OBJECTS, dataset="supported"),
         SUPPORTED,
-        knows=PUBLISHED,
+        knows={"side": 512},  # noise is drawn there
     ),
     "mask_rcnn/emps": Set(
         "instances emps-mask-rcnn",
