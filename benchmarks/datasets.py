@@ -1,7 +1,7 @@
 """Labelled micrographs by name or path, parted into what trains and what judges.
 
-A dataset is named ("emps", "super1", "synthetic"), or given by the path of a folder in one of the
-layouts below, which is told by what lies in it:
+A dataset is named ("emps", "super1", "synthetic", "supported"), or given by the path of a folder in
+one of the layouts below, which is told by what lies in it:
 
 - EMPS as published: ``images/``, ``segmaps/`` or ``annotations.xml``, ``train.csv``; with
   ``val.csv`` the judges are named, without it a fifth of the training names judges. ``test.csv``

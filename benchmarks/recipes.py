@@ -5,9 +5,9 @@
 
 Recipes: emps-frozen, emps-pyramid, emps-particles, emps-particles-longer, emps-particles-lite,
 emps-scratch-encoder, emps-unet, emps-unet-fast, emps-forest, emps-otsu; emps10-frozen, emps10-unet,
-emps10-forest, emps10-otsu (on ten images); super1, super1-frozen, super1-particles. Scores are
-those of ``temzoo.evaluate`` at full resolution; instances are connected components. A training that
-was stopped goes on.
+emps10-forest, emps10-otsu (on ten images); super1, super1-frozen, super1-particles;
+supported-particles. Scores are those of ``temzoo.evaluate`` at full resolution; instances are
+connected components. A training that was stopped goes on.
 ``--data-folder`` names the folder that holds ``emps/`` and ``super1/``, which are not part of the
 repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` beside the data.
 """

@@ -119,7 +119,7 @@ def test_a_smaller_draw_is_within_a_larger_one():
 
 def test_what_is_no_dataset_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"one of synthetic, emps, super1, or a folder. Received: x"
+        ValueError, match=r"one of synthetic, supported, emps, super1, or a folder. Received: x"
     ):
         open_dataset("x")
     with pytest.raises(ValueError, match=r"images/ with train.csv, train/ and val/ .* Received: "):
