@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from temzoo.core.files import write_json
+from temzoo.core.files import without_nan, write_json
 from temzoo.evaluation.baselines import MOST_CLASSES, Otsu, PixelForest
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.evaluation.pixels import confusion, scores
@@ -339,4 +339,4 @@ def _write_results(summary: Summary, parts: Parts, files: Files) -> None:
         "versions": run_folder.versions(),
         "hardware": run_folder.hardware(),
     }
-    write_json(path, results, indent=2)
+    write_json(path, without_nan(results), indent=2)
