@@ -7,8 +7,8 @@ To the figures of ``temzoo.evaluate``, whose head defines them, come AP of all m
 the particles of all images together: the relative error of their number, (found - true) / true,
 that of D50, the median of their equivalent circular diameters, and that of the D50 of those which
 no border cuts, as ``temzoo measure`` takes it. Objects are told apart as by ``temzoo predict``:
-necks cut, below 10 px dropped. A difference of two models is that of their
-means over the same images; "better" and "worse" are said only where its interval excludes 0.
+necks cut, below 10 px dropped. A difference of two models is that of their means over the same
+images; "better" and "worse" are said only where its interval excludes 0.
 VAEs are judged by ``benchmarks.latent``. Speed: ``precision``.
 """
 

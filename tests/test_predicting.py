@@ -825,7 +825,7 @@ def test_a_support_in_place_of_particles_is_pointed_to():
         prediction_job.Row("c.tif", "failed"),
     ]
     assert [round(row.object_share, 3) for row in rows] == [0.8, 0.225, 0]
-    text = showing.support_text(["a.tif"], 3)
-    assert "In 1 of 3, first in a.tif," in text
+    text = showing.support_text(["a.tif"], 3, predicting.WIDE)
+    assert "In 1 of 3, first in a.tif, objects cover 40% of the picture and more." in text
     assert "temzoo predict particles/supported" in text
     assert "supported" in pretrained.available("particles")

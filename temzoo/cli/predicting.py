@@ -226,7 +226,7 @@ def predict(
         )
     wide = [row.image for row in done.rows if row.object_share > WIDE]
     if wide and weights == pretrained.GENERAL:
-        print(support_text(wide, len(done.rows)))
+        print(support_text(wide, len(done.rows), WIDE))
     doubtful = sum(row.doubtful or 0 for row in done.rows)
     if doubtful:
         print(doubtful_text(doubtful))

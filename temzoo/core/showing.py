@@ -35,11 +35,16 @@ def doubtful_text(count: int) -> str:
     return f"doubtful: {count}, dashed in the overlays; they are in no count and no size"
 
 
-def support_text(images: Sequence[str], among: int) -> str:
-    """What to try where objects are so large that they may be a support, by the images' names."""
+def support_text(images: Sequence[str], among: int, share: float) -> str:
+    """What to try where objects cover so much of a picture that they may be a support.
+
+    Args:
+        images: their names, of ``among``.
+        share: of the field, 0 to 1.
+    """
     return (
-        f"In {len(images)} of {among}, first in {images[0]}, objects cover 40 % of the picture and"
-        " more. If they are a support with small particles on it, type: temzoo predict"
+        f"In {len(images)} of {among}, first in {images[0]}, objects cover {share:.0%} of the"
+        " picture and more. If they are a support with small particles on it, type: temzoo predict"
         " particles/supported …"
     )
 

@@ -29,8 +29,7 @@ def save_zspy(
     """Writes labels as a signal of HyperSpy, a ``Signal2D``.
 
     Args:
-        labels: (H, W) or (N, H, W) whole numbers, 0 is background; also a dask array, such as
-            ``temzoo.predict`` gives of a lazy image, which is computed block by block.
+        labels: as ``save_ome_zarr`` takes them.
         path: a folder that is not there, whose name ends in .zspy.
         name: of the signal, its title.
         nm_per_pixel: (row, col); None: its axes are in px.

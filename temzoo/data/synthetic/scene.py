@@ -175,7 +175,7 @@ class Body:
         reach = self.semi_long + 1
         starts = (self.row + margin - reach, self.col + margin - reach)
         return tuple(
-            slice(max(0, math.floor(start)), min(size, math.ceil(start + 2 * reach)))
+            slice(max(0, math.floor(start)), max(0, min(size, math.ceil(start + 2 * reach))))
             for start, size in zip(starts, shape, strict=True)
         )
 

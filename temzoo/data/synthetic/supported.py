@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,7 +18,7 @@ import scipy.ndimage
 
 from temzoo.core.types import LabelledImage, Micrograph, Shape
 from temzoo.data.synthetic.exposure import film_texture
-from temzoo.data.synthetic.scene import Window, checked_size
+from temzoo.data.synthetic.scene import Body, Window, checked_size
 
 DIAMETERS = (5.0, 50.0)  # px, of the typical particle of an image
 SMALLEST, LARGEST = 4.0, 90.0
@@ -32,40 +31,6 @@ STRENGTHS = (0.2, 1.6)  # mass of a typical particle by that of its support
 # Contrast by noise in its area that lets a typical particle be seen, and smaller ones: 3 to 5
 # are needed (Rose, J. Opt. Soc. Am. 38, 1948).
 SEEN = 8.0
-
-
-@dataclass(frozen=True)
-class Ellipsoid:
-    """A body on the support; positions and lengths in px, ``angle`` from the horizontal."""
-
-    row: float
-    col: float
-    semi_long: float
-    semi_short: float
-    angle: float
-
-    @property
-    def diameter(self) -> float:
-        """Of the circle of the same projected area."""
-        return 2 * math.sqrt(self.semi_long * self.semi_short)
-
-    def window(self, shape: Sequence[int]) -> Window:
-        """The part of an image that holds it."""
-        reach = math.ceil(self.semi_long) + 1
-        rows, cols = (
-            slice(max(int(at) - reach, 0), max(min(int(at) + reach + 1, size), 0))
-            for at, size in zip((self.row, self.col), shape, strict=True)
-        )
-        return rows, cols
-
-    def height(self, window: Window) -> np.ndarray:
-        """Its thickness in a window as a share of the largest, 0 outside."""
-        rows, cols = (np.arange(part.start, part.stop) + 0.5 for part in window)
-        down, right = rows[:, None] - self.row, cols[None, :] - self.col
-        along = right * math.cos(self.angle) + down * math.sin(self.angle)
-        across = down * math.cos(self.angle) - right * math.sin(self.angle)
-        inside = 1 - (along / self.semi_long) ** 2 - (across / self.semi_short) ** 2
-        return np.sqrt(np.clip(inside, 0, None)).astype(np.float32)
 
 
 def supported_catalyst(
@@ -104,6 +69,20 @@ def supported_catalyst(
     return Micrograph(pixels, None, name), labels
 
 
+def _ellipsoid(row: float, col: float, long: float, short: float, angle: float) -> Body:
+    """A body of semi-axes in px, whose greatest thickness is 1."""
+    return Body("ellipsoid", row, col, long, short, angle, height=0.5, cavity=False)
+
+
+def _thickness(body: Body, window: Window) -> np.ndarray:
+    return body.thickness(window).astype(np.float32)
+
+
+def _diameter(body: Body) -> float:
+    """Of the circle of the same projected area, px."""
+    return 2 * math.sqrt(body.semi_long * body.semi_short)
+
+
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
@@ -126,9 +105,9 @@ def _spheres(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     for _ in range(int(count)):
         row, col = rng.normal(0.5, 0.35, 2) * shape
         long = radius * math.exp(rng.normal(0, 0.25))
-        ball = Ellipsoid(row, col, long, long / rng.uniform(1, 1.3), rng.uniform(0, math.pi))
+        ball = _ellipsoid(row, col, long, long / rng.uniform(1, 1.3), rng.uniform(0, math.pi))
         window = ball.window(shape)
-        mass[window] += ball.height(window)
+        mass[window] += _thickness(ball, window)
     return mass
 
 
@@ -151,7 +130,7 @@ def _film(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return 1 + np.float32(0.3) * film_texture(rng, shape, 3)
 
 
-def _particles(rng: np.random.Generator, there: np.ndarray, typical: float) -> Iterator[Ellipsoid]:
+def _particles(rng: np.random.Generator, there: np.ndarray, typical: float) -> Iterator[Body]:
     """Particles on the support, in the order in which they lie on each other."""
     if there.mean() < 0.02:
         there = np.ones_like(there)
@@ -159,19 +138,19 @@ def _particles(rng: np.random.Generator, there: np.ndarray, typical: float) -> I
     most = int(COVERED * len(rows) / (0.8 * typical**2)) + 3
     owner = np.zeros(there.shape, bool)
     spread, clumped = rng.uniform(0.1, 0.45), rng.random() < CLUMPED
-    last: Ellipsoid | None = None
+    last: Body | None = None
     for _ in range(min(int(rng.integers(*COUNTS)), most)):
         diameter = float(np.clip(typical * math.exp(rng.normal(0, spread)), SMALLEST, LARGEST))
         place = int(rng.integers(len(rows)))
         row, col = rows[place] + rng.random(), cols[place] + rng.random()
         if clumped and last is not None and rng.random() < 0.5:
-            away, to = (diameter + last.diameter) / 2 * rng.uniform(0.9, 1.3), rng.uniform(0, 7)
+            away, to = (diameter + _diameter(last)) / 2 * rng.uniform(0.9, 1.3), rng.uniform(0, 7)
             row, col = last.row + away * math.sin(to), last.col + away * math.cos(to)
         aspect = 1 + abs(rng.normal(0, 0.2))
         long = diameter / 2 * math.sqrt(aspect)
-        body = Ellipsoid(row, col, long, long / aspect, rng.uniform(0, math.pi))
+        body = _ellipsoid(row, col, long, long / aspect, rng.uniform(0, math.pi))
         window = body.window(there.shape)
-        covered = body.height(window) > 0
+        covered = _thickness(body, window) > 0
         if covered.sum() >= 8 and owner[window][covered].mean() <= HIDDEN:
             owner[window] |= covered
             last = body
@@ -180,7 +159,7 @@ def _particles(rng: np.random.Generator, there: np.ndarray, typical: float) -> I
 
 def _mass(
     rng: np.random.Generator,
-    particles: Sequence[Ellipsoid],
+    particles: Sequence[Body],
     strength: float,
     typical: float,
     shape: tuple[int, int],
@@ -189,8 +168,8 @@ def _mass(
     mass = np.zeros(shape, np.float32)
     for body in particles:
         window = body.window(shape)
-        own = strength * rng.uniform(0.6, 1.4) * (0.4 + 0.6 * body.diameter / typical)
-        height = body.height(window) ** np.float32(rng.uniform(0.3, 1))
+        own = strength * rng.uniform(0.6, 1.4) * (0.4 + 0.6 * _diameter(body) / typical)
+        height = _thickness(body, window) ** np.float32(rng.uniform(0.3, 1))
         mass[window] = np.maximum(mass[window], np.float32(own) * height)
     return mass
 
@@ -213,7 +192,7 @@ def _exposed(rng: np.random.Generator, mass: np.ndarray, typical: float, dose: f
     return np.rint(255 * shown).astype(np.uint8)
 
 
-def _label(body: Ellipsoid, order: int) -> Shape:
+def _label(body: Body, order: int) -> Shape:
     points = np.array([[body.row, body.col], [body.semi_short, body.semi_long]])
     rotation = math.degrees(body.angle)
     place = {"z_order": order, "source": "auto"}
