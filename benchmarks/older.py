@@ -161,11 +161,11 @@ def _cpu_minutes(pid: int) -> float:
 
 
 def _validated(history: Path) -> list[float]:
-    """The IoU of each validated epoch so far."""
+    """The IoU of each validated epoch so far; none has the column before the first."""
     if not history.is_file():
         return []
     with history.open(newline="", encoding="utf-8") as file:
-        return [float(row["val_iou"]) for row in csv.DictReader(file) if row["val_iou"]]
+        return [float(row["val_iou"]) for row in csv.DictReader(file) if row.get("val_iou")]
 
 
 def installed(arguments: argparse.Namespace) -> dict[str, Any]:

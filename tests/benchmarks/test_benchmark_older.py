@@ -35,7 +35,7 @@ def test_the_first_turn_does_not_count():
 
 
 def test_a_training_ends_at_the_goal_and_a_finished_one_is_not_repeated(tmp_path):
-    """A package whose ``temzoo train`` writes two epochs at once, and would go on for ever."""
+    """A package whose ``temzoo train`` validates its second epoch, and would go on for ever."""
     package = tmp_path / "code" / "temzoo"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -44,6 +44,8 @@ def test_a_training_ends_at_the_goal_and_a_finished_one_is_not_repeated(tmp_path
         "def main():\n"
         "    run = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])\n"
         "    run.mkdir()\n"
+        "    (run / 'history.csv').write_text('epoch,loss\\n1,0.5\\n')\n"
+        "    time.sleep(1)\n"
         "    (run / 'history.csv').write_text('epoch,val_iou\\n1,\\n2,0.9\\n')\n"
         "    time.sleep(60)\n"
     )
