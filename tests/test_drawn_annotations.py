@@ -76,6 +76,13 @@ def test_words_in_a_corner_are_no_panel_letters():
 
 
 @needs_reader
+def test_a_unit_that_a_corner_cuts_through_is_no_panel_letter():
+    found = annotations_drawn_in(with_bar(left=288, right=388))
+    assert found.scale_bar.text == "200 nm"
+    assert found.letters == ()
+
+
+@needs_reader
 def test_a_field_of_particles_has_no_annotations():
     assert annotations_drawn_in(field()).boxes == ()
 

@@ -18,8 +18,10 @@ from temzoo.micrographs.scale_bar import (
     ScaleBar,
     as_8_bit,
     box_in_pixels,
+    boxes_around,
     find_scale_bar,
     in_pixels,
+    overlap,
 )
 
 CORNER = (0.2, 0.3)  # of the image's height and width
@@ -27,6 +29,7 @@ CORNER = (0.2, 0.3)  # of the image's height and width
 LETTER = re.compile(r"[(\[]?([A-NP-Za-np-z]\d?|[IVX]{2,4})['’]?[)\]]?")
 SURE = 0.6
 GLYPH = (0.02, 0.16)  # heights of a letter, of the image's
+AROUND = 1.5  # heights of a letter around it, in which it is read
 BLACK, WHITE = 12, 243
 MARGIN = 2  # px around what was found, for the blur of its edges
 FLAT, LABEL = 12, 40  # grey levels of a label's ground; px that it may reach beyond its text
@@ -79,7 +82,7 @@ def annotations_drawn_in(image: np.ndarray | str | Path, *, read_text: bool = Tr
     grey, factor = as_8_bit(pixels)
     info_bar = find_info_bar(grey)
     scale_bar = find_scale_bar(grey) if read_text else None
-    letters = _letters(grey, info_bar) if read_text else []
+    letters = _letters(grey, info_bar, scale_bar) if read_text else []
     boxes = [with_label(grey, box) for box in (*letters, *([scale_bar.box] if scale_bar else []))]
     boxes += [info_bar] if info_bar else []
     shape = pixels.shape
@@ -91,8 +94,11 @@ def annotations_drawn_in(image: np.ndarray | str | Path, *, read_text: bool = Tr
     )
 
 
-def _letters(grey: np.ndarray, info_bar: Box | None) -> list[Box]:
-    """Panel letters: text of one or two letters in a corner, in which a flat glyph stands."""
+def _letters(grey: np.ndarray, info_bar: Box | None, scale_bar: ScaleBar | None) -> list[Box]:
+    """Panel letters: text of one or two letters in a corner, in which a flat glyph stands.
+
+    Text is read around such glyphs alone, and not again where the scale bar's was.
+    """
     top, bottom = 0, grey.shape[0]
     if info_bar is not None:
         top, bottom = (top, info_bar[0]) if info_bar[0] else (info_bar[2], bottom)
@@ -104,8 +110,11 @@ def _letters(grey: np.ndarray, info_bar: Box | None) -> list[Box]:
         for first_col in (0, grey.shape[1] - wide):
             corner = (first_row, first_col, first_row + tall, first_col + wide)
             glyphs = _glyphs(grey, corner)
-            texts = read_text_in(grey, corner) if glyphs else ()
-            found += [box for text in texts if (box := _letter(text, glyphs))]
+            if scale_bar is not None:
+                glyphs = [glyph for glyph in glyphs if not overlap(glyph, scale_bar.box)]
+            for region in boxes_around(glyphs, AROUND, grey.shape):
+                texts = read_text_in(grey, region)
+                found += [box for text in texts if (box := _letter(text, glyphs))]
     return found
 
 

@@ -21,6 +21,7 @@ Box = tuple[int, int, int, int]
 # to what is around it.
 FLAT = 12
 CONTRAST = 25
+AROUND = 0.85  # of a bar's length, along which it differs so much from what is above and below
 SHORTEST = 14  # px
 SLIMMEST = 2.4  # length / height
 THICKEST = 0.08  # of the image's height
@@ -134,20 +135,23 @@ def _closed(grey: np.ndarray, bar: Bar) -> Bar | None:
     """The bar with its sign, if all around is darker than it, or all brighter; else None."""
     cols = slice(int(bar.left) - 2, int(bar.right) + 2)  # to the ends, where the blur begins
     level = float(np.median(grey[bar.top : bar.bottom, cols]))
-    strips = (
-        grey[max(bar.top - BLUR, 0) : bar.top, cols],
-        grey[bar.bottom : bar.bottom + BLUR, cols],
-    )
+    above = grey[max(bar.top - BLUR, 0) : bar.top, cols]
+    below = grey[bar.bottom : bar.bottom + BLUR, cols]
+    strips = [strip for strip in (above, below) if len(strip)]
     for sign in (1, -1):
-        steps = [(sign * (level - strip)).max(axis=0) for strip in strips if len(strip)]
-        least = max(CONTRAST, 0.2 * float(np.median(np.concatenate(steps)))) if steps else CONTRAST
+        steps = [sign * level - (sign * strip).min(axis=0) for strip in strips]
+        # Most candidates of an exposure end here, before anything slower is asked of them.
+        shares = [np.count_nonzero(step >= CONTRAST) / step.size for step in steps]
+        if not steps or min(shares) < AROUND:
+            continue
+        least = max(CONTRAST, 0.2 * float(np.median(np.concatenate(steps))))
         apart = [step >= least for step in steps]
         # At an end only a tick may go on, above and below; a label goes on to one side alone.
         corners = [[each[part] for each in apart] for part in (slice(6), slice(-6, None))]
         ends = all(np.all(two) or np.array_equal(*two) for two in corners if len(two) == 2)
         if len(apart) == 1:
             ends = np.all(corners)
-        if apart and ends and min(each.mean() for each in apart) >= 0.85:
+        if ends and min(each.mean() for each in apart) >= AROUND:
             return replace(bar, level=level, sign=sign)
     return None
 

@@ -67,7 +67,9 @@ def _engine() -> Any:
             "Scale bars are read by RapidOCR, which cannot be imported "
             f"({error}). Run `pip install 'temzoo[scalebar]'`, or give nm_per_pixel by hand."
         ) from error
-    return RapidOCR(det_limit_type="max", det_limit_side_len=4000.0, max_side_len=4000)
+    size = {"det_limit_type": "max", "det_limit_side_len": 4000.0, "max_side_len": 4000}
+    # More threads wait for each other at full load, and answer little sooner.
+    return RapidOCR(**size, intra_op_num_threads=1)
 
 
 def can_read_text() -> bool:

@@ -105,12 +105,13 @@ def find_scale_bar(grey: np.ndarray) -> ScaleBar | None:
     """The scale bar of an image as ``as_8_bit`` gives it, in its pixels."""
     bars = find_bars(grey)
     longest = sorted(bars, key=lambda bar: -bar.length)[:MANY]
-    texts: list[Text] = []
+    regions = text_regions(longest, grey.shape)
+    seen: list[Text] = []
     for zoom in ZOOMS if bars else ():
-        if zoom > 1 and not texts:
-            break
-        regions = text_regions(longest, grey.shape)
+        if zoom > 1:  # the slowest look, at what looked like text alone
+            regions = boxes_around((text.box for text in seen), 2, grey.shape)
         texts = [text for region in regions for text in read_text(grey, region, zoom)]
+        seen += texts
         pairs = pairs_of(bars, lengths_in([*texts, *completed(grey, texts)]))
         if pairs:
             return agreed(pairs)
@@ -119,25 +120,44 @@ def find_scale_bar(grey: np.ndarray) -> ScaleBar | None:
 
 def text_regions(bars: Iterable[Bar], shape: tuple[int, ...]) -> list[Box]:
     """Where the text of bars may be; regions that overlap are one."""
-    height, width = shape
+    height = shape[0]
     rows, cols = np.clip(0.15 * height, 40, 160), np.clip(0.25 * height, 60, 260)
+    return _merged(_grown(bar.box, rows, cols, shape) for bar in bars)
+
+
+def boxes_around(
+    boxes: Iterable[Sequence[float]], heights: float, shape: tuple[int, ...]
+) -> list[Box]:
+    """Boxes with so many of their heights around them; those that overlap then are one."""
+    margins = ((box, heights * (box[2] - box[0])) for box in boxes)
+    return _merged(_grown(box, margin, margin, shape) for box, margin in margins)
+
+
+def _grown(box: Sequence[float], rows: float, cols: float, shape: tuple[int, ...]) -> Box:
+    """A box with so many rows and columns around it, inside the image."""
+    height, width = shape
+    top, left, bottom, right = box
+    return (
+        max(0, int(top - rows)),
+        max(0, int(left - cols)),
+        min(height, int(bottom + rows)),
+        min(width, int(right + cols)),
+    )
+
+
+def _merged(boxes: Iterable[Box]) -> list[Box]:
+    """Boxes of which those that overlap are one."""
     regions: list[Box] = []
-    for bar in bars:
-        top, left, bottom, right = bar.box
-        region: Box = (
-            max(0, int(top - rows)),
-            max(0, int(left - cols)),
-            min(height, int(bottom + rows)),
-            min(width, int(right + cols)),
-        )
-        while others := [each for each in regions if _overlap(each, region)]:
+    for region in boxes:
+        while others := [each for each in regions if overlap(each, region)]:
             regions = [each for each in regions if each not in others]
             region = union(region, *others)
         regions.append(region)
     return regions
 
 
-def _overlap(one: Box, two: Box) -> bool:
+def overlap(one: Box, two: Box) -> bool:
+    """Whether two boxes share a pixel."""
     return all(one[k] < two[k + 2] and two[k] < one[k + 2] for k in (0, 1))
 
 
