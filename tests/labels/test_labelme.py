@@ -44,6 +44,18 @@ SHAPES = (
 )
 
 
+def test_rectangles_by_their_corners_are_read(tmp_path):
+    upright, turned = ([30, 20], [10, 20], [10, 10], [30, 10]), ([9, 2], [19, 12], [14, 17], [4, 7])
+    shapes = [shape("rectangle", *upright), shape("rectangle", *turned)]
+    shapes += [shape("oriented_rectangle", *turned), shape("rotation", *turned, direction=0.8)]
+    box, *others = labels.read(save(tmp_path / "a.json", *shapes))[0].shapes
+    assert (box.kind, box.points.tolist()) == ("box", [[10, 10], [20, 30]])
+    for one in others:
+        assert (one.kind, one.points[:, ::-1].tolist()) == ("polygon", [*turned])
+    with pytest.raises(ValueError, match=r"a rectangle must have 2 points. Received: 3"):
+        labelme.read(save(tmp_path / "b" / "b.json", shape("rectangle", *upright[:3])).parent)
+
+
 def test_every_shape_is_read(tmp_path):
     (image,) = labels.read(save(tmp_path / "a.json", *SHAPES, image="..\\\\lot\\\\a.png"))
     assert (image.name, image.width, image.height, image.classes) == ("a.png", 50, 40, ())

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from temzoo import labels
@@ -167,6 +168,70 @@ def test_annotations_of_qupath_may_have_holes_parts_and_no_class(image, tmp_path
     assert back.shapes[-1].points.tolist() == [[5.0, 4.0]]
     assert "a geometry must be a Polygon, MultiPolygon, LineString or Point" in said[0].text
     assert not qupath.recognises([])
+
+
+def stack_of_three(folder):
+    tifffile.imwrite(folder / "a.tif", np.zeros((3, 40, 60), np.uint8), imagej=True)
+
+
+def regions(folder, *places):
+    roifile = pytest.importorskip("roifile")
+    rois = []
+    for number, place in enumerate(places):
+        roi = roifile.ImagejRoi.frompoints([[3, 2], [12, 2], [12, 10]], name=f"grain-{number}")
+        for key, value in place.items():
+            setattr(roi, key, value)
+        rois.append(roi)
+    roifile.roiwrite(folder / "a.zip", rois, mode="w")
+    said = []
+    (image,) = labels.read(folder / "a.zip", said=said)
+    return len(image.shapes), [one.text for one in said]
+
+
+@pytest.mark.parametrize("key", ["position", "z_position", "t_position"])
+def test_regions_of_other_images_of_a_stack_are_left_out(tmp_path, key):
+    stack_of_three(tmp_path)
+    count, said = regions(tmp_path, {}, {key: 1}, {key: 2}, {key: 3})
+    assert count == 2
+    assert "region 3 was left out: shapes must be of one image, here image 1" in said[0]
+    assert "Received: one of image 3. Save the images one by one" in said[1]
+
+
+def test_regions_of_one_image_cut_from_a_stack_keep_their_place(tmp_path):
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / "a.png")
+    assert regions(tmp_path, {"position": 7}, {"position": 7, "c_position": 2}) == (2, [])
+    count, said = regions(tmp_path, {"position": 7}, {"position": 8})
+    assert (count, len(said)) == (1, 1)
+
+
+def test_annotations_of_other_planes_of_a_stack_are_left_out(tmp_path):
+    stack_of_three(tmp_path)
+    ring = [[2, 2], [22, 2], [22, 22], [2, 2]]
+    planes = [{}] + [{"plane": {"c": -1, "z": z, "t": t}} for z, t in ((0, 0), (2, 0), (0, 1))]
+    geometries = [{"type": "Polygon", "coordinates": [ring], **plane} for plane in planes]
+    features = [{"type": "Feature", "geometry": one} for one in geometries]
+    (tmp_path / "a.geojson").write_text(json.dumps(features))
+    said = []
+    (image,) = labels.read(tmp_path / "a.geojson", said=said)
+    assert len(image.shapes) == 2
+    assert ["Received: one of image" in one.text for one in said] == [True, True]
+
+
+def test_classes_of_qupath_within_others_are_named_as_it_shows_them(tmp_path):
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / "a.png")
+    point = {"type": "Point", "coordinates": [4, 5]}
+    classes = [{"names": ["grain", "twinned"]}, {"name": "rod", "color": [1, 2, 3]}, "rod"]
+    classes += [{"names": "grain"}, {"name": 3}]
+    features = [
+        {"type": "Feature", "geometry": point, "properties": {"classification": one}}
+        for one in classes
+    ]
+    (tmp_path / "a.geojson").write_text(json.dumps(features))
+    said = []
+    (image,) = labels.read(tmp_path / "a.geojson", said=said)
+    assert [shape.label for shape in image.shapes] == ["grain: twinned", "rod", "rod"]
+    assert "classification.names must be a list" in said[0].text
+    assert "classification.name must be a text" in said[1].text
 
 
 def test_cellpose_gets_numbered_masks_and_their_rims(image, tmp_path):

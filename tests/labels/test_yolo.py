@@ -99,6 +99,23 @@ def test_bad_line_is_named_and_left_out_alone(tmp_path, case):
     assert [one.level for one in said] == ["error", "info"]
 
 
+def test_keypoints_behind_a_box_are_no_vertices(tmp_path):
+    # Without kpt_shape, 2 keypoints of 3 numbers would make an outline of five vertices.
+    ends = "0 .5 .5 .2 .1 .4 .5 1 .6 .5 1\n"
+    data_set(tmp_path, {"x": ends + OUTLINE})
+    data = tmp_path / "data.yaml"
+    data.write_text(f"{data.read_text()}\nkpt_shape: [2, 3]\n")
+    said = []
+    (image,) = labels.read(tmp_path, said=said)
+    box, outline = image.shapes
+    assert (box.kind, outline.kind) == ("box", "polygon")
+    assert np.ptp(box.points, axis=0) == pytest.approx((0.1 * image.height, 0.2 * image.width))
+    assert "5 numbers and 6 of keypoints" in said[-1].text
+    data.write_text("names: [a, b]\nkpt_shape: 2\n")
+    with pytest.raises(ValueError, match=r"data.yaml: 'kpt_shape' must be .*\[2, 3\]"):
+        yolo_reading.read(tmp_path)
+
+
 def test_absent_images_and_bad_names_are_named(tmp_path):
     data_set(tmp_path, {"x": BOX})
     (tmp_path / "images" / "x.png").unlink()

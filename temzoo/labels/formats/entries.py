@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from temzoo.core.types import LabelledImage
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.limits import require_size, short
 from temzoo.labels.names import ImageFolder
-from temzoo.micrographs import image_size
+from temzoo.micrographs import count_frames, image_size
 
 LEFT_OUT = "entry-left-out"
 
@@ -93,6 +93,31 @@ def size_of_file(name: str, folder: ImageFolder | None) -> tuple[int, int]:
     except OSError as error:
         raise ValueError(f"{path}: {error}") from error
     return height, width
+
+
+@dataclass
+class OneOfStack:
+    """Which image of a stack the shapes of a file are of; labels are those of one image.
+
+    Attributes:
+        number: of the image, from 1 on; 0: that of the first shape which states one.
+    """
+
+    number: int = 0
+
+    @classmethod
+    def of(cls, path: Path) -> OneOfStack:
+        """Of a stack the first image, which is the one that is read beside its labels."""
+        return cls(int(count_frames(path) > 1))
+
+    def require(self, number: int) -> None:
+        """Raises ValueError for a shape of another image; 0: it lies in all of them."""
+        self.number = self.number or number
+        if number not in (0, self.number):
+            raise ValueError(
+                f"shapes must be of one image, here image {self.number} of the stack. Received: one"
+                f" of image {number}. Save the images one by one, each with its own shapes."
+            )
 
 
 def file_of(name: str, folder: ImageFolder) -> Path:

@@ -2,7 +2,8 @@
 
 ImageJ's coordinates are those of pixel corners, x before y; shapes hold (row, col). A region has a
 name and no class. ``write`` names it ``CLASS-0001``, and ``read`` takes what is before the number;
-where ImageJ itself named it, by its place (``0123-0456``), the class is "object".
+where ImageJ itself named it, by its place (``0123-0456``), the class is "object". Of a stack the
+regions of its first image are read, and those of no certain one.
 
 Files are read and written by ``roifile``, of the extra ``temzoo[imagej]``.
 
@@ -24,7 +25,7 @@ import numpy as np
 from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import file_of, left_out, size_of_file
+from temzoo.labels.formats.entries import OneOfStack, file_of, left_out, size_of_file
 from temzoo.labels.formats.geometry import box, ellipse
 from temzoo.labels.formats.limits import require_finite
 from temzoo.labels.names import ImageFolder, label_paths
@@ -83,7 +84,8 @@ def read(
         ImportError: ``roifile`` is not installed.
         ValueError: a file is damaged, a region malformed, or an image is not there.
     """
-    path, roifile = Path(path), roifile_module()
+    path = Path(path)
+    roifile_module()
     files = [path] if path.is_file() else sorted(filter(recognises, path.rglob("*.*")))
     home = path.parent if path.is_file() else path
     folder = ImageFolder(home if images is None else images)
@@ -93,16 +95,18 @@ def read(
         name = stem.with_name(AROUND.sub("", stem.name) or stem.name).as_posix()
         with left_out(said, str(file)):
             height, width = size_of_file(name, folder)
-            named = file_of(name, folder).relative_to(folder.folder).as_posix()
-            shapes = list(_shapes(file, roifile, said, named))
+            image = file_of(name, folder)
+            named, stack = image.relative_to(folder.folder).as_posix(), OneOfStack.of(image)
+            shapes = list(_shapes(file, stack, said, named))
             classes = tuple(dict.fromkeys(shape.label for shape in shapes))
             labelled.append(LabelledImage(named, width, height, tuple(shapes), classes))
     return labelled
 
 
 def _shapes(
-    file: Path, roifile: ModuleType, said: list[Finding] | None, image: str
+    file: Path, stack: OneOfStack, said: list[Finding] | None, image: str
 ) -> Iterator[Shape]:
+    roifile = roifile_module()
     for number, data in enumerate(_contents(file), start=1):
         with left_out(said, f"{file}, region {number}", image):
             try:
@@ -113,6 +117,7 @@ def _shapes(
                     f"a region must be as ImageJ saves it. Received: {len(data)} bytes, {error}."
                     " Save it again."
                 ) from None
+            stack.require(max(roi.position, roi.z_position, roi.t_position))
             yield _shape(roi, parts)
 
 

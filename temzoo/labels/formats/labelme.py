@@ -3,7 +3,10 @@
 LabelMe states x, y; shapes hold (row, col). Of shapes with one group id and label it makes one
 object, as here; the later in the file lies on top.
 
-Source: https://github.com/wkentaro/labelme (files of version 5)
+X-AnyLabeling writes such files too: a rectangle by its four corners, a turned one as "rotation".
+
+Source: https://github.com/wkentaro/labelme (files of versions 5 and 6) and
+https://github.com/CVHub520/X-AnyLabeling
 """
 
 from __future__ import annotations
@@ -35,10 +38,13 @@ from temzoo.labels.shapes.run_lengths import decode_runs, encode_runs
 from temzoo.labels.shapes.windows import outline
 
 VERSION = "5.4.1"
+CORNERS = "oriented_rectangle"
 # By LabelMe's name: the kind of the shape, and the least and the most points.
 KINDS: Mapping[str, tuple[str, int, float]] = {
     "polygon": ("polygon", 3, math.inf),
     "rectangle": ("box", 2, 2),
+    CORNERS: ("polygon", 4, 4),
+    "rotation": ("polygon", 4, 4),
     "circle": ("ellipse", 2, 2),
     "line": ("polyline", 2, 2),
     "linestrip": ("polyline", 2, math.inf),
@@ -143,8 +149,10 @@ def _shape(entry: Any, height: int, width: int, shift: int) -> Shape:
             f"a shape must be one of {sorted(KINDS)}. Received: shape_type={short(stated)}. Draw "
             "it again."
         )
-    kind, least, most = KINDS[stated]
     points = _points(entry.get("points"))
+    if stated == "rectangle" and len(points) == 4:
+        stated = CORNERS
+    kind, least, most = KINDS[stated]
     if not least <= len(points) <= most:
         raise ValueError(
             f"a {stated} must have {least} points{'' if most == least else ' or more'}. Received: "
@@ -156,8 +164,11 @@ def _shape(entry: Any, height: int, width: int, shift: int) -> Shape:
     fields["attributes"] = _notes(entry) or NO_ATTRIBUTES
     if kind == "mask":
         return Shape("mask", **fields, **_mask(entry.get("mask"), points, height, width))
+    corners = np.stack([points.min(axis=0), points.max(axis=0)])
+    if stated == CORNERS and (points[:, None] == corners).any(axis=1).all():
+        kind = "box"
     if kind == "box":
-        points = np.stack([points.min(axis=0), points.max(axis=0)])
+        points = corners
     elif kind == "ellipse":
         radius = math.dist(*points)
         points = np.array([points[0], [radius, radius]])

@@ -1,7 +1,8 @@
 """GeoJSON as QuPath exports and imports it: a file for each image, an annotation for each object.
 
 Positions are x, y in pixels, and pixel (0, 0) covers 0 to 1. A class is QuPath's classification.
-Holes are rings of their own, here joined to the outline by slits of no width.
+Holes are rings of their own, here joined to the outline by slits of no width. Of a stack the
+annotations of its first plane are read.
 
 Source: https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html and
 RFC 7946
@@ -10,7 +11,7 @@ RFC 7946
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import entry_of, file_of, left_out, size_of_file
+from temzoo.labels.formats.entries import (
+    OneOfStack,
+    entry_of,
+    file_of,
+    left_out,
+    size_of_file,
+)
 from temzoo.labels.formats.geometry import vertices
 from temzoo.labels.formats.limits import of_kind, short
 from temzoo.labels.names import ImageFolder, label_paths
@@ -78,22 +85,38 @@ def parse(
     """
     folder = ImageFolder(path.parent if images is None else images)
     height, width = size_of_file(path.stem, folder)
-    name = file_of(path.stem, folder).relative_to(folder.folder).as_posix()
+    image = file_of(path.stem, folder)
+    name, stack = image.relative_to(folder.folder).as_posix(), OneOfStack.of(image)
     features = document if isinstance(document, list) else document.get("features", [document])
     shapes: list[Shape] = []
     for number, entry in enumerate(features, start=1):
         with left_out(said, f"{path}, feature {number}", name):
-            shapes += _shapes(entry_of(entry), len(features) + number)
+            geometry = entry_of(entry_of(entry).get("geometry"))
+            stack.require(_plane(geometry))
+            shapes += _shapes(entry, geometry, len(features) + number)
     classes = tuple(dict.fromkeys(shape.label for shape in shapes))
     return [LabelledImage(name, width, height, tuple(shapes), classes)]
 
 
-def _shapes(entry: dict[str, Any], group: int) -> list[Shape]:
-    geometry = entry_of(entry.get("geometry"))
+def _plane(geometry: Mapping[str, Any]) -> int:
+    """Which image of a stack it is of, from 1 on."""
+    plane = entry_of(geometry.get("plane") or {})
+    return 1 + max(of_kind(plane.get(axis, 0), f"plane.{axis}", int) for axis in "zt")
+
+
+def _label(found: Any) -> str:
+    """The name of a class; of one within another, as QuPath shows it: "grain: twinned"."""
+    if isinstance(found, dict):
+        names = found.get("names")
+        found = found.get("name") if names is None else of_kind(names, "classification.names", list)
+    parts = found if isinstance(found, list) else [found]
+    return ": ".join(of_kind(part, "classification.name", str) for part in parts)
+
+
+def _shapes(entry: Mapping[str, Any], geometry: Mapping[str, Any], group: int) -> list[Shape]:
     facts = entry.get("properties")
-    facts = facts if isinstance(facts, dict) else {}
-    found = facts.get("classification")
-    label = of_kind(found.get("name"), "classification.name", str) if found else OBJECT
+    found = facts.get("classification") if isinstance(facts, dict) else None
+    label = _label(found) if found else OBJECT
     kind, stated = geometry.get("type"), geometry.get("coordinates")
     if kind in KINDS:
         return [Shape(KINDS[kind], label, vertices(stated, "coordinates"))]

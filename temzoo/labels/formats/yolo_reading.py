@@ -1,7 +1,8 @@
 """YOLO text files, read: boxes and outlines, in any of the usual layouts of folders.
 
-A line of five numbers is a box, one of seven and more an outline; ``yolo`` has the sources. The
-sizes of the images are read from the images, which may lie in the same folder.
+A line of five numbers is a box, one of seven and more an outline; ``yolo`` has the sources. Where
+``data.yaml`` has ``kpt_shape``, keypoints stand behind a box, and are left out. The sizes of the
+images are read from the images, which may lie in the same folder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +58,8 @@ def read(
             the file and the line.
     """
     folder = Path(folder)
-    names = _class_names(folder)
+    data = _data_file(folder)
+    names, keypoints = _class_names(folder, data), _keypoints(data)
     files = ImageFolder(folder if images is None else images)
     labelled, kinds = [], Counter[str]()
     for path in _text_files(folder):
@@ -76,11 +79,14 @@ def read(
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 with left_out(said, f"{folder}, {place}, line {number}", name):
-                    shapes.append(_shape(line.split(), names, height, width))
+                    words = line.split()
+                    words = words[:5] if len(words) == 5 + keypoints else words
+                    shapes.append(_shape(words, names, height, width))
         kinds.update(shape.kind for shape in shapes)
         labelled.append(LabelledImage(name, width, height, tuple(shapes), tuple(names.values())))
     if said is not None:
-        text = f"{kinds['box']} boxes (lines of 5 numbers) and {kinds['polygon']} outlines."
+        how = f"5 numbers and {keypoints} of keypoints" if keypoints else "5 numbers"
+        text = f"{kinds['box']} boxes (lines of {how}) and {kinds['polygon']} outlines."
         said.append(Finding("info", "yolo-lines", "", None, text))
     if not any(names.values()):
         used = dict.fromkeys(sorted({s.label for i in labelled for s in i.shapes}, key=int))
@@ -106,11 +112,30 @@ def _is_label_file(path: Path) -> bool:
     return len(numbers) >= 5 and numbers[0].is_integer()
 
 
-def _class_names(folder: Path) -> dict[int, str]:
+def _data_file(folder: Path) -> tuple[Path, Any] | None:
+    """The data file and what it says, where there is one."""
+    found = next((folder / name for name in DATA_FILES if (folder / name).is_file()), None)
+    return found and (found, _yaml(found))
+
+
+def _keypoints(data: tuple[Path, Any] | None) -> int:
+    """How many numbers of keypoints stand behind those of a box."""
+    shape = data[1].get("kpt_shape") if data and isinstance(data[1], dict) else None
+    if shape is None:
+        return 0
+    whole = isinstance(shape, list) and all(type(one) is int and one > 0 for one in shape)
+    if not whole or len(shape) != 2:
+        raise ValueError(
+            f"{data and data[0]}: 'kpt_shape' must be the number of keypoints and of numbers of"
+            f" each. Received: {short(shape)}. Write kpt_shape: [2, 3]."
+        )
+    return int(shape[0] * shape[1])
+
+
+def _class_names(folder: Path, data: tuple[Path, Any] | None) -> dict[int, str]:
     """By number; empty where the folder does not say."""
-    for name in DATA_FILES:
-        if (folder / name).is_file():
-            return _names_of_yaml(folder / name)
+    if data:
+        return _names(*data)
     for name in NAME_FILES:
         if (folder / name).is_file():
             lines = [line.strip() for line in text_lines(folder / name)]
@@ -118,15 +143,18 @@ def _class_names(folder: Path) -> dict[int, str]:
     return {}
 
 
-def _names_of_yaml(path: Path) -> dict[int, str]:
+def _yaml(path: Path) -> Any:
     import yaml  # not paid for by the other formats
 
     if path.stat().st_size > LARGEST_YAML:
         raise ValueError(f"{path}: it must be below {LARGEST_YAML} bytes. Is it a data.yaml?")
     try:
-        document = yaml.safe_load("\n".join(text_lines(path)))
+        return yaml.safe_load("\n".join(text_lines(path)))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ValueError(f"{path}: it must be YAML. Received: {short(str(error))}.") from error
+
+
+def _names(path: Path, document: Any) -> dict[int, str]:
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))
