@@ -175,6 +175,12 @@ def nexus(**how: object) -> Callable[[Path], None]:
     return lambda folder: write_nexus(folder / "a.h5", **how)
 
 
+def hspy(folder: Path) -> None:
+    from test_hdf5_files import write_hspy
+
+    write_hspy(folder / "a.hspy")
+
+
 def zspy(folder: Path) -> None:
     from test_ome_zarr import STACK, write_zspy
 
@@ -296,6 +302,7 @@ READERS: dict[str, Reader] = {
     "TIA": Reader(_read_micrograph, (microscope("a.ser"), tia_pair)),
     "Nion Swift": Reader(_read_micrograph, (nion(), nion(compression=zipfile.ZIP_DEFLATED))),
     "HDF5": Reader(_read_dataset, (nexus(), nexus(chunks=(1, 8, 8), compression="gzip"))),
+    "hspy": Reader(_read_micrograph, (hspy,)),
     "EMD": Reader(_read_micrograph, (microscope("berkeley.emd"), microscope("velox.emd"))),
     "prediction": Reader(temzoo.load_prediction, (prediction,)),
     "corrections": Reader(read_corrections, (corrections,)),

@@ -252,3 +252,48 @@ def test_filters_that_are_not_installed_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
     with pytest.raises(MicrographError, match=r"Received: filter 32000 \(lzf\)\. Save it with g"):
         load_micrograph(path)
+
+
+def write_hspy(path, data=STACK, navigate=(True, False, False), units=("s", "µm", "nm")):
+    """As HyperSpy 2.5 and RosettaSciIO 0.15 lay it out."""
+    with h5py.File(path, "w") as file:
+        signal = file.create_group("Experiments/film")
+        signal["data"] = data
+        for axis, (moves, unit) in enumerate(zip(navigate, units, strict=True)):
+            told = {"navigate": moves, "scale": (1.0, 2e-3, 1.5)[axis], "units": unit}
+            signal.create_group(f"axis-{axis}").attrs.update(told)
+    return path
+
+
+def test_a_hspy_is_read_by_frames_with_its_size_of_a_pixel(tmp_path):
+    path = write_hspy(tmp_path / "a.hspy")
+    frames = list(iter_frames(path))
+    assert np.array_equal([frame.pixels for frame in frames], STACK)
+    assert frames[0].nm_per_pixel == pytest.approx((2, 1.5))
+    assert frames[1].name == "a_1.hspy"
+    assert list_images(tmp_path) == [path]
+    assert {"format  HyperSpy's HDF5", "note    pixel size from its axes"} <= {*told(path)}
+    named = load_micrograph(f"{path}::/Experiments/film/data", frame=2)
+    assert np.array_equal(named.pixels, STACK[2])
+    assert named.nm_per_pixel == pytest.approx((2, 1.5))
+
+
+def test_a_hspy_of_two_signals_takes_the_first_and_of_no_length_no_scale(tmp_path):
+    path = write_hspy(tmp_path / "a.hspy", STACK[0], (False, False), ("1/nm", "1/nm"))
+    with h5py.File(path, "a") as file:
+        file["Experiments/second/data"] = STACK
+    assert load_micrograph(path).nm_per_pixel is None
+    said = " ".join(told(path))
+    assert "its first signal, film, of 2" in said
+    assert "units of 1/nm, which is no size of a pixel" in said
+
+
+@pytest.mark.parametrize("navigate", [(True, True, False), (False, True, False), (False,) * 3])
+def test_a_hspy_without_images_is_refused(tmp_path, navigate):
+    path = write_hspy(tmp_path / "a.hspy", navigate=navigate)
+    with pytest.raises(MicrographError, match=r"a signal must be of images.*Make it a Signal2D"):
+        load_micrograph(path)
+    with h5py.File(path, "w") as file:
+        file["other"] = STACK
+    with pytest.raises(MicrographError, match=r"must be such a dataset.*a\.hspy::/other"):
+        load_micrograph(path)

@@ -3,7 +3,11 @@
 A file may hold many datasets and does not say which is the micrograph, so none is guessed. The size
 of a pixel is taken from the axes of a NeXus group (attribute ``axes`` of NXdata,
 https://manual.nexusformat.org/classes/base_classes/NXdata.html), evenly spaced numbers with an
-attribute ``units``, or from ``element_size_um``, as Fiji and ilastik write it.
+attribute ``units``, from ``element_size_um``, as Fiji and ilastik write it, or from the groups
+``axis-0``, ``axis-1`` … beside a dataset, as HyperSpy does.
+
+HyperSpy's hspy needs no name of a dataset: it holds signals, each with an array "data", under
+"Experiments" (https://hyperspy.org/rosettasciio, "HSpy"); the image's two axes do not navigate.
 
 Links into other files are refused: a file that comes from elsewhere must not choose what is read.
 """
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     import h5py
 
 SUFFIXES = (".h5", ".hdf5", ".nxs")
+HSPY, SIGNALS = ".hspy", "Experiments"
 MARK = "::"
 MOST_LINKS, MOST_NAMED = 20, 8
 UNEVEN = 0.01  # of a step, that steps of an axis may differ
@@ -78,6 +83,41 @@ def open_hdf5(path: Path) -> Iterator[Hdf5Images]:
             )
         _require_readable(dataset, path)
         yield Hdf5Images(path, dataset, _scale(dataset, opened, inside, path))
+
+
+@contextmanager
+def open_hspy(path: Path) -> Iterator[Hdf5Images]:
+    """The images of the first signal of a hspy, on disk until they are read."""
+    import h5py
+
+    require_sound_heaps(path)
+    with h5py.File(path, "r") as opened:
+        name, *others = sorted(_found(opened, SIGNALS, path))
+        if others:
+            say(path, f"its first signal, {name}, of {len(others) + 1}")
+        inside = f"{SIGNALS}/{name}/data"
+        dataset = _found(opened, inside, path)
+        moves = [bool(axis.get("navigate")) for axis in _signal_axes(dataset, opened, inside, path)]
+        if not _is_image(dataset) or moves != [True, False, False][-len(moves) :]:
+            raise MicrographError(
+                f"{path}: a signal must be of images, one or a stack. Received:"
+                f" {_described(dataset)}, with {moves.count(False)} axes of the signal. Make it a"
+                " Signal2D in HyperSpy."
+            )
+        _require_readable(dataset, path)
+        yield Hdf5Images(path, dataset, _scale(dataset, opened, inside, path))
+
+
+def _signal_axes(
+    dataset: h5py.Dataset, opened: h5py.File, inside: str, path: Path
+) -> list[dict[str, Any]]:
+    """What HyperSpy says of each axis of a signal; empty where it says nothing."""
+    group = _found(opened, inside.rpartition("/")[0], path)
+    names = [f"axis-{axis}" for axis in range(dataset.ndim)]
+    if any(group.get(name, getclass=True, getlink=True) is None for name in names):
+        return []
+    axes = [_found(opened, f"{group.name}/{name}", path) for name in names]
+    return [dict(axis.attrs) for axis in axes]
 
 
 def named_datasets(opened: h5py.File, file: Path) -> str:
@@ -222,6 +262,8 @@ def _scale(dataset: h5py.Dataset, opened: h5py.File, inside: str, path: Path) ->
     sizes = dataset.attrs.get("element_size_um")
     if isinstance(sizes, np.ndarray) and sizes.dtype.kind in "fiu" and sizes.size >= 2:
         stated, words = [(size, "um") for size in sizes.ravel()[-2:]], "element_size_um"
+    elif axes := _signal_axes(dataset, opened, inside, path):
+        stated, words = [(axis.get("scale"), axis.get("units")) for axis in axes[-2:]], "its axes"
     else:
         names = _axis_names(dataset, opened, inside, path)
         if names is None:

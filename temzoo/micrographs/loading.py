@@ -31,7 +31,7 @@ def load_micrograph(
     """Reads one image with its calibration.
 
     PNG, JPEG, BMP, TIFF, MRC, NumPy arrays (.npy), Nion Swift (ndata1), and a dataset of an HDF5 or
-    NeXus file, named as "a.h5::/entry/data/data"; with RosettaSciIO installed
+    NeXus file, named as "a.h5::/entry/data/data", HyperSpy's hspy; with RosettaSciIO installed
     (``temzoo[microscopes]``) also Digital Micrograph (dm3, dm4), TIA (ser; an emi stands for its
     ser) and EMD, of Velox or as Berkeley defined it; with zarr (``temzoo[zarr]``) folders of
     OME-Zarr or HyperSpy's zspy. What a file is, its first bytes decide.

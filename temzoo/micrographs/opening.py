@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from temzoo.core.hints import did_you_mean
-from temzoo.micrographs.hdf5_file import MARK, open_hdf5, parted
+from temzoo.micrographs.hdf5_file import HSPY, MARK, open_hdf5, open_hspy, parted
 from temzoo.micrographs.hdf5_file import SUFFIXES as HDF5_SUFFIXES
 from temzoo.micrographs.mrc_file import SUFFIXES as MRC_SUFFIXES
 from temzoo.micrographs.mrc_file import is_mrc, open_mrc
@@ -23,7 +23,7 @@ from temzoo.micrographs.zarr_file import ZSPY, is_zarr, open_zarr
 # Written by microscopes; their exports as TIFF or PNG often lie beside them.
 MICROSCOPE_SUFFIXES = (".dm3", ".dm4", ".ser", ".emi", ".emd", ".ndata1", *MRC_SUFFIXES)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", *MICROSCOPE_SUFFIXES)
-SUFFIXES += (".npy", *ZARR_SUFFIXES)
+SUFFIXES += (".npy", HSPY, *ZARR_SUFFIXES)
 # Where a signature lies in the file, and what it says.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -62,6 +62,7 @@ OPENERS: dict[str, Callable[[Path], AbstractContextManager[Images]]] = {
     "Nion Swift": open_ndata,
     "OME-Zarr": open_zarr,
     "HyperSpy": open_zarr,
+    "HyperSpy's HDF5": open_hspy,
 }
 
 
@@ -92,6 +93,8 @@ def format_of(path: Path) -> str:
     kind = _signed(head, SIGNATURES)
     if kind == "EMD" and (inside or suffix in HDF5_SUFFIXES):
         kind = "HDF5"
+    if kind == "EMD" and suffix == HSPY:
+        kind = "HyperSpy's HDF5"
     if inside and kind != "HDF5":
         raise MicrographError(
             f"{path}: only a dataset of HDF5 is named behind {MARK}. Received: a file that is"

@@ -49,6 +49,7 @@ FAX = (2, 3, 4)
 # What OpenCV reads where tifffile alone does not, of more than 8 bits; it spreads 10 to 14 over 16.
 OPENCV_DTYPES, OPENCV_BITS = ("u2", "i2", "i4", "f4", "f8"), (10, 12, 14, 16, 32, 64)
 PHOTOMETRIC, INK_SET = 262, 332
+NARROW = 4  # px, or channels
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
 
 
@@ -60,7 +61,22 @@ def open_tiff(path: Path) -> Iterator[TiffImages]:
     with tifffile.TiffFile(path) as tiff:
         if tiff.pages.first.compression in EER_COMPRESSIONS:
             raise refusal_of_eer(path)
+        _require_wide(tiff, path)
         yield TiffImages(tiff, path)
+
+
+def _require_wide(tiff: tifffile.TiffFile, path: Path) -> None:
+    """Raises MicrographError where each row of an image became a page.
+
+    tifffile writes (H, W, 1) so as OME or without metadata, and colours so as ImageJ's.
+    """
+    page = tiff.pages.first
+    if page.imagewidth <= NARROW and (count := len(tiff.pages)) > NARROW:
+        raise MicrographError(
+            f"{path}: pages must be images. Received: {count} of {page.imagelength} x"
+            f" {page.imagewidth} px, the rows of one image. Save it as (H, W), or colours with"
+            ' photometric="rgb".'
+        )
 
 
 def refusal_of_eer(path: Path) -> MicrographError:

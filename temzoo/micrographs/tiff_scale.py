@@ -7,6 +7,7 @@ size in nanometres, and a print resolution is none. "Pixels" and no unit at all 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ PRINT_UNITS_FROM_NM = 1e6
 COARSEST_NM_IN_PRINT_UNITS = 1000.0
 # Tag 296; 4 and 5 are not in TIFF 6.0, but known to ExifTool and tifffile.
 RESOLUTION_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
+NO_UNIT_ASKED_FOR = (1, 2)  # of tifffile: none, or inches
 # Tags of Digital Micrograph's TIFF export: first image axis is x.
 DM_UNIT_X, DM_UNIT_Y, DM_SCALE_X, DM_SCALE_Y = 65003, 65004, 65009, 65010
 SIS, TESCAN, DESCRIPTION, MAKE = 33560, 50431, 270, 271
@@ -173,6 +175,21 @@ def _imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
     return _per_unit(page, (entries.get("yunit", unit), unit))
 
 
+def _tifffile(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    """The unit beside an array's shape, in JSON; where none was asked for, the tag says inches.
+
+    Nion Swift's export comes to be written so where the unit is µm or Å.
+    """
+    if page.tags.valueof(296, 2) not in NO_UNIT_ASKED_FOR:
+        return None
+    try:
+        told = _entries(json.loads(tiff.pages.first.aspage().shaped_description or "{}"))
+    except (ValueError, RecursionError):
+        return None
+    unit = str(told.get("unit", ""))
+    return _per_unit(page, (unit, unit))
+
+
 def _resolution_tags(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
     unit = RESOLUTION_UNITS.get(page.tags.valueof(296, 2), "")
     return _per_unit(page, (unit, unit))
@@ -188,6 +205,7 @@ SOURCES: dict[str, Callable[[tifffile.TiffFile, tifffile.TiffPage], Stated | Non
     "OME-XML": _ome,
     "JEOL SightX": _sightx,
     "ImageJ's description": _imagej,
+    "tifffile's description": _tifffile,
     "the resolution tags": _resolution_tags,
 }
 
