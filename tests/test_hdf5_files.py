@@ -254,6 +254,22 @@ def test_filters_that_are_not_installed_are_named(tmp_path, monkeypatch):
         load_micrograph(path)
 
 
+@pytest.mark.parametrize(("first", "steps"), [(0, True), (1, False)])
+def test_a_group_of_emd_states_the_size_of_a_pixel_by_its_dims(tmp_path, first, steps):
+    # emdfile 0.0.16 counts from dim0 and writes the first two numbers, ncempy from dim1 and all.
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("root/image")
+        group.attrs["emd_group_type"] = "array" if steps else 1
+        group["data"] = STACK
+        for axis, (step, unit) in enumerate(((1.0, "s"), (20.0, "A"), (1.5, "nm"))):
+            numbers = step * np.arange(2 if steps else STACK.shape[axis])
+            dim = group.create_dataset(f"dim{first + axis}", data=numbers)
+            dim.attrs["units"] = unit
+    micrograph = load_micrograph(f"{tmp_path}/a.h5::/root/image/data", frame=1)
+    assert np.array_equal(micrograph.pixels, STACK[1])
+    assert micrograph.nm_per_pixel == pytest.approx((2, 1.5))
+
+
 def write_hspy(path, data=STACK, navigate=(True, False, False), units=("s", "µm", "nm")):
     """As HyperSpy 2.5 and RosettaSciIO 0.15 lay it out."""
     with h5py.File(path, "w") as file:

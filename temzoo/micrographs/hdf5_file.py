@@ -3,8 +3,9 @@
 A file may hold many datasets and does not say which is the micrograph, so none is guessed. The size
 of a pixel is taken from the axes of a NeXus group (attribute ``axes`` of NXdata,
 https://manual.nexusformat.org/classes/base_classes/NXdata.html), evenly spaced numbers with an
-attribute ``units``, from ``element_size_um``, as Fiji and ilastik write it, or from the groups
-``axis-0``, ``axis-1`` … beside a dataset, as HyperSpy does.
+attribute ``units``, from ``element_size_um``, as Fiji and ilastik write it, from the groups
+``axis-0``, ``axis-1`` … beside a dataset, as HyperSpy does, or from ``dim0`` or ``dim1`` on in a
+group of EMD, as py4DSTEM (emdfile) and ncempy write it, of which two numbers are the first ones.
 
 HyperSpy's hspy needs no name of a dataset: it holds signals, each with an array "data", under
 "Experiments" (https://hyperspy.org/rosettasciio, "HSpy"); the image's two axes do not navigate.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".h5", ".hdf5", ".nxs")
 HSPY, SIGNALS = ".hspy", "Experiments"
+EMD_GROUP = "emd_group_type"
 MARK = "::"
 MOST_LINKS, MOST_NAMED = 20, 8
 UNEVEN = 0.01  # of a step, that steps of an axis may differ
@@ -289,6 +291,9 @@ def _axis_names(
     """The names of the axes of rows and of columns; None where the file has none."""
     group = _found(opened, inside.rpartition("/")[0] or "/", path)
     axes = group.attrs.get("axes", dataset.attrs.get("axes"))
+    if axes is None and EMD_GROUP in group.attrs:
+        start = 0 if "dim0" in group else 1
+        axes = [f"dim{start + axis}" for axis in range(dataset.ndim)]
     if isinstance(axes, str | bytes):
         text = axes if isinstance(axes, str) else axes.decode("utf-8", "replace")
         names = re.split(r"[:,]", text.strip("[]"))
@@ -316,7 +321,8 @@ def _axis(
     if not isinstance(axis, h5py.Dataset) or axis.dtype.kind not in "uif" or axis.ndim != 1:
         return (None, None), "is no list of numbers"
     # As many as pixels, or as edges between them.
-    if axis.shape[0] not in (length, length + 1) or length < 2 or axis.is_virtual or axis.external:
+    known = (length, length + 1, 2) if EMD_GROUP in axis.parent.attrs else (length, length + 1)
+    if axis.shape[0] not in known or length < 2 or axis.is_virtual or axis.external:
         return (None, None), f"has {axis.shape[0]} numbers for {length} pixels"
     steps = np.diff(axis[()].astype(np.float64))
     step = float(np.mean(steps))
