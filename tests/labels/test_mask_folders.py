@@ -34,6 +34,23 @@ def test_class_numbers_give_a_shape_for_each_connected_part(tmp_path):
     assert [np.sum(mask) for mask in raster.instance_masks(image)] == [3, 1, 2]
 
 
+def test_ground_that_has_a_number_is_noticed_and_can_be_named(tmp_path):
+    # ilastik's "Simple Segmentation" counts its labels from 1 on, the ground's too.
+    ground = np.where(CLASSES == 1, 1, 2).astype(np.uint8)
+    said = []
+    (image,) = masks.read(save(tmp_path, a=ground), said=said)
+    assert image.classes == ("1", "2")
+    assert said[0].level == "warning"
+    assert "no pixel is 0, the background, and 2 stands on 80% of them" in said[0].text
+    assert "call it 'background' in classes.txt" in said[0].text
+    (tmp_path / "classes.txt").write_text("particle\nbackground\n")
+    said = []
+    (image,) = masks.read(tmp_path, said=said)
+    assert image.classes == ("particle",)
+    assert np.array_equal(raster.class_map(image, image.classes), CLASSES == 1)
+    assert [one.level for one in said] == ["info"]
+
+
 def test_instance_numbers_give_a_shape_each_whatever_they_are(tmp_path):
     pixels = np.array([[7, 7, 0, 40000], [0, 0, 0, 7]], np.uint16)
     (image,) = masks.read(save(tmp_path, a=pixels))

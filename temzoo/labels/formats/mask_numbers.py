@@ -15,6 +15,7 @@ from skimage import measure
 
 from temzoo.core.types import IGNORE
 from temzoo.labels.check_report import Finding
+from temzoo.labels.shapes.raster import BACKGROUND
 
 # More numbers than this are those of objects.
 MOST_CLASSES = 32
@@ -41,6 +42,7 @@ class Numbers:
         path: of the file.
         values, parts, areas: (N,) each number, in how many connected parts (corners count), and on
             how many pixels.
+        ground: on how many pixels 0 stands.
         bits: of a pixel.
         at_ends: the share of all pixels that are 0 or the largest number.
     """
@@ -49,6 +51,7 @@ class Numbers:
     values: np.ndarray
     parts: np.ndarray
     areas: np.ndarray
+    ground: int
     bits: int
     at_ends: float
 
@@ -61,9 +64,11 @@ class Numbers:
         owner[pieces[inside]] = pixels[inside]
         values, areas = np.unique(pixels[inside], return_counts=True)
         parts = np.bincount(np.searchsorted(values, owner[1:]), minlength=len(values))
-        ends = np.count_nonzero(~inside) + (areas[-1] if len(areas) else 0)
+        ground = int(np.count_nonzero(~inside))
+        ends = ground + (areas[-1] if len(areas) else 0)
         bits = pixels.dtype.itemsize * 8
-        return cls(path, values.astype(np.int64), parts, areas, bits, ends / max(1, pixels.size))
+        at_ends = ends / max(1, pixels.size)
+        return cls(path, values.astype(np.int64), parts, areas, ground, bits, at_ends)
 
     @property
     def in_one_piece(self) -> float:
@@ -94,7 +99,7 @@ class Meaning:
     Attributes:
         values: "classes", "instances" or "binary".
         names: the class by its number; of other meanings that of number 1 alone. A class named
-            ``IGNORE`` is none: its pixels are not judged.
+            ``IGNORE`` is none: its pixels are not judged. Nor is one named ``BACKGROUND``.
         least: binary: from which number on a pixel is an object's.
         void: the number of pixels that are not judged; None: there is none.
     """
@@ -136,6 +141,7 @@ def meaning_of(
     named = {1: names[0] if names else "1"}
     if values == "classes":
         named = _by_number(folder, numbers, names)
+        said += _ground_among(images, named)
     least = _least(images) if values == "binary" else 1
     how = {"classes": "numbers of classes", "instances": "numbers of objects", "binary": "objects"}
     text = f"{len(images)} label images, read as {how[values]}: {why}."
@@ -148,6 +154,23 @@ def meaning_of(
         )
         said.append(Finding("info", "ignored-pixels", "", None, text))
     return Meaning(values, named, least, void)
+
+
+def _ground_among(images: Sequence[Numbers], named: dict[int, str]) -> list[Finding]:
+    """A finding where no pixel is 0, as of ilastik, which numbers the ground as well."""
+    if not named or any(image.ground for image in images) or BACKGROUND in named.values():
+        return []
+    areas = {
+        number: sum(int(image.areas[image.values == number].sum()) for image in images)
+        for number in named
+    }
+    number = max(areas, key=lambda each: areas[each])
+    share = areas[number] / max(1, sum(areas.values()))
+    text = (
+        f"no pixel is 0, the background, and {number} stands on {share:.0%} of them. If it is the"
+        f" background, as in ilastik's Simple Segmentation, call it {BACKGROUND!r} in classes.txt."
+    )
+    return [Finding("warning", "no-background", "", None, text)]
 
 
 def _void(numbers: list[int], names: Sequence[str] | None) -> int | None:

@@ -58,7 +58,8 @@ def read(
             nobody has judged: they become shapes of the label "ignore".
         classes: names of the classes. For class numbers 1, 2, …; for other numbers, as many names
             as there are numbers, in their order. None: those of ``classes.txt`` in the folder, one
-            a line, else "1", "2", …. One that is named "ignore" is none (see above).
+            a line, else "1", "2", …. One that is named "ignore" is none (see above), nor is
+            "background", for programs that number the ground as well.
         said: takes how the numbers were read, in words.
 
     Returns:
@@ -151,12 +152,15 @@ def _labelled(path: Path, folder: Path, meaning: Meaning) -> LabelledImage:
     for region in measure.regionprops(_numbered(pixels, meaning)):
         number = int(pixels[region.slice][region.image][0])
         number = number if meaning.values == "classes" or number == meaning.void else 1
+        if names[number] == raster.BACKGROUND:
+            continue
         points, runs = mask_geometry(region.image, *region.bbox[:2])
         shapes.append((number, Shape("mask", names[number], points, runs=runs, source="file")))
     ordered = tuple(shape for _, shape in sorted(shapes, key=itemgetter(0)))
     of = path.with_name(path.stem.removesuffix(CELLPOSE) + path.suffix)
     name, (height, width) = of.relative_to(folder).as_posix(), pixels.shape
-    classes = tuple(name for name in meaning.names.values() if name != IGNORE)
+    none = (IGNORE, raster.BACKGROUND)
+    classes = tuple(name for name in meaning.names.values() if name not in none)
     return LabelledImage(name, width, height, ordered, classes)
 
 
