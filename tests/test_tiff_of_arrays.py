@@ -1,5 +1,7 @@
 """TIFFs as tifffile writes arrays, with its own words in JSON or in pages that are no images."""
 
+import logging
+
 import numpy as np
 import pytest
 import tifffile
@@ -37,3 +39,13 @@ def test_pages_that_are_rows_of_an_image_are_refused(tmp_path, channels, how):
         MicrographError, match=r"8 of 10 x \d px, the rows of one image. Save it as"
     ):
         count_frames(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("planes", "how"), [(3, "its planes are"), (4, "its first 3 planes are")])
+def test_planes_that_are_colours_by_the_file_are_said_to_be_read_so(tmp_path, caplog, planes, how):
+    stack = np.random.default_rng(0).integers(0, 900, (planes, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", planarconfig="separate")
+    with caplog.at_level(logging.INFO, "temzoo.micrographs"):
+        pixels = load_micrograph(tmp_path / "a.tif").pixels
+    assert np.array_equal(pixels, np.moveaxis(stack[:3], 0, -1))
+    assert f"{how} read as red, green and blue" in caplog.text

@@ -172,7 +172,10 @@ class TiffImages:
                 raise
             pixels = _compressed(page, self.path, self._images[frame])
         else:
-            pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+            if page.axes == "SYX":  # as tifffile writes (3, H, W), a stack of three images too
+                how = "its first 3 planes are" if len(pixels) > 3 else "its planes are"
+                say(self.path, f"{how} read as red, green and blue, as it says")
+                pixels = np.moveaxis(pixels, 0, -1)
             pixels = upright(pixels, page.tags.valueof(ORIENTATION))
         own = page.samplesperpixel - len(page.extrasamples)
         return pixels[..., :own] if pixels.ndim == 3 else pixels

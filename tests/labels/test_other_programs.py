@@ -188,6 +188,19 @@ def regions(folder, *places):
     return len(image.shapes), [one.text for one in said]
 
 
+def test_texts_that_imagej_draws_over_an_image_are_no_objects(tmp_path):
+    roifile = pytest.importorskip("roifile")
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / "a.png")
+    box = {"roitype": roifile.ROI_TYPE.RECT, "left": 2, "top": 3, "right": 30, "bottom": 12}
+    text = {"subtype": roifile.ROI_SUBTYPE.TEXT, "text": "20 nm", "text_size": 9}
+    rois = [roifile.ImagejRoi(**box, name="a"), roifile.ImagejRoi(**box, **text, name="b")]
+    roifile.roiwrite(tmp_path / "a.zip", rois, mode="w")
+    said = []
+    (image,) = labels.read(tmp_path / "a.zip", said=said)
+    assert len(image.shapes) == 1
+    assert "a region must be an object. Received: a text or picture" in said[0].text
+
+
 @pytest.mark.parametrize("key", ["position", "z_position", "t_position"])
 def test_regions_of_other_images_of_a_stack_are_left_out(tmp_path, key):
     stack_of_three(tmp_path)

@@ -39,6 +39,7 @@ NUMBER = re.compile(r"[-_ ]?\d+$")
 AROUND = re.compile(r"^RoiSet[-_ ]?|[-_ ]?(RoiSet|rois?)$", re.IGNORECASE)
 LARGEST_ROI, MOST_ROIS = 16_000_000, 1_000_000  # bytes, regions
 AREAS = ("POLYGON", "FREEHAND", "TRACED")
+NO_REGIONS = ("TEXT", "IMAGE")
 LINES = ("LINE", "POLYLINE", "FREELINE", "ANGLE")
 
 
@@ -143,6 +144,11 @@ def _contents(file: Path) -> Iterator[bytes]:
 
 def _shape(roi: Any, parts: list[np.ndarray]) -> Shape:
     kind, label = roi.roitype.name, _label(roi.name)
+    if roi.subtype.name in NO_REGIONS:
+        raise ValueError(
+            "a region must be an object. Received: a text or picture, which ImageJ draws over the"
+            " image, as beside a scale bar. Delete it from the ROI Manager."
+        )
     left, top, width, height = roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top
     if roi.subpixelrect:
         left, top, width, height = roi.xd, roi.yd, roi.widthd, roi.heightd
