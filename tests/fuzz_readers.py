@@ -175,6 +175,14 @@ def nexus(**how: object) -> Callable[[Path], None]:
     return lambda folder: write_nexus(folder / "a.h5", **how)
 
 
+def napari_shapes(folder: Path) -> None:
+    numbers("a.png")(folder)
+    head = "index,shape-type,vertex-index,axis-0,axis-1"
+    kinds = ("polygon", "rectangle", "ellipse", "path", "line")
+    lines = [f"{k},{kind},{v},{v % 3}.5,{v}.0" for k, kind in enumerate(kinds) for v in range(4)]
+    (folder / "a.csv").write_text("\n".join([head, *lines]))
+
+
 def hspy(folder: Path) -> None:
     from test_hdf5_files import write_hspy
 
@@ -274,6 +282,7 @@ READERS: dict[str, Reader] = {
     "COCO": Reader(_read_labels, (written("coco", "a.json"),)),
     "VIA": Reader(_read_labels, (via,)),
     "VIA 3": Reader(_read_labels, (with_images("via3", "a.json"),)),
+    "napari": Reader(_read_labels, (napari_shapes,)),
     "VIA CSV": Reader(_read_labels, (with_images("via-csv", "a.csv"),)),
     "Datumaro": Reader(_read_labels, (written("datumaro", "a.json"),)),
     "Label Studio": Reader(_read_labels, (written("labelstudio", "a.json"),)),

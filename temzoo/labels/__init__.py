@@ -37,14 +37,15 @@ JSON_FORMATS = (
     *("coco", "datumaro", "labelstudio", "labelbox"),
     *("via", "via3", "labelme", "qupath"),
 )
-FILE_EACH = ("labelme", "qupath")  # formats with a file for each image
-LINE_FORMATS = ("labelbox", "via_csv")  # told by their first line
+FILE_EACH = ("labelme", "napari", "qupath")  # formats with a file for each image
+LINE_FORMATS = ("labelbox", "via_csv", "napari")  # told by their first line
 # Of files that are looked for in folders.
 SUFFIXES = (".xml", ".json", ".geojson", ".ndjson", ".jsonl", ".csv")
 SUPPORTED = (
     "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA or LabelMe JSON, VIA CSV, "
-    "Labelbox NDJSON, QuPath GeoJSON, a zip of ImageJ regions, or a folder of PNG/TIFF masks, of "
-    "YOLO, LabelMe, QuPath or ImageJ files, or of CVAT's Segmentation mask 1.1"
+    "Labelbox NDJSON, QuPath GeoJSON, CSV of napari's shapes, a zip of ImageJ regions, or a folder "
+    "of PNG/TIFF masks, of YOLO, LabelMe, napari, QuPath or ImageJ files, or of CVAT's "
+    "Segmentation mask 1.1"
 )
 __all__ = ["convert", "is_masks", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
@@ -60,10 +61,10 @@ def read(
 
     Args:
         path: CVAT XML; JSON of COCO, Datumaro, Label Studio or VIA; NDJSON of Labelbox; CSV of
-            VIA; a LabelMe or GeoJSON file, an ImageJ ``.zip`` or ``.roi``, or a folder of them; a
-            folder of YOLO text files or the ``data.yaml`` of one, a folder of PNG/TIFF masks, or
-            CVAT's Segmentation mask 1.1, unpacked. A folder that holds a label file, as an
-            unpacked export does, is read as that file; one of several parts, as Roboflow's or
+            VIA or napari; a LabelMe or GeoJSON file, an ImageJ ``.zip`` or ``.roi``, or a folder
+            of them; a folder of YOLO text files or the ``data.yaml`` of one, a folder of PNG/TIFF
+            masks, or CVAT's Segmentation mask 1.1, unpacked. A folder that holds a label file, as
+            an unpacked export does, is read as that file; one of several parts, as Roboflow's or
             Datumaro's, as all of them.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
