@@ -1,5 +1,6 @@
 """TIFFs as tifffile writes arrays, with its own words in JSON or in pages that are no images."""
 
+import json
 import logging
 
 import numpy as np
@@ -28,6 +29,18 @@ def test_a_resolution_in_centimetres_goes_before_a_unit_beside_the_shape(tmp_pat
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, PIXELS, metadata={"unit": "nm"}, **how)
     assert load_micrograph(path).nm_per_pixel == pytest.approx((10, 10))
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("Å", (0.2, 0.05)), ("1/Å", None)])
+def test_abtem_states_the_sampling_of_each_axis(tmp_path, unit, expected):
+    # abTEM 1.0.11, whose resolution tags say 1 of no unit; axes before are those of a series.
+    axes = [{"label": "thickness", "units": "Å"}]
+    axes += [{"sampling": size, "units": unit} for size in (2.0, 0.5)]
+    told = {"axes": {f"axis_{k}": axis for k, axis in enumerate(axes)}, "data_origin": "abTEM_v1"}
+    path = tmp_path / "a.tif"
+    how = {"resolution": (1, 1), "resolutionunit": "NONE", "metadata": None}
+    tifffile.imwrite(path, PIXELS, description=json.dumps(told), **how)
+    assert load_micrograph(path).nm_per_pixel == (expected and pytest.approx(expected))
 
 
 @pytest.mark.parametrize(

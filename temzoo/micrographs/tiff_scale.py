@@ -182,12 +182,18 @@ def _tifffile(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None
     """
     if page.tags.valueof(296, 2) not in NO_UNIT_ASKED_FOR:
         return None
-    try:
-        told = _entries(json.loads(tiff.pages.first.aspage().shaped_description or "{}"))
-    except (ValueError, RecursionError):
-        return None
-    unit = str(told.get("unit", ""))
+    unit = str(_json(tiff.pages.first.aspage().shaped_description).get("unit", ""))
     return _per_unit(page, (unit, unit))
+
+
+def _abtem(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
+    """The sampling of simulated images, in JSON; abTEM writes x along the rows."""
+    told = _json(tiff.pages.first.aspage().description)
+    if not str(told.get("data_origin", "")).startswith("abTEM"):
+        return None
+    row, col = ({}, {}, *map(_entries, _entries(told.get("axes")).values()))[-2:]
+    sizes = row.get("sampling"), col.get("sampling")
+    return _stated(sizes, (row.get("units"), col.get("units")), "x along the rows")
 
 
 def _resolution_tags(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated | None:
@@ -205,6 +211,7 @@ SOURCES: dict[str, Callable[[tifffile.TiffFile, tifffile.TiffPage], Stated | Non
     "OME-XML": _ome,
     "JEOL SightX": _sightx,
     "ImageJ's description": _imagej,
+    "abTEM's description": _abtem,
     "tifffile's description": _tifffile,
     "the resolution tags": _resolution_tags,
 }
@@ -236,6 +243,14 @@ def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
 def _entries(value: Any) -> Mapping[str, Any]:
     """What tifffile made of a tag; nothing where it could not."""
     return value if isinstance(value, Mapping) else {}
+
+
+def _json(text: Any) -> Mapping[str, Any]:
+    """What an object of JSON says; nothing where the text is none."""
+    try:
+        return _entries(json.loads(text or "{}"))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _text(value: Any) -> str:
