@@ -2,6 +2,7 @@
 
     python -m benchmarks older cold folder large cores
     python -m benchmarks older folder --commit f76f78d --images 200
+    python -m benchmarks older published    # EMPS' val.csv, with scale bars and panel letters
     python -m benchmarks older training few --seeds 3    # on EMPS; goes on where it was stopped
     python -m benchmarks older install
 
@@ -9,7 +10,8 @@ The older package is taken from git into a temporary folder. Both run ``temzoo p
 comes, with their own usual weights, in fresh processes of the same Python and the same other
 packages, in turns. Every turn writes into a new folder; networks that were kept for the next call
 stay kept, as for a user. Micrographs are drawn, a third each TIFF, PNG and MRC, of 512 to 1,024 px;
-"cold" is one of 768 px, "large" one of 4,096 px, "cores" the folder on one core and on all.
+"cold" is one of 768 px, "large" one of 4,096 px, "cores" the folder on one core and on all. Those
+of "published" were not drawn: journals printed them.
 
 "training" is how long ``temzoo train`` takes from ImageNet's encoder to a mean IoU per image of
 0.80 on EMPS' ``val.csv``, validations included, with all of ``train.csv``; "few" is the best IoU
@@ -72,18 +74,37 @@ Found = Mapping[str, Sequence[Mapping[str, float]]]  # by run, what each turn to
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """The fields of a record: what each of some runs takes, in turns, and ratios of them."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        how = published_folder if name == "published" else partial(drawn_folder, name)
+        images, fields = how(folder / "micrographs", arguments)
+        figures = (cores if name == "cores" else beside)(folder, arguments, images)
+    settings = {"commit": arguments.commit, "images": images, **fields.pop("settings", {})}
+    about = f"`temzoo predict` beside {arguments.commit}: {name}"
+    return {"about": about, "figures": figures, "settings": settings, "seed": 0, **fields}
+
+
+def drawn_folder(
+    name: str, folder: Path, arguments: argparse.Namespace
+) -> tuple[int, dict[str, Any]]:
+    """How many micrographs were drawn into a folder, and what a record tells of them."""
     count = arguments.images if name in ("folder", "cores") else 1
     sides = {"cold": (768,), "large": (LARGE,)}.get(name) or [
         SIDES[n % len(SIDES)] for n in range(count)
     ]
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        draw(folder / "drawn", sides=sides)
-        figures = (cores if name == "cores" else beside)(folder, arguments, count)
-    told = {"commit": arguments.commit, "images": count, "sides": list(sides)[: len(SIDES)]}
-    about = f"`temzoo predict` beside {arguments.commit}: {name}"
+    draw(folder, sides=sides)
     made = generated("drawn micrographs", Path(__file__).read_bytes())
-    return {"about": about, "figures": figures, "settings": told, "seed": 0, "dataset": made}
+    return count, {"dataset": made, "settings": {"sides": list(sides)[: len(SIDES)]}}
+
+
+def published_folder(folder: Path, arguments: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """The same of links to the micrographs of EMPS' ``val.csv``."""
+    data = arguments.data_folder.resolve()
+    dataset = open_dataset("emps", data=data)
+    folder.mkdir()
+    for example in dataset.val:
+        (folder / example.name).symlink_to(data / "emps" / "images" / example.name)
+    return len(dataset.val), {"dataset": dataset.told()}
 
 
 def learning(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -254,7 +275,9 @@ def predict(code: Path, folder: Path, cpus: list[int] | None = None) -> dict[str
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, cpus or before)  # a process hands it on
-        return once([*CALL, "predict", "drawn", "--out", str(out / "found")], folder, code=code)
+        return once(
+            [*CALL, "predict", "micrographs", "--out", str(out / "found")], folder, code=code
+        )
     finally:
         os.sched_setaffinity(0, before)
         shutil.rmtree(out)
@@ -300,7 +323,7 @@ def write_mrc(path: Path, pixels: np.ndarray) -> None:
 
 
 MEASUREMENTS: dict[str, Callable] = {
-    **{name: partial(measure, name) for name in ("cold", "folder", "large", "cores")},
+    **{name: partial(measure, name) for name in ("cold", "folder", "published", "large", "cores")},
     **{name: partial(learning, name) for name in TRAININGS},
     "install": installed,
 }
