@@ -1,6 +1,6 @@
 """Are the kinds of outlines that ``temzoo measure`` tells right?
 
-    python -m benchmarks morphology              # drawn particles and EMPS; five minutes on two cores
+    python -m benchmarks morphology              # drawn particles and EMPS; five minutes
     python -m benchmarks morphology drawn        # particles that were drawn as of a kind
     python -m benchmarks morphology rules        # particles of EMPS, labelled by eye: the rules
     python -m benchmarks morphology classifier   # the same by a network that learns from the labels
@@ -23,9 +23,8 @@ stand apart.
 
 Cohen's kappa: with "unsure" counting as wrong, and of those decided. 95 % intervals are bootstrap
 percentiles over publications. The classifier is cross-validated in five folds of publications, on
-windows as ``temzoo particles --border mirror`` cuts them of one micrograph, resized to 96 px, by a head
-on a frozen MobileNet. It
-has no "unsure".
+windows as ``temzoo particles --border mirror`` cuts them of one micrograph, resized to 96 px: a
+head on a frozen MobileNet. It has no "unsure".
 """
 
 import argparse
@@ -103,7 +102,8 @@ def of_classifier(arguments: argparse.Namespace) -> dict[str, Any]:
     for fold in range(FOLDS):
         parts = [np.flatnonzero(part) for part in _parts(folds, fold)]
         found[parts[-1]] = answers(*([examples[k] for k in part] for part in parts))
-    return told_of(rows, found.tolist(), folder, "classifier") | {"model": MODEL, "settings": SETTINGS}
+    how = {"model": MODEL, "settings": SETTINGS}
+    return told_of(rows, found.tolist(), folder, "classifier") | how
 
 
 def _parts(folds: np.ndarray, fold: int) -> tuple[np.ndarray, ...]:
