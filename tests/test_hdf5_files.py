@@ -313,3 +313,11 @@ def test_a_hspy_without_images_is_refused(tmp_path, navigate):
         file["other"] = STACK
     with pytest.raises(MicrographError, match=r"must be such a dataset.*a\.hspy::/other"):
         load_micrograph(path)
+
+
+@pytest.mark.parametrize("signals", [{}, np.zeros((3, 4))])
+def test_a_hspy_without_signals_says_so(tmp_path, signals):
+    with h5py.File(tmp_path / "a.hspy", "w") as file:
+        file["Experiments"] = signals if len(signals) else file.create_group("none")
+    with pytest.raises(MicrographError, match=r"must hold signals in its group Experiments"):
+        load_micrograph(tmp_path / "a.hspy")

@@ -223,6 +223,21 @@ def test_a_huge_image_is_read_in_a_smaller_copy_and_in_bounded_time():
 
 
 @needs_reader
+def test_the_slowest_look_is_at_what_looked_like_text_alone(monkeypatch):
+    asked = []
+
+    def read(grey, region, zoom):
+        asked.append((zoom, region))
+        text = {1.0: "mm", 0.6: "", 1.6: "200 nm"}[zoom]
+        return [Text(text, 0.99, (330, 300, 350, 380))] if text else []
+
+    monkeypatch.setattr("temzoo.micrographs.scale_bar.read_text", read)
+    assert temzoo.read_scale_bar(with_bar()).text == "200 nm"
+    assert [zoom for zoom, _ in asked] == [1.0, 0.6, 1.6]
+    assert asked[-1][1] == (290, 260, 390, 420)
+
+
+@needs_reader
 def test_text_is_not_read_where_there_is_no_bar(monkeypatch):
     def fail(*_):
         raise AssertionError("text was read")

@@ -94,10 +94,16 @@ def open_hspy(path: Path) -> Iterator[Hdf5Images]:
 
     require_sound_heaps(path)
     with h5py.File(path, "r") as opened:
-        name, *others = sorted(_found(opened, SIGNALS, path))
-        if others:
-            say(path, f"its first signal, {name}, of {len(others) + 1}")
-        inside = f"{SIGNALS}/{name}/data"
+        signals = _found(opened, SIGNALS, path)
+        names = sorted(signals) if isinstance(signals, h5py.Group) else []
+        if not names:
+            raise MicrographError(
+                f"{path}: a hspy must hold signals in its group {SIGNALS}. Received: none. Save it"
+                " in HyperSpy again."
+            )
+        if len(names) > 1:
+            say(path, f"its first signal, {names[0]}, of {len(names)}")
+        inside = f"{SIGNALS}/{names[0]}/data"
         dataset = _found(opened, inside, path)
         moves = [bool(axis.get("navigate")) for axis in _signal_axes(dataset, opened, inside, path)]
         if not _is_image(dataset) or moves != [True, False, False][-len(moves) :]:

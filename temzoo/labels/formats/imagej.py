@@ -85,8 +85,7 @@ def read(
         ImportError: ``roifile`` is not installed.
         ValueError: a file is damaged, a region malformed, or an image is not there.
     """
-    path = Path(path)
-    roifile_module()
+    path, roifile = Path(path), roifile_module()
     files = [path] if path.is_file() else sorted(filter(recognises, path.rglob("*.*")))
     home = path.parent if path.is_file() else path
     folder = ImageFolder(home if images is None else images)
@@ -98,16 +97,15 @@ def read(
             height, width = size_of_file(name, folder)
             image = file_of(name, folder)
             named, stack = image.relative_to(folder.folder).as_posix(), OneOfStack.of(image)
-            shapes = list(_shapes(file, stack, said, named))
+            shapes = list(_shapes(file, roifile, stack, said, named))
             classes = tuple(dict.fromkeys(shape.label for shape in shapes))
             labelled.append(LabelledImage(named, width, height, tuple(shapes), classes))
     return labelled
 
 
 def _shapes(
-    file: Path, stack: OneOfStack, said: list[Finding] | None, image: str
+    file: Path, roifile: ModuleType, stack: OneOfStack, said: list[Finding] | None, image: str
 ) -> Iterator[Shape]:
-    roifile = roifile_module()
     for number, data in enumerate(_contents(file), start=1):
         with left_out(said, f"{file}, region {number}", image):
             try:
