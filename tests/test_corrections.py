@@ -132,6 +132,55 @@ def test_merged_boxes_are_the_box_round_them():
     assert temzoo.measure(found)["box_width_px"].tolist() == [15, 4]
 
 
+def unsure(prediction) -> Prediction:
+    """With doubtful objects: a dot of 4 px, number 5 of the squares, and a rod of 6 px."""
+    doubtful = (
+        Detection(14, 1, np.ones((2, 2), bool), 1, 0.3),
+        Detection(17, 5, np.ones((1, 6), bool), 2, 0.25),
+    )
+    classes = prediction.classes.copy()
+    classes[14:16, 1:3], classes[17, 5:11] = 1, 2
+    return replace(prediction, classes=classes, doubtful=doubtful)
+
+
+def test_a_doubtful_object_that_is_taken_in_counts():
+    before = unsure(squares())
+    found = corrected(before, by_hand(before, include={6: (17, 5, 18, 11)}, exclude=[2]))
+    assert areas(found) == [9, 20, 36, 6]
+    assert temzoo.measure(found)["class"].tolist() == ["dot", "dot", "rod", "rod"]
+    assert found.scores == pytest.approx([0.9, 0.7, 0.6, 0.25])
+    assert [one.top for one in found.doubtful] == [14]
+    assert found.classes[14, 1] == 1  # as it was
+
+
+def test_a_doubtful_object_is_merged_and_relabelled_once_it_is_taken_in():
+    before = unsure(squares())
+    boxes = {5: (14, 1, 16, 3), 6: (17, 5, 18, 11)}
+    found = corrected(before, by_hand(before, include=boxes, merge=[[3, 5]], relabel={6: "dot"}))
+    assert areas(found) == [9, 12, 24, 36, 6]
+    assert temzoo.measure(found)["class"].tolist() == ["dot"] * 3 + ["rod", "dot"]
+    assert found.doubtful == ()
+    with pytest.raises(ValueError, match="particle 5 must be one of the prediction"):
+        corrected(before, by_hand(before, merge=[[3, 5]]))
+
+
+def test_a_doubtful_object_of_a_detector_is_taken_in():
+    before = unsure(detector())
+    found = corrected(before, by_hand(before, include={4: (14, 1, 16, 3)}, exclude=[2]))
+    assert temzoo.measure(found)["area_px2"].tolist() == [100, 16, 4]
+    assert [one.score for one in found.detections] == pytest.approx([0.9, 0.7, 0.3])
+    assert [one.score for one in found.doubtful] == [0.25]
+    assert found.instances[14, 1] == 3
+
+
+@pytest.mark.parametrize("include", [{7: (1, 1, 2, 2)}, {4: (10, 12, 16, 18)}, {5: (14, 1, 16, 4)}])
+def test_what_is_no_doubtful_object_is_not_taken_in(include):
+    before = unsure(squares())
+    text = r"must be a doubtful one of the prediction, in its box\. Received: .* of 2 from 5 on"
+    with pytest.raises(ValueError, match=text):
+        corrected(before, by_hand(before, include=include))
+
+
 @pytest.mark.parametrize(
     ("more", "text"),
     [
@@ -257,6 +306,30 @@ def test_a_corrected_prediction_is_a_finished_one_for_the_same_weights(folder, t
     assert predictions.is_finished(tmp_path / "out", "a.png", origin, files=files)
 
 
+def test_what_was_taken_in_is_said(tmp_path):
+    before = unsure(squares())
+    predictions.save(before, tmp_path / "p")
+    file = written(tmp_path / "c.json", [entry(include={"5": [14, 1, 16, 3]})])
+    said = call("apply-corrections", tmp_path / "p", file, "--out", tmp_path / "out")
+    assert "1 of 1 predictions corrected: 1 taken in" in said
+    said = call("measure", tmp_path / "out", "--out", tmp_path / "m")
+    assert "Corrected by hand: 1 taken in" in said
+    call("measure", tmp_path / "p", "--corrections", file, "--out", tmp_path / "n")
+    for folder in ("m", "n"):
+        last = pd.read_csv(tmp_path / folder / "summary.csv").iloc[-1]
+        assert (last["taken_in_by_hand"], last["doubtful"]) == (1, 1)
+
+
+def test_sidecars_from_before_anything_could_be_taken_in_are_read(folder, tmp_path):
+    call("apply-corrections", folder, some(tmp_path / "c.json"), "--out", tmp_path / "out")
+    path = tmp_path / "out" / "a.prediction.json"
+    told = json.loads(path.read_text())
+    del told["corrections"][0]["taken_in"]
+    path.write_text(json.dumps(told))
+    said = call("measure", tmp_path / "out", "--out", tmp_path / "m")
+    assert "Corrected by hand: 1 excluded, 2 merged into 1, 1 relabelled" in said
+
+
 def test_what_was_corrected_twice_counts_both(folder, tmp_path):
     call("apply-corrections", folder, some(tmp_path / "c.json"), "--out", tmp_path / "one")
     first = predictions.load_prediction(tmp_path / "one" / "a.prediction.json")
@@ -322,6 +395,7 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path):
         ([entry(merge=[[1]])], "merge must be a list of lists of two numbers or more"),
         ([entry(relabel={"x": "rod"})], "relabel must be an object of class names by number"),
         ([entry(relabel={"1": 2})], "relabel must be an object of class names"),
+        ([entry(include={"5": [1, 2, 3]})], "include must be an object of boxes of four whole"),
         ([entry(), entry()], "image 2: an image must be there once. Received: 'a.png' again"),
     ],
 )

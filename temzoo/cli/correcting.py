@@ -22,11 +22,11 @@ def apply_corrections(
 ):
     """Write predictions as corrected by hand in a report: a new folder like that of predict.
 
-    Excluded particles are gone from the maps, merged ones are one, relabelled ones of their new
-    class; then the particles are numbered anew. Predictions without corrections are copied. Each
-    sidecar says by what file it was corrected, and how much. `temzoo measure` and `temzoo report`
-    take the folder like any other; and so does `temzoo predict WEIGHTS IMAGES --out FOLDER --format
-    cvat`, which predicts nothing anew there.
+    Excluded particles are gone from the maps, doubtful objects that were taken in are particles,
+    merged ones are one, relabelled ones of their new class; then all are numbered anew. Predictions
+    without corrections are copied. Each sidecar says by what file it was corrected, and how much.
+    `temzoo measure` and `temzoo report` take the folder like any other; and so does `temzoo predict
+    WEIGHTS IMAGES --out FOLDER --format cvat`, which predicts nothing anew there.
 
     Example: temzoo apply-corrections predictions corrections.json --out corrected
     """

@@ -92,7 +92,8 @@ def measure(
     name says which. Where only some are, those that are not have files of their own:
     particles_px.csv … Where the card of the weights says how far they are off, the intervals of D50
     and number hold that too. Boxes have no areas and diameters: number, density and sides are told.
-    summary.csv says how many particles were excluded, merged and relabelled by hand, if any were.
+    summary.csv says how many objects were excluded, taken in, merged and relabelled by hand, if any
+    were.
 
     --lines CLASS writes lines.csv: length along the skeleton of its pixels, by area. --thickness-nm
     writes volumes.csv: number of particles by volume, volume fraction and swelling, as spheres; and

@@ -1,9 +1,19 @@
 "use strict";
-// Corrections by hand: particles are chosen, excluded, merged and relabelled, and saved as JSON.
+// Corrections by hand: particles are chosen, excluded, taken in, merged and relabelled, and saved as
+// JSON. Doubtful objects have rows behind those of the table, and are excluded from the start.
 // The page is what report.js gives it: its rows, its micrographs and how it speaks.
 const correcting = (page) => {
-  const { one, all, made, say, data, index, viewer, digits, download } = page;
-  const { rows, predictions } = data;
+  const { one, all, made, say, data, index, viewer, digits, download, OUTLINES } = page;
+  const { predictions } = data;
+  const rows = [...data.rows], boxes = new Map();
+  predictions.forEach((one, image) => {
+    for (const [number, box, kind, area, diameter, border] of one?.doubtful ?? []) {
+      const row = data.keys.map(() => null);
+      Object.assign(row, { 0: image, 1: number, [index.class]: kind, [index.touches_border]: border,
+        [index[`area_${one.unit}2`]]: area, [index[`diameter_${one.unit}`]]: diameter });
+      boxes.set(rows.push(row) - 1, box);
+    }
+  });
   const button = one("#correct"), panel = one("#correcting"), body = one(".catalogue tbody");
   // Row → {gone, lead, kind, stated}: excluded; the row of the first of merged ones; class, and
   // whether the file must say so.
@@ -13,7 +23,8 @@ const correcting = (page) => {
   const numberOf = (k) => rows[k][1], imageOf = (k) => rows[k][0];
   const ownKind = (k) => rows[k][index.class];
   const kindOf = (k) => records.get(k)?.kind ?? ownKind(k);
-  const isGone = (k) => Boolean(records.get(k)?.gone);
+  const isDoubtful = (k) => boxes.has(k);
+  const isGone = (k) => records.get(k)?.gone ?? isDoubtful(k);
   const leadOf = (k) => records.get(k)?.lead ?? k;
   const parts = (k) => records.get(k)?.lead === undefined
     ? [k] : [...records.keys()].filter((other) => records.get(other).lead === leadOf(k));
@@ -61,7 +72,7 @@ const correcting = (page) => {
     const groups = new Map();
     for (let k = 0; k < rows.length; k += 1) {
       const record = corrected ? records.get(k) : undefined;
-      if (record?.gone) continue;
+      if (corrected ? isGone(k) : isDoubtful(k)) continue;
       if (record?.lead !== undefined) {
         if (!groups.has(record.lead)) groups.set(record.lead, []);
         groups.get(record.lead).push(k);
@@ -115,7 +126,7 @@ const correcting = (page) => {
         return path;
       };
       drawn.set(view, {
-        outlines: new Map(all(".objects path", view.svg).map((path) => [Number(path.dataset.p), path])),
+        outlines: new Map(all(OUTLINES, view.svg).map((path) => [Number(path.dataset.p), path])),
         together: overlay("together"), struck: overlay("struck"), picked: overlay("picked"),
       });
     }
@@ -141,15 +152,18 @@ const correcting = (page) => {
     over.struck.setAttribute("d", here.filter(isGone).map(cross).join(""));
     over.picked.setAttribute("d", on ? d([...picks].filter(onPlate)) : "");
   };
-  const paint = (k) => { // an outline excluded, or among those of its class
+  const paint = (k) => { // an outline excluded, doubtful, or among those of its class
     const view = page.stages[data.plates[imageOf(k)] - 1];
     const path = sheet(view).outlines.get(numberOf(k));
     if (!path) return;
-    path.classList.toggle("gone", isGone(k));
+    const doubtful = isDoubtful(k);
+    path.classList.toggle("gone", isGone(k) && !doubtful);
+    if (doubtful && isGone(k)) { one(".doubtful", view.svg).append(path); return; }
     const { classes } = predictions[imageOf(k)];
-    if (classes.length < 2) return; // colours tell of something else
-    const name = `c${(classes.indexOf(kindOf(k)) % 6) + 1}`;
+    if (classes.length < 2 && !doubtful) return; // colours tell of something else
+    const name = `c${(Math.max(0, classes.indexOf(kindOf(k))) % 6) + 1}`;
     if (path.parentNode.getAttribute("class") === name) return;
+    if (doubtful) path.classList.toggle("edge", Boolean(rows[k][index.touches_border]));
     const objects = one(".objects", view.svg);
     let group = one(`.${name}`, objects);
     if (!group) {
@@ -186,7 +200,9 @@ const correcting = (page) => {
   const write = (pairs) => {
     const before = pairs.map(([k]) => [k, records.get(k)]);
     for (const [k, record] of pairs) {
-      if (record && (record.gone || record.lead !== undefined || record.kind)) records.set(k, record);
+      const own = !record || (record.lead === undefined && !record.kind
+        && Boolean(record.gone ?? isDoubtful(k)) === isDoubtful(k));
+      if (!own) records.set(k, record);
       else records.delete(k);
     }
     for (const [k] of pairs) paint(k);
@@ -199,11 +215,13 @@ const correcting = (page) => {
     told(`${text}: ${tell()}`);
   };
   const living = () => [...picks].filter((k) => !isGone(k));
+  const none = () => told(picks.size ? "Take it in first, with x" : "Choose a particle first");
   const exclude = () => {
     const ks = [...picks], gone = living().length > 0;
-    if (!ks.length) { told("Choose a particle first"); return; }
+    if (!ks.length) { none(); return; }
+    const again = ks.some(isDoubtful) ? "" : " again";
     change(ks.map((k) => [k, { ...records.get(k), gone }]),
-      `${gone ? "Excluded" : "Taken in again"} ${names(ks)}`);
+      `${gone ? "Excluded" : `Taken in${again}`} ${names(ks)}`);
   };
   const merge = () => {
     const ks = living().sort(byNumber);
@@ -213,17 +231,17 @@ const correcting = (page) => {
     const first = ks.find((k) => areaOf(k) === largest) ?? ks[0];
     const equals = new Set(ks.filter((k) => !(areaOf(k) < largest)).map(ownKind));
     const kind = kindOf(first), stated = kind !== ownKind(first) || equals.size > 1;
-    change(ks.map((k) => [k, { lead: ks[0], kind, stated }]), `Merged ${names(ks)}`);
+    change(ks.map((k) => [k, { gone: false, lead: ks[0], kind, stated }]), `Merged ${names(ks)}`);
   };
   const relabel = (kind) => {
     const ks = living();
-    if (!ks.length) { told("Choose a particle first"); return; }
+    if (!ks.length) { none(); return; }
     if (ks.some((k) => !predictions[imageOf(k)].classes.includes(kind))) {
       told(`${kind} is no class of this prediction`);
       return;
     }
     const record = (k) => records.get(k)?.lead === undefined && ownKind(k) === kind
-      ? undefined : { ...records.get(k), kind, stated: true };
+      ? { gone: false } : { ...records.get(k), kind, stated: true };
     change(ks.map((k) => [k, record(k)]), `Relabelled ${names(ks)} as ${kind}`);
   };
   const step = (from, to, name) => {
@@ -243,11 +261,14 @@ const correcting = (page) => {
       const image = imageOf(k);
       if (!found.has(image)) {
         found.set(image, { image: data.images[image], instances_sha256: predictions[image].sha256,
-          exclude: [], merge: [], relabel: {} });
+          exclude: [], merge: [], relabel: {}, include: {} });
       }
       const entry = found.get(image);
-      if (record.gone) entry.exclude.push(numberOf(k));
-      else if (leadOf(k) === k) {
+      const gone = isGone(k), doubtful = isDoubtful(k);
+      if (doubtful && !gone) entry.include[numberOf(k)] = boxes.get(k);
+      if (gone && !doubtful) entry.exclude.push(numberOf(k));
+      if (gone) continue;
+      if (leadOf(k) === k) {
         if (record.lead === k) entry.merge.push(parts(k).sort(byNumber).map(numberOf));
         if (record.stated) entry.relabel[numberOf(k)] = record.kind;
       }
@@ -305,6 +326,7 @@ const correcting = (page) => {
       if (k !== undefined) {
         const drop = add && picks.has(k);
         for (const part of parts(k)) if (drop) picks.delete(part); else picks.add(part);
+        if (isDoubtful(k) && isGone(k)) told(`${names([k])} is doubtful and not counted: x takes it in`);
       }
       refresh();
     },

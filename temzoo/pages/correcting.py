@@ -6,12 +6,18 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
+
+import numpy as np
 
 from temzoo.core.types import Prediction
 from temzoo.evaluation.object_overlaps import overlaps
+from temzoo.inference.objects import box_of
+from temzoo.measurement.table import measure
 from temzoo.pages.html import text
-from temzoo.store.corrections import instances_sha256
+from temzoo.pages.tables import plain
+from temzoo.store.corrections import first_doubtful, instances_sha256
 
 KEYS = 9  # classes that have a key of their own
 
@@ -20,15 +26,21 @@ def facts_of(prediction: Prediction) -> dict[str, Any]:
     """What the page must know of a prediction beside its table of particles.
 
     Returns:
-        "sha256" of the instance map; "classes", their names; of a detector "shared": [number,
-        number, area] of the objects that overlap, in nm² where it is calibrated, else px².
+        "sha256" of the instance map; "classes", their names; "doubtful": of each object that is not
+        counted its number, box, class, area, diameter and whether it touches the border; of a
+        detector "shared": [number, number, area] of the objects that overlap. Lengths are in
+        "unit": nm where it is calibrated, else px.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "sha256": instances_sha256(prediction.instances),
         "classes": list(prediction.class_names),
+        "unit": "px" if prediction.nm_per_pixel is None else "nm",
     }
-    if prediction.detections:
-        found = [replace(one, class_id=1) for one in prediction.detections]
+    doubtful = prediction.doubtful or ()
+    if doubtful:
+        facts["doubtful"] = _doubtful(prediction, facts["unit"])
+    if prediction.detections is not None:
+        found = [replace(one, class_id=1) for one in (*prediction.detections, *doubtful)]
         pairs, pixel = overlaps(found, found), math.prod(prediction.nm_per_pixel or (1.0, 1.0))
         both = (pairs.true < pairs.found) & (pairs.shared_px > 0)
         areas = pairs.shared_px[both] * pixel
@@ -39,6 +51,18 @@ def facts_of(prediction: Prediction) -> dict[str, Any]:
             )
         ]
     return facts
+
+
+def _doubtful(prediction: Prediction, unit: str) -> list[list[Any]]:
+    """As ``facts_of`` says; measured as particles are."""
+    objects = prediction.doubtful or ()
+    scores = np.array([one.score for one in objects], np.float32)
+    table = measure(replace(prediction, detections=objects, scores=scores, doubtful=None))
+    keys = ("class", f"area_{unit}2", f"diameter_{unit}", "touches_border")
+    columns = ([plain(value) for value in table[key].tolist()] for key in keys)
+    boxes = [list(box_of(one)) for one in objects]
+    numbers = count(first_doubtful(prediction))
+    return [list(row) for row in zip(numbers, boxes, *columns, strict=False)]
 
 
 def tools_html(
@@ -61,15 +85,13 @@ def tools_html(
     relabel = f'<span class="joined" role="group" aria-label="Class">{kinds}</span>'
     part = "" if of_all else " The figures are of the particles in the page's table."
     if doubtful:
-        part += (
-            " Doubtful objects cannot be taken in here: <code>temzoo predict --min-score</code>."
-        )
+        part += " Doubtful objects, drawn dotted, count once they are taken in."
     folder = text(shlex.quote(folder))
     return f"""<div id="correcting" role="group" aria-label="Corrections by hand" hidden>
 <div class="tools">
 <button type="button" id="several" aria-pressed="false" title="Each click adds, as with Shift">
 Choose several</button>
-{_tool("exclude", "Exclude", "Leave the chosen particles out, or take them in again", "x")}
+{_tool("exclude", "Exclude", "Leave the chosen particles out, or take them in", "x")}
 {_tool("merge", "Merge", "Make the chosen particles one", "m")}
 {relabel if len(class_names) > 1 else ""}
 {_tool("undo", "Undo", "Undo the last correction, also with Ctrl+Z", "u")}

@@ -18,6 +18,7 @@ from temzoo.micrographs.scale_bar import FROM_PICTURE
 from temzoo.pages import correcting, plates
 from temzoo.pages.numbers import counted, figure, percent
 from temzoo.pages.tables import MOST_ROWS
+from temzoo.store.corrections import first_doubtful
 from temzoo.store.particle_tables import UNITS, ImageTable
 
 if TYPE_CHECKING:
@@ -179,7 +180,9 @@ class Gallery:
             width=width,
             found=self._within_bytes(drawn, tolerance, kinds),
             true=self._within_bytes(list(enumerate(true, start=1)), tolerance),
-            doubtful=self._within_bytes([(0, one) for one in doubtful], tolerance),
+            doubtful=self._within_bytes(
+                list(enumerate(doubtful, start=first_doubtful(prediction))), tolerance
+            ),
             picture=picture,
             nm_per_pixel=prediction.nm_per_pixel,
             own_bar=prediction.calibration.startswith(FROM_PICTURE),

@@ -69,6 +69,7 @@
 
   const viewer = one(".viewer");
   if (!viewer) return;
+  const OUTLINES = ":is(.objects, .doubtful) path";
 
   // zoom and pan: each stage shows the box [x, y, w, h] of its micrograph
   const plates = all(".plate");
@@ -178,14 +179,14 @@
     }, { passive: false });
     stage.addEventListener("click", (event) => {
       if (travelled > 4) return;
-      const path = event.target.closest?.(".objects path");
+      const path = event.target.closest?.(OUTLINES);
       choose(path ? Number(path.dataset.p) : null, { table: true });
       correction?.pick(chosen, adds(event));
     });
     stage.addEventListener("dblclick", (event) => zoom(view, event.shiftKey ? 0.5 : 2, at(view, event)));
     stage.addEventListener("pointerover", (event) => {
       if (event.pointerType === "touch") return;
-      const path = event.target.closest?.(".objects path");
+      const path = event.target.closest?.(OUTLINES);
       if (path) hover(Number(path.dataset.p)); else hover(null);
     });
     stage.addEventListener("pointerleave", () => hover(null));
@@ -280,7 +281,7 @@
   const catalogue = one(".catalogue"), body = one(".catalogue tbody");
   const index = Object.fromEntries((data?.keys ?? []).map((key, k) => [key, k]));
   const plateOf = (row) => data.plates[row[0]];
-  const pathOf = (number) => one(`.objects path[data-p="${number}"]`, current.svg);
+  const pathOf = (number) => one(`${OUTLINES}[data-p="${number}"]`, current.svg);
   const edge = index.touches_border;
 
   const glow = () => {
@@ -338,7 +339,7 @@
     return value.toFixed(Math.min(4, Math.max(0, 2 - size)));
   };
   const correction = data?.predictions && one("#correct") ? correcting({ one, all, made, say, download,
-    data, index, stages, viewer, digits, current: () => current }) : null;
+    OUTLINES, data, index, stages, viewer, digits, current: () => current }) : null;
   const cellText = (key, value) =>
     key === "touches_border" ? (value ? "cut" : "") : key === "particle" ? String(value) : digits(value);
   // Of one micrograph without what none of its particles has, such as sizes in the other unit.

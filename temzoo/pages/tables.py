@@ -111,7 +111,8 @@ def particle_block(
         predictions: of micrographs that can be corrected, what ``correcting.facts_of`` says, by
             name.
     """
-    images = list(dict.fromkeys(table["image"].tolist()))
+    more = [name for name, one in (predictions or {}).items() if "doubtful" in one]
+    images = list(dict.fromkeys([*table["image"].tolist(), *more]))
     keys = [str(key) for key in table.columns]
     shown = shown_columns(keys)
     if "class" in keys and table["class"].nunique() > 1:
@@ -119,7 +120,7 @@ def particle_block(
     shown = ["particle", *(key for key in shown if table[key].notna().any())]
     shown += [key for key in ("touches_border", "iou_of_label") if key in keys]
     place = {name: k for k, name in enumerate(images)}
-    columns = [[_plain(v) for v in table[key].tolist()] for key in keys]
+    columns = [[plain(v) for v in table[key].tolist()] for key in keys]
     columns[keys.index("image")] = [place[name] for name in table["image"].tolist()]
     content = {
         "keys": keys,
@@ -140,13 +141,13 @@ def _names(key: str) -> list[str]:
     return [named.name, named.unit]
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can hold, measures to six digits, None where there is no value."""
+def plain(value: Any) -> Any:
+    """What JSON can hold: measures to six digits, None where there is no value."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return _plain(value.item()) if hasattr(value, "item") else str(value)
+    return plain(value.item()) if hasattr(value, "item") else str(value)
 
 
 def joined(parts: Sequence[Any]) -> str:

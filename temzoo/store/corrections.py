@@ -1,12 +1,14 @@
-"""Corrections by hand of a prediction: particles that are left out, joined or of another class.
+"""Corrections by hand: particles that are left out, taken in, joined or of another class.
 
 The page of ``temzoo report`` writes them as a small JSON file:
 
     {"temzoo_corrections": 1, "images": [{"image": "a.png", "instances_sha256": "…",
-      "exclude": [3], "merge": [[1, 2]], "relabel": {"5": "rod"}}]}
+      "exclude": [3], "merge": [[1, 2]], "relabel": {"5": "rod"},
+      "include": {"7": [4, 9, 20, 31]}}]}
 
-The numbers are those of the instance map, or of a detector's objects from 1 on. The hash is of that
-map, so that corrections of another prediction are refused.
+The numbers are those of the instance map, or of a detector's objects from 1 on; doubtful objects
+have the numbers after these. The hash is of that map, and doubtful objects that are taken in stand
+with their boxes, so that corrections of another prediction are refused.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from temzoo.core.files import read_fields
 from temzoo.core.hints import did_you_mean, located
 from temzoo.core.types import Detection, Prediction
 from temzoo.inference.objects import box_of, flattened
-from temzoo.store.sidecar import is_count, is_list_of, is_text
+from temzoo.store.sidecar import is_box, is_count, is_list_of, is_text
 from temzoo.zoo.pretrained import sha256
 
 KEY, VERSION = "temzoo_corrections", 1
@@ -41,6 +43,9 @@ class Corrections:
         exclude: numbers of particles that are none.
         merge: groups of numbers, each of which is one particle.
         relabel: the class of a particle by its number; of merged ones by the lowest of theirs.
+        include: doubtful objects that are particles: (top, left, bottom, right) in px, half-open,
+            by number. The first of ``Prediction.doubtful`` has the number after the highest of the
+            particles.
     """
 
     image: str
@@ -48,12 +53,14 @@ class Corrections:
     exclude: Sequence[int] = ()
     merge: Sequence[Sequence[int]] = ()
     relabel: Mapping[int, str] = field(default_factory=dict)
+    include: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     def counts(self) -> Counter[str]:
-        """Particles "excluded", "merged" (and "into" how many), "relabelled"."""
+        """Particles "excluded", "taken_in", "merged" (and "into" how many), "relabelled"."""
         merged = sum(map(len, self.merge))
         return Counter(
             excluded=len(self.exclude),
+            taken_in=len(self.include),
             merged=merged,
             into=len(self.merge),
             relabelled=len(self.relabel),
@@ -92,18 +99,20 @@ class CorrectionFile:
             )
 
 
-COUNTS = ("excluded", "merged", "into", "relabelled")
+COUNTS = ("excluded", "taken_in", "merged", "into", "relabelled")
 
 
 def recorded_counts(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
     """How much the corrections that a sidecar records have corrected together."""
-    return sum((Counter({name: one[name] for name in COUNTS}) for one in records), Counter())
+    each = (Counter({name: one.get(name, 0) for name in COUNTS}) for one in records)
+    return sum(each, Counter())
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
     """How much was corrected, in words; "" for nothing."""
     parts = [
         f"{counts['excluded']} excluded" if counts["excluded"] else "",
+        f"{counts['taken_in']} taken in" if counts["taken_in"] else "",
         f"{counts['merged']} merged into {counts['into']}" if counts["merged"] else "",
         f"{counts['relabelled']} relabelled" if counts["relabelled"] else "",
     ]
@@ -155,7 +164,7 @@ def read_corrections(path: str | Path) -> CorrectionFile:
 def _read(entry: Any) -> Corrections:
     if not isinstance(entry, dict):
         raise ValueError(f"it must be an object. Received: {str(entry)[:60]}. Save it again.")
-    told = {"exclude": [], "merge": [], "relabel": {}, **entry}
+    told = {"exclude": [], "merge": [], "relabel": {}, "include": {}, **entry}
     for key, (rule, holds) in _RULES.items():
         if key not in told or not holds(told[key]):
             received = f"{key}={str(told[key])[:60]}" if key in told else f"no {key}"
@@ -166,6 +175,7 @@ def _read(entry: Any) -> Corrections:
         tuple(told["exclude"]),
         tuple(map(tuple, told["merge"])),
         {int(number): name for number, name in told["relabel"].items()},
+        {int(number): tuple(box) for number, box in told["include"].items()},
     )
 
 
@@ -173,10 +183,13 @@ def _is_number(value: Any) -> bool:
     return is_count(value) and 0 < value < 2**31
 
 
-def _are_labels(value: Any) -> bool:
-    if not isinstance(value, dict) or not all(map(is_text, value.values())):
-        return False
-    return all(re.fullmatch(r"[1-9][0-9]{0,9}", number) for number in value)
+def _by_number(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def each_holds(value: Any) -> bool:
+        if not isinstance(value, dict) or not all(map(holds, value.values())):
+            return False
+        return all(re.fullmatch(r"[1-9][0-9]{0,9}", number) for number in value)
+
+    return each_holds
 
 
 _RULES = {
@@ -187,7 +200,8 @@ _RULES = {
         "a list of lists of two numbers or more",
         is_list_of(lambda group: is_list_of(_is_number)(group) and len(group) > 1),
     ),
-    "relabel": ("an object of class names by number", _are_labels),
+    "relabel": ("an object of class names by number", _by_number(is_text)),
+    "include": ("an object of boxes of four whole numbers by number", _by_number(is_box)),
 }
 
 
@@ -196,7 +210,8 @@ def corrected(prediction: Prediction, corrections: Corrections) -> Prediction:
 
     Excluded particles are gone from all maps. Merged ones are one particle with the pixels of all,
     also where these do not touch; its class and score are those of its largest part (of equal ones
-    that of the lowest number), unless it is relabelled; of boxes it is the box round all. Then the
+    that of the lowest number), unless it is relabelled; of boxes it is the box round all. Doubtful
+    objects that are taken in are particles, of their class and score, where no other lies. Then the
     particles are numbered anew, in the order of their lowest numbers; a detector's, which may
     overlap, by falling score. Probabilities stay as the model gave them.
 
@@ -222,16 +237,53 @@ def corrected(prediction: Prediction, corrections: Corrections) -> Prediction:
             f" the hash {corrections.instances_sha256[:12]}…, for one with {found[:12]}…. Give the"
             " folder that the report was made of, or make a new report and correct that."
         )
-    objects = _areas(prediction)
-    _check(prediction, corrections, objects)
     if not any(corrections.counts().values()):
         return prediction
+    prediction, doubtful = _with_doubtful(prediction, corrections)
+    objects = {k: area for k, area in _areas(prediction).items() if k not in doubtful}
+    _check(prediction, corrections, objects)
     groups = _groups(corrections, objects)
     names = prediction.class_names
     kinds = {number: names.index(name) + 1 for number, name in corrections.relabel.items()}
     if prediction.detections is not None:
         return _corrected_detections(prediction, prediction.detections, groups, kinds)
     return _corrected_map(prediction, groups, kinds)
+
+
+def first_doubtful(prediction: Prediction) -> int:
+    """The number of the first doubtful object: the one after the highest of the particles."""
+    if prediction.detections is not None:
+        return len(prediction.detections) + 1
+    return int(prediction.instances.max(initial=0)) + 1
+
+
+def _with_doubtful(prediction: Prediction, given: Corrections) -> tuple[Prediction, set[int]]:
+    """The prediction with doubtful objects as particles, and the numbers of those that are none."""
+    first = first_doubtful(prediction)
+    known = dict(enumerate(prediction.doubtful or (), start=first))
+    for number, box in given.include.items():
+        if number not in known or box_of(known[number]) != tuple(box):
+            raise ValueError(
+                f"object {number} must be a doubtful one of the prediction, in its box. Received:"
+                f" {list(box)}, for one of {len(known)} from {first} on. Save the corrections again"
+                " from a report of it."
+            )
+    rest = {number: one for number, one in known.items() if number not in given.include}
+    changes: dict[str, Any] = {} if prediction.doubtful is None else {"doubtful": (*rest.values(),)}
+    if prediction.detections is not None:
+        changes["detections"] = (*prediction.detections, *known.values())
+    elif given.include:
+        changes |= {"instances": prediction.instances.copy(), "classes": prediction.classes.copy()}
+        for number in sorted(given.include):
+            top, left, bottom, right = box_of(known[number])
+            window = np.s_[top:bottom, left:right]
+            own = known[number].mask & (changes["instances"][window] == 0)
+            changes["instances"][window][own] = number
+            changes["classes"][window][own] = known[number].class_id
+        if prediction.scores is not None:
+            more = np.array([one.score for one in known.values()], np.float32)
+            changes["scores"] = np.concatenate([prediction.scores, more])
+    return replace(prediction, **changes), {*rest}
 
 
 def _areas(prediction: Prediction) -> dict[int, int]:

@@ -310,6 +310,7 @@ def is_correction(value: Any) -> bool:
         isinstance(value, dict)
         and all(is_text(value.get(name)) for name in texts)
         and all(is_count(value.get(name)) for name in counts)
+        and is_count(value.get("taken_in", 0))
     )
 
 

@@ -134,9 +134,9 @@ def _summarized(
     """A row an image, then all together; classes apart where there are several.
 
     Column ``doubtful``: the objects of all classes that a model was not sure enough of, where it
-    says so; they count in nothing. Columns ``excluded_by_hand``, ``merged_by_hand`` and
-    ``relabelled_by_hand``, where anything was corrected: particles before that. Of boxes alone
-    there are figures of ``BOX_SIDES`` too.
+    says so; they count in nothing. Columns ``excluded_by_hand``, ``taken_in_by_hand``,
+    ``merged_by_hand`` and ``relabelled_by_hand``, where anything was corrected: objects before
+    that. Of boxes alone there are figures of ``BOX_SIDES`` too.
     """
     how = {**how, "frames": part.frames, "model": part.model}
     kinds = ["class"] if len(particles.classes) > 1 else []
@@ -151,7 +151,7 @@ def _summarized(
     if measured.corrected:
         own = {name: measured.corrected.get(name, Counter()) for name in part.frames}
         own["all"] = sum(own.values(), Counter())
-        for name in ("excluded", "merged", "relabelled"):
+        for name in ("excluded", "taken_in", "merged", "relabelled"):
             by_image = {image: counts[name] for image, counts in own.items()}
             summary[f"{name}_by_hand"] = summary["image"].map(by_image)
     summary["calibration"] = summary["image"].map(measured.calibrations).fillna("")

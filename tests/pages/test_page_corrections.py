@@ -43,6 +43,29 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def unsure(tmp_path_factory):
+    """Disks and a detector's squares with two doubtful objects each; of "z.png" nothing else."""
+    folder = tmp_path_factory.mktemp("unsure")
+    more = {"nm_per_pixel": (0.5, 0.5), "class_names": KINDS}
+    doubtful = (
+        Detection(38, 2, np.ones((12, 12), bool), 1, 0.35),
+        Detection(148, 75, np.ones((12, 8), bool), 2, 0.3),
+    )
+    found, _ = disks("a.png", **more)
+    classes = found.classes.copy()
+    classes[38:50, 2:14], classes[148:160, 75:83] = 1, 2
+    nothing = {"classes": 0 * found.classes, "instances": 0 * found.instances, "name": "z.png"}
+    overlapping = (Detection(60, 60, np.ones((8, 8), bool), 1, 0.35), doubtful[1])
+    for one in (
+        replace(found, classes=classes, doubtful=doubtful),
+        replace(detector(), doubtful=overlapping),
+        replace(found, **nothing, doubtful=doubtful),
+    ):
+        predictions.save(one, folder / "p")
+    return folder
+
+
+@pytest.fixture(scope="module")
 def path(folder):
     return write_report(folder / "p")
 
@@ -126,6 +149,8 @@ def figures(folder, file=None) -> list[str]:
     found = [each if given is None else given.of(each) for each in loaded]
     for unit in ("nm", "px"):
         own = [each for each in found if (each.nm_per_pixel is None) == (unit == "px")]
+        if not own:
+            continue
         tables = [temzoo.measure(each) for each in own]
         frames = {each.name: frame_of(each) for each in own}
         row = temzoo.summarize(pd.concat(tables), by=None, frames=frames, bootstrap=0).iloc[0]
@@ -170,6 +195,60 @@ def test_what_the_page_counts_is_what_the_saved_file_gives(page, folder, tmp_pat
     given = read_corrections(file).images["d.png"]
     areas = temzoo.measure(corrected(detector(), given))["area_nm2"]
     assert sorted(areas) == [25.0, 144.0, 300.0]
+
+
+def doubt(page, number: int, modifiers: int = 0) -> None:
+    page.click(*page.middle(f".plate.current .doubtful [data-p='{number}']"), modifiers=modifiers)
+
+
+def test_doubtful_objects_are_taken_in_merged_and_relabelled(tab, unsure, tmp_path):
+    tab.complaints.clear()
+    tab.open(write_report(unsure / "p"))
+    tab.click(*tab.middle("[data-layer='doubtful-on']"))  # off, but seen where they can be taken in
+    tab.click(*tab.middle("#correct"))
+    start = live(tab)
+    assert start == [figures(unsure), figures(unsure)]
+    said = "document.querySelector('#corrected').textContent"
+    count = int(tab.run("document.querySelectorAll('.plate.current .objects path').length"))
+    doubt(tab, count + 1)
+    told = f"{count + 1} of a.png is doubtful and not counted: x takes it in"
+    assert tab.run(said) == told
+    tab.press("m", 77, "m")
+    tab.press("2", 50, "2")
+    assert tab.run(said) == "Take it in first, with x"
+    tab.press("x", 88, "x")
+    assert tab.run(said).startswith(f"Taken in {count + 1} of a.png: ")
+    tab.press("2", 50, "2")
+    doubt(tab, count + 2)
+    tab.press("x", 88, "x")
+    pick(tab, 5, SHIFT)
+    tab.press("m", 77, "m")
+    turn(tab, 2)
+    doubt(tab, 5)  # lies on the third square in part
+    tab.press("x", 88, "x")
+    pick(tab, 3, SHIFT)
+    tab.press("m", 77, "m")
+    turn(tab, 3)
+    doubt(tab, 1)
+    tab.press("x", 88, "x")
+    told = saved(tab)["images"]
+    assert [one["image"] for one in told] == ["a.png", "d.png", "z.png"]
+    box, low = [38, 2, 50, 14], [148, 75, 160, 83]
+    assert told[0]["include"] == {str(count + 1): box, str(count + 2): low}
+    assert told[0]["merge"] == [[5, count + 2]]
+    assert told[0]["relabel"] == {str(count + 1): KINDS[1]}
+    assert (told[1]["include"], told[1]["merge"]) == ({"5": [60, 60, 68, 68]}, [[3, 5]])
+    assert (told[2]["include"], told[2]["exclude"]) == ({"1": box}, [])
+    file = tmp_path / "corrections.json"
+    file.write_text(json.dumps({"temzoo_corrections": 1, "images": told}))
+    assert live(tab) == [figures(unsure), figures(unsure, file)]
+    assert live(tab)[0] != live(tab)[1]
+    for _ in range(8):
+        tab.press("u", 85, "u")
+    assert live(tab) == start
+    assert saved(tab)["images"] == []
+    assert tab.run("document.querySelectorAll('.doubtful path').length") == 6
+    assert tab.complaints == []
 
 
 def test_undo_goes_back_step_by_step_also_on_another_micrograph(page):
@@ -226,7 +305,7 @@ def test_the_commands_that_take_the_file_name_the_folder(path, folder):
     assert "Doubtful" not in told
     tools = tools_html(["dot"], "my 1st <b>", doubtful=True)
     assert "measure &#x27;my 1st &lt;b&gt;&#x27; --corrections" in tools
-    assert "Doubtful objects cannot be taken in here" in tools
+    assert "Doubtful objects, drawn dotted, count once they are taken in." in tools
 
 
 def test_what_is_excluded_merged_and_relabelled_is_seen_and_said(page):
