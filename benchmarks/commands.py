@@ -133,6 +133,7 @@ OPTIONS: dict[str, list[Option]] = {
     "gpu-speed": [option("--seconds", "of each row, about", 4.0)],
     "all": [option("--resume", "leave out what was finished here", action="store_true")],
 }
+FOLDERS = ("out", "work")  # where results and trainings lie changes none of them
 MINE = "run this first: datasets, contestants, models of your own"
 COMMON = [
     option("--quick", "small: minutes, without data", action="store_true"),
@@ -166,11 +167,11 @@ def _head(module: str) -> str | None:
 
 
 def _command(actions: Sequence[argparse.Action], asked: dict[str, Any]) -> str:
-    """The command of some arguments: what differs from the usual, but for the folder of results."""
+    """The command of some arguments: what differs from the usual, but for folders of results."""
     words, options = ["python", "-m", "benchmarks", asked["command"]], []
     for action in actions:
         value = asked.get(action.dest)
-        if action.dest == "out" or value in (None, False, []) or value == action.default:
+        if action.dest in FOLDERS or value in (None, False, []) or value == action.default:
             continue
         values = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
         flag = max(action.option_strings, key=len, default="")

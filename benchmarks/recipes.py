@@ -189,7 +189,7 @@ def fitted(
     if done.interrupted:
         raise SystemExit(f"{name} was stopped; run it again to go on.")
     told, progress = read_json(folder / "run.json"), read_json(folder / PROGRESS)
-    training = {key: told[key] for key in ("command", "date", "commit", "settings")}
+    training = {key: told[key] for key in ("date", "commit", "settings")}
     training |= {"minutes": progress["minutes"], "best_epoch": progress["best_epoch"]}
     training["loss"] = [row["loss"] for row in progress["history"]]
     return temzoo.get_model(recipe.model, weights=folder, compile=False), training

@@ -37,6 +37,8 @@ def test_a_command_is_repeated_by_the_words_that_differ_from_the_usual(words):
     first = vars(asked(words))
     assert {**vars(again), "again": None} == {**first, "again": None}
     assert asked([*words, "--out", "elsewhere"]).again() == command
+    own = asked(["older", "few", "--work", "here"])  # where trainings lie is everybody's own
+    assert own.again() == "python -m benchmarks older few"
 
 
 def test_some_words_of_a_repeated_command_may_change():
