@@ -39,7 +39,8 @@ const correcting = (page) => {
   };
   const placeOf = new Map(rows.flatMap((row, k) => data.plates[row[0]]
     ? [[`${data.plates[row[0]]} ${row[1]}`, k]] : []));
-  const onPlate = (k) => data.plates[imageOf(k)] === page.current().number;
+  const plateOf = (k) => data.plates[imageOf(k)];
+  const onPlate = (k) => plateOf(k) === page.current().number;
 
   // number and D50 of all, as summarize has them: sizes are of particles clear of the border
   const units = ["nm", "px"].filter((unit) => index[`area_${unit}2`] !== undefined);
@@ -153,17 +154,17 @@ const correcting = (page) => {
     over.picked.setAttribute("d", on ? d([...picks].filter(onPlate)) : "");
   };
   const paint = (k) => { // an outline excluded, doubtful, or among those of its class
-    const view = page.stages[data.plates[imageOf(k)] - 1];
+    const view = page.stages[plateOf(k) - 1];
     const path = sheet(view).outlines.get(numberOf(k));
     if (!path) return;
-    const doubtful = isDoubtful(k);
-    path.classList.toggle("gone", isGone(k) && !doubtful);
-    if (doubtful && isGone(k)) { one(".doubtful", view.svg).append(path); return; }
+    const unsure = isDoubtful(k);
+    path.classList.toggle("gone", isGone(k) && !unsure);
+    if (unsure && isGone(k)) { one(".doubtful", view.svg).append(path); return; }
     const { classes } = predictions[imageOf(k)];
-    if (classes.length < 2 && !doubtful) return; // colours tell of something else
+    if (classes.length < 2 && !unsure) return; // colours tell of something else
     const name = `c${(Math.max(0, classes.indexOf(kindOf(k))) % 6) + 1}`;
     if (path.parentNode.getAttribute("class") === name) return;
-    if (doubtful) path.classList.toggle("edge", Boolean(rows[k][index.touches_border]));
+    if (unsure) path.classList.toggle("edge", Boolean(rows[k][index.touches_border]));
     const objects = one(".objects", view.svg);
     let group = one(`.${name}`, objects);
     if (!group) {
@@ -244,6 +245,27 @@ const correcting = (page) => {
       ? { gone: false } : { ...records.get(k), kind, stated: true };
     change(ks.map((k) => [k, record(k)]), `Relabelled ${names(ks)} as ${kind}`);
   };
+  const pick = (number, add) => { // of the current micrograph; null: none
+    const k = placeOf.get(`${page.current().number} ${number}`);
+    if (!add) picks = new Set();
+    if (k !== undefined) {
+      const drop = add && picks.has(k);
+      for (const part of parts(k)) if (drop) picks.delete(part); else picks.add(part);
+      if (isDoubtful(k) && isGone(k)) told(`${names([k])} is doubtful and not counted: x takes it in`);
+    }
+    refresh();
+  };
+  const doubtful = [...boxes.keys()].filter(plateOf)
+    .sort((a, b) => plateOf(a) - plateOf(b) || byNumber(a, b));
+  const next = () => { // doubtful object, after the chosen one or from this micrograph on
+    if (!doubtful.length) { told("Nothing is doubtful"); return; }
+    const last = doubtful.findIndex((k) => picks.has(k)), here = page.current().number;
+    const place = last < 0 ? doubtful.findIndex((k) => plateOf(k) >= here) : last + 1;
+    const k = doubtful[Math.max(0, place) % doubtful.length];
+    page.turnTo(plateOf(k), { tell: false });
+    page.choose(numberOf(k), { picture: true });
+    pick(numberOf(k), false);
+  };
   const step = (from, to, name) => {
     const last = from.pop();
     if (!last) { told(`Nothing to ${name}`); return; }
@@ -264,10 +286,11 @@ const correcting = (page) => {
           exclude: [], merge: [], relabel: {}, include: {} });
       }
       const entry = found.get(image);
-      const gone = isGone(k), doubtful = isDoubtful(k);
-      if (doubtful && !gone) entry.include[numberOf(k)] = boxes.get(k);
-      if (gone && !doubtful) entry.exclude.push(numberOf(k));
-      if (gone) continue;
+      if (isGone(k)) {
+        if (!isDoubtful(k)) entry.exclude.push(numberOf(k));
+        continue;
+      }
+      if (isDoubtful(k)) entry.include[numberOf(k)] = boxes.get(k);
       if (leadOf(k) === k) {
         if (record.lead === k) entry.merge.push(parts(k).sort(byNumber).map(numberOf));
         if (record.stated) entry.relabel[numberOf(k)] = record.kind;
@@ -287,7 +310,7 @@ const correcting = (page) => {
     event.returnValue = ""; // older browsers ask for this alone
   });
 
-  const doing = { exclude, merge, undo, redo, save };
+  const doing = { exclude, next, merge, undo, redo, save };
   for (const each of all("[data-do]", panel)) each.addEventListener("click", doing[each.dataset.do]);
   const kinds = all("[data-kind]", panel);
   for (const each of kinds) each.addEventListener("click", () => relabel(each.dataset.kind));
@@ -310,7 +333,7 @@ const correcting = (page) => {
     const control = event.ctrlKey || event.metaKey;
     if (event.altKey) return;
     const shortcut = control ? { z: event.shiftKey ? redo : undo, y: redo }[key]
-      : { x: exclude, delete: exclude, m: merge, u: undo, r: redo }[key]
+      : { x: exclude, delete: exclude, d: next, m: merge, u: undo, r: redo }[key]
         ?? (/^[1-9]$/.test(key) && kinds[key - 1] ? () => relabel(kinds[key - 1].dataset.kind) : null);
     if (!shortcut) return;
     event.preventDefault();
@@ -318,17 +341,8 @@ const correcting = (page) => {
   });
   return {
     dress,
-    pick: (number, shift) => { // of the current micrograph; null: none
-      if (!on) return;
-      const add = shift || (several && number !== null);
-      const k = placeOf.get(`${page.current().number} ${number}`);
-      if (!add) picks = new Set();
-      if (k !== undefined) {
-        const drop = add && picks.has(k);
-        for (const part of parts(k)) if (drop) picks.delete(part); else picks.add(part);
-        if (isDoubtful(k) && isGone(k)) told(`${names([k])} is doubtful and not counted: x takes it in`);
-      }
-      refresh();
+    pick: (number, shift) => {
+      if (on) pick(number, shift || (several && number !== null));
     },
     turned: () => {
       picks = new Set();

@@ -92,6 +92,7 @@ def tools_html(
 <button type="button" id="several" aria-pressed="false" title="Each click adds, as with Shift">
 Choose several</button>
 {_tool("exclude", "Exclude", "Leave the chosen particles out, or take them in", "x")}
+{_tool("next", "Next doubtful", "Choose the next doubtful object", "d") if doubtful else ""}
 {_tool("merge", "Merge", "Make the chosen particles one", "m")}
 {relabel if len(class_names) > 1 else ""}
 {_tool("undo", "Undo", "Undo the last correction, also with Ctrl+Z", "u")}

@@ -339,7 +339,7 @@
     return value.toFixed(Math.min(4, Math.max(0, 2 - size)));
   };
   const correction = data?.predictions && one("#correct") ? correcting({ one, all, made, say, download,
-    OUTLINES, data, index, stages, viewer, digits, current: () => current }) : null;
+    OUTLINES, data, index, stages, viewer, digits, turnTo, choose, current: () => current }) : null;
   const cellText = (key, value) =>
     key === "touches_border" ? (value ? "cut" : "") : key === "particle" ? String(value) : digits(value);
   // Of one micrograph without what none of its particles has, such as sizes in the other unit.

@@ -248,6 +248,15 @@ def test_doubtful_objects_are_taken_in_merged_and_relabelled(tab, unsure, tmp_pa
     assert live(tab) == start
     assert saved(tab)["images"] == []
     assert tab.run("document.querySelectorAll('.doubtful path').length") == 6
+    turn(tab, 2)
+    for _ in range(4):  # 4, 5, then both of the next micrograph
+        tab.press("d", 68, "d")
+    tab.press("x", 88, "x")
+    assert [(one["image"], one["include"]) for one in saved(tab)["images"]] == [
+        ("z.png", {"2": low})
+    ]
+    tab.press("d", 68, "d")  # the first of all again
+    assert tab.run(said).startswith(f"{count + 1} of a.png is doubtful")
     assert tab.complaints == []
 
 
