@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -22,6 +23,11 @@ def text(plain: Any) -> str:
     """Plain text for an HTML page, between tags or inside a quoted attribute."""
     # Surrogates, which file names may carry, are no valid UTF-8; NUL is no valid HTML.
     return escape(str(plain).replace("\0", "�").encode("utf-8", "replace").decode("utf-8"))
+
+
+def with_code(plain: str) -> str:
+    """The same of a message, whose commands stand in backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text(plain))
 
 
 def data_uri(data: bytes, kind: str) -> str:

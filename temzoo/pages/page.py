@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from temzoo.pages.html import data_uri, text
+from temzoo.pages.html import data_uri, text, with_code
 from temzoo.pages.numbers import slug
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def page(
     said = '<div id="said" class="hidden" role="status" aria-live="polite"></div>' if script else ""
     foot = f"<footer>{text(made)}</footer>" if made else ""
     links = "".join(f'<li><a href="#{s.anchor}">{text(s.name)}</a></li>' for s in sections)
-    warnings = "".join(f'<p class="notice" role="note">{text(line)}</p>' for line in notices)
+    warnings = "".join(f'<p class="notice" role="note">{with_code(line)}</p>' for line in notices)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">

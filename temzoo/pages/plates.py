@@ -12,7 +12,7 @@ from skimage.measure import find_contours
 from temzoo.core.round_numbers import round_down
 from temzoo.core.types import Detection, Prediction
 from temzoo.evaluation.object_overlaps import map_objects
-from temzoo.pages.html import data_uri, image_element, text
+from temzoo.pages.html import data_uri, image_element, text, with_code
 from temzoo.pictures.overlays import outlines
 from temzoo.pictures.scale_bar import length_text
 
@@ -111,7 +111,7 @@ def plate_html(plate: Plate) -> str:
     """The micrograph as a figure of the page."""
     key = f"plate-{plate.number}"
     facts = "".join(f"<li>{fact}</li>" for fact in plate.facts)
-    missing = f'<p class="missing">{text(plate.missing)}</p>' if plate.missing else ""
+    missing = f'<p class="missing">{with_code(plate.missing)}</p>' if plate.missing else ""
     shown_height = plate.height * plate.tall
     return f"""<article class="plate" id="{key}" aria-labelledby="{key}-name">
 <header><h3 id="{key}-name">{text(plate.name)}</h3><ul class="facts">{facts}</ul></header>

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from temzoo.pages.html import with_code
 from temzoo.pages.plates import Outlined, Plate, jpeg, plate_html
 
 
@@ -93,3 +94,8 @@ def test_a_name_from_a_file_is_text():
     parser.feed(html)
     assert "b" not in tags
     assert tags.count("i") == 0
+
+
+def test_commands_in_messages_are_code_and_names_stay_text():
+    told = with_code("`<b>` is none; type `temzoo report a`.")
+    assert told == "<code>&lt;b&gt;</code> is none; type <code>temzoo report a</code>."
