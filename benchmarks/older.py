@@ -1,6 +1,6 @@
 """How much an older commit differs: predictions, trainings, and what is installed.
 
-    python -m benchmarks older cold folder large cores
+    python -m benchmarks older cold folder auto large cores
     python -m benchmarks older folder --commit f76f78d --images 200
     python -m benchmarks older published    # EMPS' val.csv, with scale bars and panel letters
     python -m benchmarks older training few --seeds 3    # on EMPS; goes on where it was stopped
@@ -10,8 +10,9 @@ The older package is taken from git into a temporary folder. Both run ``temzoo p
 comes, with their own usual weights, in fresh processes of the same Python and the same other
 packages, in turns. Every turn writes into a new folder; networks that were kept for the next call
 stay kept, as for a user. Micrographs are drawn, a third each TIFF, PNG and MRC, of 512 to 1,024 px;
-"cold" is one of 768 px, "large" one of 4,096 px, "cores" the folder on one core and on all. Those
-of "published" were not drawn: journals printed them.
+"cold" is one of 768 px, "large" one of 4,096 px, "auto" the folder, now with ``--engine auto``, and
+"cores" the folder on one core and on all. Those of "published" were not drawn: journals printed
+them.
 
 "training" is how long ``temzoo train`` takes from ImageNet's encoder to a mean IoU per image of
 0.80 on EMPS' ``val.csv``, validations included, with all of ``train.csv``; "few" is the best IoU
@@ -68,6 +69,7 @@ TRAININGS = {
         NOW: f"{LITE} --limit 10 --epochs 2 --steps 50 --validate-every 2",
     },
 }
+PREDICTIONS = ("cold", "folder", "auto", "published", "large", "cores")
 FEW_MINUTES = {BEFORE: 6.0, NOW: 3.0}
 Found = Mapping[str, Sequence[Mapping[str, float]]]  # by run, what each turn took
 
@@ -78,7 +80,9 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         folder = Path(place)
         how = published_folder if name == "published" else partial(drawn_folder, name)
         images, fields = how(folder / "micrographs", arguments)
-        figures = (cores if name == "cores" else beside)(folder, arguments, images)
+        more = ("--engine", "auto") if name == "auto" else ()
+        run = cores if name == "cores" else partial(beside, more=more)
+        figures = run(folder, arguments, images)
     settings = {"commit": arguments.commit, "images": images, **fields.pop("settings", {})}
     about = f"`temzoo predict` beside {arguments.commit}: {name}"
     return {"about": about, "figures": figures, "settings": settings, "seed": 0, **fields}
@@ -88,7 +92,7 @@ def drawn_folder(
     name: str, folder: Path, arguments: argparse.Namespace
 ) -> tuple[int, dict[str, Any]]:
     """How many micrographs were drawn into a folder, and what a record tells of them."""
-    count = arguments.images if name in ("folder", "cores") else 1
+    count = arguments.images if name in ("folder", "auto", "cores") else 1
     sides = {"cold": (768,), "large": (LARGE,)}.get(name) or [
         SIDES[n % len(SIDES)] for n in range(count)
     ]
@@ -241,11 +245,13 @@ def cores(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str,
     return {"runs": with_rates(found, images), "ratios": {"by cores": {"efficiency": gained}}}
 
 
-def beside(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    """The package now and before."""
+def beside(
+    folder: Path, arguments: argparse.Namespace, images: int, more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The package now, with more words, and before."""
     runs = {
         BEFORE: partial(predict, older(arguments.commit, folder), folder),
-        NOW: partial(predict, ROOT, folder),
+        NOW: partial(predict, ROOT, folder, more=more),
     }
     found = in_turns(runs, arguments.repetitions)
     return {"runs": with_rates(found, images), "ratios": {"now / before": shares(found)}}
@@ -269,15 +275,16 @@ def with_rates(found: Found, images: int) -> dict[str, Any]:
     )
 
 
-def predict(code: Path, folder: Path, cpus: list[int] | None = None) -> dict[str, float]:
+def predict(
+    code: Path, folder: Path, cpus: list[int] | None = None, more: Sequence[str] = ()
+) -> dict[str, float]:
     """What one ``temzoo predict`` takes by the package in ``code``, on some of the processors."""
     out = Path(tempfile.mkdtemp(prefix="out-", dir=folder))
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, cpus or before)  # a process hands it on
-        return once(
-            [*CALL, "predict", "micrographs", "--out", str(out / "found")], folder, code=code
-        )
+        words = ["predict", "micrographs", "--out", str(out / "found"), *more]
+        return once([*CALL, *words], folder, code=code)
     finally:
         os.sched_setaffinity(0, before)
         shutil.rmtree(out)
@@ -323,7 +330,7 @@ def write_mrc(path: Path, pixels: np.ndarray) -> None:
 
 
 MEASUREMENTS: dict[str, Callable] = {
-    **{name: partial(measure, name) for name in ("cold", "folder", "published", "large", "cores")},
+    **{name: partial(measure, name) for name in PREDICTIONS},
     **{name: partial(learning, name) for name in TRAININGS},
     "install": installed,
 }

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 import temzoo
 from temzoo.cli import app
-from temzoo.deploy.engines import kept
+from temzoo.deploy.engines import choice, kept
 from temzoo.deploy.engines.model import AcceleratedModel
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
@@ -161,20 +162,89 @@ def test_an_onnx_runtime_that_came_with_the_scale_bars_is_no_engine(monkeypatch)
     assert kept.usual_engine() == "onnxruntime"
 
 
+def choose(weights, folder):
+    """Keeps a choice of ``auto``, as one that it made from what lies in a file; gives the file."""
+    model, _ = model_of(weights)
+    model.memory = folder / "engines.json"
+    model.memory.write_text("{}")
+    kept.keep_choice(weights, {}, None, model)
+    return model.memory
+
+
+def test_what_auto_chose_holds_until_it_measures_again(weights, tmp_path, monkeypatch):
+    assert kept.chosen(weights, {}, None) is None
+    memory = choose(weights, tmp_path)
+    assert kept.chosen(weights, {}, None) == ENGINE
+    assert kept.chosen(weights, {}, "bfloat16") is None
+    assert kept.chosen(weights, {"norm": "group"}, None) is None
+    memory.write_text('{"rows": []}')
+    assert kept.chosen(weights, {}, None) is None
+    memory.unlink()
+    assert kept.chosen(weights, {}, None) is None
+    choose(weights, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv(kept.SWITCH, "off")
+        assert kept.chosen(weights, {}, None) is None
+    kept.clear()
+    assert kept.chosen(weights, {}, None) is None
+
+
+def test_auto_measures_and_builds_once(weights, pixels, monkeypatch):
+    monkeypatch.setattr(choice, "fastest", lambda rows, any_precision: ENGINE)
+    built = []
+
+    def usual():
+        built.append(True)
+        return trained_model(weights.path)
+
+    first = kept.accelerated(weights, {}, "auto", None, usual)
+    assert first.found
+    again = kept.accelerated(weights, {}, "auto", None, usual)
+    assert (len(built), again.engine, again.precision, again.found) == (1, *ENGINE, ())
+    expected = temzoo.predict(first, pixels)
+    assert np.array_equal(temzoo.predict(again, pixels).classes, expected.classes)
+
+
+def test_auto_chooses_anew_where_an_engine_failed(weights, tmp_path):
+    model, _ = model_of(weights)
+    model.memory, model.found = tmp_path / "a", (SimpleNamespace(failure="no memory"),)
+    model.memory.write_text("{}")
+    kept.keep_choice(weights, {}, None, model)
+    assert kept.chosen(weights, {}, None) is None
+
+
+def test_an_engine_that_was_named_keeps_nothing_either_where_nothing_is_to_be_kept(
+    weights, monkeypatch
+):
+    monkeypatch.setenv(kept.SWITCH, "off")
+    found, _ = model_of(weights)
+    assert isinstance(found, AcceleratedModel)
+    assert not kept.entries()
+
+
 # Where a conversion warns and that is an error, nothing is kept.
 @pytest.mark.filterwarnings("default::UserWarning")
-@pytest.mark.parametrize("name", ["", pytest.param("yolo/emps", marks=pytest.mark.slow)])
-def test_with_a_kept_network_predict_imports_neither_tensorflow_nor_keras(weights, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("", []),
+        ("", ["--engine", "auto"]),
+        pytest.param("yolo/emps", [], marks=pytest.mark.slow),
+    ],
+)
+def test_with_a_kept_network_predict_imports_neither_tensorflow_nor_keras(
+    weights, tmp_path, name, more
+):
     weights = pretrained.find_trained(name) if name else weights
     image = tmp_path / "one.tif"
     import tifffile
 
     tifffile.imwrite(image, np.random.default_rng(0).integers(0, 255, (80, 80), np.uint8))
-    model_of(weights)
+    choose(weights, tmp_path)
     code = (
         "import sys; from temzoo.cli import main; from contextlib import suppress\n"
         f"sys.argv = ['temzoo', 'predict', {str(weights.path)!r}, {str(image)!r},"
-        f" '--out', {str(tmp_path / 'out')!r}]\n"
+        f" '--out', {str(tmp_path / 'out')!r}, *{more}]\n"
         "with suppress(SystemExit): main()\n"
         "print({'tensorflow', 'keras', 'matplotlib', 'pandas'} & set(sys.modules))"
     )

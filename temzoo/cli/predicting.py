@@ -343,21 +343,17 @@ def in_engine(
 
     def find():
         from temzoo.deploy.engines import kept
-        from temzoo.deploy.engines.model import AcceleratedModel
         from temzoo.micrographs.listing import image_paths
         from temzoo.zoo import pretrained
 
         tell_which(weights)
         build = partial(built, weights, set_, engine, precision)
-        model = None
-        if engine in kept.ENGINES and precision != "int8":  # which depends on the calibration too
-            found = pretrained.find_trained(weights)
-            model = kept.kept_or_built(found, keywords(set_), engine, precision or PLAIN[1], build)
-        if not isinstance(model, AcceleratedModel):
-            import temzoo
-
-            given = image_paths([calibration]) if calibration else None
-            model = temzoo.accelerate(model or build(), engine, precision, calibration=given)
+        found = pretrained.find_trained(weights)
+        given = image_paths([calibration]) if calibration else None
+        config = keywords(set_)
+        if engine == "auto" and kept.chosen(found, config, precision) is None:
+            print("choosing the engine: where none was timed before, this takes a minute")
+        model = kept.accelerated(found, config, engine, precision, build, given)
         print(model.told)
         return model
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ import numpy as np
 from temzoo.core.files import read_json, write_json
 from temzoo.deploy.engines.makers import EXACT, MAKERS, PRECISIONS, check_installed
 from temzoo.deploy.engines.network import Network
-from temzoo.deploy.engines.runtime import has_bfloat16, kept_in, processor
+from temzoo.deploy.engines.runtime import has_bfloat16, kept_in, processor, versions
 from temzoo.evaluation.evaluate import evaluate
 from temzoo.zoo import built
 
@@ -31,7 +30,6 @@ AUTO = "auto"
 SAFE = ("tensorflow", "float32")  # what is taken where nothing else holds
 WITHIN = 0.002  # IoU that an engine's may differ from float32's
 SIDE, ROUNDS = 256, 5
-LIBRARIES = ("temzoo", "keras", "tensorflow", "onnxruntime", "openvino", "nncf")
 FORMAT = 1
 Key = tuple[str, str]  # engine and precision
 
@@ -99,7 +97,7 @@ def choose(
     rows = [_with_loss(known[of], vouched) for of in usable if of in known]
     best = fastest(rows, any_precision=precision is not None)
     model = models.get(best) or made(*best)
-    model.found = tuple(rows)
+    model.found, model.memory = tuple(rows), path
     return model
 
 
@@ -225,19 +223,9 @@ def fastest(rows: Sequence[Row], *, any_precision: bool = False) -> Key:
 
 def memory(network: Network, threads: int) -> Path:
     """Where what is found of a network on this machine is kept."""
-    told = [FORMAT, network.sha256, _versions(), processor(), threads]
+    told = [FORMAT, network.sha256, versions(), processor(), threads]
     name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
     return kept_in("engines") / f"{name}.json"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            found[library] = ""
-    return found
 
 
 def recalled(path: Path) -> list[Row]:
@@ -250,6 +238,6 @@ def recalled(path: Path) -> list[Row]:
 
 def remember(path: Path, rows: Sequence[Row]) -> None:
     """Writes the rows; where nothing can be written, they are measured again next time."""
-    told = {"versions": _versions(), "rows": [asdict(row) for row in rows]}
+    told = {"versions": versions(), "rows": [asdict(row) for row in rows]}
     with suppress(OSError):
         write_json(path, told, indent=2)

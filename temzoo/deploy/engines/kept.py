@@ -4,7 +4,9 @@ A file for each network, engine and precision lies in ``~/.cache/temzoo/networks
 ``$XDG_CACHE_HOME/temzoo/networks``: a line of JSON, then what the engine reads. Its name is a hash
 of everything that the answer depends on: the weights file, the model's config and code, engine,
 precision, versions and processor. A file that is damaged is made anew, and the least used are
-removed where all together take more than ``MOST_BYTES``. ``TEMZOO_NETWORKS=off`` keeps nothing.
+removed where all together take more than ``MOST_BYTES``. What ``auto`` chose lies there too: it
+holds as long as the file in which ``auto`` keeps what it measured. ``TEMZOO_NETWORKS=off`` keeps
+nothing.
 """
 
 from __future__ import annotations
@@ -16,16 +18,23 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import atomic_path
+from temzoo.core.files import atomic_path, read_json, write_json
 from temzoo.core.normalization import Normalization
 from temzoo.deploy.engines.model import AcceleratedModel, Facts, in_engine
-from temzoo.deploy.engines.runtime import OPENERS, Answer, Content, cores, kept_in, processor
+from temzoo.deploy.engines.runtime import (
+    OPENERS,
+    Answer,
+    Content,
+    cores,
+    kept_in,
+    processor,
+    versions,
+)
 from temzoo.zoo.built import Limits
 from temzoo.zoo.cards import model_card
 from temzoo.zoo.pretrained import Weights, sha256
@@ -37,6 +46,7 @@ ALIGNED = 64  # bytes: of the line or a multiple, so that numbers lie where engi
 # That can be kept, the faster first, and what converts to them: an ONNX Runtime alone cannot.
 ENGINES = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime", "tf2onnx")}
 SWITCH = "TEMZOO_NETWORKS"
+PLAIN = "float32"
 PACKAGE = Path(__file__).parents[2]
 CODE = ("models", "tasks", "deploy/engines")  # rooms that make a network what it is
 
@@ -68,12 +78,16 @@ def usual_engine() -> str | None:
     That is: none is installed, nothing is to be kept, there is a GPU, or Keras was told to compute
     by another backend.
     """
-    if os.environ.get(SWITCH) == "off" or Path("/proc/driver/nvidia").exists():
+    if _is_off() or Path("/proc/driver/nvidia").exists():
         return None
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         return None
     there = importlib.util.find_spec
     return next((name for name, wants in ENGINES.items() if all(map(there, wants))), None)
+
+
+def _is_off() -> bool:
+    return os.environ.get(SWITCH) == "off"
 
 
 def kept_or_built(
@@ -98,7 +112,7 @@ def kept_or_built(
     if not model_card(weights.card.model).module.startswith("temzoo."):
         return build()  # of code that may change without a trace
     path = folder() / f"{_key(weights, config, engine, precision)}.network"
-    known = opened(path)
+    known = None if _is_off() else opened(path)
     if known is not None:
         return known
     model = build()
@@ -111,6 +125,71 @@ def kept_or_built(
     told = {"weights": str(weights.path), "engine": engine, "precision": precision}
     _keep(path, {**told, "facts": _as_json(facts)}, file)
     return in_engine(facts, engine, precision, _run(file, told))
+
+
+def accelerated(
+    weights: Weights,
+    config: Mapping[str, Any],
+    engine: str,
+    precision: str | None,
+    build: Callable[[], Any],
+    calibration: Sequence[Any] | None = None,
+) -> AcceleratedModel:
+    """``accelerate`` of trained weights, from disk where it was kept.
+
+    Args:
+        weights, config, build: as in ``kept_or_built``; ``engine`` may be "auto".
+        calibration: micrographs for int8, which is never kept.
+
+    Raises:
+        ValueError, ImportError: as ``accelerate`` does.
+    """
+    model, auto = None, engine == "auto" and calibration is None
+    asked = (chosen(weights, config, precision) if auto else None) or (engine, precision or PLAIN)
+    if asked[0] in ENGINES and asked[1] != "int8":
+        model = kept_or_built(weights, config, *asked, build)
+    if isinstance(model, AcceleratedModel):
+        return model
+    plain = model or build()
+    from temzoo.deploy.engines.accelerated import accelerate  # brings TensorFlow
+
+    made = accelerate(plain, engine, precision, calibration=calibration)
+    if auto:
+        keep_choice(weights, config, precision, made)
+        if made.engine in ENGINES:
+            kept_or_built(weights, config, made.engine, made.precision, lambda: plain)
+    return made
+
+
+def chosen(
+    weights: Weights, config: Mapping[str, Any], precision: str | None
+) -> tuple[str, str] | None:
+    """The engine and precision that ``auto`` chose before; None where it has to choose anew."""
+    if _is_off():
+        return None
+    try:
+        told = read_json(_choice(weights, config, precision))
+        if sha256(Path(told["memory"])) != told["sha256"]:
+            return None
+        return str(told["engine"]), str(told["precision"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def keep_choice(
+    weights: Weights, config: Mapping[str, Any], precision: str | None, model: AcceleratedModel
+) -> None:
+    """Keeps what ``auto`` chose, unless an engine failed, which is to be said each time."""
+    memory = model.memory
+    if _is_off() or memory is None or any(one.failure for one in model.found):
+        return
+    told = {"engine": model.engine, "precision": model.precision, "memory": str(memory)}
+    with suppress(OSError):
+        write_json(_choice(weights, config, precision), {**told, "sha256": sha256(memory)})
+
+
+def _choice(weights: Weights, config: Mapping[str, Any], precision: str | None) -> Path:
+    return folder() / f"{_key(weights, config, 'auto', precision or '')}.choice"
 
 
 def opened(path: Path) -> AcceleratedModel | None:
@@ -148,7 +227,7 @@ def entries() -> list[Entry]:
 def clear() -> int:
     """Removes all networks; returns how many there were."""
     paths = [*folder().glob("*.network")]
-    for path in paths:
+    for path in [*paths, *folder().glob("*.choice")]:
         path.unlink(missing_ok=True)
     return len(paths)
 
@@ -159,6 +238,8 @@ def _run(file: Content, told: Mapping[str, str]) -> Answer:
 
 def _keep(path: Path, told: Mapping[str, Any], file: bytes) -> None:
     """Writes a network whole; where that fails, as on a full disk, nothing is kept."""
+    if _is_off():
+        return
     line = json.dumps({**told, "sha256": hashlib.sha256(file).hexdigest()}).encode()
     line += b" " * (-(len(line) + 1) % ALIGNED) + b"\n"
     with suppress(OSError):
@@ -181,7 +262,7 @@ def _key(weights: Weights, config: Mapping[str, Any], engine: str, precision: st
         "model": card.name,
         "config": {**card.config, **weights.card.config, **config},
         "code": _code_sha256(),
-        "engine": [engine, metadata.version(engine), precision],
+        "engine": [engine, versions() if engine == "auto" else versions()[engine], precision],
         "processor": [processor(), cores()],
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]

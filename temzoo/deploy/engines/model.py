@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,7 @@ class AcceleratedModel:
         in_flight: a tile is normalised, and another blended, while one is in the network; so are
             micrographs of a folder.
         found: what ``auto`` measured, a row for each engine and precision; () unless it chose.
+        memory: the file in which that is kept; None unless it chose.
     """
 
     in_flight = 2
@@ -64,6 +66,7 @@ class AcceleratedModel:
         self.input_shape, self.output_shape = facts.input_shape, facts.output_shape
         self.tile_step, self.restores = facts.step, facts.restores
         self.found: tuple[Any, ...] = ()
+        self.memory: Path | None = None
         self._normalize, self._run, self._busy = facts.normalize, run, Lock()
 
     @property

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from temzoo.tasks.endpoints import IMAGES
 
 Answer = Callable[[np.ndarray], np.ndarray]  # (B, H, W, C) → (B, H, W, K), float32
 Content = bytes | np.ndarray  # of a file; uint8 that lie in it, as ``numpy.memmap`` gives them
+LIBRARIES = ("temzoo", "keras", "tensorflow", "onnxruntime", "openvino", "nncf")
 OPENVINO_TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -27,6 +29,17 @@ def kept_in(name: str) -> Path:
     """A folder of ``~/.cache/temzoo``, or of ``$XDG_CACHE_HOME/temzoo``, for later calls."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "temzoo" / name
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide what an engine answers, and how fast; "" where it is absent."""
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            found[library] = ""
+    return found
 
 
 @cache
