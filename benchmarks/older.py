@@ -63,7 +63,10 @@ LITE = f"particles --set encoder=efficientnet_lite0 {EMPS} --mixed-precision --a
 LITE += " --learning-rate 3e-3 --average 0.95"
 # The words of `temzoo train` before and now.
 TRAININGS = {
-    "training": {BEFORE: f"{FROZEN} --epochs 18", NOW: f"{LITE} --epochs 4 --steps 100"},
+    "training": {
+        BEFORE: f"{FROZEN} --epochs 18",
+        NOW: f"{LITE} --epochs 5 --steps 100 --validate-every 5",
+    },
     "few": {
         BEFORE: f"{FROZEN} --limit 10 --epochs 5 --steps 60",
         NOW: f"{LITE} --limit 10 --epochs 2 --steps 50 --validate-every 2",
