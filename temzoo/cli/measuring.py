@@ -153,7 +153,11 @@ def measure(
             model = common.trained(classifier)
             measured, notice = classified(measured, predictions, model, images=images, **window)
         foil = foil_tables.foil_tables(
-            measured, looked_at(predictions, **how), lines=lines or (), thickness_nm=thickness_nm
+            measured,
+            looked_at(predictions, **how),
+            lines=lines or (),
+            thickness_nm=thickness_nm,
+            over=over,
         )
         by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
         written = foil_tables.write_foil_tables(foil, out)

@@ -106,7 +106,7 @@ def write_sizes(
             else:
                 part.table.to_parquet(temporary, index=False)
         if summaries[unit]["sized"].any():
-            plot_sizes(count[unit], paths[-2], border=border, seed=seed, model=part.model)
+            plot_sizes(count[unit], paths[-2], **about)
             plot_kinds(count[unit], paths[-1], of=measured.kinds, border=border)
         else:
             paths = paths[: len(TABLES)]
@@ -141,7 +141,7 @@ def _summarized(
     how = {**how, "frames": part.frames, "model": part.model}
     kinds = ["class"] if len(particles.classes) > 1 else []
     summary = _rows(particles, kinds, how)
-    if len(particles.columns) and particles.columns["area"].isna().all():
+    if len(particles.columns) and particles.columns["covered"].isna().all():
         for side in BOX_SIDES:
             more = _rows(counted(part.table, side), kinds, {**how, "of": side})
             summary = summary.join(more[[name for name in more if name.startswith(side)]])
