@@ -11,7 +11,7 @@ import numpy as np
 from temzoo.core.types import Example
 from temzoo.data.degrade import black_and_white
 from temzoo.data.pairs import PairPlan, pair_of
-from temzoo.evaluation.bootstrap import Interval, mean_interval
+from temzoo.evaluation.bootstrap import Interval, held_text, mean_interval
 from temzoo.inference.restore import restore
 from temzoo.micrographs import as_channels
 
@@ -34,7 +34,7 @@ class Restoration:
     def summary(self) -> str:
         """The figures as a plain-text table."""
         figures = [f"{name:<16}{figure!s}" for name, figure in self.figures.items()]
-        head = f"{len(self.table)} images; 95% bootstrap intervals over images"
+        head = f"{len(self.table)} images; {held_text(len(self.table), 'images')}"
         return "\n".join([head, *figures])
 
 

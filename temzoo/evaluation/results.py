@@ -12,7 +12,7 @@ import numpy as np
 from temzoo.core.files import without_nan, write_json
 from temzoo.core.showing import Told
 from temzoo.core.writers import write_csv
-from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
+from temzoo.evaluation.bootstrap import Interval, held_text, interval, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors
 
 TOLD = ("iou", "dice", "instance_f1")  # means over images that are shown in few lines
@@ -64,7 +64,7 @@ class Evaluation(Told):
         """The figures as a plain-text table."""
         lines = [
             f"{len(self.table)} images, classes: {', '.join(self.classes)}; "
-            "95% bootstrap intervals over images",
+            + held_text(len(self.table), "images"),
             f"{'':<24}{'per image':<30}{'pooled'}",
         ]
         for metric in self.per_image | self.pooled:
@@ -163,4 +163,7 @@ def compare(
         )
     differences = weighted_mean((a - b)[both], resamples(int(both.sum()), bootstrap, seed))
     kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
-    return Comparison(metric, kept, a[both], b[both], interval(differences))
+    found = interval(differences)
+    if len(kept) > 1 and not differences.any():  # the same, image by image
+        found = Interval(0.0, 0.0, 0.0)
+    return Comparison(metric, kept, a[both], b[both], found)
