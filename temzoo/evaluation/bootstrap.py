@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.bootstrap import Interval, held_text, resamples
+from temzoo.core.bootstrap import Interval, resamples
 from temzoo.core.bootstrap import percentile_interval as interval
 
 

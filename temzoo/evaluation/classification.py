@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.files import without_nan, write_json
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
 from temzoo.data.classes import class_of
 from temzoo.data.images import image_array
-from temzoo.evaluation.bootstrap import Interval, held_text, interval, nanmean, ratio, resamples
+from temzoo.evaluation.bootstrap import Interval, interval, nanmean, ratio, resamples
 from temzoo.evaluation.pixels import confusion, scores
 from temzoo.zoo.built import class_names_of
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.types import Example
 from temzoo.data.degrade import black_and_white
 from temzoo.data.pairs import PairPlan, pair_of
-from temzoo.evaluation.bootstrap import Interval, held_text, mean_interval
+from temzoo.evaluation.bootstrap import Interval, mean_interval
 from temzoo.inference.restore import restore
 from temzoo.micrographs import as_channels
 

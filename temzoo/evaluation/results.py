@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.files import without_nan, write_json
 from temzoo.core.showing import Told
 from temzoo.core.writers import write_csv
-from temzoo.evaluation.bootstrap import Interval, held_text, interval, resamples, weighted_mean
+from temzoo.evaluation.bootstrap import Interval, interval, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors
 
 TOLD = ("iou", "dice", "instance_f1")  # means over images that are shown in few lines

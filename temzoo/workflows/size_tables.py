@@ -17,6 +17,7 @@ import pandas as pd
 from temzoo.core.files import atomic_path, partial_path
 from temzoo.core.writers import write_csv
 from temzoo.measurement import summarize
+from temzoo.measurement.between_images import differing
 from temzoo.measurement.counted import Counted, counted, read_parquet
 from temzoo.measurement.kinds import summarize_kinds
 from temzoo.measurement.summary import BOX_SIDES
@@ -38,17 +39,24 @@ class Sizes:
             columns ``doubtful`` and ``calibration``.
         kinds: a row for each kind of particle, as ``summarize_kinds`` gives it.
         files: that were written.
+        differing: in what images differ by more than chance; () where whole images are drawn.
     """
 
     summary: pd.DataFrame
     kinds: pd.DataFrame
     files: tuple[Path, ...]
+    differing: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """As JSON has it; what is undefined is null."""
         rows = json.loads(self.summary.to_json(orient="records", double_precision=15))
         kinds = json.loads(self.kinds.to_json(orient="records", double_precision=15))
-        return {"summary": rows, "kinds": kinds, "files": [str(path) for path in self.files]}
+        return {
+            "summary": rows,
+            "kinds": kinds,
+            "files": [str(path) for path in self.files],
+            "images_differ_in": list(self.differing),
+        }
 
 
 @contextmanager
@@ -110,7 +118,8 @@ def write_sizes(
             plot_kinds(count[unit], paths[-1], of=measured.kinds, border=border)
         else:
             paths = paths[: len(TABLES)]
-        found[unit] = Sizes(summaries[unit], kinds, tuple(paths))
+        unlike = () if over == "images" else differing(count[unit], part.frames, border=border)
+        found[unit] = Sizes(summaries[unit], kinds, tuple(paths), unlike)
     return found
 
 
