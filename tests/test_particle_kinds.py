@@ -110,6 +110,19 @@ def test_the_d50_of_a_kind_is_that_of_a_summary_by_class(table):
         pd.testing.assert_series_equal(kinds[name], known[name], check_dtype=False)
 
 
+def test_intervals_are_over_images_where_they_are_asked_for(table):
+    images = [table[table["image"] == "a"].assign(image=f"{k}") for k in range(6)]
+    widened = [each.assign(aspect_ratio=each["aspect_ratio"] + k) for k, each in enumerate(images)]
+    how = {"frames": {f"{k}": (120, 200) for k in range(6)}}
+    over = {
+        one: summarize_kinds(pd.concat(widened), over=one, **how) for one in ("particles", "images")
+    }
+    rows = {one: each.set_index(["image", "morphology"]) for one, each in over.items()}
+    alone, images = (rows[one].loc[("all", "sphere")] for one in ("particles", "images"))
+    assert images["aspect_ratio_d50"] == alone["aspect_ratio_d50"]
+    assert images["aspect_ratio_d50_high"] > alone["aspect_ratio_d50_high"]
+
+
 def test_no_particle_gives_no_rows_and_the_same_columns(table):
     found = summarize_kinds(table.iloc[:0], frames={"a": (9, 9), "b": (9, 9)})
     assert len(found) == 0

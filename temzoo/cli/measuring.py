@@ -154,7 +154,11 @@ def measure(
             model = common.trained(classifier)
             measured, notice = classified(measured, predictions, model, images=images, **window)
         foil = foil_tables.foil_tables(
-            measured, looked_at(predictions, **how), lines=lines or (), thickness_nm=thickness_nm
+            measured,
+            looked_at(predictions, **how),
+            lines=lines or (),
+            thickness_nm=thickness_nm,
+            over=over,
         )
         by_unit = write_sizes(measured, out, border=border, over=over, seed=seed)
         written = foil_tables.write_foil_tables(foil, out)
@@ -184,13 +188,17 @@ def _draw(measured: Measured, predictions: list[Path], out: Path, images: Path |
 
 def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> None:
     """Prints the summaries, the files, and what may surprise."""
+    from temzoo.measurement.between_images import told
+
     for sizes in by_unit.values():
         print(shown(sizes.summary))
+        images = len(sizes.summary["image"].unique()) - 1
+        print(f"{line}\n" if (line := told(sizes.differing, images)) else "", end="")
         print(kinds_line(sizes.kinds))
         print("".join(f"{path}\n" for path in sizes.files), end="")
     if measured.corrected:
         print(f"Corrected by hand: {measured.corrected_text}")
-    seen = {name: told for name, told in measured.calibrations.items() if "picture" in told}
+    seen = {name: where for name, where in measured.calibrations.items() if "picture" in where}
     for name in [*seen][:MOST_NAMES]:
         print(f"{name}: {seen[name]}")
     if len(seen) > MOST_NAMES:

@@ -293,7 +293,10 @@ class Prediction(Pictured):
         """The share of the field that is of a class, 0 to 1; of a model whose objects have a
         confidence, that of those which count."""
         covered = self.classes if self.doubtful is None else self.instances
-        return float((covered > 0).mean()) / (self.field_share or 1)
+        found = covered > 0
+        if self.left_out:
+            found &= self.field  # what a scale bar hides of an object is no field
+        return float(found.mean()) / (self.field_share or 1)
 
     def plot(self, micrograph: Micrograph | None = None, axes: Axes | None = None) -> Figure:
         """A figure of matplotlib: what was found, with a scale bar where a pixel's size is known.

@@ -2,7 +2,8 @@
 
 Recall of a class is the share of its images that are found as such, F1 = 2 TP / (2 TP + FP + FN).
 ``balanced_accuracy`` is the mean of the classes' recalls, ``macro_f1`` of their F1: a rare class
-counts as much as a frequent one. A class without an image is in no mean. ``kappa`` is the agreement
+counts as much as a frequent one. A class without an image is in no mean, but for ``macro_f1`` where
+it was found all the same: its F1 is 0 then, as in scikit-learn. ``kappa`` is the agreement
 beyond what the frequencies of the classes give by chance (Cohen, 1960). Intervals are 95%
 percentile bootstrap intervals over groups (micrographs, publications), since particles of one
 micrograph are not independent of each other.
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.files import without_nan, write_json
 from temzoo.core.types import Example
 from temzoo.core.writers import write_csv
@@ -50,9 +52,8 @@ class Classification:
 
     def summary(self) -> str:
         """The figures and the confusion matrix as plain text."""
-        head = (
-            f"{len(self.table)} images, classes: {', '.join(self.classes)}; "
-            f"95% bootstrap intervals over {self.groups} groups"
+        head = f"{len(self.table)} images, classes: {', '.join(self.classes)}; " + held_text(
+            self.groups, f"{self.groups} groups"
         )
         figures = [f"{name:<24}{figure}" for name, figure in self.figures.items()]
         width = max(len(name) for name in (*self.classes, "true \\ found"))

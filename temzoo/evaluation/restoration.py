@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.types import Example
 from temzoo.data.degrade import black_and_white
 from temzoo.data.pairs import PairPlan, pair_of
@@ -34,7 +35,7 @@ class Restoration:
     def summary(self) -> str:
         """The figures as a plain-text table."""
         figures = [f"{name:<16}{figure!s}" for name, figure in self.figures.items()]
-        head = f"{len(self.table)} images; 95% bootstrap intervals over images"
+        head = f"{len(self.table)} images; {held_text(len(self.table), 'images')}"
         return "\n".join([head, *figures])
 
 

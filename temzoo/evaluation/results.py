@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.files import without_nan, write_json
 from temzoo.core.showing import Told
 from temzoo.core.writers import write_csv
@@ -64,7 +65,7 @@ class Evaluation(Told):
         """The figures as a plain-text table."""
         lines = [
             f"{len(self.table)} images, classes: {', '.join(self.classes)}; "
-            "95% bootstrap intervals over images",
+            + held_text(len(self.table), "images"),
             f"{'':<24}{'per image':<30}{'pooled'}",
         ]
         for metric in self.per_image | self.pooled:
@@ -163,4 +164,7 @@ def compare(
         )
     differences = weighted_mean((a - b)[both], resamples(int(both.sum()), bootstrap, seed))
     kept = tuple(name for name, keep in zip(names, both, strict=True) if keep)
-    return Comparison(metric, kept, a[both], b[both], interval(differences))
+    found = interval(differences)
+    if len(kept) > 1 and not differences.any():  # the same, image by image
+        found = Interval(0.0, 0.0, 0.0)
+    return Comparison(metric, kept, a[both], b[both], found)

@@ -26,10 +26,10 @@ class Counted:
 
     Attributes:
         columns: a row a particle: image, class, kind (categories; the last is its morphology, ""
-            where the table has none), particle (its number), size, aspect (ratio), area,
-            weight (area of the frame by that in which it could have lain free of the border, from
-            1 on), least (smallest diameter that counts), large (whether it is not below that), free
-            (whether the border does not touch it).
+            where the table has none), particle (its number), size, aspect (ratio), covered (area
+            in the field), weight (area of the field by that in which it could have lain free, from
+            1 on; of a free one), least (smallest diameter that counts), large (whether it is not
+            below that), free (whether the border does not touch it).
         fields: (height, width) of each image by its name, without what was left out.
         unit: "nm" or "px".
         of: what ``size`` is: "diameter", "feret_max" …
@@ -174,8 +174,8 @@ class Parts:
             "kind": self._codes(table.rename(columns={KIND: "kind"}), "kind", np.int16),
             "aspect": table["aspect_ratio"].to_numpy(float),
             "size": table[f"{self.of}_{unit}"].to_numpy(float),
-            "area": table[f"area_{unit}2"].to_numpy(float),
-            "weight": _free_weights(table, unit),
+            "covered": _covered(table, unit),
+            "weight": _weights(table, unit),
             "least": least,
             # Boxes have no diameter, and none is too small.
             "large": ~(table[f"diameter_{unit}"].to_numpy(float) < least),
@@ -192,6 +192,7 @@ class Parts:
 
 def _needed(of: str, unit: str) -> set[str]:
     columns = {"image", "particle", "class", KIND, "aspect_ratio", "touches_border", "field_share"}
+    columns |= {"share_in_field", "border_weight"}
     columns |= {f"area_{unit}2", f"diameter_{unit}", f"{of}_{unit}", f"min_diameter_{unit}"}
     columns |= {f"{what}_{side}_{unit}" for what in ("frame", "box") for side in SIDES}
     return columns | {"nm_per_pixel_row", "nm_per_pixel_col"}
@@ -208,12 +209,23 @@ def _fields(table: pd.DataFrame, unit: str) -> dict[str, Pair]:
     )
 
 
-def _free_weights(table: pd.DataFrame, unit: str) -> np.ndarray:
-    """(n,) area of the frame by that in which each particle could have lain free, from 1 on."""
+def _covered(table: pd.DataFrame, unit: str) -> np.ndarray:
+    """(n,) area of each particle, without what is no field."""
+    area = table[f"area_{unit}2"].to_numpy(float)
+    if "share_in_field" not in table:  # tables of older releases
+        return area
+    return area * table["share_in_field"].fillna(1.0).to_numpy(float)
+
+
+def _weights(table: pd.DataFrame, unit: str) -> np.ndarray:
+    """(n,) area of the field by that in which each particle could have lain free, from 1 on."""
     weights = np.ones(len(table))
     for side, axis in zip(SIDES, ("row", "col"), strict=True):
         frame, box = (table[f"{what}_{side}_{unit}"].to_numpy(float) for what in ("frame", "box"))
         pixel = table[f"nm_per_pixel_{axis}"].to_numpy(float) if unit == "nm" else 1.0
         with np.errstate(divide="ignore"):  # of one as long as the frame, which is never free
             weights *= frame / (frame - box - pixel)
-    return weights
+    if "border_weight" not in table:  # tables of older releases know the border alone
+        return weights
+    known = table["border_weight"].to_numpy(float)
+    return np.where(np.isnan(known), weights, known)

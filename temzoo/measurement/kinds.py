@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from temzoo.measurement.counted import KIND, Counted, counted
 from temzoo.measurement.morphology import KINDS, UNSURE
-from temzoo.measurement.resampling import Sample, size_statistics
-from temzoo.measurement.summary import LEVEL, POOLED, sized, summarize
+from temzoo.measurement.summary import summarize
 
 FIGURES = ("diameter_d50", "aspect_ratio_d50")  # each with its _low and _high
 
@@ -30,7 +28,7 @@ def summarize_kinds(
     Args:
         table: as ``summarize`` takes it.
         of: the column that tells the kinds: "morphology", or "class".
-        how: ``border``, ``frames``, ``model`` and ``seed`` of ``summarize``.
+        how: ``border``, ``over``, ``frames``, ``model`` and ``seed`` of ``summarize``.
 
     Returns:
         A row for every kind of the table, for each image and, of several, for "all".
@@ -76,17 +74,12 @@ def by_kind(table: pd.DataFrame | str | Path | Counted, of: str = KIND) -> Count
 
 def _rows(particles: Counted, by: list[str], how: dict[str, Any]) -> pd.DataFrame:
     """What ``summarize`` says of each kind, and the median of its aspect ratio."""
-    rows = summarize(particles, by=[*by, "class"], **how)
-    aspects = [f"aspect_ratio_d50{part}" for part in ("", "_low", "_high")]
-    rows[aspects] = np.nan
-    border = how.get("border", "exclude")
-    options = {"bootstrap": how.get("bootstrap", 1000), "seed": how.get("seed", 0)}
-    for at, image, kind in zip(rows.index, rows["image"], rows["class"], strict=True):
-        part = particles.of_class(kind)
-        part = part if image == POOLED else part.of_image(image)
-        sample = Sample(*sized(part.replaced(size=part.columns["aspect"]), border=border))
-        bounds = size_statistics(sample, level=LEVEL, **options)["d50"]
-        rows.loc[at, aspects] = bounds.value, bounds.low, bounds.high
+    by, unit = [*by, "class"], particles.unit
+    rows = summarize(particles, by=by, **how)
+    ratios = particles.replaced(size=particles.columns["aspect"])
+    aspects = summarize(ratios, by=by, **how | {"model": None})
+    for part in ("", "_low", "_high"):
+        rows[f"aspect_ratio_d50{part}"] = aspects[f"diameter_d50{part}_{unit}"]
     return rows
 
 

@@ -23,15 +23,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from temzoo.core.hints import require_classes
 from temzoo.core.types import LINE_KINDS, LabelledImage, Prediction
-from temzoo.measurement.resampling import poisson_sum_interval
+from temzoo.measurement.resampling import Drawing
 from temzoo.measurement.volumes import NM_PER_M, checked_thickness
 from temzoo.micrographs import Scale, checked_scale
 
@@ -108,12 +108,16 @@ def lines_of_prediction(
 def lines_of_labels(
     labels: LabelledImage, *, nm_per_pixel: float | Scale | None = None
 ) -> list[Lines]:
-    """The polylines of labels, each class by itself, as far as they lie inside the image."""
+    """The polylines of labels, each class by itself, as far as they lie inside the image.
+
+    An image without any has one entry, without lines and of the class "": its area counts.
+    """
     spacing, unit = _scale(nm_per_pixel)
     own: dict[str, list[float]] = {}
     for shape in labels.shapes:
         if shape.kind in LINE_KINDS:
             own.setdefault(shape.label, []).append(_inside(shape.points, labels, spacing))
+    own = own or {"": []}
     area = labels.height * labels.width * math.prod(spacing)
     return [
         Lines(labels.name, name, np.array([one for one in lengths if one]), area, unit)
@@ -122,24 +126,34 @@ def lines_of_labels(
 
 
 def summarize_lines(
-    lines: Iterable[Lines], *, thickness_nm: float | None = None, level: float = LEVEL
+    lines: Iterable[Lines],
+    *,
+    thickness_nm: float | None = None,
+    over: str = "pieces",
+    level: float = LEVEL,
 ) -> pd.DataFrame:
     """Length and density of lines, a row an image and class, and one a class of all together.
+
+    An image that has none of a class counts with its area, and has a row of 0.
 
     Columns: ``image`` ("all"), ``class``, ``images``, ``pieces``, ``length_um`` (or ``_px``),
     ``area_um2``, ``length_per_area_per_um`` (or ``_per_px``); with a thickness,
     ``length_per_volume_per_m2`` of the projected length, and ``random_length_per_volume_per_m2``
     for lines of random directions, each with ``_low`` and ``_high``. The limits are those of a sum
-    over pieces that lie independently of each other.
+    over pieces that lie independently of each other, or by drawing whole images.
 
     Args:
         thickness_nm: of the foil; None: no figures by volume.
+        over: "pieces", or "images" where they are drawn as a whole; of fewer than 6 there are no
+            limits then.
         level: of the intervals.
 
     Raises:
         ValueError: images in nm and in px together, two of one name, a thickness that is none, or
-            one for images without a calibration.
+            one for images without a calibration; something else to draw.
     """
+    if over not in ("pieces", "images"):
+        raise ValueError(f'over must be "pieces" or "images". Received: over={over!r}.')
     lines = list(lines)
     units = {one.unit for one in lines}
     if len(units) > 1:
@@ -150,33 +164,49 @@ def summarize_lines(
         )
     if thickness_nm is not None:
         checked_thickness(thickness_nm, units.pop() if units else "nm")
-    groups = {(one.image, one.class_name): [one] for one in lines}
-    if len(groups) < len(lines):
-        twice = Counter((one.image, one.class_name) for one in lines).most_common(1)[0][0][0]
+    counts = Counter((one.image, one.class_name) for one in lines)
+    twice = next((image for (image, _), count in counts.items() if count > 1), None)
+    if twice is not None:
         raise ValueError(
             f"each image has a name of its own. Received: two of name {twice!r}. Rename one."
         )
+    lines = _of_all_classes(lines)
+    groups = {(one.image, one.class_name): [one] for one in lines}
     if len({one.image for one in lines}) > 1:
         for one in lines:
             groups.setdefault((POOLED, one.class_name), []).append(one)
+    how = Drawing(over, level=level)
     return pd.DataFrame(
         [
-            {"image": image, "class": name, **_row(own, thickness_nm, level)}
+            {"image": image, "class": name, **_row(own, thickness_nm, how)}
             for (image, name), own in groups.items()
         ]
     )
 
 
-def _row(lines: Sequence[Lines], thickness_nm: float | None, level: float) -> Mapping[str, float]:
-    lengths, area = np.concatenate([one.lengths for one in lines]), sum(one.area for one in lines)
+def _of_all_classes(lines: Sequence[Lines]) -> list[Lines]:
+    """The same with an entry for every class and image, or areas without lines would not count."""
+    found = {(one.image, one.class_name): one for one in lines}
+    names = list(dict.fromkeys(one.class_name for one in lines if one.class_name)) or [""]
+    fields = {one.image: one for one in reversed(lines)}
+    return [
+        found.get((image, name), replace(fields[image], class_name=name, lengths=np.zeros(0)))
+        for image in dict.fromkeys(one.image for one in lines)
+        for name in names
+    ]
+
+
+def _row(lines: Sequence[Lines], thickness_nm: float | None, how: Drawing) -> dict[str, float]:
+    lengths, areas = np.concatenate([one.lengths for one in lines]), [one.area for one in lines]
     unit, scale = ("um", NM_PER_UM) if lines[0].unit == "nm" else ("px", 1.0)
-    bounds = poisson_sum_interval(lengths, level=level)
+    places = np.repeat(np.arange(len(lines)), [len(one.lengths) for one in lines])
+    bounds = how.per_area(lengths, places, np.array(areas))
     row = {
         "images": len(lines),
         "pieces": len(lengths),
-        f"length_{unit}": bounds.value / scale,
-        f"area_{unit}2": area / scale**2,
-        "level": level,
+        f"length_{unit}": float(lengths.sum()) / scale,
+        f"area_{unit}2": sum(areas) / scale**2,
+        "level": how.level,
     }
     figures = {f"length_per_area_per_{unit}": scale}
     if thickness_nm is not None:
@@ -184,11 +214,10 @@ def _row(lines: Sequence[Lines], thickness_nm: float | None, level: float) -> Ma
         figures["length_per_volume_per_m2"] = per_m2
         figures["random_length_per_volume_per_m2"] = per_m2 * RANDOM
     for name, factor in figures.items():
-        share = factor / area if area else math.nan
         row |= {
-            name: bounds.value * share,
-            f"{name}_low": bounds.low * share,
-            f"{name}_high": bounds.high * share,
+            name: bounds.value * factor,
+            f"{name}_low": bounds.low * factor,
+            f"{name}_high": bounds.high * factor,
         }
     return row
 

@@ -61,6 +61,52 @@ class Sample:
             yield counts if self.groups is None else counts[:, self.groups]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """What an interval takes as independent of each other, and how it is drawn again.
+
+    Attributes:
+        over: "images", which are drawn as a whole; else what lies in them, one by one.
+        bootstrap: resamples; 0: no intervals of what is drawn.
+        level: of the intervals.
+        seed: of what is drawn.
+    """
+
+    over: str = "particles"
+    bootstrap: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def per_area(
+        self,
+        parts: np.ndarray,
+        places: np.ndarray,
+        areas: np.ndarray,
+        *,
+        unseen: float = math.nan,
+    ) -> Interval:
+        """The sum of what each thing contributes, by the area of all images.
+
+        Args:
+            parts: (n,) above 0.
+            places: (n,) index of the image of each; read where images are drawn.
+            areas: (images,) of their fields.
+            unseen: as for ``poisson_sum_interval``.
+        """
+        total = areas.sum() or math.nan
+        if self.over != "images":
+            bounds = poisson_sum_interval(parts, level=self.level, unseen=unseen)
+            return Interval(bounds.value / total, bounds.low / total, bounds.high / total)
+        sums = np.bincount(places, parts, len(areas))
+        images = Sample(sums, np.ones(len(areas)))
+        draws = images.counts(self.bootstrap, np.random.default_rng(self.seed))
+        enough = len(areas) >= LEAST
+        drawn = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
+        replicates = np.concatenate([np.zeros(0), *drawn])
+        figure = sums.sum() / total
+        return corrected_interval(figure, replicates, units=len(areas), level=self.level)
+
+
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
 
 

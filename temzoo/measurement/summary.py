@@ -7,7 +7,7 @@ their size is unknown. Leaving them out favours small ones, which meet the borde
   13322-1: each particle that lies free counts 1 / ((H - h)(W - w)), where H x W is the frame and
   h x w the particle's bounding box: the area in which it could have lain free (Miles, 1974;
   Lantuéjoul, 1980). A particle of h x w pixels has (H - h - 1)(W - w - 1) free places, so a pixel
-  is taken off on top;
+  is taken off on top; and so are the places where it would meet what is left out of the field;
 - the *sizes* are of the free particles, each counting the same (``border="exclude"``), or by that
   weight (``"correct"``), or of all particles as if none were cut (``"include"``).
 
@@ -32,15 +32,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from temzoo.core.bootstrap import Interval, corrected_interval
+from temzoo.core.bootstrap import Interval
 from temzoo.measurement.counted import Counted, Pair, counted
 from temzoo.measurement.model_error import ModelError
-from temzoo.measurement.resampling import (
-    LEAST,
-    Sample,
-    poisson_sum_interval,
-    size_statistics,
-)
+from temzoo.measurement.resampling import Drawing, Sample, size_statistics
 
 BORDERS = ("exclude", "correct", "include")
 POOLED = "all"
@@ -108,7 +103,7 @@ def summarize(
     """
     by = [by] if isinstance(by, str) else list(by or ())
     all_ = counted(table, of)
-    how = _Method(all_.unit, of, border, over, bootstrap, level, seed, model)
+    how = _Method(over, bootstrap, level, seed, unit=all_.unit, of=of, border=border, model=model)
     _check(all_.columns, by, how)
     given = {name: (float(high), float(wide)) for name, (high, wide) in (frames or {}).items()}
     fields = given | {name: own for name, own in all_.fields.items() if name not in given}
@@ -140,17 +135,13 @@ def _counts(part: pd.DataFrame, border: str) -> np.ndarray:
     return large if border == "include" else large & part["free"].to_numpy()
 
 
-@dataclass(frozen=True)
-class _Method:
+@dataclass(frozen=True, kw_only=True)
+class _Method(Drawing):
     """How a group of particles becomes a row: the options of ``summarize``, and the unit."""
 
     unit: str
     of: str
     border: str
-    over: str
-    bootstrap: int
-    level: float
-    seed: int
     model: ModelError | None
 
 
@@ -210,9 +201,13 @@ def _row(part: pd.DataFrame, fields: Mapping[str, Pair], how: _Method) -> dict[s
         level=how.level,
         seed=how.seed,
     )
-    weight, area = part["weight"].to_numpy(), part["area"].to_numpy()
-    density = _per_area(weight[free], places[free], fields, how, unseen=1.0)
-    coverage = _share(_per_area(area[large], places[large], fields, how))
+    weight, area = part["weight"].to_numpy(), part["covered"].to_numpy()
+    areas = np.array([height * width for height, width in fields.values()])
+    # How many could be there of none that lies free is known of points alone.
+    density = how.per_area(
+        weight[free], places[free], areas, unseen=math.nan if large.any() else 1.0
+    )
+    coverage = _share(how.per_area(area[large], places[large], areas))
     scale, area_unit = (NM2_PER_UM2, "um2") if unit == "nm" else (1.0, "px2")
     return {
         "images": len(fields),
@@ -266,33 +261,6 @@ def _limits(name: str, bounds: Interval, *, unit: str = "", scale: float = 1.0) 
         f"{name}_low{unit}": bounds.low * scale,
         f"{name}_high{unit}": bounds.high * scale,
     }
-
-
-def _per_area(
-    parts: np.ndarray,
-    places: np.ndarray,
-    fields: Mapping[str, Pair],
-    how: _Method,
-    *,
-    unseen: float = math.nan,
-) -> Interval:
-    """The sum of what each particle contributes, by the area of the frames.
-
-    Args:
-        places: (n,) of each particle, the place of its image among the fields.
-    """
-    areas = np.array([height * width for height, width in fields.values()])
-    total = areas.sum() or math.nan
-    if how.over == "particles":
-        bounds = poisson_sum_interval(parts, level=how.level, unseen=unseen)
-        return Interval(bounds.value / total, bounds.low / total, bounds.high / total)
-    sums = np.bincount(places, parts, len(areas))
-    images = Sample(sums, np.ones(len(areas)))
-    draws = images.counts(how.bootstrap, np.random.default_rng(how.seed))
-    enough = len(areas) >= LEAST
-    drawn = [counts @ sums / (counts @ areas) for counts in draws] if enough else []
-    replicates = np.concatenate([np.zeros(0), *drawn])
-    return corrected_interval(sums.sum() / total, replicates, units=len(areas), level=how.level)
 
 
 def _share(sums: Interval) -> Interval:

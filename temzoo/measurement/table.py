@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 
 from temzoo.core.hints import require_classes
 from temzoo.core.types import Micrograph, Prediction
+from temzoo.measurement.free_places import free_weights, in_field_px
 from temzoo.measurement.morphology import THRESHOLDS, morphology
 from temzoo.measurement.necks import neck_depths
 from temzoo.measurement.pixel_runs import Runs, runs_of_detections, runs_of_map
@@ -74,9 +75,11 @@ def measure(
     - ``confidence``: how likely the particle is real, of models that know ("particles"), else NaN;
     - ``box_height_nm``, ``box_width_nm``: of its bounding box; ``frame_height_nm``,
       ``frame_width_nm``: of the micrograph, without an info bar; ``field_share``: what of the
-      frame was looked at, 0 to 1; ``nm_per_pixel_row``, ``nm_per_pixel_col``: the
-      calibration, NaN where there is none; ``min_diameter_nm``: the smallest that counts, 0 for
-      all. ``summarize`` counts by them.
+      frame was looked at, 0 to 1; ``share_in_field``: what of the particle's area lies there, below
+      1 where a scale bar hides some of it; ``border_weight``, from 1 on: the area of the field by
+      that in which the particle could have lain free (ISO 13322-1), NaN where it does not;
+      ``nm_per_pixel_row``, ``nm_per_pixel_col``: the calibration, NaN where there is none;
+      ``min_diameter_nm``: the smallest that counts, 0 for all. ``summarize`` counts by them.
 
     Of a model that finds boxes (``Prediction.box_shaped``), area, diameters, perimeter, shape and
     intensity are NaN and the morphology is "unsure": a box has no outline. Number, class, score,
@@ -128,9 +131,11 @@ def measure(
         "score": scores,
         **_measures(runs, spacing or (1.0, 1.0), "nm" if spacing else "px", least),
     }
-    columns["field_share"] = np.ones(len(runs))
+    columns["field_share"], columns["share_in_field"] = np.ones((2, len(runs)))
     if prediction.left_out:
         columns |= _in_the_field(columns, prediction, runs)
+    weights = free_weights(runs.boxes, runs.shape, prediction.left_out)
+    columns["border_weight"] = np.where(columns["touches_border"], math.nan, weights)
     columns["mean_intensity"] = _mean_intensity(runs, source)
     if prediction.box_shaped:
         outlined = (name for name in columns if name.startswith(OF_OUTLINES))
@@ -170,6 +175,7 @@ def _in_the_field(
         "touches_border": columns["touches_border"] | np.isin(runs.numbers, [*beside]),
         height: columns[height] * rows,
         "field_share": np.full(len(runs), share),
+        "share_in_field": in_field_px(runs, prediction.left_out) / runs.area_px,
     }
 
 

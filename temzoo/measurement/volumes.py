@@ -13,7 +13,7 @@ before: the volume of the bubbles by that of the matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import pandas as pd
 from temzoo.core.bootstrap import Interval
 from temzoo.measurement.counted import Counted, Pair, counted
 from temzoo.measurement.model_error import ModelError
-from temzoo.measurement.resampling import poisson_sum_interval
+from temzoo.measurement.resampling import Drawing
 
 POOLED = "all"
 LEVEL = 0.95
@@ -37,6 +37,7 @@ def per_volume(
     frames: Mapping[str, Pair] | None = None,
     without: Collection[str] = (),
     model: ModelError | None = None,
+    over: str = "particles",
 ) -> pd.DataFrame:
     """Number per volume, volume fraction and swelling, a row an image and class, and all together.
 
@@ -52,22 +53,25 @@ def per_volume(
         thickness_nm: of the foil, the same for all images.
         frames: as for ``temzoo.summarize``.
         without: classes that are no particles, as lines.
-        model: as for ``temzoo.summarize``.
+        model, over: as for ``temzoo.summarize``.
 
     Raises:
-        ValueError: a thickness that is none, or sizes in pixels.
+        ValueError: a thickness that is none, or sizes in pixels; something else to draw.
 
     Example:
         >>> per_volume(temzoo.measure(prediction), thickness_nm=90)["swelling"]
     """
+    if over not in ("particles", "images"):
+        raise ValueError(f'over must be "particles" or "images". Received: over={over!r}.')
     all_ = counted(table)
     checked_thickness(thickness_nm, all_.unit)
+    how = Drawing(over, level=LEVEL)
     fields = {**all_.fields, **(frames or {})}
     kinds = [name for name in sorted(all_.classes) if name not in without]
     part = all_.columns[all_.columns["class"].isin(kinds)]
     rows = [
-        {"image": image, "class": kind, **_row(own, sides, thickness_nm, model)}
-        for image, kind, own, sides in _groups(part, kinds, fields)
+        {"image": image, "class": kind, **_row(own, own_fields, thickness_nm, (how, model))}
+        for image, kind, own, own_fields in _groups(part, kinds, fields)
     ]
     return pd.DataFrame(rows)
 
@@ -93,11 +97,11 @@ def checked_thickness(thickness_nm: float, unit: str) -> float:
 
 def _groups(
     part: pd.DataFrame, kinds: list[str], fields: Mapping[str, Pair]
-) -> Iterator[tuple[str, str, pd.DataFrame, list[Pair]]]:
+) -> Iterator[tuple[str, str, pd.DataFrame, Mapping[str, Pair]]]:
     """Image and class of each group, its particles, and its frames."""
     for image in [*fields, *([POOLED] if len(fields) > 1 else [])]:
         own = part if image == POOLED else part[part["image"] == image]
-        sides = [*fields.values()] if image == POOLED else [fields[image]]
+        sides = fields if image == POOLED else {image: fields[image]}
         if len(kinds) < 2:
             yield image, POOLED, own, sides
         else:
@@ -105,25 +109,29 @@ def _groups(
 
 
 def _row(
-    part: pd.DataFrame, sides: list[Pair], thickness_nm: float, model: ModelError | None
+    part: pd.DataFrame,
+    fields: Mapping[str, Pair],
+    thickness_nm: float,
+    how: tuple[Drawing, ModelError | None],
 ) -> dict[str, Any]:
+    (drawing, model), seen = how, part["large"].any()
     part = part[part["large"] & part["free"]]
     size, weight = part["size"].to_numpy(), part["weight"].to_numpy()
-    foil_nm3 = sum(height * width for height, width in sides) * thickness_nm or math.nan
-    number = poisson_sum_interval(weight, level=LEVEL, unseen=1.0)
+    places = pd.Index(list(fields)).get_indexer(part["image"])
+    volumes = np.array([height * width * thickness_nm for height, width in fields.values()])
+    number = drawing.per_area(weight, places, volumes, unseen=math.nan if seen else 1.0)
     if model is not None:
         number = model.widened(number, model.count, level=LEVEL)
-    fraction = poisson_sum_interval(weight * size**3 * (math.pi / 6), level=LEVEL)
-    shares = [one / foil_nm3 for one in (fraction.value, fraction.low, fraction.high)]
+    fraction = drawing.per_area(weight * size**3 * (math.pi / 6), places, volumes)
+    shares = _limits(fraction)
     swelling = [share / (1 - share) if share < 1 else math.nan for share in shares]
-    per_m3 = NM_PER_M**3 / foil_nm3
     return {
-        "images": len(sides),
+        "images": len(fields),
         "particles": len(part),
         "larger_than_foil": int(np.count_nonzero(size > thickness_nm)),
         "thickness_nm": thickness_nm,
         "level": LEVEL,
-        **_cells("number_per_m3", [each * per_m3 for each in _limits(number)]),
+        **_cells("number_per_m3", [each * NM_PER_M**3 for each in _limits(number)]),
         **_cells("volume_fraction", shares),
         **_cells("swelling", swelling),
     }
@@ -133,5 +141,5 @@ def _limits(bounds: Interval) -> tuple[float, float, float]:
     return bounds.value, bounds.low, bounds.high
 
 
-def _cells(name: str, values: list[float]) -> dict[str, float]:
+def _cells(name: str, values: Sequence[float]) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

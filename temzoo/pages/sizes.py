@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from temzoo.measurement.between_images import differing, told
 from temzoo.measurement.counted import Counted
 from temzoo.measurement.kinds import summarize_kinds
 from temzoo.measurement.model_error import ModelError
@@ -236,8 +237,14 @@ def _each(found: Measured, plates: Mapping[str, int]) -> Section:
         note="Intervals of sizes: bootstrap over particles; of density: Poisson limits. Both hold"
         " for particles that are independent of each other. Densities count whole particles,"
         " weighted by the area in which each could have lain whole (ISO 13322-1, Miles and"
-        f" Lantuéjoul). {_model_note(found.model)}",
+        f" Lantuéjoul). {_model_note(found.model)} {_unlike_note(found)}".rstrip(),
     )
+
+
+def _unlike_note(found: Measured) -> str:
+    names = differing(found.particles, found.frames)
+    known = told(names, len(found.frames))
+    return known.replace("--over", "temzoo measure --over")
 
 
 def _model_note(model: ModelError | None) -> str:

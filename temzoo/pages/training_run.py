@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 
+from temzoo.core.bootstrap import held_text
 from temzoo.core.types import Example
 from temzoo.data.examples import load_dataset
 from temzoo.evaluation.evaluate import score_predictions
@@ -188,7 +189,8 @@ def run_figures(run: RunFolder) -> list[KeyFigure]:
     for key in HEADLINES:
         if key in told and math.isfinite(_numbers(told[key])[0]):
             value, low, high = _numbers(told[key])
-            aside = f"95 % interval {interval(low, high)}"
+            known = interval(low, high)
+            aside = f"95 % interval {known}" if known else ""
             figures.append(KeyFigure(f"{metric_name(key)}, per image", figure(value), "", aside))
     if run.score:
         name, value = run.score
@@ -233,7 +235,7 @@ def _scores_section(figures: Mapping[str, Any]) -> Section:
         body,
         note=f"On {counted(images, 'validation micrograph')} at full"
         " resolution. Per image: mean over micrographs; pooled: all pixels, or objects, together."
-        " Intervals are 95 % bootstrap intervals over micrographs. Objects match at IoU 0.5.",
+        f" Intervals: {held_text(images, 'micrographs')}. Objects match at IoU 0.5.",
     )
 
 

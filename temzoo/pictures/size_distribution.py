@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from temzoo.core.round_numbers import round_up
 from temzoo.measurement.counted import Counted, counted
-from temzoo.measurement.model_error import ModelError
 from temzoo.measurement.summary import LEVEL, sized, summarize
 from temzoo.pictures.sheets import write_figure
 
@@ -32,8 +31,7 @@ def plot_sizes(
     of: str = "diameter",
     border: str = "exclude",
     title: str = "",
-    seed: int = 0,
-    model: ModelError | None = None,
+    **how: Any,
 ) -> Path:
     """Draws the sizes of all particles of a table: histogram, log-normal fit, median.
 
@@ -44,8 +42,8 @@ def plot_sizes(
         of: what is a size: "diameter", "feret_max" …
         border: as for ``summarize``; with "correct" the bars count particles by their weight.
         title: above; "" for none.
-        seed: of the bootstrap behind the median's interval.
-        model: the error of what found the particles, which that interval holds too.
+        how: ``over``, ``frames``, ``model`` and ``seed`` of ``summarize``, for the median's
+            interval and the number of images.
 
     Raises:
         ValueError: no particle counts, or as ``summarize`` does.
@@ -56,7 +54,7 @@ def plot_sizes(
     from matplotlib.figure import Figure
 
     particles = counted(table, of)
-    row = summarize(particles, by=None, of=of, border=border, seed=seed, model=model).iloc[0]
+    row = summarize(particles, by=None, of=of, border=border, **how).iloc[0]
     sizes, weights = sized(particles, of=of, border=border)
     if not len(sizes):
         raise ValueError(

@@ -25,6 +25,7 @@ def foil_tables(
     *,
     lines: Sequence[str] = (),
     thickness_nm: float | None = None,
+    over: str = "particles",
 ) -> dict[str, pd.DataFrame]:
     """What is asked for of "lines" and "volumes".
 
@@ -33,6 +34,7 @@ def foil_tables(
         predictions: the same images, looked at for lines.
         lines: classes whose pixels are lines; they are no particles in the volumes.
         thickness_nm: of the foil; None: no volumes, as where all classes are lines.
+        over: "images" where intervals are by drawing whole images.
 
     Raises:
         ValueError: as ``summarize_lines`` and ``per_volume`` do.
@@ -43,7 +45,11 @@ def foil_tables(
         for each in predictions:
             found += lines_of_prediction(each, classes=lines)
             names.update(each.class_names)
-        tables["lines"] = summarize_lines(found, thickness_nm=thickness_nm)
+        tables["lines"] = summarize_lines(
+            found,
+            thickness_nm=thickness_nm,
+            over="pieces" if over == "particles" else over,
+        )
     if thickness_nm is not None:
         for unit in measured.by_unit:
             checked_thickness(thickness_nm, unit)
@@ -55,6 +61,7 @@ def foil_tables(
                 frames=part.frames,
                 without=lines,
                 model=part.model,
+                over=over,
             )
     return tables
 

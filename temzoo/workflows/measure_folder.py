@@ -206,7 +206,9 @@ class _How:
         """What a job on a cluster has measured."""
         as_it_is = self.as_usual and self._is_drawn_alike(told) and not self._corrects(told["name"])
         found = particle_tables.read(path) if as_it_is else None
-        if found is None or (found.unit == "px" and self.drawn and self.drawn.reads_text):
+        if found is None or "border_weight" not in found.table:
+            return None  # a job of an older release
+        if found.unit == "px" and self.drawn and self.drawn.reads_text:
             return None  # there may be a bar, which that job could not read
         doubtful, scale = told["doubtful"], told["nm_per_pixel"]
         return _OfImage(

@@ -17,6 +17,7 @@ import pandas as pd
 from temzoo.core.files import atomic_path, partial_path
 from temzoo.core.writers import write_csv
 from temzoo.measurement import summarize
+from temzoo.measurement.between_images import differing
 from temzoo.measurement.counted import Counted, counted, read_parquet
 from temzoo.measurement.kinds import summarize_kinds
 from temzoo.measurement.summary import BOX_SIDES
@@ -38,17 +39,24 @@ class Sizes:
             columns ``doubtful`` and ``calibration``.
         kinds: a row for each kind of particle, as ``summarize_kinds`` gives it.
         files: that were written.
+        differing: in what images differ by more than chance; () where whole images are drawn.
     """
 
     summary: pd.DataFrame
     kinds: pd.DataFrame
     files: tuple[Path, ...]
+    differing: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """As JSON has it; what is undefined is null."""
         rows = json.loads(self.summary.to_json(orient="records", double_precision=15))
         kinds = json.loads(self.kinds.to_json(orient="records", double_precision=15))
-        return {"summary": rows, "kinds": kinds, "files": [str(path) for path in self.files]}
+        return {
+            "summary": rows,
+            "kinds": kinds,
+            "files": [str(path) for path in self.files],
+            "images_differ_in": list(self.differing),
+        }
 
 
 @contextmanager
@@ -106,11 +114,12 @@ def write_sizes(
             else:
                 part.table.to_parquet(temporary, index=False)
         if summaries[unit]["sized"].any():
-            plot_sizes(count[unit], paths[-2], border=border, seed=seed, model=part.model)
+            plot_sizes(count[unit], paths[-2], **about)
             plot_kinds(count[unit], paths[-1], of=measured.kinds, border=border)
         else:
             paths = paths[: len(TABLES)]
-        found[unit] = Sizes(summaries[unit], kinds, tuple(paths))
+        unlike = () if over == "images" else differing(count[unit], part.frames, border=border)
+        found[unit] = Sizes(summaries[unit], kinds, tuple(paths), unlike)
     return found
 
 
@@ -141,7 +150,7 @@ def _summarized(
     how = {**how, "frames": part.frames, "model": part.model}
     kinds = ["class"] if len(particles.classes) > 1 else []
     summary = _rows(particles, kinds, how)
-    if len(particles.columns) and particles.columns["area"].isna().all():
+    if len(particles.columns) and particles.columns["covered"].isna().all():
         for side in BOX_SIDES:
             more = _rows(counted(part.table, side), kinds, {**how, "of": side})
             summary = summary.join(more[[name for name in more if name.startswith(side)]])

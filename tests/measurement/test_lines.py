@@ -106,6 +106,41 @@ def test_density_of_a_drawn_foil_is_that_of_its_labels():
     assert true[-1].lengths.sum() == pytest.approx(stated, abs=0.01)
 
 
+def test_the_area_of_images_without_lines_counts_too():
+    foils = [labelled("a", "line", "loop"), labelled("b", "loop"), labelled("c")]
+    lines = [one for each in foils for one in lines_of_labels(each)]
+    table = summarize_lines(lines).set_index(["image", "class"])
+    assert len(table) == 8
+    assert table.loc["all"]["images"].tolist() == [3, 3]
+    assert table.loc[("all", "line"), "length_per_area_per_px"] == pytest.approx(80 / 3e4)
+    assert table.loc[("all", "loop"), "length_per_area_per_px"] == pytest.approx(160 / 3e4)
+    assert table.loc[("c", "line"), "length_px"] == 0
+    empty = summarize_lines(lines_of_labels(labelled("c"))).iloc[0]
+    assert (empty["pieces"], empty["area_px2"]) == (0, 1e4)
+
+
+def test_whole_images_are_drawn_where_they_are_asked_for():
+    lines = [one for k in range(6) for one in lines_of_labels(labelled(f"{k}", *["line"] * k))]
+    names = [f"length_per_area_per_px{end}" for end in ("", "_low", "_high")]
+    pieces, images = (summarize_lines(lines, over=one).iloc[-1] for one in ("pieces", "images"))
+    assert pieces[names[0]] == images[names[0]] == pytest.approx(15 * 80 / 6e4)
+    assert images[names[1]] != pieces[names[1]]
+    assert images[names[1]] < images[names[0]] < images[names[2]]
+    few = summarize_lines(lines[:5], over="images").iloc[-1]
+    assert math.isnan(few[names[2]])
+    with pytest.raises(ValueError, match=r'"pieces" or "images"\. Received: over=\'lines\''):
+        summarize_lines(lines, over="lines")
+
+
+def labelled(name, *kinds):
+    """100 px squared, with a line of 80 px of each kind."""
+    shapes = (
+        Shape("polyline", kind, np.array([[10.0, 10 + 9 * k], [90.0, 10 + 9 * k]]))
+        for k, kind in enumerate(kinds)
+    )
+    return LabelledImage(name, 100, 100, tuple(shapes))
+
+
 def test_figures_are_length_by_area_and_thickness():
     mask, _ = drawn((110, 10), (110, 210))
     (lines,) = lines_of_prediction(predicted(mask), classes=["line"])

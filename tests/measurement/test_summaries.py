@@ -294,6 +294,20 @@ def test_the_plot_is_drawn_whole(tmp_path, tables, border, of):
     assert [p.name for p in tmp_path.iterdir()] == ["sizes.png"]
 
 
+def test_the_plot_says_the_interval_of_the_summary(tmp_path, tables):
+    images = [
+        tables[0].assign(image=f"{k}", diameter_px=lambda t, k=k: t["diameter_px"] + k)
+        for k in range(7)
+    ]
+    table, how = pd.concat(images), {"frames": {f"{k}": (100.0, 100.0) for k in range(9)}}
+    for over in ("particles", "images"):
+        row = temzoo.summarize(table, by=None, over=over, **how).iloc[0]
+        limits = [row[f"diameter_d50_{side}_px"] for side in ("low", "high")]
+        drawn = temzoo.plot_sizes(table, tmp_path / "a.svg", over=over, **how).read_text()
+        assert "95%: {:.3g} to {:.3g} px".format(*limits) in drawn
+        assert "in 9 images" in drawn
+
+
 @pytest.mark.parametrize("sizes", [[12.0], [12.0] * 9, [1.0, 2.0], [0.4, 900.0, 901.0]])
 def test_few_or_equal_sizes_are_plotted_too(tmp_path, sizes):
     instances = np.zeros((50, 60), np.int32)

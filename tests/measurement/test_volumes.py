@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import temzoo
 from temzoo.core.types import Prediction
 from temzoo.data.synthetic.synthesize import synthesize
 from temzoo.labels.shapes.raster import instance_map
@@ -119,3 +120,22 @@ def test_what_has_no_volume_is_refused():
     in_px = Prediction(prediction.classes, prediction.instances, class_names=("cavity",))
     with pytest.raises(ValueError, match=r"need calibrated images\. Received: thickness_nm=90 for"):
         per_volume(measure(in_px), thickness_nm=90)
+
+
+def test_whole_images_are_drawn_where_they_are_asked_for():
+    found = [bubbles(seed, f"{seed}.tif", n_particles=3 + 5 * seed)[0] for seed in range(6)]
+    table = pd.concat([measure(each) for each in found])
+    how = {"frames": {each.name: frame_of(each) for each in found}, "thickness_nm": 100}
+    alone, images = (per_volume(table, over=one, **how) for one in ("particles", "images"))
+    for name in ("number_per_m3", "volume_fraction", "swelling"):
+        one, other = alone.iloc[-1], images.iloc[-1]
+        assert one[name] == pytest.approx(other[name])
+        assert other[f"{name}_low"] < other[name] < other[f"{name}_high"]
+        assert other[f"{name}_high"] > one[f"{name}_high"]
+        assert math.isnan(images[f"{name}_high"][0])  # of one image
+    known = temzoo.summarize(table, by=None, over="images", frames=how["frames"]).iloc[0]
+    assert images.iloc[-1]["number_per_m3_low"] == pytest.approx(
+        known["density_per_um2_low"] * 1e-6 / 100 * 1e27
+    )
+    with pytest.raises(ValueError, match=r'"particles" or "images"\. Received: over=\'foils\''):
+        per_volume(table, over="foils", **how)
