@@ -1,4 +1,4 @@
-"""Labels for ImageJ, QuPath and Cellpose, and from the first two."""
+"""Labels for ImageJ and QuPath, and from them; for Cellpose."""
 
 import json
 import zipfile
