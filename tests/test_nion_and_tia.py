@@ -225,8 +225,6 @@ def test_eer_is_refused_with_what_to_do(tmp_path):
 @pytest.mark.parametrize("suffix", [".dm3", ".dm4"])
 def test_colours_of_nion_swift_in_dm_files_are_named(tmp_path, suffix):
     pytest.importorskip("rsciio")
-    from test_microscope_files import _dm_image, write_dm
-
     image = _dm_image(np.zeros((6, 8, 4), np.uint8), (1, 1), ("nm", "nm"), "colour")
     del image["ImageData"]["Calibrations"]["Dimension"]  # as nionswift-io 15.5 leaves them out
     write_dm(tmp_path / f"a{suffix}", image)
