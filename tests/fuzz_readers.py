@@ -42,6 +42,7 @@ from temzoo import labels
 from temzoo.core.types import LabelledImage, Prediction, Shape
 from temzoo.data.splits import read_groups, read_names
 from temzoo.labels.check import check
+from temzoo.labels.formats.geometry import compressed
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.micrographs import iter_frames, load_numbers
 from temzoo.store import predictions
@@ -183,6 +184,12 @@ def napari_shapes(folder: Path) -> None:
     (folder / "a.csv").write_text("\n".join([head, *lines]))
 
 
+def masks_of_sam(folder: Path) -> None:
+    masks = [{"segmentation": compressed(grey() > k), "predicted_iou": 0.9} for k in (99, 240)]
+    image = {"width": 64, "height": 48, "file_name": "a.png"}
+    (folder / "a.json").write_text(json.dumps({"image": image, "annotations": masks}))
+
+
 def hspy(folder: Path) -> None:
     from test_hdf5_files import write_hspy
 
@@ -296,6 +303,8 @@ READERS: dict[str, Reader] = {
         folder=True,
     ),
     "LabelMe": Reader(_read_labels, (written("labelme", "."),), folder=True),
+    "Cellpose": Reader(_read_labels, (written("cellpose", "."),), folder=True),
+    "Segment Anything": Reader(_read_labels, (masks_of_sam,)),
     "segmentation mask": Reader(_read_labels, (written("segmask", "."),), folder=True),
     "YOLO": Reader(_read_labels, (written("yolo", "."), written("yolo-seg", ".")), folder=True),
     "masks": Reader(

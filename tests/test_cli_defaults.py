@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -61,3 +63,23 @@ def test_every_setting_of_training_has_an_option_with_its_default():
 def test_the_cvat_function_tells_objects_apart_as_predict_does():
     own, shared = defaults(temzoo.predict), ("instances", "min_area_px", "flips")
     assert {k: defaults(cvat_function.create)[k] for k in shared} == {k: own[k] for k in shared}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "unet", "--images", "a", "--out", "b"),
+        ("tune", "unet", "--images", "a", "--out", "b"),
+        ("predict", "unet/emps", "a", "--out", "b"),
+    ],
+)
+def test_a_keyword_that_the_model_does_not_have_is_refused_without_tensorflow(command):
+    program = "import sys\nfrom temzoo import cli\ntry: cli.main()\nfinally: "
+    program += "print('tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command, "--set", "filtres=8"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n"
+    assert '"unet" has no keyword "filtres". Did you mean filters?' in done.stderr

@@ -220,3 +220,14 @@ def test_eer_is_refused_with_what_to_do(tmp_path):
     for name in ("a.tif", "b.eer"):
         with pytest.raises(MicrographError, match=rf"{name}: .*EER, .* Sum them to an MRC"):
             load_micrograph(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".dm3", ".dm4"])
+def test_colours_of_nion_swift_in_dm_files_are_named(tmp_path, suffix):
+    pytest.importorskip("rsciio")
+    image = _dm_image(np.zeros((6, 8, 4), np.uint8), (1, 1), ("nm", "nm"), "colour")
+    del image["ImageData"]["Calibrations"]["Dimension"]  # as nionswift-io 15.5 leaves them out
+    write_dm(tmp_path / f"a{suffix}", image)
+    says = rf"a{suffix}: each axis must have a calibration .* Export it there as \.ndata1 or TIFF"
+    with pytest.raises(MicrographError, match=says):
+        load_micrograph(tmp_path / f"a{suffix}")

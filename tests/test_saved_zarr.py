@@ -26,6 +26,8 @@ def test_labels_lie_in_their_image_with_its_axes_and_scale(tmp_path, version):
     assert told["image-label"]["source"] == {"image": "../../"}
     assert told["multiscales"][0]["axes"] == image["axes"]
     np.testing.assert_array_equal(group["0"][:], LABELS)
+    names = [axis["name"] for axis in image["axes"]]  # version 0.5 asks for them in the array
+    assert list(getattr(group["0"].metadata, "dimension_names", names)) == names
     assert (told if version == "0.5" else told["multiscales"][0])["version"] == version
     found = temzoo.load_micrograph(where, frame=1)
     assert found.nm_per_pixel == temzoo.load_micrograph(path).nm_per_pixel

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from temzoo.cli.help import Group
+from temzoo.zoo.cards import check_keywords, model_card
 from temzoo.zoo.plugins import load_file
 from temzoo.zoo.tensorflow import load_tensorflow as load_tensorflow
 
@@ -159,6 +160,13 @@ def keywords(pairs: list[str] | None) -> dict:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             found[key] = {"true": True, "false": False}.get(value.lower(), value)
+    return found
+
+
+def keywords_of(model: str, pairs: list[str] | None) -> dict:
+    """``keywords`` of a registered model; others are refused before TensorFlow is loaded."""
+    found = keywords(pairs)
+    check_keywords(model_card(model), found)
     return found
 
 

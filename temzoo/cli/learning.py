@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from temzoo.cli import common
-from temzoo.cli.common import app, drawn, keywords, load_tensorflow
+from temzoo.cli.common import app, drawn, keywords, keywords_of, load_tensorflow
 from temzoo.cli.config import Config, is_stated, write
 from temzoo.cli.scoring import number_or_word
 from temzoo.core.files import read_json
@@ -173,7 +173,7 @@ def train(
     A detector takes crops of its image_size: temzoo train mask_rcnn --set image_size=384 --batch 4
     --validate-every 5 --images …
     """
-    given = dict(locals())
+    given, config = dict(locals()), keywords_of(model, set_)
     load_tensorflow()
     import keras
 
@@ -189,7 +189,7 @@ def train(
     if limit:
         learn = drawn(learn, limit, seed)
     known = find_start(model, weights).card.class_names if weights else ()
-    built_with = with_classes(model, keywords(set_), [*learn, *judge], known)
+    built_with = with_classes(model, config, [*learn, *judge], known)
     keras.utils.set_random_seed(seed)
     network = temzoo.get_model(model, start=weights, **built_with)
     given |= {"class_weights": "balanced" if balance else None, "steps_per_epoch": steps}
@@ -373,6 +373,7 @@ def tune(
     Example: temzoo tune unet --images micrographs --labels annotations.xml --out searches/unet
     --minutes 60 --epochs 5
     """
+    config = keywords_of(model, set_)
     load_tensorflow()
     import temzoo
 
@@ -390,7 +391,7 @@ def tune(
         trials=trials,
         minutes=minutes,
         search=keywords(search),
-        config=keywords(set_),
+        config=config,
         seed=seed,
         resume=resume,
         final={"epochs": final_epochs} if final_epochs else None,

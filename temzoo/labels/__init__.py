@@ -35,17 +35,17 @@ WRITERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 JSON_FORMATS = (
     *("coco", "datumaro", "labelstudio", "labelbox"),
-    *("via", "via3", "labelme", "qupath"),
+    *("via", "via3", "labelme", "qupath", "segment_anything"),
 )
-FILE_EACH = ("labelme", "napari", "qupath")  # formats with a file for each image
+FILE_EACH = ("labelme", "napari", "qupath", "segment_anything")  # with a file for each image
 LINE_FORMATS = ("labelbox", "via_csv", "napari")  # told by their first line
 # Of files that are looked for in folders.
 SUFFIXES = (".xml", ".json", ".geojson", ".ndjson", ".jsonl", ".csv")
 SUPPORTED = (
-    "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA or LabelMe JSON, VIA CSV, "
-    "Labelbox NDJSON, QuPath GeoJSON, CSV of napari's shapes, a zip of ImageJ regions, or a folder "
-    "of PNG/TIFF masks, of YOLO, LabelMe, napari, QuPath or ImageJ files, or of CVAT's "
-    "Segmentation mask 1.1"
+    "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA, LabelMe or Segment Anything "
+    "JSON, VIA CSV, Labelbox NDJSON, QuPath GeoJSON, CSV of napari's shapes, a zip of ImageJ "
+    "regions, Cellpose's _seg.npy, or a folder of PNG/TIFF masks, of YOLO, LabelMe, napari, "
+    "QuPath, ImageJ, Cellpose or Segment Anything files, or of CVAT's Segmentation mask 1.1"
 )
 __all__ = ["convert", "is_masks", "not_areas", "nothing_to_learn", "read", "summary", "write"]
 
@@ -61,11 +61,11 @@ def read(
 
     Args:
         path: CVAT XML; JSON of COCO, Datumaro, Label Studio or VIA; NDJSON of Labelbox; CSV of
-            VIA or napari; a LabelMe or GeoJSON file, an ImageJ ``.zip`` or ``.roi``, or a folder
-            of them; a folder of YOLO text files or the ``data.yaml`` of one, a folder of PNG/TIFF
-            masks, or CVAT's Segmentation mask 1.1, unpacked. A folder that holds a label file, as
-            an unpacked export does, is read as that file; one of several parts, as Roboflow's or
-            Datumaro's, as all of them.
+            VIA or napari; a file of LabelMe, GeoJSON or Segment Anything, an ImageJ ``.zip`` or
+            ``.roi``, a ``_seg.npy`` of Cellpose, or a folder of them; a folder of YOLO text files
+            or the ``data.yaml`` of one, a folder of PNG/TIFF masks, or CVAT's Segmentation mask
+            1.1, unpacked. A folder that holds a label file, as an unpacked export does, is read as
+            that file; one of several parts, as Roboflow's or Datumaro's, as all of them.
         images: the folder of the images; a file that states no image sizes, as VIA's, needs it.
         values: what the pixels of masks mean: "classes", "instances" or "binary"; "auto": see
             ``formats.masks.read``.
@@ -96,10 +96,10 @@ def read(
             "which is no folder of masks. Leave it out."
         )
     if kind == "masks":
-        labelled = _format("masks").read(source, values=values, said=found)
+        labelled = _read_masks(source, values, found)
     elif kind == "segmask":
         labelled = _format("segmask").read(source, said=found)
-    elif kind in (*FILE_EACH, "parts", "yolo_reading", "imagej"):
+    elif kind in (*FILE_EACH, "parts", "yolo_reading", "imagej", "cellpose"):
         labelled = _format(kind).read(source, images=images, said=found)
     else:
         labelled = _without_own_boxes(_read_file(source, images, found), found)
@@ -121,7 +121,7 @@ def write(
         to: "cvat", "coco", "yolo" (boxes), "yolo-seg" (outlines), "labelme", "via" (version 2),
             "via3", "via-csv", "datumaro", "labelstudio", "labelbox", "segmask" (CVAT's
             Segmentation mask 1.1), "masks", "imagej" (regions, a zip for each image), "qupath"
-            (GeoJSON) or "cellpose" (``_seg.npy``, which is not read again).
+            (GeoJSON) or "cellpose" (``_seg.npy``).
         kind: of masks: "classes" (None) or "instances", the numbers that pixels have.
 
     Returns:
@@ -236,7 +236,8 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
     if path.name in yolo.DATA_FILES:
         return "yolo_reading", path.parent
     if path.is_file():
-        return ("imagej" if _is_imagej(path) else "file"), path
+        kinds = {"imagej": _is_imagej, "cellpose": _format("cellpose").recognises}
+        return next((kind for kind, told in kinds.items() if told(path)), "file"), path
     found = [(file, name) for file in _candidates(path) if (name := _name_of(file)) is not None]
     for each in FILE_EACH:
         if found and all(name == each for _, name in found):
@@ -257,6 +258,8 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
         return "segmask", path
     if _is_imagej(path):
         return "imagej", path
+    if _format("cellpose").recognises(path):
+        return "cellpose", path
     if _format("parts").is_roboflow(path):
         return "parts", path
     return ("yolo_reading" if yolo.recognises(path) else "masks"), path
@@ -289,8 +292,19 @@ def _name_of(path: Path) -> str | None:
     return next((name for name in JSON_FORMATS if _format(name).recognises(document)), None)
 
 
+def _read_masks(folder: Path, values: str, said: list[Finding]) -> list[LabelledImage]:
+    try:
+        return _format("masks").read(folder, values=values, said=said)
+    except (FileNotFoundError, ValueError):
+        if (refusal := _format("other_programs").refusal_in(folder)) is not None:
+            raise refusal from None
+        raise
+
+
 def _read_file(path: Path, images: str | Path | None, said: list[Finding]) -> list[LabelledImage]:
     start = _start(path)
+    if (refusal := _format("other_programs").refusal(path, start)) is not None:
+        raise refusal
     if start[:1] == b"<":
         return _format("cvat").read(path, said=said)
     if (name := _name_by_line(start)) is not None:
@@ -340,6 +354,8 @@ def _read_json(path: Path, images: str | Path | None, said: list[Finding]) -> li
     for name in JSON_FORMATS:
         if _format(name).recognises(document):
             return _format(name).parse(document, path, images=images, said=said)
+    if (refusal := _format("other_programs").refusal(path, b"", document)) is not None:
+        raise refusal
     keys = sorted(document)[:8] if isinstance(document, dict) else "a list"
     raise _unsupported(path, f"JSON with {keys}")
 

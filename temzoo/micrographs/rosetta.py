@@ -65,8 +65,16 @@ def _reader(path: Path, kind: str) -> Reader:
 def open_digital_micrograph(path: Path) -> Iterator[OneAfterAnother]:
     """The images of a dm3 or dm4 file, on disk until they are read."""
     read = _reader(path, "Digital Micrograph")
-    with quietly("rsciio"):  # dask's transposes change the filters of warnings too
-        stacks = _stacks(_signals(read, str(path)), path)
+    try:
+        with quietly("rsciio"):  # dask's transposes change the filters of warnings too
+            stacks = _stacks(_signals(read, str(path)), path)
+    except AttributeError as error:
+        if "'Dimension'" not in str(error):
+            raise
+        raise MicrographError(
+            f"{path}: each axis must have a calibration for RosettaSciIO to read it. Received: an"
+            " image without, as Nion Swift writes colours. Export it there as .ndata1 or TIFF."
+        ) from error
     yield OneAfterAnother(stacks)
 
 

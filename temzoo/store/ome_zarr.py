@@ -121,7 +121,9 @@ def write_array(group: Any, name: str, labels: Any, **how: Any) -> None:
 
 
 def _write(group: Any, labels: Any, axes: list, scale: list[float], source: str = "") -> None:
-    write_array(group, "0", labels)
+    # Version 0.5 asks for the names of the axes in the array, too; 0.4's arrays have no place.
+    names = {"dimension_names": [axis["name"] for axis in axes]}
+    write_array(group, "0", labels, **names if group.metadata.zarr_format == 3 else {})
     level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
     version = {"version": VERSIONS[2]} if group.metadata.zarr_format == 2 else {}
     image: dict[str, Any] = {"axes": axes, "datasets": [level], **version}

@@ -31,6 +31,7 @@ from temzoo.workflows.shards import Shard
 from temzoo.zoo import pretrained
 from temzoo.zoo.building import trained_model
 from temzoo.zoo.built import built_or_none
+from temzoo.zoo.cards import check_keywords, model_card
 
 LABEL_FILES = {
     "cvat": "predictions.xml",
@@ -65,8 +66,11 @@ class LazyModel:
 
         Raises:
             FileNotFoundError: it is none of these.
+            ValueError: the model has no such keyword.
         """
         card = pretrained.find_trained(weights).card
+        if config:  # told before anything is built
+            check_keywords(model_card(card.model), config)
         options = {"set": config}
         origin = Origin(None, card.model, str(weights), card.sha256, options)
         return cls(origin, lambda: trained_model(weights, **config))

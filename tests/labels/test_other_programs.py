@@ -1,4 +1,4 @@
-"""Labels for ImageJ, QuPath and Cellpose, and from the first two."""
+"""Labels for ImageJ and QuPath, and from them; for Cellpose."""
 
 import json
 import zipfile
@@ -13,6 +13,7 @@ from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.formats import imagej, qupath
 from temzoo.labels.shapes.raster import class_map, instance_map
 from temzoo.labels.shapes.run_lengths import mask_geometry
+from temzoo.labels.shapes.windows import area
 
 NAMES = ("grain", "rod")
 
@@ -145,6 +146,16 @@ def test_geojson_is_what_qupath_says_it_is(image, tmp_path):
     ring = first["geometry"]["coordinates"][0]
     assert ring[0] == ring[-1]
     assert [3.0, 2.0] in ring
+
+
+def test_holes_of_masks_are_rings_of_their_own(image, tmp_path):
+    labels.write(tmp_path / "out", [image], to="qupath")
+    document = json.loads((tmp_path / "out" / "a.geojson").read_text())
+    outer, hole = document["features"][4]["geometry"]["coordinates"]  # as RFC 7946 has them
+    assert outer[0] == outer[-1]
+    assert hole[0] == hole[-1]
+    assert area(np.array(outer)) == 7**2 - 0.5  # corners are cut by half a pixel
+    assert area(np.array(hole)) == 3**2 - 0.5
 
 
 def test_annotations_of_qupath_may_have_holes_parts_and_no_class(image, tmp_path):

@@ -30,7 +30,7 @@ from temzoo.labels.formats.entries import (
 from temzoo.labels.formats.geometry import vertices
 from temzoo.labels.formats.limits import of_kind, short
 from temzoo.labels.names import ImageFolder, label_paths
-from temzoo.labels.shapes.trace import joined, polygons
+from temzoo.labels.shapes.trace import joined, rings
 from temzoo.labels.shapes.windows import outline, shape_window
 
 SUFFIX = ".geojson"
@@ -132,9 +132,9 @@ def _shapes(entry: Mapping[str, Any], geometry: Mapping[str, Any], group: int) -
     return [Shape("polygon", label, _outline(part), group_id=group_id) for part in parts]
 
 
-def _outline(rings: list[Any]) -> np.ndarray:
+def _outline(stated: list[Any]) -> np.ndarray:
     """One polygon of the outer ring and its holes; the last point of a ring is its first."""
-    whole, *holes = (vertices(ring, "coordinates", least=4)[:-1] for ring in rings)
+    whole, *holes = (vertices(ring, "coordinates", least=4)[:-1] for ring in stated)
     for hole in holes:
         whole = joined(whole, hole)
     return whole
@@ -179,10 +179,10 @@ def _geometry(shape: Shape, image: LabelledImage) -> dict[str, Any] | None:
         return {"type": "MultiPoint", "coordinates": shape.points[:, ::-1].tolist()}
     if shape.kind == "mask":
         row, col, pixels = shape_window(shape, image.height, image.width)
-        rings = [ring + np.array([row, col]) for ring in polygons(pixels, tolerance_px=0.0)]
+        parts = [[ring + np.array([row, col]) for ring in part] for part in rings(pixels)]
     else:
-        rings = [outline(shape)] if shape.has_area else []
-    closed = [[np.concatenate([ring, ring[:1]])[:, ::-1].tolist()] for ring in rings]
-    if len(closed) == 1:
-        return {"type": "Polygon", "coordinates": closed[0]}
-    return {"type": "MultiPolygon", "coordinates": closed} if closed else None
+        parts = [[np.concatenate([o := outline(shape), o[:1]])]] if shape.has_area else []
+    stated = [[ring[:, ::-1].tolist() for ring in part] for part in parts]
+    if len(stated) == 1:
+        return {"type": "Polygon", "coordinates": stated[0]}
+    return {"type": "MultiPolygon", "coordinates": stated} if stated else None

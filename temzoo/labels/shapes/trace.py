@@ -54,6 +54,19 @@ def polygons(
     ]
 
 
+def rings(mask: np.ndarray) -> list[list[np.ndarray]]:
+    """Of each connected part of a mask, (H, W) bool, the outline and those of its holes, exact.
+
+    Returns:
+        closed rings, each (N, 2) float64, (row, col); the outer one first.
+    """
+    numbered, _ = ndimage.label(mask, structure=NEIGHBOURS)
+    return [
+        [measure.approximate_polygon(ring, 0.0) + part.bbox[:2] for ring in _rings(part.image)]
+        for part in measure.regionprops(numbered)
+    ]
+
+
 def _fitting(part: np.ndarray, tolerance_px: float, least_iou: float) -> np.ndarray:
     """The simplest polygon of the tolerances in turn that agrees well enough with the part."""
     outer, *holes = _rings(part)
