@@ -65,7 +65,7 @@ LITE += " --learning-rate 3e-3 --average 0.95"
 TRAININGS = {
     "training": {
         BEFORE: f"{FROZEN} --epochs 18",
-        NOW: f"{LITE} --epochs 5 --steps 100 --validate-every 5",
+        NOW: f"{LITE} --epochs 8 --steps 100 --validate-every 8",
     },
     "few": {
         BEFORE: f"{FROZEN} --limit 10 --epochs 5 --steps 60",
