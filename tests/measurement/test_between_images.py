@@ -7,6 +7,7 @@ from scipy.stats import kruskal
 
 from temzoo.measurement.between_images import _of_sizes, differing, told
 from temzoo.measurement.counted import Counted
+from temzoo.measurement.summary import summarize
 
 
 def images(count, particles, *, sizes=0.0, numbers=0.0, seed=0):
@@ -54,3 +55,16 @@ def test_the_remedy_is_one_that_can_be_had():
     assert "differ in size and number by more" in told(("size", "number"), 9)
     assert told(("size",), 9).endswith("too narrow; draw whole images, with --over images.")
     assert "take 6 images and draw them whole" in told(("size",), 3)
+
+
+def test_where_images_differ_intervals_by_particles_hold_too_seldom():
+    held = {"particles": [], "images": []}
+    for seed in range(60):
+        one = images(10, 40, sizes=0.1, numbers=0.3, seed=seed)
+        columns = one.columns.assign(particle=range(len(one.columns)), covered=1.0, least=0.0)
+        known = Counted(columns.assign(**{"class": "p"}), one.fields, one.unit, one.of)
+        for over, each in held.items():
+            row = summarize(known, by=None, over=over, bootstrap=200).iloc[0]
+            each.append(row["diameter_d50_low_nm"] < np.exp(3) < row["diameter_d50_high_nm"])
+    assert np.mean(held["particles"]) < 0.75
+    assert np.mean(held["images"]) > 0.88

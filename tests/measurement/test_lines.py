@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from temzoo.core.types import LabelledImage, Prediction, Shape
 from temzoo.data.synthetic.synthesize import synthesize
@@ -55,6 +56,18 @@ def test_bands_near_45_degrees_keep_their_length():
         way = np.array([math.sin(angle), math.cos(angle)])
         mask, _ = drawn(110.3 - 75 * way, 110.3 + 75 * way, width=3.0)
         assert skeleton_lengths(mask).sum() == pytest.approx(150, rel=0.03)
+
+
+def test_a_rough_outline_adds_branches():
+    rng, errors = np.random.default_rng(0), []
+    down, right = np.mgrid[:120, :220] + 0.5
+    for width in (6, 10, 14) * 10:
+        rough = gaussian_filter1d(rng.normal(size=(2, 220)), 2, axis=1)
+        upper, lower = rough / rough.std(axis=1, keepdims=True)  # of 1 px
+        beyond = np.maximum(abs(right - 110) - 75, 0)  # a length of 150 px with round ends
+        mask = np.hypot(beyond, down - 60) <= width / 2 + np.where(down > 60, lower, upper)
+        errors.append(skeleton_lengths(mask).sum() / 150 - 1)
+    assert 0.03 < np.mean(errors) < 0.1
 
 
 def test_length_of_a_circle_is_its_circumference():

@@ -294,3 +294,16 @@ def test_nothing_there_gives_arrays_of_no_length():
         assert values.shape == (0,)
     assert ellipses(runs, (1, 1)).centroid.shape == (0, 2)
     assert runs.boxes.shape == (0, 4)
+
+
+def test_discs_of_few_pixels_are_less_round_by_their_feret_diameters():
+    rng, across = np.random.default_rng(0), np.arange(60) + 0.5
+    for diameter, roundness, aspect in ((12, 0.90, 1.06), (20, 0.935, 1.045), (50, 0.97, 1.02)):
+        rows = []
+        for centre in rng.uniform(29, 31, (40, 2)):
+            away = np.hypot(across[:, None] - centre[0], across - centre[1])
+            mask = (away <= diameter / 2).astype(np.int32)
+            rows.append(temzoo.measure(Prediction(mask, mask)).iloc[0])
+        assert np.mean([row["roundness"] for row in rows]) == pytest.approx(roundness, abs=0.012)
+        ratio = np.mean([row["feret_aspect_ratio"] for row in rows])
+        assert ratio == pytest.approx(aspect, abs=0.012)
