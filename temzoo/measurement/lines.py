@@ -7,9 +7,9 @@ Smeulders (Computer Graphics and Image Processing 20, 347, 1982), 0.980 n_e + 1.
 without bias for straight lines of random direction, where counting diagonal steps as sqrt(2) is
 5 % too long. Of bands 3 to 14 px wide, in random directions, it is off by about 1 % (root of mean
 square) from 150 px on, and by 2 to 3 % at 60 px, if their outlines are smooth: roughness of 1 px
-adds branches, 4 to 9 % of the length from 150 px on. Where lines cross at a small angle they share a
-part of the skeleton, which counts once. Zhang and Suen's thinning, which ``skeletonize`` takes, is
-no choice: it loses parts of bands near 45 degrees.
+adds branches, 4 to 9 % of the length from 150 px on. Where lines cross at a small angle they share
+a part of the skeleton, which counts once. Zhang and Suen's thinning, which ``skeletonize`` takes,
+is no choice: it loses parts of bands near 45 degrees.
 
 **Length of labels.** That of the polyline itself, cut at the border.
 

@@ -9,7 +9,8 @@ from scipy.spatial.distance import pdist
 from skimage.measure import label, perimeter_crofton, regionprops_table
 from skimage.morphology import convex_hull_image
 
-from temzoo.core.types import Detection
+import temzoo
+from temzoo.core.types import Detection, Prediction
 from temzoo.measurement.pixel_runs import runs_of_detections, runs_of_map
 from temzoo.measurement.shapes import directions, ellipses, ferets, hulls, perimeters, solidity
 
