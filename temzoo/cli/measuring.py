@@ -193,7 +193,8 @@ def _tell(measured: Measured, by_unit: Mapping[str, Sizes], by_hand: ByHand) -> 
     for sizes in by_unit.values():
         print(shown(sizes.summary))
         images = len(sizes.summary["image"].unique()) - 1
-        print(f"{line}\n" if (line := told(sizes.differing, images)) else "", end="")
+        if sizes.differing:
+            print(told(sizes.differing, images))
         print(kinds_line(sizes.kinds))
         print("".join(f"{path}\n" for path in sizes.files), end="")
     if measured.corrected:

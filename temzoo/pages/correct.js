@@ -201,9 +201,9 @@ const correcting = (page) => {
   const write = (pairs) => {
     const before = pairs.map(([k]) => [k, records.get(k)]);
     for (const [k, record] of pairs) {
-      const own = !record || (record.lead === undefined && !record.kind
+      const asItWas = !record || (record.lead === undefined && !record.kind
         && Boolean(record.gone ?? isDoubtful(k)) === isDoubtful(k));
-      if (!own) records.set(k, record);
+      if (!asItWas) records.set(k, record);
       else records.delete(k);
     }
     for (const [k] of pairs) paint(k);

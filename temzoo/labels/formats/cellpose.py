@@ -24,14 +24,13 @@ from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels import not_areas
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import left_out
+from temzoo.labels.formats.entries import OBJECT, left_out
 from temzoo.labels.formats.limits import require_size, short
 from temzoo.labels.names import label_paths, with_area
 from temzoo.labels.shapes.raster import instance_map
 from temzoo.labels.shapes.run_lengths import mask_geometry
 
 SUFFIX, MASKS = "_seg.npy", "*_cp_masks.*"
-OBJECT = "object"  # the class of them all
 WHOLE_NUMBERS = re.compile("[biu][1248]")
 # What reading a damaged pickle may raise.
 DAMAGES = (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from temzoo.core.files import read_json
 from temzoo.core.types import LabelledImage
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.limits import require_size, short
 from temzoo.labels.names import ImageFolder
 from temzoo.micrographs import count_frames, image_size
 
+OBJECT = "object"  # the class of what has none
 LEFT_OUT = "entry-left-out"
 
 
@@ -34,6 +36,30 @@ def left_out(said: list[Finding] | None, place: str, image: str = "") -> Iterato
             raise ValueError(text) from error
         text = f"{place} was left out: {error}"
         said.append(Finding("error", LEFT_OUT, image, None, text))
+
+
+def each_file(
+    folder: str | Path,
+    pattern: str,
+    recognises: Callable[[Any], bool],
+    parse: Callable[[Any, Path], list[LabelledImage]],
+    said: list[Finding] | None,
+) -> list[LabelledImage]:
+    """The images of the JSON files of a format in a folder and its subfolders.
+
+    Args:
+        pattern: of the files' names.
+        recognises: whether decoded JSON is of the format.
+        parse: gives the images of a file from what it holds and its path.
+        said: as for ``left_out``.
+    """
+    labelled = []
+    for path in sorted(Path(folder).rglob(pattern)):
+        with left_out(said, str(path)):
+            document = read_json(path)
+            if recognises(document):
+                labelled += parse(document, path)
+    return labelled
 
 
 def entry_of(value: Any) -> Mapping[str, Any]:

@@ -25,14 +25,13 @@ import numpy as np
 from temzoo.core.files import atomic_path
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import OneOfStack, file_of, left_out, size_of_file
+from temzoo.labels.formats.entries import OBJECT, OneOfStack, file_of, left_out, size_of_file
 from temzoo.labels.formats.geometry import box, ellipse
 from temzoo.labels.formats.limits import require_finite
 from temzoo.labels.names import ImageFolder, label_paths
 from temzoo.labels.shapes.trace import joined, polygons
 from temzoo.labels.shapes.windows import outline, shape_window
 
-OBJECT = "object"  # the class of regions that ImageJ named
 BY_PLACE = re.compile(r"\d{4,}(-\d{4,})+")
 NUMBER = re.compile(r"[-_ ]?\d+$")
 # Of an image's file name, what the ROI Manager or its user may have put around it.

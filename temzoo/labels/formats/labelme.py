@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import entry_of, left_out, size_of_file
+from temzoo.labels.formats.entries import each_file, entry_of, left_out, size_of_file
 from temzoo.labels.formats.limits import (
     of_kind,
     require_finite,
@@ -80,14 +80,12 @@ def read(
     Raises:
         ValueError: when a file or a shape is malformed; the message names the file and the shape.
     """
-    folder, labelled = Path(folder), []
-    for path in sorted(folder.rglob("*.json")):
-        with left_out(said, str(path)):
-            document = read_json(path)
-            if recognises(document):
-                place = path.parent.relative_to(folder)
-                labelled += parse(document, path, images=images, said=said, place=place)
-    return labelled
+
+    def one(document: Any, path: Path) -> list[LabelledImage]:
+        place = path.parent.relative_to(folder)
+        return parse(document, path, images=images, said=said, place=place)
+
+    return each_file(folder, "*.json", recognises, one, said)
 
 
 def parse(

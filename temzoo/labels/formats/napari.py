@@ -22,12 +22,11 @@ import numpy as np
 from temzoo.core.files import text_lines
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import OneOfStack, file_of, left_out, size_of_file
+from temzoo.labels.formats.entries import OBJECT, OneOfStack, file_of, left_out, size_of_file
 from temzoo.labels.formats.limits import require_finite, short
 from temzoo.labels.names import ImageFolder
 
 BEGIN = b"index,shape-type,vertex-index,axis-0,axis-1"
-OBJECT = "object"  # the class of them all
 # By napari's name: the kind of the shape, and the least vertices.
 KINDS = {
     "polygon": ("polygon", 3),

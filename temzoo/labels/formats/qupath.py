@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temzoo.core.files import read_json, write_json
+from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
 from temzoo.labels.formats.entries import (
+    OBJECT,
     OneOfStack,
+    each_file,
     entry_of,
     file_of,
     left_out,
@@ -34,7 +37,6 @@ from temzoo.labels.shapes.trace import joined, rings
 from temzoo.labels.shapes.windows import outline, shape_window
 
 SUFFIX = ".geojson"
-OBJECT = "object"  # the class of annotations that have none
 KINDS = {"LineString": "polyline", "MultiPoint": "points"}
 
 
@@ -57,13 +59,8 @@ def read(
     folder: str | Path, *, images: str | Path | None = None, said: list[Finding] | None = None
 ) -> list[LabelledImage]:
     """The images of a folder of GeoJSON files, those in its subfolders too; see ``parse``."""
-    labelled = []
-    for path in sorted(Path(folder).rglob("*json")):
-        with left_out(said, str(path)):
-            document = read_json(path)
-            if recognises(document):
-                labelled += parse(document, path, images=images or folder, said=said)
-    return labelled
+    one = partial(parse, images=images or folder, said=said)
+    return each_file(folder, "*json", recognises, one, said)
 
 
 def parse(

@@ -9,17 +9,15 @@ Source: https://github.com/facebookresearch/segment-anything
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from temzoo.core.files import read_json
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import entry_of, left_out
+from temzoo.labels.formats.entries import OBJECT, each_file, entry_of, left_out
 from temzoo.labels.formats.geometry import coco_mask
 from temzoo.labels.formats.limits import of_kind, require_size
-
-OBJECT = "object"  # the class of them all
 
 
 def recognises(document: Any) -> bool:
@@ -34,13 +32,7 @@ def read(
     folder: str | Path, *, images: str | Path | None = None, said: list[Finding] | None = None
 ) -> list[LabelledImage]:
     """The images of a folder of such files, those in its subfolders too; see ``parse``."""
-    labelled = []
-    for path in sorted(Path(folder).rglob("*.json")):
-        with left_out(said, str(path)):
-            document = read_json(path)
-            if recognises(document):
-                labelled += parse(document, path, images=images, said=said)
-    return labelled
+    return each_file(folder, "*.json", recognises, partial(parse, images=images, said=said), said)
 
 
 def parse(

@@ -20,12 +20,11 @@ import numpy as np
 from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import finished, left_out, size_of_file
+from temzoo.labels.formats.entries import OBJECT, finished, left_out, size_of_file
 from temzoo.labels.formats.limits import of_kind, require_finite
 from temzoo.labels.names import ImageFolder
 from temzoo.labels.shapes.windows import outline
 
-DEFAULT_LABEL = "object"
 LABEL_ATTRIBUTES = ("label", "class", "name", "type")
 Attributes = Mapping[str, Any]
 
@@ -110,11 +109,11 @@ def say_unnamed(
     labelled: list[LabelledImage], label_attribute: str | None, said: list[Finding] | None
 ) -> list[LabelledImage]:
     """The images with their classes; how many regions state none is said."""
-    unnamed = sum(s.label == DEFAULT_LABEL for image in labelled for s in image.shapes)
+    unnamed = sum(s.label == OBJECT for image in labelled for s in image.shapes)
     if unnamed and label_attribute is not None and said is not None:
         text = (
             f"{unnamed} regions without {label_attribute!r}, which names the class, became the "
-            f"class {DEFAULT_LABEL!r}. Name them in VIA."
+            f"class {OBJECT!r}. Name them in VIA."
         )
         said.append(Finding("warning", "unnamed-regions", "", None, text))
     return finished(labelled, 0)
@@ -204,7 +203,7 @@ def _shape(region: Any, label_attribute: str | None) -> Shape:
             "Draw it again in VIA 2."
         )
     notes = {key: _value(value) for key, value in _part(region, "region_attributes").items()}
-    label = notes.pop(label_attribute, "") or DEFAULT_LABEL
+    label = notes.pop(label_attribute, "") or OBJECT
     kind, read = GEOMETRY[kind]
     points, *rotation = read(stated)
     require_finite(points)

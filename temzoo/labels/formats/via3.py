@@ -18,9 +18,9 @@ import numpy as np
 from temzoo.core.files import write_json
 from temzoo.core.types import NO_ATTRIBUTES, LabelledImage, Shape
 from temzoo.labels.check_report import Finding
-from temzoo.labels.formats.entries import left_out, size_of_file
+from temzoo.labels.formats.entries import OBJECT, left_out, size_of_file
 from temzoo.labels.formats.limits import of_kind, require_finite, short
-from temzoo.labels.formats.via import DEFAULT_LABEL, class_attribute, require_images, say_unnamed
+from temzoo.labels.formats.via import class_attribute, require_images, say_unnamed
 from temzoo.labels.names import class_names
 from temzoo.labels.shapes.windows import outline
 
@@ -160,7 +160,7 @@ def _shape(
             f"radii must not be negative. Received: xy={short(stated)}. Draw it again."
         )
     notes = _notes(entry.get("av"), attributes)
-    label = notes.pop(label_attribute, "") or DEFAULT_LABEL
+    label = notes.pop(label_attribute, "") or OBJECT
     return Shape(kind, label, points, attributes=notes or NO_ATTRIBUTES)
 
 
