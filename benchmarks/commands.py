@@ -112,6 +112,7 @@ OPTIONS: dict[str, list[Option]] = {
         option("--minutes", "of learning", 5.0),
         option("--threads", "of each contestant", 2),
         option("--names", "of the contestants", nargs="+"),
+        option("--add", "to the record on file, of the same job", action="store_true"),
         option("--seeds", "of the two that are first in IoU; of the others one", 1),
         option("--speed", "speed of one architecture instead", action="store_true"),
         option("--work", "folder", Path("runs") / "peers"),

@@ -9,7 +9,9 @@ list of crops at stored resolution with their quarter turns and mirrors; nobody 
 judge. Then it predicts whole micrographs at full resolution, and ``temzoo.evaluation`` scores what
 it wrote; ``--work`` holds it, and a contestant that was finished there is not run again. Objects of
 probabilities are told apart as by ``temzoo predict``, whoever gave them. With ``--seeds N`` the two
-that are first in IoU learn N times. Of the U-Net in every engine: ``benchmarks.beside_torch``.
+that are first in IoU learn N times. Half an hour each is too long for one sitting: ``--add`` goes
+on with the record on file, and each row says when and on which processor it learnt. Of the U-Net in
+every engine: ``benchmarks.beside_torch``.
 
 A job is a dataset as a folder that needs no temzoo to read: ``job.json`` (sizes, seed, budget);
 ``train-0000-pixels.npy`` (H, W) grey in the stored range, ``-classes.npy`` (H, W) uint8,
@@ -21,11 +23,13 @@ a function in ``peer_scripts/learners.py``.
 """
 
 import argparse
+import datetime
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,7 +40,7 @@ from benchmarks.accuracy import OBJECTS, comparison, scored
 from benchmarks.datasets import Dataset, dataset_of, synthetic
 from benchmarks.environments import LONGEST, SCRIPTS, python_of, why_not
 from benchmarks.recipes import PYRAMID
-from benchmarks.records import scores, write_json
+from benchmarks.records import kept, scores, write_json
 from benchmarks.timing import last_line, spread, threads_of
 from temzoo.core.files import read_json
 from temzoo.core.types import Prediction
@@ -46,6 +50,7 @@ from temzoo.data.examples import class_names
 from temzoo.data.preparation import crop, visit
 from temzoo.labels.shapes.raster import class_map, instance_map
 from temzoo.micrographs import as_channels
+from temzoo.training.run_folder import hardware
 
 CROPS = 40_000  # more than anybody learns from in an hour on two cores
 
@@ -217,52 +222,104 @@ def score(folder: Path, examples: Sequence, names: Sequence[str]):
 
 
 def contest(names: Sequence[str], job: Path, out: Path, examples: Sequence) -> dict[str, Any]:
-    """All of ``names`` on one job: what each told and scored, and ours beside each peer."""
+    """All of ``names`` on one job: what each told and scored, where and when."""
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    found, rows = {}, {}
-    for name in sorted(names, key=list(ALL).index):
+    here = {"processor": hardware()["processor"], "date": datetime.date.today().isoformat()}
+    rows = {}
+    for name in names:
         row = run(ALL[name], job, out / name)
         if "left_out" not in row:
-            found[name] = score(out / name, examples, told["class_names"])
-            row |= scores(found[name])
+            row |= here | scores(score(out / name, examples, told["class_names"]))
         rows[name] = {"about": ALL[name].about, **row}
         print(f"{name}: {row.get('left_out', 'done')}", flush=True)
+    return rows
+
+
+def side_by_side(rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows in the order of ``ALL``, each peer's with ours beside it."""
+    rows = {name: rows[name] for name in ALL if name in rows}
+    found = {
+        name: SimpleNamespace(table=row["images"], per_image=row["per_image"])
+        for name, row in rows.items()
+        if "images" in row
+    }
     for name in found.keys() - OURS.keys():
         rows[name]["beside"] = {n: comparison(found[n], found[name]) for n in OURS if n in found}
     return rows
 
 
-def of_contest(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What a record says of a contest."""
+def on_file(asked: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a record that is there already; none without one.
+
+    Raises:
+        ValueError: it is of another job, such as other micrographs.
+    """
+    for record in kept(folder):
+        if (record["what"], record["name"]) == ("peers", asked["name"]):
+            job = json.loads(json.dumps(asked))
+            if any(record[key] != job[key] for key in ("dataset", "settings")):
+                raise ValueError(
+                    f"--add goes on with a record of the same job. Received: {record['name']} in"
+                    f" {folder}, of other data or settings. Leave --add out to begin it anew."
+                )
+            return record["figures"]["contestants"]
+    return {}
+
+
+def of_contest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What a record says of a contest; with ``--add`` after every training."""
     dataset = synthetic(train=6, val=3, size=256) if arguments.quick else dataset_of(arguments)
     minutes = 1 / 3 if arguments.quick else arguments.minutes
     work = arguments.work.resolve() / f"{'quick-' * arguments.quick}{dataset.name}"
     settings = {"crop": CROP, "batch": 8, "threads": arguments.threads}
 
-    def run_all(names: Sequence[str], seed: int) -> tuple[dict, dict]:
-        place = work / f"seed-{seed}"
-        told = write_job(place / "job", dataset, minutes=minutes, seed=seed, **settings)
-        return told, contest(names, place / "job", place, dataset.val)
+    def of_seed(seed: int) -> dict[str, Any]:
+        job = work / f"seed-{seed}" / "job"
+        return write_job(job, dataset, minutes=minutes, seed=seed, **settings)
 
-    told, rows = run_all(arguments.names or [*ALL], 0)
-    judged = [name for name, row in rows.items() if "per_image" in row]
-    first = sorted(judged, key=lambda name: -rows[name]["per_image"]["iou"]["value"])[:2]
-    again = [run_all(first, seed)[1] for seed in range(1, arguments.seeds)]
-    for name in first if again else ():
-        each = [more[name]["per_image"] for more in (rows, *again) if "per_image" in more[name]]
-        rows[name]["seeds"] = {
-            metric: spread([one[metric]["value"] for one in each])
-            for metric in ("iou", "instance_f1")
-        }
-    about = f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}"
+    def run_one(name: str, seed: int) -> dict[str, Any]:
+        place = work / f"seed-{seed}"
+        return contest([name], place / "job", place, dataset.val)[name]
+
+    told, about = of_seed(0), f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}"
     found = {"name": f"{dataset.name}-{minutes:.3g}-min", "about": about, "seed": 0}
     found |= {"dataset": told.pop("dataset"), "settings": told | OBJECTS}
-    return found | {"figures": {"contestants": rows}}
+    rows = on_file(found, arguments.out) if arguments.add else {}
+
+    def record() -> dict[str, Any]:
+        contestants = side_by_side(rows)
+        command = arguments.again(names=[*contestants] if arguments.names else None, add=False)
+        return {**found, "command": command, "figures": {"contestants": contestants}}
+
+    for name in arguments.names or ALL:
+        if "images" not in rows.get(name, {}):
+            rows[name] = run_one(name, 0)
+            if arguments.add:
+                yield record()
+    judged = [name for name, row in rows.items() if "images" in row]
+    first = sorted(judged, key=lambda name: -rows[name]["per_image"]["iou"]["value"])[:2]
+    for seed in range(1, arguments.seeds):
+        of_seed(seed)
+        for name in first:
+            again = rows[name].setdefault("again", {})
+            if str(seed) not in again:
+                again[str(seed)] = run_one(name, seed)["per_image"]
+                every = [rows[name]["per_image"], *again.values()]
+                rows[name]["seeds"] = {
+                    metric: spread([one[metric]["value"] for one in every])
+                    for metric in ("iou", "instance_f1")
+                }
+                if arguments.add:
+                    yield record()
+    yield record()
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if arguments.setup is None:
-        yield (beside_torch.on_processor if arguments.speed else of_contest)(arguments)
+        if arguments.speed:
+            yield beside_torch.on_processor(arguments)
+        else:
+            yield from of_contest(arguments)
         return
     found = environments.set_up(arguments.setup)
     print(*(f"{name}: {state}" for name, state in found.items()), sep="\n", flush=True)

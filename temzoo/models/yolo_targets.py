@@ -25,8 +25,6 @@ BINS = 16  # distances of an edge from its point: 0 to 15 strides
 ALPHA, BETA, MOST_POINTS = 0.5, 6.0, 10
 LEAST_IOU = 0.01  # added, so that points that overlap nothing are ranked by their score
 LEAST_TARGET = 0.05
-# Times that objects with one best point are parted; who gives way may meet another.
-ROUNDS = 8
 
 
 class Points(NamedTuple):
@@ -94,8 +92,7 @@ def assign(scores, found, objects, classes, at: Points) -> Targets:
     of_class = tf.gather(tf.transpose(scores, (0, 2, 1)), tf.maximum(classes, 0), batch_dims=1)
     metric = of_class**ALPHA * (overlap + LEAST_IOU) ** BETA
     metric = tf.where(_near(objects, at) & real[..., None], metric, 0.0)
-    own = tf.one_hot(_own_points(metric, real), metric.shape[-1], dtype=tf.float32)
-    own *= tf.cast(real, tf.float32)[..., None]
+    own = _own_points(tf.stop_gradient(metric))
     least = tf.math.top_k(metric, MOST_POINTS).values[..., -1:]
     candidate = (metric > 0) & (metric >= least)
     # An own point outranks all else; of other points, each takes the object it overlaps most.
@@ -124,20 +121,31 @@ def _near(objects, at: Points):
     return inside | ((apart <= STRIDES[0]) & (at.strides[:, 0] == STRIDES[0]))
 
 
-def _own_points(metric, real):
-    """The best point of each object, (B, G, A) to (B, G); of two with one, the later takes another.
+def _own_points(metric):
+    """The best point of each object, one-hot (B, G, A); of two with one, the later takes another.
+
+    Who gives way may meet a third, so this goes on until all are parted. Padding has none, nor has
+    an object whose points are all taken by others.
 
     Args:
-        real: (B, G) bool, False for padding.
+        metric: (B, G, A), above 0 where a point may be an object's.
     """
-    for _ in range(ROUNDS):
-        best = tf.argmax(metric, axis=-1, output_type=tf.int32)
-        same = (best[:, :, None] == best[:, None, :]) & real[:, None, :] & real[:, :, None]
-        earlier = tf.linalg.band_part(tf.cast(same, tf.float32), -1, 0)
-        taken = tf.reduce_sum(earlier, axis=-1, keepdims=True) > 1.0  # itself is one
-        spoilt = tf.one_hot(best, metric.shape[-1], True, False, dtype=tf.bool) & taken
-        metric = tf.where(spoilt, 0.0, metric)
-    return tf.argmax(metric, axis=-1, output_type=tf.int32)
+
+    def best(metric):
+        first = tf.one_hot(tf.argmax(metric, axis=-1), metric.shape[-1])
+        return first * tf.cast(metric > 0, tf.float32)
+
+    def looked_at(metric):
+        """The metric, and the best points that an earlier object has too."""
+        own = best(metric)
+        return metric, (own > 0) & (tf.cumsum(own, axis=1, exclusive=True) > 0)
+
+    metric, _ = tf.while_loop(
+        lambda _, taken: tf.reduce_any(taken),
+        lambda metric, taken: looked_at(tf.where(taken, 0.0, metric)),
+        looked_at(metric),
+    )
+    return best(metric)
 
 
 def distribution_focal_loss(bins, wanted):

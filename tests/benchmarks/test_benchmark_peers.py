@@ -12,7 +12,7 @@ from benchmarks.datasets import synthetic
 from benchmarks.page import shown
 from benchmarks.peer_scripts import replay
 from benchmarks.peers import ALL, PEERS, Contestant, crop_numbers, write_job
-from benchmarks.records import result
+from benchmarks.records import keep, result
 from temzoo.labels.shapes.raster import class_map, instance_map
 
 SIZE = 96
@@ -188,7 +188,7 @@ def test_scikit_learn_from_the_job_to_the_table(dataset, job, tmp_path):
     out = tmp_path / "out"
     _written_truth(out / "temzoo-unet", dataset)
     names = ["sklearn", "smp-resnet18", "stardist"]
-    rows = peers.contest(names, job, out, dataset.val)
+    rows = peers.side_by_side(peers.contest(names, job, out, dataset.val))
     row = rows["sklearn"]
     assert row["per_image"]["iou"]["value"] > 0.5
     assert row["learning"]["crops"] >= 1
@@ -212,7 +212,9 @@ def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, 
         }
 
     monkeypatch.setattr(peers, "run", run)
-    rows = peers.contest(["temzoo-unet", "pytorch-unet"], job, tmp_path, dataset.val)
+    names = ["pytorch-unet", "temzoo-unet"]
+    rows = peers.side_by_side(peers.contest(names, job, tmp_path, dataset.val))
+    assert [*rows] == ["temzoo-unet", "pytorch-unet"]
     told = json.loads((job / "job.json").read_text())
     text = page_of(told, rows)
     gain = 1 - rows["pytorch-unet"]["per_image"]["iou"]["value"]
@@ -267,6 +269,52 @@ def test_a_contest_on_drawn_micrographs_is_recorded(tmp_path, monkeypatch, measu
     assert record["command"] == "python -m benchmarks peers --names temzoo-unet --quick"
     assert record["settings"]["budget_s"] == 40.0
     assert shown(record)[-1] == "| ours | not here |"
+
+
+@pytest.fixture
+def contested(tmp_path, monkeypatch, measured):
+    """A quick contest with ``--add``, whose contestants write shifted truth: its last record."""
+    shifts, ran = {"temzoo-unet": 1, "pytorch-unet": 5, "sklearn": 3}, []
+
+    def run(contestant, job, folder):
+        ran.append((folder.parent.name, folder.name))
+        dataset = synthetic(train=6, val=3, size=256)
+        _written_truth(folder, dataset, lambda c: np.roll(c, shifts[folder.name], axis=1))
+        return {"learning": {"steps": 3}, "parameters": 12, "packages": {"torch": "1"}}
+
+    monkeypatch.setattr(peers, "run", run)
+    monkeypatch.setattr(peers, "CROPS", 4)
+
+    def contest(*words):
+        ran.clear()
+        told = "--quick", "--add", "--work", str(tmp_path / "work")
+        for record in measured("peers", *told, *words):
+            keep(record, tmp_path)
+        return record, [*ran]
+
+    return contest
+
+
+def test_contestants_and_seeds_are_added_to_the_record_on_file(contested):
+    _, ran = contested("--names", "sklearn", "temzoo-unet")
+    assert ran == [("seed-0", "sklearn"), ("seed-0", "temzoo-unet")]
+    record, ran = contested("--names", "sklearn", "pytorch-unet", "--seeds", "2")
+    again = [("seed-1", "temzoo-unet"), ("seed-1", "sklearn")]  # the first two in IoU
+    assert ran == [("seed-0", "pytorch-unet"), *again]
+    rows = record["figures"]["contestants"]
+    assert [*rows] == ["temzoo-unet", "pytorch-unet", "sklearn"]
+    assert rows["pytorch-unet"]["beside"]["temzoo-unet"]["iou"]["verdict"] == "better"
+    assert rows["sklearn"]["seeds"]["iou"]["repetitions"] == 2
+    assert {*rows["sklearn"]} >= {"date", "processor"}
+    assert record["command"].endswith("--names temzoo-unet pytorch-unet sklearn --seeds 2 --quick")
+    assert contested("--names", "sklearn", "--seeds", "2")[1] == []
+
+
+def test_a_record_of_another_job_is_not_added_to(contested, monkeypatch):
+    contested("--names", "sklearn")
+    monkeypatch.setattr(peers, "CROP", 128)
+    with pytest.raises(ValueError, match=r"synthetic-0\.333-min in .*, of other data or"):
+        contested("--names", "temzoo-unet")
 
 
 def test_engines_take_turns_and_are_compared_with_their_original(monkeypatch, measured):

@@ -90,6 +90,21 @@ def test_every_object_has_a_target_at_the_start(model, least, most):
         assert set(own[aimed > 0]) == set(range(count))  # padding has none
 
 
+def test_objects_in_one_place_part_its_points_and_take_no_others():
+    """Of 25 objects with the same box as many are learnt as it has points."""
+    at = targets.points(SIZE)
+    objects = np.tile(np.array([20.0, 20, 44, 44], "float32"), (1, 25, 1))
+    found = np.tile(np.array([24.0, 24, 40, 40], "float32"), (1, len(at.centres), 1))
+    scores = np.full((1, len(at.centres), 1), 0.5, "float32")
+    classes = np.zeros((1, 25), "int32")
+    aims = targets.assign(scores, found, objects, classes, at)
+    aimed = aims.scores[0].numpy() > 0
+    inside = ((at.centres > 20) & (at.centres < 44)).all(axis=1)
+    np.testing.assert_array_equal(aimed, inside)
+    own = aims.objects[0].numpy()[aimed]
+    assert sorted(own) == [*range(inside.sum())]
+
+
 def test_points_that_overlap_an_object_well_are_its_targets():
     """One object; a point that gives its very box has the target 1, one that is apart none."""
     at = targets.points(SIZE)
