@@ -92,7 +92,6 @@ _LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
     "masks classes": _of_class_masks,
     "masks instances": _of_instance_masks,
     "segmask": _hidden,
-    "imagej": _of_regions,
     "cellpose": _of_instance_masks,
     "yolo": _of_boxes,
     "via": _of_regions,

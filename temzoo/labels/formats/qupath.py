@@ -33,6 +33,7 @@ from temzoo.labels.formats.entries import (
 from temzoo.labels.formats.geometry import vertices
 from temzoo.labels.formats.limits import of_kind, short
 from temzoo.labels.names import ImageFolder, label_paths
+from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.trace import joined, rings
 from temzoo.labels.shapes.windows import outline, shape_window
 
@@ -140,7 +141,8 @@ def _outline(stated: list[Any]) -> np.ndarray:
 def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
     """Writes ``NAME.geojson`` for each image: drag it onto the image in QuPath.
 
-    Masks become outlines around their pixels; the attributes of a shape go into "metadata".
+    Masks, and objects of several parts, become outlines around their pixels; the attributes of a
+    shape go into "metadata".
 
     Returns:
         how many shapes of each kind were left out, since GeoJSON has no such kind.
@@ -153,7 +155,7 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
     paths = label_paths(folder, (image.name for image in images), SUFFIX)
     for path, image in zip(paths, images, strict=True):
         features = []
-        for shape in sorted(image.shapes, key=lambda each: each.z_order):
+        for shape in raster.one_shape_each(image):
             geometry = _geometry(shape, image)
             not_held.update([shape.kind] if geometry is None else [])
             features += [] if geometry is None else [_feature(shape, geometry)]
