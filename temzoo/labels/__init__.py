@@ -41,6 +41,7 @@ FILE_EACH = ("labelme", "napari", "qupath", "segment_anything")  # with a file f
 LINE_FORMATS = ("labelbox", "via_csv", "napari")  # told by their first line
 # Of files that are looked for in folders.
 SUFFIXES = (".xml", ".json", ".geojson", ".ndjson", ".jsonl", ".csv")
+MASKS = (".png", ".tif", ".tiff")
 SUPPORTED = (
     "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA, LabelMe or Segment Anything "
     "JSON, VIA CSV, Labelbox NDJSON, QuPath GeoJSON, CSV of napari's shapes, a zip of ImageJ "
@@ -262,6 +263,9 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
         return "cellpose", path
     if _format("parts").is_roboflow(path):
         return "parts", path
+    deeper = {_name_of(p) for p in _label_like(path.rglob("*"))} & {*FILE_EACH}
+    if len(deeper) == 1 and not any(p.suffix.lower() in MASKS for p in path.glob("*")):
+        return deeper.pop(), path
     return ("yolo_reading" if yolo.recognises(path) else "masks"), path
 
 
@@ -274,8 +278,11 @@ def _is_imagej(path: Path) -> bool:
 
 def _candidates(folder: Path) -> list[Path]:
     """Files of a folder, and of its folder "annotations", that may be label files."""
-    paths = sorted([*folder.glob("*"), *folder.glob("annotations/*")])
-    return [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
+    return _label_like([*folder.glob("*"), *folder.glob("annotations/*")])
+
+
+def _label_like(paths: Iterable[Path]) -> list[Path]:
+    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _name_of(path: Path) -> str | None:
