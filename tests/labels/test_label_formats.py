@@ -237,6 +237,18 @@ def test_ignored_regions_come_back(tmp_path, to):
 
 
 @pytest.mark.parametrize("to", labels.FORMATS)
+def test_an_image_without_objects_comes_back(tmp_path, to):
+    if to == "imagej":
+        pytest.importorskip("roifile")
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / name)
+    written = [LabelledImage(f"{n}.png", 20, 10, TOUCHING[: n == "a"], ("a",)) for n in "ab"]
+    labels.write(tmp_path / "out", written, to=to)
+    back = labels.read(tmp_path / "out", images=tmp_path)
+    assert [(one.name, len(one.shapes)) for one in back] == [("a.png", 1), ("b.png", 0)]
+
+
+@pytest.mark.parametrize("to", labels.FORMATS)
 def test_convert_says_where_ignored_regions_are_lost(tmp_path, to):
     if to == "imagej":
         pytest.importorskip("roifile")

@@ -62,13 +62,18 @@ def roifile_module() -> ModuleType:
 
 def recognises(path: Path) -> bool:
     """Whether a file is a region of ImageJ, or a zip of nothing else."""
-    if path.suffix.lower() != ".zip":
-        return path.suffix.lower() == ".roi"
-    if not zipfile.is_zipfile(path):
-        return False
+    return bool(_regions(path))
+
+
+def _regions(path: Path) -> list[str] | None:
+    """The names of the regions in a file, which ``write`` may have left without; None: no such."""
+    if path.suffix.lower() == ".roi":
+        return [path.name]
+    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
+        return None
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-    return bool(names) and all(name.lower().endswith(".roi") for name in names)
+    return names if all(name.lower().endswith(".roi") for name in names) else None
 
 
 def read(
@@ -88,7 +93,8 @@ def read(
         ValueError: a file is damaged, a region malformed, or an image is not there.
     """
     path, roifile = Path(path), roifile_module()
-    files = [path] if path.is_file() else sorted(filter(recognises, path.rglob("*.*")))
+    among = [path] if path.is_file() else sorted(path.rglob("*.*"))
+    files = [file for file in among if file == path or _regions(file) is not None]
     home = path.parent if path.is_file() else path
     folder = ImageFolder(home if images is None else images)
     labelled = []
