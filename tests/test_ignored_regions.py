@@ -9,6 +9,7 @@ import pytest
 from temzoo.core.types import Detection, Example, LabelledImage, Micrograph, Prediction, Shape
 from temzoo.evaluation.baselines import Otsu, PixelForest
 from temzoo.evaluation.evaluate import score_predictions
+from temzoo.evaluation.instance_tuning import tune_instances
 from temzoo.evaluation.judged import judged, judged_instances
 from temzoo.evaluation.object_overlaps import true_objects
 from temzoo.labels.shapes import raster
@@ -60,6 +61,19 @@ def test_what_is_found_there_changes_no_score():
         assert (table["iou"], table["pixel_accuracy"], table["instance_f1"]) == (1, 1, 1)
         assert (table["panoptic_quality"], table["instances_predicted_false"]) == (1, 0)
         assert table["count_error"] == 0
+
+
+def test_an_object_that_lies_mostly_there_is_not_to_be_found():
+    covered = (LABELS.shapes[0], box("p", 14, 15, 18, 26), LABELS.shapes[1])
+    labels = LabelledImage("a", 40, 20, covered, ("p",))
+    truth = raster.class_map(LABELS, ["p"])
+    for one in (prediction((2, 2, 12, 12)), prediction((2, 2, 12, 12), (14, 15, 18, 26))):
+        table = score_predictions([example(labels)], [one]).table[0]
+        assert table["instances_true"] == table["instances_labelled_matched"] == 1
+        assert (table["instance_recall"], table["instance_f1"], table["count_error"]) == (1, 1, 0)
+    model = SimpleNamespace(predict_probabilities=lambda pixels: np.eye(2, dtype="f4")[truth])
+    tuned = tune_instances(model, [example(labels, truth.astype("f4"))], min_areas_px=(10,))
+    assert (tuned.best["f1"], tuned.best["true"]) == (1, 1)
 
 
 def test_what_is_found_beside_it_counts():

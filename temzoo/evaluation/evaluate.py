@@ -40,7 +40,7 @@ from temzoo.evaluation import objects
 from temzoo.evaluation.average_precision import ImageMatches
 from temzoo.evaluation.bootstrap import interval, nanmean, ratio, resamples, weighted_mean
 from temzoo.evaluation.fates import ObjectErrors, image_errors, object_errors
-from temzoo.evaluation.judged import judged
+from temzoo.evaluation.judged import judged, judged_labels
 from temzoo.evaluation.object_overlaps import boxed, map_objects, match_instances, true_objects
 from temzoo.evaluation.objects import COCO_AREAS
 from temzoo.evaluation.pixels import confusion, scores
@@ -48,12 +48,7 @@ from temzoo.evaluation.results import Evaluation
 from temzoo.inference.objects import flattened
 from temzoo.inference.predict import predict
 from temzoo.inference.regions import Watershed, keep_sure
-from temzoo.labels.shapes.raster import (
-    class_map,
-    foreground_classes,
-    ignored_pixels,
-    instance_map,
-)
+from temzoo.labels.shapes.raster import class_map, foreground_classes, ignored_pixels
 from temzoo.zoo.built import class_names_of, task_of
 
 # Metrics of objects that compare outlines or areas.
@@ -284,7 +279,7 @@ def _score_instances(
         matched, true, predicted = (int(part.sum()) for part in parts)
     else:
         match = match_instances(
-            instance_map(example.labels),
+            judged_labels(example.labels),
             sure_instances(prediction, least),
             truth_classes=truth,
             predicted_classes=prediction.classes,

@@ -17,16 +17,12 @@ import numpy as np
 
 from temzoo.core.types import Example
 from temzoo.evaluation.evaluate import scored_names
-from temzoo.evaluation.judged import judged_instances
+from temzoo.evaluation.judged import judged_instances, judged_labels
 from temzoo.evaluation.object_overlaps import match_instances
 from temzoo.inference.confidence import confidences, likeliest_share
 from temzoo.inference.predict import predict, sure_classes
 from temzoo.inference.regions import Watershed, label_instances
-from temzoo.labels.shapes.raster import (
-    class_map,
-    ignored_pixels,
-    instance_map,
-)
+from temzoo.labels.shapes.raster import class_map, ignored_pixels
 from temzoo.zoo.built import task_of
 
 NECKS = (0.0, 0.7, 0.8, 0.9)  # 0 cuts nothing: connected components
@@ -145,7 +141,7 @@ def _counts(
     options: Mapping[str, Any],
 ) -> Iterator[tuple[int, int, int]]:
     """Matched, true and predicted instances of one image, by cut, then by least score and area."""
-    truth, true_classes = instance_map(example.labels), class_map(example.labels, names)
+    truth, true_classes = judged_labels(example.labels), class_map(example.labels, names)
     ignored = ignored_pixels(example.labels)
     found = predict(model, example.micrograph, probabilities=True, instances=None, **options)
     for cut in cuts:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from temzoo.core.types import Detection, LabelledImage, Prediction
+from temzoo.core.types import IGNORE, Detection, LabelledImage, Prediction
 from temzoo.inference.objects import flattened, tight
-from temzoo.labels.shapes.raster import ignored_pixels
+from temzoo.labels.shapes.raster import ignored_pixels, instance_map
 
 LEAST_LEFT = 0.5  # of an object, that it is still one
 
@@ -42,6 +42,11 @@ def judged_instances(instances: np.ndarray, ignored: np.ndarray | None) -> np.nd
     left = np.bincount(instances[~ignored], minlength=len(before))
     gone = left < LEAST_LEFT * before
     return np.where(ignored | gone[instances], 0, instances).astype(instances.dtype)
+
+
+def judged_labels(labels: LabelledImage) -> np.ndarray:
+    """The labels' instance map, (H, W), likewise; numbers are those of ``raster.instance_map``."""
+    return judged_instances(instance_map(labels, ignore=[IGNORE]), ignored_pixels(labels))
 
 
 def judged_object(one: Detection, ignored: np.ndarray | None) -> Detection | None:

@@ -41,6 +41,7 @@ FILE_EACH = ("labelme", "napari", "qupath", "segment_anything")  # with a file f
 LINE_FORMATS = ("labelbox", "via_csv", "napari")  # told by their first line
 # Of files that are looked for in folders.
 SUFFIXES = (".xml", ".json", ".geojson", ".ndjson", ".jsonl", ".csv")
+MASKS = (".png", ".tif", ".tiff")
 SUPPORTED = (
     "CVAT 1.1 XML, COCO instances JSON, Datumaro, Label Studio, VIA, LabelMe or Segment Anything "
     "JSON, VIA CSV, Labelbox NDJSON, QuPath GeoJSON, CSV of napari's shapes, a zip of ImageJ "
@@ -238,7 +239,8 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
     if path.is_file():
         kinds = {"imagej": _is_imagej, "cellpose": _format("cellpose").recognises}
         return next((kind for kind, told in kinds.items() if told(path)), "file"), path
-    found = [(file, name) for file in _candidates(path) if (name := _name_of(file)) is not None]
+    near = _candidates(path, "*", "annotations/*")
+    found = [(file, name) for file in near if (name := _name_of(file)) is not None]
     for each in FILE_EACH:
         if found and all(name == each for _, name in found):
             return each, path
@@ -262,6 +264,9 @@ def _source(path: Path, said: list[Finding]) -> tuple[str, Path]:
         return "cellpose", path
     if _format("parts").is_roboflow(path):
         return "parts", path
+    deeper = {_name_of(p) for p in _candidates(path, "**/*")} & {*FILE_EACH}
+    if len(deeper) == 1 and not any(p.suffix.lower() in MASKS for p in path.glob("*")):
+        return deeper.pop(), path
     return ("yolo_reading" if yolo.recognises(path) else "masks"), path
 
 
@@ -272,9 +277,9 @@ def _is_imagej(path: Path) -> bool:
     return any(p.suffix.lower() in known and _format("imagej").recognises(p) for p in files)
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """Files of a folder, and of its folder "annotations", that may be label files."""
-    paths = sorted([*folder.glob("*"), *folder.glob("annotations/*")])
+def _candidates(folder: Path, *patterns: str) -> list[Path]:
+    """Files of a folder that may be label files."""
+    paths = sorted(p for pattern in patterns for p in folder.glob(pattern))
     return [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
 
 

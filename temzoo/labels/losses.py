@@ -11,6 +11,8 @@ from temzoo.core.types import IGNORE, LabelledImage
 from temzoo.labels.names import class_names, with_area
 from temzoo.labels.shapes import raster
 
+WITHOUT_IGNORED = ("masks instances", "yolo", "yolo-seg", "cellpose")
+
 
 def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> list[str]:
     """What reading the written labels would not give back; shapes without area are not told.
@@ -20,7 +22,11 @@ def losses(images: Iterable[LabelledImage], to: str, kind: str = "classes") -> l
         kind: of masks: "classes" or "instances".
     """
     drawn = [with_area(image) for image in images]
-    found = list(_LOST.get(f"{to} {kind}" if to == "masks" else to, lambda _: [])(drawn))
+    written = f"{to} {kind}" if to == "masks" else to
+    found = list(_LOST.get(written, lambda _: [])(drawn))
+    if written in WITHOUT_IGNORED:
+        left = sum(shape.label == IGNORE for image in drawn for shape in image.shapes)
+        found += [f'{left} regions of the label "ignore": they become background'] if left else []
     if to not in ("cvat", "coco", "datumaro", "via", "via-csv", "qupath"):
         shapes = (shape for image in drawn for shape in image.shapes)
         notes = sum(any(not _kept(item, to) for item in s.attributes.items()) for s in shapes)
@@ -92,7 +98,6 @@ _LOST: dict[str, Callable[[Sequence[LabelledImage]], list[str]]] = {
     "masks classes": _of_class_masks,
     "masks instances": _of_instance_masks,
     "segmask": _hidden,
-    "imagej": _of_regions,
     "cellpose": _of_instance_masks,
     "yolo": _of_boxes,
     "via": _of_regions,

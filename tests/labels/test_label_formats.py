@@ -195,6 +195,27 @@ def test_convert_says_what_the_format_loses(tmp_path, to, kind, lost):
         assert re.match(f"lost: (the )?{expected}", line)
 
 
+@pytest.mark.parametrize("to", ["labelme", "imagej", "qupath", "cellpose", "yolo", "masks"])
+def test_labels_in_subfolders_alone_are_of_the_images_there(tmp_path, to):
+    if to == "imagej":
+        pytest.importorskip("roifile")
+    for place, side in (("one", 20), ("two", 30)):
+        (tmp_path / "images" / place).mkdir(parents=True)
+        Image.fromarray(np.eye(10, side, dtype=np.uint8)).save(
+            tmp_path / "images" / place / "a.png"
+        )
+    written = [
+        LabelledImage("one/a.png", 20, 10, TOUCHING[:1], ("a",)),
+        LabelledImage("two/a.png", 30, 10, TOUCHING[:2], ("a",)),
+    ]
+    labels.write(tmp_path / "out", written, to=to)
+    back = labels.read(tmp_path / "out", images=tmp_path / "images")
+    assert [(one.name, one.width, len(one.shapes)) for one in back] == [
+        ("one/a.png", 20, 1),
+        ("two/a.png", 30, 1 if to == "masks" else 2),  # which touch
+    ]
+
+
 def test_instances_keep_touching_objects_apart(tmp_path):
     image = LabelledImage("a.png", 20, 10, TOUCHING[:2])
     labels.write(tmp_path, [image], to="masks", kind="instances")
@@ -213,6 +234,33 @@ def test_ignored_regions_come_back(tmp_path, to):
     (back,) = labels.read(tmp_path / "out")
     assert np.array_equal(raster.ignored_pixels(back), raster.ignored_pixels(image))
     assert np.array_equal(raster.class_map(back, ["a"]), raster.class_map(image, ["a"]))
+
+
+@pytest.mark.parametrize("to", labels.FORMATS)
+def test_an_image_without_objects_comes_back(tmp_path, to):
+    if to == "imagej":
+        pytest.importorskip("roifile")
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / name)
+    written = [LabelledImage(f"{n}.png", 20, 10, TOUCHING[: n == "a"], ("a",)) for n in "ab"]
+    labels.write(tmp_path / "out", written, to=to)
+    back = labels.read(tmp_path / "out", images=tmp_path)
+    assert [(one.name, len(one.shapes)) for one in back] == [("a.png", 1), ("b.png", 0)]
+
+
+@pytest.mark.parametrize("to", labels.FORMATS)
+def test_convert_says_where_ignored_regions_are_lost(tmp_path, to):
+    if to == "imagej":
+        pytest.importorskip("roifile")
+    region = Shape("box", "ignore", np.array([[0.0, 15.0], [10.0, 20.0]]))
+    image = LabelledImage("a.png", 20, 10, (TOUCHING[0], region), ("a",))
+    cvat_writing.write(tmp_path / "in.xml", [image])
+    Image.fromarray(np.zeros((10, 20), np.uint8)).save(tmp_path / "a.png")
+    kind = {"kind": "instances"} if to == "masks" else {}
+    words = labels.convert(tmp_path / "in.xml", tmp_path / "out", to=to, **kind)
+    (back,) = labels.read(tmp_path / "out", images=tmp_path)
+    kept = raster.ignored_pixels(back) is not None
+    assert kept != ('lost: 1 regions of the label "ignore": they become background' in words)
 
 
 @pytest.mark.parametrize("to", labels.FORMATS)

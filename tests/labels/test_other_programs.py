@@ -11,6 +11,7 @@ from PIL import Image
 from temzoo import labels
 from temzoo.core.types import LabelledImage, Shape
 from temzoo.labels.formats import imagej, qupath
+from temzoo.labels.losses import losses
 from temzoo.labels.shapes.raster import class_map, instance_map
 from temzoo.labels.shapes.run_lengths import mask_geometry
 from temzoo.labels.shapes.windows import area
@@ -53,6 +54,29 @@ def test_what_is_written_comes_back_with_the_same_pixels(image, tmp_path, to):
     assert [s.kind for s in back.shapes if not s.has_area] == ["polyline", "points"]
     (file,) = (tmp_path / "out").iterdir()
     assert labels.read(file, images=tmp_path) == [back]
+
+
+@pytest.mark.parametrize("to", ["imagej", "qupath", "yolo-seg", "cellpose"])
+def test_an_object_in_pieces_stays_one(tmp_path, to):
+    if to == "imagej":
+        pytest.importorskip("roifile")
+    Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60)).save(tmp_path / "a.png")
+    pieces = np.zeros((9, 30), bool)
+    pieces[:, :8] = pieces[2:6, 20:] = True
+    points, runs = mask_geometry(pieces, 25, 5)
+    apart = (np.array([[2.0, 2.0], [9.0, 9.0]]), np.array([[3.0, 20.0], [9.0, 30.5]]))
+    lapping = (np.array([[2.0, 40.0], [9.0, 50.0]]), np.array([[5.0, 45.0], [12.0, 55.0]]))
+    shapes = [Shape("mask", "grain", points, runs=runs)]
+    shapes += [Shape("box", "grain", corners, group_id=1) for corners in apart]
+    shapes += [Shape("box", "grain", corners, group_id=2) for corners in lapping]
+    image = LabelledImage("a.png", 60, 40, tuple(shapes), ("grain",))
+    assert losses([image], to) == []
+    labels.write(tmp_path / "out", [image], to=to)
+    (back,) = labels.read(tmp_path / "out", images=tmp_path)
+    numbers, expected = instance_map(back), instance_map(image)
+    assert numbers.max() == expected.max() == 3
+    pairs = np.unique(np.stack([numbers.ravel(), expected.ravel()]), axis=1)
+    assert len(pairs.T) == 4  # the same pixels, whatever the numbers
 
 
 def test_regions_are_as_roifile_reads_them(image, tmp_path):

@@ -29,6 +29,7 @@ from temzoo.labels.formats.entries import OBJECT, OneOfStack, file_of, left_out,
 from temzoo.labels.formats.geometry import box, ellipse
 from temzoo.labels.formats.limits import require_finite
 from temzoo.labels.names import ImageFolder, label_paths
+from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.trace import joined, polygons
 from temzoo.labels.shapes.windows import outline, shape_window
 
@@ -40,6 +41,8 @@ LARGEST_ROI, MOST_ROIS = 16_000_000, 1_000_000  # bytes, regions
 AREAS = ("POLYGON", "FREEHAND", "TRACED")
 NO_REGIONS = ("TEXT", "IMAGE")
 LINES = ("LINE", "POLYLINE", "FREELINE", "ANGLE")
+SIDES = ("top", "left", "bottom", "right")
+MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # of java.awt.geom.PathIterator, as composite regions have them
 
 
 def roifile_module() -> ModuleType:
@@ -59,13 +62,18 @@ def roifile_module() -> ModuleType:
 
 def recognises(path: Path) -> bool:
     """Whether a file is a region of ImageJ, or a zip of nothing else."""
-    if path.suffix.lower() != ".zip":
-        return path.suffix.lower() == ".roi"
-    if not zipfile.is_zipfile(path):
-        return False
+    return bool(_regions(path))
+
+
+def _regions(path: Path) -> list[str] | None:
+    """The names of the regions in a file, which ``write`` may have left without; None: no such."""
+    if path.suffix.lower() == ".roi":
+        return [path.name]
+    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
+        return None
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-    return bool(names) and all(name.lower().endswith(".roi") for name in names)
+    return names if all(name.lower().endswith(".roi") for name in names) else None
 
 
 def read(
@@ -85,7 +93,8 @@ def read(
         ValueError: a file is damaged, a region malformed, or an image is not there.
     """
     path, roifile = Path(path), roifile_module()
-    files = [path] if path.is_file() else sorted(filter(recognises, path.rglob("*.*")))
+    among = [path] if path.is_file() else sorted(path.rglob("*.*"))
+    files = [file for file in among if file == path or _regions(file) is not None]
     home = path.parent if path.is_file() else path
     folder = ImageFolder(home if images is None else images)
     labelled = []
@@ -181,7 +190,8 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
     """Writes ``NAME.zip`` for each image, which ImageJ's ROI Manager opens; outlines are subpixel.
 
     An upright box whose sides lie between pixels stays a rectangle, likewise an ellipse an oval;
-    other shapes with an area become outlines, of masks around their pixels.
+    other shapes with an area become outlines, of masks and of objects of several parts around
+    their pixels.
 
     Returns:
         how many shapes of each kind were left out, since ImageJ has no such kind.
@@ -196,36 +206,35 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
     for path, image in zip(paths, images, strict=True):
         counts: Counter[str] = Counter()
         with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for shape in sorted(image.shapes, key=lambda each: each.z_order):
-                rois = list(_rois(shape, image, roifile))
-                not_held.update([] if rois else [shape.kind])
-                for roi in rois:
-                    counts[shape.label] += 1
-                    roi.name = f"{shape.label}-{counts[shape.label]:04d}"
-                    place = f"{sum(counts.values()):04d}.roi"
-                    archive.writestr(place, roi.tobytes(), zipfile.ZIP_DEFLATED)
+            for shape in raster.one_shape_each(image):
+                roi = _roi(shape, image, roifile)
+                if roi is None:
+                    not_held[shape.kind] += 1
+                    continue
+                counts[shape.label] += 1
+                roi.name = f"{shape.label}-{counts[shape.label]:04d}"
+                place = f"{sum(counts.values()):04d}.roi"
+                archive.writestr(place, roi.tobytes(), zipfile.ZIP_DEFLATED)
     return dict(not_held)
 
 
-def _rois(shape: Shape, image: LabelledImage, roifile: ModuleType) -> Iterator[Any]:
-    """The regions of a shape: none of a kind that ImageJ lacks, several of a mask in pieces."""
+def _roi(shape: Shape, image: LabelledImage, roifile: ModuleType) -> Any:
+    """The region of a shape; None of a kind that ImageJ lacks, and of a mask without a pixel."""
     whole = _whole_box(shape)
     if whole is not None:
-        top, left, bottom, right = whole
         kind = roifile.ROI_TYPE.RECT if shape.kind == "box" else roifile.ROI_TYPE.OVAL
-        yield roifile.ImagejRoi(roitype=kind, top=top, left=left, bottom=bottom, right=right)
-    elif shape.kind == "mask":
+        return roifile.ImagejRoi(roitype=kind, **whole)
+    if shape.kind == "mask":
         row, col, pixels = shape_window(shape, image.height, image.width)
-        for ring in polygons(pixels, tolerance_px=0.0) if pixels.any() else ():
-            yield _of_points(ring + np.array([row, col]), "POLYGON", roifile)
-    elif shape.kind in ("polyline", "points"):
-        yield _of_points(shape.points, {"polyline": "POLYLINE"}.get(shape.kind, "POINT"), roifile)
-    elif shape.has_area:
-        yield _of_points(outline(shape), "POLYGON", roifile)
+        rings = polygons(pixels, tolerance_px=0.0) if pixels.any() else []
+        return _of_rings([ring + np.array([row, col]) for ring in rings], roifile)
+    if shape.kind in ("polyline", "points"):
+        return _of_points(shape.points, {"polyline": "POLYLINE"}.get(shape.kind, "POINT"), roifile)
+    return _of_points(outline(shape), "POLYGON", roifile) if shape.has_area else None
 
 
-def _whole_box(shape: Shape) -> tuple[int, ...] | None:
-    """Top, left, bottom and right of an upright box or ellipse whose sides are whole pixels."""
+def _whole_box(shape: Shape) -> dict[str, int] | None:
+    """The sides of an upright box or ellipse that lie between pixels."""
     if shape.kind not in ("box", "ellipse") or shape.rotation:
         return None
     first, second = shape.points
@@ -234,7 +243,25 @@ def _whole_box(shape: Shape) -> tuple[int, ...] | None:
         ends = np.concatenate([first - second, first + second])
     whole = ends.astype(np.int64)
     fits = np.array_equal(whole, ends) and np.abs(ends).max() < 2**15
-    return tuple(whole.tolist()) if fits else None
+    return dict(zip(SIDES, whole.tolist(), strict=True)) if fits else None
+
+
+def _of_rings(rings: list[np.ndarray], roifile: ModuleType) -> Any:
+    """One region of an object: of several pieces a composite one, as ImageJ joins regions."""
+    if len(rings) < 2:
+        return _of_points(rings[0], "POLYGON", roifile) if rings else None
+    path: list[float] = []
+    for ring in rings:
+        steps = [MOVE] + [LINE] * (len(ring) - 1)
+        path += [*np.column_stack([steps, ring[:, ::-1]]).ravel().tolist(), CLOSE]
+    corners = np.concatenate(rings)
+    ends = [*np.floor(corners.min(axis=0)), *np.ceil(corners.max(axis=0))]
+    return roifile.ImagejRoi(
+        roitype=roifile.ROI_TYPE.RECT,
+        shape_roi_size=len(path),
+        multi_coordinates=np.array(path, np.float32),
+        **dict(zip(SIDES, map(int, ends), strict=True)),
+    )
 
 
 def _of_points(points: np.ndarray, kind: str, roifile: ModuleType) -> Any:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from temzoo.labels.formats.entries import (
 from temzoo.labels.formats.geometry import vertices
 from temzoo.labels.formats.limits import of_kind, short
 from temzoo.labels.names import ImageFolder, label_paths
+from temzoo.labels.shapes import raster
 from temzoo.labels.shapes.trace import joined, rings
 from temzoo.labels.shapes.windows import outline, shape_window
 
@@ -59,7 +59,11 @@ def read(
     folder: str | Path, *, images: str | Path | None = None, said: list[Finding] | None = None
 ) -> list[LabelledImage]:
     """The images of a folder of GeoJSON files, those in its subfolders too; see ``parse``."""
-    one = partial(parse, images=images or folder, said=said)
+
+    def one(document: Any, path: Path) -> list[LabelledImage]:
+        place = path.parent.relative_to(folder)
+        return parse(document, path, images=images or folder, said=said, place=place)
+
     return each_file(folder, "*json", recognises, one, said)
 
 
@@ -69,20 +73,23 @@ def parse(
     *,
     images: str | Path | None = None,
     said: list[Finding] | None = None,
+    place: Path = Path(),
 ) -> list[LabelledImage]:
     """The one image of a file that is decoded already; it has the file's name.
 
     Args:
         images: the folder of the images, whose sizes the files do not state; None: they lie
             beside.
+        place: the folder of the file in the data set.
         said: takes annotations that cannot be read, which are left out; None: the first is raised.
 
     Raises:
         ValueError: an annotation is malformed, or the image is not there.
     """
     folder = ImageFolder(path.parent if images is None else images)
-    height, width = size_of_file(path.stem, folder)
-    image = file_of(path.stem, folder)
+    stem = (place / path.stem).as_posix()
+    height, width = size_of_file(stem, folder)
+    image = file_of(stem, folder)
     name, stack = image.relative_to(folder.folder).as_posix(), OneOfStack.of(image)
     features = document if isinstance(document, list) else document.get("features", [document])
     shapes: list[Shape] = []
@@ -140,7 +147,8 @@ def _outline(stated: list[Any]) -> np.ndarray:
 def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]:
     """Writes ``NAME.geojson`` for each image: drag it onto the image in QuPath.
 
-    Masks become outlines around their pixels; the attributes of a shape go into "metadata".
+    Masks, and objects of several parts, become outlines around their pixels; the attributes of a
+    shape go into "metadata".
 
     Returns:
         how many shapes of each kind were left out, since GeoJSON has no such kind.
@@ -153,7 +161,7 @@ def write(folder: str | Path, images: Iterable[LabelledImage]) -> dict[str, int]
     paths = label_paths(folder, (image.name for image in images), SUFFIX)
     for path, image in zip(paths, images, strict=True):
         features = []
-        for shape in sorted(image.shapes, key=lambda each: each.z_order):
+        for shape in raster.one_shape_each(image):
             geometry = _geometry(shape, image)
             not_held.update([shape.kind] if geometry is None else [])
             features += [] if geometry is None else [_feature(shape, geometry)]

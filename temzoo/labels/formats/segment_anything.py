@@ -9,7 +9,6 @@ Source: https://github.com/facebookresearch/segment-anything
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,7 +31,12 @@ def read(
     folder: str | Path, *, images: str | Path | None = None, said: list[Finding] | None = None
 ) -> list[LabelledImage]:
     """The images of a folder of such files, those in its subfolders too; see ``parse``."""
-    return each_file(folder, "*.json", recognises, partial(parse, images=images, said=said), said)
+
+    def one(document: Any, path: Path) -> list[LabelledImage]:
+        place = path.parent.relative_to(folder)
+        return parse(document, path, images=images, said=said, place=place)
+
+    return each_file(folder, "*.json", recognises, one, said)
 
 
 def parse(
@@ -41,11 +45,13 @@ def parse(
     *,
     images: str | Path | None = None,
     said: list[Finding] | None = None,
+    place: Path = Path(),
 ) -> list[LabelledImage]:
     """The one image of a file that is decoded already, its largest mask first.
 
     Args:
         images: not looked at; the file states the image's size.
+        place: the folder of the file in the data set.
         said: takes masks that cannot be read, which are left out; None: the first is raised.
 
     Raises:
@@ -55,7 +61,7 @@ def parse(
         name, size, entries = _stated(document, path)
         height, width = (of_kind(side, "size", int) for side in (*size, None, None)[:2])
         require_size(width, height)
-    name, shapes = PurePosixPath(name.replace("\\", "/")).name, []
+    name, shapes = (place / PurePosixPath(name.replace("\\", "/")).name).as_posix(), []
     for number, entry in enumerate(entries, start=1):
         with left_out(said, f"{path}, mask {number}", name):
             mask = entry_of(entry_of(entry).get("segmentation"))

@@ -96,13 +96,19 @@ def _outline(instance: raster.Instance, height: int, width: int) -> np.ndarray |
         return None
     rings = [windows.outline(part) for part in instance.shapes if part.kind != "mask"]
     limits = np.array([height, width])
-    whole = len(rings) == len(instance.shapes)
+    whole = len(rings) == len(instance.shapes) and not _overlap(instance, window, height, width)
     if not whole or any((ring < 0).any() or (ring > limits).any() for ring in rings):
         rings = [ring + np.array([row, col]) for ring in trace.polygons(window)]
     points, *others = rings
     for ring in others:
         points = trace.joined(points, ring)
     return points
+
+
+def _overlap(instance: raster.Instance, union: np.ndarray, height: int, width: int) -> bool:
+    """Whether parts share pixels, which the even-odd rule would take for holes."""
+    parts = (windows.shape_window(part, height, width)[2] for part in instance.shapes)
+    return sum(np.count_nonzero(part) for part in parts) > np.count_nonzero(union)
 
 
 LINES = {"boxes": _boxes, "outlines": _outlines}

@@ -10,13 +10,14 @@ owns its outline, a polyline's band too.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from temzoo.core.hints import did_you_mean, require_classes
 from temzoo.core.types import IGNORE, LabelledImage, Shape
+from temzoo.labels.shapes.run_lengths import mask_geometry
 from temzoo.labels.shapes.windows import Window, drawn_pixels, is_drawn, shape_window, view
 
 BACKGROUND = "background"
@@ -114,6 +115,28 @@ def instance_window(
     for row, col, window in windows:
         view(union, (row - top, col - left, window))[window] = True
     return top, left, union
+
+
+def one_shape_each(image: LabelledImage) -> list[Shape]:
+    """The shapes, the lowest first, for formats without groups: one for each object.
+
+    The parts of an object become one mask, which stands where its lowest part does and has that
+    one's attributes.
+    """
+    parts: dict[tuple, list[Shape]] = {}
+    for index, shape in enumerate(sorted(image.shapes, key=lambda each: each.z_order)):
+        is_part = shape.group_id > 0 and shape.has_area
+        parts.setdefault((shape.label, shape.group_id) if is_part else (index,), []).append(shape)
+    return [_as_one(Instance(shapes[0].label, tuple(shapes)), image) for shapes in parts.values()]
+
+
+def _as_one(instance: Instance, image: LabelledImage) -> Shape:
+    first, *others = instance.shapes
+    if not others:
+        return first
+    row, col, window = instance_window(instance, image.height, image.width)
+    points, runs = mask_geometry(window, row, col)
+    return replace(first, kind="mask", points=points, runs=runs, rotation=0.0, group_id=0)
 
 
 def instance_masks(
