@@ -14,7 +14,6 @@ repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` 
 
 import argparse
 import contextlib
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -161,9 +160,7 @@ def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
     return CONTESTANTS[weights](learn) if weights in CONTESTANTS else trained(weights)
 
 
-def fitted(
-    name: str, recipe: Recipe, learn: Sequence, judge: Sequence
-) -> tuple[Any, dict[str, Any]]:
+def fitted(name: str, recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, dict]:
     """The model, trained or fitted or loaded, and what is known of its training.
 
     Args:
@@ -180,7 +177,7 @@ def fitted(
         model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
         return model, {"minutes": seconds / 60}
     folder = Path("runs") / name
-    begun = _begun(name, recipe, folder)
+    begun = (folder / PROGRESS).exists()
     keras.utils.set_random_seed(recipe.settings.get("seed", 0))
     start = None if begun else recipe.start  # what was begun goes on from its own weights
     model = temzoo.get_model(recipe.model, start=start, **recipe.config)
@@ -200,20 +197,6 @@ def throwaway_folder() -> Iterator[None]:
     """A working folder that is removed, for runs that are not to be taken up again."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         yield
-
-
-def _begun(name: str, recipe: Recipe, folder: Path) -> bool:
-    """Whether there is a run; one with other settings is not filed under this name."""
-    if not (folder / PROGRESS).exists():
-        return False
-    told = read_json(folder / "run.json")["settings"]
-    for key, value in json.loads(json.dumps(dict(recipe.settings))).items():
-        if told.get(key) != value:
-            raise ValueError(
-                f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
-                f" {key}={told.get(key)!r}. Move it away."
-            )
-    return True
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -244,7 +227,6 @@ def joint_iou(confusion: np.ndarray) -> float:
 
 
 def seeded(name: str, seed: int) -> Recipe:
-    """A recipe with another seed."""
     recipe = RECIPES[name]
     if recipe.model in CONTESTANTS:
         raise ValueError(f"{name} has no seed that decides. Leave --seed out.")
