@@ -28,7 +28,6 @@ head on a frozen MobileNet. It has no "unsure".
 """
 
 import argparse
-import csv
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from rich.progress import track
 
 import temzoo
@@ -75,8 +75,7 @@ def of_drawn(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def by_eye() -> list[Row]:
-    with TRUTH.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return pd.read_csv(TRUTH, dtype=str).to_dict("records")
 
 
 def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -145,9 +144,7 @@ def told_of(rows: Sequence[Row], found: Sequence[str], folder: Path, how: str) -
     return {"about": about, "seed": 0, "figures": figures}
 
 
-def agreement(
-    truth: Sequence[str], found: Sequence[str], groups: Sequence[str] | range
-) -> dict[str, Any]:
+def agreement(truth: Sequence[str], found: Sequence[str], groups: Sequence) -> dict[str, Any]:
     """Kappa with and without the undecided ones, the confusion, and how many were undecided."""
     pair = (np.array([ANSWERS.index(one) for one in part]) for part in (truth, found))
     matrices = classification.confusions_of_groups(*pair, groups, len(ANSWERS))

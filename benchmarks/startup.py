@@ -47,6 +47,7 @@ COMMANDS = {
 }
 MADE = "temzoo predict, network made and kept"  # it begins without any
 SIDE, PARTICLES = 768, 30
+Took = dict[str, float]  # of a process: seconds and bytes
 
 
 # Of a small process: Linux counts the memory that a process had before it became another for both.
@@ -60,7 +61,7 @@ print(json.dumps([status, wall, used.ru_utime, used.ru_maxrss * 1024]))
 """
 
 
-def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> dict[str, float]:
+def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> Took:
     """Seconds, seconds of the processors, and bytes of a process of Python in a folder.
 
     ``code`` is where its packages lie. What it keeps for later calls, it keeps in the folder.
@@ -80,11 +81,9 @@ def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> dict[str, 
     return {"s": wall, "user_s": user, "memory": memory}
 
 
-def in_turns(
-    runs: Mapping[str, Callable[[], dict[str, float]]], repetitions: int
-) -> dict[str, list[dict[str, float]]]:
+def in_turns(runs: Mapping[str, Callable[[], Took]], repetitions: int) -> dict[str, list[Took]]:
     """What each process took; all are run once before, so that their files are in memory."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    found: dict[str, list[Took]] = {name: [] for name in runs}
     for turn in range(repetitions + 1):
         for name, run in runs.items():
             took = run()
@@ -100,7 +99,7 @@ def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str
         drawn, _ = synthesize(0, size=SIDE, n_particles=PARTICLES)
         tifffile.imwrite(folder / "one.tif", np.asarray(drawn.pixels))
 
-        def run(command: str) -> dict[str, float]:
+        def run(command: str) -> Took:
             if command == MADE:
                 shutil.rmtree(folder / "cache", ignore_errors=True)
             return once(commands[command], folder)
