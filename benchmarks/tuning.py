@@ -34,17 +34,14 @@ def examples(
     count: int, *, first: int = 0, side: int = SIDE, particles: int | tuple[int, int] = (4, 10)
 ) -> list[Example]:
     """Synthetic micrographs in memory; number i is made from the seed (0, i)."""
-    scene = Scene(n_particles=particles, diameter_nm=(8.0, 24.0))
-    found = []
-    for index in range(first, first + count):
-        name = f"synthetic_{index:04d}.tif"
-        micrograph, labels = synthesize((SEED, index), size=side, name=name, scene=scene)
-        found.append(in_memory(micrograph, labels))
-    return found
+    how = {"size": side, "scene": Scene(n_particles=particles, diameter_nm=(8.0, 24.0))}
+    return [
+        in_memory(*synthesize((SEED, index), name=f"synthetic_{index:04d}.tif", **how))
+        for index in range(first, first + count)
+    ]
 
 
 def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One search."""
     learn, judge = examples(TRAIN), examples(VAL, first=TRAIN)
     how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **SETTINGS}
     with tempfile.TemporaryDirectory() as parent:
