@@ -51,8 +51,6 @@ TILE = 512  # px, of what judges
 
 
 class State(NamedTuple):
-    """What a step changes."""
-
     weights: list
     others: list  # statistics of batch normalisation
     moments: Any
@@ -62,8 +60,6 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is trained."""
-
     steps: int  # over which the rate rises and falls
     until: float = 1.0  # share of them after which it stops
     seed: int = 0  # of weights, crops and changes
@@ -103,11 +99,7 @@ def of_8_bits(pixels: np.ndarray, name: str) -> np.ndarray:
 
 
 def train(
-    recipe: Recipe,
-    images: Mapping[str, Images],
-    classes: int,
-    plan: Plan,
-    save: Callable[[Trained], None] = lambda trained: None,
+    recipe: Recipe, images: Mapping[str, Images], classes: int, plan: Plan, save: Callable
 ) -> Trained:
     """Trains a recipe's network as planned, not by its settings; whole chunks of ``CHUNK`` steps.
 
@@ -193,7 +185,11 @@ def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
         # Of the first steps the plain mean, which nothing random at the start holds back.
         kept = jnp.minimum(plan.average, state.steps / (state.steps + 1.0))
         pairs = zip(state.average, [*weights, *others], strict=True)
-        average = [_mixed(kept, *pair) for pair in pairs]
+        # Whole numbers (states of random generators) are not averaged.
+        average = [
+            kept * mean + (1 - kept) * new if jnp.issubdtype(new.dtype, jnp.floating) else new
+            for mean, new in pairs
+        ]
         return State(weights, others, moments, average, state.steps + 1), value
 
     def chunk(state, images, key):
@@ -201,13 +197,6 @@ def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
         return state, losses.mean()
 
     return jax.jit(chunk, donate_argnums=0)
-
-
-def _mixed(kept, mean, new):
-    """Whole numbers (states of random generators) are not averaged."""
-    if not jnp.issubdtype(new.dtype, jnp.floating):
-        return new
-    return kept * mean + (1 - kept) * new
 
 
 def put(model: keras.Model, state: State) -> None:

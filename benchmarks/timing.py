@@ -59,13 +59,7 @@ def timed(call: Callable[[], Any], clock: Clock = time.perf_counter) -> tuple[An
 
 
 def in_turns(
-    runs: Mapping[Any, Callable[[], Any]],
-    *,
-    budget: float = 0.0,
-    least: int = LEAST,
-    most: int = MOST,
-    clock: Clock = time.perf_counter,
-    rest_s: float = 0.0,
+    runs: Mapping, *, budget=0.0, least=LEAST, most=MOST, clock=time.perf_counter, rest_s=0.0
 ) -> dict[Any, list[float]]:
     """Seconds of each call; the runs take turns, so that other work slows them alike.
 

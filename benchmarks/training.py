@@ -42,8 +42,6 @@ LOADED = {"encoder_weights": "deferred"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured."""
-
     networks: Sequence[Recipe]  # whose steps are timed
     seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
     side: int  # of the drawn micrographs that crops are cut from, px
@@ -120,12 +118,10 @@ def trained_by_train(
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = task_of(model).training_data()
-    how = {"steps_per_epoch": 100, "mixed_precision": precision != "float32"}
-    settings = Settings(**network.settings, **how)
-    settings = kind.complete(model, settings, drawn.train)
+    how = {"steps_per_epoch": 100, "mixed_precision": precision != "float32", **network.settings}
+    settings = kind.complete(model, Settings(**how), drawn.train)
     data = kind(model, settings, drawn.train, drawn.val)
-    one = Devices()
-    trainer = Trainer(Path(), settings, data, drawn.val, False, one)  # its folder is not used
+    trainer = Trainer(Path(), settings, data, drawn.val, False, Devices())  # writes no file
     twin = trainer._twin(model, {})
     trainer._compile(twin, settings.learning_rate, settings.epochs * trainer.steps)
     return twin, next(iter(data.training(0, []).take(1)))
@@ -135,16 +131,15 @@ def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str
     """Rows and ratios of the seconds, turn by turn, by variant and precision."""
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys(name for name, _ in seconds):
-        each = [seconds[name, precision] for precision in PRECISIONS]
-        row = {"step_s": dict(zip(PRECISIONS, map(spread, each), strict=True))}
-        rows.append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
+        each = {precision: seconds[name, precision] for precision in PRECISIONS}
+        row = {"variant": name, "step_s": {key: spread(times) for key, times in each.items()}}
+        rows.append(row | {"float32_over_bfloat16": ratio(*each.values())})
     return {"steps": rows}
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     """What the record of one network says that is trained in several ways, and scored."""
-    chosen = plan.training
-    told, found = {}, {}
+    chosen, told, found = plan.training, {}, {}
     for name, how in COMPARED.items():
         tell(f"{chosen.about}: trains, {name}")
         told[name], found[name] = scored(chosen, dataset, how)
