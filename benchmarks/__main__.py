@@ -103,14 +103,13 @@ def shipped() -> list[str]:
     """Steps for the shipped weights: each dataset's beside the baselines, the VAEs, precisions."""
     steps = []
     for name in DATASETS:
-        judged, pixels = (
-            [each for task in tasks for each in _weights_of(task) if f"/{name}" in each]
-            for tasks in (("semantic", "instance"), ("semantic",))
+        pixels, objects = (
+            [each for each in _weights_of(task) if f"/{name}" in each]
+            for task in ("semantic", "instance")
         )
-        if judged:
-            beside = f"--weights otsu --compare forest {' '.join(judged)}"
-            steps.append(f"accuracy --data {name} {beside}")
-            steps += [f"precision --data {name} --weights {each}" for each in pixels]
+        beside = f"--weights otsu --compare forest {' '.join([*pixels, *objects])}"
+        steps.append(f"accuracy --data {name} {beside}")
+        steps += [f"precision --data {name} --weights {each}" for each in pixels]
     return [*steps, *(f"accuracy --weights {each}" for each in _weights_of("generative"))]
 
 
@@ -166,7 +165,6 @@ def run_all(arguments: argparse.Namespace) -> int:
 
 
 def planned(quick: bool) -> list[str]:
-    """Every step."""
     return QUICK.split("; ") if quick else [*FULL.split("; "), *shipped()]
 
 

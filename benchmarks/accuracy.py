@@ -55,12 +55,7 @@ def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
 
 
 def scored(
-    examples: Sequence,
-    predictions: Iterable[Any],
-    names: tuple[str, ...],
-    *,
-    least: float | None = None,
-    **resampling: int,
+    examples: Sequence, predictions: Iterable, names: tuple, *, least=None, **resampling: int
 ) -> Any:
     """Scores predictions, which come in the order of the examples, as ``judge`` does.
 
@@ -69,8 +64,7 @@ def scored(
         least: the score from which a detection counts; None: objects have none.
         **resampling: seed and bootstrap, of the intervals.
     """
-    sizes, free = [], []  # of labelled and found particles
-    how = {**RESAMPLING, **resampling}
+    sizes, free, how = [], [], {**RESAMPLING, **resampling}  # of labelled and found particles
 
     def looked_at() -> Iterator[Any]:
         for example, prediction in zip(examples, predictions, strict=True):
@@ -140,9 +134,7 @@ def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:
 
 def verdict(change: Any) -> str:
     """ "better" or "worse" where the interval excludes 0, else "not told apart"."""
-    if not (change.low > 0 or change.high < 0):
-        return "not told apart"
-    return "better" if change.low > 0 else "worse"
+    return "better" if change.low > 0 else "worse" if change.high < 0 else "not told apart"
 
 
 def comparison(one: Any, other: Any) -> dict[str, Any]:

@@ -197,7 +197,6 @@ def held(table: pd.DataFrame, typical: Mapping[str, float]) -> dict[str, Any]:
 MEASUREMENTS = {
     "speed": speed,
     "labels": labels,
-    "synthetic": partial(network, "synthetic"),
-    "objects": partial(network, "objects"),
+    **{name: partial(network, name) for name in NETWORKS},
     "perimeters": of_perimeters,
 }

@@ -63,11 +63,6 @@ def command(record: Record) -> str:
     return f"`{record['command']}`"
 
 
-def by(records: Iterable[Record]) -> list[str]:
-    """The commands of some records, as a paragraph after their table."""
-    return ["", f"By {'; '.join(dict.fromkeys(map(command, records)))}."]
-
-
 def lines(found: Sequence[Record], path: str, columns: str) -> list[str]:
     """The table of some records of a kind; nothing where no item has a figure."""
     parts = columns.split()

@@ -54,8 +54,7 @@ class Job:
     def prepare(self, part: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
         """Changes all micrographs of a part at once, as by a peer's normalisation."""
         for number in range(self.told[part]):
-            name = f"{part}-{number:04d}-pixels.npy"
-            self._arrays[name] = change(np.load(self.folder / name))
+            self.keep(part, number, "pixels", change(self.array(part, number, "pixels")))
 
     def cut(self, k: int, kind: str) -> np.ndarray:
         """(crop, crop) of crop number k; after the last the first comes again."""
