@@ -127,10 +127,7 @@ def run_all(arguments: argparse.Namespace) -> int:
 
     The finished steps are on disk after each, so that ``--resume`` goes on. They count only with
     the processor, cores, versions and data that they were run with: one run's figures are of one
-    machine.
-
-    Returns:
-        1 when a step failed, with its error printed; else 0.
+    machine. Gives 1 when a step failed, with its error printed; else 0.
     """
     from temzoo.training.run_folder import hardware
 
@@ -139,26 +136,24 @@ def run_all(arguments: argparse.Namespace) -> int:
     path = arguments.out / f".all-{'quick' if arguments.quick else 'full'}.json"
     machine, data = hardware(), str(arguments.data_folder.resolve())
     where = {key: machine[key] for key in ("processor", "cores")}
-    known = {"where": {**where, "versions": versions(), "data": data}, "finished": []}
-    if path.is_file() and arguments.resume:
-        stopped = read_json(path)
-        if stopped["where"] == known["where"]:
-            known = stopped
-        else:
-            print("Begun anew: the run that was stopped is of other hardware, versions or data.")
+    where |= {"versions": versions(), "data": data}
+    stopped = read_json(path) if path.is_file() and arguments.resume else {"where": where}
+    if stopped["where"] != where:
+        print("Begun anew: the run that was stopped is of other hardware, versions or data.")
+        stopped = {}
+    finished = stopped.get("finished", [])
     broken: set[str] = set()
     steps = planned(arguments.quick)
     for number, step in enumerate(steps, 1):
         words = step.split()
         print(f"Step {number} of {len(steps)}", flush=True)
-        if arguments.resume and step in known["finished"]:
+        if step in finished:
             print(f"== {step}: done before", flush=True)
             continue
         if _step([*words, *["--quick"] * arguments.quick, *common]):
             broken.add(words[0])  # what follows of the same command may build on it
-        done = dict.fromkeys([*known["finished"], step])
-        known["finished"] = [each for each in done if each.split()[0] not in broken]
-        write_json(path, known)
+        finished = [each for each in (*finished, step) if each.split()[0] not in broken]
+        write_json(path, {"where": where, "finished": finished})
     if not broken:
         path.unlink(missing_ok=True)
     return int(bool(broken))

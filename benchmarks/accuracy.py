@@ -31,6 +31,7 @@ from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions, scored_na
 from temzoo.evaluation.object_overlaps import areas_of, true_objects
 from temzoo.evaluation.results import compare
 from temzoo.inference.objects import counted_from
+from temzoo.measurement.pixel_runs import runs_of_map
 from temzoo.zoo.built import built_or_none, task_of
 
 # Metrics that two models are compared by.
@@ -40,12 +41,9 @@ RESAMPLING = {"seed": 0, "bootstrap": 1000}
 
 
 def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
-    """Scores a model on labelled micrographs: an evaluation with the figures added here.
+    """An evaluation of whatever ``temzoo.predict`` takes, with the figures added here.
 
-    Args:
-        model: whatever ``temzoo.predict`` takes.
-        examples: micrographs with their labels.
-        **resampling: seed and bootstrap, of the intervals.
+    ``resampling``: seed and bootstrap, of the intervals.
     """
     task, names = task_of(model), scored_names(model, examples)
     # With what AP needs: scores of instances, or of all that a detector holds possible.
@@ -59,10 +57,7 @@ def scored(
 ) -> Any:
     """Scores predictions, which come in the order of the examples, as ``judge`` does.
 
-    Args:
-        names: of the classes.
-        least: the score from which a detection counts; None: objects have none.
-        **resampling: seed and bootstrap, of the intervals.
+    Names are of classes; a detection counts from the score ``least`` on; None: objects have none.
     """
     sizes, free, how = [], [], {**RESAMPLING, **resampling}  # of labelled and found particles
 
@@ -94,12 +89,9 @@ def _found(prediction: Any, least: float | None) -> tuple[np.ndarray, np.ndarray
     """The same of the objects that count as found."""
     if prediction.detections is not None:
         return _sized(counted_from(prediction, least).detections, prediction.classes.shape)
-    instances = prediction.instances
-    areas, cut = np.bincount(instances.ravel()), np.zeros(int(instances.max()) + 1, bool)
-    for edge in (instances[0], instances[-1], instances[:, 0], instances[:, -1]):
-        cut[edge] = True
-    counts = np.ones(len(areas) - 1, bool) if least is None else prediction.scores >= least
-    return np.sqrt(areas[1:])[counts], cut[1:][counts]
+    runs = runs_of_map(prediction.instances)
+    counts = slice(None) if least is None else prediction.scores >= least
+    return np.sqrt(runs.area_px)[counts], runs.touches_border[counts]
 
 
 def pooled_errors(

@@ -78,17 +78,12 @@ def scored(judge: Sequence[Example], dose: str) -> Iterator[tuple[Micrograph, Mi
         yield example.load_truth(), example.micrograph
 
 
-def trained(name: str, dataset: Dataset) -> tuple[Any, dict[str, Any]]:
-    """A network of ``NETWORKS`` and what is known of its training; it lies in ``runs/``."""
+def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
+    """Trains and scores a network; the supervised one averaged over mirror images too."""
     learn, judge = dataset.train, dataset.val
     if name == "blind-spot":
         learn, judge = noisy_once(learn), noisy_once(judge)
-    return fitted(f"denoise-{name}", RECIPES[name], learn, judge)
-
-
-def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
-    """Trains and scores a network; the supervised one averaged over mirror images too."""
-    model, training = trained(name, dataset)
+    model, training = fitted(f"denoise-{name}", RECIPES[name], learn, judge)
     rows = {name: False} | ({f"{name}-flips": True} if name in FLIPPED else {})
     doses = {
         dose: {

@@ -32,7 +32,6 @@ from benchmarks.datasets import Dataset, open_dataset
 from benchmarks.gpu_scenes import Changes, Images, batch_of, device, store
 from benchmarks.recipes import RECIPES, Recipe
 from benchmarks.records import result, write_json
-from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.bootstrap import nanmean
 from temzoo.evaluation.pixels import confusion, scores
@@ -85,7 +84,7 @@ class Trained(NamedTuple):
 def drawn(dataset: Dataset, names: Sequence[str]) -> dict[str, Images]:
     """(pixels, class map), (H, W) uint8 each, of every micrograph that trains, and that judges."""
 
-    def pair(e: Example) -> tuple[np.ndarray, np.ndarray]:
+    def pair(e: temzoo.Example) -> tuple[np.ndarray, np.ndarray]:
         return of_8_bits(e.micrograph.pixels, e.name), class_map(e.labels, names).astype(np.uint8)
 
     return {"train": [*map(pair, dataset.train)], "val": [*map(pair, dataset.val)]}

@@ -41,14 +41,12 @@ from rich.progress import track
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.drawn_kinds import drawn
-from temzoo.core.types import Example, LabelledImage, Prediction
 from temzoo.data.classes import tagged
 from temzoo.data.splits import read_groups
 from temzoo.evaluation import classification
 from temzoo.evaluation.bootstrap import interval, resamples
-from temzoo.measurement import load_instance_map, measure
+from temzoo.measurement import load_instance_map
 from temzoo.measurement.morphology import KINDS, UNSURE
-from temzoo.micrographs import load_micrograph
 from temzoo.particles.cutting import cut
 from temzoo.zoo.built import class_names_of
 
@@ -68,7 +66,8 @@ def of_drawn(arguments: argparse.Namespace) -> dict[str, Any]:
     found = []
     for kind in track(true, "drawn particles"):
         mask = drawn(kind, low * (high / low) ** rng.random(), rng).astype(np.int32)
-        found += measure(Prediction(mask.astype(np.uint8), mask))["morphology"].tolist()
+        table = temzoo.measure(temzoo.Prediction(mask.astype(np.uint8), mask))
+        found += table["morphology"].tolist()
     told = {"about": f"{len(true):,} drawn particles of 20 to 80 px", "seed": SEED}
     dataset = generated("benchmarks.drawn_kinds", mask)
     return told | {"dataset": dataset, "figures": {"all": agreement(true, found, range(len(true)))}}
@@ -83,7 +82,7 @@ def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
     folder, rows = arguments.data_folder / "emps", by_eye()
     said: dict[tuple[str, str], str] = {}
     for name in track(sorted({row["name"] for row in rows}), "EMPS"):
-        table = measure(load_instance_map(next((folder / "segmaps").glob(f"{name}.*"))))
+        table = temzoo.measure(load_instance_map(next((folder / "segmaps").glob(f"{name}.*"))))
         pairs = zip(table["particle"].astype(str), table["morphology"], strict=True)
         said |= {(name, number): kind for number, kind in pairs}
     return told_of(rows, [said[row["name"], row["particle"]] for row in rows], folder, "rules")
@@ -111,14 +110,14 @@ def _parts(folds: np.ndarray, fold: int) -> tuple[np.ndarray, ...]:
     return ~(judged | chosen), chosen, judged
 
 
-def example_of(row: Row, folder: Path, group: str) -> Example:
+def example_of(row: Row, folder: Path, group: str) -> temzoo.Example:
     """The window of a particle, as ``temzoo particles`` cuts those of its micrograph."""
-    micrograph = load_micrograph(folder / "images" / f"{row['name']}.png")
+    micrograph = temzoo.load_micrograph(folder / "images" / f"{row['name']}.png")
     instances = load_instance_map(next((folder / "segmaps").glob(f"{row['name']}.*"))).instances
     particles = cut(micrograph, instances, size=SIZE, border="mirror")
     [image] = [one.image for one in particles if one.instance == int(row["particle"])]
-    labels = LabelledImage(image.name, image.width, image.height)
-    return tagged(Example(labels, lambda: image, group), row["kind"])
+    labels = temzoo.LabelledImage(image.name, image.width, image.height)
+    return tagged(temzoo.Example(labels, lambda: image, group), row["kind"])
 
 
 def answers(learn: Sequence, choose: Sequence, judge: Sequence) -> list[str]:

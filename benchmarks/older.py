@@ -300,22 +300,16 @@ def draw(folder: Path, *, sides: Sequence[int]) -> None:
     folder.mkdir(exist_ok=True)
     for seed, side in enumerate(sides):
         drawn, _ = synthesize(seed, size=side, n_particles=side * side // AREA_PER_PARTICLE)
-        pixels = np.asarray(drawn.pixels)
-        name = folder / f"{seed:03d}"
+        pixels, name = np.asarray(drawn.pixels), f"{folder}/{seed:03d}"
         if seed % 3 == 0:
-            tifffile.imwrite(name.with_suffix(".tif"), pixels)
+            tifffile.imwrite(f"{name}.tif", pixels)
         elif seed % 3 == 1:
-            cv2.imwrite(str(name.with_suffix(".png")), pixels)
-        else:
-            write_mrc(name.with_suffix(".mrc"), pixels)
-
-
-def write_mrc(path: Path, pixels: np.ndarray) -> None:
-    """An image as MRC2014 (doi:10.1016/j.jsb.2015.04.002), mode 6 (uint16), without calibration."""
-    header = bytearray(1024)
-    struct.pack_into("<4i", header, 0, *pixels.shape[::-1], 1, 6)
-    struct.pack_into("<4s4s", header, 208, b"MAP ", bytes([0x44, 0x44, 0, 0]))
-    path.write_bytes(bytes(header) + pixels.astype("<u2").tobytes())
+            cv2.imwrite(f"{name}.png", pixels)
+        else:  # MRC2014 (doi:10.1016/j.jsb.2015.04.002), mode 6 (uint16), without calibration
+            header = bytearray(1024)
+            struct.pack_into("<4i", header, 0, *pixels.shape[::-1], 1, 6)
+            struct.pack_into("<4s4s", header, 208, b"MAP ", bytes([0x44, 0x44, 0, 0]))
+            Path(f"{name}.mrc").write_bytes(bytes(header) + pixels.astype("<u2").tobytes())
 
 
 MEASUREMENTS: dict[str, Callable] = {

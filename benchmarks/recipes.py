@@ -31,14 +31,13 @@ from benchmarks.records import CONNECTED, scores
 from benchmarks.timing import in_turns, spread, timed
 from temzoo.cli.common import trained
 from temzoo.core.files import read_json
-from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation import baselines
 
 PROGRESS = Path("state") / "progress.json"  # of a run
 # What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
 # the training images: here, or in a file of your own, as ``benchmarks.own`` shows.
-CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {
+CONTESTANTS: dict[str, Callable[[Sequence[temzoo.Example]], Any]] = {
     "otsu": lambda learn: baselines.Otsu(class_names(learn)).fit(learn),
     "forest": lambda learn: baselines.PixelForest(class_names(learn)).fit(learn),
 }
@@ -152,7 +151,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
+def contestant_of(weights: str, learn: Sequence[temzoo.Example]) -> Any:
     """What a word of ``--weights`` names, fitted to training images where it has to be.
 
     It is one of ``CONTESTANTS``, MODEL/NAME, a run folder or a weights file.
@@ -163,11 +162,8 @@ def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
 def fitted(name: str, recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, dict]:
     """The model, trained or fitted or loaded, and what is known of its training.
 
-    Args:
-        name: of the run's folder in ``runs/``; a stopped training there goes on, a finished one is
-            loaded.
-        recipe: what is trained.
-        learn, judge: the examples; the best epoch is chosen by the latter.
+    It lies in ``runs/NAME``; a stopped training there goes on, a finished one is loaded. The best
+    epoch is chosen by the examples of ``judge``.
 
     Raises:
         ValueError: the folder holds a run of something else.

@@ -22,7 +22,7 @@ import pandas as pd
 
 import temzoo
 from benchmarks.timing import spread, timed
-from temzoo.micrographs import load_micrograph, nm_of
+from temzoo.micrographs import nm_of
 
 TRUTH = Path(__file__).with_name("scale_bars.csv")
 WITHIN = 0.03
@@ -44,7 +44,7 @@ def figures_of(half: str, folder: Path) -> dict[str, Any]:
     table = pd.read_csv(TRUTH, dtype=str, keep_default_na=False)
     images, seconds = {}, []
     for row in table[table["half"] == half].to_dict("records"):
-        pixels = load_micrograph(folder / f"{row['name']}.png").pixels
+        pixels = temzoo.load_micrograph(folder / f"{row['name']}.png").pixels
         read, took = timed(partial(temzoo.read_scale_bar, pixels))
         seconds.append(took)
         images[row["name"]] = verdict(row, read)

@@ -142,7 +142,6 @@ SETS = {
 
 
 def path_of(name: str) -> Path:
-    """The file of a set."""
     return WEIGHTS / f"{name.replace('/', '-')}{pretrained.SUFFIX}"
 
 
@@ -174,11 +173,7 @@ def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
 
 
 def vouch(name: str, what: str, folder: Path = RESULTS) -> Path:
-    """Enters what ``python -m benchmarks WHAT`` found into the card of a set; its path.
-
-    Args:
-        what: "precision" or "sizes".
-    """
+    """Enters what `precision` or `sizes` found into the card of a set; its path."""
     found = [r for r in kept(folder, quick=False) if (r["what"], r["model"]) == (what, name)]
     if not found:
         raise ValueError(

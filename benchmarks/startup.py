@@ -11,9 +11,7 @@ network that was kept. Time and memory are those that the system counts for the 
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +23,7 @@ import numpy as np
 import tifffile
 
 from benchmarks.datasets import generated
-from benchmarks.timing import ROOT, spreads, tell
+from benchmarks.timing import ROOT, last_line, spreads, tell
 from temzoo.data.synthetic.synthesize import synthesize
 
 FIRST = """
@@ -69,12 +67,9 @@ def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> Took:
     Raises:
         RuntimeError: it did not run to its end.
     """
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(code)}
+    where = {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(code)}
     command = [sys.executable, "-c", LAUNCH, sys.executable, *words]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )
-    status, wall, user, memory = json.loads(done.stdout)
+    status, wall, user, memory = json.loads(last_line(command, cwd=folder, **where))
     if status:
         said = f"{' '.join(words)[:300]} must run to its end. Received: status"
         raise RuntimeError(f"{said} {status}.")

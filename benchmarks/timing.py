@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.records import ROOT
@@ -100,15 +101,15 @@ def in_child(function: str, *arguments: Any, **environment: str) -> Any:
     return json.loads(last_line(command, **environment))
 
 
-def last_line(command: Sequence[Any], **environment: str) -> str:
-    """The last line that a process prints, run in the repository.
+def last_line(command: Sequence[Any], cwd: Path = ROOT, **environment: str) -> str:
+    """The last line that a process prints, run in a folder.
 
     Raises:
         RuntimeError: it did not run to its end.
     """
     words = [str(word) for word in command]
     run = subprocess.run(
-        words, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment, check=False
+        words, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, check=False
     )
     if run.returncode:
         said = (run.stdout + run.stderr)[-2000:]

@@ -33,7 +33,6 @@ from temzoo.tasks.training_data import with_classes
 from temzoo.training.devices import Devices
 from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
-from temzoo.zoo.cards import model_card
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
@@ -87,7 +86,7 @@ QUICK = Plan(
 
 def variants(network: Recipe) -> dict[str, dict[str, Any]]:
     """The config of each variant by its name, which is "" of a network without an encoder."""
-    if "encoder_trainable" not in model_card(network.model).config:
+    if "encoder_trainable" not in temzoo.model_card(network.model).config:
         return {"": dict(network.config)}
     return {
         name: {**network.config, **LOADED, "encoder_trainable": trainable}
