@@ -68,11 +68,7 @@ def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def module_of(command: str) -> Any:
-    """A command's module, under the backend that it needs.
-
-    Raises:
-        ValueError: it needs Keras' JAX backend, and another was chosen.
-    """
+    """A command's module, under the backend that it needs; a ValueError where another is chosen."""
     if command in UNDER_JAX:
         chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
         if chosen != "jax":

@@ -94,17 +94,12 @@ def _found(prediction: Any, least: float | None) -> tuple[np.ndarray, np.ndarray
     return np.sqrt(runs.area_px)[counts], runs.touches_border[counts]
 
 
-def pooled_errors(
-    sizes: Sequence[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Relative errors of number and D50 of the particles of all images together.
+def pooled_errors(sizes: Sequence[tuple], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Relative errors of number and D50 of the particles of all images together, (B,) each.
 
-    Args:
-        sizes: diameters of the labelled and of the found particles of each image, in any unit.
-        weights: (B, images) int, how often each image counts; for intervals, rows of resamples.
-
-    Returns:
-        by "relative_count_error" and "d50_error": (B,); NaN where a side has no particle.
+    Sizes are the diameters of the labelled and of the found particles of each image, in any unit;
+    weights, (B, images) int, how often each image counts: rows of resamples. NaN where a side has
+    no particle.
     """
     sides = [*zip(*sizes, strict=True)]
     true, found = (weights @ np.array([*map(len, side)]) for side in sides)

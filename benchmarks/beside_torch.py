@@ -66,8 +66,8 @@ def model_of(config: Config, precision: str = "float32") -> keras.Model:
     return model
 
 
-def pixels_of(batch: int, side: int = SIDE) -> np.ndarray:
-    return np.random.default_rng(1).uniform(-1, 1, (batch, side, side, 1)).astype(np.float32)
+def pixels_of(batch: int) -> np.ndarray:
+    return np.random.default_rng(1).uniform(-1, 1, (batch, SIDE, SIDE, 1)).astype(np.float32)
 
 
 def rows_of(makers: Makers, batch: int, original: str | None, **turns: Any) -> list[dict]:
@@ -258,11 +258,7 @@ def jax_step(config: Config, precision: str, pixels, hot, scanned: int) -> Run:
 def child_on_device(
     what: str, precision: str, batch: int, config: Config, seconds: float
 ) -> list[dict]:
-    """In the child: a row for each library and form.
-
-    Raises:
-        ValueError: one library has the GPU and the other has not.
-    """
+    """In the child: a row for each library and form; a ValueError where one alone has the GPU."""
     import jax
     import torch
 

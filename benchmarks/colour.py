@@ -28,7 +28,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import temzoo
 from benchmarks.datasets import Dataset
-from benchmarks.recipes import Recipe, fitted, throwaway_folder
+from benchmarks.recipes import Recipe, fitted_once
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.micrographs import list_images, load_micrograph, to_grey
@@ -165,8 +165,7 @@ def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     learn, choose, judge = sets(name)
     recipe = Recipe(f"colouring of {name}", name, "autoencoder", CONFIG, SETTINGS)
-    with throwaway_folder():
-        model, training = fitted("run", recipe, learn, choose)
+    model, training = fitted_once(recipe, learn, choose)
     figures: dict[str, Any] = {"judged": judged(model, judge)}
     if name == "phases":
         figures["likeness"] = likeness_of(model, learn, arguments.data_folder)

@@ -47,7 +47,6 @@ RECIPES = {
     name: Recipe(name, "emps", "autoencoder", {"filters": 24}, {**SETTINGS, **of_one})
     for name, of_one in NETWORKS.items()
 }
-FLIPPED = ("supervised",)  # is averaged over mirror images too
 
 
 def grey(examples: Sequence[Example]) -> list[Example]:
@@ -84,7 +83,7 @@ def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
     if name == "blind-spot":
         learn, judge = noisy_once(learn), noisy_once(judge)
     model, training = fitted(f"denoise-{name}", RECIPES[name], learn, judge)
-    rows = {name: False} | ({f"{name}-flips": True} if name in FLIPPED else {})
+    rows = {name: False} | ({f"{name}-flips": True} if name == "supervised" else {})
     doses = {
         dose: {
             row: summary(*restored_scores(model, dataset.val, dose, flips=flips))

@@ -113,8 +113,7 @@ def gaussian(noisy: np.ndarray, *, dose: float, sigma: float, vst: bool) -> np.n
 def bm3d(noisy: Images, *, dose: float, python: Path, profile="np") -> tuple[Images, list[float]]:
     """BM3D (Dabov et al. 2007, doi:10.1109/TIP.2007.901238) on the transformed counts.
 
-    Returns:
-        denoised images on the scale of the noisy ones, and the seconds of each on one thread.
+    Gives images on the scale of the noisy ones, and the seconds of each on one thread.
     """
     with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
         for number, image in enumerate(noisy):

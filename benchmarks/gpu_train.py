@@ -124,8 +124,8 @@ def train(
             put(model, state)
             row = {"steps": done, "loss": loss, "iou": iou_of_tiles(model, images["val"])}
             row["seconds"] = time.monotonic() - began
-            known = {"history": (*trained.history, row), "seconds": row["seconds"]}
-            trained = trained._replace(steps=done, **known)
+            history = (*trained.history, row)
+            trained = trained._replace(steps=done, history=history, seconds=row["seconds"])
             save(trained)
             print(json.dumps({k: round(v, 4) for k, v in row.items()}), flush=True)
     return trained
@@ -157,21 +157,13 @@ def learning_step(model: keras.Model, adam: Any) -> Callable:
 
 def rate_of(plan: Plan) -> Callable:
     """Learning rate by the step: a short rise, half a cosine to 0."""
-    rise = round(WARM_UP * plan.steps)
-    return optax.schedules.warmup_cosine_decay_schedule(
-        LEAST_RATE * plan.rate, plan.rate, rise, plan.steps
-    )
+    peak, rise = plan.rate, round(WARM_UP * plan.steps)
+    return optax.schedules.warmup_cosine_decay_schedule(LEAST_RATE * peak, peak, rise, plan.steps)
 
 
 def _adam(plan: Plan):
-    return optax.chain(
-        optax.clip_by_global_norm(MOST_NORM),
-        optax.adamw(
-            rate_of(plan),
-            weight_decay=plan.decay,
-            mask=lambda weights: [len(each.shape) > 1 for each in weights],
-        ),
-    )
+    how = {"weight_decay": plan.decay, "mask": lambda weights: [w.ndim > 1 for w in weights]}
+    return optax.chain(optax.clip_by_global_norm(MOST_NORM), optax.adamw(rate_of(plan), **how))
 
 
 def _chunk_of(plan: Plan, model: keras.Model, adam: Any):

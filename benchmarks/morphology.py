@@ -28,12 +28,10 @@ head on a frozen MobileNet. It has no "unsure".
 """
 
 import argparse
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 from rich.progress import track
@@ -41,6 +39,7 @@ from rich.progress import track
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.drawn_kinds import drawn
+from benchmarks.recipes import Recipe, fitted_once
 from temzoo.data.classes import tagged
 from temzoo.data.splits import read_groups
 from temzoo.evaluation import classification
@@ -122,11 +121,8 @@ def example_of(row: Row, folder: Path, group: str) -> temzoo.Example:
 
 def answers(learn: Sequence, choose: Sequence, judge: Sequence) -> list[str]:
     """The kinds of the last examples, by a network that the others trained."""
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model(MODEL, classes=len(KINDS), image_size=SIZE)
-    with tempfile.TemporaryDirectory() as out:
-        temzoo.train(model, learn, choose, out=Path(out) / "run", progress=False, **SETTINGS)
-        best = temzoo.get_model(MODEL, weights=Path(out) / "run", compile=False)
+    config = {"classes": len(KINDS), "image_size": SIZE}
+    best, _ = fitted_once(Recipe("kinds", "emps", MODEL, config, SETTINGS), learn, choose)
     names = class_names_of(best)
     return [names[k] for k in classification.class_probabilities(best, judge).argmax(axis=1)]
 

@@ -280,11 +280,7 @@ def predict(code: Path, folder: Path, cpus=None, more: Sequence[str] = ()) -> di
 
 
 def older(commit: str, folder: Path) -> Path:
-    """All files of a commit, below a folder.
-
-    Raises:
-        ValueError: git does not know it.
-    """
+    """All files of a commit, below a folder; a ValueError where git does not know it."""
     command = ["git", "-C", str(ROOT), "archive", commit]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:

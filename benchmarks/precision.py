@@ -92,9 +92,8 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
 def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     """What a prediction in tiles costs beside one pass of the network over the image's pixels.
 
-    Returns:
-        ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
-        the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
+    ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
+    the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
     """
     pixels = synthesize(0, size=512, n_particles=8)[0].pixels
     micrograph = np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]

@@ -15,7 +15,7 @@ repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` 
 import argparse
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -162,12 +162,8 @@ def contestant_of(weights: str, learn: Sequence[temzoo.Example]) -> Any:
 def fitted(name: str, recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, dict]:
     """The model, trained or fitted or loaded, and what is known of its training.
 
-    It lies in ``runs/NAME``; a stopped training there goes on, a finished one is loaded. The best
-    epoch is chosen by the examples of ``judge``.
-
-    Raises:
-        ValueError: the folder holds a run of something else.
-        SystemExit: the training was stopped.
+    It lies in ``runs/NAME``; a stopped training there goes on, a finished one is loaded, one of
+    something else is refused. The best epoch is chosen by the examples of ``judge``.
     """
     if recipe.model in CONTESTANTS:
         model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
@@ -188,11 +184,10 @@ def fitted(name: str, recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple
     return temzoo.get_model(recipe.model, weights=folder, compile=False), training
 
 
-@contextlib.contextmanager
-def throwaway_folder() -> Iterator[None]:
-    """A working folder that is removed, for runs that are not to be taken up again."""
+def fitted_once(recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, dict]:
+    """The same in a folder that is removed, for runs that are not to be taken up again."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        yield
+        return fitted("run", recipe, learn, judge)
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:

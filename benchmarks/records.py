@@ -87,11 +87,7 @@ def versions() -> dict[str, str]:
 def result(
     what: str, name: str, *, about: str, command: str, figures: Mapping[str, Any], **told: Any
 ) -> dict[str, Any]:
-    """A record of some of ``FIELDS``, with date, commit, versions and hardware unless told.
-
-    Raises:
-        ValueError: a field is unknown or has a value of another type.
-    """
+    """A record of some of ``FIELDS``, with date, commit, versions and hardware unless told."""
     from temzoo.training.run_folder import hardware
 
     if not _BEGAN:

@@ -62,10 +62,8 @@ print(json.dumps([status, wall, used.ru_utime, used.ru_maxrss * 1024]))
 def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> Took:
     """Seconds, seconds of the processors, and bytes of a process of Python in a folder.
 
-    ``code`` is where its packages lie. What it keeps for later calls, it keeps in the folder.
-
-    Raises:
-        RuntimeError: it did not run to its end.
+    ``code`` is where its packages lie. What it keeps for later calls, it keeps in the folder. That
+    it did not run to its end is a RuntimeError.
     """
     where = {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(code)}
     command = [sys.executable, "-c", LAUNCH, sys.executable, *words]

@@ -64,12 +64,9 @@ def in_turns(
 ) -> dict[Any, list[float]]:
     """Seconds of each call; the runs take turns, so that other work slows them alike.
 
-    Args:
-        runs: what is called, by name. Each has a call or two to warm up.
-        budget: seconds, after which there are no more turns than ``least``.
-        least, most: turns.
-        clock: that is read.
-        rest_s: seconds before each call, where threads that spin after one would slow the next.
+    Each has a call or two to warm up. There are ``least`` turns, and until ``budget`` seconds are
+    over up to ``most``. ``rest_s``: seconds before each call, where threads that spin after one
+    would slow the next.
     """
     for run in runs.values():
         if seconds_of(run) < WARM_S:
@@ -102,11 +99,7 @@ def in_child(function: str, *arguments: Any, **environment: str) -> Any:
 
 
 def last_line(command: Sequence[Any], cwd: Path = ROOT, **environment: str) -> str:
-    """The last line that a process prints, run in a folder.
-
-    Raises:
-        RuntimeError: it did not run to its end.
-    """
+    """The last line that a process prints, run in a folder; a RuntimeError where it fails."""
     words = [str(word) for word in command]
     run = subprocess.run(
         words, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, check=False

@@ -26,7 +26,7 @@ import keras
 import temzoo
 from benchmarks.accuracy import difference
 from benchmarks.datasets import Dataset, dataset_of, synthetic
-from benchmarks.recipes import PYRAMID, Recipe, fitted, throwaway_folder
+from benchmarks.recipes import PYRAMID, Recipe, fitted_once
 from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
 from temzoo.tasks.training_data import with_classes
@@ -154,8 +154,7 @@ def scored(chosen: Recipe, dataset: Dataset, how: Mapping[str, Any]) -> tuple[di
     """Trains, and gives what a record says of it and its evaluation on the validation images."""
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
     recipe = replace(chosen, config=config, settings={**chosen.settings, "seed": 0, **how})
-    with throwaway_folder():
-        model, training = fitted("run", recipe, dataset.train, dataset.val)
+    model, training = fitted_once(recipe, dataset.train, dataset.val)
     found = temzoo.evaluate(model, dataset.val, instances=None)
     told = {key: training[key] for key in ("best_epoch", "loss", "minutes")}
     return {**how, "iou": vars(found.iou), **told}, found

@@ -67,8 +67,7 @@ class Job:
 
     def batch_of(self, step: int, *kinds: str) -> list[np.ndarray]:
         """(batch, crop, crop) of each kind, for one step."""
-        first = step * self.batch
-        numbers = range(first, first + self.batch)
+        numbers = range(step * self.batch, (step + 1) * self.batch)
         return [np.stack([self.cut(k, kind) for k in numbers]) for kind in kinds]
 
 
@@ -122,10 +121,7 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
 def finish(
     job: Job, out: Path, predict: Callable[..., dict], packages: Sequence[str], **told: Any
 ) -> None:
-    """Writes what ``predict(pixels)`` gives for each micrograph that judges, and ``told.json``.
-
-    That comes last of all, with versions: it is there when the rest is whole.
-    """
+    """Writes what ``predict(pixels)`` gives of each judging micrograph, and last ``told.json``."""
     clock = Clock(1.0)
     for number in range(job.told["val"]):
         for kind, array in predict(job.array("val", number, "pixels")).items():
