@@ -68,11 +68,7 @@ def measured(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def module_of(command: str) -> Any:
-    """A command's module, under the backend that it needs.
-
-    Raises:
-        ValueError: it needs Keras' JAX backend, and another was chosen.
-    """
+    """A command's module, under the backend that it needs; a ValueError where another is chosen."""
     if command in UNDER_JAX:
         chosen = os.environ.setdefault("KERAS_BACKEND", "jax")
         if chosen != "jax":
@@ -103,14 +99,13 @@ def shipped() -> list[str]:
     """Steps for the shipped weights: each dataset's beside the baselines, the VAEs, precisions."""
     steps = []
     for name in DATASETS:
-        judged, pixels = (
-            [each for task in tasks for each in _weights_of(task) if f"/{name}" in each]
-            for tasks in (("semantic", "instance"), ("semantic",))
+        pixels, objects = (
+            [each for each in _weights_of(task) if f"/{name}" in each]
+            for task in ("semantic", "instance")
         )
-        if judged:
-            beside = f"--weights otsu --compare forest {' '.join(judged)}"
-            steps.append(f"accuracy --data {name} {beside}")
-            steps += [f"precision --data {name} --weights {each}" for each in pixels]
+        beside = f"--weights otsu --compare forest {' '.join([*pixels, *objects])}"
+        steps.append(f"accuracy --data {name} {beside}")
+        steps += [f"precision --data {name} --weights {each}" for each in pixels]
     return [*steps, *(f"accuracy --weights {each}" for each in _weights_of("generative"))]
 
 
@@ -128,10 +123,7 @@ def run_all(arguments: argparse.Namespace) -> int:
 
     The finished steps are on disk after each, so that ``--resume`` goes on. They count only with
     the processor, cores, versions and data that they were run with: one run's figures are of one
-    machine.
-
-    Returns:
-        1 when a step failed, with its error printed; else 0.
+    machine. Gives 1 when a step failed, with its error printed; else 0.
     """
     from temzoo.training.run_folder import hardware
 
@@ -140,33 +132,30 @@ def run_all(arguments: argparse.Namespace) -> int:
     path = arguments.out / f".all-{'quick' if arguments.quick else 'full'}.json"
     machine, data = hardware(), str(arguments.data_folder.resolve())
     where = {key: machine[key] for key in ("processor", "cores")}
-    known = {"where": {**where, "versions": versions(), "data": data}, "finished": []}
-    if path.is_file() and arguments.resume:
-        stopped = read_json(path)
-        if stopped["where"] == known["where"]:
-            known = stopped
-        else:
-            print("Begun anew: the run that was stopped is of other hardware, versions or data.")
+    where |= {"versions": versions(), "data": data}
+    stopped = read_json(path) if path.is_file() and arguments.resume else {"where": where}
+    if stopped["where"] != where:
+        print("Begun anew: the run that was stopped is of other hardware, versions or data.")
+        stopped = {}
+    finished = stopped.get("finished", [])
     broken: set[str] = set()
     steps = planned(arguments.quick)
     for number, step in enumerate(steps, 1):
         words = step.split()
         print(f"Step {number} of {len(steps)}", flush=True)
-        if arguments.resume and step in known["finished"]:
+        if step in finished:
             print(f"== {step}: done before", flush=True)
             continue
         if _step([*words, *["--quick"] * arguments.quick, *common]):
             broken.add(words[0])  # what follows of the same command may build on it
-        done = dict.fromkeys([*known["finished"], step])
-        known["finished"] = [each for each in done if each.split()[0] not in broken]
-        write_json(path, known)
+        finished = [each for each in (*finished, step) if each.split()[0] not in broken]
+        write_json(path, {"where": where, "finished": finished})
     if not broken:
         path.unlink(missing_ok=True)
     return int(bool(broken))
 
 
 def planned(quick: bool) -> list[str]:
-    """Every step."""
     return QUICK.split("; ") if quick else [*FULL.split("; "), *shipped()]
 
 

@@ -31,6 +31,7 @@ from temzoo.evaluation.evaluate import LEAST_SCORE, score_predictions, scored_na
 from temzoo.evaluation.object_overlaps import areas_of, true_objects
 from temzoo.evaluation.results import compare
 from temzoo.inference.objects import counted_from
+from temzoo.measurement.pixel_runs import runs_of_map
 from temzoo.zoo.built import built_or_none, task_of
 
 # Metrics that two models are compared by.
@@ -40,12 +41,9 @@ RESAMPLING = {"seed": 0, "bootstrap": 1000}
 
 
 def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
-    """Scores a model on labelled micrographs: an evaluation with the figures added here.
+    """An evaluation of whatever ``temzoo.predict`` takes, with the figures added here.
 
-    Args:
-        model: whatever ``temzoo.predict`` takes.
-        examples: micrographs with their labels.
-        **resampling: seed and bootstrap, of the intervals.
+    ``resampling``: seed and bootstrap, of the intervals.
     """
     task, names = task_of(model), scored_names(model, examples)
     # With what AP needs: scores of instances, or of all that a detector holds possible.
@@ -55,22 +53,13 @@ def judge(model: Any, examples: Sequence, **resampling: int) -> Any:
 
 
 def scored(
-    examples: Sequence,
-    predictions: Iterable[Any],
-    names: tuple[str, ...],
-    *,
-    least: float | None = None,
-    **resampling: int,
+    examples: Sequence, predictions: Iterable, names: tuple, *, least=None, **resampling: int
 ) -> Any:
     """Scores predictions, which come in the order of the examples, as ``judge`` does.
 
-    Args:
-        names: of the classes.
-        least: the score from which a detection counts; None: objects have none.
-        **resampling: seed and bootstrap, of the intervals.
+    Names are of classes; a detection counts from the score ``least`` on; None: objects have none.
     """
-    sizes, free = [], []  # of labelled and found particles
-    how = {**RESAMPLING, **resampling}
+    sizes, free, how = [], [], {**RESAMPLING, **resampling}  # of labelled and found particles
 
     def looked_at() -> Iterator[Any]:
         for example, prediction in zip(examples, predictions, strict=True):
@@ -100,25 +89,17 @@ def _found(prediction: Any, least: float | None) -> tuple[np.ndarray, np.ndarray
     """The same of the objects that count as found."""
     if prediction.detections is not None:
         return _sized(counted_from(prediction, least).detections, prediction.classes.shape)
-    instances = prediction.instances
-    areas, cut = np.bincount(instances.ravel()), np.zeros(int(instances.max()) + 1, bool)
-    for edge in (instances[0], instances[-1], instances[:, 0], instances[:, -1]):
-        cut[edge] = True
-    counts = np.ones(len(areas) - 1, bool) if least is None else prediction.scores >= least
-    return np.sqrt(areas[1:])[counts], cut[1:][counts]
+    runs = runs_of_map(prediction.instances)
+    counts = slice(None) if least is None else prediction.scores >= least
+    return np.sqrt(runs.area_px)[counts], runs.touches_border[counts]
 
 
-def pooled_errors(
-    sizes: Sequence[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Relative errors of number and D50 of the particles of all images together.
+def pooled_errors(sizes: Sequence[tuple], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Relative errors of number and D50 of the particles of all images together, (B,) each.
 
-    Args:
-        sizes: diameters of the labelled and of the found particles of each image, in any unit.
-        weights: (B, images) int, how often each image counts; for intervals, rows of resamples.
-
-    Returns:
-        by "relative_count_error" and "d50_error": (B,); NaN where a side has no particle.
+    Sizes are the diameters of the labelled and of the found particles of each image, in any unit;
+    weights, (B, images) int, how often each image counts: rows of resamples. NaN where a side has
+    no particle.
     """
     sides = [*zip(*sizes, strict=True)]
     true, found = (weights @ np.array([*map(len, side)]) for side in sides)
@@ -140,9 +121,7 @@ def difference(first: Any, second: Any, metric: str) -> dict[str, Any]:
 
 def verdict(change: Any) -> str:
     """ "better" or "worse" where the interval excludes 0, else "not told apart"."""
-    if not (change.low > 0 or change.high < 0):
-        return "not told apart"
-    return "better" if change.low > 0 else "worse"
+    return "better" if change.low > 0 else "worse" if change.high < 0 else "not told apart"
 
 
 def comparison(one: Any, other: Any) -> dict[str, Any]:

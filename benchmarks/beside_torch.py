@@ -35,6 +35,8 @@ from temzoo.models.layers import dtype_policy
 from temzoo.tasks.pixel_models import normalized_alone
 
 Run = Callable[[], Any]
+Makers = Mapping[str, Callable[[], Run]]  # of what is called, by engine
+Config = Mapping[str, Any]  # of a U-Net
 CONFIG = {"filters": 32, "depth": 4, "classes": 2, "channels": 1}
 SMALL = {**CONFIG, "filters": 8, "depth": 2}
 SIDE = 256
@@ -51,7 +53,7 @@ SCANNED = 10
 SCAN = f"temzoo, JAX, scan of {SCANNED}"
 
 
-def model_of(config: Mapping[str, Any], precision: str = "float32") -> keras.Model:
+def model_of(config: Config, precision: str = "float32") -> keras.Model:
     """temzoo's U-Net, the same weights for every precision."""
     keras.utils.set_random_seed(0)
     with dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32"):
@@ -64,16 +66,14 @@ def model_of(config: Mapping[str, Any], precision: str = "float32") -> keras.Mod
     return model
 
 
-def pixels_of(batch: int, side: int = SIDE) -> np.ndarray:
-    return np.random.default_rng(1).uniform(-1, 1, (batch, side, side, 1)).astype(np.float32)
+def pixels_of(batch: int) -> np.ndarray:
+    return np.random.default_rng(1).uniform(-1, 1, (batch, SIDE, SIDE, 1)).astype(np.float32)
 
 
-def rows_of(
-    makers: Mapping[str, Callable[[], Run]], batch: int, original: str | None, **turns: Any
-) -> list[dict[str, Any]]:
+def rows_of(makers: Makers, batch: int, original: str | None, **turns: Any) -> list[dict]:
     """A row for each engine: images/s, its ratio to the reference turn by turn, its difference.
 
-    Makers give what is called; answers are compared with that of ``original``, if any.
+    Answers are compared with that of ``original``, if any.
     """
     rows: dict[str, dict[str, Any]] = {name: {"engine": name, "batch": batch} for name in makers}
     runs, answers = {}, {}
@@ -97,7 +97,7 @@ def rows_of(
     return list(rows.values())
 
 
-def accelerated(config: Mapping[str, Any], pixels: np.ndarray, threads: int) -> dict[str, Callable]:
+def accelerated(config: Config, pixels: np.ndarray, threads: int) -> Makers:
     """The engines of ``temzoo.accelerate``."""
     from temzoo.deploy.engines.makers import MAKERS, check_installed, made
     from temzoo.deploy.engines.network import Network
@@ -113,9 +113,7 @@ def accelerated(config: Mapping[str, Any], pixels: np.ndarray, threads: int) -> 
     return {name: partial(make, key) for key, name in names.items()}
 
 
-def torch_makers(
-    config: Mapping[str, Any], precision: str, pixels: np.ndarray, classes: np.ndarray | None = None
-) -> dict[str, Callable[[], Run]]:
+def torch_makers(config: Config, precision: str, pixels: np.ndarray, classes=None) -> Makers:
     """PyTorch's forms: of predictions, or of training steps where classes are given."""
     sys.path.insert(0, str(SCRIPTS))  # they are no package
     import torch
@@ -173,8 +171,8 @@ def torch_run(net, x, y, half: Mapping[str, Any]) -> Run:
 
 
 def child_on_processor(
-    config: Mapping[str, Any], batch: int, threads: int, repetitions: int, packages: str | None
-) -> list[dict[str, Any]]:
+    config: Config, batch: int, threads: int, repetitions: int, packages: str | None
+) -> list[dict]:
     """In the child: a row for each engine; ``packages`` is where PyTorch is installed, if it is."""
     pixels, makers = pixels_of(batch), {}
     if packages is not None:
@@ -200,24 +198,24 @@ def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
         home = python_of("pytorch").parents[1]
         packages = str(next(home.glob("lib/python*/site-packages")))
     cells, threads = [], arguments.threads
+    child = partial(in_child, "benchmarks.beside_torch:child_on_processor", config)
     for batch in BATCHES:
-        asked = ("child_on_processor", config, batch, threads, repetitions, packages)
         if left_out is not None:
             cells.append({"engine": REFERENCE, "batch": batch, "left_out": left_out})
-        cells += in_child(f"benchmarks.beside_torch:{asked[0]}", *asked[1:], **threads_of(threads))
+        cells += child(batch, threads, repetitions, packages, **threads_of(threads))
     parameters = model_of(config).count_params()
     about = f"{_said(config)}, {parameters:,} parameters, random weights, {SIDE} x {SIDE} px"
     told = {"what": "engines", "name": f"{config['filters']}-filters", "about": about, "seed": 0}
-    told |= {"model": "unet", "config": config, "settings": {"threads": arguments.threads}}
+    told |= {"model": "unet", "config": config, "settings": {"threads": threads}}
     drawn = generated("random normalised pixels", pixels_of(max(BATCHES)), seed=1)
     return told | {"dataset": drawn, "figures": {"cells": cells}}
 
 
-def _said(config: Mapping[str, Any]) -> str:
+def _said(config: Config) -> str:
     return f"U-Net, {config['filters']} filters, depth {config['depth']}"
 
 
-def jax_prediction(config: Mapping[str, Any], precision: str, pixels: np.ndarray) -> Run:
+def jax_prediction(config: Config, precision: str, pixels: np.ndarray) -> Run:
     import jax
 
     model = normalized_alone(model_of(config, precision))
@@ -228,9 +226,7 @@ def jax_prediction(config: Mapping[str, Any], precision: str, pixels: np.ndarray
     return lambda: call(weights, others, x).block_until_ready()
 
 
-def jax_step(
-    config: Mapping[str, Any], precision: str, pixels: np.ndarray, hot: np.ndarray, scanned: int
-) -> Run:
+def jax_step(config: Config, precision: str, pixels, hot, scanned: int) -> Run:
     """A training step as ``gpu-train`` takes it, or several in one compiled call."""
     import jax
     import optax
@@ -260,13 +256,9 @@ def jax_step(
 
 
 def child_on_device(
-    what: str, precision: str, batch: int, config: Mapping[str, Any], seconds: float
-) -> list[dict[str, Any]]:
-    """In the child: a row for each library and form.
-
-    Raises:
-        ValueError: one library has the GPU and the other has not.
-    """
+    what: str, precision: str, batch: int, config: Config, seconds: float
+) -> list[dict]:
+    """In the child: a row for each library and form; a ValueError where one alone has the GPU."""
     import jax
     import torch
 
@@ -277,7 +269,7 @@ def child_on_device(
             f" {theirs}. Install builds of both that see the GPU, or set CUDA_VISIBLE_DEVICES= ."
         )
     pixels, told = pixels_of(batch), {"what": what, "precision": precision}
-    makers: dict[str, Callable[[], Run]] = {}
+    makers: Makers = {}
     if what == "prediction":
         makers["temzoo, JAX"] = partial(jax_prediction, config, precision, pixels)
         makers |= torch_makers(config, precision, pixels)

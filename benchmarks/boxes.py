@@ -10,7 +10,6 @@ engine that ``temzoo predict`` gives it: Mask R-CNN has none but TensorFlow.
 """
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     _, training = fitted(NAME, RECIPE, dataset.train, dataset.val)
     model = temzoo.get_model("yolo", weights=Path("runs") / NAME, compile=False, **WHOLE)
     figures = scores(temzoo.evaluate(model, dataset.val, progress=True))
-    told = {"training": training, "dataset": dataset.told(), "figures": figures}
-    return RECIPE.told() | told
+    return RECIPE.told() | {"training": training, "dataset": dataset.told(), "figures": figures}
 
 
 def shipped(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -61,21 +59,16 @@ def shipped(arguments: argparse.Namespace) -> dict[str, Any]:
         rows[weights] = {name: vars(found.pooled[name]) for name in POOLED}
         rows[weights] |= {name: vars(found.objects.over_images[name]) for name in OVER_IMAGES}
     micrographs = [example.micrograph for example in dataset.val[:TIMED]]
-
-    def asked(model: Any) -> Callable[[], Any]:
-        return lambda: [temzoo.predict(model, one) for one in micrographs]
-
-    seconds = in_turns({weights: asked(model) for weights, model in models.items()}, least=5)
+    runs = {
+        weights: lambda model=model: [temzoo.predict(model, one) for one in micrographs]
+        for weights, model in models.items()
+    }
+    seconds = in_turns(runs, least=5)
     for weights, row in rows.items():
         row["images_per_s"] = rates(seconds[weights], TIMED)
         row["times_as_fast_as_mask_rcnn"] = ratio(seconds[SHIPPED[1]], seconds[weights])
-    return {
-        "about": "boxes of shipped weights beside each other",
-        "model": None,
-        "seed": 0,
-        "dataset": dataset.told(),
-        "figures": {"models": rows},
-    }
+    told = {"about": "boxes of shipped weights beside each other", "seed": 0}
+    return told | {"dataset": dataset.told(), "figures": {"models": rows}}
 
 
 MEASUREMENTS = {"train": train, "shipped": shipped}

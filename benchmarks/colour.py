@@ -28,7 +28,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import temzoo
 from benchmarks.datasets import Dataset
-from benchmarks.recipes import Recipe, fitted, throwaway_folder
+from benchmarks.recipes import Recipe, fitted_once
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.unlike_images import Likeness
 from temzoo.micrographs import list_images, load_micrograph, to_grey
@@ -61,7 +61,13 @@ def phases(seed: int, *, side: int = SIDE) -> np.ndarray:
     fields = [gaussian_filter(rng.normal(size=(side, side)), 22) for _ in HUES]
     phase = np.argmax(fields, axis=0)
     levels = rng.uniform(95, 160, len(HUES))
-    textures = np.stack([np.zeros_like(phase), *(draw(side, rng) for draw in TEXTURES)])
+    rows, cols = np.mgrid[:side, :side]
+    grain = gaussian_filter(rng.normal(size=(side, side)), 1.2)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(7, 12)
+    lamellae = np.sin(2 * np.pi * (rows * np.cos(angle) + cols * np.sin(angle)) / period)
+    spots = gaussian_filter((rng.random((side, side)) < 0.008).astype(float), 2.0)
+    pits = -32 * np.clip(spots / 0.04, 0, 1)
+    textures = np.stack([np.zeros_like(phase), 14 * grain / grain.std(), 18 * lamellae, pits])
     grey = levels[phase] + np.take_along_axis(textures, phase[None], axis=0)[0]
     grey = np.clip(grey + rng.normal(0, 2, grey.shape), STRENGTH + 1, 254 - STRENGTH)
     return np.rint(grey[..., None] + chroma()[phase]).astype(np.uint8)
@@ -73,32 +79,11 @@ def chroma() -> np.ndarray:
     return STRENGTH * free / np.abs(free).max(axis=1, keepdims=True)
 
 
-def _grainy(side: int, rng: np.random.Generator) -> np.ndarray:
-    grain = gaussian_filter(rng.normal(size=(side, side)), 1.2)
-    return 14 * grain / grain.std()
-
-
-def _lamellar(side: int, rng: np.random.Generator) -> np.ndarray:
-    rows, cols = np.mgrid[:side, :side]
-    angle, period = rng.uniform(0, np.pi), rng.uniform(7, 12)
-    return 18 * np.sin(2 * np.pi * (rows * np.cos(angle) + cols * np.sin(angle)) / period)
-
-
-def _pitted(side: int, rng: np.random.Generator) -> np.ndarray:
-    spots = gaussian_filter((rng.random((side, side)) < 0.008).astype(float), 2.0)
-    return -32 * np.clip(spots / 0.04, 0, 1)
-
-
-TEXTURES = (_grainy, _lamellar, _pitted)
-
-
 def photograph(name: str) -> np.ndarray:
     """(H, W, 3) uint8 from scikit-image, at most about ``LARGEST`` px a side."""
     found = getattr(skimage_data, name)()
     pixels = found[0] if isinstance(found, tuple) else found  # a stereo pair: the left one
     factor = min(1.0, LARGEST / max(pixels.shape[:2]))
-    if factor == 1:
-        return pixels
     return cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
@@ -147,10 +132,8 @@ def judged(model, examples: Sequence[Example]) -> dict[str, Any]:
     }
     overall = {}
     for who in next(iter(of_images.values())):
-        mse, ciede2000 = (
-            statistics.fmean(image[who][error] for image in of_images.values())
-            for error in ("mse", "ciede2000")
-        )
+        each = zip(*(image[who].values() for image in of_images.values()), strict=True)
+        mse, ciede2000 = map(statistics.fmean, each)
         overall[who] = {"rmse": mse**0.5, "ciede2000": ciede2000}
     return {"overall": overall, "of_images": of_images}
 
@@ -180,11 +163,9 @@ def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Trains and judges."""
     learn, choose, judge = sets(name)
     recipe = Recipe(f"colouring of {name}", name, "autoencoder", CONFIG, SETTINGS)
-    with throwaway_folder():
-        model, training = fitted("run", recipe, learn, choose)
+    model, training = fitted_once(recipe, learn, choose)
     figures: dict[str, Any] = {"judged": judged(model, judge)}
     if name == "phases":
         figures["likeness"] = likeness_of(model, learn, arguments.data_folder)

@@ -68,16 +68,13 @@ def data(default: str) -> Option:
 WEIGHTS = "MODEL/NAME, a run folder or a weights file"
 NAMES = option("names", "which of those above, or all", nargs="+")
 OPTIONS: dict[str, list[Option]] = {
+    **{key: [NAMES] for key in ("instances", "boxes", "denoise", "colour", "limits")},
     "accuracy": [
         option("--weights", f"{WEIGHTS}, otsu or forest", required=True),
         data("synthetic"),
         option("--compare", "beside these", [], nargs="+", metavar="WEIGHTS"),
     ],
     "recipe": [NAMES, option("--seed", "another seed, recorded beside the first", type=int)],
-    "instances": [NAMES],
-    "boxes": [NAMES],
-    "denoise": [NAMES],
-    "colour": [NAMES],
     "latent": [NAMES, option("--seeds", "of the trainings", (0, 1, 2), nargs="+", type=int)],
     "label-next": [option("--weights", WEIGHTS, "unet_mobilenet/emps-frozen"), data("emps")],
     "measure": [option("names", "one of those above", "speed", nargs="?")],
@@ -96,7 +93,6 @@ OPTIONS: dict[str, list[Option]] = {
         data("synthetic"),
         option("--only", "one of the two parts", choices=("steps", "iou")),
     ],
-    "limits": [NAMES],
     "startup": [option("--repetitions", "fresh processes of each", 9)],
     "older": [
         NAMES,

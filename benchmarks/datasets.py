@@ -111,8 +111,7 @@ def open_dataset(source: str | Path, *, data: Path = DATA, quick: bool = False) 
 def from_folder(folder: Path) -> Dataset:
     """The dataset in a folder, whose layout is one of those that this module's head lists."""
     for opener in (_emps, _parts, _export):
-        found = opener(folder)
-        if found is not None:
+        if found := opener(folder):
             return found
     raise ValueError(
         "A dataset's folder has images/ with train.csv, train/ and val/ with labels of their own,"
@@ -140,8 +139,7 @@ def supported(_: Path) -> Dataset:
     return Dataset("supported", *drawn, split)
 
 
-for _name in ("emps", "super1"):
-    dataset(_name)(partial(_named, _name))
+DATASETS |= {name: partial(_named, name) for name in ("emps", "super1")}
 
 
 def generated(name: str, *content: Any, seed: int = SEED) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Any
 import temzoo
 from benchmarks import denoise_baselines
 from benchmarks.datasets import Dataset, open_dataset
-from benchmarks.denoise_baselines import DOSES, Scored, score, summary
+from benchmarks.denoise_baselines import DOSES, score, summary
 from benchmarks.environments import why_not
 from benchmarks.recipes import Recipe, fitted
 from benchmarks.timing import timed
@@ -47,20 +47,21 @@ RECIPES = {
     name: Recipe(name, "emps", "autoencoder", {"filters": 24}, {**SETTINGS, **of_one})
     for name, of_one in NETWORKS.items()
 }
-FLIPPED = ("supervised",)  # is averaged over mirror images too
 
 
-def grey(example: Example) -> Micrograph:
-    """A micrograph that was published in three equal channels, as one."""
-    stored = example.micrograph
-    return replace(stored, pixels=to_grey(stored.pixels))
+def grey(examples: Sequence[Example]) -> list[Example]:
+    """Those of micrographs that were published in three equal channels, as one."""
+
+    def load(example: Example) -> Micrograph:
+        return replace(example.micrograph, pixels=to_grey(example.micrograph.pixels))
+
+    return [replace(example, load=partial(load, example)) for example in examples]
 
 
 def clean(data: Path) -> Dataset:
     """The micrographs of EMPS, grey."""
     found = open_dataset("emps", data=data)
-    parts = [[replace(e, load=partial(grey, e)) for e in part] for part in (found.train, found.val)]
-    return replace(found, train=parts[0], val=parts[1])
+    return replace(found, train=grey(found.train), val=grey(found.val))
 
 
 def noisy_once(examples: Sequence[Example]) -> list[Example]:
@@ -76,18 +77,13 @@ def scored(judge: Sequence[Example], dose: str) -> Iterator[tuple[Micrograph, Mi
         yield example.load_truth(), example.micrograph
 
 
-def trained(name: str, dataset: Dataset) -> tuple[Any, dict[str, Any]]:
-    """A network of ``NETWORKS`` and what is known of its training; it lies in ``runs/``."""
+def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
+    """Trains and scores a network; the supervised one averaged over mirror images too."""
     learn, judge = dataset.train, dataset.val
     if name == "blind-spot":
         learn, judge = noisy_once(learn), noisy_once(judge)
-    return fitted(f"denoise-{name}", RECIPES[name], learn, judge)
-
-
-def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
-    """Trains and scores a network; the supervised one averaged over mirror images too."""
-    model, training = trained(name, dataset)
-    rows = {name: False} | ({f"{name}-flips": True} if name in FLIPPED else {})
+    model, training = fitted(f"denoise-{name}", RECIPES[name], learn, judge)
+    rows = {name: False} | ({f"{name}-flips": True} if name == "supervised" else {})
     doses = {
         dose: {
             row: summary(*restored_scores(model, dataset.val, dose, flips=flips))
@@ -98,22 +94,18 @@ def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
     return RECIPES[name].told() | {"figures": {"doses": doses}, "training": training}
 
 
-def restored_scores(
-    model, judge: Sequence[Example], dose: str, *, flips: bool = False
-) -> tuple[list[Scored], list[float]]:
-    """(scores, seconds) of the restored validation images, one each."""
-    found, seconds = [], []
+def restored_scores(model, judge: Sequence[Example], dose: str, *, flips=False) -> list[tuple]:
+    """(scores, seconds) of the restored validation images."""
+    found = []
     for true, poor in scored(judge, dose):
         restored, took = timed(partial(temzoo.restore, model, poor, flips=flips))
-        seconds.append(took)
-        found.append(score(true.pixels, restored.pixels))
-    return found, seconds
+        found.append((score(true.pixels, restored.pixels), took))
+    return [*zip(*found, strict=True)]
 
 
 def judged(model: Any, examples: Sequence[Example]) -> dict[str, float]:
     """Mean PSNR of restored images, in dB, by dose."""
-    examples = [replace(example, load=partial(grey, example)) for example in examples]
-    scores = {dose: restored_scores(model, examples, dose)[0] for dose in DOSES}
+    scores = {dose: restored_scores(model, grey(examples), dose)[0] for dose in DOSES}
     return {dose: statistics.fmean(one.psnr for one in each) for dose, each in scores.items()}
 
 
@@ -138,17 +130,17 @@ def bm3d(dataset: Dataset) -> dict[str, Any] | None:
     return classical(denoise_baselines.matched, dataset)
 
 
-def measure(
-    name: str, of: Callable[[Dataset], dict[str, Any] | None], arguments: argparse.Namespace
-) -> dict[str, Any] | None:
+METHODS: dict[str, Callable[[Dataset], dict[str, Any] | None]] = {
+    "filters": partial(classical, denoise_baselines.filtered),
+    **{name: partial(of_network, name) for name in NETWORKS},
+    "bm3d": bm3d,
+}
+
+
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
     dataset = clean(arguments.data_folder)
-    told, about = of(dataset), f"{name} on EMPS with dose noise"
+    told, about = METHODS[name](dataset), f"{name} on EMPS with dose noise"
     return told and told | {"about": about, "seed": 0, "dataset": dataset.told()}
 
 
-MEASUREMENTS = {
-    "filters": partial(measure, "filters", partial(classical, denoise_baselines.filtered)),
-    "supervised": partial(measure, "supervised", partial(of_network, "supervised")),
-    "blind-spot": partial(measure, "blind-spot", partial(of_network, "blind-spot")),
-    "bm3d": partial(measure, "bm3d", bm3d),
-}
+MEASUREMENTS = {name: partial(measure, name) for name in METHODS}

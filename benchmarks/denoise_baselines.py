@@ -39,8 +39,8 @@ NLM_GRID = {
 }
 SIGMAS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 GAUSSIAN_GRID = {"sigma": SIGMAS, "vst": (False, True)}
-Pairs = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # clean, noisy
-BM3D_PROFILES = ("np", "vn")
+Images = Sequence[np.ndarray]
+Pairs = tuple[Images, Images]  # clean, noisy
 # Runs in the other environment: every image of a folder, one thread, so that seconds compare.
 BM3D_WORKER = """
 import pathlib, sys, time
@@ -100,12 +100,9 @@ def nlm(noisy: np.ndarray, *, dose: float, h: float, vst: bool, **patches: int) 
 
     Buades, Coll & Morel 2005, doi:10.1109/CVPR.2005.38, in the fast mode.
     """
-
-    def filtering(image, sigma):
-        how = {"h": h * sigma, "sigma": sigma, "fast_mode": True, "preserve_range": True}
-        return denoise_nl_means(image, **how, **patches)
-
-    return stabilised(filtering, noisy, dose=dose, vst=vst)
+    means = partial(denoise_nl_means, fast_mode=True, preserve_range=True, **patches)
+    how = {"dose": dose, "vst": vst}
+    return stabilised(lambda image, s: means(image, h=h * s, sigma=s), noisy, **how)
 
 
 def gaussian(noisy: np.ndarray, *, dose: float, sigma: float, vst: bool) -> np.ndarray:
@@ -113,13 +110,10 @@ def gaussian(noisy: np.ndarray, *, dose: float, sigma: float, vst: bool) -> np.n
     return stabilised(lambda image, _: gaussian_filter(image, sigma), noisy, dose=dose, vst=vst)
 
 
-def bm3d(
-    noisy: Sequence[np.ndarray], *, dose: float, python: Path, profile: str = "np"
-) -> tuple[list[np.ndarray], list[float]]:
+def bm3d(noisy: Images, *, dose: float, python: Path, profile="np") -> tuple[Images, list[float]]:
     """BM3D (Dabov et al. 2007, doi:10.1109/TIP.2007.901238) on the transformed counts.
 
-    Returns:
-        denoised images on the scale of the noisy ones, and the seconds of each on one thread.
+    Gives images on the scale of the noisy ones, and the seconds of each on one thread.
     """
     with tempfile.TemporaryDirectory(prefix="bm3d-") as folder:
         for number, image in enumerate(noisy):
@@ -137,9 +131,7 @@ def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
     return Scored(*compared(restored[..., None], clean[..., None], WHITE))
 
 
-def crops(
-    images: Sequence[np.ndarray], *, side: int = CROP_SIDE, count: int = CROPS, seed: int = 0
-) -> list[np.ndarray]:
+def crops(images: Images, *, side=CROP_SIDE, count=CROPS, seed: int = 0) -> list[np.ndarray]:
     """Square crops of different images (H, W), as far as there are; small images are cut less."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(images))
@@ -151,14 +143,11 @@ def crops(
     return found
 
 
-def tune(
-    filtering: Callable[..., np.ndarray], grid: Mapping[str, Iterable], pairs: Pairs, *, dose: float
-) -> dict[str, Any]:
+def tune(filtering: Callable, grid: Mapping, pairs: Pairs, *, dose: float) -> dict[str, Any]:
     """The settings of the grid with the highest mean PSNR over pairs of clean and noisy images."""
-    clean, noisy = pairs
 
     def psnr(settings: dict[str, Any]) -> float:
-        return _mean_psnr(clean, (filtering(image, dose=dose, **settings) for image in noisy))
+        return _mean_psnr(pairs[0], (filtering(one, dose=dose, **settings) for one in pairs[1]))
 
     return max(ParameterGrid(grid), key=psnr)
 
@@ -178,9 +167,8 @@ def filtered(learn: Pairs, judge: Pairs, *, dose: float) -> dict[str, Any]:
 def matched(learn: Pairs, judge: Pairs, *, dose: float) -> dict[str, Any]:
     """The same of BM3D, "bm3d" alone; the better profile on ``learn`` is taken."""
     how = {"dose": dose, "python": python_of("bm3d")}
-    best = max(
-        BM3D_PROFILES, key=lambda p: _mean_psnr(learn[0], bm3d(learn[1], profile=p, **how)[0])
-    )
+    psnr = {p: _mean_psnr(learn[0], bm3d(learn[1], profile=p, **how)[0]) for p in ("np", "vn")}
+    best = max(psnr, key=psnr.get)
     restored, seconds = bm3d(judge[1], profile=best, **how)
     found = summary(_scored(judge[0], restored), seconds)
     return {"bm3d": found | {"settings": {"profile": best}}}

@@ -29,12 +29,8 @@ def rod(rng: np.random.Generator) -> Inside:
         return _ellipse(aspect)
     if kind == "bar":
         return lambda x, y: (np.abs(x) <= 1) & (np.abs(y) <= 1 / aspect)
-    radius = 1 / aspect
-
-    def capsule(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.hypot(np.maximum(np.abs(x) - (1 - radius), 0), y) <= radius
-
-    return capsule
+    radius = 1 / aspect  # of a capsule's ends
+    return lambda x, y: np.hypot(np.maximum(np.abs(x) - (1 - radius), 0), y) <= radius
 
 
 def polygon(rng: np.random.Generator) -> Inside:
@@ -43,14 +39,10 @@ def polygon(rng: np.random.Generator) -> Inside:
     moved = rng.uniform(-step / 6, step / 6, sides) * rng.integers(0, 2)
     angles = np.arange(sides) * step + moved
     corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-    def inside(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        found = np.ones(np.broadcast(x, y).shape, bool)
-        for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            found &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0
-        return found
-
-    return inside
+    edges = [*zip(*corners.T, *np.roll(corners, -1, axis=0).T, strict=True)]
+    return lambda x, y: np.all(
+        [(bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0 for ax, ay, bx, by in edges], axis=0
+    )
 
 
 def blob(rng: np.random.Generator) -> Inside:
@@ -73,11 +65,7 @@ def cluster(rng: np.random.Generator) -> Inside:
         own, angle = rng.uniform(0.7, 1), rng.uniform(0, 2 * math.pi)
         apart = (radius + own) * rng.uniform(0.9, 1)
         discs.append((x + apart * math.cos(angle), y + apart * math.sin(angle), own))
-
-    def inside(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.any([(x - a) ** 2 + (y - b) ** 2 <= r**2 for a, b, r in discs], axis=0)
-
-    return inside
+    return lambda x, y: np.any([(x - a) ** 2 + (y - b) ** 2 <= r**2 for a, b, r in discs], axis=0)
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Inside]] = {

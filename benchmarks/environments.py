@@ -53,10 +53,7 @@ def python_of(name: str) -> Path:
 def set_up(names: Sequence[str]) -> dict[str, str]:
     """Makes environments that are not there, without names all that need not be named.
 
-    One that fails stops no other.
-
-    Returns:
-        by name "ready" or why not; the reason is also kept for the tables.
+    One that fails stops no other. Gives by name "ready" or why not, which is kept for the tables.
     """
     known = ", ".join(ENVIRONMENTS)
     for name in names:

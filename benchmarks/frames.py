@@ -57,9 +57,7 @@ def of_noise(model: Any, examples: Sequence[Example], added: float) -> list[Row]
     found: dict[str, list] = {smooth: [] for smooth in SMOOTH}
     noise = []
     for seed, example in enumerate(track(examples, f"noise {added}")):
-        micrograph = example.micrograph
-        if added:
-            micrograph = noisier(micrograph, added, seed)
+        micrograph = noisier(example.micrograph, added, seed) if added else example.micrograph
         noise.append(noise_of(micrograph.pixels))
         for smooth, each in found.items():
             each.append(temzoo.predict(model, micrograph, smooth=smooth))
@@ -94,30 +92,23 @@ def taken_back(found: Prediction, factor: int) -> Prediction:
 def of_size(model: Any, examples: Sequence[Example], factor: int) -> list[Row]:
     """A row for each way of binning."""
     found: dict[Any, list] = {binning: [] for binning in BINNINGS}
-    seconds: dict[Any, list] = {binning: [] for binning in BINNINGS}
-    seen: dict[Any, Counter] = {binning: Counter() for binning in BINNINGS}
     for seed, example in enumerate(track(examples, f"{factor} x {factor}")):
         micrograph = enlarged(example.micrograph, factor, seed)
-        for binning in BINNINGS:
-            ask = partial(temzoo.predict, model, micrograph, binning=binning)
-            prediction, took = timed(ask)
-            seconds[binning].append(took)
-            seen[binning][prediction.binning] += 1
-            found[binning].append(taken_back(prediction, factor))
-    return [
-        {
-            **{"factor": factor, "binning": str(binning)},
-            "seen": ", ".join(f"{count} at {n}" for n, count in sorted(seen[binning].items())),
-            "seconds": statistics.median(seconds[binning]),
-            **figures_of(model, examples, found[binning]),
-        }
-        for binning in BINNINGS
-    ]
+        for binning, each in found.items():
+            prediction, s = timed(partial(temzoo.predict, model, micrograph, binning=binning))
+            each.append((taken_back(prediction, factor), s))
+    rows = []
+    for binning, each in found.items():
+        predictions, seconds = zip(*each, strict=True)
+        seen = sorted(Counter(one.binning for one in predictions).items())
+        row = {"factor": factor, "binning": str(binning)}
+        row |= {"seen": ", ".join(f"{count} at {n}" for n, count in seen)}
+        row |= {"seconds": statistics.median(seconds)}
+        rows.append(row | figures_of(model, examples, predictions))
+    return rows
 
 
-def figures_of(
-    model: Any, examples: Sequence[Example], found: Sequence[Prediction]
-) -> dict[str, dict[str, float]]:
+def figures_of(model: Any, examples: Sequence[Example], found: Sequence[Prediction]) -> Row:
     """IoU by image, and F1 and panoptic quality pooled, with their intervals."""
     judged = score_predictions(examples, found, classes=class_names_of(model) or None)
     figures = {"iou": judged.per_image.get("iou")}

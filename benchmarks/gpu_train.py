@@ -32,7 +32,6 @@ from benchmarks.datasets import Dataset, open_dataset
 from benchmarks.gpu_scenes import Changes, Images, batch_of, device, store
 from benchmarks.recipes import RECIPES, Recipe
 from benchmarks.records import result, write_json
-from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation.bootstrap import nanmean
 from temzoo.evaluation.pixels import confusion, scores
@@ -51,8 +50,6 @@ TILE = 512  # px, of what judges
 
 
 class State(NamedTuple):
-    """What a step changes."""
-
     weights: list
     others: list  # statistics of batch normalisation
     moments: Any
@@ -62,8 +59,6 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is trained."""
-
     steps: int  # over which the rate rises and falls
     until: float = 1.0  # share of them after which it stops
     seed: int = 0  # of weights, crops and changes
@@ -89,7 +84,7 @@ class Trained(NamedTuple):
 def drawn(dataset: Dataset, names: Sequence[str]) -> dict[str, Images]:
     """(pixels, class map), (H, W) uint8 each, of every micrograph that trains, and that judges."""
 
-    def pair(e: Example) -> tuple[np.ndarray, np.ndarray]:
+    def pair(e: temzoo.Example) -> tuple[np.ndarray, np.ndarray]:
         return of_8_bits(e.micrograph.pixels, e.name), class_map(e.labels, names).astype(np.uint8)
 
     return {"train": [*map(pair, dataset.train)], "val": [*map(pair, dataset.val)]}
@@ -103,11 +98,7 @@ def of_8_bits(pixels: np.ndarray, name: str) -> np.ndarray:
 
 
 def train(
-    recipe: Recipe,
-    images: Mapping[str, Images],
-    classes: int,
-    plan: Plan,
-    save: Callable[[Trained], None] = lambda trained: None,
+    recipe: Recipe, images: Mapping[str, Images], classes: int, plan: Plan, save: Callable
 ) -> Trained:
     """Trains a recipe's network as planned, not by its settings; whole chunks of ``CHUNK`` steps.
 
@@ -133,8 +124,8 @@ def train(
             put(model, state)
             row = {"steps": done, "loss": loss, "iou": iou_of_tiles(model, images["val"])}
             row["seconds"] = time.monotonic() - began
-            known = {"history": (*trained.history, row), "seconds": row["seconds"]}
-            trained = trained._replace(steps=done, **known)
+            history = (*trained.history, row)
+            trained = trained._replace(steps=done, history=history, seconds=row["seconds"])
             save(trained)
             print(json.dumps({k: round(v, 4) for k, v in row.items()}), flush=True)
     return trained
@@ -166,21 +157,13 @@ def learning_step(model: keras.Model, adam: Any) -> Callable:
 
 def rate_of(plan: Plan) -> Callable:
     """Learning rate by the step: a short rise, half a cosine to 0."""
-    rise = round(WARM_UP * plan.steps)
-    return optax.schedules.warmup_cosine_decay_schedule(
-        LEAST_RATE * plan.rate, plan.rate, rise, plan.steps
-    )
+    peak, rise = plan.rate, round(WARM_UP * plan.steps)
+    return optax.schedules.warmup_cosine_decay_schedule(LEAST_RATE * peak, peak, rise, plan.steps)
 
 
 def _adam(plan: Plan):
-    return optax.chain(
-        optax.clip_by_global_norm(MOST_NORM),
-        optax.adamw(
-            rate_of(plan),
-            weight_decay=plan.decay,
-            mask=lambda weights: [len(each.shape) > 1 for each in weights],
-        ),
-    )
+    how = {"weight_decay": plan.decay, "mask": lambda weights: [w.ndim > 1 for w in weights]}
+    return optax.chain(optax.clip_by_global_norm(MOST_NORM), optax.adamw(rate_of(plan), **how))
 
 
 def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
@@ -193,7 +176,11 @@ def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
         # Of the first steps the plain mean, which nothing random at the start holds back.
         kept = jnp.minimum(plan.average, state.steps / (state.steps + 1.0))
         pairs = zip(state.average, [*weights, *others], strict=True)
-        average = [_mixed(kept, *pair) for pair in pairs]
+        # Whole numbers (states of random generators) are not averaged.
+        average = [
+            kept * mean + (1 - kept) * new if jnp.issubdtype(new.dtype, jnp.floating) else new
+            for mean, new in pairs
+        ]
         return State(weights, others, moments, average, state.steps + 1), value
 
     def chunk(state, images, key):
@@ -201,13 +188,6 @@ def _chunk_of(plan: Plan, model: keras.Model, adam: Any):
         return state, losses.mean()
 
     return jax.jit(chunk, donate_argnums=0)
-
-
-def _mixed(kept, mean, new):
-    """Whole numbers (states of random generators) are not averaged."""
-    if not jnp.issubdtype(new.dtype, jnp.floating):
-        return new
-    return kept * mean + (1 - kept) * new
 
 
 def put(model: keras.Model, state: State) -> None:

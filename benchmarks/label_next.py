@@ -13,7 +13,7 @@ more from micrographs so chosen than from random ones is not measured here.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,10 @@ MEASURES = ("uncertainty", "doubt", "disagreement", "entropy")
 FIRST = 10
 
 
-def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """How each measure follows the error that labels show."""
+    dataset, weights = dataset_of(arguments), arguments.weights
+    model, examples = trained(weights), dataset.val
     ranking = temzoo.label_next(model, [each.micrograph for each in examples], count=1)
     found = {one.name: one for one in (*ranking.chosen, *ranking.others)}
     scores = temzoo.evaluate(model, examples, bootstrap=1, instances=None).table
@@ -39,11 +41,7 @@ def true_errors(model: Any, examples: Sequence) -> dict[str, Any]:
         measures[name] = {"spearman": float(spearmanr(values, errors)[0])}
         first = errors[np.argsort(-values)[:FIRST]]
         measures[name][f"mean_error_of_first_{FIRST}"] = float(first.mean())
-    return {"images": len(examples), "mean_error": float(errors.mean()), "measures": measures}
-
-
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    dataset, weights = dataset_of(arguments), arguments.weights
     told = {"name": f"{dataset.name}-{weights}", "model": weights, "dataset": dataset.told()}
-    told["about"] = f"{weights} on {len(dataset.val)} images of {dataset.name}"
-    yield told | {"figures": true_errors(trained(weights), dataset.val)}
+    told |= {"about": f"{weights} on {len(examples)} images of {dataset.name}"}
+    figures = {"images": len(examples), "mean_error": float(errors.mean()), "measures": measures}
+    yield told | {"figures": figures}

@@ -39,41 +39,36 @@ TIMED = ("read_s", "draw_s", "peak")
 
 
 class Size(NamedTuple):
-    """How much is generated."""
-
     images: int
     polygons_each: int
     tracks: int
     repetitions: int
 
+    @property
+    def frames(self) -> int:
+        return self.tracks * LIFE // TRACKS_AT_ONCE
+
 
 FULL, QUICK = Size(400, 250, 10_000, 3), Size(8, 250, 200, 3)
 
 
-def _frames(size: Size) -> int:
-    return size.tracks * LIFE // TRACKS_AT_ONCE
+def outlines(kind: int, count: int, each: int = 1) -> Iterator[np.ndarray]:
+    """So many of each image or track, whose number seeds them."""
+    for number in range(count):
+        rng = np.random.default_rng([kind, number])
+        yield from (outline(rng, SIDE, VERTICES) for _ in range(each))
 
 
 def images_export(size: Size) -> Iterator[str]:
     tags = f'label="{LABEL}" source="manual" occluded="0"'
-    shapes = (
-        polygon(outline(rng, SIDE, VERTICES), tags)
-        for rng in _generators(0, size.images)
-        for _ in range(size.polygons_each)
-    )
+    shapes = (polygon(one, tags) for one in outlines(0, size.images, size.polygons_each))
     return cvat_exports.images(shapes, size.polygons_each, SIDE, size.images)
 
 
 def video_export(size: Size) -> Iterator[str]:
-    tracks = (
-        (LIFE * (number // TRACKS_AT_ONCE), outline(rng, SIDE, VERTICES))
-        for number, rng in enumerate(_generators(1, size.tracks))
-    )
-    return cvat_exports.video(tracks, life=LIFE, every=2, side=SIDE, frames=_frames(size))
-
-
-def _generators(kind: int, count: int) -> Iterator[np.random.Generator]:
-    return (np.random.default_rng([kind, number]) for number in range(count))
+    begins = (LIFE * (number // TRACKS_AT_ONCE) for number in range(size.tracks))
+    tracks = zip(begins, outlines(1, size.tracks), strict=True)
+    return cvat_exports.video(tracks, life=LIFE, every=2, side=SIDE, frames=size.frames)
 
 
 EXPORTS = {"images": images_export, "video": video_export}
@@ -114,12 +109,11 @@ def write_export(path: Path, name: str, size: Size) -> None:
     folder = path.parent / "images"
     folder.mkdir()
     blank = np.zeros((SIDE, SIDE), np.uint8)
-    for number in range(size.images if name == "images" else _frames(size)):
+    for number in range(size.images if name == "images" else size.frames):
         cv2.imwrite(str(folder / NAMES[name].format(number)), blank)
 
 
 def child_reads_and_draws(path: str) -> dict[str, Any]:
-    """In the child."""
     images, read_s = timed(lambda: cvat.read(Path(path)))
     px, draw_s = timed(lambda: sum(int(np.count_nonzero(instance_map(image))) for image in images))
     shapes = sum(len(image.shapes) for image in images)
@@ -145,16 +139,16 @@ def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
                 continue
             tell(f"{_about(name, size)}: {who}, {turn + 1} of {size.repetitions}")
             told[who].append(ask())
+    taken = {
+        who: {part: [row[part] for row in rows] for part in TIMED} for who, rows in told.items()
+    }
     figures: dict[str, Any] = {
-        who: rows[0] | {part: spread([row[part] for row in rows]) for part in TIMED}
+        who: rows[0] | {part: spread(each) for part, each in taken[who].items()}
         for who, rows in told.items()
     }
-    if why is None:
-        # Turn by turn, of the turns that both have.
-        figures["ratio"] = {
-            part: ratio(*[[row[part] for row in told[who]] for who in ("datumaro", "temzoo")])
-            for part in TIMED
-        }
+    if why is None:  # turn by turn, of the turns that both have
+        theirs, ours = taken["datumaro"], taken["temzoo"]
+        figures["ratio"] = {part: ratio(theirs[part], ours[part]) for part in TIMED}
     else:
         figures["datumaro"] = {"left_out": why}
     dataset = generated(f"generated, {name}", data.read_bytes()) | {"bytes": data.stat().st_size}
@@ -164,7 +158,7 @@ def measure(name: str, size: Size, folder: Path) -> dict[str, Any]:
 def _about(name: str, size: Size) -> str:
     if name == "images":
         return f"{size.images * size.polygons_each:,} polygons on {size.images:,} images"
-    return f"{size.tracks:,} tracks on {_frames(size):,} frames"
+    return f"{size.tracks:,} tracks on {size.frames:,} frames"
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

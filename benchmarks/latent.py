@@ -14,7 +14,7 @@ but the units and the gap with 95 % bootstrap intervals over pictures.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -51,9 +51,7 @@ COMPARED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 PERIODS = {"angle_deg": 180}  # an ellipse looks the same upside down
 
 
-def trained(
-    config: Mapping[str, Any], pictures: np.ndarray, *, epochs: int, seed: int, name: str = "vae"
-) -> tuple[Any, float]:
+def trained(config: Mapping, pictures, *, epochs: int, seed: int, name="vae") -> tuple[Any, float]:
     """A model with everything else at its default, and the seconds of its training."""
     keras.utils.set_random_seed(seed)
     model = temzoo.get_model(name, **config)
@@ -70,20 +68,17 @@ def drawn(count: int) -> tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]
 
 def digits(arguments: argparse.Namespace) -> dict[str, Any]:
     """Nearest neighbours in eight dimensions."""
-    data = lecture.digits()
-    models = [_digit_model(seed, data) for seed in arguments.seeds]
+    data, models = lecture.digits(), []
+    for seed in arguments.seeds:
+        model, seconds = trained(DIGITS, data.train, epochs=DIGIT_EPOCHS, seed=seed)
+        known, means = (np.asarray(model.encode(part)[0]) for part in (data.train, data.held_out))
+        right = nearest_neighbour_accuracy(known, data.train_digits, means, data.held_out_digits)
+        bound = model.evaluate(data.held_out, verbose=0, return_dict=True)
+        told = {"seed": seed, "nearest_neighbour_after_epochs": {DIGIT_EPOCHS: right}}
+        told |= {"seconds": seconds, "active_units": int(latent.active_units(means).sum())}
+        models.append(told | {"held_out": {key: float(each) for key, each in bound.items()}})
     about = "scikit-learn digits at 16 px, a quarter held out"
     return _told("digits", arguments.seeds, models, data.held_out, about)
-
-
-def _digit_model(seed: int, data) -> dict[str, Any]:
-    model, seconds = trained(DIGITS, data.train, epochs=DIGIT_EPOCHS, seed=seed)
-    known, means = (np.asarray(model.encode(part)[0]) for part in (data.train, data.held_out))
-    right = nearest_neighbour_accuracy(known, data.train_digits, means, data.held_out_digits)
-    bound = model.evaluate(data.held_out, verbose=0, return_dict=True)
-    told = {"seed": seed, "nearest_neighbour_after_epochs": {DIGIT_EPOCHS: right}}
-    told |= {"seconds": seconds, "active_units": int(latent.active_units(means).sum())}
-    return told | {"held_out": {key: float(each) for key, each in bound.items()}}
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -142,16 +137,14 @@ def known(model: Any, count: int = HELD_OUT) -> dict[str, Any]:
 
     resampled = {"reconstruction_error": lambda chosen: errors[chosen].mean(), "kl": kl}
     resampled |= {f"r {name}": partial(correlation, name=name) for name in factors}
-    found = {name: interval(figure, count) for name, figure in resampled.items()}
+    rng = np.random.default_rng(0)
+    drawn = [np.arange(count), *rng.integers(0, count, (BOOTSTRAP, count))]  # all come first
+    found = {
+        name: vars(percentile_interval(np.array([figure(chosen) for chosen in drawn])))
+        for name, figure in resampled.items()
+    }
     plain = ("active_units", "mig", "mig_shuffled", "latent_dim")
     return found | {key: figures[key] for key in plain} | {"pictures": count}
-
-
-def interval(figure: Callable[[np.ndarray], float], count: int) -> dict[str, float]:
-    """A figure of all of ``count`` pictures, no mean over them, with percentiles over resampled."""
-    rng = np.random.default_rng(0)
-    again = [figure(rng.integers(0, count, count)) for _ in range(BOOTSTRAP)]
-    return vars(percentile_interval(np.array([figure(np.arange(count)), *again])))
 
 
 MEASUREMENTS = {"digits": digits, "compare": compare}

@@ -40,8 +40,6 @@ from benchmarks.records import CONNECTED
 from benchmarks.timing import in_child, memory, timed
 
 GB = 10**9
-MEGABYTES = 200
-SIDE = 16384
 LABELLED = 4096  # side of the images that the generated labels speak of
 SIDES = (512, 1024, 2048, 4096, 8192, 16384)
 SMALL = {"model": "unet_mobilenet", "config": {"alpha": 0.25, "encoder_weights": None}}
@@ -186,7 +184,7 @@ def micrograph(side: int, *, noise: bool = False) -> np.ndarray:
     return pixels
 
 
-def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dict[str, Any]:
+def measure(name: str, *, megabytes: float = 200, side: int = SIDES[-1]) -> dict[str, Any]:
     """Takes one measurement in a fresh process: bytes, and what was done.
 
     A label file has so many megabytes; a micrograph has so many px a side, a multiple of 64.
@@ -204,26 +202,22 @@ def measure(name: str, *, megabytes: float = MEGABYTES, side: int = SIDE) -> dic
         return found | {"file": data.stat().st_size, "bound": GB}
 
 
-def by_side() -> dict[str, Any]:
-    """The fields of a record: what a small network needs for micrographs of each side."""
-    rows = [in_child("benchmarks.limits:child_predicts", SMALL, side) for side in SIDES]
-    about = "temzoo.predict with unet_mobilenet, alpha 0.25"
-    told = {"what": "memory", "name": SMALL["model"], "about": about, "seed": 0, **SMALL}
-    return told | {"figures": {"sides": rows}}
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from benchmarks.datasets import generated  # its imports would count in a child's memory
 
     broken = []
     for name in [*LIMITS, "sides"] if "all" in arguments.names else arguments.names:
+        command = arguments.again(names=name)
         if name == "sides":
             drawn = generated("drawn blobs (benchmarks.limits.micrograph)", micrograph(512))
-            yield {**by_side(), "command": arguments.again(names=name), "dataset": drawn}
+            rows = [in_child("benchmarks.limits:child_predicts", SMALL, side) for side in SIDES]
+            told = {"what": "memory", "about": "temzoo.predict with unet_mobilenet, alpha 0.25"}
+            told |= {"name": SMALL["model"], "command": command, "dataset": drawn, "seed": 0}
+            yield told | SMALL | {"figures": {"sides": rows}}
             continue
         (about, asked), figures = LIMITS[name], measure(name)
         broken += [name] * (figures["used"] > figures["bound"])
-        told = {"name": name, "about": about, "command": arguments.again(names=name)}
+        told = {"name": name, "about": about, "command": command}
         content = json.dumps(asked).encode()
         told |= {"model": asked.get("model"), "config": asked.get("config"), "figures": figures}
         told |= {"settings": {"threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all")}}

@@ -28,27 +28,24 @@ head on a frozen MobileNet. It has no "unsure".
 """
 
 import argparse
-import csv
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
+import pandas as pd
 from rich.progress import track
 
 import temzoo
 from benchmarks.datasets import generated
 from benchmarks.drawn_kinds import drawn
-from temzoo.core.types import Example, LabelledImage, Prediction
+from benchmarks.recipes import Recipe, fitted_once
 from temzoo.data.classes import tagged
 from temzoo.data.splits import read_groups
 from temzoo.evaluation import classification
 from temzoo.evaluation.bootstrap import interval, resamples
-from temzoo.measurement import load_instance_map, measure
+from temzoo.measurement import load_instance_map
 from temzoo.measurement.morphology import KINDS, UNSURE
-from temzoo.micrographs import load_micrograph
 from temzoo.particles.cutting import cut
 from temzoo.zoo.built import class_names_of
 
@@ -68,15 +65,15 @@ def of_drawn(arguments: argparse.Namespace) -> dict[str, Any]:
     found = []
     for kind in track(true, "drawn particles"):
         mask = drawn(kind, low * (high / low) ** rng.random(), rng).astype(np.int32)
-        found += measure(Prediction(mask.astype(np.uint8), mask))["morphology"].tolist()
+        table = temzoo.measure(temzoo.Prediction(mask.astype(np.uint8), mask))
+        found += table["morphology"].tolist()
     told = {"about": f"{len(true):,} drawn particles of 20 to 80 px", "seed": SEED}
     dataset = generated("benchmarks.drawn_kinds", mask)
     return told | {"dataset": dataset, "figures": {"all": agreement(true, found, range(len(true)))}}
 
 
 def by_eye() -> list[Row]:
-    with TRUTH.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return pd.read_csv(TRUTH, dtype=str).to_dict("records")
 
 
 def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -84,7 +81,7 @@ def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
     folder, rows = arguments.data_folder / "emps", by_eye()
     said: dict[tuple[str, str], str] = {}
     for name in track(sorted({row["name"] for row in rows}), "EMPS"):
-        table = measure(load_instance_map(next((folder / "segmaps").glob(f"{name}.*"))))
+        table = temzoo.measure(load_instance_map(next((folder / "segmaps").glob(f"{name}.*"))))
         pairs = zip(table["particle"].astype(str), table["morphology"], strict=True)
         said |= {(name, number): kind for number, kind in pairs}
     return told_of(rows, [said[row["name"], row["particle"]] for row in rows], folder, "rules")
@@ -112,23 +109,20 @@ def _parts(folds: np.ndarray, fold: int) -> tuple[np.ndarray, ...]:
     return ~(judged | chosen), chosen, judged
 
 
-def example_of(row: Row, folder: Path, group: str) -> Example:
+def example_of(row: Row, folder: Path, group: str) -> temzoo.Example:
     """The window of a particle, as ``temzoo particles`` cuts those of its micrograph."""
-    micrograph = load_micrograph(folder / "images" / f"{row['name']}.png")
+    micrograph = temzoo.load_micrograph(folder / "images" / f"{row['name']}.png")
     instances = load_instance_map(next((folder / "segmaps").glob(f"{row['name']}.*"))).instances
     particles = cut(micrograph, instances, size=SIZE, border="mirror")
     [image] = [one.image for one in particles if one.instance == int(row["particle"])]
-    labels = LabelledImage(image.name, image.width, image.height)
-    return tagged(Example(labels, lambda: image, group), row["kind"])
+    labels = temzoo.LabelledImage(image.name, image.width, image.height)
+    return tagged(temzoo.Example(labels, lambda: image, group), row["kind"])
 
 
 def answers(learn: Sequence, choose: Sequence, judge: Sequence) -> list[str]:
     """The kinds of the last examples, by a network that the others trained."""
-    keras.utils.set_random_seed(0)
-    model = temzoo.get_model(MODEL, classes=len(KINDS), image_size=SIZE)
-    with tempfile.TemporaryDirectory() as out:
-        temzoo.train(model, learn, choose, out=Path(out) / "run", progress=False, **SETTINGS)
-        best = temzoo.get_model(MODEL, weights=Path(out) / "run", compile=False)
+    config = {"classes": len(KINDS), "image_size": SIZE}
+    best, _ = fitted_once(Recipe("kinds", "emps", MODEL, config, SETTINGS), learn, choose)
     names = class_names_of(best)
     return [names[k] for k in classification.class_probabilities(best, judge).argmax(axis=1)]
 
@@ -145,9 +139,7 @@ def told_of(rows: Sequence[Row], found: Sequence[str], folder: Path, how: str) -
     return {"about": about, "seed": 0, "figures": figures}
 
 
-def agreement(
-    truth: Sequence[str], found: Sequence[str], groups: Sequence[str] | range
-) -> dict[str, Any]:
+def agreement(truth: Sequence[str], found: Sequence[str], groups: Sequence) -> dict[str, Any]:
     """Kappa with and without the undecided ones, the confusion, and how many were undecided."""
     pair = (np.array([ANSWERS.index(one) for one in part]) for part in (truth, found))
     matrices = classification.confusions_of_groups(*pair, groups, len(ANSWERS))

@@ -24,8 +24,8 @@ when it is ended.
 """
 
 import argparse
-import csv
 import io
+import itertools
 import os
 import shutil
 import signal
@@ -43,11 +43,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import tifffile
 
 from benchmarks.datasets import generated, open_dataset
 from benchmarks.startup import in_turns, once
-from benchmarks.timing import ROOT, ratio, spreads, tell
+from benchmarks.timing import ROOT, ratio, spread, spreads, tell
 from temzoo.core.files import read_json, write_json
 from temzoo.data.synthetic.synthesize import synthesize
 
@@ -74,11 +75,13 @@ TRAININGS = {
 }
 PREDICTIONS = ("cold", "folder", "auto", "published", "large", "cores")
 FEW_MINUTES = {BEFORE: 6.0, NOW: 3.0}
+Fields = dict[str, Any]  # of a record
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 Found = Mapping[str, Sequence[Mapping[str, float]]]  # by run, what each turn took
 
 
-def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a record: what each of some runs takes, in turns, and ratios of them."""
+def measure(name: str, arguments: argparse.Namespace) -> Fields:
+    """What each of some runs takes, in turns, and ratios of them."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         how = published_folder if name == "published" else partial(drawn_folder, name)
@@ -91,20 +94,16 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"about": about, "figures": figures, "settings": settings, "seed": 0, **fields}
 
 
-def drawn_folder(
-    name: str, folder: Path, arguments: argparse.Namespace
-) -> tuple[int, dict[str, Any]]:
+def drawn_folder(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[int, Fields]:
     """How many micrographs were drawn into a folder, and what a record tells of them."""
-    count = arguments.images if name in ("folder", "auto", "cores") else 1
-    sides = {"cold": (768,), "large": (LARGE,)}.get(name) or [
-        SIDES[n % len(SIDES)] for n in range(count)
-    ]
+    many = itertools.islice(itertools.cycle(SIDES), arguments.images)
+    sides = {"cold": [768], "large": [LARGE]}.get(name) or [*many]
     draw(folder, sides=sides)
     made = generated("drawn micrographs", Path(__file__).read_bytes())
-    return count, {"dataset": made, "settings": {"sides": list(sides)[: len(SIDES)]}}
+    return len(sides), {"dataset": made, "settings": {"sides": sides[: len(SIDES)]}}
 
 
-def published_folder(folder: Path, arguments: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def published_folder(folder: Path, arguments: argparse.Namespace) -> tuple[int, Fields]:
     """The same of links to the micrographs of EMPS' ``val.csv``."""
     data = arguments.data_folder.resolve()
     dataset = open_dataset("emps", data=data)
@@ -114,8 +113,8 @@ def published_folder(folder: Path, arguments: argparse.Namespace) -> tuple[int, 
     return len(dataset.val), {"dataset": dataset.told()}
 
 
-def learning(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a record: how soon trainings of each reach the goal, or how far they come."""
+def learning(name: str, arguments: argparse.Namespace) -> Fields:
+    """How soon trainings of each reach the goal, or how far they come."""
     data, work = arguments.data_folder.resolve() / "emps", arguments.work.resolve() / name
     told: dict[str, list[dict[str, float]]] = {BEFORE: [], NOW: []}
     with tempfile.TemporaryDirectory() as place:
@@ -130,9 +129,8 @@ def learning(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     about = f"`temzoo train` beside {arguments.commit}: {name}"
     settings = {"commit": arguments.commit, "goal": GOAL, "words": TRAININGS[name]}
     dataset = open_dataset("emps", data=arguments.data_folder.resolve()).told()
-    figures = {"runs": spreads(told), "ratios": {"now / before": shares(told)}}
-    told_of = {"about": about, "figures": figures, "settings": settings, "dataset": dataset}
-    return {"what": "older-training", **told_of}
+    how = {"about": about, "settings": settings, "dataset": dataset}
+    return {"what": "older-training", "figures": compared(told), **how}
 
 
 def _reached(epochs: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -148,9 +146,7 @@ def _best(epochs: Sequence[Mapping[str, float]], who: str) -> dict[str, float]:
     return {"iou": max(within, default=0.0)}
 
 
-def learnt(
-    code: Path, words: Sequence[str], data: Path, run: Path, goal: float
-) -> list[dict[str, float]]:
+def learnt(code: Path, words: Sequence[str], data: Path, run: Path, goal: float) -> list[dict]:
     """Minutes and IoU of each validated epoch of a training, which is ended at the goal.
 
     What was finished with the same words before, is read from where it was left.
@@ -163,11 +159,10 @@ def learnt(
     names = [f"--{part}-names={data / part}.csv" for part in ("train", "val")]
     given = ["--images", data / "images", "--labels", data / "annotations.xml", *names]
     command = [sys.executable, *CALL, "train", *words, *map(str, given), "--out", str(run)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environment = {**os.environ, "PYTHONPATH": str(code)}
     began, used = time.perf_counter(), 0.0
     epochs: list[dict[str, float]] = []
-    with subprocess.Popen(command, cwd=run.parent, env=environment, **quiet) as process:
+    with subprocess.Popen(command, cwd=run.parent, env=environment, **QUIET) as process:
         while not (epochs and epochs[-1]["iou"] >= goal):
             status = process.poll()
             used = _cpu_minutes(process.pid) if status is None else used
@@ -190,14 +185,12 @@ def _cpu_minutes(pid: int) -> float:
 
 def _validated(history: Path) -> list[float]:
     """The IoU of each validated epoch so far; none has the column before the first."""
-    if not history.is_file():
-        return []
-    with history.open(newline="", encoding="utf-8") as file:
-        return [float(row["val_iou"]) for row in csv.DictReader(file) if row.get("val_iou")]
+    table = pd.read_csv(history) if history.is_file() else {}
+    return table["val_iou"].dropna().tolist() if "val_iou" in table else []
 
 
-def installed(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a record: what ``make demo`` installs, and how soon it shows a picture."""
+def installed(arguments: argparse.Namespace) -> Fields:
+    """What ``make demo`` installs, and how soon it shows a picture."""
     found: dict[str, list[dict[str, float]]] = {BEFORE: [], NOW: []}
     with tempfile.TemporaryDirectory() as place:
         for _ in range(arguments.repetitions):
@@ -205,10 +198,10 @@ def installed(arguments: argparse.Namespace) -> dict[str, Any]:
                 tell(f"{who}: make demo")
                 found[who].append(_demo(older(commit, Path(place))))
                 shutil.rmtree(Path(place) / commit)
-    figures = {"runs": spreads(found), "ratios": {"now / before": shares(found)}}
     made = generated("what the demo draws", arguments.commit.encode())
-    told = {"about": f"`make demo` beside {arguments.commit}", "figures": figures, "dataset": made}
-    return {"what": "older-install", **told, "settings": {"commit": arguments.commit}, "seed": 0}
+    told = {"about": f"`make demo` beside {arguments.commit}", "dataset": made, "seed": 0}
+    told |= {"settings": {"commit": arguments.commit}, "figures": compared(found)}
+    return {"what": "older-install", **told}
 
 
 def _demo(code: Path) -> dict[str, float]:
@@ -216,10 +209,8 @@ def _demo(code: Path) -> dict[str, float]:
     environment = {**os.environ, "PIP_NO_CACHE_DIR": "1"}
     environment.pop("PYTHONPATH", None)
     began = time.perf_counter()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(
-        ["make", "demo"], cwd=code, env=environment, start_new_session=True, **quiet
-    ) as process:
+    how = {"cwd": code, "env": environment, "start_new_session": True, **QUIET}
+    with subprocess.Popen(["make", "demo"], **how) as process:
         while not (ready := [*code.glob(".venv/.set-up*")]) and process.poll() is None:
             time.sleep(0.2)
         installed = time.perf_counter()
@@ -235,7 +226,7 @@ def _demo(code: Path) -> dict[str, float]:
     return {"s": installed - began, "bytes": float(size), "to_picture_s": shown - installed}
 
 
-def cores(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str, Any]:
+def cores(folder: Path, arguments: argparse.Namespace, images: int) -> Fields:
     """One core and all of them; efficiency 1 is a speed that grows as the cores do."""
     everything = sorted(os.sched_getaffinity(0))
     runs = {
@@ -248,39 +239,34 @@ def cores(folder: Path, arguments: argparse.Namespace, images: int) -> dict[str,
     return {"runs": with_rates(found, images), "ratios": {"by cores": {"efficiency": gained}}}
 
 
-def beside(
-    folder: Path, arguments: argparse.Namespace, images: int, more: Sequence[str] = ()
-) -> dict[str, Any]:
+def beside(folder: Path, arguments: argparse.Namespace, images: int, more=()) -> Fields:
     """The package now, with more words, and before."""
     runs = {
         BEFORE: partial(predict, older(arguments.commit, folder), folder),
         NOW: partial(predict, ROOT, folder, more=more),
     }
     found = in_turns(runs, arguments.repetitions)
-    return {"runs": with_rates(found, images), "ratios": {"now / before": shares(found)}}
+    return compared(found) | {"runs": with_rates(found, images)}
 
 
-def shares(found: Found) -> dict[str, Any]:
-    """The ratio of each figure, now to before, turn by turn."""
-    return {
+def compared(found: Found) -> dict[str, Any]:
+    """The spread of each figure, and its ratio, now to before, turn by turn."""
+    shares = {
         key: ratio(*([one[key] for one in found[who]] for who in (NOW, BEFORE)))
         for key in found[NOW][0]
     }
+    return {"runs": spreads(found), "ratios": {"now / before": shares}}
 
 
 def with_rates(found: Found, images: int) -> dict[str, Any]:
     """The spreads, and that of the images per second."""
-    return spreads(
-        {
-            n: [{**one, "images_per_s": images / one["s"]} for one in each]
-            for n, each in found.items()
-        }
-    )
+    told = spreads(found)
+    for name, each in found.items():
+        told[name]["images_per_s"] = spread([images / one["s"] for one in each])
+    return told
 
 
-def predict(
-    code: Path, folder: Path, cpus: list[int] | None = None, more: Sequence[str] = ()
-) -> dict[str, float]:
+def predict(code: Path, folder: Path, cpus=None, more: Sequence[str] = ()) -> dict[str, float]:
     """What one ``temzoo predict`` takes by the package in ``code``, on some of the processors."""
     out = Path(tempfile.mkdtemp(prefix="out-", dir=folder))
     before = os.sched_getaffinity(0)
@@ -294,11 +280,7 @@ def predict(
 
 
 def older(commit: str, folder: Path) -> Path:
-    """All files of a commit, below a folder.
-
-    Raises:
-        ValueError: git does not know it.
-    """
+    """All files of a commit, below a folder; a ValueError where git does not know it."""
     command = ["git", "-C", str(ROOT), "archive", commit]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
@@ -314,22 +296,16 @@ def draw(folder: Path, *, sides: Sequence[int]) -> None:
     folder.mkdir(exist_ok=True)
     for seed, side in enumerate(sides):
         drawn, _ = synthesize(seed, size=side, n_particles=side * side // AREA_PER_PARTICLE)
-        pixels = np.asarray(drawn.pixels)
-        name = folder / f"{seed:03d}"
+        pixels, name = np.asarray(drawn.pixels), f"{folder}/{seed:03d}"
         if seed % 3 == 0:
-            tifffile.imwrite(name.with_suffix(".tif"), pixels)
+            tifffile.imwrite(f"{name}.tif", pixels)
         elif seed % 3 == 1:
-            cv2.imwrite(str(name.with_suffix(".png")), pixels)
-        else:
-            write_mrc(name.with_suffix(".mrc"), pixels)
-
-
-def write_mrc(path: Path, pixels: np.ndarray) -> None:
-    """An image as MRC2014 (doi:10.1016/j.jsb.2015.04.002), mode 6 (uint16), without calibration."""
-    header = bytearray(1024)
-    struct.pack_into("<4i", header, 0, *pixels.shape[::-1], 1, 6)
-    struct.pack_into("<4s4s", header, 208, b"MAP ", bytes([0x44, 0x44, 0, 0]))
-    path.write_bytes(bytes(header) + pixels.astype("<u2").tobytes())
+            cv2.imwrite(f"{name}.png", pixels)
+        else:  # MRC2014 (doi:10.1016/j.jsb.2015.04.002), mode 6 (uint16), without calibration
+            header = bytearray(1024)
+            struct.pack_into("<4i", header, 0, *pixels.shape[::-1], 1, 6)
+            struct.pack_into("<4s4s", header, 208, b"MAP ", bytes([0x44, 0x44, 0, 0]))
+            Path(f"{name}.mrc").write_bytes(bytes(header) + pixels.astype("<u2").tobytes())
 
 
 MEASUREMENTS: dict[str, Callable] = {

@@ -39,11 +39,7 @@ def registering(known: dict[str, Any]) -> Callable[[str], Callable]:
 
 
 def load(paths: Sequence[Path]) -> None:
-    """Runs each file once in this process, and in those that are started from now on.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
+    """Runs each file, which must be there, once here and in the processes started from now on."""
     for path in map(Path.resolve, paths):
         load_file(path)
         known = [*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))]

@@ -5,8 +5,6 @@ angle is the mean error of its places, since a digital shape of 10 px stands for
 over all angles are kept.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -38,8 +38,6 @@ MODELS = {"unet": {}, "unet_mobilenet": {"encoder_weights": None}}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured."""
-
     models: tuple[str, ...] = tuple(MODELS)  # whose training takes crops
     repetitions: int = 5  # of each
     crops: int = 256  # crops, steps: of the pipeline and of training, in each repetition
@@ -164,8 +162,8 @@ def measure(plan: Plan) -> dict[str, Any]:
     waiting, longer = {}, {}
     for name in plan.models:
         free, fed, waiting[name] = appetite(name, examples, plan)
-        found |= {f"{name}: training, from memory": free}
-        found |= {f"{name}: training, from the pipeline": fed}
+        train = f"{name}: training, from"
+        found |= {f"{train} memory": free, f"{train} the pipeline": fed}
         longer[name] = 1 - fed["median"] / free["median"]
     return {"images_per_s": found, "waiting": waiting, "longer": longer}
 

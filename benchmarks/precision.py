@@ -28,8 +28,7 @@ from benchmarks.datasets import dataset_of
 from benchmarks.timing import in_turns, ratio, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
-from temzoo.deploy.engines import makers
-from temzoo.deploy.engines.makers import MAKERS, check_installed
+from temzoo.deploy.engines.makers import MAKERS, check_installed, made
 from temzoo.deploy.engines.network import Network
 from temzoo.deploy.engines.runtime import cores
 from temzoo.evaluation.evaluate import score_predictions
@@ -39,22 +38,20 @@ from temzoo.tasks.pixel_models import core, pixel_network
 from temzoo.zoo.built import class_names_of, task_of
 
 KERAS = ("keras", "float32")  # the model as it is, with which the others are compared
-BATCH, TILE, REPETITIONS = 8, 256, 5
-TILED_SIDE = 2048
-TURNS, TURNS_S = (3, 9), 12.0  # least and most of a tiled image; seconds that suffice
-QUICK_SIDE, QUICK_TILE = 512, 256  # of an image that would not be tiled by itself
+BATCH, REPETITIONS = 8, 5
+TURNS = {"least": 3, "most": 9, "budget": 12.0}  # of a tiled image
+TILED, QUICK = (2048, None), (512, 256)  # side of the tiled image, tile; one would not be by itself
 
 
-def made(network: Any) -> tuple[dict, dict[str, str]]:
+def of_all_engines(network: Any) -> tuple[dict, dict[str, str]]:
     """The models by engine and precision, Keras' first; and what is left out, with the reason."""
     models, left_out = {KERAS: network.model}, {}
     for key in MAKERS:
         try:
             check_installed(*key)
+            models[key] = made(network, *key, cores())
         except ImportError as error:
             left_out["-".join(key)] = str(error)
-            continue
-        models[key] = makers.made(network, *key, cores())
     return models, left_out
 
 
@@ -64,44 +61,39 @@ def scored(models: Mapping[tuple[str, str], Any], examples: Sequence) -> dict:
     how = {} if objects else {"instances": None}
     seconds: dict = {key: [] for key in models}
     found: dict = {key: [] for key in models}
-    prepared = set()
+    prepared = set()  # shapes, of all models
     for micrograph in track([example.micrograph for example in examples], "judging"):
         for key, model in models.items():
             ask = partial(temzoo.predict, model, micrograph, **how)
-            if (key, micrograph.pixels.shape) not in prepared:
+            if micrograph.pixels.shape not in prepared:
                 ask()
-                prepared.add((key, micrograph.pixels.shape))
             prediction, took = timed(ask)
             found[key].append(prediction)
             seconds[key].append(took)
+        prepared.add(micrograph.pixels.shape)
     names = class_names_of(models[KERAS]) or None
-    judged = {
-        key: score_predictions(examples, each, classes=names, with_instances=objects)
-        for key, each in found.items()
-    }
-    rows = {}
-    for key in models:
-        pairs = zip(found[key], found[KERAS], strict=True)
+    judge = partial(score_predictions, examples, classes=names, with_instances=objects)
+    plain, rows = judge(found[KERAS]), {}
+    for key, each in found.items():
+        judged, pairs = judge(each), zip(each, found[KERAS], strict=True)
+        differ = np.mean([(a.classes != b.classes).mean() for a, b in pairs])
         rows[key] = {
             **{"engine": key[0], "precision": key[1], "seconds": spread(seconds[key])},
             "ratio_to_keras": ratio(seconds[KERAS], seconds[key]),
-            "iou": vars(judged[key].iou),
-            "iou_change": vars(compare(judged[key], judged[KERAS], metric="iou").difference),
-            "pixels_that_differ": float(
-                np.mean([(a.classes != b.classes).mean() for a, b in pairs])
-            ),
+            "iou": vars(judged.iou),
+            "iou_change": vars(compare(judged, plain, metric="iou").difference),
+            "pixels_that_differ": float(differ),
         }
         if objects:
-            rows[key]["f1"] = judged[key].pooled["instance_f1"].value
+            rows[key]["f1"] = judged.pooled["instance_f1"].value
     return rows
 
 
 def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     """What a prediction in tiles costs beside one pass of the network over the image's pixels.
 
-    Returns:
-        ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
-        the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
+    ``overhead``: seconds above those of the network when it has nothing else to do, in parts of
+    the latter; ``pixels_per_pixel``: what is computed, for each pixel that there is.
     """
     pixels = synthesize(0, size=512, n_particles=8)[0].pixels
     micrograph = np.tile(pixels, (-(-side // len(pixels)),) * 2)[:side, :side]
@@ -111,11 +103,9 @@ def tiling(model: Any, side: int, tile: int | None = None) -> dict[str, Any]:
     count = len(rows.starts) * len(columns.starts)
     tiled = partial(temzoo.predict, model, micrograph, tile=tile, instances=None)
     runs = {"network": lambda: [ask() for _ in range(count)], "tiled": tiled}
-    spent, whole = in_turns(runs, least=TURNS[0], most=TURNS[1], budget=TURNS_S).values()
+    spent, whole = in_turns(runs, **TURNS).values()
     return {
-        "tiles": count,
-        "seconds": spread(whole),
-        "network_s": spread(spent),
+        **{"tiles": count, "seconds": spread(whole), "network_s": spread(spent)},
         "overhead": spread([t / network - 1 for t, network in zip(whole, spent, strict=True)]),
         "pixels_per_pixel": count * rows.size * columns.size / side**2,
     }
@@ -131,7 +121,7 @@ def _asked_directly(model: Any, tile: tuple[int, int], batch: int = 1) -> Callab
 
 def batches(model: Any) -> dict[str, Any]:
     """Seconds an image of 256 px, alone and of eight at once, in turns."""
-    one, eight = (_asked_directly(model, (TILE, TILE), size) for size in (1, BATCH))
+    one, eight = (_asked_directly(model, (256, 256), size) for size in (1, BATCH))
     runs = {1: lambda: [one() for _ in range(BATCH)], BATCH: eight}
     found = in_turns(runs, least=REPETITIONS, most=REPETITIONS)
     alone, together = (spread(found[size])["median"] / BATCH for size in (1, BATCH))
@@ -140,8 +130,8 @@ def batches(model: Any) -> dict[str, Any]:
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     weights, dataset = arguments.weights, dataset_of(arguments)
-    models, left_out = made(Network(trained(weights), dataset.train))
-    side, tile = (QUICK_SIDE, QUICK_TILE) if arguments.quick else (TILED_SIDE, None)
+    models, left_out = of_all_engines(Network(trained(weights), dataset.train))
+    side, tile = QUICK if arguments.quick else TILED
     rows = scored(models, dataset.val)
     for key, row in rows.items():
         row |= {"tiling": tiling(models[key], side, tile), **batches(models[key])}

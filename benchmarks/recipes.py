@@ -14,9 +14,8 @@ repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` 
 
 import argparse
 import contextlib
-import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,14 +31,13 @@ from benchmarks.records import CONNECTED, scores
 from benchmarks.timing import in_turns, spread, timed
 from temzoo.cli.common import trained
 from temzoo.core.files import read_json
-from temzoo.core.types import Example
 from temzoo.data.examples import class_names
 from temzoo.evaluation import baselines
 
 PROGRESS = Path("state") / "progress.json"  # of a run
 # What can be judged, by a word; one more is a function that gives what ``temzoo.predict`` takes, of
 # the training images: here, or in a file of your own, as ``benchmarks.own`` shows.
-CONTESTANTS: dict[str, Callable[[Sequence[Example]], Any]] = {
+CONTESTANTS: dict[str, Callable[[Sequence[temzoo.Example]], Any]] = {
     "otsu": lambda learn: baselines.Otsu(class_names(learn)).fit(learn),
     "forest": lambda learn: baselines.PixelForest(class_names(learn)).fit(learn),
 }
@@ -153,7 +151,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
+def contestant_of(weights: str, learn: Sequence[temzoo.Example]) -> Any:
     """What a word of ``--weights`` names, fitted to training images where it has to be.
 
     It is one of ``CONTESTANTS``, MODEL/NAME, a run folder or a weights file.
@@ -161,26 +159,17 @@ def contestant_of(weights: str, learn: Sequence[Example]) -> Any:
     return CONTESTANTS[weights](learn) if weights in CONTESTANTS else trained(weights)
 
 
-def fitted(
-    name: str, recipe: Recipe, learn: Sequence, judge: Sequence
-) -> tuple[Any, dict[str, Any]]:
+def fitted(name: str, recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, dict]:
     """The model, trained or fitted or loaded, and what is known of its training.
 
-    Args:
-        name: of the run's folder in ``runs/``; a stopped training there goes on, a finished one is
-            loaded.
-        recipe: what is trained.
-        learn, judge: the examples; the best epoch is chosen by the latter.
-
-    Raises:
-        ValueError: the folder holds a run of something else.
-        SystemExit: the training was stopped.
+    It lies in ``runs/NAME``; a stopped training there goes on, a finished one is loaded, one of
+    something else is refused. The best epoch is chosen by the examples of ``judge``.
     """
     if recipe.model in CONTESTANTS:
         model, seconds = timed(lambda: CONTESTANTS[recipe.model](learn))
         return model, {"minutes": seconds / 60}
     folder = Path("runs") / name
-    begun = _begun(name, recipe, folder)
+    begun = (folder / PROGRESS).exists()
     keras.utils.set_random_seed(recipe.settings.get("seed", 0))
     start = None if begun else recipe.start  # what was begun goes on from its own weights
     model = temzoo.get_model(recipe.model, start=start, **recipe.config)
@@ -195,25 +184,10 @@ def fitted(
     return temzoo.get_model(recipe.model, weights=folder, compile=False), training
 
 
-@contextlib.contextmanager
-def throwaway_folder() -> Iterator[None]:
-    """A working folder that is removed, for runs that are not to be taken up again."""
+def fitted_once(recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, dict]:
+    """The same in a folder that is removed, for runs that are not to be taken up again."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        yield
-
-
-def _begun(name: str, recipe: Recipe, folder: Path) -> bool:
-    """Whether there is a run; one with other settings is not filed under this name."""
-    if not (folder / PROGRESS).exists():
-        return False
-    told = read_json(folder / "run.json")["settings"]
-    for key, value in json.loads(json.dumps(dict(recipe.settings))).items():
-        if told.get(key) != value:
-            raise ValueError(
-                f'"{name}" has {key}={value!r}. Received: {folder}, trained with'
-                f" {key}={told.get(key)!r}. Move it away."
-            )
-    return True
+        return fitted("run", recipe, learn, judge)
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -244,7 +218,6 @@ def joint_iou(confusion: np.ndarray) -> float:
 
 
 def seeded(name: str, seed: int) -> Recipe:
-    """A recipe with another seed."""
     recipe = RECIPES[name]
     if recipe.model in CONTESTANTS:
         raise ValueError(f"{name} has no seed that decides. Leave --seed out.")

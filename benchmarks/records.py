@@ -87,11 +87,7 @@ def versions() -> dict[str, str]:
 def result(
     what: str, name: str, *, about: str, command: str, figures: Mapping[str, Any], **told: Any
 ) -> dict[str, Any]:
-    """A record of some of ``FIELDS``, with date, commit, versions and hardware unless told.
-
-    Raises:
-        ValueError: a field is unknown or has a value of another type.
-    """
+    """A record of some of ``FIELDS``, with date, commit, versions and hardware unless told."""
     from temzoo.training.run_folder import hardware
 
     if not _BEGAN:
@@ -150,26 +146,26 @@ def keep(record: Mapping[str, Any], folder: Path = RESULTS) -> Path:
     """Writes a record into the file of its kind, in place of the one of its name."""
     record = checked(record)
     path = folder / f"{'quick-' * record['quick']}{record['what']}.json"
-    others = [one for one in _read(path) if one["name"] != record["name"]]
+    known = read_json(path) if path.is_file() else []
+    others = [one for one in known if one["name"] != record["name"]]
     write_json(path, sorted([*others, record], key=lambda one: one["name"]))
     return path
 
 
 def kept(folder: Path = RESULTS, *, quick: bool | None = None) -> list[dict[str, Any]]:
     """All records, by kind and name; where asked, only the quick or only the full ones."""
-    paths = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
-    found = [record for path in paths for record in _read(path)]
+    found = [record for path in sorted(folder.glob("[!.]*.json")) for record in read_json(path)]
     return [record for record in found if quick is None or record["quick"] == quick]
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return read_json(path) if path.is_file() else []
 
 
 def write_json(path: Path, content: Any) -> None:
     """Whole or not at all; what is undefined is null; what fits into a line stands in one."""
-    plain = json.dumps(without_nan(content), default=_plain, allow_nan=False)
-    write_lines(path, [_text(json.loads(plain))])
+
+    def plain(value: Any) -> Any:  # a number of NumPy as Python's; anything else in words
+        return value.item() if hasattr(value, "item") else str(value)
+
+    text = json.dumps(without_nan(content), default=plain, allow_nan=False)
+    write_lines(path, [_text(json.loads(text))])
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
@@ -188,8 +184,3 @@ def _text(value: Any, indent: int = 0) -> str:
     first, *_, last = line
     inner = ",".join("\n" + " " * (indent + 1) + part for part in parts)
     return f"{first}{inner}\n{' ' * indent}{last}"
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy as Python's; anything else in words."""
-    return value.item() if hasattr(value, "item") else str(value)

@@ -13,15 +13,16 @@ reading is false.
 """
 
 import argparse
-import csv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import temzoo
 from benchmarks.timing import spread, timed
-from temzoo.micrographs import load_micrograph, nm_of
+from temzoo.micrographs import nm_of
 
 TRUTH = Path(__file__).with_name("scale_bars.csv")
 WITHIN = 0.03
@@ -40,18 +41,16 @@ def verdict(row: dict[str, str], read: temzoo.ScaleBar | None) -> str:
 
 def figures_of(half: str, folder: Path) -> dict[str, Any]:
     """Counts of all verdicts, what became of each image, and seconds an image."""
-    with TRUTH.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if half in ("all", row["half"])]
+    table = pd.read_csv(TRUTH, dtype=str, keep_default_na=False)
     images, seconds = {}, []
-    for row in rows:
-        pixels = load_micrograph(folder / f"{row['name']}.png").pixels
+    for row in table[table["half"] == half].to_dict("records"):
+        pixels = temzoo.load_micrograph(folder / f"{row['name']}.png").pixels
         read, took = timed(partial(temzoo.read_scale_bar, pixels))
         seconds.append(took)
         images[row["name"]] = verdict(row, read)
-    kinds = ("read", "refused", "wrong", "none", "false")
-    counts = {kind: list(images.values()).count(kind) for kind in kinds}
-    counts["with_bar"] = sum(counts[kind] for kind in kinds[:3])
-    counts["without"] = counts["none"] + counts["false"]
+    with_bar, without = ("read", "refused", "wrong"), ("none", "false")
+    counts = {kind: [*images.values()].count(kind) for kind in (*with_bar, *without)}
+    counts |= {"with_bar": sum(map(counts.get, with_bar)), "without": sum(map(counts.get, without))}
     return {**counts, "seconds": spread(seconds), "images": images}
 
 

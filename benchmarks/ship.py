@@ -35,7 +35,7 @@ from temzoo.core.files import read_json
 from temzoo.zoo import built, pretrained
 
 WEIGHTS = ROOT / "weights"
-ENTRIES = {"precision": "--precisions", "sizes": "--errors"}  # of a card, by the record they are of
+ENTRIES = {"precision": "precisions", "sizes": "errors"}  # of a card, by the record they are of
 EMPS = ("EMPS, Yildirim and Cole 2021, doi:10.1021/acs.jcim.0c01455, training part", "MIT")
 SUPER1 = ("NASA pretrained-microscopy-models, Super1, training part", "MIT")
 # Figures on a card of outlines and of boxes, by the names of an evaluation's.
@@ -65,18 +65,6 @@ class Set:
     knows: Mapping[str, Any] = field(default_factory=dict)
 
 
-def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
-    """Mean over the validation images of a dataset, with its interval."""
-
-    def scores(model, data):
-        judge = open_dataset(name, data=data).val
-        iou = temzoo.evaluate(model, judge, instances=None).iou
-        figures = {"iou": iou.value, "low": iou.low, "high": iou.high}
-        return {**{key: round(v, 5) for key, v in figures.items()}, "images": len(judge)}
-
-    return scores
-
-
 def psnr(model, data: Path) -> dict[str, float]:
     """At each dose, on the validation images."""
     judge = open_dataset("emps", data=data).val
@@ -85,12 +73,7 @@ def psnr(model, data: Path) -> dict[str, float]:
 
 
 def objects(
-    model,
-    data: Path,
-    score: str,
-    names: Mapping[str, str] = OUTLINES,
-    dataset: str = "emps",
-    **how: Any,
+    model, data: Path, score: str, names=OUTLINES, dataset="emps", digits=4, **how: Any
 ) -> dict[str, float]:
     """Of the validation images of a dataset; ``score`` comes first and has the interval."""
     judge = open_dataset(dataset, data=data).val
@@ -99,7 +82,13 @@ def objects(
     main, figures = known[names[score]], dict.fromkeys((score, *names))
     figures |= {key: known[name].value for key, name in names.items()}
     figures |= {"low": main.low, "high": main.high}
-    return {**{key: round(v, 4) for key, v in figures.items()}, "images": len(judge)}
+    return {**{key: round(v, digits) for key, v in figures.items()}, "images": len(judge)}
+
+
+def iou_of(name: str) -> Callable[[Any, Path], dict[str, float]]:
+    """Mean over the validation images of a dataset, with its interval."""
+    how = {"names": {"iou": "pixel_iou"}, "digits": 5, "instances": None}
+    return partial(objects, score="iou", dataset=name, **how)
 
 
 def factors(model, data: Path) -> dict[str, float]:
@@ -139,9 +128,7 @@ SETS = {
         knows={"side": 512},  # noise is drawn there
     ),
     "mask_rcnn/emps": Set(
-        "instances emps-mask-rcnn",
-        partial(objects, score="ap50", **CONNECTED),
-        knows=PUBLISHED,
+        "instances emps-mask-rcnn", partial(objects, score="ap50", **CONNECTED), knows=PUBLISHED
     ),
     "yolo/emps": Set(
         "boxes train",
@@ -155,7 +142,6 @@ SETS = {
 
 
 def path_of(name: str) -> Path:
-    """The file of a set."""
     return WEIGHTS / f"{name.replace('/', '-')}{pretrained.SUFFIX}"
 
 
@@ -187,33 +173,23 @@ def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
 
 
 def vouch(name: str, what: str, folder: Path = RESULTS) -> Path:
-    """Enters what ``python -m benchmarks WHAT`` found into the card of a set; its path.
-
-    Args:
-        what: "precision" or "sizes".
-    """
+    """Enters what `precision` or `sizes` found into the card of a set; its path."""
     found = [r for r in kept(folder, quick=False) if (r["what"], r["model"]) == (what, name)]
     if not found:
         raise ValueError(
-            f"{folder} has no record of {name}. Received: {ENTRIES[what]}. First run"
+            f"{folder} has no record of {name}. Received: --{ENTRIES[what]}. First run"
             f" `python -m benchmarks {what} --weights {name} --data DATA`."
         )
-    figures = found[-1]["figures"]
+    figures, path = found[-1]["figures"], path_of(name)
     if what == "sizes":
-        changes: dict[str, Any] = {"errors": figures["errors"]}
+        entry = figures["errors"]
     else:
-        changes = {"precisions": _precisions(figures["rows"])}
-    path = path_of(name)
-    pretrained.write_card(path, replace(pretrained.read_card(path), **changes))
+        rows = [row for row in figures["rows"] if row["precision"] != "float32"]
+        changes = [round(row["iou_change"]["value"], 5) for row in rows]
+        names = [f"{row['engine']} {row['precision']}" for row in rows]
+        entry = dict(zip(names, changes, strict=True))
+    pretrained.write_card(path, replace(pretrained.read_card(path), **{ENTRIES[what]: entry}))
     return path
-
-
-def _precisions(rows: list[Mapping[str, Any]]) -> dict[str, float]:
-    return {
-        f"{row['engine']} {row['precision']}": round(row["iou_change"]["value"], 5)
-        for row in rows
-        if row["precision"] != "float32"
-    }
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -221,11 +197,10 @@ def main(arguments: argparse.Namespace) -> None:
     if name not in SETS:
         raise ValueError(f"A set is one of {', '.join(SETS)}. Received: {name}.")
     train = SETS[name].train
-    for what, flag in ENTRIES.items():
-        if getattr(arguments, flag.removeprefix("--")):
+    for what, entry in ENTRIES.items():
+        if getattr(arguments, entry):
             path = vouch(name, what, arguments.out)
-            card = pretrained.read_card(path)
-            print(path, card.errors if what == "sizes" else card.precisions)
+            print(path, getattr(pretrained.read_card(path), entry))
             return
     if (train is None) == (arguments.run is None):
         raise ValueError(

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from rich.progress import track
 
 import temzoo
@@ -29,22 +29,17 @@ from temzoo.workflows.size_errors import FIGURES, Row, countable, errors_of, row
 
 def coverage(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Shares of images whose interval holds the labels' figure, by figure; groups left out."""
-    held: dict[str, dict[str, list[bool]]] = {
-        name: {"sampling": [], "sampling and model": []} for name in FIGURES
-    }
+    held = []
     for row in rows:
         others = [other for other in rows if other["group"] != row["group"]]
         model = ModelError.of_card(errors_of(others))
-        for name, columns in held.items():
-            value, low, high = (row[f"found_{name}{limit}"] for limit in ("", "_low", "_high"))
-            bounds = Interval(value, low, high)
+        for name in FIGURES:
+            bounds = Interval(*(row[f"found_{name}{limit}"] for limit in ("", "_low", "_high")))
             wide = model.widened(bounds, getattr(model, name), level=0.95)
-            for kind, one in (("sampling", bounds), ("sampling and model", wide)):
-                columns[kind].append(one.low <= row[f"labelled_{name}"] <= one.high)
-    return {
-        name: {kind: float(np.mean(each)) for kind, each in columns.items()}
-        for name, columns in held.items()
-    }
+            true = row[f"labelled_{name}"]
+            held.append((name, *(one.low <= true <= one.high for one in (bounds, wide))))
+    table = pd.DataFrame(held, columns=["figure", "sampling", "sampling and model"])
+    return table.groupby("figure", sort=False).mean().to_dict("index")
 
 
 def figures(rows: Sequence[Row]) -> Mapping[str, Any]:

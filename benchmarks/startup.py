@@ -11,9 +11,7 @@ network that was kept. Time and memory are those that the system counts for the 
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +23,7 @@ import numpy as np
 import tifffile
 
 from benchmarks.datasets import generated
-from benchmarks.timing import ROOT, spreads, tell
+from benchmarks.timing import ROOT, last_line, spreads, tell
 from temzoo.data.synthetic.synthesize import synthesize
 
 FIRST = """
@@ -47,6 +45,7 @@ COMMANDS = {
 }
 MADE = "temzoo predict, network made and kept"  # it begins without any
 SIDE, PARTICLES = 768, 30
+Took = dict[str, float]  # of a process: seconds and bytes
 
 
 # Of a small process: Linux counts the memory that a process had before it became another for both.
@@ -60,31 +59,24 @@ print(json.dumps([status, wall, used.ru_utime, used.ru_maxrss * 1024]))
 """
 
 
-def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> dict[str, float]:
+def once(words: Sequence[str], folder: Path, *, code: Path = ROOT) -> Took:
     """Seconds, seconds of the processors, and bytes of a process of Python in a folder.
 
-    ``code`` is where its packages lie. What it keeps for later calls, it keeps in the folder.
-
-    Raises:
-        RuntimeError: it did not run to its end.
+    ``code`` is where its packages lie. What it keeps for later calls, it keeps in the folder. That
+    it did not run to its end is a RuntimeError.
     """
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(code)}
+    where = {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(code)}
     command = [sys.executable, "-c", LAUNCH, sys.executable, *words]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )
-    status, wall, user, memory = json.loads(done.stdout)
+    status, wall, user, memory = json.loads(last_line(command, cwd=folder, **where))
     if status:
         said = f"{' '.join(words)[:300]} must run to its end. Received: status"
         raise RuntimeError(f"{said} {status}.")
     return {"s": wall, "user_s": user, "memory": memory}
 
 
-def in_turns(
-    runs: Mapping[str, Callable[[], dict[str, float]]], repetitions: int
-) -> dict[str, list[dict[str, float]]]:
+def in_turns(runs: Mapping[str, Callable[[], Took]], repetitions: int) -> dict[str, list[Took]]:
     """What each process took; all are run once before, so that their files are in memory."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    found: dict[str, list[Took]] = {name: [] for name in runs}
     for turn in range(repetitions + 1):
         for name, run in runs.items():
             took = run()
@@ -100,7 +92,7 @@ def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str
         drawn, _ = synthesize(0, size=SIDE, n_particles=PARTICLES)
         tifffile.imwrite(folder / "one.tif", np.asarray(drawn.pixels))
 
-        def run(command: str) -> dict[str, float]:
+        def run(command: str) -> Took:
             if command == MADE:
                 shutil.rmtree(folder / "cache", ignore_errors=True)
             return once(commands[command], folder)

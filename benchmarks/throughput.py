@@ -42,9 +42,9 @@ from temzoo.deploy.engines.makers import MAKERS, check_installed, made
 from temzoo.deploy.engines.network import Network
 from temzoo.deploy.engines.runtime import cores
 
-Configs = Mapping[str, Mapping[str, Any]]
-RANDOM = {"encoder_weights": None}
-MODELS: Configs = {"unet": {}, "unet_mobilenet": {"alpha": 0.75, **RANDOM}}
+Config = Mapping[str, Any]
+Configs = Mapping[str, Config]
+MODELS: Configs = {"unet": {}, "unet_mobilenet": {"alpha": 0.75, "encoder_weights": None}}
 MOST_PIXELS = 2 * 1024**2  # of a batch of several: ``predict`` has tiles of 1408 px, one at a time
 Shape = tuple[int, int, int, int]
 Run = Callable[[np.ndarray], np.ndarray]
@@ -94,8 +94,6 @@ for _key in [key for key in MAKERS if key != REFERENCE]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured."""
-
     models: Configs  # by registered name
     sides: Sequence[int] = (256, 512, 1024, 2048)  # sides, batches: of the input
     batches: Sequence[int] = (1, 8)
@@ -107,7 +105,7 @@ FULL = Plan(MODELS)
 QUICK = Plan({"unet": {"filters": 8, "depth": 3}}, (256,), (1,), seconds=4.0)
 
 
-def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+def speed_of(name: str, config: Config, plan: Plan) -> dict[str, Any]:
     """Speed of a model in every engine, at every side and batch: what a record says."""
     channels = temzoo.get_model(name, compile=False, **config).input_shape[-1]
     cells: list[dict[str, Any]] = []
@@ -119,18 +117,18 @@ def speed_of(name: str, config: Mapping[str, Any], plan: Plan) -> dict[str, Any]
         asked = (name, dict(config), (batch, side, side, channels), plan.seconds)
         measured = in_child("benchmarks.throughput:child_cells", *asked)
         tell(f"{name}, {batch} of {side} px: memory")
-        ask = partial(in_child, "benchmarks.throughput:child_peak", name, dict(config))
-        for cell in (cell for cell in measured if "left_out" not in cell):
-            key = (cell["engine"], cell["precision"], batch, side)
-            cell["peak_bytes"] = ask(*key)
+        for cell in measured:
+            if "left_out" not in cell:
+                asked = (name, dict(config), cell["engine"], cell["precision"], batch, side)
+                cell["peak_bytes"] = in_child("benchmarks.throughput:child_peak", *asked)
         cells += measured
     dataset = generated("random pixels", _pixels((1, 256, 256, channels)))
-    return {"about": f"{name}, {_said(config)}", "figures": {"cells": cells}, "dataset": dataset}
+    said = ", ".join(f"{key} {value}" for key, value in config.items() if value is not None)
+    about = f"{name}, {said or 'its defaults'}"
+    return {"about": about, "figures": {"cells": cells}, "dataset": dataset}
 
 
-def child_cells(
-    name: str, config: Mapping[str, Any], shape: Sequence[int], seconds: float
-) -> list[dict[str, Any]]:
+def child_cells(name: str, config: Config, shape: Sequence[int], seconds: float) -> list[dict]:
     """In the child: one row of the table for each engine, at one shape of the input."""
     model = temzoo.get_model(name, compile=False, **config)
     pixels, runs, cells = _pixels(shape), {}, {}
@@ -143,10 +141,9 @@ def child_cells(
         cells[key] = told
     taken, reference = in_turns(runs, budget=seconds), runs[REFERENCE]()
     for key, times in taken.items():
-        apart = float(np.abs(runs[key]() - reference).max())
         cells[key] |= {"latency_s": spread(times), "images_per_s": rates(times, shape[0])}
         cells[key] |= {"ratio_to_reference": ratio(taken[REFERENCE], times)}
-        cells[key]["difference_to_reference"] = apart
+        cells[key]["difference_to_reference"] = float(np.abs(runs[key]() - reference).max())
     return list(cells.values())
 
 
@@ -155,7 +152,7 @@ def _pixels(shape: Sequence[int]) -> np.ndarray:
 
 
 def child_peak(
-    name: str, config: Mapping[str, Any], engine: str, precision: str, batch: int, side: int
+    name: str, config: Config, engine: str, precision: str, batch: int, side: int
 ) -> int:
     """In the child: bytes at the most while an engine predicts once."""
     model = temzoo.get_model(name, compile=False, **config)
@@ -167,16 +164,10 @@ def child_peak(
     return memory("VmHWM")
 
 
-def _said(config: Mapping[str, Any]) -> str:
-    said = [f"{key} {value}" for key, value in config.items() if value is not None]
-    return ", ".join(said) or "its defaults"
-
-
 def plan_of(arguments: argparse.Namespace) -> Plan:
     plan = QUICK if arguments.quick else FULL
-    if not arguments.models:
-        return plan
-    return replace(plan, models={name: plan.models.get(name, {}) for name in arguments.models})
+    asked = arguments.models or plan.models
+    return replace(plan, models={name: plan.models.get(name, {}) for name in asked})
 
 
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

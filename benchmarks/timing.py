@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.records import ROOT
@@ -59,22 +60,13 @@ def timed(call: Callable[[], Any], clock: Clock = time.perf_counter) -> tuple[An
 
 
 def in_turns(
-    runs: Mapping[Any, Callable[[], Any]],
-    *,
-    budget: float = 0.0,
-    least: int = LEAST,
-    most: int = MOST,
-    clock: Clock = time.perf_counter,
-    rest_s: float = 0.0,
+    runs: Mapping, *, budget=0.0, least=LEAST, most=MOST, clock=time.perf_counter, rest_s=0.0
 ) -> dict[Any, list[float]]:
     """Seconds of each call; the runs take turns, so that other work slows them alike.
 
-    Args:
-        runs: what is called, by name. Each has a call or two to warm up.
-        budget: seconds, after which there are no more turns than ``least``.
-        least, most: turns.
-        clock: that is read.
-        rest_s: seconds before each call, where threads that spin after one would slow the next.
+    Each has a call or two to warm up. There are ``least`` turns, and until ``budget`` seconds are
+    over up to ``most``. ``rest_s``: seconds before each call, where threads that spin after one
+    would slow the next.
     """
     for run in runs.values():
         if seconds_of(run) < WARM_S:
@@ -106,15 +98,11 @@ def in_child(function: str, *arguments: Any, **environment: str) -> Any:
     return json.loads(last_line(command, **environment))
 
 
-def last_line(command: Sequence[Any], **environment: str) -> str:
-    """The last line that a process prints, run in the repository.
-
-    Raises:
-        RuntimeError: it did not run to its end.
-    """
+def last_line(command: Sequence[Any], cwd: Path = ROOT, **environment: str) -> str:
+    """The last line that a process prints, run in a folder; a RuntimeError where it fails."""
     words = [str(word) for word in command]
     run = subprocess.run(
-        words, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment, check=False
+        words, capture_output=True, text=True, cwd=cwd, env=os.environ | environment, check=False
     )
     if run.returncode:
         said = (run.stdout + run.stderr)[-2000:]

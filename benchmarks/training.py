@@ -26,14 +26,13 @@ import keras
 import temzoo
 from benchmarks.accuracy import difference
 from benchmarks.datasets import Dataset, dataset_of, synthetic
-from benchmarks.recipes import PYRAMID, Recipe, fitted, throwaway_folder
+from benchmarks.recipes import PYRAMID, Recipe, fitted_once
 from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
 from temzoo.tasks.training_data import with_classes
 from temzoo.training.devices import Devices
 from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
-from temzoo.zoo.cards import model_card
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 # So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
@@ -42,8 +41,6 @@ LOADED = {"encoder_weights": "deferred"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured."""
-
     networks: Sequence[Recipe]  # whose steps are timed
     seconds: float  # of repetitions, for each of them, within ``timing.LEAST`` and ``MOST``
     side: int  # of the drawn micrographs that crops are cut from, px
@@ -89,7 +86,7 @@ QUICK = Plan(
 
 def variants(network: Recipe) -> dict[str, dict[str, Any]]:
     """The config of each variant by its name, which is "" of a network without an encoder."""
-    if "encoder_trainable" not in model_card(network.model).config:
+    if "encoder_trainable" not in temzoo.model_card(network.model).config:
         return {"": dict(network.config)}
     return {
         name: {**network.config, **LOADED, "encoder_trainable": trainable}
@@ -120,12 +117,10 @@ def trained_by_train(
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = task_of(model).training_data()
-    how = {"steps_per_epoch": 100, "mixed_precision": precision != "float32"}
-    settings = Settings(**network.settings, **how)
-    settings = kind.complete(model, settings, drawn.train)
+    how = {"steps_per_epoch": 100, "mixed_precision": precision != "float32", **network.settings}
+    settings = kind.complete(model, Settings(**how), drawn.train)
     data = kind(model, settings, drawn.train, drawn.val)
-    one = Devices()
-    trainer = Trainer(Path(), settings, data, drawn.val, False, one)  # its folder is not used
+    trainer = Trainer(Path(), settings, data, drawn.val, False, Devices())  # writes no file
     twin = trainer._twin(model, {})
     trainer._compile(twin, settings.learning_rate, settings.epochs * trainer.steps)
     return twin, next(iter(data.training(0, []).take(1)))
@@ -135,16 +130,15 @@ def step_figures(seconds: Mapping[tuple[str, str], Sequence[float]]) -> dict[str
     """Rows and ratios of the seconds, turn by turn, by variant and precision."""
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys(name for name, _ in seconds):
-        each = [seconds[name, precision] for precision in PRECISIONS]
-        row = {"step_s": dict(zip(PRECISIONS, map(spread, each), strict=True))}
-        rows.append({"variant": name, **row, "float32_over_bfloat16": ratio(*each)})
+        each = {precision: seconds[name, precision] for precision in PRECISIONS}
+        row = {"variant": name, "step_s": {key: spread(times) for key, times in each.items()}}
+        rows.append(row | {"float32_over_bfloat16": ratio(*each.values())})
     return {"steps": rows}
 
 
 def iou_of(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     """What the record of one network says that is trained in several ways, and scored."""
-    chosen = plan.training
-    told, found = {}, {}
+    chosen, told, found = plan.training, {}, {}
     for name, how in COMPARED.items():
         tell(f"{chosen.about}: trains, {name}")
         told[name], found[name] = scored(chosen, dataset, how)
@@ -160,8 +154,7 @@ def scored(chosen: Recipe, dataset: Dataset, how: Mapping[str, Any]) -> tuple[di
     """Trains, and gives what a record says of it and its evaluation on the validation images."""
     config = with_classes(chosen.model, chosen.config, dataset.part("all"))
     recipe = replace(chosen, config=config, settings={**chosen.settings, "seed": 0, **how})
-    with throwaway_folder():
-        model, training = fitted("run", recipe, dataset.train, dataset.val)
+    model, training = fitted_once(recipe, dataset.train, dataset.val)
     found = temzoo.evaluate(model, dataset.val, instances=None)
     told = {key: training[key] for key in ("best_epoch", "loss", "minutes")}
     return {**how, "iou": vars(found.iou), **told}, found

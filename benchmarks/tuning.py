@@ -14,13 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import temzoo
 from benchmarks.datasets import Dataset, in_memory
 from benchmarks.timing import timed
 from temzoo.core.files import read_json
-from temzoo.core.types import Example
 from temzoo.data.synthetic.scene import Scene
 from temzoo.data.synthetic.synthesize import synthesize
-from temzoo.workflows.training import tune
 
 MODEL = "unet"
 CONFIG = {"filters": 8, "depth": 3}
@@ -32,25 +31,22 @@ TRAIN, VAL, SIDE, SEED = 10, 5, 192, 0
 
 def examples(
     count: int, *, first: int = 0, side: int = SIDE, particles: int | tuple[int, int] = (4, 10)
-) -> list[Example]:
+) -> list[temzoo.Example]:
     """Synthetic micrographs in memory; number i is made from the seed (0, i)."""
-    scene = Scene(n_particles=particles, diameter_nm=(8.0, 24.0))
-    found = []
-    for index in range(first, first + count):
-        name = f"synthetic_{index:04d}.tif"
-        micrograph, labels = synthesize((SEED, index), size=side, name=name, scene=scene)
-        found.append(in_memory(micrograph, labels))
-    return found
+    how = {"size": side, "scene": Scene(n_particles=particles, diameter_nm=(8.0, 24.0))}
+    return [
+        in_memory(*synthesize((SEED, index), name=f"synthetic_{index:04d}.tif", **how))
+        for index in range(first, first + count)
+    ]
 
 
 def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One search."""
     learn, judge = examples(TRAIN), examples(VAL, first=TRAIN)
     how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **SETTINGS}
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "run"
         how |= {"strategy": strategy, "trials": TRIALS, "out": folder}
-        found, seconds = timed(partial(tune, MODEL, learn, judge, **how))
+        found, seconds = timed(partial(temzoo.tune, MODEL, learn, judge, **how))
         ranges = read_json(folder / "search.json")["ranges"]
     best = found.best["trial"]
     figures = {"score": found.score_name, "default_score": found.default_score, "ranges": ranges}

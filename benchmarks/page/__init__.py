@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import tables
-from benchmarks.page.tables import Record, by
+from benchmarks.page.tables import Record
 from benchmarks.records import RESULTS, kept, write_lines
 
 TEMPLATE = Path(__file__).with_name("template.md")
@@ -60,8 +60,9 @@ def _filled(text: str, of: Mapping[str, Sequence[Record]]) -> str:
     text = SLOT.sub(lambda m: "\n".join(tables.lines(of.get(m[1], ()), m[2], m[3])), text)
     lines = [re.sub(r"\n{3,}", "\n\n", text).rstrip()]
     for kind in dict.fromkeys(kinds):
-        commands = [r for r in of.get(kind, ()) if f"`{r['command']}`" not in text]
-        lines += [*by(commands), ""] if commands else [""]
+        commands = dict.fromkeys(f"`{r['command']}`" for r in of.get(kind, ()))
+        others = [command for command in commands if command not in text]
+        lines += ["", f"By {'; '.join(others)}.", ""] if others else [""]
     return "\n".join([*lines, measured([r for k in kinds for r in of.get(k, ())])]) + "\n"
 
 

@@ -14,8 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-Record = Mapping[str, Any]
-Figure = Mapping[str, Any] | None
+Record = Mapping[str, Any]  # or one of its figures
 UNITS = {"GB": 1e-9, "MB": 1e-6, "ms": 1e3}
 
 
@@ -37,35 +36,24 @@ def number(value: float | None) -> str:
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
-def timed(figure: Figure, factor: float = 1.0) -> str:
+def timed(figure: Record, factor: float = 1.0) -> str:
     """``median [least, most]`` of a spread, or the figure alone where there is one repetition."""
-    if figure is None:
-        return "–"
     median, least, most = (number(factor * figure[key]) for key in ("median", "least", "most"))
     return median if figure.get("repetitions") == 1 else f"{median} [{least}, {most}]"
 
 
-def score(figure: Figure, form: Callable[[float], str] = "{:.3f}".format) -> str:
+def score(figure: Record, form: Callable[[float], str] = "{:.3f}".format) -> str:
     """``value [low, high]`` of a score, or the value alone where its interval has no width."""
-    if figure is None or figure["value"] is None:
+    if figure["value"] is None:
         return "–"
     first, *bounds = [form(figure[k]) for k in ("value", "low", "high") if figure[k] is not None]
     return f"{first} [{', '.join(bounds)}]" if {*bounds} - {first} else first
 
 
-def change(figure: Mapping[str, Any]) -> str:
+def change(figure: Record) -> str:
     """A score's difference, with "better" or "worse" where it is."""
     told = "" if figure["verdict"] == "not told apart" else f" **{figure['verdict']}**"
     return score(figure, "{:+.3f}".format) + told
-
-
-def command(record: Record) -> str:
-    return f"`{record['command']}`"
-
-
-def by(records: Iterable[Record]) -> list[str]:
-    """The commands of some records, as a paragraph after their table."""
-    return ["", f"By {'; '.join(dict.fromkeys(map(command, records)))}."]
 
 
 def lines(found: Sequence[Record], path: str, columns: str) -> list[str]:
@@ -111,7 +99,7 @@ def _items(value: Any, path: str, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _at(item: Any, path: str, key: str, record: Record) -> Any:
     if path in ("key", "value", "@command"):
-        return {"key": key, "value": item, "@command": command(record)}[path]
+        return {"key": key, "value": item, "@command": f"`{record['command']}`"}[path]
     if path.startswith("@"):
         item, path = record, path[1:]
     while path and isinstance(item, Mapping):

@@ -71,11 +71,10 @@ def of_temzoo(job: Job, options: dict[str, Any]) -> Learnt:
     optimizer = keras.optimizers.AdamW(PEAK_RATE, weight_decay=WEIGHT_DECAY, **task.optimizer)
     task.compile(model, optimizer=optimizer)
 
-    first = itertools.count(step=job.batch)
+    counter = itertools.count()
 
     def step(_batch, rate):
-        begin = next(first)
-        numbers = range(begin, begin + job.batch)
+        numbers = [next(counter) for _ in range(job.batch)]
         pixels = np.stack([job.cut(k, "pixels") for k in numbers])[..., None].astype(np.float32)
         of = [measured[int(job.crops[k % len(job.crops), 0])] for k in numbers]
         drawn = (np.ascontiguousarray(job.cut(k, "drawn")) for k in numbers)
@@ -247,9 +246,13 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
     with tempfile.TemporaryDirectory() as folder:
         model = StarDist2D(Config2D(**how, **sizes, **options), name="peer", basedir=folder)
         model.prepare_for_training()
-        clock = Clock(job.budget_s)
-        stop = _stop_in_time(clock)
-        model.callbacks.append(stop)
+        clock, steps = Clock(job.budget_s), []
+
+        def ended(step, logs=None):
+            steps.append(step)
+            model.keras_model.stop_training = clock.share >= 1
+
+        model.callbacks.append(keras.callbacks.LambdaCallback(on_train_batch_end=ended))
         model.train(
             *([job.cut(k, kind) for k in teaching] for kind in kinds),
             validation_data=[[job.cut(k, kind) for k in judging] for kind in kinds],
@@ -257,7 +260,7 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
             epochs=10_000,
             steps_per_epoch=STEPS_PER_EPOCH,
         )
-        learning = {"steps": stop.steps, "crops": stop.steps * job.batch, **clock.told()}
+        learning = {"steps": len(steps), "crops": len(steps) * job.batch, **clock.told()}
         clock = Clock(1.0)
         some = [int(n) for n in held[:THRESHOLD_IMAGES]]
         chosen = model.optimize_thresholds(
@@ -272,21 +275,6 @@ def of_stardist(job: Job, options: dict[str, Any]) -> Learnt:
 
     packages, count = ("stardist", "csbdeep", "tensorflow"), int(model.keras_model.count_params())
     return {"packages": packages, "learning": learning, "parameters": count}, predict
-
-
-def _stop_in_time(clock: Clock) -> Any:
-    """A Keras callback that ends the training when the time is used, and counts its ``steps``."""
-    import keras
-
-    class Stop(keras.callbacks.Callback):
-        steps = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.steps += 1
-            if clock.share >= 1:
-                self.model.stop_training = True
-
-    return Stop()
 
 
 def of_sklearn(job: Job, options: dict[str, Any]) -> Learnt:

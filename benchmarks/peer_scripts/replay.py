@@ -54,8 +54,7 @@ class Job:
     def prepare(self, part: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
         """Changes all micrographs of a part at once, as by a peer's normalisation."""
         for number in range(self.told[part]):
-            name = f"{part}-{number:04d}-pixels.npy"
-            self._arrays[name] = change(np.load(self.folder / name))
+            self.keep(part, number, "pixels", change(self.array(part, number, "pixels")))
 
     def cut(self, k: int, kind: str) -> np.ndarray:
         """(crop, crop) of crop number k; after the last the first comes again."""
@@ -68,8 +67,7 @@ class Job:
 
     def batch_of(self, step: int, *kinds: str) -> list[np.ndarray]:
         """(batch, crop, crop) of each kind, for one step."""
-        first = step * self.batch
-        numbers = range(first, first + self.batch)
+        numbers = range(step * self.batch, (step + 1) * self.batch)
         return [np.stack([self.cut(k, kind) for k in numbers]) for kind in kinds]
 
 
@@ -123,10 +121,7 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
 def finish(
     job: Job, out: Path, predict: Callable[..., dict], packages: Sequence[str], **told: Any
 ) -> None:
-    """Writes what ``predict(pixels)`` gives for each micrograph that judges, and ``told.json``.
-
-    That comes last of all, with versions: it is there when the rest is whole.
-    """
+    """Writes what ``predict(pixels)`` gives of each judging micrograph, and last ``told.json``."""
     clock = Clock(1.0)
     for number in range(job.told["val"]):
         for kind, array in predict(job.array("val", number, "pixels")).items():

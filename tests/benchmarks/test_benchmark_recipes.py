@@ -1,6 +1,6 @@
 """Recipes: a run is filed under no name but its own; scores of a trained one."""
 
-import json
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import recipes
-from benchmarks.recipes import RECIPES, Recipe, _begun, fitted, joint_iou, seeded
+from benchmarks.recipes import RECIPES, Recipe, fitted, joint_iou, seeded
 from temzoo.core.types import Example, LabelledImage, Micrograph, Shape
 
 NAME = "emps-unet"
@@ -18,22 +18,6 @@ EXAMPLES = [
         LabelledImage("a.png", 16, 16, (DISC,)), lambda: Micrograph(np.zeros((16, 16)), "a.png")
     )
 ]
-
-
-def run_of(folder, **settings):
-    experiment = RECIPES[NAME]
-    told = {"config": experiment.config, "settings": {**experiment.settings, "finetune": None}}
-    told["settings"].update(settings)
-    (folder / "state").mkdir()
-    (folder / "run.json").write_text(json.dumps(told))
-    return folder
-
-
-def test_a_run_trained_otherwise_is_refused(tmp_path):
-    folder = run_of(tmp_path, batch=3)
-    (folder / "state" / "progress.json").write_text('{"phase": 1}')
-    with pytest.raises(ValueError, match=r'"emps-unet" has batch=8. Received: .* batch=3. Move it'):
-        _begun(NAME, RECIPES[NAME], folder)
 
 
 def test_a_stopped_training_is_not_scored(tmp_path, monkeypatch):
@@ -79,6 +63,11 @@ def test_a_recipe_is_trained_scored_and_taken_up_again(tmp_path, monkeypatch, dr
     trained = (tmp_path / "runs" / "tiny" / "run.json").stat().st_mtime_ns
     (once_more,) = measured("recipe", "tiny")
     assert once_more["figures"]["per_image"]["iou"]["value"] == scores[0]
+    other = replace(tiny, settings={**settings, "batch": 2})
+    monkeypatch.setitem(recipes.RECIPES, "tiny", other)
+    with pytest.raises(ValueError, match=r"it was started with. Received: batch=2, in .* 1"):
+        measured("recipe", "tiny")
+    monkeypatch.setitem(recipes.RECIPES, "tiny", tiny)
     monkeypatch.setattr(recipes, "open_dataset", lambda *where, **how: drawn.drawn(1, seed=3))
     with pytest.raises(ValueError, match=r"resumed with the data it was started with"):
         measured("recipe", "tiny")
