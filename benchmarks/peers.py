@@ -221,18 +221,15 @@ def score(folder: Path, examples: Sequence, names: Sequence[str]):
     return scored(examples, predictions(folder, examples, names), tuple(names))
 
 
-def contest(names: Sequence[str], job: Path, out: Path, examples: Sequence) -> dict[str, Any]:
-    """All of ``names`` on one job: what each told and scored, where and when."""
+def contest(name: str, job: Path, out: Path, examples: Sequence) -> dict[str, Any]:
+    """One contestant on a job: what it told and scored, where and when."""
     told = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    here = {"processor": hardware()["processor"], "date": datetime.date.today().isoformat()}
-    rows = {}
-    for name in names:
-        row = run(ALL[name], job, out / name)
-        if "left_out" not in row:
-            row |= here | scores(score(out / name, examples, told["class_names"]))
-        rows[name] = {"about": ALL[name].about, **row}
-        print(f"{name}: {row.get('left_out', 'done')}", flush=True)
-    return rows
+    row = run(ALL[name], job, out / name)
+    if "left_out" not in row:
+        row |= {"processor": hardware()["processor"], "date": datetime.date.today().isoformat()}
+        row |= scores(score(out / name, examples, told["class_names"]))
+    print(f"{name}: {row.get('left_out', 'done')}", flush=True)
+    return {"about": ALL[name].about, **row}
 
 
 def side_by_side(rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -273,15 +270,15 @@ def of_contest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     work = arguments.work.resolve() / f"{'quick-' * arguments.quick}{dataset.name}"
     settings = {"crop": CROP, "batch": 8, "threads": arguments.threads}
 
-    def of_seed(seed: int) -> dict[str, Any]:
+    def job_of(seed: int) -> dict[str, Any]:
         job = work / f"seed-{seed}" / "job"
         return write_job(job, dataset, minutes=minutes, seed=seed, **settings)
 
-    def run_one(name: str, seed: int) -> dict[str, Any]:
+    def learnt(name: str, seed: int) -> dict[str, Any]:
         place = work / f"seed-{seed}"
-        return contest([name], place / "job", place, dataset.val)[name]
+        return contest(name, place / "job", place, dataset.val)
 
-    told, about = of_seed(0), f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}"
+    told, about = job_of(0), f"{minutes:.3g} minutes on {arguments.threads} cores, {dataset.name}"
     found = {"name": f"{dataset.name}-{minutes:.3g}-min", "about": about, "seed": 0}
     found |= {"dataset": told.pop("dataset"), "settings": told | OBJECTS}
     rows = on_file(found, arguments.out) if arguments.add else {}
@@ -293,17 +290,18 @@ def of_contest(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     for name in arguments.names or ALL:
         if "images" not in rows.get(name, {}):
-            rows[name] = run_one(name, 0)
+            rows[name] = learnt(name, 0)
             if arguments.add:
                 yield record()
     judged = [name for name, row in rows.items() if "images" in row]
     first = sorted(judged, key=lambda name: -rows[name]["per_image"]["iou"]["value"])[:2]
     for seed in range(1, arguments.seeds):
-        of_seed(seed)
+        job_of(seed)
         for name in first:
             again = rows[name].setdefault("again", {})
-            if str(seed) not in again:
-                again[str(seed)] = run_one(name, seed)["per_image"]
+            row = learnt(name, seed) if str(seed) not in again else {}
+            if "per_image" in row:
+                again[str(seed)] = row["per_image"]
                 every = [rows[name]["per_image"], *again.values()]
                 rows[name]["seeds"] = {
                     metric: spread([one[metric]["value"] for one in every])

@@ -188,7 +188,8 @@ def test_scikit_learn_from_the_job_to_the_table(dataset, job, tmp_path):
     out = tmp_path / "out"
     _written_truth(out / "temzoo-unet", dataset)
     names = ["sklearn", "smp-resnet18", "stardist"]
-    rows = peers.side_by_side(peers.contest(names, job, out, dataset.val))
+    rows = {name: peers.contest(name, job, out, dataset.val) for name in names}
+    rows = peers.side_by_side(rows)
     row = rows["sklearn"]
     assert row["per_image"]["iou"]["value"] > 0.5
     assert row["learning"]["crops"] >= 1
@@ -213,7 +214,8 @@ def test_a_table_shows_differences_and_verdicts(dataset, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(peers, "run", run)
     names = ["pytorch-unet", "temzoo-unet"]
-    rows = peers.side_by_side(peers.contest(names, job, tmp_path, dataset.val))
+    rows = {name: peers.contest(name, job, tmp_path, dataset.val) for name in names}
+    rows = peers.side_by_side(rows)
     assert [*rows] == ["temzoo-unet", "pytorch-unet"]
     told = json.loads((job / "job.json").read_text())
     text = page_of(told, rows)
@@ -260,12 +262,11 @@ def test_every_contestant_has_its_learner_and_environment():
 
 
 def test_a_contest_on_drawn_micrographs_is_recorded(tmp_path, monkeypatch, measured):
-    said = {"temzoo-unet": {"about": "ours", "left_out": "not here"}}
-    asked = []
-    monkeypatch.setattr(peers, "contest", lambda names, *_: asked.append(names) or said)
+    said, asked = {"about": "ours", "left_out": "not here"}, []
+    monkeypatch.setattr(peers, "contest", lambda name, *_: asked.append(name) or said)
     monkeypatch.setattr(peers, "CROPS", 4)
     (record,) = measured("peers", "--quick", "--names", "temzoo-unet", "--work", str(tmp_path))
-    assert asked == [["temzoo-unet"]]
+    assert asked == ["temzoo-unet"]
     assert record["command"] == "python -m benchmarks peers --names temzoo-unet --quick"
     assert record["settings"]["budget_s"] == 40.0
     assert shown(record)[-1] == "| ours | not here |"
