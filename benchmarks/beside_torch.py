@@ -255,9 +255,7 @@ def jax_step(config: Config, precision: str, pixels, hot, scanned: int) -> Run:
     return run
 
 
-def child_on_device(
-    what: str, precision: str, batch: int, config: Config, seconds: float
-) -> list[dict]:
+def child_on_device(what: str, precision: str, batch: int, config: Config, seconds: float) -> list:
     """In the child: a row for each library and form; a ValueError where one alone has the GPU."""
     import jax
     import torch

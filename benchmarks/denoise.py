@@ -73,8 +73,7 @@ def noisy_once(examples: Sequence[Example]) -> list[Example]:
 
 def scored(judge: Sequence[Example], dose: str) -> Iterator[tuple[Micrograph, Micrograph]]:
     """(clean, noisy) of each validation image; the same noise for every method."""
-    for example in degraded(judge, dose, seed=SCORED):
-        yield example.load_truth(), example.micrograph
+    return ((one.load_truth(), one.micrograph) for one in degraded(judge, dose, seed=SCORED))
 
 
 def of_network(name: str, dataset: Dataset) -> dict[str, Any]:

@@ -97,9 +97,7 @@ def of_8_bits(pixels: np.ndarray, name: str) -> np.ndarray:
     return as_channels(pixels, 1)[..., 0]
 
 
-def train(
-    recipe: Recipe, images: Mapping[str, Images], classes: int, plan: Plan, save: Callable
-) -> Trained:
+def train(recipe: Recipe, images: Mapping, classes: int, plan: Plan, save: Callable) -> Trained:
     """Trains a recipe's network as planned, not by its settings; whole chunks of ``CHUNK`` steps.
 
     The images are those that "train" and "val"; ``save`` gets what there is whenever it is judged.

@@ -135,8 +135,7 @@ def training_micrographs(of_each: int) -> list[Example]:
 def as_prediction(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
     instances = instance_map(labelled)
     told = {"nm_per_pixel": micrograph.nm_per_pixel, "name": micrograph.name}
-    classes = (instances > 0).astype(np.uint8)
-    return Prediction(classes, instances, class_names=("particle",), **told)
+    return Prediction((instances > 0).astype(np.uint8), instances, **told)
 
 
 def of_sets(found: Callable) -> dict[str, Any]:

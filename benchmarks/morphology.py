@@ -51,7 +51,7 @@ from temzoo.zoo.built import class_names_of
 
 TRUTH = Path(__file__).with_name("morphology.csv")
 ANSWERS = (*KINDS, UNSURE)
-COUNT, SEED, SIZES_PX = 400, 2026, (20, 80)
+COUNT, SEED, LEAST_PX, MOST_PX = 400, 2026, 20, 80
 FOLDS, MODEL, SIZE = 5, "mobilenet", 96
 SETTINGS = {"batch": 32, "epochs": 15, "class_weights": "balanced", "seed": 0}
 Row = Mapping[str, str]
@@ -61,10 +61,9 @@ def of_drawn(arguments: argparse.Namespace) -> dict[str, Any]:
     """The confusion on drawn particles."""
     rng, count = np.random.default_rng(SEED), 10 if arguments.quick else COUNT
     true = [kind for kind in KINDS for _ in range(count)]
-    low, high = SIZES_PX
     found = []
     for kind in track(true, "drawn particles"):
-        mask = drawn(kind, low * (high / low) ** rng.random(), rng).astype(np.int32)
+        mask = drawn(kind, LEAST_PX * (MOST_PX / LEAST_PX) ** rng.random(), rng).astype(np.int32)
         table = temzoo.measure(temzoo.Prediction(mask.astype(np.uint8), mask))
         found += table["morphology"].tolist()
     told = {"about": f"{len(true):,} drawn particles of 20 to 80 px", "seed": SEED}

@@ -16,6 +16,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,19 +114,13 @@ def per_second(work: Callable[[], Any], times: int, images: int, plan: Plan) -> 
     return rates(turns, times * images)
 
 
-def plain_loop(examples: list[Example], plan: Plan) -> Callable[[], Any]:
-    """The next crop of a plain loop."""
+def plain_loop(examples: list[Example], plan: Plan) -> Iterator:
+    """Crops without end, one by one."""
     change, names = plain_imgaug(plan.size), class_names(examples)
-    pairs = itertools.cycle(
-        [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
-    )
-
-    def crop() -> None:
-        pixels, target = next(pairs)
+    pairs = [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
+    for pixels, target in itertools.cycle(pairs):
         maps = SegmentationMapsOnImage(target, pixels.shape)
-        change(image=pixels, segmentation_maps=maps)
-
-    return crop
+        yield change(image=pixels, segmentation_maps=maps)
 
 
 def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict, float]:
@@ -151,14 +146,12 @@ def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict
 def measure(plan: Plan) -> dict[str, Any]:
     """Images per second by what takes them; of a step what is waited, and what it is longer."""
     examples = micrographs(plan.micrographs, plan.side)
-    batches, loop = stream(examples, plan), plain_loop(examples, plan)
-    by_opencv = stream(examples, plan, "opencv")
-    times = -(-plan.crops // plan.batch)
-    found = {
-        "pipeline": per_second(lambda: next(batches), times, plan.batch, plan),
-        "pipeline, by OpenCV": per_second(lambda: next(by_opencv), times, plan.batch, plan),
-        "plain imgaug loop": per_second(loop, plan.crops, 1, plan),
-    }
+    found, times = {}, -(-plan.crops // plan.batch)
+    for name, augmenter in (("pipeline", "imgaug"), ("pipeline, by OpenCV", "opencv")):
+        batches = stream(examples, plan, augmenter)
+        found[name] = per_second(partial(next, batches), times, plan.batch, plan)
+    loop = plain_loop(examples, plan)
+    found["plain imgaug loop"] = per_second(partial(next, loop), plan.crops, 1, plan)
     waiting, longer = {}, {}
     for name in plan.models:
         free, fed, waiting[name] = appetite(name, examples, plan)

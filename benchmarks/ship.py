@@ -149,9 +149,8 @@ def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
     """Writes file, card and index entry, keeps a record that the run brings; the file's path."""
     what, path = SETS[name], path_of(name)
     model_name = name.partition("/")[0]
-    run = runs[-1]
     models = [temzoo.get_model(model_name, weights=r, compile=False, **what.config) for r in runs]
-    model = models[-1]
+    run, model = runs[-1], models[-1]
     if len(models) > 1:
         each = zip(*(one.get_weights() for one in models), strict=True)
         model.set_weights([np.mean(values, axis=0) for values in each])

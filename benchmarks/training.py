@@ -35,8 +35,6 @@ from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-# So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
-LOADED = {"encoder_weights": "deferred"}
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,9 @@ def variants(network: Recipe) -> dict[str, dict[str, Any]]:
     """The config of each variant by its name, which is "" of a network without an encoder."""
     if "encoder_trainable" not in temzoo.model_card(network.model).config:
         return {"": dict(network.config)}
+    # As one whose weights will be loaded: batch norms do not learn.
     return {
-        name: {**network.config, **LOADED, "encoder_trainable": trainable}
+        name: {**network.config, "encoder_weights": "deferred", "encoder_trainable": trainable}
         for name, trainable in ENCODERS.items()
     }
 
@@ -111,9 +110,7 @@ def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
     return network.told() | told | {"figures": figures}
 
 
-def trained_by_train(
-    network: Recipe, config: Mapping[str, Any], precision: str, drawn: Dataset
-) -> tuple[Any, tuple]:
+def trained_by_train(network: Recipe, config: Mapping, precision: str, drawn: Dataset) -> tuple:
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = task_of(model).training_data()

@@ -29,9 +29,7 @@ SEARCH = {"dropout": None, "upsampling": None}
 TRAIN, VAL, SIDE, SEED = 10, 5, 192, 0
 
 
-def examples(
-    count: int, *, first: int = 0, side: int = SIDE, particles: int | tuple[int, int] = (4, 10)
-) -> list[temzoo.Example]:
+def examples(count: int, *, first: int = 0, side=SIDE, particles=(4, 10)) -> list[temzoo.Example]:
     """Synthetic micrographs in memory; number i is made from the seed (0, i)."""
     how = {"size": side, "scene": Scene(n_particles=particles, diameter_nm=(8.0, 24.0))}
     return [
