@@ -11,7 +11,6 @@ takes r images a second from memory and f from the pipeline, a step is longer by
 1 - f / r, within what such a rate spreads.
 """
 
-import argparse
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.datasets import generated, in_memory
+from benchmarks.datasets import Arguments, generated, in_memory
 from benchmarks.timing import rates, seconds_of
 from temzoo.core.types import Example
 from temzoo.data.augment_imgaug import SegmentationMapsOnImage, iaa
@@ -161,7 +160,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     return {"images_per_s": found, "waiting": waiting, "longer": longer}
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else Plan()
     drawn = micrographs(1, plan.side)[0].micrograph.pixels
     told = {"name": "pipeline", "about": f"crops of {plan.size} px, preset em", "seed": 0}

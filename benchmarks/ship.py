@@ -15,7 +15,6 @@ shipped.
 weights/README.md lists the sets, and the command that trains each.
 """
 
-import argparse
 import datetime
 import json
 import tempfile
@@ -29,7 +28,7 @@ import numpy as np
 
 import temzoo
 from benchmarks import boxes, denoise, latent
-from benchmarks.datasets import open_dataset
+from benchmarks.datasets import Arguments, open_dataset
 from benchmarks.records import CONNECTED, RESULTS, ROOT, keep, kept, write_lines
 from temzoo.core.files import read_json
 from temzoo.zoo import built, pretrained
@@ -191,7 +190,7 @@ def vouch(name: str, what: str, folder: Path = RESULTS) -> Path:
     return path
 
 
-def main(arguments: argparse.Namespace) -> None:
+def main(arguments: Arguments) -> None:
     name, data = arguments.name, arguments.data_folder
     if name not in SETS:
         raise ValueError(f"A set is one of {', '.join(SETS)}. Received: {name}.")

@@ -14,7 +14,6 @@ augmentation, from the same weights on the same crops, and scored by ``temzoo.ev
 on the validation images. Beside the differences stands that of another seed: what chance does.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ import keras
 
 import temzoo
 from benchmarks.accuracy import difference
-from benchmarks.datasets import Dataset, dataset_of, synthetic
+from benchmarks.datasets import Arguments, Dataset, dataset_of, synthetic
 from benchmarks.recipes import PYRAMID, Recipe, fitted_once
 from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
@@ -157,7 +156,7 @@ def scored(chosen: Recipe, dataset: Dataset, how: Mapping[str, Any]) -> tuple[di
     return {**how, "iou": vars(found.iou), **told}, found
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else FULL
     if arguments.only != "iou":
         command = arguments.again(only="steps", data="synthetic")
