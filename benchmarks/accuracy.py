@@ -12,7 +12,6 @@ images; "better" and "worse" are said only where its interval excludes 0.
 VAEs are judged by ``benchmarks.latent``. Speed: ``precision``.
 """
 
-import argparse
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from rich.progress import track
 
 import temzoo
 from benchmarks import latent
-from benchmarks.datasets import dataset_of
+from benchmarks.datasets import Arguments, dataset_of
 from benchmarks.recipes import contestant_of
 from benchmarks.records import scores
 from temzoo.evaluation.bootstrap import interval, ratio, resamples
@@ -134,7 +133,7 @@ def comparison(one: Any, other: Any) -> dict[str, Any]:
     return found
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     """Judges all weights that are asked for, compares each with those before it."""
     dataset, judged, compared = dataset_of(arguments), {}, []
     for name in [arguments.weights, *arguments.compare]:

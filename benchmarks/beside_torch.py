@@ -18,7 +18,6 @@ kernels; in "PyTorch compiled" loss and AdamW are not compiled, single images ar
 cuDNN does not search (``torch.backends.cudnn.benchmark``).
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -28,7 +27,7 @@ import keras
 import numpy as np
 
 import temzoo
-from benchmarks.datasets import generated
+from benchmarks.datasets import Arguments, generated
 from benchmarks.environments import SCRIPTS, python_of, why_not
 from benchmarks.timing import in_child, in_turns, rates, ratio, threads_of
 from temzoo.models.layers import dtype_policy
@@ -189,7 +188,7 @@ def child_on_processor(
     return rows_of(makers, batch, ORIGINAL, **how)
 
 
-def on_processor(arguments: argparse.Namespace) -> dict[str, Any]:
+def on_processor(arguments: Arguments) -> dict[str, Any]:
     """What a record says of ``peers --speed``."""
     config = SMALL if arguments.quick else CONFIG
     repetitions = 2 if arguments.quick else 7
@@ -255,9 +254,7 @@ def jax_step(config: Config, precision: str, pixels, hot, scanned: int) -> Run:
     return run
 
 
-def child_on_device(
-    what: str, precision: str, batch: int, config: Config, seconds: float
-) -> list[dict]:
+def child_on_device(what: str, precision: str, batch: int, config: Config, seconds: float) -> list:
     """In the child: a row for each library and form; a ValueError where one alone has the GPU."""
     import jax
     import torch
@@ -284,7 +281,7 @@ def child_on_device(
     return [told | row for row in rows_of(makers, batch, original, **how)]
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     """What records say of ``gpu-speed``."""
     from benchmarks.gpu_scenes import device
 

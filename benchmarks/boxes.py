@@ -9,12 +9,11 @@ labelled, its median over images. Speed: the same ten images, the models in turn
 engine that ``temzoo predict`` gives it: Mask R-CNN has none but TensorFlow.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks.datasets import open_dataset
+from benchmarks.datasets import Arguments, open_dataset
 from benchmarks.recipes import Recipe, fitted
 from benchmarks.records import scores
 from benchmarks.timing import in_turns, rates, ratio
@@ -40,7 +39,7 @@ POOLED = ("box_ap50", "box_ap", "box_ap75", "instance_f1")
 OVER_IMAGES = ("median_count_error", "count_within_10_percent")
 
 
-def train(arguments: argparse.Namespace) -> dict[str, Any]:
+def train(arguments: Arguments) -> dict[str, Any]:
     """Trained on 293 images, judged on 73."""
     dataset = open_dataset("emps", data=arguments.data_folder)
     _, training = fitted(NAME, RECIPE, dataset.train, dataset.val)
@@ -49,7 +48,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     return RECIPE.told() | {"training": training, "dataset": dataset.told(), "figures": figures}
 
 
-def shipped(arguments: argparse.Namespace) -> dict[str, Any]:
+def shipped(arguments: Arguments) -> dict[str, Any]:
     """Scores of each on the same images, and their speed in turns."""
     dataset = open_dataset("emps", data=arguments.data_folder)
     models = {weights: usual_model(weights, None) for weights in SHIPPED}

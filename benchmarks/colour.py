@@ -13,7 +13,6 @@ colour everywhere; the grey value plus the image's own true mean chroma (mean of
 grey image as it is. ``phases`` also tells how often the check of likeness fires.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from skimage import data as skimage_data
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import temzoo
-from benchmarks.datasets import Dataset
+from benchmarks.datasets import Arguments, Dataset
 from benchmarks.recipes import Recipe, fitted_once
 from temzoo.core.types import Example, LabelledImage, Micrograph
 from temzoo.evaluation.unlike_images import Likeness
@@ -162,7 +161,7 @@ def likeness_of(model, learn: Sequence[Example], data: Path) -> dict[str, Any]:
     return {"margin": likeness.margin, "kinds": found}
 
 
-def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, arguments: Arguments) -> dict[str, Any]:
     learn, choose, judge = sets(name)
     recipe = Recipe(f"colouring of {name}", name, "autoencoder", CONFIG, SETTINGS)
     model, training = fitted_once(recipe, learn, choose)

@@ -77,12 +77,13 @@ class Dataset:
         return told | {"train_fingerprint": fingerprint(self.train)}
 
 
+Arguments = argparse.Namespace  # a parsed command line; see ``benchmarks.commands``
 Opener = Callable[[Path], Dataset]
 DATASETS: dict[str, Opener] = {}
 dataset = registering(DATASETS)  # what opens a named dataset, given the folder that holds the data
 
 
-def dataset_of(arguments: argparse.Namespace) -> Dataset:
+def dataset_of(arguments: Arguments) -> Dataset:
     """The dataset that a command line names by ``--data``."""
     where = {"data": arguments.data_folder.resolve(), "quick": arguments.quick}
     return open_dataset(arguments.data, **where)

@@ -13,7 +13,6 @@ with the published images by PSNR and SSIM with a data range of 255. Filters: th
 ``benchmarks.denoise_baselines``.
 """
 
-import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from typing import Any
 
 import temzoo
 from benchmarks import denoise_baselines
-from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.datasets import Arguments, Dataset, open_dataset
 from benchmarks.denoise_baselines import DOSES, score, summary
 from benchmarks.environments import why_not
 from benchmarks.recipes import Recipe, fitted
@@ -73,8 +72,7 @@ def noisy_once(examples: Sequence[Example]) -> list[Example]:
 
 def scored(judge: Sequence[Example], dose: str) -> Iterator[tuple[Micrograph, Micrograph]]:
     """(clean, noisy) of each validation image; the same noise for every method."""
-    for example in degraded(judge, dose, seed=SCORED):
-        yield example.load_truth(), example.micrograph
+    return ((one.load_truth(), one.micrograph) for one in degraded(judge, dose, seed=SCORED))
 
 
 def of_network(name: str, dataset: Dataset) -> dict[str, Any]:
@@ -137,7 +135,7 @@ METHODS: dict[str, Callable[[Dataset], dict[str, Any] | None]] = {
 }
 
 
-def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
+def measure(name: str, arguments: Arguments) -> dict[str, Any] | None:
     dataset = clean(arguments.data_folder)
     told, about = METHODS[name](dataset), f"{name} on EMPS with dose noise"
     return told and told | {"about": about, "seed": 0, "dataset": dataset.told()}

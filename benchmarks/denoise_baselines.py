@@ -29,8 +29,6 @@ from temzoo.evaluation.restoration import compared
 
 DOSES = {"low-dose": 4, "medium-dose": 16, "high-dose": 64}
 WHITE = 255.0
-LEAST = 2 * np.sqrt(3 / 8)  # Anscombe's transformation of no electrons
-CROPS, CROP_SIDE = 12, 192
 NLM_GRID = {
     "h": (0.4, 0.5, 0.6, 0.7, 0.8, 1.0),
     "patch_size": (5, 7, 9, 13, 17),
@@ -77,7 +75,7 @@ def inverse_anscombe(transformed: np.ndarray) -> np.ndarray:
     doi:10.1109/TIP.2011.2121085, which approximates that of 20 (2011) 99,
     doi:10.1109/TIP.2010.2056693.
     """
-    d = np.maximum(np.asarray(transformed, np.float64), LEAST)
+    d = np.maximum(np.asarray(transformed, np.float64), anscombe(0))
     root = np.sqrt(3 / 2)
     found = d**2 / 4 + root / 4 / d - 11 / 8 / d**2 + 5 / 8 * root / d**3 - 1 / 8
     return np.maximum(found, 0)
@@ -131,7 +129,7 @@ def score(clean: np.ndarray, restored: np.ndarray) -> Scored:
     return Scored(*compared(restored[..., None], clean[..., None], WHITE))
 
 
-def crops(images: Images, *, side=CROP_SIDE, count=CROPS, seed: int = 0) -> list[np.ndarray]:
+def crops(images: Images, *, side: int = 192, count: int = 12, seed: int = 0) -> list[np.ndarray]:
     """Square crops of different images (H, W), as far as there are; small images are cut less."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(images))

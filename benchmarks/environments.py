@@ -42,7 +42,6 @@ ENVIRONMENTS: dict[str, tuple[tuple[str, ...], str]] = {
     "datumaro": (("datumaro",), "import datumaro"),
     "bm3d": (("bm3d==4.0.3",), "import bm3d"),
 }
-NAMED_ONLY = ("bm3d",)
 
 
 def python_of(name: str) -> Path:
@@ -60,7 +59,7 @@ def set_up(names: Sequence[str]) -> dict[str, str]:
         if name not in ENVIRONMENTS:
             raise ValueError(f"An environment is one of {known}. Received: {name!r}. Name those.")
     found = {}
-    for name in names or [each for each in ENVIRONMENTS if each not in NAMED_ONLY]:
+    for name in names or [each for each in ENVIRONMENTS if each != "bm3d"]:
         if why_not(name) is not None:
             _make(name, *ENVIRONMENTS[name])
         found[name] = why_not(name) or "ready"

@@ -16,7 +16,6 @@ for each factor. They are predicted as they come and with ``binning=1``. What is
 the labels' own size, by the pixels in the middle.
 """
 
-import argparse
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks.datasets import dataset_of
+from benchmarks.datasets import Arguments, dataset_of
 from benchmarks.timing import timed
 from temzoo.cli.common import trained
 from temzoo.cli.predicting import usual_model
@@ -116,7 +115,7 @@ def figures_of(model: Any, examples: Sequence[Example], found: Sequence[Predicti
     return {name: vars(figure) for name, figure in figures.items() if figure}
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     dataset, weights = dataset_of(arguments), arguments.weights
     if arguments.command == "noise":
         model, shown, rows, about = trained(weights), dataset.val, of_noise, " with noise"

@@ -11,7 +11,6 @@ and falls to 0 by half a cosine, and a running average of the weights is what is
 The IoU on the way is of tiles that are normalised one by one, to see a training by.
 """
 
-import argparse
 import json
 import os
 import time
@@ -28,7 +27,7 @@ import numpy as np
 import optax
 
 import temzoo
-from benchmarks.datasets import Dataset, open_dataset
+from benchmarks.datasets import Arguments, Dataset, open_dataset
 from benchmarks.gpu_scenes import Changes, Images, batch_of, device, store
 from benchmarks.recipes import RECIPES, Recipe
 from benchmarks.records import result, write_json
@@ -97,9 +96,7 @@ def of_8_bits(pixels: np.ndarray, name: str) -> np.ndarray:
     return as_channels(pixels, 1)[..., 0]
 
 
-def train(
-    recipe: Recipe, images: Mapping[str, Images], classes: int, plan: Plan, save: Callable
-) -> Trained:
+def train(recipe: Recipe, images: Mapping, classes: int, plan: Plan, save: Callable) -> Trained:
     """Trains a recipe's network as planned, not by its settings; whole chunks of ``CHUNK`` steps.
 
     The images are those that "train" and "val"; ``save`` gets what there is whenever it is judged.
@@ -230,7 +227,7 @@ def write(trained: Trained, recipe: Recipe, names: Sequence[str], folder: Path, 
     return told
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     name, recipe = arguments.recipe, RECIPES[arguments.recipe]
     dataset = open_dataset(recipe.data, data=arguments.data_folder, quick=arguments.quick)
     names = foreground_classes(class_names(dataset.part("all")))

@@ -12,7 +12,6 @@ That a model errs on an image does not prove that its label teaches most; whethe
 more from micrographs so chosen than from random ones is not measured here.
 """
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,14 +19,14 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import temzoo
-from benchmarks.datasets import dataset_of
+from benchmarks.datasets import Arguments, dataset_of
 from temzoo.cli.common import trained
 
 MEASURES = ("uncertainty", "doubt", "disagreement", "entropy")
 FIRST = 10
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     """How each measure follows the error that labels show."""
     dataset, weights = dataset_of(arguments), arguments.weights
     model, examples = trained(weights), dataset.val

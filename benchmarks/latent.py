@@ -13,7 +13,6 @@ units, mutual information gap, and the greatest |r| of any latent number with ea
 but the units and the gap with 95 % bootstrap intervals over pictures.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ import keras
 import numpy as np
 
 import temzoo
-from benchmarks.datasets import generated
+from benchmarks.datasets import Arguments, generated
 from benchmarks.timing import seconds_of
 from temzoo import latent
 from temzoo.core.bootstrap import percentile_interval
@@ -66,7 +65,7 @@ def drawn(count: int) -> tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]
     return seen[..., None], held[..., None], factors
 
 
-def digits(arguments: argparse.Namespace) -> dict[str, Any]:
+def digits(arguments: Arguments) -> dict[str, Any]:
     """Nearest neighbours in eight dimensions."""
     data, models = lecture.digits(), []
     for seed in arguments.seeds:
@@ -81,7 +80,7 @@ def digits(arguments: argparse.Namespace) -> dict[str, Any]:
     return _told("digits", arguments.seeds, models, data.held_out, about)
 
 
-def compare(arguments: argparse.Namespace) -> dict[str, Any]:
+def compare(arguments: Arguments) -> dict[str, Any]:
     """Four models by every figure there is, of the first seed."""
     seen, held, factors = drawn(COMPARE_COUNT)
     models, seed = [], arguments.seeds[0]
@@ -100,7 +99,7 @@ def _told(name: str, seeds: Sequence[int], models: list, pictures: np.ndarray, a
     return told | {"figures": {"models": models}, "dataset": dataset}
 
 
-def told_of(name: str, model: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+def told_of(name: str, model: Any, arguments: Arguments) -> dict[str, Any]:
     """What a record says of a VAE among the weights that ``accuracy`` judges."""
     count = QUICK_PICTURES if arguments.quick else HELD_OUT
     about = f"drawn particles, {count} of {model.image_size} px"

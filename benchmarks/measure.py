@@ -20,7 +20,6 @@ Perimeters are compared with closed forms; ``benchmarks.perimeters`` says how.
 ``labels`` shows what pixels and the border cost, the others what a network adds.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -33,7 +32,7 @@ from skimage.measure import regionprops_table
 
 import temzoo
 from benchmarks import perimeters
-from benchmarks.datasets import generated, in_memory
+from benchmarks.datasets import Arguments, generated, in_memory
 from benchmarks.recipes import Recipe, fitted
 from benchmarks.records import CONNECTED
 from benchmarks.timing import in_turns, ratio, spread
@@ -71,7 +70,7 @@ NETWORKS = {
 OURS, SLOW = "temzoo.measure", "regionprops_table"
 
 
-def speed(arguments: argparse.Namespace) -> dict[str, Any]:
+def speed(arguments: Arguments) -> dict[str, Any]:
     """10,000 particles of 12 to 26 px in one image of 3,200 px; where it is quick, 900."""
     pixels, instances = crowd(30 if arguments.quick else 100)
     prediction = Prediction((instances > 0).astype(np.uint8), instances)
@@ -102,13 +101,13 @@ def crowd(side: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 255, instances.shape).astype(np.uint8), instances
 
 
-def of_perimeters(arguments: argparse.Namespace) -> dict[str, Any]:
+def of_perimeters(arguments: Arguments) -> dict[str, Any]:
     """Errors in %, the least and the most of all angles; with few places where it is quick."""
     found = perimeters.figures(4 if arguments.quick else perimeters.PLACES)
     return {"about": "shapes of known perimeter", "seed": 0, "figures": found}
 
 
-def network(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def network(name: str, arguments: Arguments) -> dict[str, Any]:
     """A network, trained on synthetic micrographs of other seeds; a U-Net's watershed is tuned."""
     recipe = NETWORKS[name]
     learn = training_micrographs(TRAINING)[len(SETS) :]
@@ -135,8 +134,7 @@ def training_micrographs(of_each: int) -> list[Example]:
 def as_prediction(micrograph: Micrograph, labelled: LabelledImage) -> Prediction:
     instances = instance_map(labelled)
     told = {"nm_per_pixel": micrograph.nm_per_pixel, "name": micrograph.name}
-    classes = (instances > 0).astype(np.uint8)
-    return Prediction(classes, instances, class_names=("particle",), **told)
+    return Prediction((instances > 0).astype(np.uint8), instances, **told)
 
 
 def of_sets(found: Callable) -> dict[str, Any]:

@@ -27,7 +27,6 @@ windows as ``temzoo particles --border mirror`` cuts them of one micrograph, res
 head on a frozen MobileNet. It has no "unsure".
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ import pandas as pd
 from rich.progress import track
 
 import temzoo
-from benchmarks.datasets import generated
+from benchmarks.datasets import Arguments, generated
 from benchmarks.drawn_kinds import drawn
 from benchmarks.recipes import Recipe, fitted_once
 from temzoo.data.classes import tagged
@@ -51,20 +50,19 @@ from temzoo.zoo.built import class_names_of
 
 TRUTH = Path(__file__).with_name("morphology.csv")
 ANSWERS = (*KINDS, UNSURE)
-COUNT, SEED, SIZES_PX = 400, 2026, (20, 80)
+COUNT, SEED, LEAST_PX, MOST_PX = 400, 2026, 20, 80
 FOLDS, MODEL, SIZE = 5, "mobilenet", 96
 SETTINGS = {"batch": 32, "epochs": 15, "class_weights": "balanced", "seed": 0}
 Row = Mapping[str, str]
 
 
-def of_drawn(arguments: argparse.Namespace) -> dict[str, Any]:
+def of_drawn(arguments: Arguments) -> dict[str, Any]:
     """The confusion on drawn particles."""
     rng, count = np.random.default_rng(SEED), 10 if arguments.quick else COUNT
     true = [kind for kind in KINDS for _ in range(count)]
-    low, high = SIZES_PX
     found = []
     for kind in track(true, "drawn particles"):
-        mask = drawn(kind, low * (high / low) ** rng.random(), rng).astype(np.int32)
+        mask = drawn(kind, LEAST_PX * (MOST_PX / LEAST_PX) ** rng.random(), rng).astype(np.int32)
         table = temzoo.measure(temzoo.Prediction(mask.astype(np.uint8), mask))
         found += table["morphology"].tolist()
     told = {"about": f"{len(true):,} drawn particles of 20 to 80 px", "seed": SEED}
@@ -76,7 +74,7 @@ def by_eye() -> list[Row]:
     return pd.read_csv(TRUTH, dtype=str).to_dict("records")
 
 
-def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
+def of_rules(arguments: Arguments) -> dict[str, Any]:
     """What the rules say of the particles that were labelled by eye."""
     folder, rows = arguments.data_folder / "emps", by_eye()
     said: dict[tuple[str, str], str] = {}
@@ -87,7 +85,7 @@ def of_rules(arguments: argparse.Namespace) -> dict[str, Any]:
     return told_of(rows, [said[row["name"], row["particle"]] for row in rows], folder, "rules")
 
 
-def of_classifier(arguments: argparse.Namespace) -> dict[str, Any]:
+def of_classifier(arguments: Arguments) -> dict[str, Any]:
     """What classifiers say that learnt from the labels of other publications."""
     folder, rows = arguments.data_folder / "emps", by_eye()
     groups = read_groups(folder / "groups.csv")

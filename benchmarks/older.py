@@ -23,7 +23,6 @@ cache: the bytes and seconds of what it installs, and the seconds from then to i
 when it is ended.
 """
 
-import argparse
 import io
 import itertools
 import os
@@ -46,7 +45,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from benchmarks.datasets import generated, open_dataset
+from benchmarks.datasets import Arguments, generated, open_dataset
 from benchmarks.startup import in_turns, once
 from benchmarks.timing import ROOT, ratio, spread, spreads, tell
 from temzoo.core.files import read_json, write_json
@@ -80,7 +79,7 @@ QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 Found = Mapping[str, Sequence[Mapping[str, float]]]  # by run, what each turn took
 
 
-def measure(name: str, arguments: argparse.Namespace) -> Fields:
+def measure(name: str, arguments: Arguments) -> Fields:
     """What each of some runs takes, in turns, and ratios of them."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -94,7 +93,7 @@ def measure(name: str, arguments: argparse.Namespace) -> Fields:
     return {"about": about, "figures": figures, "settings": settings, "seed": 0, **fields}
 
 
-def drawn_folder(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[int, Fields]:
+def drawn_folder(name: str, folder: Path, arguments: Arguments) -> tuple[int, Fields]:
     """How many micrographs were drawn into a folder, and what a record tells of them."""
     many = itertools.islice(itertools.cycle(SIDES), arguments.images)
     sides = {"cold": [768], "large": [LARGE]}.get(name) or [*many]
@@ -103,7 +102,7 @@ def drawn_folder(name: str, folder: Path, arguments: argparse.Namespace) -> tupl
     return len(sides), {"dataset": made, "settings": {"sides": sides[: len(SIDES)]}}
 
 
-def published_folder(folder: Path, arguments: argparse.Namespace) -> tuple[int, Fields]:
+def published_folder(folder: Path, arguments: Arguments) -> tuple[int, Fields]:
     """The same of links to the micrographs of EMPS' ``val.csv``."""
     data = arguments.data_folder.resolve()
     dataset = open_dataset("emps", data=data)
@@ -113,7 +112,7 @@ def published_folder(folder: Path, arguments: argparse.Namespace) -> tuple[int, 
     return len(dataset.val), {"dataset": dataset.told()}
 
 
-def learning(name: str, arguments: argparse.Namespace) -> Fields:
+def learning(name: str, arguments: Arguments) -> Fields:
     """How soon trainings of each reach the goal, or how far they come."""
     data, work = arguments.data_folder.resolve() / "emps", arguments.work.resolve() / name
     told: dict[str, list[dict[str, float]]] = {BEFORE: [], NOW: []}
@@ -189,7 +188,7 @@ def _validated(history: Path) -> list[float]:
     return table["val_iou"].dropna().tolist() if "val_iou" in table else []
 
 
-def installed(arguments: argparse.Namespace) -> Fields:
+def installed(arguments: Arguments) -> Fields:
     """What ``make demo`` installs, and how soon it shows a picture."""
     found: dict[str, list[dict[str, float]]] = {BEFORE: [], NOW: []}
     with tempfile.TemporaryDirectory() as place:
@@ -226,7 +225,7 @@ def _demo(code: Path) -> dict[str, float]:
     return {"s": installed - began, "bytes": float(size), "to_picture_s": shown - installed}
 
 
-def cores(folder: Path, arguments: argparse.Namespace, images: int) -> Fields:
+def cores(folder: Path, arguments: Arguments, images: int) -> Fields:
     """One core and all of them; efficiency 1 is a speed that grows as the cores do."""
     everything = sorted(os.sched_getaffinity(0))
     runs = {
@@ -239,7 +238,7 @@ def cores(folder: Path, arguments: argparse.Namespace, images: int) -> Fields:
     return {"runs": with_rates(found, images), "ratios": {"by cores": {"efficiency": gained}}}
 
 
-def beside(folder: Path, arguments: argparse.Namespace, images: int, more=()) -> Fields:
+def beside(folder: Path, arguments: Arguments, images: int, more=()) -> Fields:
     """The package now, with more words, and before."""
     runs = {
         BEFORE: partial(predict, older(arguments.commit, folder), folder),

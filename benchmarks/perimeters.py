@@ -27,10 +27,6 @@ SHAPES = {
 Mask, Sides = np.ndarray, tuple[float, float]
 
 
-def ours(mask: Mask, sides: Sides) -> float:
-    return float(perimeters(runs_of_map(mask.astype(np.int32)), sides)[0])
-
-
 def of_scikit_image(measured: Callable[[Mask], float]) -> Callable[[Mask, Sides], float]:
     """One of its functions, which are of square pixels."""
     return lambda mask, sides: float(measured(mask)) if sides == (1, 1) else math.nan
@@ -72,7 +68,7 @@ def _turns(mask: Mask) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[[Mask, Sides], float]] = {
-    "temzoo": ours,
+    "temzoo": lambda mask, sides: perimeters(runs_of_map(mask.astype(np.int32)), sides)[0],
     "scikit-image, perimeter_crofton": of_scikit_image(measure.perimeter_crofton),
     "scikit-image, perimeter": of_scikit_image(measure.perimeter),
     "ImageJ": imagej,

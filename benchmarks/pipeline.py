@@ -11,16 +11,16 @@ takes r images a second from memory and f from the pipeline, a step is longer by
 1 - f / r, within what such a rate spreads.
 """
 
-import argparse
 import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.datasets import generated, in_memory
+from benchmarks.datasets import Arguments, generated, in_memory
 from benchmarks.timing import rates, seconds_of
 from temzoo.core.types import Example
 from temzoo.data.augment_imgaug import SegmentationMapsOnImage, iaa
@@ -113,19 +113,13 @@ def per_second(work: Callable[[], Any], times: int, images: int, plan: Plan) -> 
     return rates(turns, times * images)
 
 
-def plain_loop(examples: list[Example], plan: Plan) -> Callable[[], Any]:
-    """The next crop of a plain loop."""
+def plain_loop(examples: list[Example], plan: Plan) -> Iterator:
+    """Crops without end, one by one."""
     change, names = plain_imgaug(plan.size), class_names(examples)
-    pairs = itertools.cycle(
-        [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
-    )
-
-    def crop() -> None:
-        pixels, target = next(pairs)
+    pairs = [(e.micrograph.pixels[..., None], class_map(e.labels, names)) for e in examples]
+    for pixels, target in itertools.cycle(pairs):
         maps = SegmentationMapsOnImage(target, pixels.shape)
-        change(image=pixels, segmentation_maps=maps)
-
-    return crop
+        yield change(image=pixels, segmentation_maps=maps)
 
 
 def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict, float]:
@@ -151,14 +145,12 @@ def appetite(name: str, examples: list[Example], plan: Plan) -> tuple[dict, dict
 def measure(plan: Plan) -> dict[str, Any]:
     """Images per second by what takes them; of a step what is waited, and what it is longer."""
     examples = micrographs(plan.micrographs, plan.side)
-    batches, loop = stream(examples, plan), plain_loop(examples, plan)
-    by_opencv = stream(examples, plan, "opencv")
-    times = -(-plan.crops // plan.batch)
-    found = {
-        "pipeline": per_second(lambda: next(batches), times, plan.batch, plan),
-        "pipeline, by OpenCV": per_second(lambda: next(by_opencv), times, plan.batch, plan),
-        "plain imgaug loop": per_second(loop, plan.crops, 1, plan),
-    }
+    found, times = {}, -(-plan.crops // plan.batch)
+    for name, augmenter in (("pipeline", "imgaug"), ("pipeline, by OpenCV", "opencv")):
+        batches = stream(examples, plan, augmenter)
+        found[name] = per_second(partial(next, batches), times, plan.batch, plan)
+    loop = plain_loop(examples, plan)
+    found["plain imgaug loop"] = per_second(partial(next, loop), plan.crops, 1, plan)
     waiting, longer = {}, {}
     for name in plan.models:
         free, fed, waiting[name] = appetite(name, examples, plan)
@@ -168,7 +160,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     return {"images_per_s": found, "waiting": waiting, "longer": longer}
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else Plan()
     drawn = micrographs(1, plan.side)[0].micrograph.pixels
     told = {"name": "pipeline", "about": f"crops of {plan.size} px, preset em", "seed": 0}

@@ -15,7 +15,6 @@ nine turns; and the pixels computed for each that the image has, since what lies
 computed twice. Batches: seconds of a tile alone, and of one of eight.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ import numpy as np
 from rich.progress import track
 
 import temzoo
-from benchmarks.datasets import dataset_of
+from benchmarks.datasets import Arguments, dataset_of
 from benchmarks.timing import in_turns, ratio, spread, timed
 from temzoo.cli.common import trained
 from temzoo.data.synthetic.synthesize import synthesize
@@ -128,7 +127,7 @@ def batches(model: Any) -> dict[str, Any]:
     return {"batch_1_s": alone, "batch_8_s": together, "batch_1_over_8": alone / together - 1}
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     weights, dataset = arguments.weights, dataset_of(arguments)
     models, left_out = of_all_engines(Network(trained(weights), dataset.train))
     side, tile = QUICK if arguments.quick else TILED

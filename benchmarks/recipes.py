@@ -12,7 +12,6 @@ connected components. A training that was stopped goes on.
 repository. ImageNet weights are found where Keras keeps them, or in ``keras/`` beside the data.
 """
 
-import argparse
 import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ import keras
 import numpy as np
 
 import temzoo
-from benchmarks.datasets import open_dataset
+from benchmarks.datasets import Arguments, open_dataset
 from benchmarks.own import registering
 from benchmarks.records import CONNECTED, scores
 from benchmarks.timing import in_turns, spread, timed
@@ -190,7 +189,7 @@ def fitted_once(recipe: Recipe, learn: Sequence, judge: Sequence) -> tuple[Any, 
         return fitted("run", recipe, learn, judge)
 
 
-def measure(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, arguments: Arguments) -> dict[str, Any]:
     """Trains a recipe and gives the record of its scores."""
     recipe = RECIPES[name]
     if arguments.seed is not None:

@@ -39,24 +39,21 @@ def verdict(row: dict[str, str], read: temzoo.ScaleBar | None) -> str:
     return "read" if abs(read.nm_per_pixel / true - 1) <= WITHIN else "wrong"
 
 
-def figures_of(half: str, folder: Path) -> dict[str, Any]:
-    """Counts of all verdicts, what became of each image, and seconds an image."""
-    table = pd.read_csv(TRUTH, dtype=str, keep_default_na=False)
-    images, seconds = {}, []
-    for row in table[table["half"] == half].to_dict("records"):
-        pixels = temzoo.load_micrograph(folder / f"{row['name']}.png").pixels
-        read, took = timed(partial(temzoo.read_scale_bar, pixels))
-        seconds.append(took)
-        images[row["name"]] = verdict(row, read)
-    with_bar, without = ("read", "refused", "wrong"), ("none", "false")
-    counts = {kind: [*images.values()].count(kind) for kind in (*with_bar, *without)}
-    counts |= {"with_bar": sum(map(counts.get, with_bar)), "without": sum(map(counts.get, without))}
-    return {**counts, "seconds": spread(seconds), "images": images}
-
-
 def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Of each half: counts of all verdicts, what became of each image, and seconds an image."""
     folder = arguments.data_folder / "emps" / "images"
-    temzoo.read_scale_bar(next(iter(sorted(folder.glob("*.png")))))  # loads the networks
+    temzoo.read_scale_bar(min(folder.glob("*.png")))  # loads the networks
+    table = pd.read_csv(TRUTH, dtype=str, keep_default_na=False)
+    with_bar, without = ("read", "refused", "wrong"), ("none", "false")
     for half in ("tune", "judge"):
-        told = {"name": half, "about": f"scale bars of EMPS, half {half}"}
-        yield told | {"figures": figures_of(half, folder)}
+        images, seconds = {}, []
+        for row in table[table["half"] == half].to_dict("records"):
+            pixels = temzoo.load_micrograph(folder / f"{row['name']}.png").pixels
+            read, took = timed(partial(temzoo.read_scale_bar, pixels))
+            seconds.append(took)
+            images[row["name"]] = verdict(row, read)
+        figures = {kind: [*images.values()].count(kind) for kind in (*with_bar, *without)}
+        for name, kinds in (("with_bar", with_bar), ("without", without)):
+            figures[name] = sum(figures[kind] for kind in kinds)
+        figures |= {"seconds": spread(seconds), "images": images}
+        yield {"name": half, "about": f"scale bars of EMPS, half {half}", "figures": figures}

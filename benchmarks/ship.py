@@ -15,7 +15,6 @@ shipped.
 weights/README.md lists the sets, and the command that trains each.
 """
 
-import argparse
 import datetime
 import json
 import tempfile
@@ -29,7 +28,7 @@ import numpy as np
 
 import temzoo
 from benchmarks import boxes, denoise, latent
-from benchmarks.datasets import open_dataset
+from benchmarks.datasets import Arguments, open_dataset
 from benchmarks.records import CONNECTED, RESULTS, ROOT, keep, kept, write_lines
 from temzoo.core.files import read_json
 from temzoo.zoo import built, pretrained
@@ -149,9 +148,8 @@ def ship(name: str, runs: Sequence[Path], data: Path) -> Path:
     """Writes file, card and index entry, keeps a record that the run brings; the file's path."""
     what, path = SETS[name], path_of(name)
     model_name = name.partition("/")[0]
-    run = runs[-1]
     models = [temzoo.get_model(model_name, weights=r, compile=False, **what.config) for r in runs]
-    model = models[-1]
+    run, model = runs[-1], models[-1]
     if len(models) > 1:
         each = zip(*(one.get_weights() for one in models), strict=True)
         model.set_weights([np.mean(values, axis=0) for values in each])
@@ -192,7 +190,7 @@ def vouch(name: str, what: str, folder: Path = RESULTS) -> Path:
     return path
 
 
-def main(arguments: argparse.Namespace) -> None:
+def main(arguments: Arguments) -> None:
     name, data = arguments.name, arguments.data_folder
     if name not in SETS:
         raise ValueError(f"A set is one of {', '.join(SETS)}. Received: {name}.")

@@ -11,7 +11,6 @@ labels: of the interval by sampling, and of the one that holds the model's error
 cross-validated: the error is that on images of other publications.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ import pandas as pd
 from rich.progress import track
 
 import temzoo
-from benchmarks.datasets import dataset_of
+from benchmarks.datasets import Arguments, dataset_of
 from temzoo.cli.common import trained
 from temzoo.core.bootstrap import Interval
 from temzoo.measurement.model_error import ModelError
@@ -55,7 +54,7 @@ def figures(rows: Sequence[Row]) -> Mapping[str, Any]:
     }
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     dataset = dataset_of(arguments)
     for weights in arguments.weights:
         model = trained(weights)

@@ -9,7 +9,6 @@ TensorFlow; with an engine for the first time, when the network is converted and
 network that was kept. Time and memory are those that the system counts for the process.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from benchmarks.datasets import generated
+from benchmarks.datasets import Arguments, generated
 from benchmarks.timing import ROOT, last_line, spreads, tell
 from temzoo.data.synthetic.synthesize import synthesize
 
@@ -100,7 +99,7 @@ def measure(commands: Mapping[str, Sequence[str]], repetitions: int) -> dict[str
         return spreads(in_turns({name: partial(run, name) for name in commands}, repetitions))
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     figures = measure(COMMANDS, 2 if arguments.quick else arguments.repetitions)
     told = {"name": "startup", "about": "fresh processes", "figures": figures, "seed": 0}
     yield told | {"dataset": generated("random pixels, and a drawn micrograph", FIRST.encode())}

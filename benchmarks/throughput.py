@@ -22,7 +22,6 @@ library is not there, and the table then says so::
         return lambda pixels: session.run(None, {"images": pixels})[0]
 """
 
-import argparse
 import gc
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ import numpy as np
 import tensorflow as tf
 
 import temzoo
-from benchmarks.datasets import generated
+from benchmarks.datasets import Arguments, generated
 from benchmarks.own import registering
 from benchmarks.timing import in_child, in_turns, memory, rates, ratio, spread, tell
 from temzoo.deploy.engines.makers import MAKERS, check_installed, made
@@ -164,13 +163,13 @@ def child_peak(
     return memory("VmHWM")
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
+def plan_of(arguments: Arguments) -> Plan:
     plan = QUICK if arguments.quick else FULL
     asked = arguments.models or plan.models
     return replace(plan, models={name: plan.models.get(name, {}) for name in asked})
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     plan = plan_of(arguments)
     for name, config in plan.models.items():
         told = {"name": name, "command": arguments.again(models=[name])}

@@ -14,7 +14,6 @@ augmentation, from the same weights on the same crops, and scored by ``temzoo.ev
 on the validation images. Beside the differences stands that of another seed: what chance does.
 """
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ import keras
 
 import temzoo
 from benchmarks.accuracy import difference
-from benchmarks.datasets import Dataset, dataset_of, synthetic
+from benchmarks.datasets import Arguments, Dataset, dataset_of, synthetic
 from benchmarks.recipes import PYRAMID, Recipe, fitted_once
 from benchmarks.timing import in_turns, ratio, spread, tell
 from temzoo.core.settings import Settings
@@ -35,8 +34,6 @@ from temzoo.training.loop import Trainer
 from temzoo.zoo.built import task_of
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-# So that the encoder is built as one whose weights will be loaded: batch norms do not learn.
-LOADED = {"encoder_weights": "deferred"}
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,9 @@ def variants(network: Recipe) -> dict[str, dict[str, Any]]:
     """The config of each variant by its name, which is "" of a network without an encoder."""
     if "encoder_trainable" not in temzoo.model_card(network.model).config:
         return {"": dict(network.config)}
+    # As one whose weights will be loaded: batch norms do not learn.
     return {
-        name: {**network.config, **LOADED, "encoder_trainable": trainable}
+        name: {**network.config, "encoder_weights": "deferred", "encoder_trainable": trainable}
         for name, trainable in ENCODERS.items()
     }
 
@@ -111,9 +109,7 @@ def steps_of(network: Recipe, plan: Plan) -> dict[str, Any]:
     return network.told() | told | {"figures": figures}
 
 
-def trained_by_train(
-    network: Recipe, config: Mapping[str, Any], precision: str, drawn: Dataset
-) -> tuple[Any, tuple]:
+def trained_by_train(network: Recipe, config: Mapping, precision: str, drawn: Dataset) -> tuple:
     """The network that ``temzoo.train`` would fit, compiled as it would be, and a batch."""
     model = temzoo.get_model(network.model, compile=False, **config)
     kind = task_of(model).training_data()
@@ -160,7 +156,7 @@ def scored(chosen: Recipe, dataset: Dataset, how: Mapping[str, Any]) -> tuple[di
     return {**how, "iou": vars(found.iou), **told}, found
 
 
-def main(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def main(arguments: Arguments) -> Iterator[dict[str, Any]]:
     plan = QUICK if arguments.quick else FULL
     if arguments.only != "iou":
         command = arguments.again(only="steps", data="synthetic")

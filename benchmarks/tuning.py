@@ -8,14 +8,13 @@ number of trials, of which the first is the default, and each trial is as short:
 the best setting for a short training, not for a long one.
 """
 
-import argparse
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import temzoo
-from benchmarks.datasets import Dataset, in_memory
+from benchmarks.datasets import Arguments, Dataset, in_memory
 from benchmarks.timing import timed
 from temzoo.core.files import read_json
 from temzoo.data.synthetic.scene import Scene
@@ -29,9 +28,7 @@ SEARCH = {"dropout": None, "upsampling": None}
 TRAIN, VAL, SIDE, SEED = 10, 5, 192, 0
 
 
-def examples(
-    count: int, *, first: int = 0, side: int = SIDE, particles: int | tuple[int, int] = (4, 10)
-) -> list[temzoo.Example]:
+def examples(count: int, *, first: int = 0, side=SIDE, particles=(4, 10)) -> list[temzoo.Example]:
     """Synthetic micrographs in memory; number i is made from the seed (0, i)."""
     how = {"size": side, "scene": Scene(n_particles=particles, diameter_nm=(8.0, 24.0))}
     return [
@@ -40,7 +37,7 @@ def examples(
     ]
 
 
-def measure(strategy: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(strategy: str, arguments: Arguments) -> dict[str, Any]:
     learn, judge = examples(TRAIN), examples(VAL, first=TRAIN)
     how = {"search": SEARCH, "config": CONFIG, "seed": SEED, **SETTINGS}
     with tempfile.TemporaryDirectory() as parent:

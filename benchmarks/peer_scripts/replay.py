@@ -118,9 +118,7 @@ def stretched(pixels: np.ndarray) -> np.ndarray:
     return np.clip((grey - low) / (high - low if high > low else 1), -1, 2).astype(np.float32)
 
 
-def finish(
-    job: Job, out: Path, predict: Callable[..., dict], packages: Sequence[str], **told: Any
-) -> None:
+def finish(job: Job, out: Path, predict: Callable, packages: Sequence[str], **told: Any) -> None:
     """Writes what ``predict(pixels)`` gives of each judging micrograph, and last ``told.json``."""
     clock = Clock(1.0)
     for number in range(job.told["val"]):

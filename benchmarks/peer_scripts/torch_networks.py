@@ -16,12 +16,10 @@ LITE_WEIGHTS = "lite-wheel"  # of smp's encoder: those that ``import_lite`` take
 EPSILON = 1e-3  # of Keras' batch normalisation
 MOMENTUM = 0.1  # the new share; 0.9 of the old one, as in temzoo
 # Keras' names of what a layer has.
+STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
 PARTS = {
     nn.Conv2d: {"weight": "kernel", "bias": "bias"},
-    nn.BatchNorm2d: {
-        **{"weight": "gamma", "bias": "beta"},
-        **{"running_mean": "moving_mean", "running_var": "moving_variance"},
-    },
+    nn.BatchNorm2d: {"weight": "gamma", "bias": "beta", **STATISTICS},
 }
 
 
