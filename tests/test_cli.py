@@ -107,6 +107,30 @@ def test_a_run_remembers_how_its_labels_were_read(data, tmp_path):
     assert "report: " in call("report", folder, *where, "--out", tmp_path / "r.html")
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            "evaluate RUN --fit-names n.csv",
+            "--fit-names is for what is fitted here",
+        ),
+        ("evaluate RUN --limit 2", r"--limit is for .* Received: --limit without\. Leave it out\."),
+        ("evaluate otsu --set filters=4", "--set is for networks"),
+        ("particles --min-score 0.5", "--min-score is for what --weights find"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(words, error, run, data, tmp_path):
+    images, labels = map(str, data)
+    where = ["--images", images, "--labels", labels]
+    for asked, told in (
+        ([*words.replace("RUN", str(run)).split(), *where], error),
+        (["predict", str(run), images, "--calibration", images], "--calibration is for --precis"),
+    ):
+        said = RUNNER.invoke(cli.app, [*asked, "--out", str(tmp_path / "out")])
+        assert re.search(told, str(said.exception))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_score_is_asked_of_detectors_alone(run, data):
     images, labels = data
     where = ("--images", str(images), "--labels", str(labels))

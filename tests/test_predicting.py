@@ -199,6 +199,18 @@ def test_the_sidecar_leads_back_to_image_and_weights(run, images, tmp_path):
     assert again.class_names == ("particle",)
 
 
+def test_a_scale_that_was_put_right_beside_a_micrograph_is_taken(run, images, tmp_path):
+    path, text = tmp_path / "a.tif", tmp_path / "a.hdr"
+    tifffile.imwrite(path, tifffile.imread(sorted(images.iterdir())[0]))
+    for metres, size in (("5e-10", "0.5"), ("2.5e-10", "0.25"), (None, None)):
+        if metres is not None:
+            text.write_text(f"[MAIN]\nDevice=X\nPixelSizeX={metres}\nPixelSizeY={metres}\n")
+        said = call("predict", run, path, "--out", tmp_path / "out")
+        assert ("skipping 1 finished" in said) == (metres is None)
+        assert metres is None or f"{size} nm per pixel (a.hdr beside it)" in said
+    assert load_prediction(tmp_path / "out" / "a.prediction.json").nm_per_pixel == (0.25, 0.25)
+
+
 def test_finished_predictions_are_skipped_until_something_differs(
     run, images, tmp_path, monkeypatch
 ):

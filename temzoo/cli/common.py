@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -220,6 +220,20 @@ def _stated_scale(nm_per_pixel: str | None, scale_bar: str | None) -> tuple[floa
     row, col, other_row, other_col = _numbers_of(ends, (4,), "--scale-bar", how)
     [length_nm] = _numbers_of(length.strip().removesuffix("nm"), (1,), "--scale-bar", how)
     return checked_scale(nm_per_pixel_from_scale_bar((row, col), (other_row, other_col), length_nm))
+
+
+def refuse_idle(given: Mapping[str, bool], use: str) -> None:
+    """Refuses options that would change nothing.
+
+    Args:
+        given: whether it was given, by option.
+        use: what they are for, which is not asked for.
+    """
+    idle = [option for option, is_given in given.items() if is_given]
+    if idle:
+        raise ValueError(
+            f"{idle[0]} is for {use}. Received: {' and '.join(idle)} without. Leave it out."
+        )
 
 
 def _numbers_of(text: str, counts: tuple[int, ...], option: str, how: str) -> list[float]:

@@ -15,6 +15,7 @@ from temzoo.cli.common import (
     With,
     app,
     load_tensorflow,
+    refuse_idle,
     trained,
 )
 
@@ -65,6 +66,8 @@ def particles(
             "Particles are labelled or found by a model. Received:"
             f" {'neither' if labels is None else 'both'} of --labels and --weights. Give one."
         )
+    if labels is not None:
+        refuse_idle({"--min-score": min_score is not None}, "what --weights find")
     options = {"window_px": window_px, "window_nm": window_nm, "size": size}
     options |= {"window_feret": window_feret, "border": border, "mask_out": mask_out}
     if labels is not None:

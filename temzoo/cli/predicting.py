@@ -179,6 +179,8 @@ def predict(
 
     part = None if shard is None else shard_of(shard)
     formats = chosen_formats(format_)
+    if precision != "int8" and engine != "auto":
+        common.refuse_idle({"--calibration": calibration is not None}, "--precision int8")
     weights, places = weights_and_images(arguments, server)
     accelerate = (engine or PLAIN[0], precision or PLAIN[1]) != PLAIN
     if accelerate and server:

@@ -94,6 +94,11 @@ def evaluate(
 
     Example: temzoo evaluate runs/first --images micrographs --labels annotations.xml --out scores
     """
+    if weights in CLASSICAL:
+        common.refuse_idle({"--set": bool(set_)}, "networks")
+    else:
+        idle = {"--fit-names": fit_names is not None, "--limit": limit is not None}
+        common.refuse_idle(idle, f"what is fitted here, {' and '.join(CLASSICAL)}")
     load_tensorflow()
     if labels is None:
         with common.json_alone(as_json):

@@ -34,6 +34,11 @@ def scale_beside(path: Path, size: tuple[int, ...]) -> tuple[Scale | None, str]:
     return None, ""
 
 
+def written_since(path: Path, moment_ns: int) -> bool:
+    """Whether such a text was written after a time, in ns, at which the image was read."""
+    return any(text.stat().st_mtime_ns > moment_ns for text in _candidates(path))
+
+
 def _candidates(path: Path) -> list[Path]:
     stem, kind = path.stem, path.suffix[1:]
     names = [f"{stem}.txt", f"{stem}.TXT", f"{stem}.hdr", f"{stem}-{kind}.hdr"]

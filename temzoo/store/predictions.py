@@ -21,6 +21,7 @@ import numpy as np
 from temzoo.core.files import write_json
 from temzoo.core.types import Prediction
 from temzoo.core.writers import write_png, write_tiff
+from temzoo.micrographs.written_beside import written_since
 from temzoo.store import maps
 from temzoo.store.sidecar import (
     SUFFIX,
@@ -159,6 +160,8 @@ def load_prediction(path: str | Path, *, probabilities: bool = False) -> Predict
 def is_finished(folder: str | Path, name: str, origin: Origin, *, files: tuple[str, ...]) -> bool:
     """Whether this very prediction lies in a folder: same micrograph, weights and options.
 
+    Where a text beside the micrograph, which may state its scale, was written since, it is not.
+
     Args:
         folder, name: see ``save``.
         origin: how it would be made; ``seconds`` do not matter.
@@ -180,7 +183,9 @@ def is_finished(folder: str | Path, name: str, origin: Origin, *, files: tuple[s
     # version that answers, must be the same too.
     seen = bool(origin.weights_sha256) and not origin.is_served
     same = same and (seen or told["weights"] == origin.weights)
-    return there and same and same_source(told, origin.source)
+    if not (there and same and same_source(told, origin.source)):
+        return False
+    return origin.source is None or not written_since(origin.source, sidecar.stat().st_mtime_ns)
 
 
 def about_whole(sidecar: Path) -> dict[str, Any] | None:
