@@ -37,7 +37,7 @@ CASES = [
     ("a.nml", NML, r"webKnossos' NML\. Download the volume annotation as TIFF there"),
     ("a.ome.xml", b"<OME xmlns='x'/>", r"OME-XML\. Save the regions as GeoJSON in QuPath"),
     ("a.seg.nrrd", NRRD, r"NRRD, of 3D Slicer or MITK\. .*ReadImage\('labels\.nrrd'\)"),
-    ("a.nii.gz", gzip.compress(b"x" * 400), r"NIfTI\. .*ReadImage\('labels\.nii'\)"),
+    ("a.nii.gz", gzip.compress(b"x" * 400, mtime=0), r"NIfTI\. .*ReadImage\('labels\.nii'\)"),
     ("a.mha", b"ObjectType = Image\nNDims = 2", r"MetaImage\. .*ReadImage\('labels\.mha'\)"),
     ("a.mitk", b"PK\3\4", r"a project of MITK\. Save its segmentation as \.nrrd"),
     ("a.labels.am", AMIRA, r"Amira's or Avizo's\. Save the labels as 2D TIFF"),
