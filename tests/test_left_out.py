@@ -1,10 +1,12 @@
 """What was drawn into a picture is no particle and no area; its scale bar calibrates it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_drawn_annotations import with_info_bar
 from test_scale_bars import field, needs_reader, with_bar
 from typer.testing import CliRunner
 
@@ -233,3 +235,16 @@ def test_measure_on_the_command_line_says_where_the_calibration_is_from(picture)
     assert "read from the picture: 200 nm = 140 px" in told.stdout
     summary = (picture / "measured" / "summary.csv").read_text("utf-8")
     assert "read from the picture: 200 nm = 140 px" in summary
+
+
+def test_particles_are_not_cut_from_an_info_bar(tmp_path, monkeypatch):
+    from temzoo.cli import app
+
+    pixels = with_info_bar()
+    pixels[100:130, 200:230] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    dark = SimpleNamespace(predict_probabilities=lambda image: np.eye(2)[1 * (image < 10)])
+    monkeypatch.setattr("temzoo.cli.particles.trained", lambda weights: dark)
+    words = ["particles", "--images", tmp_path, "--weights", "dark", "--out", tmp_path / "cut"]
+    said = CliRunner().invoke(app, [*map(str, words), "--window-px", "40"], catch_exceptions=False)
+    assert "1 particles in windows of 40 px" in said.output

@@ -53,6 +53,7 @@ def particles(
 
     Writes a TIFF of each with its calibration, particles.csv with what was measured of them, and
     particles.png, a sheet. It is what the VAE and, by the column class, classifiers learn from.
+    What a model finds is cut as `temzoo predict` has it: without info bar, scale bar and letters.
 
     Example: temzoo particles --images micrographs --labels annotations.xml --size 32
 
@@ -83,14 +84,19 @@ def particles(
 
 
 def _predicted(weights: str, paths: list[Path], min_score: float | None):
-    """Each micrograph with what the model found, one after another."""
+    """Each micrograph with what the model found, as ``temzoo predict`` does, one after another."""
     load_tensorflow()
     import temzoo
+    from temzoo.inference.left_out import leave_out
+    from temzoo.micrographs.drawn import Drawn
 
     model = trained(weights)
     for path in paths:
-        micrograph = temzoo.load_micrograph(path)
-        yield micrograph, temzoo.predict(model, micrograph, min_score=min_score, progress=True)
+        micrograph, boxes = Drawn().of(temzoo.load_micrograph(path))
+        if "picture" in (micrograph.calibration or ""):
+            print(f"{path.name}: {micrograph.calibration}")
+        found = temzoo.predict(model, micrograph, min_score=min_score, progress=True)
+        yield micrograph, leave_out(found, boxes)
 
 
 @app.command()
