@@ -110,24 +110,24 @@ def test_a_run_remembers_how_its_labels_were_read(data, tmp_path):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
+        ("evaluate RUN --fit-names n.csv LABELLED", "--fit-names is for what is fitted here"),
         (
-            "evaluate RUN --fit-names n.csv",
-            "--fit-names is for what is fitted here",
+            "evaluate RUN --limit 2 LABELLED",
+            r"--limit is for .* Received: --limit without\. Leave it out\.",
         ),
-        ("evaluate RUN --limit 2", r"--limit is for .* Received: --limit without\. Leave it out\."),
-        ("evaluate otsu --set filters=4", "--set is for networks"),
-        ("particles --min-score 0.5", "--min-score is for what --weights find"),
+        ("evaluate otsu --set filters=4 LABELLED", "--set is for networks"),
+        ("particles --min-score 0.5 LABELLED", "--min-score is for what --weights find"),
+        ("predict RUN IMAGES --calibration IMAGES", "--calibration is for --precision int8"),
+        ("predict RUN IMAGES --shapes masks", "--shapes is for labels, such as --format cvat"),
     ],
 )
 def test_options_that_would_change_nothing_are_refused(words, error, run, data, tmp_path):
     images, labels = map(str, data)
-    where = ["--images", images, "--labels", labels]
-    for asked, told in (
-        ([*words.replace("RUN", str(run)).split(), *where], error),
-        (["predict", str(run), images, "--calibration", images], "--calibration is for --precis"),
-    ):
-        said = RUNNER.invoke(cli.app, [*asked, "--out", str(tmp_path / "out")])
-        assert re.search(told, str(said.exception))
+    meant = {"RUN": [str(run)], "IMAGES": [images]}
+    meant["LABELLED"] = ["--images", images, "--labels", labels]
+    asked = [word for one in words.split() for word in meant.get(one, [one])]
+    said = RUNNER.invoke(cli.app, [*asked, "--out", str(tmp_path / "out")])
+    assert re.search(error, str(said.exception))
     assert not (tmp_path / "out").exists()
 
 

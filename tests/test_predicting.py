@@ -720,8 +720,14 @@ def test_the_general_weights_are_used_and_named(run, images, tmp_path, monkeypat
     ("options", "message"),
     [
         (("--format", "maps,voc"), "qupath, cellpose. Received: 'voc'"),
-        (("--shapes", "boxes"), "shapes must be polygons or masks. Received: 'boxes'"),
-        (("--polygon-error", "-1"), "the polygons' error must be 0 px or more. Received: -1.0"),
+        (
+            ("--format", "cvat", "--shapes", "boxes"),
+            "shapes must be polygons or masks. Received: 'boxes'",
+        ),
+        (
+            ("--format", "cvat", "--polygon-error", "-1"),
+            "the polygons' error must be 0 px or more. Received: -1.0",
+        ),
         (
             ("--neck", "0.5", "--instances", "components"),
             "--neck and --threshold are settings of the watershed",

@@ -181,6 +181,9 @@ def predict(
     formats = chosen_formats(format_)
     if precision != "int8" and engine != "auto":
         common.refuse_idle({"--calibration": calibration is not None}, "--precision int8")
+    if not formats:
+        drawn = {"--shapes": shapes != "polygons", "--polygon-error": polygon_error != 1.0}
+        common.refuse_idle(drawn, "labels, such as --format cvat")
     weights, places = weights_and_images(arguments, server)
     accelerate = (engine or PLAIN[0], precision or PLAIN[1]) != PLAIN
     if accelerate and server:
