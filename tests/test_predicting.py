@@ -182,6 +182,18 @@ def test_label_formats_that_are_not_there_are_refused_before_the_work(images, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_images_that_would_share_a_label_file_are_refused_before_the_work(images, tmp_path):
+    like = tmp_path / "like"
+    like.mkdir()
+    for name in ("a.tif", "a.tiff"):
+        shutil.copy(images / "synthetic_0000.tif", like / name)
+    with pytest.raises(ValueError, match=r"each image must .* 'a\.tif' and 'a\.tiff'"):
+        temzoo.predict_folder(Bright(), like, tmp_path / "out", formats=["cvat", "yolo"])
+    assert not (tmp_path / "out").exists()
+    done = temzoo.predict_folder(Bright(), like, tmp_path / "out", formats=["cvat"])
+    assert len(done.rows) == 2
+
+
 def test_the_sidecar_leads_back_to_image_and_weights(run, images, tmp_path):
     call("predict", run, images / "synthetic_0001.tif", "--out", tmp_path, "--min-area-px", 7)
     (path,) = list_predictions(tmp_path)

@@ -18,6 +18,7 @@ from temzoo.inference.regions import Watershed
 from temzoo.labels import summary
 from temzoo.labels import write as write_label_file
 from temzoo.labels.formats import imagej
+from temzoo.labels.names import label_paths
 from temzoo.labels.shapes.trace import TOLERANCE_PX
 from temzoo.micrographs.drawn import Drawn
 from temzoo.store import particle_tables, predictions, sidecar
@@ -41,6 +42,7 @@ LABEL_FILES = {
     "qupath": "predictions.qupath",
     "cellpose": "predictions.cellpose",
 }
+ONE_FILE = {"cvat", "coco"}  # the others have a file for each image
 TABLE, CLUSTER_TABLE = "predictions.csv", "predictions.parquet"
 
 
@@ -195,6 +197,8 @@ def predict_folder(
         shards.checked(shard)
         shards.require_alone(places, out, formats, cluster)
     found = named_images(places, frame, say)
+    if {*formats} - ONE_FILE:
+        label_paths("", (image.name for image in found), "")  # refuses two images with one file
     options: dict[str, Any] = {
         "tile": tile,
         "overlap": overlap,
