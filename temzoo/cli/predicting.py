@@ -179,11 +179,10 @@ def predict(
 
     part = None if shard is None else shard_of(shard)
     formats = chosen_formats(format_)
-    if precision != "int8" and engine != "auto":
-        common.refuse_idle({"--calibration": calibration is not None}, "--precision int8")
-    if not formats:
-        drawn = {"--shapes": shapes != "polygons", "--polygon-error": polygon_error != 1.0}
-        common.refuse_idle(drawn, "labels, such as --format cvat")
+    idle = calibration is not None and precision != "int8" and engine != "auto"
+    common.refuse_idle({"--calibration": idle}, "--precision int8")
+    of_labels = {"--shapes": shapes != "polygons", "--polygon-error": polygon_error != 1.0}
+    common.refuse_idle({} if formats else of_labels, "labels, such as --format cvat")
     weights, places = weights_and_images(arguments, server)
     accelerate = (engine or PLAIN[0], precision or PLAIN[1]) != PLAIN
     if accelerate and server:
