@@ -42,7 +42,9 @@ def each_file(
     folder: str | Path,
     pattern: str,
     recognises: Callable[[Any], bool],
-    parse: Callable[[Any, Path], list[LabelledImage]],
+    parse: Callable[..., list[LabelledImage]],
+    *,
+    images: str | Path | None,
     said: list[Finding] | None,
 ) -> list[LabelledImage]:
     """The images of the JSON files of a format in a folder and its subfolders.
@@ -50,15 +52,17 @@ def each_file(
     Args:
         pattern: of the files' names.
         recognises: whether decoded JSON is of the format.
-        parse: gives the images of a file from what it holds and its path.
+        parse: gives the images of a file from what it holds, its path, ``images``, ``said``, and
+            ``place``, its folder in the data set.
+        images: the folder of the images.
         said: as for ``left_out``.
     """
     labelled = []
     for path in sorted(Path(folder).rglob(pattern)):
         with left_out(said, str(path)):
-            document = read_json(path)
+            document, place = read_json(path), path.parent.relative_to(folder)
             if recognises(document):
-                labelled += parse(document, path)
+                labelled += parse(document, path, images=images, said=said, place=place)
     return labelled
 
 

@@ -80,12 +80,7 @@ def read(
     Raises:
         ValueError: when a file or a shape is malformed; the message names the file and the shape.
     """
-
-    def one(document: Any, path: Path) -> list[LabelledImage]:
-        place = path.parent.relative_to(folder)
-        return parse(document, path, images=images, said=said, place=place)
-
-    return each_file(folder, "*.json", recognises, one, said)
+    return each_file(folder, "*.json", recognises, parse, images=images, said=said)
 
 
 def parse(

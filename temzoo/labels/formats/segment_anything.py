@@ -31,12 +31,7 @@ def read(
     folder: str | Path, *, images: str | Path | None = None, said: list[Finding] | None = None
 ) -> list[LabelledImage]:
     """The images of a folder of such files, those in its subfolders too; see ``parse``."""
-
-    def one(document: Any, path: Path) -> list[LabelledImage]:
-        place = path.parent.relative_to(folder)
-        return parse(document, path, images=images, said=said, place=place)
-
-    return each_file(folder, "*.json", recognises, one, said)
+    return each_file(folder, "*.json", recognises, parse, images=images, said=said)
 
 
 def parse(
